@@ -1,0 +1,113 @@
+// For CPU drivers. They turn every load inside a loop into a loop over lanes, so loads are the cost, not multiplications.
+// Lanes run along the output columns, and lane j of 8 fetches the input of row j: one load serves eight rows, each of which is
+// then broadcast from its lane's register. No barrier, no workgroup memory. Needs subgroups of at least 8 lanes.
+// A workgroup makes 32 rows x WG vec4 columns (GEGLU: 16 rows x WG hidden and WG gate columns).
+override WG: u32 = 16u;
+alias Rows8 = array<vec4<f32>, 8>;
+
+// acc[r] += x of lane r, as a row of four channels, times the 4x4 weights.
+fn multiply(acc: ptr<function, Rows8>, x: vec4<f32>, w: mat4x4<f32>) {
+    let x0 = subgroupBroadcast(x, 0u);
+    let x1 = subgroupBroadcast(x, 1u);
+    let x2 = subgroupBroadcast(x, 2u);
+    let x3 = subgroupBroadcast(x, 3u);
+    let x4 = subgroupBroadcast(x, 4u);
+    let x5 = subgroupBroadcast(x, 5u);
+    let x6 = subgroupBroadcast(x, 6u);
+    let x7 = subgroupBroadcast(x, 7u);
+    (*acc)[0] += x0.x * w[0] + x0.y * w[1] + x0.z * w[2] + x0.w * w[3];
+    (*acc)[1] += x1.x * w[0] + x1.y * w[1] + x1.z * w[2] + x1.w * w[3];
+    (*acc)[2] += x2.x * w[0] + x2.y * w[1] + x2.z * w[2] + x2.w * w[3];
+    (*acc)[3] += x3.x * w[0] + x3.y * w[1] + x3.z * w[2] + x3.w * w[3];
+    (*acc)[4] += x4.x * w[0] + x4.y * w[1] + x4.z * w[2] + x4.w * w[3];
+    (*acc)[5] += x5.x * w[0] + x5.y * w[1] + x5.z * w[2] + x5.w * w[3];
+    (*acc)[6] += x6.x * w[0] + x6.y * w[1] + x6.z * w[2] + x6.w * w[3];
+    (*acc)[7] += x7.x * w[0] + x7.y * w[1] + x7.z * w[2] + x7.w * w[3];
+}
+
+fn fill(v: vec4<f32>) -> Rows8 { return Rows8(v, v, v, v, v, v, v, v); }
+
+fn load_weights(k: u32, row: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(unpack4(weight[k]), unpack4(weight[k + row]), unpack4(weight[k + 2u * row]), unpack4(weight[k + 3u * row]));
+}
+
+fn load_input(i: u32, live: bool) -> vec4<f32> { return select(vec4<f32>(), unpack4(input[i]), live); }
+
+fn put_below(p: u32, n: u32, v: vec4<f32>, last: u32) {
+    if p <= last { put(p, n, v); }
+}
+
+fn shift(a: Rows8) -> Rows8 { return Rows8(a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[7]); }
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_invocation_id) sub: u32) {
+    let id = wid.y * q.groups_x + wid.x;
+    if id >= q.groups { return; }
+    // Neighbouring workgroups share their weight columns, which then stay in the cache.
+    let column = id / q.row_groups * WG + lane;
+    let n = min(column, q.out_n4 - 1u);
+    let last = q.out_rows * q.out_w - 1u;
+    let b0 = fill(bias[n]);
+#ifdef GEGLU
+    let p0 = id % q.row_groups * 16u;
+    let width = 2u * q.out_n4;
+    let gate = q.out_n4;
+    let b1 = fill(bias[n + gate]);
+    var a0 = b0; var a1 = b0; var a2 = b1; var a3 = b1;
+#else
+    let p0 = id % q.row_groups * 32u;
+    let width = q.out_n4;
+    var a0 = b0; var a1 = b0; var a2 = b0; var a3 = b0;
+    let c2 = corner(min(p0 + 16u + sub % 8u, last));
+    let c3 = corner(min(p0 + 24u + sub % 8u, last));
+#endif
+    let c0 = corner(min(p0 + sub % 8u, last));
+    let c1 = corner(min(p0 + 8u + sub % 8u, last));
+    var k = n;
+    for (var ky = 0u; ky < q.kernel; ky++) {
+        for (var kx = 0u; kx < q.kernel; kx++) {
+            let tap = vec2<u32>(ky, kx);
+            let v0 = inside(c0 + tap); let s0 = source(c0 + tap);
+            let v1 = inside(c1 + tap); let s1 = source(c1 + tap);
+#ifdef GEGLU
+#else
+            let v2 = inside(c2 + tap); let s2 = source(c2 + tap);
+            let v3 = inside(c3 + tap); let s3 = source(c3 + tap);
+#endif
+            for (var c = 0u; c < q.in_c4; c++) {
+                let w = load_weights(k, width);
+#ifdef GEGLU
+                let g = load_weights(k + gate, width);
+                let x0 = load_input(s0 + c, v0);
+                let x1 = load_input(s1 + c, v1);
+                multiply(&a0, x0, w);
+                multiply(&a2, x0, g);
+                multiply(&a1, x1, w);
+                multiply(&a3, x1, g);
+#else
+                multiply(&a0, load_input(s0 + c, v0), w);
+                multiply(&a1, load_input(s1 + c, v1), w);
+                multiply(&a2, load_input(s2 + c, v2), w);
+                multiply(&a3, load_input(s3 + c, v3), w);
+#endif
+                k += 4u * width;
+            }
+        }
+    }
+    if column < q.out_n4 {
+        // Rows leave one by one from the front of their group. Unrolled stores, or indices known only at run time, cost up to
+        // seconds of compile time; the uniform bound keeps compilers from unrolling.
+        for (var r = 0u; r < q.block_rows; r++) {
+#ifdef GEGLU
+            put_below(p0 + r, n, a0[0] * gelu(a2[0]), last);
+            put_below(p0 + 8u + r, n, a1[0] * gelu(a3[0]), last);
+#else
+            put_below(p0 + r, n, a0[0], last);
+            put_below(p0 + 8u + r, n, a1[0], last);
+            put_below(p0 + 16u + r, n, a2[0], last);
+            put_below(p0 + 24u + r, n, a3[0], last);
+#endif
+            a0 = shift(a0); a1 = shift(a1); a2 = shift(a2); a3 = shift(a3);
+        }
+    }
+}

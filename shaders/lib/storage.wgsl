@@ -1,0 +1,16 @@
+// How four neighbouring channels lie in memory. Arithmetic is f32 whatever the storage.
+#ifdef PACKED
+alias Stored = vec2<u32>;
+fn unpack4(v: Stored) -> vec4<f32> { return vec4(unpack2x16float(v.x), unpack2x16float(v.y)); }
+fn pack4(v: vec4<f32>) -> Stored { return vec2(pack2x16float(v.xy), pack2x16float(v.zw)); }
+#else
+#ifdef F16
+alias Stored = vec4<f16>;
+fn unpack4(v: Stored) -> vec4<f32> { return vec4<f32>(v); }
+fn pack4(v: vec4<f32>) -> Stored { return vec4<f16>(v); }
+#else
+alias Stored = vec4<f32>;
+fn unpack4(v: Stored) -> vec4<f32> { return v; }
+fn pack4(v: vec4<f32>) -> Stored { return v; }
+#endif
+#endif

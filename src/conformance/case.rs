@@ -1,0 +1,122 @@
+//! What a conformance case is: data, a recording made by the kernel's own wrapper, and what must come out.
+
+use super::bound::Approx;
+use crate::kernels::Kernel;
+use crate::plan::{Channels, Element, Limits, Recorder, Storage, Tensor, Tuning};
+use half::f16;
+use std::sync::Arc;
+
+/// One case: a kernel, a shape, and a closure that records it. The same for tests and the command.
+pub struct Case {
+    pub kernel: &'static Kernel,
+    pub name: String,
+    pub(super) build: Box<dyn Fn(&mut CaseBuilder) + Send + Sync>,
+    pub(super) limit: Option<u64>,
+}
+
+impl Case {
+    pub fn new(kernel: &'static Kernel, name: String, build: impl Fn(&mut CaseBuilder) + Send + Sync + 'static) -> Self {
+        Case { kernel, name, build: Box::new(build), limit: None }
+    }
+
+    /// Pretends that no binding may be larger than `bytes`, so that row bands are taken on small data.
+    pub fn with_binding_limit(mut self, bytes: u64) -> Self {
+        self.name = format!("{} in bands of {bytes} bytes", self.name);
+        self.limit = Some(bytes);
+        self
+    }
+}
+
+/// How a tensor is filled.
+#[derive(Clone, Copy, Debug)]
+pub enum Fill {
+    Normal { mean: f64, std: f64 },
+}
+
+/// A tensor's values on the host, `[positions, channels]`, already rounded to its storage.
+#[derive(Clone)]
+pub struct HostTensor {
+    pub tensor: Tensor,
+    pub values: Arc<Vec<f32>>,
+    width: usize,
+}
+
+impl HostTensor {
+    pub fn at(&self, position: usize, channel: usize) -> f64 {
+        self.values[position * self.width + channel] as f64
+    }
+
+    /// `n` channels from `first` of a position.
+    pub fn row(&self, position: usize, first: usize, n: u32) -> &[f32] {
+        let start = position * self.channels() + first;
+        &self.values[start..start + n as usize]
+    }
+
+    pub fn channels(&self) -> usize {
+        self.width
+    }
+
+    pub fn rows(&self) -> usize {
+        self.tensor.positions() as usize
+    }
+}
+
+type Twin = Box<dyn Fn(usize, usize) -> Approx>;
+
+/// A tensor that is read back, and the exact value and bound of each of its elements.
+pub struct Check {
+    pub tensor: Tensor,
+    pub twin: Twin,
+}
+
+/// Collects a case's data while the kernel's wrapper records.
+pub struct CaseBuilder {
+    pub recorder: Recorder,
+    pub(super) inputs: Vec<HostTensor>,
+    pub(super) checks: Vec<Check>,
+    rng: fastrand::Rng,
+}
+
+impl CaseBuilder {
+    pub(super) fn new(case: &Case, storage: Storage, tuning: Tuning, mut limits: Limits, seed: u64) -> Self {
+        limits.max_binding = case.limit.unwrap_or(limits.max_binding);
+        CaseBuilder {
+            recorder: Recorder::new(storage, tuning, limits),
+            inputs: Vec::new(),
+            checks: Vec::new(),
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// An input `[height, width, channels]` filled from the case's seed.
+    pub fn input(&mut self, name: &str, height: u32, width: u32, channels: Channels, element: Element, fill: Fill) -> HostTensor {
+        let Fill::Normal { mean, std } = fill;
+        let n = height as usize * width as usize * channels.logical() as usize;
+        let values = (0..n).map(|_| (mean + std * normal(&mut self.rng)) as f32).collect();
+        self.input_of(name, height, width, channels, element, values)
+    }
+
+    /// An input with given values, row by row.
+    pub fn input_of(&mut self, name: &str, height: u32, width: u32, channels: Channels, element: Element, mut values: Vec<f32>) -> HostTensor {
+        let tensor = self.recorder.input_of(name, height, width, channels, element);
+        if element == Element::Stored && self.recorder.storage != Storage::F32 {
+            values.iter_mut().for_each(|v| *v = f16::from_f32(*v).to_f32());
+        }
+        let width = tensor.channels.logical() as usize;
+        let host = HostTensor { tensor, values: Arc::new(values), width };
+        self.inputs.push(host.clone());
+        host
+    }
+
+    /// `twin(position, channel)` gives what `tensor` must hold, before the rounding of its storage.
+    pub fn expect(&mut self, tensor: &Tensor, twin: impl Fn(usize, usize) -> Approx + 'static) {
+        self.recorder.output(tensor);
+        self.checks.push(Check { tensor: tensor.clone(), twin: Box::new(twin) });
+    }
+}
+
+/// Standard normal by the Box-Muller transform.
+fn normal(rng: &mut fastrand::Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - rng.f64()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * rng.f64()).cos()
+}

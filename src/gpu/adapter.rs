@@ -1,0 +1,147 @@
+//! Which adapter: listing, choosing, and what we ask of it.
+
+use super::GpuError;
+use serde::Serialize;
+use wgpu::{Backend, Backends, DeviceType, Features};
+
+/// How a user names an adapter. Everything unset means the best one present.
+#[derive(Clone, Debug, Default)]
+pub struct AdapterChoice {
+    pub backend: Option<Backend>,
+    /// An index into [`list`]'s order, or a part of the adapter's name.
+    pub adapter: Option<String>,
+}
+
+/// One adapter as `diffews-wgpu devices` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct AdapterFacts {
+    pub index: usize,
+    pub name: String,
+    pub backend: String,
+    pub device_type: String,
+    pub driver: String,
+    pub shader_f16: bool,
+    pub subgroup_sizes: Option<(u32, u32)>,
+    pub max_binding_bytes: u64,
+    pub max_buffer_bytes: u64,
+    pub memory_bytes: Option<u64>,
+    pub workgroup_memory_bytes: u32,
+    pub workgroup_invocations: u32,
+    pub storage_buffers: u32,
+}
+
+/// The least that the baseline variant of every kernel needs.
+const STORAGE_BUFFERS: u32 = 8;
+const INVOCATIONS: u32 = 256;
+const WORKGROUP_MEMORY: u32 = 16 * 1024;
+
+pub(super) fn instance(choice: &AdapterChoice) -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends = backends(choice);
+    wgpu::Instance::new(descriptor)
+}
+
+fn backends(choice: &AdapterChoice) -> Backends {
+    choice.backend.map_or_else(|| Backends::from_env().unwrap_or(Backends::all()), Backends::from)
+}
+
+/// Every adapter of the chosen backends, in a fixed order: Vulkan, Metal, DX12, then OpenGL.
+pub fn list(choice: &AdapterChoice) -> Vec<AdapterFacts> {
+    adapters(choice).iter().enumerate().map(|(i, a)| facts(i, a)).collect()
+}
+
+fn adapters(choice: &AdapterChoice) -> Vec<wgpu::Adapter> {
+    let mut all = pollster::block_on(instance(choice).enumerate_adapters(backends(choice)));
+    all.sort_by_key(|a| a.get_info().backend as u32);
+    all
+}
+
+fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
+    let (info, limits) = (adapter.get_info(), adapter.limits());
+    let subgroups = adapter.features().contains(Features::SUBGROUP);
+    AdapterFacts {
+        index,
+        backend: info.backend.to_string(),
+        device_type: format!("{:?}", info.device_type),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        shader_f16: adapter.features().contains(Features::SHADER_F16),
+        subgroup_sizes: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
+        max_binding_bytes: limits.max_storage_buffer_binding_size,
+        max_buffer_bytes: limits.max_buffer_size,
+        memory_bytes: memory_bytes(adapter),
+        workgroup_memory_bytes: limits.max_compute_workgroup_storage_size,
+        workgroup_invocations: limits.max_compute_invocations_per_workgroup,
+        storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        name: info.name,
+    }
+}
+
+/// The largest device-local memory heap, where the backend tells (Vulkan).
+fn memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
+    // SAFETY: the handles stay owned by wgpu; properties are only read, while the adapter is alive.
+    unsafe {
+        let vulkan = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
+        let instance = vulkan.shared_instance().raw_instance();
+        let properties = instance.get_physical_device_memory_properties(vulkan.raw_physical_device());
+        properties.memory_heaps_as_slice().iter().map(|heap| heap.size).max()
+    }
+}
+
+/// Adapters that a Vulkan loader and a GL loader both show count once each; the choice falls on real GPUs
+/// first, on CPU drivers last.
+fn rank(info: &wgpu::AdapterInfo) -> u32 {
+    let kind = match info.device_type {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::IntegratedGpu => 1,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    };
+    kind * 2 + u32::from(info.backend == Backend::Gl)
+}
+
+pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterFacts), GpuError> {
+    let all = adapters(choice);
+    let listing = || {
+        let lines = all.iter().enumerate().map(|(i, a)| {
+            let info = a.get_info();
+            format!("  {i}: {} ({}, {})", info.name, info.backend, info.driver_info)
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    if all.is_empty() {
+        let backend = choice.backend.map_or("any backend".to_string(), |b| format!("backend {b}"));
+        return Err(GpuError::NoAdapter(format!(
+            "no adapter found for {backend}. Install your GPU's driver; without a GPU, a CPU driver: on Debian and Ubuntu \
+             `apt install mesa-vulkan-drivers`"
+        )));
+    }
+    let wanted = choice.adapter.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok().filter(|n| !n.is_empty()));
+    let index = match &wanted {
+        None => (0..all.len()).min_by_key(|&i| rank(&all[i].get_info())),
+        Some(name) => match name.parse::<usize>() {
+            Ok(i) => (i < all.len()).then_some(i),
+            Err(_) => all.iter().position(|a| a.get_info().name.to_lowercase().contains(&name.to_lowercase())),
+        },
+    };
+    let Some(index) = index else {
+        return Err(GpuError::NoAdapter(format!(
+            "no adapter matches {:?}; there are:\n{}",
+            wanted.unwrap_or_default(),
+            listing()
+        )));
+    };
+    let (adapter, facts) = (all[index].clone(), facts(index, &all[index]));
+    check(&facts)?;
+    Ok((adapter, facts))
+}
+
+fn check(facts: &AdapterFacts) -> Result<(), GpuError> {
+    let lacks = |what: &str, has: u32, needs: u32| {
+        (has < needs).then(|| GpuError::NoAdapter(format!("adapter {} has {has} {what}, {needs} are needed", facts.name)))
+    };
+    let problem = lacks("storage buffers per shader", facts.storage_buffers, STORAGE_BUFFERS)
+        .or_else(|| lacks("invocations per workgroup", facts.workgroup_invocations, INVOCATIONS))
+        .or_else(|| lacks("bytes of workgroup memory", facts.workgroup_memory_bytes, WORKGROUP_MEMORY));
+    problem.map_or(Ok(()), Err)
+}

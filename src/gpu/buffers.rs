@@ -1,0 +1,103 @@
+//! Buffers: creation, upload through bounded staging, readback, and the arena that plans share.
+
+use super::{Gpu, GpuError};
+use crate::plan::Schedule;
+
+/// Uploads in flight are bounded by this many bytes, so that host memory is.
+const STAGING: u64 = 64 << 20;
+
+/// One buffer for each rank of slot size: plans that never run at once lie in it together.
+pub struct Arena {
+    pub(super) slots: Vec<wgpu::Buffer>,
+}
+
+impl Arena {
+    /// Bytes of each slot that serves all of `plans`.
+    pub fn sizes<'a>(plans: impl IntoIterator<Item = &'a Schedule>) -> Vec<u64> {
+        let mut sizes: Vec<u64> = Vec::new();
+        for plan in plans {
+            sizes.resize(sizes.len().max(plan.slots.len()), 0);
+            for (size, slot) in sizes.iter_mut().zip(&plan.slots) {
+                *size = (*size).max(*slot);
+            }
+        }
+        sizes
+    }
+
+    pub fn new(gpu: &Gpu, sizes: &[u64]) -> Result<Arena, GpuError> {
+        let slot = |(i, &bytes): (usize, &u64)| gpu.buffer(&format!("working memory {i}"), bytes);
+        Ok(Arena { slots: sizes.iter().enumerate().map(slot).collect::<Result<_, _>>()? })
+    }
+}
+
+impl Gpu {
+    /// A storage buffer of `bytes`, zero-filled.
+    pub fn buffer(&self, name: &str, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+        use wgpu::BufferUsages as Usage;
+        let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
+        self.create(name, bytes.max(16), usage)
+    }
+
+    pub(super) fn create(&self, name: &str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
+        let descriptor = wgpu::BufferDescriptor { label: Some(name), size, usage, mapped_at_creation: false };
+        self.guarded(name, size, || self.device.create_buffer(&descriptor))
+    }
+
+    /// Writes `bytes` at `offset`. Returns when at most [`STAGING`] bytes are on their way.
+    pub fn upload(&self, buffer: &wgpu::Buffer, mut offset: u64, bytes: &[u8]) -> Result<(), GpuError> {
+        for chunk in bytes.chunks(STAGING as usize) {
+            self.guarded("upload", chunk.len() as u64, || self.queue.write_buffer(buffer, offset, chunk))?;
+            offset += chunk.len() as u64;
+            if self.staged(chunk.len() as u64) >= STAGING {
+                self.queue.submit([]);
+                self.wait(None, "upload")?;
+                self.staged.set(0);
+            }
+        }
+        Ok(())
+    }
+
+    fn staged(&self, more: u64) -> u64 {
+        self.staged.set(self.staged.get() + more);
+        self.staged.get()
+    }
+
+    /// Copies `bytes` of `from`, from its start, to `offset` of `to`.
+    pub fn copy(&self, from: &wgpu::Buffer, to: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<(), GpuError> {
+        self.guarded("copy", bytes, || {
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(from, 0, to, offset, bytes);
+            self.queue.submit([encoder.finish()]);
+        })
+    }
+
+    /// The first `bytes` of a buffer. Waits for all that was submitted.
+    pub fn download(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>, GpuError> {
+        use wgpu::BufferUsages as Usage;
+        let staging = self.create("readback", bytes, Usage::COPY_DST | Usage::MAP_READ)?;
+        self.guarded("readback", bytes, || {
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes);
+            self.queue.submit([encoder.finish()]);
+        })?;
+        let (send, receive) = std::sync::mpsc::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            // The receiver is gone only if waiting failed, which is reported there.
+            let _ = send.send(result);
+        });
+        self.wait(None, "readback")?;
+        match receive.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(self.failed("readback", error)),
+            Err(error) => return Err(self.failed("readback", error)),
+        }
+        let range = staging.get_mapped_range(..).map_err(|e| self.failed("readback", e))?;
+        Ok(range.to_vec())
+    }
+
+    pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>, what: &str) -> Result<(), GpuError> {
+        let poll = wgpu::PollType::Wait { submission_index: submission, timeout: None };
+        self.device.poll(poll).map_err(|e| self.failed(what, e))?;
+        self.alive(what)
+    }
+}

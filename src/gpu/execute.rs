@@ -1,0 +1,196 @@
+//! Binding a schedule to memory once, and running it any number of times in short submissions.
+
+use super::{Arena, Gpu, GpuError};
+use crate::plan::{Schedule, Tensor, TensorId, Window};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// Told of the share of a plan that is done (0 to 1); returns false to stop.
+pub type Progress<'a> = &'a mut dyn FnMut(f64) -> bool;
+
+/// How long one submission should take: a watchdog's patience, a progress bar's step, Ctrl-C's delay.
+const SUBMISSION_SECONDS: f64 = 0.15;
+/// Submissions on their way at once, so that the device never waits for the host.
+const IN_FLIGHT: usize = 2;
+
+/// What this device was last seen to do, in multiplications and additions per second.
+#[derive(Default)]
+pub(super) struct Rate(Mutex<Option<f64>>);
+
+impl Rate {
+    fn budget(&self) -> u64 {
+        let rate = self.0.lock().ok().and_then(|r| *r).unwrap_or(1e10);
+        (rate * SUBMISSION_SECONDS) as u64
+    }
+
+    fn saw(&self, flops: u64, seconds: f64) {
+        if let Ok(mut rate) = self.0.lock() {
+            let now = flops as f64 / seconds.max(1e-6);
+            // Grow at most twofold a step: one quick submission must not make the next one long.
+            *rate = Some(rate.map_or(now.min(2e10), |r| now.min(2.0 * r)).max(1e8));
+        }
+    }
+}
+
+struct Step {
+    pipeline: wgpu::ComputePipeline,
+    tensors: wgpu::BindGroup,
+    workgroups: [u32; 3],
+    flops: u64,
+    name: &'static str,
+}
+
+/// A schedule with its memory: replayed per image.
+pub struct BoundPlan {
+    pub name: String,
+    steps: Vec<Step>,
+    params: wgpu::BindGroup,
+    params_stride: u32,
+    outside: HashMap<u32, wgpu::Buffer>,
+    flops: u64,
+}
+
+impl BoundPlan {
+    /// The buffer of an input or output of this plan.
+    pub fn buffer(&self, tensor: &Tensor) -> Option<&wgpu::Buffer> {
+        match tensor.id {
+            TensorId::Value(v) => self.outside.get(&v),
+            TensorId::Constant(_) => None,
+        }
+    }
+
+    pub fn flops(&self) -> u64 {
+        self.flops
+    }
+}
+
+impl Gpu {
+    /// Binds `schedule` to `arena`, to the model's `constants`, and to buffers of its own for inputs and
+    /// outputs except those that `given` holds.
+    pub fn bind(
+        &self,
+        name: &str,
+        schedule: &Schedule,
+        arena: &Arena,
+        constants: &[wgpu::Buffer],
+        mut given: HashMap<u32, wgpu::Buffer>,
+    ) -> Result<BoundPlan, GpuError> {
+        let recording = &schedule.recording;
+        for tensor in recording.inputs.iter().chain(&recording.outputs) {
+            if let TensorId::Value(v) = tensor.id
+                && !given.contains_key(&v)
+            {
+                given.insert(v, self.buffer(&tensor.name, tensor.bytes(recording.storage))?);
+            }
+        }
+        let buffer_of = |tensor: &Tensor| match tensor.id {
+            TensorId::Constant(c) => constants.get(c as usize),
+            TensorId::Value(v) => given.get(&v).or_else(|| arena.slots.get(*schedule.slot_of.get(&v)?)),
+        };
+        let mut steps = Vec::with_capacity(schedule.dispatches().len());
+        for dispatch in schedule.dispatches() {
+            let pipeline = self.pipeline(dispatch, recording.storage)?;
+            let mut entries = Vec::new();
+            for (i, Window { tensor, offset, size }) in dispatch.inputs.iter().chain(&dispatch.outputs).enumerate() {
+                let buffer = buffer_of(tensor)
+                    .ok_or_else(|| self.failed(dispatch.kernel.name, format!("{} has no memory", tensor.name)))?;
+                let binding = wgpu::BufferBinding { buffer, offset: *offset, size: wgpu::BufferSize::new(*size) };
+                entries.push(wgpu::BindGroupEntry { binding: i as u32, resource: wgpu::BindingResource::Buffer(binding) });
+            }
+            let first = dispatch.outputs.first().map_or("", |w| &w.tensor.name);
+            let tensors = self.guarded(&format!("{} of {first}", dispatch.kernel.name), 0, || {
+                self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(first),
+                    layout: &pipeline.tensors,
+                    entries: &entries,
+                })
+            })?;
+            steps.push(Step {
+                pipeline: pipeline.pipeline,
+                tensors,
+                workgroups: dispatch.workgroups,
+                flops: dispatch.flops,
+                name: dispatch.kernel.name,
+            });
+        }
+        let (params, params_stride) = self.params(schedule)?;
+        Ok(BoundPlan { name: name.into(), steps, params, params_stride, outside: given, flops: schedule.flops() })
+    }
+
+    fn params(&self, schedule: &Schedule) -> Result<(wgpu::BindGroup, u32), GpuError> {
+        let longest = schedule.dispatches().iter().map(|d| d.params.len()).max().unwrap_or(0).max(16);
+        let size = longest.next_multiple_of(16);
+        let stride = size.next_multiple_of(self.device.limits().min_uniform_buffer_offset_alignment as usize);
+        let mut bytes = vec![0u8; stride * schedule.dispatches().len().max(1)];
+        for (place, dispatch) in bytes.chunks_mut(stride).zip(schedule.dispatches()) {
+            place[..dispatch.params.len()].copy_from_slice(&dispatch.params);
+        }
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let buffer = self.create("parameters", bytes.len() as u64, usage)?;
+        self.upload(&buffer, 0, &bytes)?;
+        let binding = wgpu::BufferBinding { buffer: &buffer, offset: 0, size: wgpu::BufferSize::new(size as u64) };
+        let layout = self.params_layout();
+        let group = self.guarded("parameters", 0, || {
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("parameters"),
+                layout: &layout,
+                entries: &[wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(binding) }],
+            })
+        })?;
+        Ok((group, stride as u32))
+    }
+
+    /// Runs a plan to its end. Its inputs were uploaded before; its outputs can be downloaded after.
+    pub fn run(&self, plan: &BoundPlan, progress: Progress) -> Result<(), GpuError> {
+        let mut next = 0;
+        let mut done = 0;
+        let mut waiting: VecDeque<(wgpu::SubmissionIndex, u64)> = VecDeque::new();
+        let mut last = Instant::now();
+        while next < plan.steps.len() || !waiting.is_empty() {
+            if next < plan.steps.len() && waiting.len() < IN_FLIGHT {
+                let (submission, flops, end) = self.submit(plan, next)?;
+                waiting.push_back((submission, flops));
+                next = end;
+                continue;
+            }
+            if let Some((submission, flops)) = waiting.pop_front() {
+                self.wait(Some(submission), &plan.name)?;
+                self.rate.saw(flops, last.elapsed().as_secs_f64());
+                last = Instant::now();
+                done += flops;
+                if !progress(done as f64 / plan.flops.max(1) as f64) {
+                    return Err(GpuError::Interrupted);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes and submits steps from `from` until the budget of one submission is spent.
+    fn submit(&self, plan: &BoundPlan, from: usize) -> Result<(wgpu::SubmissionIndex, u64, usize), GpuError> {
+        let budget = self.rate.budget();
+        let mut flops = 0;
+        let mut end = from;
+        while end < plan.steps.len() && (end == from || flops + plan.steps[end].flops <= budget) {
+            flops += plan.steps[end].flops;
+            end += 1;
+        }
+        let what = || format!("{}, dispatches {from} ({}) to {end}", plan.name, plan.steps[from].name);
+        let submission = self.guarded(&what(), 0, || {
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                for (i, step) in plan.steps[from..end].iter().enumerate() {
+                    pass.set_pipeline(&step.pipeline);
+                    pass.set_bind_group(0, &step.tensors, &[]);
+                    pass.set_bind_group(1, &plan.params, &[(from + i) as u32 * plan.params_stride]);
+                    let [x, y, z] = step.workgroups;
+                    pass.dispatch_workgroups(x, y, z);
+                }
+            }
+            self.queue.submit([encoder.finish()])
+        })?;
+        Ok((submission, flops, end))
+    }
+}

@@ -1,0 +1,148 @@
+//! The only room that calls wgpu: adapter choice, device, buffers, pipelines, running a plan.
+
+mod adapter;
+mod buffers;
+mod execute;
+mod pipelines;
+mod preprocess;
+
+pub use adapter::{AdapterChoice, AdapterFacts, list};
+pub use buffers::Arena;
+pub use execute::{BoundPlan, Progress};
+pub use preprocess::preprocess;
+
+use crate::plan::{Limits, Storage, Tuning};
+use std::sync::{Arc, Mutex};
+
+/// What goes wrong on the device's side. Each message names the adapter, buffer or dispatch.
+#[derive(Debug, thiserror::Error)]
+pub enum GpuError {
+    #[error("{0}")]
+    NoAdapter(String),
+    #[error("{adapter} cannot give a device: {reason}")]
+    NoDevice { adapter: String, reason: String },
+    #[error("out of memory on {adapter}: {what}; it needs {bytes} bytes. Try a smaller --size or --precision f16")]
+    OutOfMemory { adapter: String, what: String, bytes: u64 },
+    #[error("{what} failed on {adapter}: {reason}")]
+    Failed { adapter: String, what: String, reason: String },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// A device and its queue, with the adapter's real limits.
+pub struct Gpu {
+    pub facts: AdapterFacts,
+    pub tuning: Tuning,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    pipelines: pipelines::Pipelines,
+    lost: Arc<Mutex<Option<String>>>,
+    staged: std::cell::Cell<u64>,
+    rate: execute::Rate,
+}
+
+impl Gpu {
+    /// Opens the adapter that `choice` names, or the best one present.
+    pub fn new(choice: &AdapterChoice) -> Result<Gpu, GpuError> {
+        let (adapter, facts) = adapter::choose(choice)?;
+        let no_device = |reason: String| GpuError::NoDevice { adapter: facts.name.clone(), reason };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("diffews-wgpu"),
+            required_features: adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP),
+            required_limits: adapter.limits(),
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| no_device(e.to_string()))?;
+        let lost = Arc::new(Mutex::new(None));
+        let (seen, uncaptured) = (lost.clone(), lost.clone());
+        device.set_device_lost_callback(move |reason, message| note(&seen, format!("device lost ({reason:?}): {message}")));
+        device.on_uncaptured_error(Arc::new(move |error| note(&uncaptured, error.to_string())));
+        let tuning = tuning(&facts).map_err(no_device)?;
+        let checked = std::env::var("DIFFEWS_CHECKED").is_ok_and(|v| v == "1");
+        log::info!("{} ({}, {}), kernels {tuning:?}", facts.name, facts.backend, facts.driver);
+        Ok(Gpu { facts, tuning, device, queue, pipelines: pipelines::Pipelines::new(checked), lost, staged: Default::default(), rate: Default::default() })
+    }
+
+    /// What plans recorded for this device must keep to.
+    pub fn limits(&self) -> Limits {
+        let limits = self.device.limits();
+        Limits {
+            max_binding: limits.max_storage_buffer_binding_size,
+            offset_alignment: limits.min_storage_buffer_offset_alignment as u64,
+            max_workgroups: limits.max_compute_workgroups_per_dimension,
+            max_buffer: limits.max_buffer_size,
+            // Below a quarter of a second on the slowest devices of each kind that we know.
+            max_flops: match self.tuning {
+                Tuning::Broadcast | Tuning::Rows => 4_000_000_000,
+                Tuning::Tiled => 50_000_000_000,
+            },
+        }
+    }
+
+    /// The kernel forms that this device can run.
+    pub fn tunings(&self) -> Vec<Tuning> {
+        tunings(&self.facts)
+    }
+
+    /// Can this device hold elements as `storage`?
+    pub fn supports(&self, storage: Storage) -> bool {
+        storage != Storage::F16 || self.facts.shader_f16
+    }
+
+    fn failed(&self, what: &str, reason: impl ToString) -> GpuError {
+        GpuError::Failed { adapter: self.facts.name.clone(), what: what.into(), reason: reason.to_string() }
+    }
+
+    /// Runs `work` and turns what wgpu reports during it into an error that names `what`.
+    fn guarded<T>(&self, what: &str, bytes: u64, work: impl FnOnce() -> T) -> Result<T, GpuError> {
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let result = work();
+        let errors = [validation, internal, memory].map(|scope| pollster::block_on(scope.pop()));
+        for error in errors.into_iter().flatten() {
+            return Err(match error {
+                wgpu::Error::OutOfMemory { .. } => {
+                    GpuError::OutOfMemory { adapter: self.facts.name.clone(), what: what.into(), bytes }
+                }
+                other => self.failed(what, other),
+            });
+        }
+        self.alive(what)?;
+        Ok(result)
+    }
+
+    fn alive(&self, what: &str) -> Result<(), GpuError> {
+        match self.lost.lock() {
+            Ok(reason) => reason.as_ref().map_or(Ok(()), |r| Err(self.failed(what, r))),
+            Err(_) => Err(self.failed(what, "a device callback panicked")),
+        }
+    }
+}
+
+fn note(place: &Mutex<Option<String>>, message: String) {
+    if let Ok(mut place) = place.lock() {
+        place.get_or_insert(message);
+    }
+}
+
+fn tunings(facts: &AdapterFacts) -> Vec<Tuning> {
+    let broadcast = facts.subgroup_sizes.is_some_and(|(least, _)| least >= 8);
+    let forms = [Tuning::Broadcast, Tuning::Rows, Tuning::Tiled];
+    forms.into_iter().filter(|&t| t != Tuning::Broadcast || broadcast).collect()
+}
+
+/// `DIFFEWS_TUNING`, or what suits the kind of device.
+fn tuning(facts: &AdapterFacts) -> Result<Tuning, String> {
+    let possible = tunings(facts);
+    match std::env::var("DIFFEWS_TUNING") {
+        Ok(name) => {
+            let named = possible.iter().find(|t| format!("{t:?}").eq_ignore_ascii_case(&name));
+            named.copied().ok_or(format!("DIFFEWS_TUNING={name}: it can be one of {possible:?} there"))
+        }
+        // The first that it can run: the others are for CPUs with less.
+        Err(_) if facts.device_type == "Cpu" => Ok(possible[0]),
+        Err(_) => Ok(Tuning::Tiled),
+    }
+}

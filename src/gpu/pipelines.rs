@@ -1,0 +1,119 @@
+//! Compute pipelines, made once per kernel, variant and storage.
+
+use super::{Gpu, GpuError, preprocess};
+use crate::plan::{Dispatch, Storage};
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+#[derive(Clone)]
+pub(super) struct Pipeline {
+    pub pipeline: wgpu::ComputePipeline,
+    pub tensors: wgpu::BindGroupLayout,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    kernel: &'static str,
+    storage: Storage,
+    defines: Vec<&'static str>,
+    overrides: Vec<(&'static str, u64)>,
+}
+
+pub(super) struct Pipelines {
+    /// Keep the translator's bounds checks and loop guards. Off by default: the kernels bound themselves.
+    checked: bool,
+    made: Mutex<HashMap<Key, Pipeline>>,
+    params: Mutex<Option<wgpu::BindGroupLayout>>,
+}
+
+impl Pipelines {
+    pub fn new(checked: bool) -> Self {
+        Pipelines { checked, made: Default::default(), params: Default::default() }
+    }
+}
+
+fn entry(binding: u32, ty: wgpu::BufferBindingType, dynamic: bool) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None },
+        count: None,
+    }
+}
+
+impl Gpu {
+    /// Group 1: the parameters, all of a plan's in one buffer, told apart by a dynamic offset.
+    pub(super) fn params_layout(&self) -> wgpu::BindGroupLayout {
+        let make = || {
+            self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some("params"),
+                entries: &[entry(0, wgpu::BufferBindingType::Uniform, true)],
+            })
+        };
+        match self.pipelines.params.lock() {
+            Ok(mut layout) => layout.get_or_insert_with(make).clone(),
+            Err(_) => make(),
+        }
+    }
+
+    pub(super) fn pipeline(&self, dispatch: &Dispatch, storage: Storage) -> Result<Pipeline, GpuError> {
+        let key = Key {
+            kernel: dispatch.kernel.name,
+            storage,
+            defines: dispatch.defines.clone(),
+            overrides: dispatch.overrides.iter().map(|&(name, value)| (name, value.to_bits())).collect(),
+        };
+        let mut made = self.pipelines.made.lock().map_err(|e| self.failed("pipelines", e))?;
+        if let Some(pipeline) = made.get(&key) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = self.make_pipeline(dispatch, storage)?;
+        made.insert(key, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn make_pipeline(&self, dispatch: &Dispatch, storage: Storage) -> Result<Pipeline, GpuError> {
+        let name = dispatch.kernel.name;
+        let what = format!("pipeline {name} {:?} {}", dispatch.defines, storage.name());
+        let defines: Vec<&str> = dispatch.defines.iter().copied().chain(storage.define()).collect();
+        let source = preprocess(dispatch.kernel.source, &defines).map_err(|e| self.failed(&what, e))?;
+        let read = wgpu::BufferBindingType::Storage { read_only: true };
+        let write = wgpu::BufferBindingType::Storage { read_only: false };
+        let kinds = dispatch.inputs.iter().map(|_| read).chain(dispatch.outputs.iter().map(|_| write));
+        let entries: Vec<_> = kinds.enumerate().map(|(i, ty)| entry(i as u32, ty, false)).collect();
+        let params = self.params_layout();
+        let started = std::time::Instant::now();
+        let pipeline = self.guarded(&what, 0, || {
+            let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
+            let module = if self.pipelines.checked {
+                self.device.create_shader_module(descriptor)
+            } else {
+                // SAFETY: the text is ours; every kernel bounds its own loops and indices, which the
+                // conformance suite checks with guard bands around each tensor.
+                unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+            };
+            let tensors = self
+                .device
+                .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
+            let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(name),
+                bind_group_layouts: &[Some(&tensors), Some(&params)],
+                immediate_size: 0,
+            });
+            let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(name),
+                layout: Some(&layout),
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: &dispatch.overrides,
+                    zero_initialize_workgroup_memory: false,
+                },
+                cache: None,
+            });
+            Pipeline { pipeline, tensors }
+        })?;
+        log::debug!("{what}: {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
+        Ok(pipeline)
+    }
+}

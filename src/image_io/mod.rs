@@ -1,0 +1,156 @@
+//! Pictures and masks: from files to what the network reads, and from what it gives back to files.
+//!
+//! ```text
+//! file --load_rgb--> RgbImage --resize_bilinear_rgb--> S x S --to_model_input--> [S, S, 3] in [-1, 1]
+//! file --load_mask-> Mask ----resize_nearest_mask----> S x S --mask_to_model_input--> [S, S, 3] of -1 or +1
+//! [S, S, 3] of the decoder --DecodedMap--> mask_at(w, h) --> write_mask, write_overlay, write_probability_*
+//! ```
+//!
+//! Everything here runs on the host and touches no GPU. What is read from a file is untrusted: sizes are
+//! checked before memory is taken for them, and every failure is an [`ImageError`] that names the file.
+//! Nothing is printed; what a user should be warned of comes back as data ([`MaskWarning`]).
+
+mod decode;
+mod map;
+mod mask;
+mod overlay;
+mod resize;
+mod write;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use decode::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, load_rgb};
+pub use image::RgbImage;
+pub use map::{DecodedMap, Threshold};
+pub use mask::{BoundingBox, LoadedMask, Mask, MaskWarning, load_mask};
+pub use overlay::paint_overlay;
+pub use resize::{mask_to_model_input, resize_bilinear_rgb, resize_map, resize_nearest_mask, to_model_input};
+pub use write::{check_output, write_mask, write_overlay, write_probability_npy, write_probability_png};
+
+/// What can go wrong between a file and a tensor. Every message is one line, complete in itself (there is no source to
+/// print after it), names the file where there is one, and says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    #[error("{path}: cannot be read: {cause}", path = .path.display())]
+    Read { path: PathBuf, cause: io::Error },
+
+    #[error("{path}: is a directory; name a picture file", path = .path.display())]
+    IsDirectory { path: PathBuf },
+
+    #[error("{path}: the file is empty; copy or export the picture again", path = .path.display())]
+    Empty { path: PathBuf },
+
+    #[error(
+        "{path}: the file is larger than {limit} MiB; scale the picture down first",
+        path = .path.display(), limit = MAX_FILE_BYTES >> 20
+    )]
+    FileTooLarge { path: PathBuf },
+
+    #[error(
+        "{path}: {found}; convert it to JPEG, PNG, WebP, BMP or TIFF",
+        path = .path.display()
+    )]
+    NotAPicture { path: PathBuf, found: String },
+
+    #[error(
+        "{path}: cannot be decoded as {format}: {reason}; the file may be damaged or of an unusual kind, \
+         try to save it again as an 8-bit PNG",
+        path = .path.display()
+    )]
+    Decode { path: PathBuf, format: &'static str, reason: String },
+
+    #[error(
+        "{path}: the JPEG ends before its picture does; copy or download it again",
+        path = .path.display()
+    )]
+    Truncated { path: PathBuf },
+
+    #[error(
+        "{path}: {width} x {height} pixels with {bytes_per_pixel} bytes each are more than this program reads \
+         (at most {max_side} a side, {max_mpx} million in all and 1 GiB decoded); scale the picture down first",
+        path = .path.display(), max_side = MAX_SIDE, max_mpx = MAX_PIXELS / 1_000_000
+    )]
+    TooManyPixels { path: PathBuf, width: u32, height: u32, bytes_per_pixel: u8 },
+
+    #[error(
+        "{path}: holds floating-point samples, whose white point is unknown; save it with 8 or 16 bits a sample",
+        path = .path.display()
+    )]
+    FloatSamples { path: PathBuf },
+
+    #[error(
+        "{path}: the mask is {mw} x {mh} pixels but its picture is {iw} x {ih} (as displayed, orientation applied); \
+         give a mask of the picture's size",
+        path = .path.display(), mw = .mask.0, mh = .mask.1, iw = .image.0, ih = .image.1
+    )]
+    MaskSize { path: PathBuf, mask: (u32, u32), image: (u32, u32) },
+
+    #[error("{what} holds {got} values where {want} are needed")]
+    Length { what: &'static str, got: usize, want: usize },
+
+    #[error(
+        "{count} of {total} values of the network's output are NaN or infinite (the first at index {first}); \
+         try --precision f32, and `model verify` on the weights"
+    )]
+    NotFinite { count: usize, total: usize, first: usize },
+
+    #[error("a threshold of {value} makes no sense; give a number from 0 to 1")]
+    Threshold { value: f64 },
+
+    #[error("{path}: exists already; pass --force to replace it, or name another file", path = .path.display())]
+    Exists { path: PathBuf },
+
+    #[error("{path}: is a directory; name a file to write", path = .path.display())]
+    OutputIsDirectory { path: PathBuf },
+
+    #[error("{path}: is not an ordinary file and will not be replaced; name another file", path = .path.display())]
+    OutputNotAFile { path: PathBuf },
+
+    #[error(
+        "{path}: cannot be written, for {parent} is not a directory; create it or name another file",
+        path = .path.display(), parent = .parent.display()
+    )]
+    NoParent { path: PathBuf, parent: PathBuf },
+
+    #[error("{path}: would be written as {wanted}; let its name end in .{wanted}", path = .path.display())]
+    Extension { path: PathBuf, wanted: &'static str },
+
+    #[error("{path}: cannot be written: {cause}", path = .path.display())]
+    Write { path: PathBuf, cause: io::Error },
+
+    #[error("{path}: cannot be encoded: {reason}", path = .path.display())]
+    Encode { path: PathBuf, reason: String },
+}
+
+impl ImageError {
+    fn read(path: &Path, cause: io::Error) -> Self {
+        Self::Read { path: path.to_owned(), cause }
+    }
+
+    fn write(path: &Path, cause: io::Error) -> Self {
+        Self::Write { path: path.to_owned(), cause }
+    }
+}
+
+/// Fails unless `got` values are exactly `width * height * channels`.
+fn check_length(
+    what: &'static str,
+    got: usize,
+    (width, height): (u32, u32),
+    channels: usize,
+) -> Result<(), ImageError> {
+    let want = (width as usize).saturating_mul(height as usize).saturating_mul(channels);
+    if got == want { Ok(()) } else { Err(ImageError::Length { what, got, want }) }
+}
+
+/// Fails if any value is NaN or infinite, counting them.
+fn check_finite(values: &[f32]) -> Result<(), ImageError> {
+    let bad = |v: &&f32| !v.is_finite();
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(first) => {
+            Err(ImageError::NotFinite { count: values.iter().filter(bad).count(), total: values.len(), first })
+        }
+    }
+}

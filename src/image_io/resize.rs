@@ -1,0 +1,212 @@
+//! The resizes that the network's input and output are defined by, and the step from bytes to [-1, 1].
+//!
+//! Bilinear resizing is Pillow's, bit for bit: SIMD crates that follow it keep fewer bits in their weights, which
+//! moves a tenth to a quarter of the samples of an ordinary photo by one step. The network's output then differs
+//! by far more than the engine's own rounding.
+
+use image::RgbImage;
+
+use super::{ImageError, Mask, check_length};
+
+/// The weights of one axis: each output is a weighted sum of a run of inputs.
+struct Taps {
+    /// Per output: where its inputs begin, and where its weights begin and end.
+    runs: Vec<(usize, std::ops::Range<usize>)>,
+    /// Normalised: the weights of one output sum to 1.
+    weights: Vec<f64>,
+}
+
+impl Taps {
+    /// Pillow's triangle filter: as wide as one input pixel to each side when enlarging, as one output pixel
+    /// when shrinking (`precompute_coeffs` in Resample.c).
+    fn bilinear(input: u32, output: u32) -> Self {
+        let scale = f64::from(input) / f64::from(output);
+        let reach = scale.max(1.0);
+        let mut taps = Self { runs: Vec::with_capacity(output as usize), weights: Vec::new() };
+        for x in 0..output {
+            let center = (f64::from(x) + 0.5) * scale;
+            let begin = (center - reach + 0.5).max(0.0) as usize;
+            let end = ((center + reach + 0.5) as usize).min(input as usize);
+            let first = taps.weights.len();
+            taps.weights.extend((begin..end).map(|i| {
+                // 1 / reach is multiplied with, not divided by, as there: the last bit counts.
+                let distance = (i as f64 - center + 0.5) * (1.0 / reach);
+                (1.0 - distance.abs()).max(0.0)
+            }));
+            let sum: f64 = taps.weights[first..].iter().sum();
+            if sum != 0.0 {
+                taps.weights[first..].iter_mut().for_each(|w| *w /= sum);
+            }
+            taps.runs.push((begin, first..taps.weights.len()));
+        }
+        taps
+    }
+}
+
+/// What one pass of the filter does with a sample.
+trait Sample: Copy {
+    type Weight: Copy;
+    type Sum: Copy;
+    /// The sum that no input has been added to.
+    const ZERO: Self::Sum;
+    fn weight(normalised: f64) -> Self::Weight;
+    fn add(sum: &mut Self::Sum, sample: Self, weight: Self::Weight);
+    fn finish(sum: Self::Sum) -> Self;
+}
+
+/// Fraction bits of Pillow's integer weights: 32, less 8 for the sample and 2 for sign and overshoot.
+const WEIGHT_BITS: u32 = 32 - 8 - 2;
+
+impl Sample for u8 {
+    type Weight = i32;
+    type Sum = i32;
+    /// A half, so that `finish` rounds.
+    const ZERO: i32 = 1 << (WEIGHT_BITS - 1);
+
+    fn weight(normalised: f64) -> i32 {
+        (normalised * f64::from(1 << WEIGHT_BITS) + 0.5) as i32
+    }
+    fn add(sum: &mut i32, sample: u8, weight: i32) {
+        *sum += i32::from(sample) * weight;
+    }
+    fn finish(sum: i32) -> u8 {
+        (sum >> WEIGHT_BITS).clamp(0, 255) as u8
+    }
+}
+
+impl Sample for f32 {
+    type Weight = f64;
+    type Sum = f64;
+    const ZERO: f64 = 0.0;
+
+    fn weight(normalised: f64) -> f64 {
+        normalised
+    }
+    fn add(sum: &mut f64, sample: f32, weight: f64) {
+        *sum += f64::from(sample) * weight;
+    }
+    fn finish(sum: f64) -> f32 {
+        sum as f32
+    }
+}
+
+/// `[rows, from, C]` to `[rows, to, C]`.
+fn along_rows<T: Sample, const C: usize>(samples: &[T], from: u32, to: u32) -> Vec<T> {
+    let taps = Taps::bilinear(from, to);
+    let weights: Vec<T::Weight> = taps.weights.iter().map(|&w| T::weight(w)).collect();
+    let stride = from as usize * C;
+    let mut out = Vec::with_capacity(samples.len() / stride * to as usize * C);
+    for row in samples.chunks_exact(stride) {
+        for (begin, run) in &taps.runs {
+            let mut sums = [T::ZERO; C];
+            let pixels = row[begin * C..].chunks_exact(C);
+            for (pixel, &weight) in pixels.zip(&weights[run.clone()]) {
+                for (sum, &sample) in sums.iter_mut().zip(pixel) {
+                    T::add(sum, sample, weight);
+                }
+            }
+            out.extend(sums.map(T::finish));
+        }
+    }
+    out
+}
+
+/// `[from, stride]` to `[to, stride]`.
+fn along_columns<T: Sample>(samples: &[T], stride: usize, from: u32, to: u32) -> Vec<T> {
+    let taps = Taps::bilinear(from, to);
+    let mut out = Vec::with_capacity(to as usize * stride);
+    let mut sums = vec![T::ZERO; stride];
+    for (begin, run) in taps.runs {
+        sums.fill(T::ZERO);
+        let rows = samples[begin * stride..].chunks_exact(stride);
+        for (row, &weight) in rows.zip(&taps.weights[run]) {
+            let weight = T::weight(weight);
+            for (sum, &sample) in sums.iter_mut().zip(row) {
+                T::add(sum, sample, weight);
+            }
+        }
+        out.extend(sums.iter().map(|&sum| T::finish(sum)));
+    }
+    out
+}
+
+/// Both passes, each only where its size changes. No size may be 0.
+///
+/// Rounding between the passes makes their order matter. Pillow goes along rows first; from version 13 on it goes
+/// along columns first where the height shrinks by more than twice what the width does. The order here is
+/// version 13's; for the pictures in question older versions differ from it by rounding.
+fn resize<T: Sample, const C: usize>(samples: &[T], from: (u32, u32), to: (u32, u32)) -> Vec<T> {
+    let lost = |from: u32, to: u32| i64::from(from) - i64::from(to);
+    let columns_first = lost(from.1, to.1) > 2 * lost(from.0, to.0).max(0);
+    match (from.0 != to.0, from.1 != to.1) {
+        (false, false) => samples.to_vec(),
+        (true, false) => along_rows::<T, C>(samples, from.0, to.0),
+        (false, true) => along_columns(samples, from.0 as usize * C, from.1, to.1),
+        (true, true) if columns_first => {
+            let shorter = along_columns(samples, from.0 as usize * C, from.1, to.1);
+            along_rows::<T, C>(&shorter, from.0, to.0)
+        }
+        (true, true) => {
+            let narrower = along_rows::<T, C>(samples, from.0, to.0);
+            along_columns(&narrower, to.0 as usize * C, from.1, to.1)
+        }
+    }
+}
+
+/// Resizes as PIL's `Image.resize((width, height), BILINEAR)` does on 8-bit RGB: a triangle filter, widened when
+/// shrinking (antialiased), one axis after the other, rounded to 8 bits after each.
+///
+/// The result equals that of Pillow 13 in every sample.
+pub fn resize_bilinear_rgb(rgb: &RgbImage, width: u32, height: u32) -> RgbImage {
+    if rgb.is_empty() || width == 0 || height == 0 {
+        return RgbImage::new(width, height);
+    }
+    let samples = resize::<u8, 3>(rgb.as_raw(), rgb.dimensions(), (width, height));
+    let mut resized = RgbImage::new(width, height);
+    resized.copy_from_slice(&samples);
+    resized
+}
+
+/// Resizes one channel of floats `[height, width]` of size `from` (width, height) to size `to`, smoothly: the
+/// same filter as [`resize_bilinear_rgb`] without its rounding, as PIL's mode "F" has it.
+///
+/// # Errors
+/// [`ImageError::Length`] unless `map` holds as many values as `from` says.
+pub fn resize_map(map: &[f32], from: (u32, u32), to: (u32, u32)) -> Result<Vec<f32>, ImageError> {
+    check_length("the map", map.len(), from, 1)?;
+    if map.is_empty() || to.0 == 0 || to.1 == 0 {
+        return Ok(vec![0.0; to.0 as usize * to.1 as usize]);
+    }
+    Ok(resize::<f32, 1>(map, from, to))
+}
+
+/// Resizes a mask as torch's `interpolate(mode="nearest")`: the source index is floor(dst * in / out), with
+/// in / out rounded to f32 first, as there.
+pub fn resize_nearest_mask(mask: &Mask, width: u32, height: u32) -> Mask {
+    let (from_width, from_height) = mask.size();
+    let source = |from: u32, to: u32| -> Vec<usize> {
+        let scale = from as f32 / to as f32;
+        (0..to).map(|dst| ((dst as f32 * scale) as usize).min(from.saturating_sub(1) as usize)).collect()
+    };
+    let columns = source(from_width, width);
+    let mut foreground = Vec::with_capacity(width as usize * height as usize);
+    for y in source(from_height, height) {
+        let begin = y * from_width as usize;
+        let row = mask.foreground().get(begin..begin + from_width as usize);
+        let row = row.unwrap_or_default();
+        // A mask without pixels has nothing but background to give.
+        foreground.extend(columns.iter().map(|&x| row.get(x).copied().unwrap_or(false)));
+    }
+    Mask::from_parts(width, height, foreground)
+}
+
+/// An RGB picture as the VAE reads it: `[height, width, 3]`, x / 255 * 2 - 1.
+pub fn to_model_input(rgb: &RgbImage) -> Vec<f32> {
+    let levels: [f32; 256] = std::array::from_fn(|x| x as f32 / 255.0 * 2.0 - 1.0);
+    rgb.as_raw().iter().map(|&x| levels[usize::from(x)]).collect()
+}
+
+/// A mask as the VAE reads it: `[height, width, 3]`, -1 for background and +1 for foreground.
+pub fn mask_to_model_input(mask: &Mask) -> Vec<f32> {
+    mask.foreground().iter().flat_map(|&foreground| [if foreground { 1.0 } else { -1.0 }; 3]).collect()
+}

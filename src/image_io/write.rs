@@ -1,0 +1,159 @@
+//! Results to files: whole or not at all, and never over a file that was not meant to go.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, RgbImage};
+
+use super::{ImageError, Mask, check_finite, check_length, paint_overlay};
+
+/// Writes `mask` as an 8-bit grey PNG, 255 for foreground and 0 for background.
+///
+/// The file appears whole or not at all: it is written beside its place and renamed.
+///
+/// # Errors
+/// [`ImageError::Exists`] if there is such a file and `force` is false; a name that does not end in `.png`,
+/// a missing directory, and whatever the system says.
+pub fn write_mask(path: &Path, mask: &Mask, force: bool) -> Result<(), ImageError> {
+    let (width, height) = mask.size();
+    let levels: Vec<u8> = mask.foreground().iter().map(|&f| 255 * u8::from(f)).collect();
+    write_png(path, &levels, (width, height), ExtendedColorType::L8, force)
+}
+
+/// Writes `mask` painted over `rgb` as an RGB PNG (see [`paint_overlay`]).
+///
+/// # Errors
+/// As [`write_mask`], and [`ImageError::Length`] if the sizes differ.
+pub fn write_overlay(path: &Path, rgb: &RgbImage, mask: &Mask, force: bool) -> Result<(), ImageError> {
+    let painted = paint_overlay(rgb, mask)?;
+    write_png(path, painted.as_raw(), painted.dimensions(), ExtendedColorType::Rgb8, force)
+}
+
+/// Writes a map `[height, width]` in [0, 1] as a 16-bit grey PNG, 65535 for 1. `size` is (width, height).
+///
+/// # Errors
+/// As [`write_mask`]; [`ImageError::Length`] and [`ImageError::NotFinite`] for a map that is not one.
+pub fn write_probability_png(path: &Path, map: &[f32], size: (u32, u32), force: bool) -> Result<(), ImageError> {
+    check_length("the map to write", map.len(), size, 1)?;
+    check_finite(map)?;
+    let levels: Vec<u8> = map.iter().flat_map(|v| ((v.clamp(0.0, 1.0) * 65535.0 + 0.5) as u16).to_ne_bytes()).collect();
+    write_png(path, &levels, size, ExtendedColorType::L16, force)
+}
+
+/// Writes a map `[height, width]` as a NumPy file of little-endian float32. `size` is (width, height).
+///
+/// # Errors
+/// As [`write_probability_png`], the name ending in `.npy`.
+pub fn write_probability_npy(path: &Path, map: &[f32], size: (u32, u32), force: bool) -> Result<(), ImageError> {
+    check_length("the map to write", map.len(), size, 1)?;
+    check_finite(map)?;
+    check_extension(path, "npy")?;
+    // NumPy's format 1.0: the magic, a version, the header's length, and a header that ends in a newline and
+    // brings all of it to a multiple of 64 bytes.
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", size.1, size.0);
+    let unpadded = 10 + header.len() + 1;
+    header.push_str(&" ".repeat(unpadded.next_multiple_of(64) - unpadded));
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(map.iter().flat_map(|v| v.to_le_bytes()));
+    write_whole(path, &bytes, force)
+}
+
+/// Fails where a later write to `path` is bound to: another extension than `wanted` ("png" or "npy"), a directory or
+/// a device of that name, a file of that name without `force`, no directory to put it in. Lets a program say so
+/// before it computes for a minute.
+///
+/// # Errors
+/// As [`write_mask`]. That the system refuses the write itself is only known then.
+pub fn check_output(path: &Path, wanted: &'static str, force: bool) -> Result<(), ImageError> {
+    check_extension(path, wanted)?;
+    place(path, force).map(|_| ())
+}
+
+/// Where `path` really lies (a symbolic link is followed, so that its target is replaced and not the link), and
+/// the directory there.
+fn place(path: &Path, force: bool) -> Result<(PathBuf, PathBuf), ImageError> {
+    let path_buf = || path.to_owned();
+    match fs::metadata(path) {
+        Ok(about) if about.is_dir() => {
+            return Err(ImageError::OutputIsDirectory { path: path_buf() });
+        }
+        Ok(about) if !about.is_file() => {
+            return Err(ImageError::OutputNotAFile { path: path_buf() });
+        }
+        Ok(_) if !force => return Err(ImageError::Exists { path: path_buf() }),
+        Ok(_) => {
+            let real = fs::canonicalize(path).map_err(|e| ImageError::write(path, e))?;
+            let parent = real.parent().map(Path::to_owned).unwrap_or_default();
+            return Ok((real, parent));
+        }
+        Err(_) if path.is_symlink() => {
+            // A link that leads nowhere: neither it nor what it names is ours.
+            return Err(ImageError::OutputNotAFile { path: path_buf() });
+        }
+        // Absent, or below something that is no directory: the parent tells.
+        Err(_) => {}
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if path.file_name().is_none() || !parent.is_dir() {
+        return Err(ImageError::NoParent { path: path_buf(), parent: parent.to_owned() });
+    }
+    Ok((path_buf(), parent.to_owned()))
+}
+
+fn check_extension(path: &Path, wanted: &'static str) -> Result<(), ImageError> {
+    match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case(wanted) => Ok(()),
+        _ => Err(ImageError::Extension { path: path.to_owned(), wanted }),
+    }
+}
+
+fn write_png(
+    path: &Path,
+    samples: &[u8],
+    (width, height): (u32, u32),
+    color: ExtendedColorType,
+    force: bool,
+) -> Result<(), ImageError> {
+    check_extension(path, "png")?;
+    // Encoded in memory, so that the time with a half-written file on the disk is short.
+    let mut png = Vec::new();
+    PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Adaptive)
+        .write_image(samples, width, height, color)
+        .map_err(|e| ImageError::Encode { path: path.to_owned(), reason: e.to_string() })?;
+    write_whole(path, &png, force)
+}
+
+/// Writes a file beside `path` and renames it into place. On any failure the file beside is removed.
+fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<(), ImageError> {
+    let (target, parent) = place(path, force)?;
+    let failed = |e: io::Error| ImageError::write(path, e);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".diffews-").suffix(".part");
+    #[cfg(unix)]
+    {
+        // What any program's new file gets, less the umask; temporary files are private otherwise.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(parent).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_data().map_err(failed)?;
+    if force {
+        file.persist(&target).map_err(|e| failed(e.error))?;
+    } else {
+        // Not even a file that came up since the check is replaced.
+        file.persist_noclobber(&target).map_err(|e| match e.error.kind() {
+            io::ErrorKind::AlreadyExists => ImageError::Exists { path: path.to_owned() },
+            _ => failed(e.error),
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! The f64 twin of `conv2d` and its conformance cases.
+
+use super::conv2d::{Epilogue, Geometry, KERNEL, Weights, record};
+use crate::conformance::bound::{self, Approx, EPS};
+use crate::conformance::{Case, CaseBuilder, Fill, HostTensor};
+use crate::plan::{Channels, Element};
+
+/// One output before its epilogue, with the loop order of the shader: taps, then channels.
+fn sum(
+    x: &HostTensor,
+    w: &HostTensor,
+    places: &[u32],
+    bias: f64,
+    g: Geometry,
+    (y, col): (usize, usize),
+    n: usize,
+) -> Approx {
+    let up = if g.upsample { 2 } else { 1 };
+    let (height, width) = (x.tensor.height as i64 * up, x.tensor.width as i64 * up);
+    let (mut value, mut magnitude, mut terms) = (bias, bias.abs(), 1);
+    for ky in 0..g.kernel {
+        for kx in 0..g.kernel {
+            let at = |o: usize, k: u32| (o as u32 * g.stride + k) as i64 - g.pad.0 as i64;
+            let (sy, sx) = (at(y, ky), at(col, kx));
+            if sy < 0 || sx < 0 || sy >= height || sx >= width {
+                continue;
+            }
+            let position = (sy / up * x.tensor.width as i64 + sx / up) as usize;
+            let row = (ky * g.kernel + kx) as usize * w.tensor.width as usize;
+            for (c, &place) in places.iter().enumerate() {
+                let term = x.at(position, c) * w.at(row + place as usize, n);
+                value += term;
+                magnitude += term.abs();
+                terms += 1;
+            }
+        }
+    }
+    Approx::new(value, bound::dot(terms, magnitude))
+}
+
+/// GELU's slope is at most 1.13; its tail is exp(-x^2/2) times a fit within 7.2e-9, a division (2.5 ulp), ten
+/// multiply-adds, and two exp of an argument -x^2/2, (3 + 2 * argument) ulp each (WGSL), relative to the tail.
+fn geglu(hidden: Approx, gate: Approx) -> Approx {
+    let g = gate.value;
+    let tail = 0.5 * libm::erfc(g.abs() / std::f64::consts::SQRT_2);
+    let gelu = g * if g < 0.0 { tail } else { 1.0 - tail };
+    let exponent = g * g / 2.0;
+    let error = g.abs() * tail * (7.2e-9 + EPS * (24.0 + 4.0 * exponent)) + EPS * gelu.abs() + bound::TINY;
+    let moved = 1.13 * gate.bound + error;
+    let value = hidden.value * gelu;
+    Approx::new(value, hidden.bound * gelu.abs() + (hidden.value.abs() + hidden.bound) * moved + EPS * value.abs())
+}
+
+/// (1 - e) / (1 + e) with e = exp(-2 |x|): slope at most 1; exp (3 + 2 |2 x|) ulp relative to e, three roundings.
+fn tanh(x: Approx) -> Approx {
+    let e = (-2.0 * x.value.abs()).exp();
+    let error = EPS * (e * (3.0 + 4.0 * x.value.abs()) * 2.0 / (1.0 + e) + 4.0 * x.value.tanh().abs());
+    Approx::new(x.value.tanh(), x.bound + error)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Act {
+    None,
+    Residual,
+    Geglu,
+    Tanh,
+}
+
+struct Shape {
+    size: (u32, u32),
+    cin: Channels,
+    cout: u32,
+    geometry: Geometry,
+    act: Act,
+}
+
+impl Shape {
+    fn case(self) -> Case {
+        let g = self.geometry;
+        let kind = match (g.kernel, g.stride, g.upsample) {
+            (1, ..) => "linear".to_string(),
+            (k, s, up) => format!("{k}x{k} stride {s} pad {:?}{}", g.pad, if up { " upsampled" } else { "" }),
+        };
+        let act = ["", " + residual", " geglu", " tanh"][self.act as usize];
+        let name = format!("{}x{}x{}->{} {kind}{act}", self.size.0, self.size.1, self.cin.logical(), self.cout);
+        Case::new(&KERNEL, name, move |b| self.build(b))
+    }
+
+    fn build(&self, b: &mut CaseBuilder) {
+        let (g, act) = (self.geometry, self.act);
+        let x = b.input("x", self.size.0, self.size.1, self.cin.clone(), Element::Stored, Fill::Normal { mean: 0.0, std: 1.0 });
+        let out = Channels::one(self.cout);
+        let channels = if act == Act::Geglu { out.concat(&out) } else { out.clone() };
+        let taps = g.kernel * g.kernel;
+        // As at load: one row per padded input channel, the padding's rows zero (here: never read by the twin).
+        let std = (taps as f64 * self.cin.logical() as f64).sqrt().recip();
+        let weight = b.input("weight", taps, self.cin.vec4s() * 4, channels.clone(), Element::Stored, Fill::Normal { mean: 0.0, std });
+        let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
+        let weights = Weights { weight: weight.tensor.clone(), bias: bias.tensor.clone() };
+        let (height, width) = (g.out(self.size.0), g.out(self.size.1));
+        let residual = (act == Act::Residual)
+            .then(|| b.input("residual", height, width, out, Element::Stored, Fill::Normal { mean: 0.0, std: 1.0 }));
+        let epilogue = match (act, &residual) {
+            (Act::Residual, Some(t)) => Epilogue::Residual(&t.tensor),
+            (Act::Geglu, _) => Epilogue::Geglu,
+            (Act::Tanh, _) => Epilogue::Tanh,
+            _ => Epilogue::None,
+        };
+        let result = record(&mut b.recorder, "out", &x.tensor, &weights, g, epilogue);
+        let gate = self.cout as usize;
+        let places = self.cin.places();
+        b.expect(&result, move |p, n| {
+            let at = (p / width as usize, p % width as usize);
+            let value = sum(&x, &weight, &places, bias.at(0, n), g, at, n);
+            match act {
+                Act::None => value,
+                Act::Residual => {
+                    let add = residual.as_ref().map_or(0.0, |t| t.at(p, n));
+                    let v = value.value + add;
+                    Approx::new(v, value.bound + EPS * v.abs())
+                }
+                Act::Geglu => geglu(value, sum(&x, &weight, &places, bias.at(0, gate + n), g, at, gate + n)),
+                Act::Tanh => tanh(value),
+            }
+        });
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let one = Channels::one;
+    let down = |pad| Geometry { kernel: 3, stride: 2, pad, upsample: false };
+    let up = Geometry { upsample: true, ..Geometry::SAME };
+    let (linear, same) = (Geometry::LINEAR, Geometry::SAME);
+    let shapes = [
+        // Production shapes.
+        ((32, 32), one(1024), 1024, linear, Act::None),
+        ((64, 64), one(320), 320, same, Act::Residual),
+        ((16, 16), one(1280), 1280, linear, Act::Residual),
+        ((32, 32), one(640), 2560, linear, Act::Geglu),
+        ((64, 64), one(320), 5, linear, Act::Tanh),
+        ((64, 64), one(4), 320, same, Act::None),
+        ((128, 128), one(128), 3, same, Act::None),
+        ((64, 64), one(128), 128, down((0, 1)), Act::None),
+        ((32, 32), one(320), 320, down((1, 1)), Act::None),
+        ((16, 16), one(256), 256, up, Act::None),
+        ((16, 16), one(640).concat(&one(320)), 320, same, Act::None),
+        // Ragged ones.
+        ((1, 1), one(1), 1, linear, Act::None),
+        ((1, 1), one(7), 9, same, Act::Residual),
+        ((7, 5), one(6), 10, same, Act::None),
+        ((33, 1), one(18), 30, linear, Act::Geglu),
+        ((1, 67), one(13), 70, linear, Act::Tanh),
+        ((9, 7), one(5).concat(&one(6)), 33, same, Act::Residual),
+        ((11, 13), one(10), 67, down((0, 1)), Act::None),
+        ((12, 10), one(10), 66, down((1, 1)), Act::None),
+        ((3, 5), Channels::heads(3, 10), 34, up, Act::None),
+        // More workgroups than 65,535 in one dimension.
+        ((4200, 1024), one(4), 4, linear, Act::None),
+    ];
+    let shape = |(size, cin, cout, geometry, act)| Shape { size, cin, cout, geometry, act };
+    let mut cases: Vec<Case> = shapes.into_iter().map(|s| shape(s).case()).collect();
+    // Larger than a binding: bands of rows with their halo.
+    for (geometry, act) in [(same, Act::Residual), (down((0, 1)), Act::None), (up, Act::None), (linear, Act::None)] {
+        cases.push(shape(((37, 19), one(12), 20, geometry, act)).case().with_binding_limit(12 * 1024));
+    }
+    cases
+}

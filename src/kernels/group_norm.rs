@@ -1,0 +1,144 @@
+//! `group_norm`: statistics of chunks -> scale and shift per channel (torch.nn.GroupNorm).
+
+use super::group_stats::{self, Stats};
+use super::{Kernel, LANES};
+use crate::conformance::bound::{Approx, EPS};
+use crate::conformance::{Case, CaseBuilder, Fill, HostTensor};
+use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, Tuning};
+use bytemuck::{Pod, Zeroable};
+
+pub static KERNEL: Kernel = Kernel {
+    name: "group_norm",
+    source: include_str!("../../shaders/group_norm.wgsl"),
+    variants: &[&[]],
+    tunings: &[Tuning::Tiled],
+    cases,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    positions: u32,
+    chunk_len: u32,
+    chunks: u32,
+    channels_per_group: u32,
+    ca: u32,
+    ca_padded: u32,
+    cb: u32,
+    cb_padded: u32,
+    eps: f32,
+}
+
+/// Scale and shift `[2, Ca + Cb]` (f32) of GroupNorm over `[a | b]`, from their statistics.
+/// `weight` and `bias` are f32 constants over the concatenated channels.
+pub fn record(
+    r: &mut Recorder,
+    a: (&Tensor, &Stats),
+    b: Option<(&Tensor, &Stats)>,
+    weight: &Tensor,
+    bias: &Tensor,
+    groups: u32,
+    eps: f32,
+) -> Tensor {
+    let ca = &a.0.channels;
+    let cb = b.map(|b| &b.0.channels);
+    let channels = cb.map_or(ca.clone(), |cb| ca.concat(cb));
+    let ok = r.check(groups > 0 && channels.logical().is_multiple_of(groups) && weight.channels == channels && bias.channels == channels, || {
+        format!("group_norm of {}: {} channels in {groups} groups", a.0.name, channels.logical())
+    });
+    let ok = r.check(ok && b.is_none_or(|b| b.0.positions() == a.0.positions()), || "group_norm: sizes differ".into());
+    let affine = r.value_of(&format!("{}.affine", a.0.name), 1, 2, channels.clone(), Element::F32);
+    if !ok {
+        return affine;
+    }
+    let params = Params {
+        positions: a.0.positions(),
+        chunk_len: a.1.chunk_len,
+        chunks: a.1.values.height,
+        channels_per_group: channels.logical() / groups,
+        ca: ca.logical(),
+        ca_padded: ca.vec4s() * 4,
+        cb: cb.map_or(0, |c| c.logical()),
+        cb_padded: cb.map_or(0, |c| c.vec4s() * 4),
+        eps,
+    };
+    let stats_b = b.unwrap_or(a).1;
+    let inputs = [&a.1.values, &stats_b.values, weight, bias].map(|t| r.whole(t)).to_vec();
+    let outputs = vec![r.whole(&affine)];
+    r.push(Dispatch {
+        kernel: &KERNEL,
+        defines: vec![],
+        overrides: vec![],
+        inputs,
+        outputs,
+        params: bytemuck::bytes_of(&params).to_vec(),
+        workgroups: [groups, 1, 1],
+        flops: a.1.values.height as u64 * channels.logical() as u64 * 8,
+    });
+    affine
+}
+
+/// Scale (row 0) or shift (row 1) of channel `c`.
+///
+/// Bounds: statistics are sums of means and M2 over `n` chunk entries, each already within the bound of
+/// `group_stats`; the scale errs by half the relative error of the variance plus a few roundings, the
+/// shift by the mean's error times the scale.
+fn twin(group: &[f64], chunk_len: usize, weight: f64, bias: f64, eps: f64, row: usize) -> Approx {
+    let n = group.len() as f64;
+    let entries = (n / chunk_len as f64).max(1.0);
+    let mean = group.iter().sum::<f64>() / n;
+    let magnitude = group.iter().map(|v| v.abs()).sum::<f64>() / n;
+    let var = group.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+    let sum_error = EPS * ((chunk_len as f64).sqrt() + (entries / LANES as f64).sqrt() + 8.0);
+    let mean_error = sum_error * magnitude;
+    // A deviation's subtraction rounds by u |x|; over n of them the sum gains 2 u |x| |d| / sqrt(n).
+    let var_error = sum_error * var + 2.0 * EPS * var.sqrt() * (mean.abs() + magnitude) / (chunk_len as f64).sqrt() + mean_error * mean_error;
+    let scale = weight / (var + eps).sqrt();
+    let scale_error = scale.abs() * (0.5 * var_error / (var + eps) + 5.0 * EPS);
+    if row == 0 {
+        return Approx::new(scale, scale_error);
+    }
+    let shift = bias - mean * scale;
+    Approx::new(shift, mean.abs() * scale_error + mean_error * scale.abs() + 2.0 * EPS * (bias.abs() + (mean * scale).abs()))
+}
+
+fn cases() -> Vec<Case> {
+    // height, width, channels of a and b, groups, mean
+    [
+        (64, 64, 320, 0, 32, 0.2),
+        (8, 8, 1280, 1280, 32, 0.0),
+        (5, 3, 18, 30, 6, 2.0),
+        (1, 1, 32, 0, 16, 0.0),
+        (33, 9, 7, 5, 3, -5.0),
+        (96, 80, 128, 0, 32, 8.0),
+    ]
+    .into_iter()
+    .map(|(h, w, ca, cb, groups, mean)| {
+        Case::new(&KERNEL, format!("{h}x{w}x({ca}+{cb}) groups {groups} mean {mean}"), move |b: &mut CaseBuilder| {
+            let fill = Fill::Normal { mean, std: 1.5 };
+            let x = b.input("a", h, w, Channels::one(ca), Element::Stored, fill);
+            let y = (cb > 0).then(|| b.input("b", h, w, Channels::one(cb), Element::Stored, fill));
+            let channels = y.as_ref().map_or(x.tensor.channels.clone(), |y| x.tensor.channels.concat(&y.tensor.channels));
+            let spread = Fill::Normal { mean: 1.0, std: 0.3 };
+            let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, spread);
+            let bias = b.input("bias", 1, 1, channels, Element::F32, spread);
+            let sx = group_stats::record(&mut b.recorder, &x.tensor);
+            let sy = y.as_ref().map(|y| group_stats::record(&mut b.recorder, &y.tensor));
+            let second = y.as_ref().zip(sy.as_ref()).map(|(y, s)| (&y.tensor, s));
+            let eps = 1e-5;
+            let affine = record(&mut b.recorder, (&x.tensor, &sx), second, &weight.tensor, &bias.tensor, groups, eps);
+            let per_group = ((ca + cb) / groups) as usize;
+            let at = move |x: &HostTensor, y: &Option<HostTensor>, p: usize, c: usize| match y {
+                Some(y) if c >= ca as usize => y.at(p, c - ca as usize),
+                _ => x.at(p, c),
+            };
+            b.expect(&affine, move |row, channel| {
+                let first = channel / per_group * per_group;
+                let group: Vec<f64> =
+                    (0..x.rows()).flat_map(|p| (first..first + per_group).map(move |c| (p, c))).map(|(p, c)| at(&x, &y, p, c)).collect();
+                twin(&group, sx.chunk_len as usize, weight.at(0, channel), bias.at(0, channel), eps as f64, row)
+            });
+        })
+    })
+    .collect()
+}

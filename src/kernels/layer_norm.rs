@@ -1,0 +1,96 @@
+//! `layer_norm`: torch.nn.LayerNorm over the channels of each token.
+
+use super::{Kernel, LANES, bands};
+use crate::conformance::bound::{Approx, EPS};
+use crate::conformance::{Case, CaseBuilder, Fill};
+use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, Tuning};
+use bytemuck::{Pod, Zeroable};
+
+pub static KERNEL: Kernel = Kernel {
+    name: "layer_norm",
+    source: include_str!("../../shaders/layer_norm.wgsl"),
+    variants: &[&[]],
+    tunings: &[Tuning::Tiled],
+    cases,
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    tokens: u32,
+    c4: u32,
+    channels: u32,
+    base: u32,
+    base_out: u32,
+    groups_x: u32,
+    eps: f32,
+}
+
+/// `[H, W, C]` -> the same shape; `weight` and `bias` are `[C]` in f32.
+pub fn record(r: &mut Recorder, x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Tensor {
+    let out = r.value(&format!("{}.layer_norm", x.name), x.height, x.width, x.channels.clone());
+    r.check(x.channels.segments().len() == 1 && weight.channels == x.channels && bias.channels == x.channels, || {
+        format!("layer_norm of {}: shapes do not fit", x.name)
+    });
+    let c4 = x.channels.vec4s();
+    let row = c4 as u64 * x.vec4_bytes(r.storage);
+    for (from, to) in bands(x.positions(), row, r.limits.max_binding, r.limits.offset_alignment) {
+        let range = (from as u64 * c4 as u64, to as u64 * c4 as u64);
+        let (window, base) = r.window(x, range.0, range.1);
+        let (window_out, base_out) = r.window(&out, range.0, range.1);
+        let workgroups = r.fold_workgroups(((to - from) as u64).div_ceil(LANES));
+        let params =
+            Params { tokens: to - from, c4, channels: x.channels.logical(), base, base_out, groups_x: workgroups[0], eps };
+        let inputs = vec![window, r.whole(weight), r.whole(bias)];
+        r.push(Dispatch {
+            kernel: &KERNEL,
+            defines: vec![],
+            overrides: vec![],
+            inputs,
+            outputs: vec![window_out],
+            params: bytemuck::bytes_of(&params).to_vec(),
+            workgroups,
+            flops: (to - from) as u64 * c4 as u64 * 36,
+        });
+    }
+    out
+}
+
+/// Bounds: sums over n channels in four lanes, sqrt(n / 4) u each (see `bound`); the deviation carries the
+/// mean's error and its own rounding, the scale half the variance's relative error.
+fn twin(row: &[f64], c: usize, weight: f64, bias: f64, eps: f64) -> Approx {
+    let n = row.len() as f64;
+    let mean = row.iter().sum::<f64>() / n;
+    let magnitude = row.iter().map(|v| v.abs()).sum::<f64>() / n;
+    let var = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+    let sum_error = EPS * ((n / 4.0).sqrt() + 4.0);
+    let mean_error = sum_error * magnitude;
+    let var_error = sum_error * var + 2.0 * EPS * var.sqrt() * (magnitude + mean.abs()) / n.sqrt() + mean_error * mean_error;
+    let inv_std = 1.0 / (var + eps).sqrt();
+    let d = row[c] - mean;
+    let d_error = mean_error + EPS * d.abs();
+    let v = d * inv_std * weight;
+    let error = d_error * (inv_std * weight).abs() + v.abs() * (0.5 * var_error / (var + eps) + 6.0 * EPS);
+    Approx::new(v + bias, error + EPS * (v.abs() + bias.abs()))
+}
+
+fn cases() -> Vec<Case> {
+    // tokens, channels, mean
+    [(4096, 320, 0.0), (64, 1280, 0.5), (1, 4, 1.0), (67, 18, -3.0), (130, 7, 10.0)]
+        .into_iter()
+        .map(|(tokens, c, mean)| {
+            Case::new(&KERNEL, format!("{tokens}x{c} mean {mean}"), move |b: &mut CaseBuilder| {
+                let channels = Channels::one(c);
+                let x = b.input("x", 1, tokens, channels.clone(), Element::Stored, Fill::Normal { mean, std: 2.0 });
+                let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, Fill::Normal { mean: 1.0, std: 0.3 });
+                let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
+                let eps = 1e-5;
+                let out = record(&mut b.recorder, &x.tensor, &weight.tensor, &bias.tensor, eps);
+                b.expect(&out, move |p, channel| {
+                    let row: Vec<f64> = (0..c as usize).map(|i| x.at(p, i)).collect();
+                    twin(&row, channel, weight.at(0, channel), bias.at(0, channel), eps as f64)
+                });
+            })
+        })
+        .collect()
+}

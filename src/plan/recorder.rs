@@ -1,0 +1,212 @@
+//! Plain data, no wgpu: kernels append shape-checked dispatches, a [`Recorder`] keeps them in order.
+
+use super::tensor::{Channels, Element, Storage, Tensor, TensorId};
+use crate::kernels::Kernel;
+use std::collections::HashMap;
+
+/// What the adapter allows, as far as recording needs to know it.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Largest range of a buffer that one binding may cover, in bytes.
+    pub max_binding: u64,
+    /// A binding's start must be a multiple of this, in bytes.
+    pub offset_alignment: u64,
+    /// Largest number of workgroups in one dimension of a dispatch.
+    pub max_workgroups: u32,
+    /// Largest single buffer, in bytes.
+    pub max_buffer: u64,
+    /// A dispatch beyond this many multiplications and additions is cut into several.
+    pub max_flops: u64,
+}
+
+/// Which form of a kernel to record where it has several. A property of the adapter, never of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tuning {
+    /// No barriers; the lanes of a subgroup (of 8 or more) broadcast to each other what each has loaded. CPU drivers.
+    Broadcast,
+    /// No barriers, operands straight from memory: CPU drivers with smaller subgroups or none.
+    Rows,
+    /// Tiles staged through workgroup memory: GPUs. Runs on every adapter.
+    Tiled,
+}
+
+/// A part of a tensor, as one binding sees it.
+#[derive(Clone, Debug)]
+pub struct Window {
+    pub tensor: Tensor,
+    /// Byte range inside the tensor's buffer; the start is aligned as the adapter asks.
+    pub offset: u64,
+    pub size: u64,
+}
+
+/// One dispatch: everything an executor needs, and nothing of wgpu.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    pub kernel: &'static Kernel,
+    /// `#ifdef` symbols beyond the storage kind.
+    pub defines: Vec<&'static str>,
+    /// WGSL `override` constants.
+    pub overrides: Vec<(&'static str, f64)>,
+    /// Inputs in the order of the shader's bindings.
+    pub inputs: Vec<Window>,
+    pub outputs: Vec<Window>,
+    /// The parameter struct, as the shader's uniform.
+    pub params: Vec<u8>,
+    pub workgroups: [u32; 3],
+    /// Multiplications and additions, each counted: for budgets of a submission and for benchmarks.
+    pub flops: u64,
+}
+
+/// Something a plan cannot do; each is an engine's error or a tensor beyond the adapter's limits.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PlanError(pub String);
+
+/// Appends dispatches. Errors are kept and returned by [`Recorder::finish`], so that a model's forward
+/// pass reads like the paper and not like error handling.
+pub struct Recorder {
+    pub storage: Storage,
+    pub tuning: Tuning,
+    pub limits: Limits,
+    values: Vec<Tensor>,
+    dispatches: Vec<Dispatch>,
+    inputs: Vec<Tensor>,
+    outputs: Vec<Tensor>,
+    marks: HashMap<String, Tensor>,
+    error: Option<PlanError>,
+}
+
+/// What a recording holds when it is finished.
+pub struct Recording {
+    pub storage: Storage,
+    pub limits: Limits,
+    pub values: Vec<Tensor>,
+    pub dispatches: Vec<Dispatch>,
+    pub inputs: Vec<Tensor>,
+    pub outputs: Vec<Tensor>,
+    pub marks: HashMap<String, Tensor>,
+}
+
+impl Recorder {
+    pub fn new(storage: Storage, tuning: Tuning, limits: Limits) -> Self {
+        Recorder {
+            storage,
+            tuning,
+            limits,
+            values: Vec::new(),
+            dispatches: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            marks: HashMap::new(),
+            error: None,
+        }
+    }
+
+    /// A new value `[height, width, channels]` in the plan's storage.
+    pub fn value(&mut self, name: &str, height: u32, width: u32, channels: Channels) -> Tensor {
+        self.value_of(name, height, width, channels, Element::Stored)
+    }
+
+    pub fn value_of(&mut self, name: &str, height: u32, width: u32, channels: Channels, element: Element) -> Tensor {
+        let id = TensorId::Value(self.values.len() as u32);
+        let tensor = Tensor { id, name: name.into(), height, width, channels, element };
+        let (bytes, most) = (tensor.bytes(self.storage), self.limits.max_buffer);
+        self.check(bytes <= most, || {
+            format!("{name} {} takes {bytes} bytes, more than this adapter's largest buffer ({most})", tensor.shape_string())
+        });
+        self.values.push(tensor.clone());
+        tensor
+    }
+
+    /// A value that is filled from outside before the plan runs.
+    pub fn input(&mut self, name: &str, height: u32, width: u32, channels: Channels) -> Tensor {
+        self.input_of(name, height, width, channels, Element::Stored)
+    }
+
+    pub fn input_of(&mut self, name: &str, height: u32, width: u32, channels: Channels, element: Element) -> Tensor {
+        let tensor = self.value_of(name, height, width, channels, element);
+        self.inputs.push(tensor.clone());
+        tensor
+    }
+
+    /// Declares that `tensor` is read after the plan has run. What no output depends on is dropped.
+    pub fn output(&mut self, tensor: &Tensor) {
+        self.outputs.push(tensor.clone());
+    }
+
+    /// Remembers `tensor` under the checkpoint's path of the module that made it.
+    pub fn mark(&mut self, path: &str, tensor: &Tensor) {
+        self.marks.insert(path.to_string(), tensor.clone());
+    }
+
+    pub fn marked(&self, path: &str) -> Option<&Tensor> {
+        self.marks.get(path)
+    }
+
+    /// Keeps the first failed check as the recording's error.
+    pub fn check(&mut self, holds: bool, message: impl FnOnce() -> String) -> bool {
+        if !holds && self.error.is_none() {
+            self.error = Some(PlanError(message()));
+        }
+        holds
+    }
+
+    pub fn push(&mut self, dispatch: Dispatch) {
+        for window in dispatch.inputs.iter().chain(&dispatch.outputs) {
+            let (size, most) = (window.size, self.limits.max_binding);
+            self.check(size <= most, || {
+                format!(
+                    "{}: a binding of {} {} takes {size} bytes, more than this adapter's {most}",
+                    dispatch.kernel.name,
+                    window.tensor.name,
+                    window.tensor.shape_string()
+                )
+            });
+        }
+        let most = self.limits.max_workgroups;
+        self.check(dispatch.workgroups.iter().all(|&n| n <= most), || {
+            format!("{}: {:?} workgroups, more than this adapter's {most}", dispatch.kernel.name, dispatch.workgroups)
+        });
+        self.dispatches.push(dispatch);
+    }
+
+    /// The whole of `tensor` as one binding.
+    pub fn whole(&self, tensor: &Tensor) -> Window {
+        Window { tensor: tensor.clone(), offset: 0, size: tensor.bytes(self.storage) }
+    }
+
+    /// The vec4s `from..to` of `tensor` as one binding, and where `from` lies in it: a binding's start is
+    /// aligned downwards, so the shader adds the second number (in vec4s) to its index.
+    pub fn window(&self, tensor: &Tensor, from: u64, to: u64) -> (Window, u32) {
+        let unit = tensor.vec4_bytes(self.storage);
+        let offset = from * unit / self.limits.offset_alignment * self.limits.offset_alignment;
+        let window = Window { tensor: tensor.clone(), offset, size: to * unit - offset };
+        (window, ((from * unit - offset) / unit) as u32)
+    }
+
+    /// Workgroups along x and y for `n` of them, folded where the adapter's limit of one dimension is passed.
+    /// The shader's index is `x + y * groups.x`, the rest is beyond `n`.
+    pub fn fold_workgroups(&self, n: u64) -> [u32; 3] {
+        let most = self.limits.max_workgroups as u64;
+        if n <= most {
+            return [n as u32, 1, 1];
+        }
+        let rows = n.div_ceil(most);
+        [n.div_ceil(rows) as u32, rows as u32, 1]
+    }
+
+    pub fn finish(self) -> Result<Recording, PlanError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        Ok(Recording {
+            storage: self.storage,
+            limits: self.limits,
+            values: self.values,
+            dispatches: self.dispatches,
+            inputs: self.inputs,
+            outputs: self.outputs,
+            marks: self.marks,
+        })
+    }
+}

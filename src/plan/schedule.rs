@@ -1,0 +1,108 @@
+//! Pruning, liveness and the assignment of values to shared slots of memory.
+
+use super::recorder::{Dispatch, Recording, Window};
+use super::tensor::{Tensor, TensorId};
+use std::collections::{HashMap, HashSet};
+
+/// A recording made ready to run: dead dispatches dropped, every value placed.
+///
+/// Values that are neither inputs nor outputs share slots: two of them may lie in one slot when no
+/// dispatch needs both. Slots are sorted by size, largest first, so that several plans that never run
+/// at once can lie in one arena (slot i of each in the arena's buffer i).
+pub struct Schedule {
+    pub recording: Recording,
+    /// Bytes of each slot, largest first.
+    pub slots: Vec<u64>,
+    /// Slot of each value that lies in the arena.
+    pub slot_of: HashMap<u32, usize>,
+    /// Dispatches that nothing read.
+    pub pruned: usize,
+}
+
+fn values(windows: &[Window]) -> impl Iterator<Item = u32> + '_ {
+    windows.iter().filter_map(|w| match w.tensor.id {
+        TensorId::Value(v) => Some(v),
+        TensorId::Constant(_) => None,
+    })
+}
+
+fn id(tensor: &Tensor) -> Option<u32> {
+    match tensor.id {
+        TensorId::Value(v) => Some(v),
+        TensorId::Constant(_) => None,
+    }
+}
+
+impl Schedule {
+    pub fn new(mut recording: Recording) -> Self {
+        let before = recording.dispatches.len();
+        prune(&mut recording);
+        let pruned = before - recording.dispatches.len();
+        let (slots, slot_of) = place(&recording);
+        Schedule { recording, slots, slot_of, pruned }
+    }
+
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.recording.dispatches
+    }
+
+    pub fn flops(&self) -> u64 {
+        self.dispatches().iter().map(|d| d.flops).sum()
+    }
+
+    /// Bytes of the slots alone.
+    pub fn arena_bytes(&self) -> u64 {
+        self.slots.iter().sum()
+    }
+}
+
+/// Drops, from the end, every dispatch that writes nothing anybody reads.
+fn prune(recording: &mut Recording) {
+    let mut needed: HashSet<u32> = recording.outputs.iter().filter_map(id).collect();
+    let mut kept = Vec::new();
+    for dispatch in std::mem::take(&mut recording.dispatches).into_iter().rev() {
+        if values(&dispatch.outputs).any(|v| needed.contains(&v)) {
+            needed.extend(values(&dispatch.inputs));
+            kept.push(dispatch);
+        }
+    }
+    kept.reverse();
+    recording.dispatches = kept;
+}
+
+/// First dispatch that writes and last dispatch that reads each value; inputs and outputs have buffers
+/// of their own and are left out.
+fn liveness(recording: &Recording) -> HashMap<u32, (usize, usize)> {
+    let mut live: HashMap<u32, (usize, usize)> = HashMap::new();
+    for (i, dispatch) in recording.dispatches.iter().enumerate() {
+        for v in values(&dispatch.inputs).chain(values(&dispatch.outputs)) {
+            live.entry(v).and_modify(|l| l.1 = i).or_insert((i, i));
+        }
+    }
+    for outside in recording.inputs.iter().chain(&recording.outputs).filter_map(id) {
+        live.remove(&outside);
+    }
+    live
+}
+
+/// Largest value first, each into the first slot whose values' lifetimes it does not meet.
+fn place(recording: &Recording) -> (Vec<u64>, HashMap<u32, usize>) {
+    let mut order: Vec<(u64, u32, (usize, usize))> = liveness(recording)
+        .into_iter()
+        .map(|(v, life)| (recording.values[v as usize].bytes(recording.storage), v, life))
+        .collect();
+    order.sort_by_key(|&(bytes, v, _)| (std::cmp::Reverse(bytes), v));
+    let mut slots: Vec<(u64, Vec<(usize, usize)>)> = Vec::new();
+    let mut slot_of = HashMap::new();
+    for (bytes, v, life) in order {
+        let meets = |&(from, to): &(usize, usize)| from <= life.1 && life.0 <= to;
+        let free = slots.iter().position(|(_, lives)| !lives.iter().any(meets));
+        let slot = free.unwrap_or_else(|| {
+            slots.push((bytes, Vec::new()));
+            slots.len() - 1
+        });
+        slots[slot].1.push(life);
+        slot_of.insert(v, slot);
+    }
+    (slots.into_iter().map(|(bytes, _)| bytes).collect(), slot_of)
+}

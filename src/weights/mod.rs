@@ -1,0 +1,26 @@
+//! Checkpoints in the diffusers layout, read by memory mapping.
+//!
+//! ```text
+//! directory or embedded bytes --ModelFiles--> unet, vae, text: Weights + their config.json texts
+//! Weights --root()--> Scope --pp("down_blocks").pp(0)--> Scope --tensor("weight", &[o, i])--> TensorView --to_f32()--> Vec<f32>
+//! ```
+//!
+//! Asking a [`Scope`] for a tensor never fails: what is missing or has another shape is noted, and a placeholder of the asked shape
+//! stands in, so that a model is built once through and [`Weights::finish`] then names *every* fault, and every tensor that nothing
+//! asked for. All that comes from a file is untrusted; see [`file`] for the checks.
+
+mod error;
+pub mod file;
+mod lookup;
+mod nano;
+mod scope;
+mod source;
+mod tensor;
+#[cfg(test)]
+mod tests;
+
+pub use error::WeightsError;
+pub use nano::nano;
+pub use scope::{Report, Scope, Weights};
+pub use source::{ConfigText, DiffewsJson, ModelFiles, TextSource};
+pub use tensor::TensorView;

@@ -1,0 +1,282 @@
+//! [`Weights`]: a checkpoint of one or several files; [`Scope`]: a path into it.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::WeightsError;
+use super::file::{Bytes, Entry, TensorFile};
+use super::tensor::{Data, TensorView, readable};
+
+/// A checkpoint: the tensors of one component (UNet, VAE or text encoder), in one file or several shards. Cheap to clone; all
+/// clones share the record of what was asked for.
+#[derive(Clone)]
+pub struct Weights(Arc<Inner>);
+
+struct Inner {
+    /// What messages call this checkpoint: the file, or the index of its shards.
+    name: String,
+    files: Vec<(String, Bytes)>,
+    tensors: HashMap<String, (usize, Entry)>,
+    asked: Mutex<Asked>,
+}
+
+#[derive(Default)]
+struct Asked {
+    used: HashSet<String>,
+    /// One line for each missing or unusable tensor, in the order of asking.
+    problems: Vec<String>,
+}
+
+/// What [`Weights::finish`] found in a checkpoint that fits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Tensors that nothing asked for, sorted by name.
+    pub unused: Vec<String>,
+}
+
+impl Weights {
+    /// A checkpoint held in memory, such as an embedded one. `name` stands for the file in messages.
+    ///
+    /// # Errors
+    /// [`WeightsError::Malformed`] for bytes that are not a sound safetensors file.
+    pub fn from_bytes(
+        name: &str,
+        bytes: impl Into<Cow<'static, [u8]>>,
+    ) -> Result<Weights, WeightsError> {
+        Weights::from_files(
+            name.to_owned(),
+            vec![TensorFile::from_bytes(name, bytes.into())?],
+        )
+    }
+
+    pub(super) fn from_files(
+        name: String,
+        files: Vec<TensorFile>,
+    ) -> Result<Weights, WeightsError> {
+        let mut tensors: HashMap<String, (usize, Entry)> = HashMap::new();
+        let mut kept: Vec<(String, Bytes)> = Vec::with_capacity(files.len());
+        for (index, file) in files.into_iter().enumerate() {
+            for (tensor, entry) in file.entries {
+                if let Some((other, _)) = tensors.get(&tensor) {
+                    let first = kept
+                        .get(*other)
+                        .map_or(file.file.clone(), |(name, _)| name.clone());
+                    return Err(WeightsError::Duplicate {
+                        name: tensor,
+                        first,
+                        second: file.file,
+                    });
+                }
+                tensors.insert(tensor, (index, entry));
+            }
+            kept.push((file.file, file.bytes));
+        }
+        Ok(Weights(Arc::new(Inner {
+            name,
+            files: kept,
+            tensors,
+            asked: Mutex::default(),
+        })))
+    }
+
+    /// The file or shard index, as messages name it.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The path of length zero, where a model starts.
+    pub fn root(&self) -> Scope {
+        Scope {
+            weights: self.clone(),
+            prefix: String::new(),
+        }
+    }
+
+    /// Whether a tensor of this full name exists. Does not count as use.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.tensors.contains_key(name)
+    }
+
+    /// Shape of a tensor by its full name, where it exists. Does not count as use.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.0
+            .tensors
+            .get(name)
+            .map(|(_, entry)| entry.shape.as_slice())
+    }
+
+    /// Number of tensors and of their elements.
+    pub fn count(&self) -> (usize, u64) {
+        let elements = self
+            .0
+            .tensors
+            .values()
+            .map(|(_, e)| e.shape.iter().map(|&n| n as u64).product::<u64>());
+        (self.0.tensors.len(), elements.sum())
+    }
+
+    /// Element types in use with the number of tensors of each, sorted by name: "F16", "F32"...
+    pub fn dtypes(&self) -> Vec<(String, usize)> {
+        let mut counts = std::collections::BTreeMap::new();
+        for (_, entry) in self.0.tensors.values() {
+            *counts.entry(format!("{:?}", entry.dtype)).or_insert(0) += 1;
+        }
+        counts.into_iter().collect()
+    }
+
+    /// Marks a tensor as used without reading it: for buffers that are known to carry nothing (`position_ids`).
+    pub fn ignore(&self, name: &str) {
+        self.asked().used.insert(name.to_owned());
+    }
+
+    /// Tensors that nothing asked for, sorted by name.
+    pub fn unused(&self) -> Vec<String> {
+        let asked = self.asked();
+        let mut names: Vec<String> = self
+            .0
+            .tensors
+            .keys()
+            .filter(|n| !asked.used.contains(*n))
+            .cloned()
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Closes the building of a model.
+    ///
+    /// # Errors
+    /// [`WeightsError::Mismatch`] with every tensor that was asked for and is missing, has another shape or an element type that
+    /// is not a float.
+    pub fn finish(&self) -> Result<Report, WeightsError> {
+        let problems = self.asked().problems.clone();
+        if !problems.is_empty() {
+            return Err(WeightsError::Mismatch {
+                file: self.0.name.clone(),
+                problems,
+            });
+        }
+        Ok(Report {
+            unused: self.unused(),
+        })
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        // A panic elsewhere cannot leave a set or a list half-written in a way that matters here.
+        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, name: String, shapes: &[&[usize]]) -> TensorView {
+        let asked_shape = shapes.first().map_or(Vec::new(), |s| s.to_vec());
+        let found = self.0.tensors.get(&name);
+        let problem = match found {
+            None => Some(format!("missing: `{name}` {asked_shape:?}")),
+            Some((file, entry)) => self.fault(&name, *file, entry, shapes),
+        };
+        let mut asked = self.asked();
+        asked.used.insert(name.clone());
+        let data = match (problem, found) {
+            (None, Some((file, entry))) => {
+                let bytes = self.0.files[*file].1.clone();
+                Some(Data {
+                    dtype: entry.dtype,
+                    bytes,
+                    range: entry.range.clone(),
+                })
+            }
+            (problem, _) => {
+                if let Some(line) = problem.filter(|line| !asked.problems.contains(line)) {
+                    asked.problems.push(line);
+                }
+                None
+            }
+        };
+        let shape = match (&data, found) {
+            (Some(_), Some((_, entry))) => entry.shape.clone(),
+            _ => asked_shape,
+        };
+        TensorView::new(self.clone(), name, shape, data)
+    }
+
+    fn fault(&self, name: &str, file: usize, entry: &Entry, shapes: &[&[usize]]) -> Option<String> {
+        let file = &self.0.files[file].0;
+        if !shapes.contains(&entry.shape.as_slice()) {
+            let wanted: Vec<String> = shapes.iter().map(|s| format!("{s:?}")).collect();
+            let (wanted, got) = (wanted.join(" or "), &entry.shape);
+            return Some(format!(
+                "shape: `{name}` is {got:?} in {file}, config.json asks for {wanted}"
+            ));
+        }
+        if !readable(entry.dtype) {
+            let dtype = entry.dtype;
+            return Some(format!(
+                "element type: `{name}` is {dtype:?} in {file}; F16, BF16, F32 and F64 can be read"
+            ));
+        }
+        None
+    }
+}
+
+/// A path into a checkpoint, such as `down_blocks.0.resnets.1`.
+#[derive(Clone)]
+pub struct Scope {
+    weights: Weights,
+    prefix: String,
+}
+
+impl Scope {
+    /// One step down: a name or a number.
+    pub fn pp(&self, segment: impl Display) -> Scope {
+        Scope {
+            weights: self.weights.clone(),
+            prefix: self.full(segment),
+        }
+    }
+
+    /// One step down, to the first of several names of the same layer that holds a `weight` (older exports call `to_q` `query`);
+    /// to the first name where none does.
+    pub fn pp_any(&self, segments: &[&str]) -> Scope {
+        let found = segments
+            .iter()
+            .find(|s| self.has(format_args!("{s}.weight")))
+            .or(segments.first());
+        self.pp(found.copied().unwrap_or_default())
+    }
+
+    /// The path with dots, empty at the root.
+    pub fn path(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The checkpoint that this path leads into.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// Whether the tensor exists below this path. Does not count as use.
+    pub fn has(&self, name: impl Display) -> bool {
+        self.weights.has(&self.full(name))
+    }
+
+    /// The tensor `name` below this path, which must have exactly `shape`. If it is missing or different, that is noted for
+    /// [`Weights::finish`] and a placeholder of `shape` is returned, which fails when read.
+    pub fn tensor(&self, name: impl Display, shape: &[usize]) -> TensorView {
+        self.tensor_any(name, &[shape])
+    }
+
+    /// The same for a tensor that is published in several shapes, such as `[o, i]` and `[o, i, 1, 1]`. The view has the shape of
+    /// the file; a placeholder has the first.
+    pub fn tensor_any(&self, name: impl Display, shapes: &[&[usize]]) -> TensorView {
+        self.weights.take(self.full(name), shapes)
+    }
+
+    fn full(&self, name: impl Display) -> String {
+        if self.prefix.is_empty() {
+            name.to_string()
+        } else {
+            format!("{}.{name}", self.prefix)
+        }
+    }
+}

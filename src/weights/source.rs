@@ -1,0 +1,329 @@
+//! [`ModelFiles`]: everything a model is made of, alike for a directory and for the embedded model.
+
+use std::path::{Path, PathBuf};
+
+use super::{Weights, WeightsError};
+
+/// A config.json is some 2 kB.
+const MAX_CONFIG: u64 = 1 << 20;
+/// Widest text embedding that is believed (SD uses 768 and 1024).
+const MAX_CONTEXT: usize = 65_536;
+const UNET_WEIGHTS: [&str; 2] = [
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.safetensors.index.json",
+];
+
+/// The text of a JSON file, and the name that messages give it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigText {
+    /// Path, or `embedded:...`.
+    pub file: String,
+    /// Content, not yet parsed.
+    pub text: String,
+}
+
+/// Where the two embeddings of the empty prompt come from.
+pub enum TextSource {
+    /// Given: `empty_prompt.safetensors` (tensor `prompt_embeds`).
+    Embeds {
+        /// The file.
+        file: String,
+        /// D, the width of the UNet's context.
+        width: usize,
+        /// [2, D], row-major, finite.
+        values: Vec<f32>,
+    },
+    /// To be computed by the CLIP text encoder.
+    Encoder {
+        /// `text_encoder/` weights.
+        weights: Weights,
+        /// `text_encoder/config.json`.
+        config: ConfigText,
+    },
+}
+
+/// The files of a model, opened (weights are mapped, not read) but not yet interpreted.
+pub struct ModelFiles {
+    /// The UNet with `conv_in_ref`.
+    pub unet: Weights,
+    /// The autoencoder.
+    pub vae: Weights,
+    /// The empty prompt.
+    pub text: TextSource,
+    /// `unet/config.json`.
+    pub unet_config: ConfigText,
+    /// `vae/config.json`.
+    pub vae_config: ConfigText,
+    /// The scheduler's config, where there is one.
+    pub scheduler_config: Option<ConfigText>,
+    /// The UNet came from a directory of its own and the scheduler from the base model. The published code then puts its own
+    /// scheduler in the place of the base's, whose settings therefore say nothing.
+    pub separate_unet: bool,
+    /// `diffews.json`; empty where there is none.
+    pub diffews: DiffewsJson,
+}
+
+/// Defaults that a model may carry: `{"size": 256, "threshold": 0.25}`, both optional.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DiffewsJson {
+    /// Side of the square input in pixels, 1 to 16384.
+    pub size: Option<usize>,
+    /// Relative threshold: foreground is what exceeds this part of the maximum; in [0, 1).
+    pub threshold: Option<f64>,
+}
+
+impl ModelFiles {
+    /// Opens a model directory in the diffusers layout. `dir` may also be a hub cache directory (`models--...` with `snapshots/`).
+    /// `unet` names another directory for the fine-tuned UNet: the one that holds its files, or that one's parent; then the base's
+    /// own `unet/` is not touched. `empty_prompt.safetensors` beside the UNet or in `dir` takes the place of `text_encoder/`;
+    /// `diffews.json` is looked for in the same places.
+    ///
+    /// # Errors
+    /// Any [`WeightsError`] of the files that are needed.
+    pub fn open(dir: &Path, unet: Option<&Path>) -> Result<ModelFiles, WeightsError> {
+        let base = snapshot(dir)?;
+        let unet_dir = match unet {
+            Some(path) => component_dir(&snapshot(path)?, "unet"),
+            None => base.join("unet"),
+        };
+        // Side files of a separate UNet lie in its directory or beside it; the nearer one is meant for it.
+        let mut places: Vec<&Path> = Vec::new();
+        if let Some(given) = unet {
+            places.push(&unet_dir);
+            places.extend(
+                unet_dir
+                    .parent()
+                    .filter(|p| unet_dir.file_name().is_some_and(|n| n == "unet") || *p == given),
+            );
+        }
+        places.push(&base);
+
+        let unet_weights = Weights::open_dir(&unet_dir, "unet")?;
+        let vae = Weights::open_component(&base, "vae")?;
+        let unet_config = config_text(&unet_dir.join("config.json"))?;
+        let vae_config = config_text(&base.join("vae").join("config.json"))?;
+        let text = match first(&places, "empty_prompt.safetensors") {
+            Some(path) => TextSource::embeds(Weights::open_file(&path)?)?,
+            None => text_encoder(&base)?,
+        };
+        let diffews = match first(&places, "diffews.json") {
+            Some(path) => DiffewsJson::parse(&config_text(&path)?)?,
+            None => DiffewsJson::default(),
+        };
+        let own = &places[..places.len() - 1];
+        let near = first(own, "scheduler/scheduler_config.json");
+        let separate_unet = unet.is_some() && near.is_none();
+        let scheduler = near.or_else(|| first(&[&base], "scheduler/scheduler_config.json"));
+        let scheduler_config = scheduler.map(|path| config_text(&path)).transpose()?;
+        Ok(ModelFiles {
+            unet: unet_weights,
+            vae,
+            text,
+            unet_config,
+            vae_config,
+            scheduler_config,
+            separate_unet,
+            diffews,
+        })
+    }
+
+    /// The embedded demonstration model.
+    ///
+    /// # Errors
+    /// See [`super::nano`].
+    pub fn embedded() -> Result<ModelFiles, WeightsError> {
+        super::nano()
+    }
+}
+
+impl TextSource {
+    /// Reads `prompt_embeds` [2, D].
+    pub(super) fn embeds(weights: Weights) -> Result<TextSource, WeightsError> {
+        let file = weights.name().to_owned();
+        let bad = |reason: String| WeightsError::invalid(&file, reason);
+        let width = match weights.shape("prompt_embeds") {
+            Some(&[2, width]) if (1..=MAX_CONTEXT).contains(&width) => width,
+            Some(shape) => {
+                return Err(bad(format!(
+                    "tensor `prompt_embeds` is {shape:?}, it must be [2, D]"
+                )));
+            }
+            None => return Err(bad("it has no tensor `prompt_embeds` [2, D]".to_owned())),
+        };
+        let view = weights.root().tensor("prompt_embeds", &[2, width]);
+        weights.finish()?;
+        let values = view.to_f32()?;
+        if !values.iter().all(|v| v.is_finite()) {
+            return Err(bad(
+                "tensor `prompt_embeds` holds NaN or infinity".to_owned()
+            ));
+        }
+        Ok(TextSource::Embeds {
+            file,
+            width,
+            values,
+        })
+    }
+}
+
+impl DiffewsJson {
+    /// Parses `diffews.json`.
+    ///
+    /// # Errors
+    /// [`WeightsError::Invalid`] names unknown keys and senseless values.
+    pub fn parse(config: &ConfigText) -> Result<DiffewsJson, WeightsError> {
+        let bad = |reason: String| WeightsError::invalid(&config.file, reason);
+        let json: serde_json::Value =
+            serde_json::from_str(&config.text).map_err(|e| bad(e.to_string()))?;
+        let Some(map) = json.as_object() else {
+            return Err(bad(
+                "it must be an object such as {\"size\": 256, \"threshold\": 0.25}".to_owned(),
+            ));
+        };
+        let unknown: Vec<&str> = map
+            .keys()
+            .map(String::as_str)
+            .filter(|k| !["size", "threshold"].contains(k))
+            .collect();
+        if !unknown.is_empty() {
+            return Err(bad(format!(
+                "unknown key(s) {}; `size` and `threshold` are known",
+                unknown.join(", ")
+            )));
+        }
+        let size = match map.get("size") {
+            None => None,
+            Some(v) => match v.as_u64().filter(|n| (1..=16_384).contains(n)) {
+                Some(n) => Some(n as usize),
+                None => {
+                    return Err(bad(format!(
+                        "`size` is {v}, it must be a whole number of pixels from 1 to 16384"
+                    )));
+                }
+            },
+        };
+        let threshold = match map.get("threshold") {
+            None => None,
+            Some(v) => match v.as_f64().filter(|t| (0.0..1.0).contains(t)) {
+                Some(t) => Some(t),
+                None => {
+                    return Err(bad(format!(
+                        "`threshold` is {v}, it must be a number from 0 to below 1"
+                    )));
+                }
+            },
+        };
+        Ok(DiffewsJson { size, threshold })
+    }
+}
+
+fn text_encoder(base: &Path) -> Result<TextSource, WeightsError> {
+    let dir = base.join("text_encoder");
+    if !dir.exists() {
+        return Err(WeightsError::NotFound {
+            dir: base.to_owned(),
+            what: "empty prompt".to_owned(),
+            looked_for: vec![
+                "empty_prompt.safetensors".to_owned(),
+                "text_encoder/".to_owned(),
+            ],
+        });
+    }
+    let weights = Weights::open_dir(&dir, "text_encoder")?;
+    let config = config_text(&dir.join("config.json"))?;
+    Ok(TextSource::Encoder { weights, config })
+}
+
+/// `path/name` if that is a directory and `path` holds no weights of its own, else `path`.
+fn component_dir(path: &Path, name: &str) -> PathBuf {
+    let inner = path.join(name);
+    let holds_weights =
+        path.join("config.json").is_file() || UNET_WEIGHTS.iter().any(|w| path.join(w).exists());
+    if inner.is_dir() && !holds_weights {
+        inner
+    } else {
+        path.to_owned()
+    }
+}
+
+/// The snapshot of a hub cache directory (the one that `refs/main` names, or the only one); other directories as they are.
+fn snapshot(dir: &Path) -> Result<PathBuf, WeightsError> {
+    let meta = std::fs::metadata(dir).map_err(WeightsError::io(dir))?;
+    if !meta.is_dir() {
+        return Err(WeightsError::WrongKind {
+            path: dir.to_owned(),
+            expected: "a model directory",
+        });
+    }
+    let snapshots = dir.join("snapshots");
+    if !snapshots.is_dir() {
+        return Ok(dir.to_owned());
+    }
+    let main = dir.join("refs").join("main");
+    if main.is_file() {
+        let name = read_text(&main, 4096)?;
+        let name = name.trim();
+        let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric());
+        if plain && snapshots.join(name).is_dir() {
+            return Ok(snapshots.join(name));
+        }
+    }
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&snapshots).map_err(WeightsError::io(&snapshots))? {
+        found.push(entry.map_err(WeightsError::io(&snapshots))?.path());
+    }
+    match found.as_slice() {
+        [only] => Ok(only.clone()),
+        _ => Err(WeightsError::Invalid {
+            file: snapshots.display().to_string(),
+            reason: format!(
+                "{} snapshots and no refs/main that names one; name the snapshot directory itself",
+                found.len()
+            ),
+        }),
+    }
+}
+
+fn first(places: &[&Path], name: &str) -> Option<PathBuf> {
+    places
+        .iter()
+        .map(|dir| dir.join(name))
+        .find(|path| path.exists())
+}
+
+fn config_text(path: &Path) -> Result<ConfigText, WeightsError> {
+    if let (false, Some(dir), Some(name)) = (path.exists(), path.parent(), path.file_name()) {
+        let looked_for = vec![name.display().to_string()];
+        return Err(WeightsError::NotFound {
+            dir: dir.to_owned(),
+            what: "model configuration".to_owned(),
+            looked_for,
+        });
+    }
+    Ok(ConfigText {
+        file: path.display().to_string(),
+        text: read_text(path, MAX_CONFIG)?,
+    })
+}
+
+/// Reads a small text file; a larger one than `limit` bytes is refused before it is read.
+pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, WeightsError> {
+    let meta = std::fs::metadata(path).map_err(WeightsError::io(path))?;
+    if !meta.is_file() {
+        return Err(WeightsError::WrongKind {
+            path: path.to_owned(),
+            expected: "a file",
+        });
+    }
+    if meta.len() > limit {
+        let reason = format!(
+            "{} bytes, at most {limit} are accepted for this file",
+            meta.len()
+        );
+        return Err(WeightsError::Invalid {
+            file: path.display().to_string(),
+            reason,
+        });
+    }
+    std::fs::read_to_string(path).map_err(WeightsError::io(path))
+}

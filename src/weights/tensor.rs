@@ -1,0 +1,169 @@
+//! [`TensorView`]: one tensor of a checkpoint, decoded on demand.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+use safetensors::tensor::Dtype;
+
+use super::file::Bytes;
+use super::{Weights, WeightsError};
+
+/// Where a tensor's bytes lie: within `bytes`, and as many as shape and dtype say.
+#[derive(Clone)]
+pub(super) struct Data {
+    pub dtype: Dtype,
+    pub bytes: Bytes,
+    pub range: Range<usize>,
+}
+
+/// A tensor of a checkpoint: name, shape and where its bytes lie. Cheap to clone, decoded only by [`TensorView::to_f32`].
+#[derive(Clone)]
+pub struct TensorView {
+    file: Weights,
+    name: Arc<str>,
+    shape: Arc<[usize]>,
+    data: Option<Data>,
+}
+
+impl std::fmt::Debug for TensorView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?} {:?}", self.name, self.shape, self.dtype())
+    }
+}
+
+impl TensorView {
+    /// `data` is `None` for a placeholder.
+    pub(super) fn new(
+        file: Weights,
+        name: String,
+        shape: Vec<usize>,
+        data: Option<Data>,
+    ) -> TensorView {
+        TensorView {
+            file,
+            name: name.into(),
+            shape: shape.into(),
+            data,
+        }
+    }
+
+    /// Full name in the checkpoint.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Shape in the file, row-major; of a placeholder, the shape that was asked for.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match &self.data {
+            Some(data) => data.range.len() / size_of_element(data.dtype),
+            None => self.shape.iter().fold(1, |n, &d| n.saturating_mul(d)),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Element type in the file; `None` for a placeholder.
+    pub fn dtype(&self) -> Option<Dtype> {
+        self.data.as_ref().map(|data| data.dtype)
+    }
+
+    /// All elements as f32, row-major. F16, BF16 and F32 are exact (subnormals, infinities and NaN included); F64 is rounded to
+    /// nearest.
+    ///
+    /// # Errors
+    /// [`WeightsError::Placeholder`] for a tensor that the checkpoint lacks.
+    pub fn to_f32(&self) -> Result<Vec<f32>, WeightsError> {
+        self.to_f32_range(0..self.len())
+    }
+
+    /// The elements of `range` (counted in elements of the flat tensor) as f32, so that a large tensor can be read by rows.
+    ///
+    /// # Errors
+    /// [`WeightsError::Placeholder`] for a tensor that the checkpoint lacks, [`WeightsError::Range`] beyond its end.
+    pub fn to_f32_range(&self, range: Range<usize>) -> Result<Vec<f32>, WeightsError> {
+        let (file, name) = (self.file.name().to_owned(), self.name.to_string());
+        let Some(data) = &self.data else {
+            return Err(WeightsError::Placeholder { file, name });
+        };
+        let Range { start, end } = range;
+        let len = self.len();
+        if start > end || end > len {
+            return Err(WeightsError::Range {
+                file,
+                name,
+                start,
+                end,
+                len,
+            });
+        }
+        let size = size_of_element(data.dtype);
+        let bytes = &data.bytes.as_slice()[data.range.clone()][start * size..end * size];
+        Ok(decode(data.dtype, bytes))
+    }
+}
+
+/// The element types that can be decoded.
+pub(super) fn readable(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
+}
+
+/// Bytes of one element of a [`readable`] type.
+fn size_of_element(dtype: Dtype) -> usize {
+    match dtype {
+        Dtype::F16 | Dtype::BF16 => 2,
+        Dtype::F64 => 8,
+        _ => 4,
+    }
+}
+
+/// `bytes` need no alignment: tensors in a file have none.
+fn decode(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+    match dtype {
+        Dtype::F16 => decode_halves(bytes, f16::from_le_bytes, |from, to| {
+            from.convert_to_f32_slice(to)
+        }),
+        Dtype::BF16 => decode_halves(bytes, bf16::from_le_bytes, |from, to| {
+            from.convert_to_f32_slice(to)
+        }),
+        Dtype::F64 => chunks(bytes)
+            .map(|b| f64::from_le_bytes(b) as f32)
+            .collect(),
+        _ => chunks(bytes).map(f32::from_le_bytes).collect(),
+    }
+}
+
+/// The bytes in groups of N.
+fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
+    bytes
+        .chunks_exact(N)
+        .map(|group| std::array::from_fn(|i| group[i]))
+}
+
+/// Through a small aligned buffer, so that the conversion uses the processor's vector instructions.
+fn decode_halves<T: Copy + Default>(
+    bytes: &[u8],
+    read: fn([u8; 2]) -> T,
+    convert: fn(&[T], &mut [f32]),
+) -> Vec<f32> {
+    const BLOCK: usize = 4096;
+    let mut out = vec![0.0; bytes.len() / 2];
+    let mut aligned = [T::default(); BLOCK];
+    for (from, to) in bytes.chunks(2 * BLOCK).zip(out.chunks_mut(BLOCK)) {
+        let aligned = &mut aligned[..to.len()];
+        for (half, pair) in aligned.iter_mut().zip(chunks(from)) {
+            *half = read(pair);
+        }
+        convert(aligned, to);
+    }
+    out
+}
