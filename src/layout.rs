@@ -56,5 +56,7 @@ pub fn padding_is_zero(tensor: &Tensor, storage: Storage, bytes: &[u8]) -> bool 
     let mut real = vec![false; row];
     tensor.channels.places().iter().for_each(|&p| real[p as usize] = true);
     real.iter().all(|&r| r)
-        || decode(tensor, storage, bytes).chunks_exact(row).all(|r| r.iter().zip(&real).all(|(&v, &real)| real || v == 0.0))
+        || decode(tensor, storage, bytes)
+            .chunks_exact(row)
+            .all(|r| r.iter().zip(&real).all(|(&v, &real)| real || v == 0.0))
 }

@@ -1,9 +1,59 @@
-//! diffews-wgpu
+//! Segment by example: DiffewS (few-shot segmentation with Stable Diffusion, NeurIPS 2024) as WGSL compute
+//! kernels on wgpu.
+//!
+//! ```text
+//! picture --image_io--> [S,S,3] --VAE encoder plan--> latents --UNet support plan--> KV bank (per support set, kept)
+//!                                 query latent --UNet query plan (reads the bank)--> -v --VAE decoder plan--> [S,S] map --> mask
+//! ```
+//!
+//! | module | is |
+//! |---|---|
+//! | [`segment`] | pictures in, maps out: the four plans and their order |
+//! | [`model`] | the network as functions of a recorder; `model::fold` holds every constant folding |
+//! | [`weights`] | memory-mapped checkpoints, as published |
+//! | [`kernels`] | one file per WGSL kernel: parameters, wrapper, f64 twin, conformance cases |
+//! | [`plan`] | recording, pruning, liveness, buffers: plain data, no GPU |
+//! | [`gpu`] | the only room that calls wgpu |
+//! | [`conformance`] | does this adapter compute right? |
+//! | [`image_io`] | pictures, masks, resizing as PIL does it, atomic writes |
+//!
+//! ```no_run
+//! use diffews_wgpu::{Gpu, Model, Options, Segmenter, image_io, weights::ModelFiles};
+//! use std::path::Path;
+//!
+//! # fn main() -> Result<(), diffews_wgpu::Error> {
+//! let gpu = Gpu::new(&Default::default())?;
+//! let model = Model::load(ModelFiles::embedded()?)?;
+//! let threshold = image_io::Threshold::Relative(model.default_threshold());
+//! let quiet = &mut |_, _| true;
+//! let segmenter = Segmenter::plan(gpu, model, Options::default())?.allocate(quiet)?;
+//!
+//! let support = image_io::load_rgb(Path::new("support.png"))?;
+//! let mask = image_io::load_mask(Path::new("support_mask.png"), support.dimensions())?.mask;
+//! let bank = segmenter.encode_support(&[(support, mask)], quiet)?;
+//!
+//! let query = image_io::load_rgb(Path::new("query.png"))?;
+//! let (width, height) = query.dimensions();
+//! let found = segmenter.segment(&bank, &query, quiet)?;
+//! image_io::write_mask(Path::new("query_mask.png"), &found.map.mask_at(width, height, threshold)?, false)?;
+//! # Ok(())
+//! # }
+//! ```
+
 pub mod conformance;
+mod error;
 pub mod gpu;
 pub mod image_io;
 pub mod kernels;
 pub mod layout;
-pub mod plan;
-pub mod weights;
+mod memory;
 pub mod model;
+pub mod plan;
+pub mod segment;
+pub mod weights;
+
+pub use error::Error;
+pub use gpu::Gpu;
+pub use memory::MemoryPlan;
+pub use model::Model;
+pub use segment::{Options, Planned, Precision, Progress, Segmentation, Segmenter, Stage, SupportBank};

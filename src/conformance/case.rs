@@ -15,7 +15,11 @@ pub struct Case {
 }
 
 impl Case {
-    pub fn new(kernel: &'static Kernel, name: String, build: impl Fn(&mut CaseBuilder) + Send + Sync + 'static) -> Self {
+    pub fn new(
+        kernel: &'static Kernel,
+        name: String,
+        build: impl Fn(&mut CaseBuilder) + Send + Sync + 'static,
+    ) -> Self {
         Case { kernel, name, build: Box::new(build), limit: None }
     }
 
@@ -89,7 +93,15 @@ impl CaseBuilder {
     }
 
     /// An input `[height, width, channels]` filled from the case's seed.
-    pub fn input(&mut self, name: &str, height: u32, width: u32, channels: Channels, element: Element, fill: Fill) -> HostTensor {
+    pub fn input(
+        &mut self,
+        name: &str,
+        height: u32,
+        width: u32,
+        channels: Channels,
+        element: Element,
+        fill: Fill,
+    ) -> HostTensor {
         let Fill::Normal { mean, std } = fill;
         let n = height as usize * width as usize * channels.logical() as usize;
         let values = (0..n).map(|_| (mean + std * normal(&mut self.rng)) as f32).collect();
@@ -97,7 +109,15 @@ impl CaseBuilder {
     }
 
     /// An input with given values, row by row.
-    pub fn input_of(&mut self, name: &str, height: u32, width: u32, channels: Channels, element: Element, mut values: Vec<f32>) -> HostTensor {
+    pub fn input_of(
+        &mut self,
+        name: &str,
+        height: u32,
+        width: u32,
+        channels: Channels,
+        element: Element,
+        mut values: Vec<f32>,
+    ) -> HostTensor {
         let tensor = self.recorder.input_of(name, height, width, channels, element);
         if element == Element::Stored && self.recorder.storage != Storage::F32 {
             values.iter_mut().for_each(|v| *v = f16::from_f32(*v).to_f32());

@@ -39,7 +39,14 @@ impl Outcome {
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let word = if self.passed() { "ok  " } else { "FAIL" };
-        write!(f, "{word} {:<12} {:<6} {:<7} {:<52}", self.kernel, self.storage.name(), format!("{:?}", self.tuning), self.case)?;
+        write!(
+            f,
+            "{word} {:<12} {:<6} {:<7} {:<52}",
+            self.kernel,
+            self.storage.name(),
+            format!("{:?}", self.tuning),
+            self.case
+        )?;
         write!(f, " error/bound {:.3}", self.ratio)?;
         if !self.passed() {
             write!(f, " at {}; {}", self.place, self.fault.as_deref().unwrap_or("beyond the bound"))?;
@@ -67,7 +74,14 @@ pub fn run_case(gpu: &Gpu, case: &Case, storage: Storage, tuning: Tuning, seed: 
     outcome
 }
 
-fn try_case(gpu: &Gpu, case: &Case, storage: Storage, tuning: Tuning, seed: u64, outcome: &mut Outcome) -> Result<(), String> {
+fn try_case(
+    gpu: &Gpu,
+    case: &Case,
+    storage: Storage,
+    tuning: Tuning,
+    seed: u64,
+    outcome: &mut Outcome,
+) -> Result<(), String> {
     let mut builder = CaseBuilder::new(case, storage, tuning, gpu.limits(), seed);
     (case.build)(&mut builder);
     let CaseBuilder { recorder, inputs, checks, .. } = builder;

@@ -138,7 +138,8 @@ pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterFa
 
 fn check(facts: &AdapterFacts) -> Result<(), GpuError> {
     let lacks = |what: &str, has: u32, needs: u32| {
-        (has < needs).then(|| GpuError::NoAdapter(format!("adapter {} has {has} {what}, {needs} are needed", facts.name)))
+        (has < needs)
+            .then(|| GpuError::NoAdapter(format!("adapter {} has {has} {what}, {needs} are needed", facts.name)))
     };
     let problem = lacks("storage buffers per shader", facts.storage_buffers, STORAGE_BUFFERS)
         .or_else(|| lacks("invocations per workgroup", facts.workgroup_invocations, INVOCATIONS))

@@ -96,7 +96,8 @@ impl Gpu {
                 let buffer = buffer_of(tensor)
                     .ok_or_else(|| self.failed(dispatch.kernel.name, format!("{} has no memory", tensor.name)))?;
                 let binding = wgpu::BufferBinding { buffer, offset: *offset, size: wgpu::BufferSize::new(*size) };
-                entries.push(wgpu::BindGroupEntry { binding: i as u32, resource: wgpu::BindingResource::Buffer(binding) });
+                entries
+                    .push(wgpu::BindGroupEntry { binding: i as u32, resource: wgpu::BindingResource::Buffer(binding) });
             }
             let first = dispatch.outputs.first().map_or("", |w| &w.tensor.name);
             let tensors = self.guarded(&format!("{} of {first}", dispatch.kernel.name), 0, || {

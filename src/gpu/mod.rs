@@ -53,15 +53,27 @@ impl Gpu {
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| no_device(e.to_string()))?;
+        let (device, queue) =
+            pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| no_device(e.to_string()))?;
         let lost = Arc::new(Mutex::new(None));
         let (seen, uncaptured) = (lost.clone(), lost.clone());
-        device.set_device_lost_callback(move |reason, message| note(&seen, format!("device lost ({reason:?}): {message}")));
+        device.set_device_lost_callback(move |reason, message| {
+            note(&seen, format!("device lost ({reason:?}): {message}"))
+        });
         device.on_uncaptured_error(Arc::new(move |error| note(&uncaptured, error.to_string())));
         let tuning = tuning(&facts).map_err(no_device)?;
         let checked = std::env::var("DIFFEWS_CHECKED").is_ok_and(|v| v == "1");
         log::info!("{} ({}, {}), kernels {tuning:?}", facts.name, facts.backend, facts.driver);
-        Ok(Gpu { facts, tuning, device, queue, pipelines: pipelines::Pipelines::new(checked), lost, staged: Default::default(), rate: Default::default() })
+        Ok(Gpu {
+            facts,
+            tuning,
+            device,
+            queue,
+            pipelines: pipelines::Pipelines::new(checked),
+            lost,
+            staged: Default::default(),
+            rate: Default::default(),
+        })
     }
 
     /// What plans recorded for this device must keep to.

@@ -84,7 +84,8 @@ impl Gpu {
         let params = self.params_layout();
         let started = std::time::Instant::now();
         let pipeline = self.guarded(&what, 0, || {
-            let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
+            let descriptor =
+                wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
             let module = if self.pipelines.checked {
                 self.device.create_shader_module(descriptor)
             } else {

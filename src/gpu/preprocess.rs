@@ -14,7 +14,12 @@ pub fn preprocess(source: &str, defines: &[&str]) -> Result<String, String> {
     Ok(out)
 }
 
-fn expand<'a>(source: &'a str, defines: &[&str], imported: &mut HashSet<&'a str>, out: &mut String) -> Result<(), String> {
+fn expand<'a>(
+    source: &'a str,
+    defines: &[&str],
+    imported: &mut HashSet<&'a str>,
+    out: &mut String,
+) -> Result<(), String> {
     // For each open #ifdef: is its present branch taken?
     let mut taken: Vec<bool> = Vec::new();
     for line in source.lines() {

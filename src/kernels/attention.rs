@@ -42,9 +42,10 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Op
     let head_dim = q.channels.segments()[0];
     let d4 = head_dim.div_ceil(4);
     let sources = [Some(own), bank];
-    let fits = sources.iter().flatten().all(|s| {
-        s.k.channels == q.channels && s.v.channels == q.channels && s.k.positions() == s.v.positions()
-    });
+    let fits = sources
+        .iter()
+        .flatten()
+        .all(|s| s.k.channels == q.channels && s.v.channels == q.channels && s.k.positions() == s.v.positions());
     if !r.check(fits && q.channels.segments().iter().all(|&d| d == head_dim), || format!("{name}: shapes do not fit")) {
         return out;
     }
@@ -143,25 +144,31 @@ fn cases() -> Vec<Case> {
     .into_iter()
     .map(|(queries, own, bank, heads, d): (u32, u32, u32, u32, u32)| {
         let own = if own == 0 { queries } else { own };
-        Case::new(&KERNEL, format!("{queries} queries, {own} + {bank} keys, {heads} heads of {d}"), move |b: &mut CaseBuilder| {
-            let channels = Channels::heads(heads, d);
-            // Scores of a few units: a softmax neither flat nor a single key.
-            let mut input = |name: &str, rows: u32, std: f64| {
-                b.input(name, 1, rows, channels.clone(), Element::Stored, Fill::Normal { mean: 0.1, std })
-            };
-            let q = input("q", queries, 2.0);
-            let (k, v) = (input("own.k", own, 1.0), input("own.v", own, 1.0));
-            let banked = (bank > 0).then(|| (input("bank.k", bank, 1.0), input("bank.v", bank, 1.0)));
-            let source = |k: &HostTensor, v: &HostTensor| KeyValue { k: k.tensor.clone(), v: v.tensor.clone() };
-            let second = banked.as_ref().map(|(k, v)| source(k, v));
-            let out = record(&mut b.recorder, "out", &q.tensor, &source(&k, &v), second.as_ref());
-            b.expect(&out, move |row, channel| {
-                let first = channel / d as usize * d as usize;
-                let own = (0..own as usize).map(|j| (k.row(j, first, d), v.at(j, channel)));
-                let bank = banked.iter().flat_map(|(k, v)| (0..bank as usize).map(|j| (k.row(j, first, d), v.at(j, channel))));
-                twin(q.row(row, first, d), &own.chain(bank).collect::<Vec<_>>())
-            });
-        })
+        Case::new(
+            &KERNEL,
+            format!("{queries} queries, {own} + {bank} keys, {heads} heads of {d}"),
+            move |b: &mut CaseBuilder| {
+                let channels = Channels::heads(heads, d);
+                // Scores of a few units: a softmax neither flat nor a single key.
+                let mut input = |name: &str, rows: u32, std: f64| {
+                    b.input(name, 1, rows, channels.clone(), Element::Stored, Fill::Normal { mean: 0.1, std })
+                };
+                let q = input("q", queries, 2.0);
+                let (k, v) = (input("own.k", own, 1.0), input("own.v", own, 1.0));
+                let banked = (bank > 0).then(|| (input("bank.k", bank, 1.0), input("bank.v", bank, 1.0)));
+                let source = |k: &HostTensor, v: &HostTensor| KeyValue { k: k.tensor.clone(), v: v.tensor.clone() };
+                let second = banked.as_ref().map(|(k, v)| source(k, v));
+                let out = record(&mut b.recorder, "out", &q.tensor, &source(&k, &v), second.as_ref());
+                b.expect(&out, move |row, channel| {
+                    let first = channel / d as usize * d as usize;
+                    let own = (0..own as usize).map(|j| (k.row(j, first, d), v.at(j, channel)));
+                    let bank = banked
+                        .iter()
+                        .flat_map(|(k, v)| (0..bank as usize).map(|j| (k.row(j, first, d), v.at(j, channel))));
+                    twin(q.row(row, first, d), &own.chain(bank).collect::<Vec<_>>())
+                });
+            },
+        )
     })
     .collect()
 }

@@ -121,9 +121,12 @@ fn form(tuning: Tuning, geglu: bool, n4: u32) -> Form {
     match tuning {
         Tuning::Tiled => Form { defines: &[], block: (64, 16), lanes: 0, lanes_n: 0 },
         // Few columns would leave most lanes idle: they take more rows instead.
-        _ if n4 <= 3 => {
-            Form { defines: &["ROWS", "NARROW"], block: (16 / half * (16 / narrow), narrow), lanes: 16, lanes_n: narrow }
-        }
+        _ if n4 <= 3 => Form {
+            defines: &["ROWS", "NARROW"],
+            block: (16 / half * (16 / narrow), narrow),
+            lanes: 16,
+            lanes_n: narrow,
+        },
         Tuning::Broadcast => Form { defines: &["BROADCAST"], block: (32 / half, wide), lanes: wide, lanes_n: 0 },
         Tuning::Rows => Form { defines: &["ROWS"], block: (16 / half, wide), lanes: wide, lanes_n: 0 },
     }
@@ -226,8 +229,11 @@ fn band_rows(r: &Recorder, x: &Tensor, out: &Tensor, geometry: Geometry, row_flo
     let room = r.limits.max_binding.saturating_sub(r.limits.offset_alignment);
     let row_bytes = |t: &Tensor| t.width as u64 * t.channels.vec4s() as u64 * t.vec4_bytes(r.storage);
     let fits = |rows: u32| {
-        let (a, b) = geometry.source_rows(out.height.min(rows) / 2, out.height.min(rows + rows / 2 + 1), x.height);
-        rows as u64 * row_bytes(out) <= room && (b - a + 1) as u64 * row_bytes(x) <= room
+        rows as u64 * row_bytes(out) <= room
+            && (0..out.height).step_by(rows as usize).all(|y0| {
+                let (first, end) = geometry.source_rows(y0, (y0 + rows).min(out.height), x.height);
+                (end - first) as u64 * row_bytes(x) <= room
+            })
     };
     let most = (r.limits.max_flops / row_flops.max(1)).clamp(1, out.height as u64) as u32;
     let mut count = out.height.div_ceil(most);

@@ -88,13 +88,27 @@ impl Shape {
 
     fn build(&self, b: &mut CaseBuilder) {
         let (g, act) = (self.geometry, self.act);
-        let x = b.input("x", self.size.0, self.size.1, self.cin.clone(), Element::Stored, Fill::Normal { mean: 0.0, std: 1.0 });
+        let x = b.input(
+            "x",
+            self.size.0,
+            self.size.1,
+            self.cin.clone(),
+            Element::Stored,
+            Fill::Normal { mean: 0.0, std: 1.0 },
+        );
         let out = Channels::one(self.cout);
         let channels = if act == Act::Geglu { out.concat(&out) } else { out.clone() };
         let taps = g.kernel * g.kernel;
         // As at load: one row per padded input channel, the padding's rows zero (here: never read by the twin).
         let std = (taps as f64 * self.cin.logical() as f64).sqrt().recip();
-        let weight = b.input("weight", taps, self.cin.vec4s() * 4, channels.clone(), Element::Stored, Fill::Normal { mean: 0.0, std });
+        let weight = b.input(
+            "weight",
+            taps,
+            self.cin.vec4s() * 4,
+            channels.clone(),
+            Element::Stored,
+            Fill::Normal { mean: 0.0, std },
+        );
         let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
         let weights = Weights { weight: weight.tensor.clone(), bias: bias.tensor.clone() };
         let (height, width) = (g.out(self.size.0), g.out(self.size.1));

@@ -43,9 +43,13 @@ pub fn record(
     let ca = &a.0.channels;
     let cb = b.map(|b| &b.0.channels);
     let channels = cb.map_or(ca.clone(), |cb| ca.concat(cb));
-    let ok = r.check(groups > 0 && channels.logical().is_multiple_of(groups) && weight.channels == channels && bias.channels == channels, || {
-        format!("group_norm of {}: {} channels in {groups} groups", a.0.name, channels.logical())
-    });
+    let ok = r.check(
+        groups > 0
+            && channels.logical().is_multiple_of(groups)
+            && weight.channels == channels
+            && bias.channels == channels,
+        || format!("group_norm of {}: {} channels in {groups} groups", a.0.name, channels.logical()),
+    );
     let ok = r.check(ok && b.is_none_or(|b| b.0.positions() == a.0.positions()), || "group_norm: sizes differ".into());
     let affine = r.value_of(&format!("{}.affine", a.0.name), 1, 2, channels.clone(), Element::F32);
     if !ok {
@@ -92,14 +96,19 @@ fn twin(group: &[f64], chunk_len: usize, weight: f64, bias: f64, eps: f64, row: 
     let sum_error = EPS * ((chunk_len as f64).sqrt() + (entries / LANES as f64).sqrt() + 8.0);
     let mean_error = sum_error * magnitude;
     // A deviation's subtraction rounds by u |x|; over n of them the sum gains 2 u |x| |d| / sqrt(n).
-    let var_error = sum_error * var + 2.0 * EPS * var.sqrt() * (mean.abs() + magnitude) / (chunk_len as f64).sqrt() + mean_error * mean_error;
+    let var_error = sum_error * var
+        + 2.0 * EPS * var.sqrt() * (mean.abs() + magnitude) / (chunk_len as f64).sqrt()
+        + mean_error * mean_error;
     let scale = weight / (var + eps).sqrt();
     let scale_error = scale.abs() * (0.5 * var_error / (var + eps) + 5.0 * EPS);
     if row == 0 {
         return Approx::new(scale, scale_error);
     }
     let shift = bias - mean * scale;
-    Approx::new(shift, mean.abs() * scale_error + mean_error * scale.abs() + 2.0 * EPS * (bias.abs() + (mean * scale).abs()))
+    Approx::new(
+        shift,
+        mean.abs() * scale_error + mean_error * scale.abs() + 2.0 * EPS * (bias.abs() + (mean * scale).abs()),
+    )
 }
 
 fn cases() -> Vec<Case> {
@@ -118,7 +127,8 @@ fn cases() -> Vec<Case> {
             let fill = Fill::Normal { mean, std: 1.5 };
             let x = b.input("a", h, w, Channels::one(ca), Element::Stored, fill);
             let y = (cb > 0).then(|| b.input("b", h, w, Channels::one(cb), Element::Stored, fill));
-            let channels = y.as_ref().map_or(x.tensor.channels.clone(), |y| x.tensor.channels.concat(&y.tensor.channels));
+            let channels =
+                y.as_ref().map_or(x.tensor.channels.clone(), |y| x.tensor.channels.concat(&y.tensor.channels));
             let spread = Fill::Normal { mean: 1.0, std: 0.3 };
             let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, spread);
             let bias = b.input("bias", 1, 1, channels, Element::F32, spread);
@@ -134,8 +144,10 @@ fn cases() -> Vec<Case> {
             };
             b.expect(&affine, move |row, channel| {
                 let first = channel / per_group * per_group;
-                let group: Vec<f64> =
-                    (0..x.rows()).flat_map(|p| (first..first + per_group).map(move |c| (p, c))).map(|(p, c)| at(&x, &y, p, c)).collect();
+                let group: Vec<f64> = (0..x.rows())
+                    .flat_map(|p| (first..first + per_group).map(move |c| (p, c)))
+                    .map(|(p, c)| at(&x, &y, p, c))
+                    .collect();
                 twin(&group, sx.chunk_len as usize, weight.at(0, channel), bias.at(0, channel), eps as f64, row)
             });
         })

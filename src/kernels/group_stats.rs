@@ -89,7 +89,8 @@ fn twin(values: &[f64], row: usize) -> Approx {
     let m2: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
     let spread: f64 = values.iter().map(|v| (v - mean).abs()).sum();
     // Deviations sum to zero, so the mean's error enters through its rounding in each term only.
-    let subtraction = 2.0 * EPS * values.iter().map(|v| (v - mean).abs() * v.abs().max(mean.abs())).sum::<f64>() / n.sqrt();
+    let subtraction =
+        2.0 * EPS * values.iter().map(|v| (v - mean).abs() * v.abs().max(mean.abs())).sum::<f64>() / n.sqrt();
     Approx::new(m2, EPS * (n.sqrt() + 3.0) * m2 + subtraction + n * mean_error.powi(2) + EPS * spread * mean_error)
 }
 

@@ -39,8 +39,15 @@ pub fn record(r: &mut Recorder, x: &Tensor, weight: &Tensor, bias: &Tensor, eps:
         let (window, base) = r.window(x, range.0, range.1);
         let (window_out, base_out) = r.window(&out, range.0, range.1);
         let workgroups = r.fold_workgroups(((to - from) as u64).div_ceil(LANES));
-        let params =
-            Params { tokens: to - from, c4, channels: x.channels.logical(), base, base_out, groups_x: workgroups[0], eps };
+        let params = Params {
+            tokens: to - from,
+            c4,
+            channels: x.channels.logical(),
+            base,
+            base_out,
+            groups_x: workgroups[0],
+            eps,
+        };
         let inputs = vec![window, r.whole(weight), r.whole(bias)];
         r.push(Dispatch {
             kernel: &KERNEL,
@@ -65,7 +72,8 @@ fn twin(row: &[f64], c: usize, weight: f64, bias: f64, eps: f64) -> Approx {
     let var = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
     let sum_error = EPS * ((n / 4.0).sqrt() + 4.0);
     let mean_error = sum_error * magnitude;
-    let var_error = sum_error * var + 2.0 * EPS * var.sqrt() * (magnitude + mean.abs()) / n.sqrt() + mean_error * mean_error;
+    let var_error =
+        sum_error * var + 2.0 * EPS * var.sqrt() * (magnitude + mean.abs()) / n.sqrt() + mean_error * mean_error;
     let inv_std = 1.0 / (var + eps).sqrt();
     let d = row[c] - mean;
     let d_error = mean_error + EPS * d.abs();
@@ -82,7 +90,8 @@ fn cases() -> Vec<Case> {
             Case::new(&KERNEL, format!("{tokens}x{c} mean {mean}"), move |b: &mut CaseBuilder| {
                 let channels = Channels::one(c);
                 let x = b.input("x", 1, tokens, channels.clone(), Element::Stored, Fill::Normal { mean, std: 2.0 });
-                let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, Fill::Normal { mean: 1.0, std: 0.3 });
+                let weight =
+                    b.input("weight", 1, 1, channels.clone(), Element::F32, Fill::Normal { mean: 1.0, std: 0.3 });
                 let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
                 let eps = 1e-5;
                 let out = record(&mut b.recorder, &x.tensor, &weight.tensor, &bias.tensor, eps);

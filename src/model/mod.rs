@@ -1,2 +1,76 @@
+//! The network: layers as functions of a [`Recorder`], fields named as in the checkpoint.
+//!
+//! [`Recorder`]: crate::plan::Recorder
+
 pub mod config;
+mod constants;
+pub mod fold;
+mod layers;
+mod resnet;
 pub mod text_encoder;
+mod transformer;
+mod unet;
+mod vae;
+
+pub use constants::Constants;
+pub use unet::UNet;
+pub use vae::{Decoder, Encoder};
+
+use crate::Error;
+use crate::weights::ModelFiles;
+use config::ModelConfig;
+use std::sync::Arc;
+
+/// A DiffewS checkpoint: its configuration and its layers over memory-mapped weights. Nothing is on a GPU yet.
+pub struct Model {
+    pub encoder: Encoder,
+    pub unet: UNet,
+    pub decoder: Decoder,
+    pub constants: Constants,
+    config: ModelConfig,
+    warnings: Vec<String>,
+    size: Option<usize>,
+    threshold: Option<f64>,
+}
+
+impl Model {
+    /// Reads the configurations, encodes the empty prompt and describes every layer.
+    ///
+    /// # Errors
+    /// A configuration that is not supported, or tensors missing or of another shape: all of them by name.
+    pub fn load(files: ModelFiles) -> Result<Model, Error> {
+        let config = ModelConfig::read(&files)?;
+        let prompt = Arc::new(text_encoder::prompt_embeds(&files, &config)?);
+        let mut c = Constants::default();
+        let (unet, vae) = (files.unet.root(), files.vae.root());
+        let encoder = Encoder::load(&mut c, &vae, &config.vae);
+        let unet = UNet::load(&mut c, &unet, &config.unet, &prompt, config.vae.scaling_factor);
+        let decoder = Decoder::load(&mut c, &vae, &config.vae);
+        let mut warnings = config.warnings.clone();
+        for weights in [&files.unet, &files.vae] {
+            let unused = weights.finish()?.unused;
+            warnings.extend(unused.iter().map(|name| format!("{}: unused tensor {name}", weights.name())));
+        }
+        let (size, threshold) = (files.diffews.size, files.diffews.threshold);
+        Ok(Model { encoder, unet, decoder, constants: c, config, warnings, size, threshold })
+    }
+
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Odd configuration keys and unused tensors, one line each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Side of the square that pictures are resized to: `diffews.json`'s, or the paper's 512.
+    pub fn default_size(&self) -> u32 {
+        self.size.unwrap_or(512) as u32
+    }
+
+    /// Share of the map's maximum above which a pixel is foreground: `diffews.json`'s, or the paper's 0.25.
+    pub fn default_threshold(&self) -> f64 {
+        self.threshold.unwrap_or(0.25)
+    }
+}

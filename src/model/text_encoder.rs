@@ -23,14 +23,9 @@ type Tokens = [Vec<f64>; TOKENS];
 pub fn prompt_embeds(files: &ModelFiles, config: &ModelConfig) -> Result<Vec<f32>, ConfigError> {
     match &files.text {
         TextSource::Embeds { values, .. } => Ok(values.clone()),
-        TextSource::Encoder {
-            weights,
-            config: text,
-        } => {
+        TextSource::Encoder { weights, config: text } => {
             // `ModelConfig::read` has parsed it already; a configuration from elsewhere need not have.
-            let parsed = config
-                .text
-                .map_or_else(|| TextConfig::parse(text, &mut Vec::new()), Ok)?;
+            let parsed = config.text.map_or_else(|| TextConfig::parse(text, &mut Vec::new()), Ok)?;
             Ok(encode_empty_prompt(weights, &parsed)?)
         }
     }
@@ -41,17 +36,10 @@ pub fn prompt_embeds(files: &ModelFiles, config: &ModelConfig) -> Result<Vec<f32
 /// # Errors
 /// [`WeightsError::Mismatch`] lists every tensor that is missing or has another shape than `config` says;
 /// [`WeightsError::Invalid`] where the result is not finite.
-pub fn encode_empty_prompt(
-    weights: &Weights,
-    config: &TextConfig,
-) -> Result<Vec<f32>, WeightsError> {
+pub fn encode_empty_prompt(weights: &Weights, config: &TextConfig) -> Result<Vec<f32>, WeightsError> {
     let root = weights.root();
     let inner = root.pp("text_model");
-    let scope = if inner.has("final_layer_norm.weight") {
-        inner
-    } else {
-        root
-    };
+    let scope = if inner.has("final_layer_norm.weight") { inner } else { root };
     // A buffer of older exports: 0, 1, 2...
     weights.ignore(scope.pp("embeddings").pp("position_ids").path());
     let encoder = Encoder::load(&scope, config);
@@ -60,10 +48,7 @@ pub fn encode_empty_prompt(
     let out: Vec<f32> = hidden.iter().flatten().map(|&v| v as f32).collect();
     if !out.iter().all(|v| v.is_finite()) {
         let reason = "the text encoder gives NaN or infinity: its weights are damaged".to_owned();
-        return Err(WeightsError::Invalid {
-            file: weights.name().to_owned(),
-            reason,
-        });
+        return Err(WeightsError::Invalid { file: weights.name().to_owned(), reason });
     }
     Ok(out)
 }
@@ -112,15 +97,10 @@ impl Encoder {
         let embeddings = scope.pp("embeddings");
         let layers = scope.pp("encoder").pp("layers");
         Encoder {
-            token_embedding: embeddings
-                .tensor("token_embedding.weight", &[c.vocab_size, c.hidden_size]),
-            position_embedding: embeddings.tensor(
-                "position_embedding.weight",
-                &[c.max_position_embeddings, c.hidden_size],
-            ),
-            layers: (0..c.num_hidden_layers)
-                .map(|i| Layer::load(&layers.pp(i), c))
-                .collect(),
+            token_embedding: embeddings.tensor("token_embedding.weight", &[c.vocab_size, c.hidden_size]),
+            position_embedding: embeddings
+                .tensor("position_embedding.weight", &[c.max_position_embeddings, c.hidden_size]),
+            layers: (0..c.num_hidden_layers).map(|i| Layer::load(&layers.pp(i), c)).collect(),
             final_layer_norm: LayerNorm::load(&scope.pp("final_layer_norm"), c),
             width: c.hidden_size,
         }
@@ -129,18 +109,9 @@ impl Encoder {
     fn forward(&self) -> Result<Tokens, WeightsError> {
         let mut x: Tokens = Default::default();
         for (position, token) in EMPTY_PROMPT.into_iter().enumerate() {
-            let row = |table: &TensorView, i: usize| {
-                table.to_f32_range(i * self.width..(i + 1) * self.width)
-            };
-            let (token, place) = (
-                row(&self.token_embedding, token)?,
-                row(&self.position_embedding, position)?,
-            );
-            x[position] = token
-                .iter()
-                .zip(&place)
-                .map(|(&t, &p)| f64::from(t) + f64::from(p))
-                .collect();
+            let row = |table: &TensorView, i: usize| table.to_f32_range(i * self.width..(i + 1) * self.width);
+            let (token, place) = (row(&self.token_embedding, token)?, row(&self.position_embedding, position)?);
+            x[position] = token.iter().zip(&place).map(|(&t, &p)| f64::from(t) + f64::from(p)).collect();
         }
         for layer in &self.layers {
             x = layer.forward(x)?;
@@ -166,10 +137,7 @@ impl Layer {
         let attended = self.self_attn.forward(&self.layer_norm1.forward(&x)?)?;
         let x = add(x, &attended);
         let mut inner = self.fc1.forward(&self.layer_norm2.forward(&x)?)?;
-        inner
-            .iter_mut()
-            .flatten()
-            .for_each(|v| *v = activate(self.act, *v));
+        inner.iter_mut().flatten().for_each(|v| *v = activate(self.act, *v));
         Ok(add(x, &self.fc2.forward(&inner)?))
     }
 }
@@ -188,19 +156,12 @@ impl Attention {
 
     /// Causal: the first token sees itself alone, the second sees both.
     fn forward(&self, x: &Tokens) -> Result<Tokens, WeightsError> {
-        let (q, k, mut v) = (
-            self.q_proj.forward(x)?,
-            self.k_proj.forward(x)?,
-            self.v_proj.forward(x)?,
-        );
+        let (q, k, mut v) = (self.q_proj.forward(x)?, self.k_proj.forward(x)?, self.v_proj.forward(x)?);
         let size = v[0].len() / self.heads;
         for head in 0..self.heads {
             let h = head * size..(head + 1) * size;
             let score = |token: usize| -> f64 {
-                let products = q[1][h.clone()]
-                    .iter()
-                    .zip(&k[token][h.clone()])
-                    .map(|(a, b)| a * b);
+                let products = q[1][h.clone()].iter().zip(&k[token][h.clone()]).map(|(a, b)| a * b);
                 products.sum::<f64>() / (size as f64).sqrt()
             };
             // Softmax over two keys is a sigmoid of their difference.
@@ -217,11 +178,7 @@ impl Attention {
 impl LayerNorm {
     fn load(scope: &Scope, c: &TextConfig) -> LayerNorm {
         let vector = |name: &str| scope.tensor(name, &[c.hidden_size]);
-        LayerNorm {
-            weight: vector("weight"),
-            bias: vector("bias"),
-            eps: c.layer_norm_eps,
-        }
+        LayerNorm { weight: vector("weight"), bias: vector("bias"), eps: c.layer_norm_eps }
     }
 
     fn forward(&self, x: &Tokens) -> Result<Tokens, WeightsError> {
@@ -232,21 +189,14 @@ impl LayerNorm {
             let variance = x[t].iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
             let scale = 1.0 / (variance + self.eps).sqrt();
             let affine = weight.iter().zip(&bias);
-            x[t].iter()
-                .zip(affine)
-                .map(|(v, (&w, &b))| (v - mean) * scale * f64::from(w) + f64::from(b))
-                .collect()
+            x[t].iter().zip(affine).map(|(v, (&w, &b))| (v - mean) * scale * f64::from(w) + f64::from(b)).collect()
         }))
     }
 }
 
 impl Linear {
     fn load(scope: &Scope, outputs: usize, inputs: usize) -> Linear {
-        Linear {
-            weight: scope.tensor("weight", &[outputs, inputs]),
-            bias: scope.tensor("bias", &[outputs]),
-            inputs,
-        }
+        Linear { weight: scope.tensor("weight", &[outputs, inputs]), bias: scope.tensor("bias", &[outputs]), inputs }
     }
 
     fn forward(&self, x: &Tokens) -> Result<Tokens, WeightsError> {
@@ -259,28 +209,16 @@ impl Linear {
                 .enumerate()
                 .map(|(i, rows)| threads.spawn(move || self.add_rows(i * share, rows, x)))
                 .collect();
-            workers.into_iter().try_for_each(|w| {
-                w.join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
+            workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
-        Ok(std::array::from_fn(|t| {
-            out.iter().map(|row| row[t]).collect()
-        }))
+        Ok(std::array::from_fn(|t| out.iter().map(|row| row[t]).collect()))
     }
 
     /// Adds weight rows `first..` times `x` to `out`.
-    fn add_rows(
-        &self,
-        first: usize,
-        out: &mut [[f64; TOKENS]],
-        x: &Tokens,
-    ) -> Result<(), WeightsError> {
+    fn add_rows(&self, first: usize, out: &mut [[f64; TOKENS]], x: &Tokens) -> Result<(), WeightsError> {
         for (block, out) in out.chunks_mut(ROWS).enumerate() {
             let start = (first + block * ROWS) * self.inputs;
-            let rows = self
-                .weight
-                .to_f32_range(start..start + out.len() * self.inputs)?;
+            let rows = self.weight.to_f32_range(start..start + out.len() * self.inputs)?;
             for (row, out) in rows.chunks_exact(self.inputs).zip(out) {
                 for (sum, x) in out.iter_mut().zip(x) {
                     *sum += dot(row, x);
@@ -305,10 +243,7 @@ fn dot(w: &[f32], x: &[f64]) -> f64 {
 }
 
 fn add(mut x: Tokens, y: &Tokens) -> Tokens {
-    x.iter_mut()
-        .flatten()
-        .zip(y.iter().flatten())
-        .for_each(|(x, y)| *x += y);
+    x.iter_mut().flatten().zip(y.iter().flatten()).for_each(|(x, y)| *x += y);
     x
 }
 

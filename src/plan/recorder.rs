@@ -77,6 +77,7 @@ pub struct Recorder {
 }
 
 /// What a recording holds when it is finished.
+#[derive(Clone)]
 pub struct Recording {
     pub storage: Storage,
     pub limits: Limits,
@@ -112,7 +113,10 @@ impl Recorder {
         let tensor = Tensor { id, name: name.into(), height, width, channels, element };
         let (bytes, most) = (tensor.bytes(self.storage), self.limits.max_buffer);
         self.check(bytes <= most, || {
-            format!("{name} {} takes {bytes} bytes, more than this adapter's largest buffer ({most})", tensor.shape_string())
+            format!(
+                "{name} {} takes {bytes} bytes, more than this adapter's largest buffer ({most})",
+                tensor.shape_string()
+            )
         });
         self.values.push(tensor.clone());
         tensor

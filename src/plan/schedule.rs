@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 /// Values that are neither inputs nor outputs share slots: two of them may lie in one slot when no
 /// dispatch needs both. Slots are sorted by size, largest first, so that several plans that never run
 /// at once can lie in one arena (slot i of each in the arena's buffer i).
+#[derive(Clone)]
 pub struct Schedule {
     pub recording: Recording,
     /// Bytes of each slot, largest first.

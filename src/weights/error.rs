@@ -111,23 +111,14 @@ pub enum WeightsError {
 
 impl WeightsError {
     pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> WeightsError + '_ {
-        move |source| WeightsError::Io {
-            path: path.to_owned(),
-            source,
-        }
+        move |source| WeightsError::Io { path: path.to_owned(), source }
     }
 
     pub(super) fn malformed(file: &str, reason: impl Into<String>) -> WeightsError {
-        WeightsError::Malformed {
-            file: file.to_owned(),
-            reason: reason.into(),
-        }
+        WeightsError::Malformed { file: file.to_owned(), reason: reason.into() }
     }
 
     pub(super) fn invalid(file: &str, reason: impl Into<String>) -> WeightsError {
-        WeightsError::Invalid {
-            file: file.to_owned(),
-            reason: reason.into(),
-        }
+        WeightsError::Invalid { file: file.to_owned(), reason: reason.into() }
     }
 }

@@ -57,14 +57,8 @@ impl TensorFile {
     pub fn open(path: &Path) -> Result<TensorFile, WeightsError> {
         let name = path.display().to_string();
         // Asked before opening: opening a named pipe would wait for its writer.
-        if !std::fs::metadata(path)
-            .map_err(WeightsError::io(path))?
-            .is_file()
-        {
-            return Err(WeightsError::WrongKind {
-                path: path.to_owned(),
-                expected: "a file",
-            });
+        if !std::fs::metadata(path).map_err(WeightsError::io(path))?.is_file() {
+            return Err(WeightsError::WrongKind { path: path.to_owned(), expected: "a file" });
         }
         let file = File::open(path).map_err(WeightsError::io(path))?;
         if file.metadata().map_err(WeightsError::io(path))?.len() == 0 {
@@ -83,39 +77,23 @@ impl TensorFile {
 
     fn parse(file: String, bytes: Bytes) -> Result<TensorFile, WeightsError> {
         let entries = parse_header(&file, bytes.as_slice())?;
-        Ok(TensorFile {
-            file,
-            bytes,
-            entries,
-        })
+        Ok(TensorFile { file, bytes, entries })
     }
 }
 
 fn parse_header(file: &str, bytes: &[u8]) -> Result<HashMap<String, Entry>, WeightsError> {
     let bad = |reason: String| WeightsError::malformed(file, reason);
     let Some((prefix, rest)) = bytes.split_first_chunk::<LENGTH_PREFIX>() else {
-        return Err(bad(format!(
-            "{} bytes are too few for a header",
-            bytes.len()
-        )));
+        return Err(bad(format!("{} bytes are too few for a header", bytes.len())));
     };
     let declared = u64::from_le_bytes(*prefix);
-    let header_len = usize::try_from(declared)
-        .ok()
-        .filter(|&n| n <= MAX_HEADER)
-        .ok_or_else(|| {
-            bad(format!(
-                "the header claims {declared} bytes, more than the {MAX_HEADER} that are accepted"
-            ))
-        })?;
+    let header_len = usize::try_from(declared).ok().filter(|&n| n <= MAX_HEADER).ok_or_else(|| {
+        bad(format!("the header claims {declared} bytes, more than the {MAX_HEADER} that are accepted"))
+    })?;
     let Some((header, data)) = rest.split_at_checked(header_len) else {
-        return Err(bad(format!(
-            "the header claims {declared} bytes, but only {} follow (truncated?)",
-            rest.len()
-        )));
+        return Err(bad(format!("the header claims {declared} bytes, but only {} follow (truncated?)", rest.len())));
     };
-    let metadata: Metadata =
-        serde_json::from_slice(header).map_err(|e| bad(format!("header: {e}")))?;
+    let metadata: Metadata = serde_json::from_slice(header).map_err(|e| bad(format!("header: {e}")))?;
     if metadata.data_len() != data.len() {
         return Err(bad(format!(
             "the header describes {} bytes of tensors, the file holds {} (truncated?)",
@@ -129,16 +107,9 @@ fn parse_header(file: &str, bytes: &[u8]) -> Result<HashMap<String, Entry>, Weig
         let (from, to) = info.data_offsets;
         // The crate has checked this today; an out-of-range slice later would be a panic, so it is not left to trust.
         if from > to || to > data.len() {
-            return Err(bad(format!(
-                "tensor `{name}`: bytes {from}..{to} lie outside the {} held",
-                data.len()
-            )));
+            return Err(bad(format!("tensor `{name}`: bytes {from}..{to} lie outside the {} held", data.len())));
         }
-        let entry = Entry {
-            dtype: info.dtype,
-            shape: info.shape.clone(),
-            range: start + from..start + to,
-        };
+        let entry = Entry { dtype: info.dtype, shape: info.shape.clone(), range: start + from..start + to };
         entries.insert(name, entry);
     }
     Ok(entries)

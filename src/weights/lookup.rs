@@ -31,11 +31,7 @@ impl Weights {
     /// # Errors
     /// As for [`Weights::open_component`].
     pub fn open_dir(dir: &Path, component: &str) -> Result<Weights, WeightsError> {
-        let stem = if component == "text_encoder" {
-            "model"
-        } else {
-            "diffusion_pytorch_model"
-        };
+        let stem = if component == "text_encoder" { "model" } else { "diffusion_pytorch_model" };
         if !dir.exists() {
             let what = format!("{component} directory");
             return Err(WeightsError::NotFound {
@@ -49,11 +45,7 @@ impl Weights {
             return Err(absent(dir, component, stem, &names));
         };
         let path = dir.join(&name);
-        if name.ends_with(".json") {
-            open_shards(dir, &path)
-        } else {
-            Weights::open_file(&path)
-        }
+        if name.ends_with(".json") { open_shards(dir, &path) } else { Weights::open_file(&path) }
     }
 
     /// Opens one safetensors file.
@@ -66,14 +58,8 @@ impl Weights {
 }
 
 fn list(dir: &Path) -> Result<BTreeSet<String>, WeightsError> {
-    if std::fs::metadata(dir)
-        .map_err(WeightsError::io(dir))?
-        .is_file()
-    {
-        return Err(WeightsError::WrongKind {
-            path: dir.to_owned(),
-            expected: "a directory",
-        });
+    if std::fs::metadata(dir).map_err(WeightsError::io(dir))?.is_file() {
+        return Err(WeightsError::WrongKind { path: dir.to_owned(), expected: "a directory" });
     }
     let mut names = BTreeSet::new();
     for entry in std::fs::read_dir(dir).map_err(WeightsError::io(dir))? {
@@ -86,10 +72,7 @@ fn list(dir: &Path) -> Result<BTreeSet<String>, WeightsError> {
 /// The names of one variant, in order of preference. Index files occur with the variant in either place.
 fn forms(stem: &str, variant: &str) -> Vec<String> {
     if variant.is_empty() {
-        return vec![
-            format!("{stem}.safetensors"),
-            format!("{stem}.safetensors.index.json"),
-        ];
+        return vec![format!("{stem}.safetensors"), format!("{stem}.safetensors.index.json")];
     }
     vec![
         format!("{stem}.{variant}.safetensors"),
@@ -99,16 +82,11 @@ fn forms(stem: &str, variant: &str) -> Vec<String> {
 }
 
 fn choose(names: &BTreeSet<String>, stem: &str) -> Option<String> {
-    let known = VARIANTS
-        .iter()
-        .flat_map(|v| forms(stem, v))
-        .find(|name| names.contains(name));
+    let known = VARIANTS.iter().flat_map(|v| forms(stem, v)).find(|name| names.contains(name));
     // Another variant name: `<stem>.<anything>.safetensors`, but no shard, which only its index makes whole.
     known.or_else(|| {
         let mut others = names.iter().filter(|name| {
-            let middle = name
-                .strip_prefix(stem)
-                .and_then(|rest| rest.strip_prefix('.'));
+            let middle = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('.'));
             middle.is_some_and(|m| {
                 (m.ends_with(".safetensors") && !m.contains("-of-"))
                     || (m.contains("safetensors.index.") && m.ends_with(".json"))
@@ -120,9 +98,7 @@ fn choose(names: &BTreeSet<String>, stem: &str) -> Option<String> {
 
 fn absent(dir: &Path, component: &str, stem: &str, names: &BTreeSet<String>) -> WeightsError {
     let is_pickle = |name: &&String| {
-        let extension = Path::new(name.as_str())
-            .extension()
-            .and_then(|e| e.to_str());
+        let extension = Path::new(name.as_str()).extension().and_then(|e| e.to_str());
         extension.is_some_and(|e| PICKLES.contains(&e))
     };
     if let Some(pickle) = names.iter().find(is_pickle) {
@@ -138,19 +114,12 @@ fn absent(dir: &Path, component: &str, stem: &str, names: &BTreeSet<String>) -> 
     }
     let mut looked_for: Vec<String> = VARIANTS.iter().flat_map(|v| forms(stem, v)).collect();
     looked_for.push(format!("{stem}.<variant>.safetensors"));
-    WeightsError::NotFound {
-        dir: dir.to_owned(),
-        what: format!("{component} weights"),
-        looked_for,
-    }
+    WeightsError::NotFound { dir: dir.to_owned(), what: format!("{component} weights"), looked_for }
 }
 
 fn open_shards(dir: &Path, index: &Path) -> Result<Weights, WeightsError> {
     let name = index.display().to_string();
-    let bad = |reason: String| WeightsError::Index {
-        file: name.clone(),
-        reason,
-    };
+    let bad = |reason: String| WeightsError::Index { file: name.clone(), reason };
     let text = read_text(index, MAX_INDEX)?;
     let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
     let Some(map) = json.get("weight_map").and_then(|m| m.as_object()) else {
@@ -162,31 +131,21 @@ fn open_shards(dir: &Path, index: &Path) -> Result<Weights, WeightsError> {
             return Err(bad(format!("`weight_map.{tensor}` is not a file name")));
         };
         if !is_plain_name(shard) {
-            return Err(bad(format!(
-                "`{shard}` is not the name of a safetensors file in the same directory"
-            )));
+            return Err(bad(format!("`{shard}` is not the name of a safetensors file in the same directory")));
         }
         shards.insert(shard);
     }
     if shards.is_empty() || shards.len() > MAX_SHARDS {
-        return Err(bad(format!(
-            "it names {} shards; 1 to {MAX_SHARDS} are accepted",
-            shards.len()
-        )));
+        return Err(bad(format!("it names {} shards; 1 to {MAX_SHARDS} are accepted", shards.len())));
     }
-    let files = shards
-        .iter()
-        .map(|s| TensorFile::open(&dir.join(s)))
-        .collect::<Result<Vec<_>, _>>()?;
+    let files = shards.iter().map(|s| TensorFile::open(&dir.join(s))).collect::<Result<Vec<_>, _>>()?;
     for (tensor, shard) in map {
         let held = files
             .iter()
             .zip(&shards)
             .any(|(file, name)| shard.as_str() == Some(*name) && file.entries.contains_key(tensor));
         if !held {
-            return Err(bad(format!(
-                "tensor `{tensor}` is not in {shard}, where the index has it"
-            )));
+            return Err(bad(format!("tensor `{tensor}` is not in {shard}, where the index has it")));
         }
     }
     Weights::from_files(name, files)

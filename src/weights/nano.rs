@@ -5,20 +5,13 @@ use super::{Weights, WeightsError};
 
 macro_rules! embedded {
     ($file:literal) => {
-        (
-            concat!("embedded:", $file),
-            include_bytes!(concat!("../../weights/nano/", $file)) as &'static [u8],
-        )
+        (concat!("embedded:", $file), include_bytes!(concat!("../../weights/nano/", $file)) as &'static [u8])
     };
 }
 
 fn config((file, bytes): (&str, &'static [u8])) -> Result<ConfigText, WeightsError> {
-    let text =
-        std::str::from_utf8(bytes).map_err(|e| WeightsError::invalid(file, e.to_string()))?;
-    Ok(ConfigText {
-        file: file.to_owned(),
-        text: text.to_owned(),
-    })
+    let text = std::str::from_utf8(bytes).map_err(|e| WeightsError::invalid(file, e.to_string()))?;
+    Ok(ConfigText { file: file.to_owned(), text: text.to_owned() })
 }
 
 /// The model that is used where no weights are named.

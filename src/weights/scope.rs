@@ -41,44 +41,24 @@ impl Weights {
     ///
     /// # Errors
     /// [`WeightsError::Malformed`] for bytes that are not a sound safetensors file.
-    pub fn from_bytes(
-        name: &str,
-        bytes: impl Into<Cow<'static, [u8]>>,
-    ) -> Result<Weights, WeightsError> {
-        Weights::from_files(
-            name.to_owned(),
-            vec![TensorFile::from_bytes(name, bytes.into())?],
-        )
+    pub fn from_bytes(name: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Weights, WeightsError> {
+        Weights::from_files(name.to_owned(), vec![TensorFile::from_bytes(name, bytes.into())?])
     }
 
-    pub(super) fn from_files(
-        name: String,
-        files: Vec<TensorFile>,
-    ) -> Result<Weights, WeightsError> {
+    pub(super) fn from_files(name: String, files: Vec<TensorFile>) -> Result<Weights, WeightsError> {
         let mut tensors: HashMap<String, (usize, Entry)> = HashMap::new();
         let mut kept: Vec<(String, Bytes)> = Vec::with_capacity(files.len());
         for (index, file) in files.into_iter().enumerate() {
             for (tensor, entry) in file.entries {
                 if let Some((other, _)) = tensors.get(&tensor) {
-                    let first = kept
-                        .get(*other)
-                        .map_or(file.file.clone(), |(name, _)| name.clone());
-                    return Err(WeightsError::Duplicate {
-                        name: tensor,
-                        first,
-                        second: file.file,
-                    });
+                    let first = kept.get(*other).map_or(file.file.clone(), |(name, _)| name.clone());
+                    return Err(WeightsError::Duplicate { name: tensor, first, second: file.file });
                 }
                 tensors.insert(tensor, (index, entry));
             }
             kept.push((file.file, file.bytes));
         }
-        Ok(Weights(Arc::new(Inner {
-            name,
-            files: kept,
-            tensors,
-            asked: Mutex::default(),
-        })))
+        Ok(Weights(Arc::new(Inner { name, files: kept, tensors, asked: Mutex::default() })))
     }
 
     /// The file or shard index, as messages name it.
@@ -88,10 +68,7 @@ impl Weights {
 
     /// The path of length zero, where a model starts.
     pub fn root(&self) -> Scope {
-        Scope {
-            weights: self.clone(),
-            prefix: String::new(),
-        }
+        Scope { weights: self.clone(), prefix: String::new() }
     }
 
     /// Whether a tensor of this full name exists. Does not count as use.
@@ -101,19 +78,12 @@ impl Weights {
 
     /// Shape of a tensor by its full name, where it exists. Does not count as use.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.0
-            .tensors
-            .get(name)
-            .map(|(_, entry)| entry.shape.as_slice())
+        self.0.tensors.get(name).map(|(_, entry)| entry.shape.as_slice())
     }
 
     /// Number of tensors and of their elements.
     pub fn count(&self) -> (usize, u64) {
-        let elements = self
-            .0
-            .tensors
-            .values()
-            .map(|(_, e)| e.shape.iter().map(|&n| n as u64).product::<u64>());
+        let elements = self.0.tensors.values().map(|(_, e)| e.shape.iter().map(|&n| n as u64).product::<u64>());
         (self.0.tensors.len(), elements.sum())
     }
 
@@ -134,13 +104,7 @@ impl Weights {
     /// Tensors that nothing asked for, sorted by name.
     pub fn unused(&self) -> Vec<String> {
         let asked = self.asked();
-        let mut names: Vec<String> = self
-            .0
-            .tensors
-            .keys()
-            .filter(|n| !asked.used.contains(*n))
-            .cloned()
-            .collect();
+        let mut names: Vec<String> = self.0.tensors.keys().filter(|n| !asked.used.contains(*n)).cloned().collect();
         names.sort_unstable();
         names
     }
@@ -153,14 +117,9 @@ impl Weights {
     pub fn finish(&self) -> Result<Report, WeightsError> {
         let problems = self.asked().problems.clone();
         if !problems.is_empty() {
-            return Err(WeightsError::Mismatch {
-                file: self.0.name.clone(),
-                problems,
-            });
+            return Err(WeightsError::Mismatch { file: self.0.name.clone(), problems });
         }
-        Ok(Report {
-            unused: self.unused(),
-        })
+        Ok(Report { unused: self.unused() })
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked> {
@@ -180,11 +139,7 @@ impl Weights {
         let data = match (problem, found) {
             (None, Some((file, entry))) => {
                 let bytes = self.0.files[*file].1.clone();
-                Some(Data {
-                    dtype: entry.dtype,
-                    bytes,
-                    range: entry.range.clone(),
-                })
+                Some(Data { dtype: entry.dtype, bytes, range: entry.range.clone() })
             }
             (problem, _) => {
                 if let Some(line) = problem.filter(|line| !asked.problems.contains(line)) {
@@ -205,15 +160,11 @@ impl Weights {
         if !shapes.contains(&entry.shape.as_slice()) {
             let wanted: Vec<String> = shapes.iter().map(|s| format!("{s:?}")).collect();
             let (wanted, got) = (wanted.join(" or "), &entry.shape);
-            return Some(format!(
-                "shape: `{name}` is {got:?} in {file}, config.json asks for {wanted}"
-            ));
+            return Some(format!("shape: `{name}` is {got:?} in {file}, config.json asks for {wanted}"));
         }
         if !readable(entry.dtype) {
             let dtype = entry.dtype;
-            return Some(format!(
-                "element type: `{name}` is {dtype:?} in {file}; F16, BF16, F32 and F64 can be read"
-            ));
+            return Some(format!("element type: `{name}` is {dtype:?} in {file}; F16, BF16, F32 and F64 can be read"));
         }
         None
     }
@@ -229,19 +180,13 @@ pub struct Scope {
 impl Scope {
     /// One step down: a name or a number.
     pub fn pp(&self, segment: impl Display) -> Scope {
-        Scope {
-            weights: self.weights.clone(),
-            prefix: self.full(segment),
-        }
+        Scope { weights: self.weights.clone(), prefix: self.full(segment) }
     }
 
     /// One step down, to the first of several names of the same layer that holds a `weight` (older exports call `to_q` `query`);
     /// to the first name where none does.
     pub fn pp_any(&self, segments: &[&str]) -> Scope {
-        let found = segments
-            .iter()
-            .find(|s| self.has(format_args!("{s}.weight")))
-            .or(segments.first());
+        let found = segments.iter().find(|s| self.has(format_args!("{s}.weight"))).or(segments.first());
         self.pp(found.copied().unwrap_or_default())
     }
 
@@ -273,10 +218,6 @@ impl Scope {
     }
 
     fn full(&self, name: impl Display) -> String {
-        if self.prefix.is_empty() {
-            name.to_string()
-        } else {
-            format!("{}.{name}", self.prefix)
-        }
+        if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
     }
 }

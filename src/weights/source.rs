@@ -8,10 +8,8 @@ use super::{Weights, WeightsError};
 const MAX_CONFIG: u64 = 1 << 20;
 /// Widest text embedding that is believed (SD uses 768 and 1024).
 const MAX_CONTEXT: usize = 65_536;
-const UNET_WEIGHTS: [&str; 2] = [
-    "diffusion_pytorch_model.safetensors",
-    "diffusion_pytorch_model.safetensors.index.json",
-];
+const UNET_WEIGHTS: [&str; 2] =
+    ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index.json"];
 
 /// The text of a JSON file, and the name that messages give it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,11 +88,8 @@ impl ModelFiles {
         let mut places: Vec<&Path> = Vec::new();
         if let Some(given) = unet {
             places.push(&unet_dir);
-            places.extend(
-                unet_dir
-                    .parent()
-                    .filter(|p| unet_dir.file_name().is_some_and(|n| n == "unet") || *p == given),
-            );
+            places
+                .extend(unet_dir.parent().filter(|p| unet_dir.file_name().is_some_and(|n| n == "unet") || *p == given));
         }
         places.push(&base);
 
@@ -144,9 +139,7 @@ impl TextSource {
         let width = match weights.shape("prompt_embeds") {
             Some(&[2, width]) if (1..=MAX_CONTEXT).contains(&width) => width,
             Some(shape) => {
-                return Err(bad(format!(
-                    "tensor `prompt_embeds` is {shape:?}, it must be [2, D]"
-                )));
+                return Err(bad(format!("tensor `prompt_embeds` is {shape:?}, it must be [2, D]")));
             }
             None => return Err(bad("it has no tensor `prompt_embeds` [2, D]".to_owned())),
         };
@@ -154,15 +147,9 @@ impl TextSource {
         weights.finish()?;
         let values = view.to_f32()?;
         if !values.iter().all(|v| v.is_finite()) {
-            return Err(bad(
-                "tensor `prompt_embeds` holds NaN or infinity".to_owned()
-            ));
+            return Err(bad("tensor `prompt_embeds` holds NaN or infinity".to_owned()));
         }
-        Ok(TextSource::Embeds {
-            file,
-            width,
-            values,
-        })
+        Ok(TextSource::Embeds { file, width, values })
     }
 }
 
@@ -173,32 +160,21 @@ impl DiffewsJson {
     /// [`WeightsError::Invalid`] names unknown keys and senseless values.
     pub fn parse(config: &ConfigText) -> Result<DiffewsJson, WeightsError> {
         let bad = |reason: String| WeightsError::invalid(&config.file, reason);
-        let json: serde_json::Value =
-            serde_json::from_str(&config.text).map_err(|e| bad(e.to_string()))?;
+        let json: serde_json::Value = serde_json::from_str(&config.text).map_err(|e| bad(e.to_string()))?;
         let Some(map) = json.as_object() else {
-            return Err(bad(
-                "it must be an object such as {\"size\": 256, \"threshold\": 0.25}".to_owned(),
-            ));
+            return Err(bad("it must be an object such as {\"size\": 256, \"threshold\": 0.25}".to_owned()));
         };
-        let unknown: Vec<&str> = map
-            .keys()
-            .map(String::as_str)
-            .filter(|k| !["size", "threshold"].contains(k))
-            .collect();
+        let unknown: Vec<&str> =
+            map.keys().map(String::as_str).filter(|k| !["size", "threshold"].contains(k)).collect();
         if !unknown.is_empty() {
-            return Err(bad(format!(
-                "unknown key(s) {}; `size` and `threshold` are known",
-                unknown.join(", ")
-            )));
+            return Err(bad(format!("unknown key(s) {}; `size` and `threshold` are known", unknown.join(", "))));
         }
         let size = match map.get("size") {
             None => None,
             Some(v) => match v.as_u64().filter(|n| (1..=16_384).contains(n)) {
                 Some(n) => Some(n as usize),
                 None => {
-                    return Err(bad(format!(
-                        "`size` is {v}, it must be a whole number of pixels from 1 to 16384"
-                    )));
+                    return Err(bad(format!("`size` is {v}, it must be a whole number of pixels from 1 to 16384")));
                 }
             },
         };
@@ -207,9 +183,7 @@ impl DiffewsJson {
             Some(v) => match v.as_f64().filter(|t| (0.0..1.0).contains(t)) {
                 Some(t) => Some(t),
                 None => {
-                    return Err(bad(format!(
-                        "`threshold` is {v}, it must be a number from 0 to below 1"
-                    )));
+                    return Err(bad(format!("`threshold` is {v}, it must be a number from 0 to below 1")));
                 }
             },
         };
@@ -223,10 +197,7 @@ fn text_encoder(base: &Path) -> Result<TextSource, WeightsError> {
         return Err(WeightsError::NotFound {
             dir: base.to_owned(),
             what: "empty prompt".to_owned(),
-            looked_for: vec![
-                "empty_prompt.safetensors".to_owned(),
-                "text_encoder/".to_owned(),
-            ],
+            looked_for: vec!["empty_prompt.safetensors".to_owned(), "text_encoder/".to_owned()],
         });
     }
     let weights = Weights::open_dir(&dir, "text_encoder")?;
@@ -237,23 +208,15 @@ fn text_encoder(base: &Path) -> Result<TextSource, WeightsError> {
 /// `path/name` if that is a directory and `path` holds no weights of its own, else `path`.
 fn component_dir(path: &Path, name: &str) -> PathBuf {
     let inner = path.join(name);
-    let holds_weights =
-        path.join("config.json").is_file() || UNET_WEIGHTS.iter().any(|w| path.join(w).exists());
-    if inner.is_dir() && !holds_weights {
-        inner
-    } else {
-        path.to_owned()
-    }
+    let holds_weights = path.join("config.json").is_file() || UNET_WEIGHTS.iter().any(|w| path.join(w).exists());
+    if inner.is_dir() && !holds_weights { inner } else { path.to_owned() }
 }
 
 /// The snapshot of a hub cache directory (the one that `refs/main` names, or the only one); other directories as they are.
 fn snapshot(dir: &Path) -> Result<PathBuf, WeightsError> {
     let meta = std::fs::metadata(dir).map_err(WeightsError::io(dir))?;
     if !meta.is_dir() {
-        return Err(WeightsError::WrongKind {
-            path: dir.to_owned(),
-            expected: "a model directory",
-        });
+        return Err(WeightsError::WrongKind { path: dir.to_owned(), expected: "a model directory" });
     }
     let snapshots = dir.join("snapshots");
     if !snapshots.is_dir() {
@@ -285,45 +248,26 @@ fn snapshot(dir: &Path) -> Result<PathBuf, WeightsError> {
 }
 
 fn first(places: &[&Path], name: &str) -> Option<PathBuf> {
-    places
-        .iter()
-        .map(|dir| dir.join(name))
-        .find(|path| path.exists())
+    places.iter().map(|dir| dir.join(name)).find(|path| path.exists())
 }
 
 fn config_text(path: &Path) -> Result<ConfigText, WeightsError> {
     if let (false, Some(dir), Some(name)) = (path.exists(), path.parent(), path.file_name()) {
         let looked_for = vec![name.display().to_string()];
-        return Err(WeightsError::NotFound {
-            dir: dir.to_owned(),
-            what: "model configuration".to_owned(),
-            looked_for,
-        });
+        return Err(WeightsError::NotFound { dir: dir.to_owned(), what: "model configuration".to_owned(), looked_for });
     }
-    Ok(ConfigText {
-        file: path.display().to_string(),
-        text: read_text(path, MAX_CONFIG)?,
-    })
+    Ok(ConfigText { file: path.display().to_string(), text: read_text(path, MAX_CONFIG)? })
 }
 
 /// Reads a small text file; a larger one than `limit` bytes is refused before it is read.
 pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, WeightsError> {
     let meta = std::fs::metadata(path).map_err(WeightsError::io(path))?;
     if !meta.is_file() {
-        return Err(WeightsError::WrongKind {
-            path: path.to_owned(),
-            expected: "a file",
-        });
+        return Err(WeightsError::WrongKind { path: path.to_owned(), expected: "a file" });
     }
     if meta.len() > limit {
-        let reason = format!(
-            "{} bytes, at most {limit} are accepted for this file",
-            meta.len()
-        );
-        return Err(WeightsError::Invalid {
-            file: path.display().to_string(),
-            reason,
-        });
+        let reason = format!("{} bytes, at most {limit} are accepted for this file", meta.len());
+        return Err(WeightsError::Invalid { file: path.display().to_string(), reason });
     }
     std::fs::read_to_string(path).map_err(WeightsError::io(path))
 }

@@ -35,18 +35,8 @@ impl std::fmt::Debug for TensorView {
 
 impl TensorView {
     /// `data` is `None` for a placeholder.
-    pub(super) fn new(
-        file: Weights,
-        name: String,
-        shape: Vec<usize>,
-        data: Option<Data>,
-    ) -> TensorView {
-        TensorView {
-            file,
-            name: name.into(),
-            shape: shape.into(),
-            data,
-        }
+    pub(super) fn new(file: Weights, name: String, shape: Vec<usize>, data: Option<Data>) -> TensorView {
+        TensorView { file, name: name.into(), shape: shape.into(), data }
     }
 
     /// Full name in the checkpoint.
@@ -98,13 +88,7 @@ impl TensorView {
         let Range { start, end } = range;
         let len = self.len();
         if start > end || end > len {
-            return Err(WeightsError::Range {
-                file,
-                name,
-                start,
-                end,
-                len,
-            });
+            return Err(WeightsError::Range { file, name, start, end, len });
         }
         let size = size_of_element(data.dtype);
         let bytes = &data.bytes.as_slice()[data.range.clone()][start * size..end * size];
@@ -129,32 +113,20 @@ fn size_of_element(dtype: Dtype) -> usize {
 /// `bytes` need no alignment: tensors in a file have none.
 fn decode(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     match dtype {
-        Dtype::F16 => decode_halves(bytes, f16::from_le_bytes, |from, to| {
-            from.convert_to_f32_slice(to)
-        }),
-        Dtype::BF16 => decode_halves(bytes, bf16::from_le_bytes, |from, to| {
-            from.convert_to_f32_slice(to)
-        }),
-        Dtype::F64 => chunks(bytes)
-            .map(|b| f64::from_le_bytes(b) as f32)
-            .collect(),
+        Dtype::F16 => decode_halves(bytes, f16::from_le_bytes, |from, to| from.convert_to_f32_slice(to)),
+        Dtype::BF16 => decode_halves(bytes, bf16::from_le_bytes, |from, to| from.convert_to_f32_slice(to)),
+        Dtype::F64 => chunks(bytes).map(|b| f64::from_le_bytes(b) as f32).collect(),
         _ => chunks(bytes).map(f32::from_le_bytes).collect(),
     }
 }
 
 /// The bytes in groups of N.
 fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
-    bytes
-        .chunks_exact(N)
-        .map(|group| std::array::from_fn(|i| group[i]))
+    bytes.chunks_exact(N).map(|group| std::array::from_fn(|i| group[i]))
 }
 
 /// Through a small aligned buffer, so that the conversion uses the processor's vector instructions.
-fn decode_halves<T: Copy + Default>(
-    bytes: &[u8],
-    read: fn([u8; 2]) -> T,
-    convert: fn(&[T], &mut [f32]),
-) -> Vec<f32> {
+fn decode_halves<T: Copy + Default>(bytes: &[u8], read: fn([u8; 2]) -> T, convert: fn(&[T], &mut [f32])) -> Vec<f32> {
     const BLOCK: usize = 4096;
     let mut out = vec![0.0; bytes.len() / 2];
     let mut aligned = [T::default(); BLOCK];

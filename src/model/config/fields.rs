@@ -19,16 +19,9 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// `serde_json` limits the depth to 128, refuses NaN, and [`ConfigText`] limits the length.
     pub fn parse(config: &'a ConfigText) -> Result<Fields<'a>, ConfigError> {
-        let bad = |reason: String| ConfigError::Json {
-            file: config.file.clone(),
-            reason,
-        };
+        let bad = |reason: String| ConfigError::Json { file: config.file.clone(), reason };
         match serde_json::from_str(&config.text) {
-            Ok(Value::Object(map)) => Ok(Fields {
-                file: &config.file,
-                map,
-                seen: RefCell::default(),
-            }),
+            Ok(Value::Object(map)) => Ok(Fields { file: &config.file, map, seen: RefCell::default() }),
             Ok(_) => Err(bad("it is no JSON object".to_owned())),
             Err(e) => Err(bad(e.to_string())),
         }
@@ -54,49 +47,19 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub fn unsupported(
-        &self,
-        key: &str,
-        value: &Value,
-        supported: impl Into<String>,
-    ) -> ConfigError {
+    pub fn unsupported(&self, key: &str, value: &Value, supported: impl Into<String>) -> ConfigError {
         let (file, key) = (self.file.to_owned(), key.to_owned());
-        ConfigError::Unsupported {
-            file,
-            key,
-            value: short(value),
-            supported: supported.into(),
-        }
+        ConfigError::Unsupported { file, key, value: short(value), supported: supported.into() }
     }
 
     /// A whole number in `range`.
-    pub fn count(
-        &self,
-        key: &str,
-        default: usize,
-        range: RangeInclusive<usize>,
-    ) -> Result<usize, ConfigError> {
-        self.get(key)
-            .map_or(Ok(default), |v| self.as_count(key, v, &range))
+    pub fn count(&self, key: &str, default: usize, range: RangeInclusive<usize>) -> Result<usize, ConfigError> {
+        self.get(key).map_or(Ok(default), |v| self.as_count(key, v, &range))
     }
 
-    fn as_count(
-        &self,
-        key: &str,
-        value: &Value,
-        range: &RangeInclusive<usize>,
-    ) -> Result<usize, ConfigError> {
-        let n = value
-            .as_u64()
-            .and_then(|n| usize::try_from(n).ok())
-            .filter(|n| range.contains(n));
-        n.ok_or_else(|| {
-            self.error(
-                key,
-                value,
-                format!("a whole number from {} to {}", range.start(), range.end()),
-            )
-        })
+    fn as_count(&self, key: &str, value: &Value, range: &RangeInclusive<usize>) -> Result<usize, ConfigError> {
+        let n = value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| range.contains(n));
+        n.ok_or_else(|| self.error(key, value, format!("a whole number from {} to {}", range.start(), range.end())))
     }
 
     /// A whole number for all levels, or a list with one for each.
@@ -111,60 +74,31 @@ impl<'a> Fields<'a> {
             None => Ok(vec![default; levels]),
             Some(list @ Value::Array(items)) => {
                 if items.len() != levels {
-                    let expected = format!(
-                        "a number or a list of {levels}, one for each of `block_out_channels`"
-                    );
+                    let expected = format!("a number or a list of {levels}, one for each of `block_out_channels`");
                     return Err(self.error(key, list, expected));
                 }
-                items
-                    .iter()
-                    .map(|v| self.as_count(key, v, &range))
-                    .collect()
+                items.iter().map(|v| self.as_count(key, v, &range)).collect()
             }
             Some(v) => Ok(vec![self.as_count(key, v, &range)?; levels]),
         }
     }
 
     /// A list of 1 to 8 widths, each a multiple of `groups`.
-    pub fn widths(
-        &self,
-        key: &str,
-        default: &[usize],
-        groups: usize,
-    ) -> Result<Vec<usize>, ConfigError> {
+    pub fn widths(&self, key: &str, default: &[usize], groups: usize) -> Result<Vec<usize>, ConfigError> {
         let Some(value) = self.get(key) else {
             return self.check_groups(key, default.to_vec(), groups);
         };
-        let Some(items) = value
-            .as_array()
-            .filter(|items| (1..=super::MAX_LEVELS).contains(&items.len()))
-        else {
-            return Err(self.error(
-                key,
-                value,
-                format!("a list of 1 to {} widths", super::MAX_LEVELS),
-            ));
+        let Some(items) = value.as_array().filter(|items| (1..=super::MAX_LEVELS).contains(&items.len())) else {
+            return Err(self.error(key, value, format!("a list of 1 to {} widths", super::MAX_LEVELS)));
         };
         let range = 1..=super::MAX_WIDTH;
-        let widths = items
-            .iter()
-            .map(|v| self.as_count(key, v, &range))
-            .collect::<Result<_, _>>()?;
+        let widths = items.iter().map(|v| self.as_count(key, v, &range)).collect::<Result<_, _>>()?;
         self.check_groups(key, widths, groups)
     }
 
-    fn check_groups(
-        &self,
-        key: &str,
-        widths: Vec<usize>,
-        groups: usize,
-    ) -> Result<Vec<usize>, ConfigError> {
+    fn check_groups(&self, key: &str, widths: Vec<usize>, groups: usize) -> Result<Vec<usize>, ConfigError> {
         match widths.iter().find(|&&w| !w.is_multiple_of(groups)) {
-            Some(&w) => Err(self.error(
-                key,
-                &Value::from(w),
-                format!("a multiple of `norm_num_groups` = {groups}"),
-            )),
+            Some(&w) => Err(self.error(key, &Value::from(w), format!("a multiple of `norm_num_groups` = {groups}"))),
             None => Ok(widths),
         }
     }
@@ -180,23 +114,15 @@ impl<'a> Fields<'a> {
         let Some(value) = self.get(key) else {
             return Ok(default);
         };
-        value
-            .as_f64()
-            .filter(|n| n.is_finite() && valid(*n))
-            .ok_or_else(|| self.error(key, value, expected))
+        value.as_f64().filter(|n| n.is_finite() && valid(*n)).ok_or_else(|| self.error(key, value, expected))
     }
 
     pub fn flag(&self, key: &str, default: bool) -> Result<bool, ConfigError> {
-        self.get(key).map_or(Ok(default), |v| {
-            v.as_bool()
-                .ok_or_else(|| self.error(key, v, "true or false"))
-        })
+        self.get(key).map_or(Ok(default), |v| v.as_bool().ok_or_else(|| self.error(key, v, "true or false")))
     }
 
     pub fn text<'s>(&'s self, key: &str, default: &'s str) -> Result<&'s str, ConfigError> {
-        self.get(key).map_or(Ok(default), |v| {
-            v.as_str().ok_or_else(|| self.error(key, v, "a text"))
-        })
+        self.get(key).map_or(Ok(default), |v| v.as_str().ok_or_else(|| self.error(key, v, "a text")))
     }
 
     /// One block type for each level: true for `attending`, false for `plain` (which may be absent).
@@ -209,15 +135,10 @@ impl<'a> Fields<'a> {
         attending: Option<&str>,
     ) -> Result<Vec<bool>, ConfigError> {
         let value = self.get(key);
-        let wrong_length =
-            || format!("a list of {levels} block types, one for each of `block_out_channels`");
+        let wrong_length = || format!("a list of {levels} block types, one for each of `block_out_channels`");
         let Some(value) = value else {
             let got = Value::from("missing");
-            return if default.len() == levels {
-                Ok(default)
-            } else {
-                Err(self.error(key, &got, wrong_length()))
-            };
+            return if default.len() == levels { Ok(default) } else { Err(self.error(key, &got, wrong_length())) };
         };
         let Some(items) = value.as_array().filter(|items| items.len() == levels) else {
             return Err(self.error(key, value, wrong_length()));
@@ -242,11 +163,7 @@ impl<'a> Fields<'a> {
 
     /// Refuses every value but `allowed` (absent counts as allowed; numbers compare by value; a list of allowed values too).
     pub fn only(&self, key: &str, allowed: &[Value]) -> Result<(), ConfigError> {
-        let matches = |v: &Value| {
-            allowed
-                .iter()
-                .any(|a| a == v || (a.is_number() && a.as_f64() == v.as_f64()))
-        };
+        let matches = |v: &Value| allowed.iter().any(|a| a == v || (a.is_number() && a.as_f64() == v.as_f64()));
         match self.get(key) {
             None => Ok(()),
             Some(v) if matches(v) => Ok(()),
@@ -262,15 +179,10 @@ impl<'a> Fields<'a> {
     pub fn warn_unknown(&self, harmless: &[&str], warnings: &mut Vec<String>) {
         let seen = self.seen.borrow();
         for (key, value) in &self.map {
-            let known =
-                key.starts_with('_') || harmless.contains(&key.as_str()) || seen.contains(key);
+            let known = key.starts_with('_') || harmless.contains(&key.as_str()) || seen.contains(key);
             if !known && !value.is_null() {
                 let key: String = key.chars().take(60).collect();
-                warnings.push(format!(
-                    "{}: unknown key `{key}` = {} is ignored",
-                    self.file,
-                    short(value)
-                ));
+                warnings.push(format!("{}: unknown key `{key}` = {} is ignored", self.file, short(value)));
             }
         }
     }
@@ -279,9 +191,5 @@ impl<'a> Fields<'a> {
 /// A value for a message: at most 60 characters.
 fn short(value: &Value) -> String {
     let text = value.to_string();
-    if text.chars().count() <= 60 {
-        text
-    } else {
-        text.chars().take(57).collect::<String>() + "..."
-    }
+    if text.chars().count() <= 60 { text } else { text.chars().take(57).collect::<String>() + "..." }
 }

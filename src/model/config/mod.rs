@@ -133,44 +133,25 @@ impl ModelConfig {
         }
 
         let apart = |second: &str, reason: String| {
-            Err(ConfigError::Apart {
-                first: files.unet_config.file.clone(),
-                second: second.to_owned(),
-                reason,
-            })
+            Err(ConfigError::Apart { first: files.unet_config.file.clone(), second: second.to_owned(), reason })
         };
         let latent = vae.latent_channels;
         let channels = [
             ("in_channels", unet.in_channels, latent, "latent_channels"),
-            (
-                "in_channels_ref",
-                unet.in_channels_ref,
-                2 * latent,
-                "2 * latent_channels (image and mask)",
-            ),
+            ("in_channels_ref", unet.in_channels_ref, 2 * latent, "2 * latent_channels (image and mask)"),
             ("out_channels", unet.out_channels, latent, "latent_channels"),
         ];
         for (key, got, expected, rule) in channels {
             if got != expected {
-                return apart(
-                    &files.vae_config.file,
-                    format!("`{key}` is {got}, it must be {rule} = {expected}"),
-                );
+                return apart(&files.vae_config.file, format!("`{key}` is {got}, it must be {rule} = {expected}"));
             }
         }
         if unet.cross_attention_dim != context {
-            let reason = format!(
-                "`cross_attention_dim` is {}, the text embeddings have {context}",
-                unet.cross_attention_dim
-            );
+            let reason =
+                format!("`cross_attention_dim` is {}, the text embeddings have {context}", unet.cross_attention_dim);
             return apart(text_file, reason);
         }
-        Ok(ModelConfig {
-            unet,
-            vae,
-            text,
-            warnings,
-        })
+        Ok(ModelConfig { unet, vae, text, warnings })
     }
 
     /// What the side of an image must be a multiple of: each level of the VAE and of the UNet but the last halves it.
@@ -196,12 +177,7 @@ impl ModelConfig {
         if size == below || size == above {
             return Ok(());
         }
-        Err(ConfigError::Size {
-            size,
-            multiple,
-            below,
-            above,
-        })
+        Err(ConfigError::Size { size, multiple, below, above })
     }
 
     /// Side of the latents for an image of side `size`.

@@ -58,20 +58,13 @@ impl TextConfig {
     ///
     /// # Errors
     /// [`ConfigError`] names file, key and value.
-    pub fn parse(
-        config: &ConfigText,
-        warnings: &mut Vec<String>,
-    ) -> Result<TextConfig, ConfigError> {
+    pub fn parse(config: &ConfigText, warnings: &mut Vec<String>) -> Result<TextConfig, ConfigError> {
         let f = Fields::parse(config)?;
         let hidden_act = match f.text("hidden_act", "quick_gelu")? {
             "gelu" => Activation::Gelu,
             "quick_gelu" => Activation::QuickGelu,
             other => {
-                return Err(f.unsupported(
-                    "hidden_act",
-                    &Value::from(other),
-                    "gelu and quick_gelu are",
-                ));
+                return Err(f.unsupported("hidden_act", &Value::from(other), "gelu and quick_gelu are"));
             }
         };
         let text = TextConfig {
@@ -80,19 +73,13 @@ impl TextConfig {
             num_hidden_layers: f.count("num_hidden_layers", 12, 1..=128)?,
             num_attention_heads: f.count("num_attention_heads", 8, 1..=MAX_WIDTH)?,
             hidden_act,
-            layer_norm_eps: f.number("layer_norm_eps", 1e-5, "above 0 and at most 1", |e| {
-                e > 0.0 && e <= 1.0
-            })?,
+            layer_norm_eps: f.number("layer_norm_eps", 1e-5, "above 0 and at most 1", |e| e > 0.0 && e <= 1.0)?,
             vocab_size: f.count("vocab_size", 49_408, 1..=16_777_216)?,
             max_position_embeddings: f.count("max_position_embeddings", 77, 2..=MAX_WIDTH)?,
         };
         if !text.hidden_size.is_multiple_of(text.num_attention_heads) {
             let expected = format!("a number that divides `hidden_size` = {}", text.hidden_size);
-            return Err(f.error(
-                "num_attention_heads",
-                &Value::from(text.num_attention_heads),
-                expected,
-            ));
+            return Err(f.error("num_attention_heads", &Value::from(text.num_attention_heads), expected));
         }
         if text.vocab_size < 49_408 {
             let help = "CLIP's 49408 tokens are needed to encode the empty prompt (start 49406, end 49407); \

@@ -62,10 +62,7 @@ fn fixed() -> Vec<(&'static str, Vec<Value>)> {
         ("mid_block_type", vec![json!("UNetMidBlock2DCrossAttn")]),
         ("center_input_sample", vec![json!(false)]),
         ("only_cross_attention", vec![json!(false)]),
-        (
-            "mid_block_only_cross_attention",
-            vec![Value::Null, json!(false)],
-        ),
+        ("mid_block_only_cross_attention", vec![Value::Null, json!(false)]),
         ("mid_block_scale_factor", vec![json!(1)]),
         ("dual_cross_attention", vec![json!(false)]),
         ("attention_type", vec![json!("default")]),
@@ -94,52 +91,28 @@ impl UNetConfig {
     ///
     /// # Errors
     /// [`ConfigError`] names file, key and value.
-    pub fn parse(
-        config: &ConfigText,
-        warnings: &mut Vec<String>,
-    ) -> Result<UNetConfig, ConfigError> {
+    pub fn parse(config: &ConfigText, warnings: &mut Vec<String>) -> Result<UNetConfig, ConfigError> {
         let f = Fields::parse(config)?;
         for (key, allowed) in fixed() {
             f.only(key, &allowed)?;
         }
         f.silu("act_fn")?;
         let norm_num_groups = f.count("norm_num_groups", 32, 1..=MAX_WIDTH)?;
-        let block_out_channels = f.widths(
-            "block_out_channels",
-            &[320, 640, 1280, 1280],
-            norm_num_groups,
-        )?;
+        let block_out_channels = f.widths("block_out_channels", &[320, 640, 1280, 1280], norm_num_groups)?;
         let levels = block_out_channels.len();
         let down = vec![true, true, true, false];
-        let down_attention = f.block_types(
-            "down_block_types",
-            down,
-            levels,
-            "DownBlock2D",
-            Some("CrossAttnDownBlock2D"),
-        )?;
+        let down_attention =
+            f.block_types("down_block_types", down, levels, "DownBlock2D", Some("CrossAttnDownBlock2D"))?;
         let up = vec![false, true, true, true];
-        let up_attention = f.block_types(
-            "up_block_types",
-            up,
-            levels,
-            "UpBlock2D",
-            Some("CrossAttnUpBlock2D"),
-        )?;
-        let heads_key = if f.given("num_attention_heads") {
-            "num_attention_heads"
-        } else {
-            "attention_head_dim"
-        };
+        let up_attention = f.block_types("up_block_types", up, levels, "UpBlock2D", Some("CrossAttnUpBlock2D"))?;
+        let heads_key = if f.given("num_attention_heads") { "num_attention_heads" } else { "attention_head_dim" };
         f.get("attention_head_dim");
         let num_heads = f.per_level(heads_key, 8, levels, 1..=MAX_WIDTH)?;
         for level in 0..levels {
             let (width, heads) = (block_out_channels[level], num_heads[level]);
-            let attends =
-                down_attention[level] || up_attention[levels - 1 - level] || level == levels - 1;
+            let attends = down_attention[level] || up_attention[levels - 1 - level] || level == levels - 1;
             if attends && !width.is_multiple_of(heads) {
-                let expected =
-                    format!("a number of heads that divides level {level}'s width {width}");
+                let expected = format!("a number of heads that divides level {level}'s width {width}");
                 return Err(f.error(heads_key, &Value::from(heads), expected));
             }
         }
@@ -150,36 +123,21 @@ impl UNetConfig {
             4 * first
         };
         if first < 2 {
-            return Err(f.error(
-                "block_out_channels",
-                &Value::from(first),
-                "2 or more on the first level",
-            ));
+            return Err(f.error("block_out_channels", &Value::from(first), "2 or more on the first level"));
         }
         let half = (first / 2) as f64;
-        let freq_shift = f.number(
-            "freq_shift",
-            0.0,
-            "from 0 to below half the first width",
-            |s| s >= 0.0 && s < half,
-        )?;
+        let freq_shift =
+            f.number("freq_shift", 0.0, "from 0 to below half the first width", |s| s >= 0.0 && s < half)?;
         let unet = UNetConfig {
             in_channels: f.count("in_channels", 4, 1..=MAX_WIDTH)?,
             in_channels_ref: f.count("in_channels_ref", 8, 1..=MAX_WIDTH)?,
             out_channels: f.count("out_channels", 4, 1..=MAX_WIDTH)?,
             layers_per_block: f.per_level("layers_per_block", 2, levels, 1..=MAX_LAYERS)?,
-            transformer_layers_per_block: f.per_level(
-                "transformer_layers_per_block",
-                1,
-                levels,
-                1..=MAX_LAYERS,
-            )?,
+            transformer_layers_per_block: f.per_level("transformer_layers_per_block", 1, levels, 1..=MAX_LAYERS)?,
             num_heads,
             cross_attention_dim: cross_attention_dim(&f, levels)?,
             norm_num_groups,
-            norm_eps: f.number("norm_eps", 1e-5, "above 0 and at most 1", |e| {
-                e > 0.0 && e <= 1.0
-            })?,
+            norm_eps: f.number("norm_eps", 1e-5, "above 0 and at most 1", |e| e > 0.0 && e <= 1.0)?,
             use_linear_projection: f.flag("use_linear_projection", false)?,
             flip_sin_to_cos: f.flag("flip_sin_to_cos", true)?,
             freq_shift,
@@ -203,11 +161,7 @@ impl UNetConfig {
 fn cross_attention_dim(f: &Fields, levels: usize) -> Result<usize, ConfigError> {
     let widths = f.per_level("cross_attention_dim", 1280, levels, 1..=MAX_WIDTH)?;
     match widths.iter().find(|&&w| w != widths[0]) {
-        Some(&w) => Err(f.unsupported(
-            "cross_attention_dim",
-            &Value::from(w),
-            "the same width on all levels is",
-        )),
+        Some(&w) => Err(f.unsupported("cross_attention_dim", &Value::from(w), "the same width on all levels is")),
         None => Ok(widths[0]),
     }
 }

@@ -32,10 +32,7 @@ impl VaeConfig {
     ///
     /// # Errors
     /// [`ConfigError`] names file, key and value.
-    pub fn parse(
-        config: &ConfigText,
-        warnings: &mut Vec<String>,
-    ) -> Result<VaeConfig, ConfigError> {
+    pub fn parse(config: &ConfigText, warnings: &mut Vec<String>) -> Result<VaeConfig, ConfigError> {
         let f = Fields::parse(config)?;
         f.only("_class_name", &[json!("AutoencoderKL")])?;
         f.only("in_channels", &[json!(3)])?;
@@ -47,28 +44,14 @@ impl VaeConfig {
         let norm_num_groups = f.count("norm_num_groups", 32, 1..=MAX_WIDTH)?;
         let block_out_channels = f.widths("block_out_channels", &[64], norm_num_groups)?;
         let levels = block_out_channels.len();
-        f.block_types(
-            "down_block_types",
-            vec![false],
-            levels,
-            "DownEncoderBlock2D",
-            None,
-        )?;
-        f.block_types(
-            "up_block_types",
-            vec![false],
-            levels,
-            "UpDecoderBlock2D",
-            None,
-        )?;
+        f.block_types("down_block_types", vec![false], levels, "DownEncoderBlock2D", None)?;
+        f.block_types("up_block_types", vec![false], levels, "UpDecoderBlock2D", None)?;
         let vae = VaeConfig {
             block_out_channels,
             layers_per_block: f.count("layers_per_block", 1, 1..=MAX_LAYERS)?,
             norm_num_groups,
             latent_channels: f.count("latent_channels", 4, 1..=1024)?,
-            scaling_factor: f.number("scaling_factor", 0.18215, "from 1e-6 to 1e6", |s| {
-                (1e-6..=1e6).contains(&s)
-            })?,
+            scaling_factor: f.number("scaling_factor", 0.18215, "from 1e-6 to 1e6", |s| (1e-6..=1e6).contains(&s))?,
             mid_block_add_attention: f.flag("mid_block_add_attention", true)?,
             use_quant_conv: f.flag("use_quant_conv", true)?,
             use_post_quant_conv: f.flag("use_post_quant_conv", true)?,

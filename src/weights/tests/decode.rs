@@ -10,11 +10,7 @@ fn decodes_every_float_type_exactly() {
     let bf16_bits: [u16; 6] = [0x0000, 0x0001, 0x3f80, 0x7f7f, 0xff80, 0xc020];
     let bf16_values = bf16_bits.map(|b| f32::from_bits(u32::from(b) << 16));
     let f64_values = [0.1f64, -1.0e-300, 3.5];
-    let bytes16 = |bits: [u16; 6]| {
-        bits.iter()
-            .flat_map(|b| b.to_le_bytes())
-            .collect::<Vec<u8>>()
-    };
+    let bytes16 = |bits: [u16; 6]| bits.iter().flat_map(|b| b.to_le_bytes()).collect::<Vec<u8>>();
     let (half, brain) = (bytes16(f16_bits), bytes16(bf16_bits));
     let double: Vec<u8> = f64_values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let single = f32s(&[1.5, -0.0, f32::MIN_POSITIVE]);
@@ -33,10 +29,7 @@ fn decodes_every_float_type_exactly() {
         assert_eq!(read("b", &[6]), bf16_values);
         assert_eq!(read("d", &[3]), [0.1f32, -0.0, 3.5]);
         let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<u32>>();
-        assert_eq!(
-            bits(&read("s", &[3])),
-            bits(&[1.5, -0.0, f32::MIN_POSITIVE])
-        );
+        assert_eq!(bits(&read("s", &[3])), bits(&[1.5, -0.0, f32::MIN_POSITIVE]));
         assert!(w.finish().unwrap().unused.is_empty());
     }
 }
@@ -46,22 +39,12 @@ fn all_65536_halves_decode_as_one_by_one() {
     let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
     let w = Weights::from_bytes(
         "all",
-        file_of(&[
-            ("h", Dtype::F16, &[65536], &bytes),
-            ("b", Dtype::BF16, &[65536], &bytes),
-        ]),
+        file_of(&[("h", Dtype::F16, &[65536], &bytes), ("b", Dtype::BF16, &[65536], &bytes)]),
     );
     let root = w.unwrap().root();
-    let (h, b) = (
-        root.tensor("h", &[65536]).to_f32().unwrap(),
-        root.tensor("b", &[65536]).to_f32().unwrap(),
-    );
+    let (h, b) = (root.tensor("h", &[65536]).to_f32().unwrap(), root.tensor("b", &[65536]).to_f32().unwrap());
     for bits in 0..=u16::MAX {
-        let (sign, exp, frac) = (
-            bits >> 15,
-            i32::from(bits >> 10 & 31),
-            f64::from(bits & 1023),
-        );
+        let (sign, exp, frac) = (bits >> 15, i32::from(bits >> 10 & 31), f64::from(bits & 1023));
         let magnitude = match exp {
             0 => frac * 2f64.powi(-24),
             31 if frac == 0.0 => f64::INFINITY,
@@ -70,33 +53,20 @@ fn all_65536_halves_decode_as_one_by_one() {
         };
         let expected = if sign == 1 { -magnitude } else { magnitude } as f32;
         let got = h[usize::from(bits)];
-        assert!(
-            got == expected || (got.is_nan() && expected.is_nan()),
-            "{bits:#x}: {got} {expected}"
-        );
+        assert!(got == expected || (got.is_nan() && expected.is_nan()), "{bits:#x}: {got} {expected}");
         let (got, expected) = (b[usize::from(bits)], f32::from_bits(u32::from(bits) << 16));
-        assert!(
-            got == expected || (got.is_nan() && expected.is_nan()),
-            "{bits:#x}: {got} {expected}"
-        );
+        assert!(got == expected || (got.is_nan() && expected.is_nan()), "{bits:#x}: {got} {expected}");
     }
 }
 
 #[test]
 fn ranges_are_checked() {
-    let w = Weights::from_bytes(
-        "r",
-        file_of(&[("t", Dtype::F32, &[4], &f32s(&[0.0, 1.0, 2.0, 3.0]))]),
-    )
-    .unwrap();
+    let w = Weights::from_bytes("r", file_of(&[("t", Dtype::F32, &[4], &f32s(&[0.0, 1.0, 2.0, 3.0]))])).unwrap();
     let t = w.root().tensor("t", &[4]);
     assert_eq!(t.to_f32_range(1..3).unwrap(), [1.0, 2.0]);
     assert!(t.to_f32_range(4..4).unwrap().is_empty());
     for (start, end) in [(3, 5), (5, 5), (0, usize::MAX), (3, 2)] {
-        assert!(matches!(
-            t.to_f32_range(start..end),
-            Err(WeightsError::Range { len: 4, .. })
-        ));
+        assert!(matches!(t.to_f32_range(start..end), Err(WeightsError::Range { len: 4, .. })));
     }
 }
 
@@ -115,39 +85,18 @@ fn scope_names_every_missing_mismatched_and_unused_tensor() {
     assert_eq!(a.path(), "a.0");
     assert!(a.has("bias") && !a.has("nothing"));
     let good = a.tensor_any("weight", &[&[1], &[1, 1]]);
-    assert_eq!(
-        (good.shape(), good.to_f32().unwrap()),
-        (&[1, 1][..], vec![1.0])
-    );
-    assert_eq!(
-        w.root().pp("old").pp_any(&["to_q", "query"]).path(),
-        "old.query"
-    );
-    assert_eq!(
-        w.root().pp("old").pp_any(&["to_k", "key"]).path(),
-        "old.to_k"
-    );
-    assert_eq!(
-        w.finish().unwrap().unused,
-        ["a.0.bias", "extra", "ids", "old.query.weight"]
-    );
+    assert_eq!((good.shape(), good.to_f32().unwrap()), (&[1, 1][..], vec![1.0]));
+    assert_eq!(w.root().pp("old").pp_any(&["to_q", "query"]).path(), "old.query");
+    assert_eq!(w.root().pp("old").pp_any(&["to_k", "key"]).path(), "old.to_k");
+    assert_eq!(w.finish().unwrap().unused, ["a.0.bias", "extra", "ids", "old.query.weight"]);
 
     let missing = a.tensor("norm.weight", &[7]);
     let other = a.tensor("bias", &[2]);
     w.root().tensor("ids", &[1]);
     w.root().tensor("lost", &[3, 4]);
-    assert_eq!(
-        (missing.shape(), other.shape(), missing.len()),
-        (&[7][..], &[2][..], 7)
-    );
-    assert!(matches!(
-        missing.to_f32(),
-        Err(WeightsError::Placeholder { .. })
-    ));
-    assert!(matches!(
-        other.to_f32(),
-        Err(WeightsError::Placeholder { .. })
-    ));
+    assert_eq!((missing.shape(), other.shape(), missing.len()), (&[7][..], &[2][..], 7));
+    assert!(matches!(missing.to_f32(), Err(WeightsError::Placeholder { .. })));
+    assert!(matches!(other.to_f32(), Err(WeightsError::Placeholder { .. })));
     let text = message(w.finish());
     for part in [
         "m.safetensors",

@@ -24,10 +24,7 @@ fn hostile_bytes_are_refused() {
     malformed(raw(&entry("F32", "[-1]", "[0,4]"), &[0; 4]));
     malformed(raw(&entry("F32", "[1.5]", "[0,4]"), &[0; 4]));
     malformed(raw(&entry("F99", "[1]", "[0,4]"), &[0; 4]));
-    malformed(raw(
-        &entry("F32", "[18446744073709551615,4]", "[0,4]"),
-        &[0; 4],
-    ));
+    malformed(raw(&entry("F32", "[18446744073709551615,4]", "[0,4]"), &[0; 4]));
     malformed(raw(&entry("F32", "[4611686018427387904]", "[0,0]"), &[]));
     let overlap = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}"#;
     malformed(raw(overlap, &[0; 6]));
@@ -47,18 +44,10 @@ fn sizes_that_wrap_around_are_refused() {
     let step = 1u64 << 60;
     let mut header = String::from("{");
     for i in 0..15 {
-        header += &format!(
-            r#""t{i}":{{"dtype":"U8","shape":[{step}],"data_offsets":[{},{}]}},"#,
-            i * step,
-            (i + 1) * step
-        );
+        header +=
+            &format!(r#""t{i}":{{"dtype":"U8","shape":[{step}],"data_offsets":[{},{}]}},"#, i * step, (i + 1) * step);
     }
-    header += &format!(
-        r#""z":{{"dtype":"U8","shape":[{}],"data_offsets":[{},{}]}}}}"#,
-        step - 1,
-        15 * step,
-        u64::MAX
-    );
+    header += &format!(r#""z":{{"dtype":"U8","shape":[{}],"data_offsets":[{},{}]}}}}"#, step - 1, 15 * step, u64::MAX);
     assert!(malformed(raw(&header, &[0; 16])).contains("18446744073709551615 bytes"));
 }
 
@@ -71,10 +60,7 @@ fn paths_of_the_wrong_kind_are_refused() {
     assert!(message(Weights::open_component(dir.path(), "vae")).contains("expected a directory"));
     write(dir.path(), "text_encoder/model.safetensors", "");
     assert!(message(Weights::open_component(dir.path(), "text_encoder")).contains("empty"));
-    assert!(
-        message(ModelFiles::open(&dir.path().join("vae"), None))
-            .contains("expected a model directory")
-    );
+    assert!(message(ModelFiles::open(&dir.path().join("vae"), None)).contains("expected a model directory"));
     assert!(message(ModelFiles::open(&dir.path().join("none"), None)).contains("none"));
 }
 
@@ -86,32 +72,15 @@ fn shards_are_joined_and_their_index_is_not_trusted() {
         write(dir.path(), &format!("unet/{}", shard(1)), scalar("a", 1.0));
         write(dir.path(), &format!("unet/{}", shard(2)), second);
         write(dir.path(), "outside.safetensors", scalar("b", 1.0));
-        write(
-            dir.path(),
-            "unet/diffusion_pytorch_model.safetensors.index.json",
-            index,
-        );
+        write(dir.path(), "unet/diffusion_pytorch_model.safetensors.index.json", index);
         let w = Weights::open_component(dir.path(), "unet")?;
-        Ok((
-            w.root().tensor("a", &[1]).to_f32()?,
-            w.root().tensor("b", &[1]).to_f32()?,
-            w.unused(),
-        ))
+        Ok((w.root().tensor("a", &[1]).to_f32()?, w.root().tensor("b", &[1]).to_f32()?, w.unused()))
     };
     let map = |b: &str| format!(r#"{{"weight_map":{{"a":"{}","b":{b}}}}}"#, shard(1));
     let two = format!("\"{}\"", shard(2));
-    assert_eq!(
-        open(&map(&two), scalar("b", 2.0)).unwrap(),
-        (vec![1.0], vec![2.0], vec![])
-    );
-    let both = file_of(&[
-        ("a", Dtype::F32, &[1], &[0; 4]),
-        ("b", Dtype::F32, &[1], &[0; 4]),
-    ]);
-    assert!(matches!(
-        open(&map(&two), both),
-        Err(WeightsError::Duplicate { .. })
-    ));
+    assert_eq!(open(&map(&two), scalar("b", 2.0)).unwrap(), (vec![1.0], vec![2.0], vec![]));
+    let both = file_of(&[("a", Dtype::F32, &[1], &[0; 4]), ("b", Dtype::F32, &[1], &[0; 4])]);
+    assert!(matches!(open(&map(&two), both), Err(WeightsError::Duplicate { .. })));
     assert!(message(open(&map(&two), scalar("c", 2.0))).contains("`b` is not in"));
     for hostile in [
         "\"../outside.safetensors\"",
@@ -126,30 +95,10 @@ fn shards_are_joined_and_their_index_is_not_trusted() {
         "7",
         "null",
     ] {
-        assert!(
-            matches!(
-                open(&map(hostile), scalar("b", 2.0)),
-                Err(WeightsError::Index { .. })
-            ),
-            "{hostile}"
-        );
+        assert!(matches!(open(&map(hostile), scalar("b", 2.0)), Err(WeightsError::Index { .. })), "{hostile}");
     }
-    for broken in [
-        "",
-        "[]",
-        "{}",
-        r#"{"weight_map":[]}"#,
-        r#"{"weight_map":{}}"#,
-    ] {
-        assert!(
-            matches!(
-                open(broken, scalar("b", 2.0)),
-                Err(WeightsError::Index { .. })
-            ),
-            "{broken}"
-        );
+    for broken in ["", "[]", "{}", r#"{"weight_map":[]}"#, r#"{"weight_map":{}}"#] {
+        assert!(matches!(open(broken, scalar("b", 2.0)), Err(WeightsError::Index { .. })), "{broken}");
     }
-    assert!(
-        message(open(&map("\"gone.safetensors\""), scalar("b", 2.0))).contains("gone.safetensors")
-    );
+    assert!(message(open(&map("\"gone.safetensors\""), scalar("b", 2.0))).contains("gone.safetensors"));
 }

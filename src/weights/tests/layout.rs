@@ -22,33 +22,15 @@ fn finds_each_published_name_and_prefers_full_precision() {
         write(&unet, &shard, scalar("t", 0.0));
         write(&unet, "diffusion_pytorch_model.bin", "pickle");
         for name in &order[first..] {
-            let index =
-                format!(r#"{{"metadata":{{}},"weight_map":{{"t":"{shard}"}}}}"#).into_bytes();
-            write(
-                &unet,
-                name,
-                if name.ends_with(".json") {
-                    index
-                } else {
-                    scalar("t", 0.0)
-                },
-            );
+            let index = format!(r#"{{"metadata":{{}},"weight_map":{{"t":"{shard}"}}}}"#).into_bytes();
+            write(&unet, name, if name.ends_with(".json") { index } else { scalar("t", 0.0) });
         }
         let w = Weights::open_component(dir.path(), "unet").unwrap();
-        assert!(
-            w.name().ends_with(&order[first]),
-            "{} before {}",
-            w.name(),
-            order[first]
-        );
+        assert!(w.name().ends_with(&order[first]), "{} before {}", w.name(), order[first]);
         assert!(w.has("t"));
     }
     let dir = tempfile::tempdir().unwrap();
-    write(
-        dir.path(),
-        "text_encoder/model.fp16.safetensors",
-        scalar("t", 2.0),
-    );
+    write(dir.path(), "text_encoder/model.fp16.safetensors", scalar("t", 2.0));
     let w = Weights::open_component(dir.path(), "text_encoder").unwrap();
     assert_eq!(w.root().tensor("t", &[1]).to_f32().unwrap(), [2.0]);
 }
@@ -59,28 +41,16 @@ fn pickles_and_nothing_are_explained() {
     assert!(message(Weights::open_component(dir.path(), "unet")).contains("unet/"));
     write(dir.path(), "vae/config.json", "{}");
     let text = message(Weights::open_component(dir.path(), "vae"));
-    assert!(
-        text.contains("diffusion_pytorch_model.safetensors") && text.contains("index.json"),
-        "{text}"
-    );
+    assert!(text.contains("diffusion_pytorch_model.safetensors") && text.contains("index.json"), "{text}");
     write(dir.path(), "text_encoder/pytorch_model.bin", "x");
     let text = message(Weights::open_component(dir.path(), "text_encoder"));
     assert!(
-        text.contains("pytorch_model.bin")
-            && text.contains("python -c")
-            && text.contains("model.safetensors"),
+        text.contains("pytorch_model.bin") && text.contains("python -c") && text.contains("model.safetensors"),
         "{text}"
     );
     // A shard without its index is no checkpoint.
-    write(
-        dir.path(),
-        "unet/diffusion_pytorch_model.fp16-00001-of-00002.safetensors",
-        scalar("t", 0.0),
-    );
-    assert!(matches!(
-        Weights::open_component(dir.path(), "unet"),
-        Err(WeightsError::NotFound { .. })
-    ));
+    write(dir.path(), "unet/diffusion_pytorch_model.fp16-00001-of-00002.safetensors", scalar("t", 0.0));
+    assert!(matches!(Weights::open_component(dir.path(), "unet"), Err(WeightsError::NotFound { .. })));
 }
 
 /// A base model and a fine-tuned UNet elsewhere, each with what the real ones have.
@@ -88,23 +58,11 @@ fn two_directories() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let embeds = |d: usize| file_of(&[("prompt_embeds", Dtype::F32, &[2, d], &vec![0; 8 * d])]);
     for name in ["base/vae", "tuned/unet"] {
-        write(
-            dir.path(),
-            &format!("{name}/config.json"),
-            format!("{{\"from\": \"{name}\"}}"),
-        );
-        write(
-            dir.path(),
-            &format!("{name}/diffusion_pytorch_model.safetensors"),
-            scalar(name, 1.0),
-        );
+        write(dir.path(), &format!("{name}/config.json"), format!("{{\"from\": \"{name}\"}}"));
+        write(dir.path(), &format!("{name}/diffusion_pytorch_model.safetensors"), scalar(name, 1.0));
     }
     // Opening the base's own UNet would fail.
-    write(
-        dir.path(),
-        "base/unet/diffusion_pytorch_model.safetensors",
-        "broken",
-    );
+    write(dir.path(), "base/unet/diffusion_pytorch_model.safetensors", "broken");
     write(dir.path(), "base/scheduler/scheduler_config.json", "{}");
     write(dir.path(), "base/empty_prompt.safetensors", embeds(3));
     dir
@@ -122,10 +80,7 @@ fn a_unet_elsewhere_is_found_by_its_directory_or_its_parent() {
         assert_eq!(files.diffews, DiffewsJson::default());
         assert!(matches!(files.text, TextSource::Embeds { width: 3, .. }));
     }
-    assert!(matches!(
-        ModelFiles::open(&base, None),
-        Err(WeightsError::Malformed { .. })
-    ));
+    assert!(matches!(ModelFiles::open(&base, None), Err(WeightsError::Malformed { .. })));
 
     // What lies with the UNet is meant for it.
     let embeds = file_of(&[("prompt_embeds", Dtype::F16, &[2, 5], &[0; 20])]);
@@ -135,13 +90,7 @@ fn a_unet_elsewhere_is_found_by_its_directory_or_its_parent() {
     let files = ModelFiles::open(&base, Some(&dir.path().join("tuned"))).unwrap();
     assert!(!files.separate_unet);
     assert!(matches!(files.text, TextSource::Embeds { width: 5, .. }));
-    assert_eq!(
-        files.diffews,
-        DiffewsJson {
-            size: Some(64),
-            threshold: None
-        }
-    );
+    assert_eq!(files.diffews, DiffewsJson { size: Some(64), threshold: None });
 }
 
 #[test]
@@ -164,11 +113,7 @@ fn hub_cache_directories_lead_to_their_snapshot() {
 fn prompt_embeddings_are_checked() {
     let embeds = |shape: &[usize], dtype, data: &[u8]| {
         TextSource::embeds(
-            Weights::from_bytes(
-                "empty_prompt",
-                file_of(&[("prompt_embeds", dtype, shape, data)]),
-            )
-            .unwrap(),
+            Weights::from_bytes("empty_prompt", file_of(&[("prompt_embeds", dtype, shape, data)])).unwrap(),
         )
     };
     assert!(embeds(&[2, 1], Dtype::F32, &f32s(&[1.0, 2.0])).is_ok());
@@ -176,38 +121,19 @@ fn prompt_embeddings_are_checked() {
     assert!(message(embeds(&[1, 2], Dtype::F32, &[0; 8])).contains("[1, 2]"));
     assert!(message(embeds(&[2, 0], Dtype::F32, &[])).contains("[2, 0]"));
     assert!(message(embeds(&[2, 1], Dtype::I64, &[0; 16])).contains("I64"));
-    assert!(
-        message(TextSource::embeds(
-            Weights::from_bytes("e", scalar("x", 1.0)).unwrap()
-        ))
-        .contains("prompt_embeds")
-    );
+    assert!(message(TextSource::embeds(Weights::from_bytes("e", scalar("x", 1.0)).unwrap())).contains("prompt_embeds"));
     let dir = two_directories();
     fs::remove_file(dir.path().join("base/empty_prompt.safetensors")).unwrap();
-    let text = message(ModelFiles::open(
-        &dir.path().join("base"),
-        Some(&dir.path().join("tuned")),
-    ));
-    assert!(
-        text.contains("empty_prompt.safetensors") && text.contains("text_encoder/"),
-        "{text}"
-    );
+    let text = message(ModelFiles::open(&dir.path().join("base"), Some(&dir.path().join("tuned"))));
+    assert!(text.contains("empty_prompt.safetensors") && text.contains("text_encoder/"), "{text}");
 }
 
 #[test]
 fn diffews_json_is_checked() {
-    let parse = |text: &str| {
-        DiffewsJson::parse(&ConfigText {
-            file: "diffews.json".to_owned(),
-            text: text.to_owned(),
-        })
-    };
+    let parse = |text: &str| DiffewsJson::parse(&ConfigText { file: "diffews.json".to_owned(), text: text.to_owned() });
     assert_eq!(
         parse(r#"{"size": 256, "threshold": 0.25}"#).unwrap(),
-        DiffewsJson {
-            size: Some(256),
-            threshold: Some(0.25)
-        }
+        DiffewsJson { size: Some(256), threshold: Some(0.25) }
     );
     assert_eq!(parse("{}").unwrap(), DiffewsJson::default());
     assert!(message(parse(r#"{"size": 1, "sizes": 2, "x": 3}"#)).contains("sizes, x"));
@@ -234,9 +160,7 @@ fn diffews_json_is_checked() {
 fn the_embedded_model_opens() {
     let files = ModelFiles::embedded().unwrap();
     assert!(files.unet.has("conv_in_ref.weight") && files.vae.has("quant_conv.weight"));
-    assert!(
-        matches!(files.text, TextSource::Embeds { width: 32, ref values, .. } if values.len() == 64)
-    );
+    assert!(matches!(files.text, TextSource::Embeds { width: 32, ref values, .. } if values.len() == 64));
     assert_eq!(files.diffews.size, Some(128));
     assert!(files.unet.unused().len() == files.unet.count().0);
 }

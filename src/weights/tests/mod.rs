@@ -13,18 +13,11 @@ mod layout;
 
 /// A file with the given header text and data bytes.
 fn raw(header: &str, data: &[u8]) -> Vec<u8> {
-    [
-        &(header.len() as u64).to_le_bytes(),
-        header.as_bytes(),
-        data,
-    ]
-    .concat()
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
 }
 
 fn file_of(tensors: &[(&str, Dtype, &[usize], &[u8])]) -> Vec<u8> {
-    let views = tensors
-        .iter()
-        .map(|(n, d, s, b)| (n.to_string(), View::new(*d, s.to_vec(), b).unwrap()));
+    let views = tensors.iter().map(|(n, d, s, b)| (n.to_string(), View::new(*d, s.to_vec(), b).unwrap()));
     serialize(views, None).unwrap()
 }
 

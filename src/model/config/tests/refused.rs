@@ -33,19 +33,13 @@ fn what_changes_the_mathematics_is_refused_by_name() {
         ("act_fn", json!("gelu")),
         ("cross_attention_dim", json!([12, 12, 13])),
         ("only_cross_attention", json!([])),
-        (
-            "down_block_types",
-            json!(["AttnDownBlock2D", "DownBlock2D", "DownBlock2D"]),
-        ),
+        ("down_block_types", json!(["AttnDownBlock2D", "DownBlock2D", "DownBlock2D"])),
     ];
     for (key, value) in refused {
         match unet(&with(&small(), json!({key: value}))) {
             Err(error @ ConfigError::Unsupported { .. }) => {
                 let text = error.to_string();
-                assert!(
-                    text.contains("unet/config.json") && text.contains(&format!("`{key}`")),
-                    "{text}"
-                );
+                assert!(text.contains("unet/config.json") && text.contains(&format!("`{key}`")), "{text}");
             }
             other => panic!("{key} = {value}: {other:?}"),
         }
@@ -61,30 +55,13 @@ fn what_changes_the_mathematics_is_refused_by_name() {
         ("down_block_types", json!(["AttnDownEncoderBlock2D"])),
         ("up_block_types", json!(["AttnUpDecoderBlock2D"])),
     ] {
-        assert!(
-            matches!(
-                vae(&json!({key: value})),
-                Err(ConfigError::Unsupported { .. })
-            ),
-            "{key}"
-        );
+        assert!(matches!(vae(&json!({key: value})), Err(ConfigError::Unsupported { .. })), "{key}");
     }
-    assert!(
-        vae(&json!({"shift_factor": 0.0, "latents_mean": null, "_class_name": "AutoencoderKL"}))
-            .is_ok()
-    );
+    assert!(vae(&json!({"shift_factor": 0.0, "latents_mean": null, "_class_name": "AutoencoderKL"})).is_ok());
     for act in ["gelu_new", "gelu_pytorch_tanh", "relu"] {
-        assert!(
-            matches!(
-                clip(&json!({"hidden_act": act})),
-                Err(ConfigError::Unsupported { .. })
-            ),
-            "{act}"
-        );
+        assert!(matches!(clip(&json!({"hidden_act": act})), Err(ConfigError::Unsupported { .. })), "{act}");
     }
-    let text = clip(&json!({"vocab_size": 49_407}))
-        .unwrap_err()
-        .to_string();
+    let text = clip(&json!({"vocab_size": 49_407})).unwrap_err().to_string();
     assert!(text.contains("empty_prompt.safetensors"), "{text}");
 }
 
@@ -110,17 +87,7 @@ fn nonsense_is_refused_by_file_and_key() {
                 Value::Null,
             ],
         ),
-        (
-            "norm_num_groups",
-            vec![
-                json!(0),
-                json!(-1),
-                json!("4"),
-                Value::Null,
-                json!(5),
-                huge.clone(),
-            ],
-        ),
+        ("norm_num_groups", vec![json!(0), json!(-1), json!("4"), Value::Null, json!(5), huge.clone()]),
         (
             "attention_head_dim",
             vec![
@@ -134,28 +101,10 @@ fn nonsense_is_refused_by_file_and_key() {
             ],
         ),
         ("num_attention_heads", vec![json!([7, 4, 3]), json!(false)]),
-        (
-            "layers_per_block",
-            vec![
-                json!(0),
-                json!(17),
-                json!([1, 2]),
-                json!([[1], 2, 3]),
-                json!({}),
-            ],
-        ),
-        (
-            "transformer_layers_per_block",
-            vec![json!(0), json!([1, 1, [1]]), json!(1000)],
-        ),
-        (
-            "cross_attention_dim",
-            vec![json!(0), huge.clone(), Value::Null],
-        ),
-        (
-            "norm_eps",
-            vec![json!(0), json!(-1e-5), json!("1e-5"), json!(2), Value::Null],
-        ),
+        ("layers_per_block", vec![json!(0), json!(17), json!([1, 2]), json!([[1], 2, 3]), json!({})]),
+        ("transformer_layers_per_block", vec![json!(0), json!([1, 1, [1]]), json!(1000)]),
+        ("cross_attention_dim", vec![json!(0), huge.clone(), Value::Null]),
+        ("norm_eps", vec![json!(0), json!(-1e-5), json!("1e-5"), json!(2), Value::Null]),
         ("freq_shift", vec![json!(-1), json!(4), json!("0")]),
         ("downsample_padding", vec![json!(2), json!(-1), Value::Null]),
         ("time_embedding_dim", vec![json!(0), json!(-4), json!("x")]),
@@ -165,10 +114,7 @@ fn nonsense_is_refused_by_file_and_key() {
         ("use_linear_projection", vec![json!(1), json!("true")]),
         ("flip_sin_to_cos", vec![json!(0)]),
         ("act_fn", vec![json!(1)]),
-        (
-            "up_block_types",
-            vec![json!(["UpBlock2D"]), json!([1, 2, 3]), json!("UpBlock2D")],
-        ),
+        ("up_block_types", vec![json!(["UpBlock2D"]), json!([1, 2, 3]), json!("UpBlock2D")]),
     ];
     for (key, values) in unet_cases {
         for value in values {
@@ -181,10 +127,8 @@ fn nonsense_is_refused_by_file_and_key() {
         }
     }
     assert!(
-        unet(
-            &json!({"block_out_channels": [1], "norm_num_groups": 1, "attention_head_dim": 1,
-        "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]})
-        )
+        unet(&json!({"block_out_channels": [1], "norm_num_groups": 1, "attention_head_dim": 1,
+        "down_block_types": ["DownBlock2D"], "up_block_types": ["UpBlock2D"]}))
         .unwrap_err()
         .to_string()
         .contains("2 or more")
@@ -199,10 +143,7 @@ fn nonsense_is_refused_by_file_and_key() {
         ("block_out_channels", json!([33])),
         ("use_quant_conv", json!("no")),
     ] {
-        assert!(
-            matches!(vae(&json!({key: value})), Err(ConfigError::Value { .. })),
-            "{key}"
-        );
+        assert!(matches!(vae(&json!({key: value})), Err(ConfigError::Value { .. })), "{key}");
     }
     for (key, value) in [
         ("hidden_size", json!(0)),
@@ -214,27 +155,13 @@ fn nonsense_is_refused_by_file_and_key() {
         ("hidden_act", json!(5)),
         ("intermediate_size", json!(-2)),
     ] {
-        assert!(
-            matches!(clip(&json!({key: value})), Err(ConfigError::Value { .. })),
-            "{key}"
-        );
+        assert!(matches!(clip(&json!({key: value})), Err(ConfigError::Value { .. })), "{key}");
     }
     let deep = format!("{{\"a\": {}", "[".repeat(100_000));
-    for text in [
-        "",
-        "[]",
-        "3",
-        "{",
-        "{\"norm_eps\": NaN}",
-        "{\"norm_eps\": Infinity}",
-        "{\"norm_eps\": 1e999}",
-        "\u{0}",
-        &deep,
-    ] {
-        let config = ConfigText {
-            file: "unet/config.json".to_owned(),
-            text: text.to_owned(),
-        };
+    for text in
+        ["", "[]", "3", "{", "{\"norm_eps\": NaN}", "{\"norm_eps\": Infinity}", "{\"norm_eps\": 1e999}", "\u{0}", &deep]
+    {
+        let config = ConfigText { file: "unet/config.json".to_owned(), text: text.to_owned() };
         let error = UNetConfig::parse(&config, &mut Vec::new()).unwrap_err();
         assert!(matches!(error, ConfigError::Json { .. }), "{error}");
     }

@@ -1,0 +1,27 @@
+//! What can go wrong, for callers that care which.
+
+use crate::plan::Storage;
+use crate::segment::Stage;
+
+/// Every failure of the library. Messages are one line and name the file, tensor, adapter or stage.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error(transparent)]
+    Image(#[from] crate::image_io::ImageError),
+    #[error(transparent)]
+    Weights(#[from] crate::weights::WeightsError),
+    #[error(transparent)]
+    Config(#[from] crate::model::config::ConfigError),
+    #[error(transparent)]
+    Gpu(#[from] crate::gpu::GpuError),
+    #[error(transparent)]
+    Plan(#[from] crate::plan::PlanError),
+    /// In half precision a larger range, f32, may help; in f32 the weights or the driver are at fault.
+    #[error("NaN or infinity after the stage \"{stage}\" (elements stored as {})", storage.name())]
+    NotFinite { stage: Stage, storage: Storage },
+    #[error("interrupted")]
+    Interrupted,
+    #[error("{0}")]
+    Usage(String),
+}

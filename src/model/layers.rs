@@ -1,0 +1,167 @@
+//! The layers that every block is made of: loaded from a [`Scope`], applied to a [`Recorder`].
+
+use super::constants::Constants;
+use super::fold;
+use crate::kernels::conv2d::{self, Epilogue, Geometry, Weights};
+use crate::kernels::{affine, group_norm, group_stats, layer_norm};
+use crate::plan::{Channels, Element, Recorder, Tensor};
+use crate::weights::{Scope, TensorView, WeightsError};
+
+/// Logical channels as the checkpoint's shapes count them.
+pub fn width(channels: &Channels) -> usize {
+    channels.logical() as usize
+}
+
+/// torch.nn.Conv2d or torch.nn.Linear, with what was folded into it.
+#[derive(Clone)]
+pub struct Conv2d {
+    pub name: String,
+    pub weights: Weights,
+    pub geometry: Geometry,
+}
+
+/// What a layer's constants are computed from: `[cout, cin, taps]` and `[cout]`.
+pub struct Source<W, B> {
+    pub weight: W,
+    pub bias: B,
+}
+
+impl Conv2d {
+    /// A layer whose values come from `source`; `cin` and `cout` say how its ends lie in memory.
+    pub fn from<W, B>(
+        c: &mut Constants,
+        name: &str,
+        cin: &Channels,
+        cout: &Channels,
+        geometry: Geometry,
+        source: Source<W, B>,
+    ) -> Self
+    where
+        W: Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync + 'static,
+        B: Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync + 'static,
+    {
+        let taps = geometry.kernel * geometry.kernel;
+        let padded = cin.vec4s() * 4;
+        let (n, places) = (width(cout), cin.places());
+        let weight = move || Ok(fold::repack(&(source.weight)()?, n, taps as usize, &places, padded as usize));
+        let weights = Weights {
+            weight: c.add(&format!("{name}.weight"), (taps, padded), cout.clone(), Element::Stored, weight),
+            bias: c.add(&format!("{name}.bias"), (1, 1), cout.clone(), Element::F32, source.bias),
+        };
+        Conv2d { name: name.into(), weights, geometry }
+    }
+
+    /// `scope.weight` `[cout, cin, k, k]` and `scope.bias`.
+    pub fn load(c: &mut Constants, scope: &Scope, cin: &Channels, cout: &Channels, geometry: Geometry) -> Self {
+        let k = geometry.kernel as usize;
+        let weight = scope.tensor("weight", &[width(cout), width(cin), k, k]);
+        let bias = scope.tensor("bias", &[width(cout)]);
+        let source = Source { weight: move || weight.to_f32(), bias: move || bias.to_f32() };
+        Conv2d::from(c, scope.path(), cin, cout, geometry, source)
+    }
+
+    /// `scope.weight` `[cout, cin]` (or as a 1 x 1 convolution) and, with `bias`, `scope.bias`.
+    pub fn linear(c: &mut Constants, scope: &Scope, cin: &Channels, cout: &Channels, bias: bool) -> Self {
+        let (o, i) = (width(cout), width(cin));
+        let weight = scope.tensor_any("weight", &[&[o, i], &[o, i, 1, 1]]);
+        let bias = bias.then(|| scope.tensor("bias", &[o]));
+        let bias = move || bias.as_ref().map_or_else(|| Ok(vec![0.0; o]), TensorView::to_f32);
+        let source = Source { weight: move || weight.to_f32(), bias };
+        Conv2d::from(c, scope.path(), cin, cout, Geometry::LINEAR, source)
+    }
+
+    /// A convolution of `[a | b]` as two: one of `a`, without bias, and one of `b` to which the first is added.
+    /// So no concatenation is written.
+    pub fn load_pair(
+        c: &mut Constants,
+        scope: &Scope,
+        a: &Channels,
+        b: &Channels,
+        cout: &Channels,
+        geometry: Geometry,
+    ) -> [Self; 2] {
+        let k = geometry.kernel as usize;
+        let (o, na, nb) = (width(cout), width(a), width(b));
+        let weight = scope.tensor("weight", &[o, na + nb, k, k]);
+        let bias = scope.tensor("bias", &[o]);
+        let part = move |weight: &TensorView, from: usize, n: usize| -> Result<Vec<f32>, WeightsError> {
+            let all = weight.to_f32()?;
+            Ok(all
+                .chunks_exact((na + nb) * k * k)
+                .flat_map(|row| &row[from * k * k..(from + n) * k * k])
+                .copied()
+                .collect())
+        };
+        let first = weight.clone();
+        let a_source = Source { weight: move || part(&first, 0, na), bias: move || Ok(vec![0.0; o]) };
+        let b_source = Source { weight: move || part(&weight, na, nb), bias: move || bias.to_f32() };
+        [
+            Conv2d::from(c, &format!("{}.a", scope.path()), a, cout, geometry, a_source),
+            Conv2d::from(c, &format!("{}.b", scope.path()), b, cout, geometry, b_source),
+        ]
+    }
+
+    /// `[H, W, cin]` -> `[H', W', cout]`.
+    pub fn forward(&self, r: &mut Recorder, x: &Tensor) -> Tensor {
+        self.forward_with(r, x, Epilogue::None)
+    }
+
+    pub fn forward_with(&self, r: &mut Recorder, x: &Tensor, epilogue: Epilogue) -> Tensor {
+        conv2d::record(r, &self.name, x, &self.weights, self.geometry, epilogue)
+    }
+}
+
+fn vector(c: &mut Constants, scope: &Scope, name: &str, channels: &Channels) -> Tensor {
+    let view = scope.tensor(name, &[width(channels)]);
+    let path = format!("{}.{name}", scope.path());
+    c.add(&path, (1, 1), channels.clone(), Element::F32, move || view.to_f32())
+}
+
+/// torch.nn.GroupNorm over one tensor or two laid side by side, with or without the SiLU that follows.
+#[derive(Clone)]
+pub struct GroupNorm {
+    weight: Tensor,
+    bias: Tensor,
+    groups: u32,
+    eps: f32,
+}
+
+impl GroupNorm {
+    pub fn load(c: &mut Constants, scope: &Scope, channels: &Channels, groups: usize, eps: f64) -> Self {
+        GroupNorm {
+            weight: vector(c, scope, "weight", channels),
+            bias: vector(c, scope, "bias", channels),
+            groups: groups as u32,
+            eps: eps as f32,
+        }
+    }
+
+    /// `a` `[H, W, Ca]`, `b` `[H, W, Cb]` -> `[H, W, Ca + Cb]`.
+    pub fn forward(&self, r: &mut Recorder, a: &Tensor, b: Option<&Tensor>, silu: bool) -> Tensor {
+        let stats_a = group_stats::record(r, a);
+        let stats_b = b.map(|b| group_stats::record(r, b));
+        let second = b.zip(stats_b.as_ref());
+        let scale_shift = group_norm::record(r, (a, &stats_a), second, &self.weight, &self.bias, self.groups, self.eps);
+        affine::record(r, a, b, &scale_shift, silu)
+    }
+}
+
+/// torch.nn.LayerNorm over a token's channels.
+#[derive(Clone)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl LayerNorm {
+    /// diffusers' default, which no config changes.
+    const EPS: f32 = 1e-5;
+
+    pub fn load(c: &mut Constants, scope: &Scope, channels: &Channels) -> Self {
+        LayerNorm { weight: vector(c, scope, "weight", channels), bias: vector(c, scope, "bias", channels) }
+    }
+
+    pub fn forward(&self, r: &mut Recorder, x: &Tensor) -> Tensor {
+        layer_norm::record(r, x, &self.weight, &self.bias, Self::EPS)
+    }
+}

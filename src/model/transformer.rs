@@ -1,0 +1,171 @@
+//! diffusers `Transformer2DModel` with its `BasicTransformerBlock`s, whose `attn1` writes or reads the KV bank.
+
+use super::constants::Constants;
+use super::fold::TextGate;
+use super::layers::{Conv2d, GroupNorm, LayerNorm, Source};
+use crate::kernels::attention::{self, KeyValue};
+use crate::kernels::conv2d::{Epilogue, Geometry};
+use crate::plan::{Channels, Recorder, Tensor};
+use crate::weights::Scope;
+use std::sync::Arc;
+
+/// Keys and values of every `attn1`, in the order in which a pass meets them.
+pub enum Bank<'a> {
+    /// The support pass leaves its own.
+    Write(Vec<KeyValue>),
+    /// The query pass attends over its own and these.
+    Read(std::slice::Iter<'a, KeyValue>),
+}
+
+/// Self-attention, over the bank too in the query pass (DiffewS, section 3.2: key-value fusion).
+struct SelfAttention {
+    path: String,
+    to_q: Conv2d,
+    to_k: Conv2d,
+    to_v: Conv2d,
+    to_out: Conv2d,
+}
+
+impl SelfAttention {
+    fn load(c: &mut Constants, scope: &Scope, channels: &Channels, heads: usize) -> Self {
+        let split = Channels::heads(heads as u32, channels.logical() / heads as u32);
+        SelfAttention {
+            path: scope.path().into(),
+            to_q: Conv2d::linear(c, &scope.pp("to_q"), channels, &split, false),
+            to_k: Conv2d::linear(c, &scope.pp("to_k"), channels, &split, false),
+            to_v: Conv2d::linear(c, &scope.pp("to_v"), channels, &split, false),
+            to_out: Conv2d::linear(c, &scope.pp("to_out.0"), &split, channels, true),
+        }
+    }
+
+    /// Adds to `residual`.
+    fn forward(&self, r: &mut Recorder, x: &Tensor, bank: &mut Bank, residual: &Tensor) -> Tensor {
+        let own = KeyValue { k: self.to_k.forward(r, x), v: self.to_v.forward(r, x) };
+        r.mark(&format!("{}.k", self.path), &own.k);
+        r.mark(&format!("{}.v", self.path), &own.v);
+        let q = self.to_q.forward(r, x);
+        let banked = match bank {
+            Bank::Write(written) => {
+                written.push(own.clone());
+                None
+            }
+            Bank::Read(rest) => rest.next(),
+        };
+        let h = attention::record(r, &self.path, &q, &own, banked);
+        self.to_out.forward_with(r, &h, Epilogue::Residual(residual))
+    }
+}
+
+/// Cross-attention on the two tokens of the empty prompt, folded: see [`TextGate`].
+struct CrossAttention {
+    scores: Conv2d,
+    values: Conv2d,
+}
+
+impl CrossAttention {
+    fn load(c: &mut Constants, scope: &Scope, channels: &Channels, heads: usize, prompt: Arc<Vec<f32>>) -> Self {
+        let gate = TextGate::new(scope, channels.logical() as usize, heads, prompt);
+        let gates = Channels::one(heads as u32);
+        let (g0, g1, g2) = (gate.clone(), gate.clone(), gate);
+        let zeros = move || Ok(vec![0.0; heads]);
+        let scores = Source { weight: move || g0.scores(), bias: zeros };
+        let values = Source { weight: move || g1.values(), bias: move || g2.bias() };
+        let name = |part: &str| format!("{}.{part}", scope.path());
+        CrossAttention {
+            scores: Conv2d::from(c, &name("scores"), channels, &gates, Geometry::LINEAR, scores),
+            values: Conv2d::from(c, &name("values"), &gates, channels, Geometry::LINEAR, values),
+        }
+    }
+
+    /// Adds to `residual`.
+    fn forward(&self, r: &mut Recorder, x: &Tensor, residual: &Tensor) -> Tensor {
+        let gates = self.scores.forward_with(r, x, Epilogue::Tanh);
+        self.values.forward_with(r, &gates, Epilogue::Residual(residual))
+    }
+}
+
+struct BasicTransformerBlock {
+    path: String,
+    norm1: LayerNorm,
+    attn1: SelfAttention,
+    norm2: LayerNorm,
+    attn2: CrossAttention,
+    norm3: LayerNorm,
+    ff_proj: Conv2d,
+    ff_out: Conv2d,
+}
+
+impl BasicTransformerBlock {
+    fn load(c: &mut Constants, scope: &Scope, channels: &Channels, heads: usize, prompt: Arc<Vec<f32>>) -> Self {
+        let hidden = Channels::one(channels.logical() * 4);
+        BasicTransformerBlock {
+            path: scope.path().into(),
+            norm1: LayerNorm::load(c, &scope.pp("norm1"), channels),
+            attn1: SelfAttention::load(c, &scope.pp("attn1"), channels, heads),
+            norm2: LayerNorm::load(c, &scope.pp("norm2"), channels),
+            attn2: CrossAttention::load(c, &scope.pp("attn2"), channels, heads, prompt),
+            norm3: LayerNorm::load(c, &scope.pp("norm3"), channels),
+            ff_proj: Conv2d::linear(c, &scope.pp("ff.net.0.proj"), channels, &hidden.concat(&hidden), true),
+            ff_out: Conv2d::linear(c, &scope.pp("ff.net.2"), &hidden, channels, true),
+        }
+    }
+
+    fn forward(&self, r: &mut Recorder, x: &Tensor, bank: &mut Bank) -> Tensor {
+        let h = self.norm1.forward(r, x);
+        let x = self.attn1.forward(r, &h, bank, x);
+        let h = self.norm2.forward(r, &x);
+        let x = self.attn2.forward(r, &h, &x);
+        let h = self.norm3.forward(r, &x);
+        let h = self.ff_proj.forward_with(r, &h, Epilogue::Geglu);
+        let out = self.ff_out.forward_with(r, &h, Epilogue::Residual(&x));
+        r.mark(&self.path, &out);
+        out
+    }
+}
+
+pub struct Transformer2DModel {
+    path: String,
+    norm: GroupNorm,
+    proj_in: Conv2d,
+    transformer_blocks: Vec<BasicTransformerBlock>,
+    proj_out: Conv2d,
+}
+
+impl Transformer2DModel {
+    /// diffusers' constant for this norm alone.
+    const EPS: f64 = 1e-6;
+
+    pub fn load(
+        c: &mut Constants,
+        scope: &Scope,
+        channels: &Channels,
+        heads: usize,
+        layers: usize,
+        groups: usize,
+        prompt: &Arc<Vec<f32>>,
+    ) -> Self {
+        let block = |c: &mut Constants, i: usize| {
+            BasicTransformerBlock::load(c, &scope.pp("transformer_blocks").pp(i), channels, heads, prompt.clone())
+        };
+        Transformer2DModel {
+            path: scope.path().into(),
+            norm: GroupNorm::load(c, &scope.pp("norm"), channels, groups, Self::EPS),
+            // A linear layer or, with use_linear_projection false, the same as a 1 x 1 convolution.
+            proj_in: Conv2d::linear(c, &scope.pp("proj_in"), channels, channels, true),
+            transformer_blocks: (0..layers).map(|i| block(c, i)).collect(),
+            proj_out: Conv2d::linear(c, &scope.pp("proj_out"), channels, channels, true),
+        }
+    }
+
+    /// `[H, W, C]` -> the same.
+    pub fn forward(&self, r: &mut Recorder, x: &Tensor, bank: &mut Bank) -> Tensor {
+        let h = self.norm.forward(r, x, None, false);
+        let mut h = self.proj_in.forward(r, &h);
+        for block in &self.transformer_blocks {
+            h = block.forward(r, &h, bank);
+        }
+        let out = self.proj_out.forward_with(r, &h, Epilogue::Residual(x));
+        r.mark(&self.path, &out);
+        out
+    }
+}

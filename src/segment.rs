@@ -1,0 +1,490 @@
+//! From pictures to a map: the four plans of a model, their memory, and the order in which they run.
+
+use crate::gpu::{Arena, BoundPlan, Gpu, GpuError};
+use crate::image_io::{self, DecodedMap, Mask, RgbImage};
+use crate::kernels::attention::KeyValue;
+use crate::layout;
+use crate::model::Model;
+use crate::plan::{Channels, Recorder, Recording, Schedule, Storage, Tensor, TensorId};
+use crate::{Error, MemoryPlan};
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Instant;
+
+/// How elements are stored on the device; sums are f32 either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// f32, or half precision where f32 would not fit the adapter's memory.
+    #[default]
+    Auto,
+    F32,
+    F16,
+}
+
+/// A part of the work, for progress, times and error messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    Load,
+    EncodeSupport,
+    Support,
+    EncodeQuery,
+    Query,
+    Decode,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Stage::Load => "load weights",
+            Stage::EncodeSupport => "encode support",
+            Stage::Support => "support pass",
+            Stage::EncodeQuery => "encode query",
+            Stage::Query => "query pass",
+            Stage::Decode => "decode",
+        })
+    }
+}
+
+/// Told of the share of a stage that is done (0 to 1); returns false to stop with [`Error::Interrupted`].
+pub type Progress<'a> = &'a mut dyn FnMut(Stage, f64) -> bool;
+
+/// What a [`Segmenter`] is built for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Side of the square that pictures are resized to; the model's default where `None`.
+    pub size: Option<u32>,
+    pub precision: Precision,
+    /// Most supports of one bank, for the memory plan; at least one is planned for.
+    pub shots: usize,
+}
+
+/// Hooks that tests use to look into a plan or to break it: called with the plan's name and its recording.
+pub type Edit<'a> = &'a mut dyn FnMut(&str, &mut Recording);
+
+/// The plan of everything, before any memory is taken.
+pub struct Planned {
+    gpu: Gpu,
+    model: Model,
+    size: u32,
+    storage: Storage,
+    encoder: Part,
+    support: Part,
+    query: Part,
+    decoder: Part,
+    memory: MemoryPlan,
+}
+
+/// A schedule and the tensors at its ends.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub(crate) schedule: Schedule,
+    inputs: Vec<Tensor>,
+    outputs: Vec<Tensor>,
+}
+
+impl Segmenter {
+    /// Plans `model` for pictures of one size on `gpu`, and how much memory that takes.
+    ///
+    /// # Errors
+    /// A size that the network cannot halve evenly, a tensor beyond the adapter's limits, or more memory than
+    /// the adapter has.
+    pub fn plan(gpu: Gpu, model: Model, options: Options) -> Result<Planned, Error> {
+        Self::plan_with(gpu, model, options, &mut |_, _| {})
+    }
+
+    /// [`Segmenter::plan`] with a hook on each of the four recordings.
+    #[doc(hidden)]
+    pub fn plan_with(gpu: Gpu, model: Model, options: Options, edit: Edit) -> Result<Planned, Error> {
+        let size = options.size.unwrap_or(model.default_size());
+        model.config().check_size(size as usize)?;
+        let shots = options.shots.max(1);
+        let kinds: &[Storage] = match options.precision {
+            Precision::Auto => &[Storage::F32, Storage::Packed],
+            Precision::F32 => &[Storage::F32],
+            Precision::F16 => &[Storage::Packed],
+        };
+        let mut refused = None;
+        for &storage in kinds {
+            match parts(&gpu, &model, size, storage, shots, edit) {
+                Ok([encoder, support, query, decoder]) => {
+                    let schedules = [&encoder, &support, &query, &decoder].map(|p| (p.name(), &p.schedule));
+                    let memory = MemoryPlan::new(&model, &schedules, storage, &support.outputs, shots);
+                    match memory.check(&gpu.facts) {
+                        Ok(()) => {
+                            return Ok(Planned { gpu, model, size, storage, encoder, support, query, decoder, memory });
+                        }
+                        Err(error) => refused = Some(error),
+                    }
+                }
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(refused.unwrap_or_else(|| Error::Usage("no precision to plan for".into())))
+    }
+}
+
+impl Part {
+    fn new(recording: Recording, inputs: Vec<Tensor>, outputs: Vec<Tensor>) -> Self {
+        Part { schedule: Schedule::new(recording), inputs, outputs }
+    }
+
+    fn name(&self) -> &'static str {
+        match (self.inputs.len(), self.outputs.len()) {
+            (1, 1) if self.inputs[0].name.as_ref() == "image" => "VAE encoder",
+            (1, 1) => "VAE decoder",
+            (2, _) => "UNet, support",
+            _ => "UNet, query",
+        }
+    }
+}
+
+/// The four plans.
+fn parts(gpu: &Gpu, model: &Model, size: u32, storage: Storage, shots: usize, edit: Edit) -> Result<[Part; 4], Error> {
+    let latent_size = model.config().latent_size(size as usize) as u32;
+    let latent = Channels::one(model.config().vae.latent_channels as u32);
+    let recorder = || Recorder::new(storage, gpu.tuning, gpu.limits());
+    let latent_input = |r: &mut Recorder, name: &str| r.input(name, latent_size, latent_size, latent.clone());
+    let mut finish = |name: &str, mut r: Recorder, inputs: Vec<Tensor>, outputs: Vec<Tensor>| {
+        outputs.iter().for_each(|t| r.output(t));
+        let mut recording = r.finish()?;
+        edit(name, &mut recording);
+        Ok::<Part, Error>(Part::new(recording, inputs, outputs))
+    };
+
+    let mut r = recorder();
+    let image = r.input("image", size, size, Channels::one(3));
+    let out = model.encoder.forward(&mut r, &image);
+    let encoder = finish("encoder", r, vec![image], vec![out])?;
+
+    let mut r = recorder();
+    let (image, mask) = (latent_input(&mut r, "support image"), latent_input(&mut r, "support mask"));
+    let bank = model.unet.support(&mut r, &image, &mask);
+    let outputs: Vec<Tensor> = bank.iter().flat_map(|kv| [kv.k.clone(), kv.v.clone()]).collect();
+    let support = finish("support", r, vec![image, mask], outputs.clone())?;
+
+    let query = query_part(gpu, model, storage, latent_size, &outputs, shots, &mut finish)?;
+
+    let mut r = recorder();
+    let input = latent_input(&mut r, "latent");
+    let out = model.decoder.forward(&mut r, &input);
+    let decoder = finish("decoder", r, vec![input], vec![out])?;
+    Ok([encoder, support, query, decoder])
+}
+
+type Finish<'a> = &'a mut dyn FnMut(&str, Recorder, Vec<Tensor>, Vec<Tensor>) -> Result<Part, Error>;
+
+/// The query plan over a bank of `shots` supports. Its inputs: the latent, then K and V of each layer.
+fn query_part(
+    gpu: &Gpu,
+    model: &Model,
+    storage: Storage,
+    latent_size: u32,
+    bank: &[Tensor],
+    shots: usize,
+    finish: Finish,
+) -> Result<Part, Error> {
+    let mut r = Recorder::new(storage, gpu.tuning, gpu.limits());
+    let latent = Channels::one(model.config().vae.latent_channels as u32);
+    let input = r.input("query", latent_size, latent_size, latent);
+    let mut banked = Vec::new();
+    for pair in bank.chunks_exact(2) {
+        let mut rows =
+            |t: &Tensor| r.input(&format!("bank {}", t.name), shots as u32 * t.height, t.width, t.channels.clone());
+        banked.push(KeyValue { k: rows(&pair[0]), v: rows(&pair[1]) });
+    }
+    let out = model.unet.query(&mut r, &input, &banked);
+    let inputs = std::iter::once(input).chain(banked.into_iter().flat_map(|kv| [kv.k, kv.v])).collect();
+    finish("query", r, inputs, vec![out])
+}
+
+impl Planned {
+    /// Device memory, known before any of it is taken.
+    pub fn memory(&self) -> &MemoryPlan {
+        &self.memory
+    }
+
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Uploads the weights and takes the memory.
+    pub fn allocate(self, progress: Progress) -> Result<Segmenter, Error> {
+        let Planned { gpu, model, size, storage, encoder, support, query, decoder, memory } = self;
+        let mut constants = Vec::with_capacity(model.constants.tensors().len());
+        let total = model.constants.bytes(storage).max(1) as f64;
+        let mut done = 0;
+        for (i, tensor) in model.constants.tensors().enumerate() {
+            let data = model.constants.data(i, storage)?;
+            let buffer = gpu.buffer(&tensor.name, data.len() as u64)?;
+            gpu.upload(&buffer, 0, &data)?;
+            constants.push(buffer);
+            done += data.len();
+            if !progress(Stage::Load, done as f64 / total) {
+                return Err(Error::Interrupted);
+            }
+        }
+        let arena = Arena::new(&gpu, &memory.arena)?;
+        let bind = |part: &Part| gpu.bind(part.name(), &part.schedule, &arena, &constants, HashMap::new());
+        let (encoder_plan, support_plan, decoder_plan) = (bind(&encoder)?, bind(&support)?, bind(&decoder)?);
+        Ok(Segmenter {
+            encoder: Bound { part: encoder, plan: encoder_plan },
+            support: Bound { part: support, plan: support_plan },
+            decoder: Bound { part: decoder, plan: decoder_plan },
+            query,
+            gpu,
+            model,
+            size,
+            storage,
+            memory,
+            arena,
+            constants,
+        })
+    }
+}
+
+struct Bound {
+    part: Part,
+    plan: BoundPlan,
+}
+
+/// A model ready to run on one device at one size.
+pub struct Segmenter {
+    gpu: Gpu,
+    model: Model,
+    size: u32,
+    storage: Storage,
+    memory: MemoryPlan,
+    encoder: Bound,
+    support: Bound,
+    decoder: Bound,
+    /// As planned, for the most supports expected.
+    query: Part,
+    arena: Arena,
+    constants: Vec<wgpu::Buffer>,
+}
+
+/// Keys and values of a support set, on the device: computed once, read by any number of queries.
+pub struct SupportBank {
+    shots: usize,
+    /// The query plan, bound to this bank.
+    query: BoundPlan,
+    input: Tensor,
+    output: Tensor,
+    bank: Vec<Tensor>,
+    times: Vec<(Stage, f64)>,
+}
+
+impl SupportBank {
+    /// Number of supports.
+    pub fn shots(&self) -> usize {
+        self.shots
+    }
+
+    /// Seconds that each stage took, summed over the supports.
+    pub fn times(&self) -> &[(Stage, f64)] {
+        &self.times
+    }
+}
+
+/// A query's map.
+pub struct Segmentation {
+    /// The decoder's output; gives masks and probabilities at any size.
+    pub map: DecodedMap,
+    /// Seconds that each stage took.
+    pub times: Vec<(Stage, f64)>,
+}
+
+impl Segmenter {
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub fn memory(&self) -> &MemoryPlan {
+        &self.memory
+    }
+
+    /// The bank of one or more supports, each a picture and its mask (of the picture's size).
+    ///
+    /// # Errors
+    /// No support at all, sizes that differ, or whatever the device reports.
+    pub fn encode_support(&self, supports: &[(RgbImage, Mask)], progress: Progress) -> Result<SupportBank, Error> {
+        if supports.is_empty() {
+            return Err(Error::Usage("at least one support is needed".into()));
+        }
+        let shots = supports.len();
+        let query = self.query_for(shots)?;
+        let (bank, latent) = (query.inputs[1..].to_vec(), query.inputs[0].clone());
+        let plan = self.gpu.bind(query.name(), &query.schedule, &self.arena, &self.constants, HashMap::new())?;
+        let mut clock = Clock::default();
+        for (i, (image, mask)) in supports.iter().enumerate() {
+            if mask.size() != image.dimensions() {
+                return Err(Error::Usage(format!("support {}: the mask is not of the picture's size", i + 1)));
+            }
+            let share = |part: f64| (i as f64 + part) / shots as f64;
+            let picture = image_io::to_model_input(&image_io::resize_bilinear_rgb(image, self.size, self.size));
+            let mask = image_io::mask_to_model_input(&image_io::resize_nearest_mask(mask, self.size, self.size));
+            for (input, (pixels, first)) in self.support.part.inputs.iter().zip([(&picture, 0.0), (&mask, 0.5)]) {
+                let stage = Stage::EncodeSupport;
+                clock.time(stage, || {
+                    self.encode(pixels, input, &self.support.plan, stage, &mut |p| {
+                        progress(stage, share(first + p / 2.0))
+                    })
+                })?;
+            }
+            clock.time(Stage::Support, || {
+                self.run(&self.support.plan, &mut |p| progress(Stage::Support, share(p)))?;
+                for (from, to) in self.support.part.outputs.iter().zip(&bank) {
+                    let bytes = from.bytes(self.storage);
+                    let (Some(from), Some(to)) = (self.support.plan.buffer(from), plan.buffer(to)) else { continue };
+                    self.gpu.copy(from, to, i as u64 * bytes, bytes)?;
+                }
+                Ok(())
+            })?;
+        }
+        let output = query.outputs[0].clone();
+        Ok(SupportBank { shots, query: plan, input: latent, output, bank, times: clock.0 })
+    }
+
+    /// The query plan for a number of supports. Its working memory does not depend on it.
+    fn query_for(&self, shots: usize) -> Result<Part, Error> {
+        let latent_size = self.model.config().latent_size(self.size as usize) as u32;
+        let finish: Finish = &mut |_, mut r, inputs, outputs| {
+            outputs.iter().for_each(|t| r.output(t));
+            Ok(Part::new(r.finish()?, inputs, outputs))
+        };
+        let planned = self.query.inputs.get(1).map_or(0, |t| t.height / self.support.part.outputs[0].height) as usize;
+        if planned == shots {
+            return Ok(self.query.clone());
+        }
+        query_part(&self.gpu, &self.model, self.storage, latent_size, &self.support.part.outputs, shots, finish)
+    }
+
+    /// The map of a query picture.
+    ///
+    /// # Errors
+    /// NaN or infinity after a stage, or whatever the device reports.
+    pub fn segment(&self, bank: &SupportBank, query: &RgbImage, progress: Progress) -> Result<Segmentation, Error> {
+        let pixels = image_io::to_model_input(&image_io::resize_bilinear_rgb(query, self.size, self.size));
+        let mut clock = Clock::default();
+        let stage = Stage::EncodeQuery;
+        clock.time(stage, || self.encode(&pixels, &bank.input, &bank.query, stage, &mut |p| progress(stage, p)))?;
+        let input = &self.decoder.part.inputs[0];
+        clock.time(Stage::Query, || {
+            self.run(&bank.query, &mut |p| progress(Stage::Query, p))?;
+            if !self.finite(&bank.query, &bank.output)? {
+                let banked = bank.bank.iter().map(|t| self.finite(&bank.query, t)).collect::<Result<Vec<_>, _>>()?;
+                let stage = if banked.iter().all(|&f| f) { Stage::Query } else { Stage::Support };
+                return Err(Error::NotFinite { stage, storage: self.storage });
+            }
+            self.hand_over(&bank.query, &bank.output, &self.decoder.plan, input)
+        })?;
+        let rgb = clock.time(Stage::Decode, || {
+            self.run(&self.decoder.plan, &mut |p| progress(Stage::Decode, p))?;
+            self.read(&self.decoder.plan, &self.decoder.part.outputs[0])
+        })?;
+        if !rgb.iter().all(|v| v.is_finite()) {
+            return Err(Error::NotFinite { stage: Stage::Decode, storage: self.storage });
+        }
+        Ok(Segmentation { map: DecodedMap::new(self.size, rgb)?, times: clock.0 })
+    }
+
+    /// `[S, S, 3]` pixels through the encoder into `input` of `next`.
+    fn encode(
+        &self,
+        pixels: &[f32],
+        input: &Tensor,
+        next: &BoundPlan,
+        stage: Stage,
+        progress: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<(), Error> {
+        let Bound { part, plan } = &self.encoder;
+        let (image, latent) = (&part.inputs[0], &part.outputs[0]);
+        if let Some(buffer) = plan.buffer(image) {
+            self.gpu.upload(buffer, 0, &layout::to_bytes(image, self.storage, pixels))?;
+        }
+        self.run(plan, progress)?;
+        if !self.finite(plan, latent)? {
+            return Err(Error::NotFinite { stage, storage: self.storage });
+        }
+        self.hand_over(plan, latent, next, input)
+    }
+
+    fn hand_over(&self, from: &BoundPlan, output: &Tensor, to: &BoundPlan, input: &Tensor) -> Result<(), Error> {
+        if let (Some(a), Some(b)) = (from.buffer(output), to.buffer(input)) {
+            self.gpu.copy(a, b, 0, output.bytes(self.storage))?;
+        }
+        Ok(())
+    }
+
+    fn run(&self, plan: &BoundPlan, progress: &mut dyn FnMut(f64) -> bool) -> Result<(), Error> {
+        self.gpu.run(plan, progress).map_err(|error| match error {
+            GpuError::Interrupted => Error::Interrupted,
+            other => other.into(),
+        })
+    }
+
+    /// An input's or output's values, `[positions, channels]`.
+    fn read(&self, plan: &BoundPlan, tensor: &Tensor) -> Result<Vec<f32>, Error> {
+        let Some(buffer) = plan.buffer(tensor) else { return Ok(Vec::new()) };
+        let bytes = self.gpu.download(buffer, tensor.bytes(self.storage))?;
+        Ok(layout::from_bytes(tensor, self.storage, &bytes))
+    }
+
+    fn finite(&self, plan: &BoundPlan, tensor: &Tensor) -> Result<bool, Error> {
+        Ok(self.read(plan, tensor)?.iter().all(|v| v.is_finite()))
+    }
+
+    /// Values marked by the model's layers, where the plan was edited to keep them: for tests.
+    #[doc(hidden)]
+    pub fn outputs(&self, bank: &SupportBank) -> Result<Vec<(String, Tensor, Vec<f32>)>, Error> {
+        let mut all = Vec::new();
+        let plans = [
+            ("vae.", &self.encoder.part, &self.encoder.plan),
+            ("support.", &self.support.part, &self.support.plan),
+            ("query.", &self.query, &bank.query),
+            ("vae.", &self.decoder.part, &self.decoder.plan),
+        ];
+        for (prefix, part, plan) in plans {
+            let kept: Vec<TensorId> = part.schedule.recording.outputs.iter().map(|t| t.id).collect();
+            for (path, tensor) in &part.schedule.recording.marks {
+                if kept.contains(&tensor.id) {
+                    all.push((format!("{prefix}{path}"), tensor.clone(), self.read(plan, tensor)?));
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Seconds per stage.
+#[derive(Default)]
+struct Clock(Vec<(Stage, f64)>);
+
+impl Clock {
+    fn time<T>(&mut self, stage: Stage, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let started = Instant::now();
+        let result = work()?;
+        let seconds = started.elapsed().as_secs_f64();
+        match self.0.iter_mut().find(|t| t.0 == stage) {
+            Some(entry) => entry.1 += seconds,
+            None => self.0.push((stage, seconds)),
+        }
+        Ok(result)
+    }
+}

@@ -1,0 +1,189 @@
+//! The engine broken on purpose: each fault must push the map far beyond the bound of the parity test,
+//! else that test could not see it. The control, unbroken, must stay within.
+
+mod common;
+
+use common::{Fixture, gpu, relative_l2, run};
+use diffews_wgpu::kernels::{Kernel, group_norm};
+use diffews_wgpu::plan::{Recording, Tuning};
+use diffews_wgpu::weights::{ModelFiles, Weights};
+use diffews_wgpu::{Error, Model, Precision};
+use std::path::Path;
+
+const BOUND: f64 = 1e-5;
+
+/// Relative L2 error of the fixture's map when each recording passes through `edit`.
+fn error_with(name: &str, edit: &mut dyn FnMut(&str, &mut Recording)) -> f64 {
+    let fixture = Fixture::named(name);
+    match run(&fixture, gpu(), fixture.model(), Precision::F32, edit) {
+        Ok(run) => relative_l2(&run.result.map.map(), &fixture.expected["map"]),
+        // Uninitialised sums may be anything, NaN too: the engine says so itself.
+        Err(Error::NotFinite { .. }) => f64::INFINITY,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Replaces the u32 at `index` of the parameters of every dispatch of `kernel`.
+fn set_param(recording: &mut Recording, kernel: &str, index: usize, change: impl Fn(u32) -> u32) -> usize {
+    let mut changed = 0;
+    for dispatch in recording.dispatches.iter_mut().filter(|d| d.kernel.name == kernel) {
+        let place = &mut dispatch.params[index * 4..index * 4 + 4];
+        let old = u32::from_le_bytes(place.try_into().unwrap());
+        place.copy_from_slice(&change(old).to_le_bytes());
+        changed += usize::from(change(old) != old);
+    }
+    changed
+}
+
+#[test]
+fn control_is_within_the_bound() {
+    for name in ["sd21", "sd21_shots3", "odd"] {
+        let error = error_with(name, &mut |_, _| {});
+        assert!(error <= BOUND, "{name}: {error:.2e}");
+    }
+}
+
+#[test]
+fn a_wrong_eps_is_seen() {
+    for (kernel, index) in [("group_norm", 8), ("layer_norm", 6)] {
+        let mut changed = 0;
+        let error = error_with("sd21", &mut |_, r| {
+            changed += set_param(r, kernel, index, |eps| (f32::from_bits(eps) * 100.0).to_bits());
+        });
+        assert!(changed > 0 && error > 3.0 * BOUND, "{kernel}: {changed} changed, {error:.2e}");
+    }
+}
+
+#[test]
+fn swapped_keys_and_values_of_the_bank_are_seen() {
+    let error = error_with("sd21", &mut |_, r| {
+        for dispatch in r.dispatches.iter_mut().filter(|d| d.kernel.name == "attention") {
+            dispatch.inputs.swap(3, 4);
+        }
+    });
+    assert!(error > 3.0 * BOUND, "{error:.2e}");
+}
+
+#[test]
+fn a_missing_support_is_seen() {
+    let error = error_with("sd21_shots3", &mut |_, r| {
+        set_param(r, "attention", 2, |bank| bank / 3 * 2);
+    });
+    assert!(error > 3.0 * BOUND, "{error:.2e}");
+}
+
+#[test]
+fn an_ignored_bank_is_seen() {
+    let error = error_with("sd21", &mut |_, r| {
+        set_param(r, "attention", 2, |_| 0);
+    });
+    assert!(error > 3.0 * BOUND, "{error:.2e}");
+}
+
+#[test]
+fn off_by_one_padding_of_the_stride_2_convolutions_is_seen() {
+    for plan in ["encoder", "query"] {
+        let error = error_with("sd21", &mut |name, r| {
+            for dispatch in r.dispatches.iter_mut().filter(|d| name == plan && d.kernel.name == "conv2d") {
+                let stride = u32::from_le_bytes(dispatch.params[28..32].try_into().unwrap());
+                if stride == 2 {
+                    dispatch.params[32] ^= 1;
+                }
+            }
+        });
+        assert!(error > 3.0 * BOUND, "{plan}: {error:.2e}");
+    }
+}
+
+/// Without its barrier the workgroup's tree reduction reads sums that other lanes have not written yet.
+#[test]
+fn a_barrier_left_out_is_seen() {
+    let whole = group_norm::KERNEL.source;
+    let source = whole.replacen("workgroupBarrier();\n        if lane", "if lane", 1);
+    assert_ne!(source, whole);
+    let kernel: &'static Kernel = Box::leak(Box::new(Kernel {
+        name: "group_norm without a barrier",
+        source: source.leak(),
+        variants: &[&[]],
+        tunings: &[Tuning::Tiled],
+        cases: Vec::new,
+    }));
+    let error = error_with("sd21", &mut |_, r| {
+        r.dispatches.iter_mut().filter(|d| d.kernel.name == "group_norm").for_each(|d| d.kernel = kernel);
+    });
+    assert!(error > 3.0 * BOUND, "{error:.2e}");
+}
+
+/// The fixture's model with one tensor of its UNet or VAE rewritten.
+fn with_tensor(name: &str, component: &str, tensor: &str, change: impl Fn(&mut [f32], &[usize])) -> Result<f64, Error> {
+    let fixture = Fixture::named(name);
+    let (dir, _) = fixture.weights();
+    let mut files = ModelFiles::open(&dir, None)?;
+    let weights = rewrite(&dir.join(component), tensor, change);
+    match component {
+        "unet" => files.unet = weights,
+        _ => files.vae = weights,
+    }
+    let result = run(&fixture, gpu(), Model::load(files)?, Precision::F32, &mut |_, _| {})?.result;
+    Ok(relative_l2(&result.map.map(), &fixture.expected["map"]))
+}
+
+fn rewrite(dir: &Path, name: &str, change: impl Fn(&mut [f32], &[usize])) -> Weights {
+    let entry = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+    let file = entry.into_iter().find(|p| p.extension().is_some_and(|e| e == "safetensors")).unwrap();
+    let bytes = std::fs::read(file).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut found = false;
+    let mut all = Vec::new();
+    for (key, view) in tensors.tensors() {
+        let mut values: Vec<f32> = match view.dtype() {
+            safetensors::Dtype::F32 => bytemuck::pod_collect_to_vec(view.data()),
+            safetensors::Dtype::F16 => {
+                bytemuck::pod_collect_to_vec::<u8, half::f16>(view.data()).iter().map(|v| v.to_f32()).collect()
+            }
+            other => panic!("{key}: {other:?}"),
+        };
+        if key == name {
+            change(&mut values, view.shape());
+            found = true;
+        }
+        all.push((key, view.shape().to_vec(), bytemuck::cast_slice::<f32, u8>(&values).to_vec()));
+    }
+    assert!(found, "no tensor {name}");
+    let views = all.iter().map(|(key, shape, data)| {
+        (key.as_str(), safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), data).unwrap())
+    });
+    Weights::from_bytes("rewritten", safetensors::serialize(views, None).unwrap()).unwrap()
+}
+
+#[test]
+fn rewriting_a_tensor_changes_nothing_by_itself() {
+    let error = with_tensor("odd", "unet", "conv_in.weight", |_, _| {}).unwrap();
+    assert!(error <= BOUND, "{error:.2e}");
+}
+
+#[test]
+fn a_transposed_weight_is_seen() {
+    let name = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight";
+    let error = with_tensor("odd", "unet", name, |values, shape| {
+        let (rows, old) = (shape[0], values.to_vec());
+        assert_eq!(rows, shape[1]);
+        (0..values.len()).for_each(|i| values[i] = old[i % rows * rows + i / rows]);
+    })
+    .unwrap();
+    assert!(error > 3.0 * BOUND, "{error:.2e}");
+}
+
+#[test]
+fn nan_in_a_weight_is_an_error_that_names_the_stage() {
+    let places = [
+        ("unet", "conv_in.bias", "query pass"),
+        ("unet", "conv_in_ref.bias", "support pass"),
+        ("vae", "decoder.conv_in.bias", "decode"),
+        ("vae", "encoder.conv_in.bias", "encode support"),
+    ];
+    for (component, tensor, stage) in places {
+        let error = with_tensor("odd", component, tensor, |values, _| values[0] = f32::NAN).unwrap_err();
+        assert!(error.to_string().contains(stage), "{tensor}: {error}");
+    }
+}

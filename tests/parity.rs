@@ -1,0 +1,61 @@
+//! Every block and the whole model against PyTorch in f64, over random-weight checkpoints of several shapes.
+
+mod common;
+
+use common::{Fixture, fixtures, gpu, relative_l2, run};
+use diffews_wgpu::Precision;
+use diffews_wgpu::plan::Recording;
+
+/// Keeps every value that a layer has marked.
+fn keep_marked(_: &str, recording: &mut Recording) {
+    recording.outputs.extend(recording.marks.values().cloned());
+}
+
+/// Relative L2 error of the map, and the worst of the marked values that the fixture holds, with their number.
+fn compare(fixture: &Fixture, precision: Precision) -> (f64, (f64, String), usize) {
+    let model = fixture.model();
+    let run = run(fixture, gpu(), model, precision, &mut keep_marked).unwrap();
+    let map = relative_l2(&run.result.map.map(), &fixture.expected["map"]);
+    let mut worst = (0.0, String::new());
+    let mut compared = 0;
+    let scaling_factor = run.segmenter.model().config().vae.scaling_factor as f32;
+    // The support plan holds what the last support left.
+    let support = format!("support_{}.", run.bank.shots() - 1);
+    for (name, _, mut values) in run.segmenter.outputs(&run.bank).unwrap() {
+        let reference = match name.as_str() {
+            "vae.encoder.latent" => "latent.query".into(),
+            // The engine's last convolution gives -v / scaling_factor.
+            "query.predicted" => {
+                values.iter_mut().for_each(|v| *v *= -scaling_factor);
+                "query.v".into()
+            }
+            other => other.replacen("support.", &support, 1),
+        };
+        let Some(expected) = fixture.expected.get(&reference) else { continue };
+        let error = relative_l2(&values, expected);
+        compared += 1;
+        if !(error <= worst.0) {
+            worst = (error, name);
+        }
+    }
+    println!("{} {precision:?}: map {map:.2e}, worst of {compared} values {:.2e} ({})", fixture.name, worst.0, worst.1);
+    (map, worst, compared)
+}
+
+#[test]
+fn f32_matches_pytorch() {
+    for fixture in fixtures() {
+        let (map, worst, compared) = compare(&fixture, Precision::F32);
+        assert!(map <= 1e-5, "{}: the map is off by {map:.2e}", fixture.name);
+        assert!(worst.0 <= 1e-5, "{}: {} is off by {:.2e}", fixture.name, worst.1, worst.0);
+        assert!(compared > 10, "{}: only {compared} values compared", fixture.name);
+    }
+}
+
+#[test]
+fn half_storage_matches_pytorch() {
+    for fixture in fixtures() {
+        let (map, ..) = compare(&fixture, Precision::F16);
+        assert!(map <= 3e-3, "{}: the map is off by {map:.2e}", fixture.name);
+    }
+}
