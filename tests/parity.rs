@@ -48,7 +48,7 @@ fn f32_matches_pytorch() {
         let (map, worst, compared) = compare(&fixture, Precision::F32);
         assert!(map <= 1e-5, "{}: the map is off by {map:.2e}", fixture.name);
         assert!(worst.0 <= 1e-5, "{}: {} is off by {:.2e}", fixture.name, worst.1, worst.0);
-        assert!(compared > 10, "{}: only {compared} values compared", fixture.name);
+        assert!(compared >= 10, "{}: only {compared} values compared", fixture.name);
     }
 }
 

@@ -35,23 +35,20 @@ const STORAGE_BUFFERS: u32 = 8;
 const INVOCATIONS: u32 = 256;
 const WORKGROUP_MEMORY: u32 = 16 * 1024;
 
-pub(super) fn instance(choice: &AdapterChoice) -> wgpu::Instance {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    descriptor.backends = backends(choice);
-    wgpu::Instance::new(descriptor)
-}
-
+/// The user's backends, or all of them.
 fn backends(choice: &AdapterChoice) -> Backends {
     choice.backend.map_or_else(|| Backends::from_env().unwrap_or(Backends::all()), Backends::from)
 }
 
 /// Every adapter of the chosen backends, in a fixed order: Vulkan, Metal, DX12, then OpenGL.
 pub fn list(choice: &AdapterChoice) -> Vec<AdapterFacts> {
-    adapters(choice).iter().enumerate().map(|(i, a)| facts(i, a)).collect()
+    adapters(backends(choice)).iter().enumerate().map(|(i, a)| facts(i, a)).collect()
 }
 
-fn adapters(choice: &AdapterChoice) -> Vec<wgpu::Adapter> {
-    let mut all = pollster::block_on(instance(choice).enumerate_adapters(backends(choice)));
+fn adapters(backends: Backends) -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends = backends;
+    let mut all = pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends));
     all.sort_by_key(|a| a.get_info().backend as u32);
     all
 }
@@ -76,8 +73,14 @@ fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
     }
 }
 
-/// The largest device-local memory heap, where the backend tells (Vulkan).
+/// Memory that the device may use, where that can be told: for a CPU driver the host's available memory (what
+/// lavapipe reports as its heap is a constant), for Vulkan the largest heap.
 fn memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
+    if adapter.get_info().device_type == DeviceType::Cpu {
+        let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let line = meminfo.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+        return Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024);
+    }
     // SAFETY: the handles stay owned by wgpu; properties are only read, while the adapter is alive.
     unsafe {
         let vulkan = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
@@ -87,8 +90,7 @@ fn memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
     }
 }
 
-/// Adapters that a Vulkan loader and a GL loader both show count once each; the choice falls on real GPUs
-/// first, on CPU drivers last.
+/// The choice falls on real GPUs first, on CPU drivers last.
 fn rank(info: &wgpu::AdapterInfo) -> u32 {
     let kind = match info.device_type {
         DeviceType::DiscreteGpu => 0,
@@ -101,7 +103,17 @@ fn rank(info: &wgpu::AdapterInfo) -> u32 {
 }
 
 pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterFacts), GpuError> {
-    let all = adapters(choice);
+    let wanted = choice.adapter.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok().filter(|n| !n.is_empty()));
+    let index = wanted.as_ref().and_then(|w| w.parse::<usize>().ok());
+    let backends = backends(choice);
+    // OpenGL is a last resort, and only looking for it makes its libraries talk; an index counts it.
+    let mut all = if index.is_none() { adapters(backends - Backends::GL) } else { Vec::new() };
+    let named = |a: &wgpu::Adapter| {
+        wanted.as_ref().is_none_or(|w| a.get_info().name.to_lowercase().contains(&w.to_lowercase()))
+    };
+    if !all.iter().any(named) {
+        all = adapters(backends);
+    }
     let listing = || {
         let lines = all.iter().enumerate().map(|(i, a)| {
             let info = a.get_info();
@@ -116,13 +128,9 @@ pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterFa
              `apt install mesa-vulkan-drivers`"
         )));
     }
-    let wanted = choice.adapter.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok().filter(|n| !n.is_empty()));
-    let index = match &wanted {
-        None => (0..all.len()).min_by_key(|&i| rank(&all[i].get_info())),
-        Some(name) => match name.parse::<usize>() {
-            Ok(i) => (i < all.len()).then_some(i),
-            Err(_) => all.iter().position(|a| a.get_info().name.to_lowercase().contains(&name.to_lowercase())),
-        },
+    let index = match index {
+        Some(i) => (i < all.len()).then_some(i),
+        None => (0..all.len()).filter(|&i| named(&all[i])).min_by_key(|&i| rank(&all[i].get_info())),
     };
     let Some(index) = index else {
         return Err(GpuError::NoAdapter(format!(

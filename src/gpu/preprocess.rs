@@ -57,7 +57,7 @@ mod tests {
     fn branches_nest_and_imports_come_once() {
         let source = "#ifdef A\na\n#ifdef B\nb\n#else\nnot b\n#endif\n#else\n#bad\n#endif\nend";
         assert_eq!(preprocess(source, &["A"]).unwrap(), "a\nnot b\nend\n");
-        assert!(preprocess(source, &[]).unwrap().contains("end"));
+        assert!(preprocess(source, &[]).is_err());
         assert!(preprocess("#ifdef A", &[]).is_err());
         assert!(preprocess("#bad", &[]).is_err());
         let twice = preprocess("#import \"lib/silu\"\n#import \"lib/silu\"", &[]).unwrap();

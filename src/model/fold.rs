@@ -198,3 +198,154 @@ impl TextGate {
         Ok(out.into_iter().map(|v| v as f32).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::Weights;
+    use safetensors::tensor::{Dtype, TensorView as View};
+
+    fn random(seed: u64, n: usize) -> Vec<f32> {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        (0..n).map(|_| rng.f32() * 2.0 - 1.0).collect()
+    }
+
+    fn checkpoint(tensors: &[(&str, Vec<usize>)]) -> Scope {
+        let data: Vec<Vec<u8>> = tensors
+            .iter()
+            .enumerate()
+            .map(|(i, (_, shape))| bytemuck::cast_slice(&random(i as u64 + 1, shape.iter().product())).to_vec())
+            .collect();
+        let views = tensors
+            .iter()
+            .zip(&data)
+            .map(|((name, shape), data)| (*name, View::new(Dtype::F32, shape.clone(), data).expect("a sound tensor")));
+        let bytes = safetensors::serialize(views, None).expect("serializes");
+        Weights::from_bytes("test", bytes).expect("opens").root()
+    }
+
+    fn close(got: f64, expected: f64) {
+        assert!((got - expected).abs() <= 1e-6 * (1.0 + expected.abs()), "got {got}, expected {expected}");
+    }
+
+    /// `w` `[rows, x.len()]` times `x`.
+    fn times(w: &[f32], x: &[f64]) -> Vec<f64> {
+        w.chunks_exact(x.len()).map(|row| row.iter().zip(x).map(|(&a, b)| a as f64 * b).sum()).collect()
+    }
+
+    #[test]
+    fn repacked_weights_are_where_the_kernel_reads_them() {
+        let (cout, taps, places) = (3, 2, [0, 1, 4]);
+        let w: Vec<f32> = (0..cout * places.len() * taps).map(|i| i as f32 + 1.0).collect();
+        let out = repack(&w, cout, taps, &places, 8);
+        assert_eq!(out.len(), taps * 8 * cout);
+        for o in 0..cout {
+            for (i, &place) in places.iter().enumerate() {
+                for t in 0..taps {
+                    assert_eq!(out[(t * 8 + place as usize) * cout + o], w[(o * 3 + i) * taps + t]);
+                }
+            }
+        }
+        assert_eq!(out.iter().filter(|&&v| v == 0.0).count(), taps * 5 * cout);
+    }
+
+    #[test]
+    fn composed_convolutions_equal_one_after_the_other() {
+        let (rows, mid, n) = (2, 4, 5);
+        let (q, w, x) = (random(1, 2 * rows * mid), random(2, mid * n), random(3, n));
+        let x: Vec<f64> = x.into_iter().map(f64::from).collect();
+        let unfolded = times(&q, &times(&w, &x));
+        let folded = times(&compose_1x1(&q, &w, rows, mid, 0.18215), &x);
+        assert_eq!(folded.len(), rows);
+        folded.iter().zip(&unfolded).for_each(|(&got, &exact)| close(got, 0.18215 * exact));
+    }
+
+    #[test]
+    fn the_scaled_output_is_minus_v_over_the_factor() {
+        let (w, x) = (random(1, 12), random(2, 4));
+        let x: Vec<f64> = x.into_iter().map(f64::from).collect();
+        let v = times(&w, &x);
+        times(&scale(w, -1.0 / 0.18215), &x).iter().zip(v).for_each(|(&got, v)| close(got, -v / 0.18215));
+    }
+
+    /// Two-token softmax attention, computed as written in the paper's network, against the two layers and the tanh.
+    #[test]
+    fn the_text_gate_equals_attention_over_two_tokens() {
+        let (dim, heads, context) = (12, 3, 5);
+        let size = dim / heads;
+        let scope = checkpoint(&[
+            ("to_q.weight", vec![dim, dim]),
+            ("to_k.weight", vec![dim, context]),
+            ("to_v.weight", vec![dim, context]),
+            ("to_out.0.weight", vec![dim, dim]),
+            ("to_out.0.bias", vec![dim]),
+        ]);
+        let prompt = Arc::new(random(99, 2 * context));
+        let gate = TextGate::new(&scope, dim, heads, prompt.clone());
+        let read = |name: &str, shape: &[usize]| scope.tensor(name, shape).to_f32().expect("reads");
+        let project = |name: &str, token: usize| {
+            let token: Vec<f64> = prompt[token * context..][..context].iter().map(|&v| v as f64).collect();
+            times(&read(name, &[dim, context]), &token)
+        };
+        let (k, v) = ([0, 1].map(|t| project("to_k.weight", t)), [0, 1].map(|t| project("to_v.weight", t)));
+        for seed in 0..5 {
+            let x: Vec<f64> = random(200 + seed, dim).into_iter().map(|v| 3.0 * v as f64).collect();
+            let q = times(&read("to_q.weight", &[dim, dim]), &x);
+            let mut attended = vec![0.0; dim];
+            for head in 0..heads {
+                let range = head * size..(head + 1) * size;
+                let score = |t: usize| range.clone().map(|i| q[i] * k[t][i]).sum::<f64>() / (size as f64).sqrt();
+                let (e0, e1) = (score(0).exp(), score(1).exp());
+                range.for_each(|i| attended[i] = (e0 * v[0][i] + e1 * v[1][i]) / (e0 + e1));
+            }
+            let unfolded = times(&read("to_out.0.weight", &[dim, dim]), &attended);
+            let bias = read("to_out.0.bias", &[dim]);
+
+            let gates: Vec<f64> = times(&gate.scores().expect("folds"), &x).into_iter().map(f64::tanh).collect();
+            let folded = times(&gate.values().expect("folds"), &gates);
+            let folded_bias = gate.bias().expect("folds");
+            for i in 0..dim {
+                close(folded[i] + folded_bias[i] as f64, unfolded[i] + bias[i] as f64);
+            }
+        }
+    }
+
+    #[test]
+    fn the_time_embedding_enters_the_bias_as_it_would_be_added() {
+        let (dim, hidden, cout) = (7, 6, 4);
+        let scope = checkpoint(&[
+            ("linear_1.weight", vec![hidden, dim]),
+            ("linear_1.bias", vec![hidden]),
+            ("linear_2.weight", vec![hidden, hidden]),
+            ("linear_2.bias", vec![hidden]),
+            ("proj.weight", vec![cout, hidden]),
+            ("proj.bias", vec![cout]),
+            ("conv.bias", vec![cout]),
+        ]);
+        let read = |name: &str, shape: &[usize]| scope.tensor(name, shape).to_f32().expect("reads");
+        let weights = ["linear_1", "linear_2"].map(|layer| {
+            let dim = if layer == "linear_1" { dim } else { hidden };
+            (scope.tensor(format!("{layer}.weight"), &[hidden, dim]), scope.tensor(format!("{layer}.bias"), &[hidden]))
+        });
+        let [(w1, b1), (w2, b2)] = weights;
+        let sinusoid = sinusoid(1.0, dim, true, 0.0);
+        let parts = TimeParts { sinusoid: sinusoid.clone(), weights: [w1, b1, w2, b2], activated: OnceLock::new() };
+        let time = TimeEmbedding(Arc::new(parts));
+        let bias = |name: &str| scope.tensor(format!("{name}.bias"), &[cout]);
+        let folded =
+            time.bias(&bias("conv"), &scope.tensor("proj.weight", &[cout, hidden]), &bias("proj")).expect("folds");
+
+        let add = |a: Vec<f64>, b: Vec<f32>| a.into_iter().zip(b).map(|(a, b)| a + b as f64).collect::<Vec<_>>();
+        let activate = |v: Vec<f64>| v.into_iter().map(|x| x * (1.0 / (1.0 + (-x).exp()))).collect::<Vec<_>>();
+        let h = add(times(&read("linear_1.weight", &[hidden, dim]), &sinusoid), read("linear_1.bias", &[hidden]));
+        let h = add(times(&read("linear_2.weight", &[hidden, hidden]), &activate(h)), read("linear_2.bias", &[hidden]));
+        let h = add(times(&read("proj.weight", &[cout, hidden]), &activate(h)), read("proj.bias", &[cout]));
+        let unfolded = add(h, read("conv.bias", &[cout]));
+        folded.iter().zip(unfolded).for_each(|(&got, exact)| close(got as f64, exact));
+
+        // cos first, then sin; timestep 1 at frequency 1; an odd length ends in a zero.
+        close(sinusoid[0], 1f64.cos());
+        close(sinusoid[3], 1f64.sin());
+        assert_eq!(sinusoid[6], 0.0);
+    }
+}

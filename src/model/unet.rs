@@ -153,7 +153,6 @@ impl UNet {
         let mut bank = Bank::Read(bank.iter());
         let x = self.blocks(r, x, &mut bank);
         let x = self.conv_norm_out.forward(r, &x, None, true);
-        r.mark("conv_norm_out", &x);
         let out = self.conv_out.forward(r, &x);
         r.mark("predicted", &out);
         out

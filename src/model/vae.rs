@@ -142,7 +142,6 @@ impl Encoder {
         }
         let x = self.mid_block.forward(r, &x);
         let x = self.conv_norm_out.forward(r, &x, None, true);
-        r.mark("encoder.conv_norm_out", &x);
         let latent = self.conv_out.forward(r, &x);
         r.mark("encoder.latent", &latent);
         latent
@@ -229,7 +228,6 @@ impl Decoder {
             x = block.forward(r, x);
         }
         let x = self.conv_norm_out.forward(r, &x, None, true);
-        r.mark("decoder.conv_norm_out", &x);
         let out = self.conv_out.forward(r, &x);
         r.mark("decoder.conv_out", &out);
         out

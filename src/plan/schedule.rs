@@ -107,3 +107,71 @@ fn place(recording: &Recording) -> (Vec<u64>, HashMap<u32, usize>) {
     }
     (slots.into_iter().map(|(bytes, _)| bytes).collect(), slot_of)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::affine;
+    use crate::plan::{Channels, Element, Limits, Recorder, Storage, Tuning};
+
+    fn recorder() -> Recorder {
+        let limits = Limits {
+            max_binding: 1 << 27,
+            offset_alignment: 256,
+            max_workgroups: 65_535,
+            max_buffer: 1 << 30,
+            max_flops: 1 << 40,
+        };
+        Recorder::new(Storage::F32, Tuning::Tiled, limits)
+    }
+
+    /// `n` layers one after the other, from an input.
+    fn chain(r: &mut Recorder, n: usize) -> Vec<Tensor> {
+        let mut values = vec![r.input("x", 8, 8, Channels::one(4))];
+        let scale = r.input_of("scale", 1, 2, Channels::one(4), Element::F32);
+        for i in 0..n {
+            values.push(affine::record(r, &values[i], None, &scale, false));
+        }
+        values
+    }
+
+    #[test]
+    fn what_no_output_needs_is_dropped() {
+        let mut r = recorder();
+        let values = chain(&mut r, 5);
+        r.output(&values[3]);
+        let schedule = Schedule::new(r.finish().expect("records"));
+        assert_eq!((schedule.dispatches().len(), schedule.pruned), (3, 2));
+    }
+
+    #[test]
+    fn values_share_slots_only_when_no_dispatch_needs_both() {
+        let mut r = recorder();
+        let values = chain(&mut r, 9);
+        r.output(&values[9]);
+        let schedule = Schedule::new(r.finish().expect("records"));
+        // Each layer reads one value and writes the next: two slots serve any length.
+        assert_eq!(schedule.slots, [1024, 1024]);
+        for dispatch in schedule.dispatches() {
+            let slots: Vec<_> = values_of(dispatch)
+                .filter_map(|v| schedule.slot_of.get(&v))
+                .collect::<HashSet<_>>()
+                .into_iter()
+                .collect();
+            let values: HashSet<_> = values_of(dispatch).filter(|v| schedule.slot_of.contains_key(v)).collect();
+            assert_eq!(slots.len(), values.len(), "two live values in one slot");
+        }
+    }
+
+    fn values_of(dispatch: &Dispatch) -> impl Iterator<Item = u32> + '_ {
+        super::values(&dispatch.inputs).chain(super::values(&dispatch.outputs))
+    }
+
+    #[test]
+    fn a_tensor_beyond_the_largest_buffer_is_refused_with_its_numbers() {
+        let mut r = recorder();
+        r.value("huge", 1 << 15, 1 << 13, Channels::one(4));
+        let error = r.finish().err().expect("refused").to_string();
+        assert!(error.contains("huge") && error.contains("4294967296") && error.contains("1073741824"), "{error}");
+    }
+}
