@@ -27,7 +27,6 @@ from pictures import write_episode
 
 SIZE = 512
 CALIBRATION_SIZE = 256  # scales hardly depend on it, and it is four times cheaper
-ATTENTION_GAIN = 1.6
 UNET = unet(
     [320, 640, 1280, 1280], [5, 10, 20, 20], 1024, 32, [CROSS] * 3 + [PLAIN],
     use_linear_projection=True, dual_cross_attention=False, num_class_embeds=None, only_cross_attention=False,
@@ -54,7 +53,7 @@ def build(directory, seed, empty_prompt, supports, query):
         rw.save(directory / "text_encoder", "model", TEXT, tensors, half)
         del tensors
     stem = "diffusion_pytorch_model"
-    unet_tensors, vae_tensors = rw.unet_tensors(UNET, seed, half, ATTENTION_GAIN), rw.vae_tensors(VAE, seed, half)
+    unet_tensors, vae_tensors = rw.unet_tensors(UNET, seed, half), rw.vae_tensors(VAE, seed, half)
     reference = sum(t.numel() for name, t in unet_tensors.items() if name.startswith("conv_in_ref")) / 1e6
     print(f"unet: {count(unet_tensors) - reference:.1f} M + conv_in_ref {reference:.3f} M, vae: {count(vae_tensors):.1f} M")
     rw.save(directory / "unet", stem, UNET, unet_tensors, half)
@@ -67,7 +66,7 @@ def build(directory, seed, empty_prompt, supports, query):
     rw.calibrate(DiffewS(directory), vae_tensors, last, supports, query, CALIBRATION_SIZE)
     gc.collect()
     rw.save(directory / "vae", stem, VAE, vae_tensors, half)
-    rw.save(directory / "unet", stem, UNET, rw.unet_tensors(UNET, seed, half, ATTENTION_GAIN) | last, half)
+    rw.save(directory / "unet", stem, UNET, rw.unet_tensors(UNET, seed, half) | last, half)
     write_scheduler(directory)
     (directory / "diffews.json").write_text('{"size": 512, "threshold": 0.25}\n')
 

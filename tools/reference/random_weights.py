@@ -28,7 +28,7 @@ MIXED = ("to_out.0", "out_proj")  # attention averages, so its output is smaller
 KEEPS_SCALE = ("conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv")  # their input is already a stream
 
 
-def gain_of(path, attention):
+def gain_of(path):
     """Standard deviation wanted of a layer's output over that of its input, and of its bias."""
     if path.endswith(KEEPS_SCALE):
         return 1.0, 0.2 * STREAM
@@ -45,7 +45,7 @@ def gain_of(path, attention):
     if path.endswith(INTO_STREAM):
         return 1.5 * STREAM, 0.3 * STREAM
     if path.endswith(ATTENTION):
-        return attention, 0.2
+        return 1.2, 0.2
     return 1.2, 0.2
 
 
@@ -55,12 +55,8 @@ def draw(seed, path, shape):
     return torch.from_numpy(generator.standard_normal(tuple(shape), dtype=np.float32))
 
 
-def lively(module, seed, dtype=torch.float32, attention=1.2):
-    """name -> tensor for every parameter of a module, drawn in f32 and stored as `dtype`.
-
-    `attention` is the gain of queries and keys: over thousands of positions the softmax must be sharper, or its output
-    is everybody's mean and the map hardly depends on the supports.
-    """
+def lively(module, seed, dtype=torch.float32):
+    """name -> tensor for every parameter of a module, drawn in f32 and stored as `dtype`."""
     tensors = {}
     for path, child in module.named_modules():
         parameters = dict(child.named_parameters(recurse=False))
@@ -68,7 +64,7 @@ def lively(module, seed, dtype=torch.float32, attention=1.2):
             tensors[f"{path}.weight"] = 1 + 0.2 * draw(seed, f"{path}.weight", child.weight.shape)
             tensors[f"{path}.bias"] = 0.2 * draw(seed, f"{path}.bias", child.bias.shape)
         elif isinstance(child, (nn.Conv2d, nn.Linear)):
-            gain, bias = gain_of(path, attention)
+            gain, bias = gain_of(path)
             fan_in = child.weight[0].numel()
             tensors[f"{path}.weight"] = draw(seed, f"{path}.weight", child.weight.shape) * gain / fan_in**0.5
             if child.bias is not None:
@@ -88,13 +84,13 @@ def lively(module, seed, dtype=torch.float32, attention=1.2):
 # ---------------------------------------------------------------------------------------------- the three networks
 
 
-def unet_tensors(config, seed, dtype=torch.float32, attention=1.2):
+def unet_tensors(config, seed, dtype=torch.float32):
     known = {k: v for k, v in config.items() if k in UNet2DConditionModel._get_init_keys(UNet2DConditionModel)}
     with torch.device("meta"):
         unet = UNet2DConditionModel(**known)
         if "in_channels_ref" in config:
             unet.conv_in_ref = nn.Conv2d(config["in_channels_ref"], config["block_out_channels"][0], 3, padding=1)
-    return lively(unet, seed, dtype, attention)
+    return lively(unet, seed, dtype)
 
 
 def vae_tensors(config, seed, dtype=torch.float32):
