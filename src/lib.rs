@@ -40,6 +40,7 @@
 //! # }
 //! ```
 
+pub mod bench;
 pub mod conformance;
 mod error;
 pub mod gpu;

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::gpu::{AdapterFacts, Arena};
 use crate::model::Model;
-use crate::plan::{Schedule, Storage, Tensor};
+use crate::plan::{PlanError, Schedule, Storage, Tensor};
 use std::fmt;
 
 /// Bytes on the device, by purpose.
@@ -55,13 +55,14 @@ impl MemoryPlan {
     /// Refuses what cannot fit, with the numbers.
     pub(crate) fn check(&self, facts: &AdapterFacts) -> Result<(), Error> {
         match facts.memory_bytes {
-            Some(memory) if self.peak() > memory => Err(Error::Usage(format!(
+            Some(memory) if self.peak() > memory => Err(PlanError(format!(
                 "the model needs {} stored as {}, {} has {}. Try a smaller --size or --precision f16\n{self}",
                 mib(self.peak()),
                 self.storage.name(),
                 facts.name,
                 mib(memory)
-            ))),
+            ))
+            .into()),
             _ => Ok(()),
         }
     }

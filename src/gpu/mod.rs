@@ -86,7 +86,8 @@ impl Gpu {
             max_buffer: limits.max_buffer_size,
             // Below a quarter of a second on the slowest devices of each kind that we know.
             max_flops: match self.tuning {
-                Tuning::Broadcast | Tuning::Rows => 4_000_000_000,
+                Tuning::Broadcast => 4_000_000_000,
+                Tuning::Rows => 1_000_000_000,
                 Tuning::Tiled => 50_000_000_000,
             },
         }

@@ -1,0 +1,38 @@
+# make demo    segment the example pictures with the embedded model, into demo/
+# make test    all tests, on every adapter that is present
+# make lint    formatting and clippy
+# make clean   remove what was built and demo/
+# Each installs what it needs first (tools/setup.sh).
+
+CARGO ?= cargo
+# A rustup installation that the shell has not read yet.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+
+.PHONY: all setup demo test lint clean
+
+all: setup
+	$(CARGO) build --release --locked
+
+setup:
+	@sh tools/setup.sh
+
+demo: all
+	@mkdir -p demo
+	@for i in 0 1 2; do \
+		$(CARGO) run --release --locked --quiet -- infer -q --force --show \
+			--support examples/$$i/support.png --mask examples/$$i/support_mask.png --query examples/$$i/query.png \
+			--output demo/$${i}_mask.png --overlay demo/$${i}_overlay.png || exit 1; \
+		echo "examples/$$i/query.png -> demo/$${i}_mask.png, demo/$${i}_overlay.png"; echo; \
+	done
+	@echo "Made by the small demonstration model inside the program; examples/README.md says what the pictures are."
+
+test: setup
+	$(CARGO) test --release --locked
+
+lint: setup
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+
+clean:
+	$(CARGO) clean
+	rm -rf demo

@@ -1,0 +1,234 @@
+//! How fast a kernel runs on an adapter, at shapes of SD 2.1 at 512 x 512, through the ordinary wrappers.
+
+use crate::gpu::{Arena, Gpu, GpuError};
+use crate::kernels::attention::KeyValue;
+use crate::kernels::conv2d::{Epilogue, Geometry, Weights};
+use crate::kernels::{Kernel, affine, attention, conv2d, group_stats, layer_norm};
+use crate::layout;
+use crate::plan::{Channels, Element, PlanError, Recorder, Schedule, Storage, Tensor};
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// A measurement shorter than this is repeated within one run, so that the submission itself does not count.
+const LEAST_SECONDS: f64 = 0.02;
+/// Most repetitions within one run.
+const MOST_COPIES: usize = 32;
+/// Most bytes that the outputs of repetitions may take together.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// A kernel at a shape.
+pub struct Shape {
+    pub kernel: &'static Kernel,
+    pub name: &'static str,
+    /// Multiplications and additions, each counted, of the operation itself (what a textbook counts, whatever the
+    /// kernel does); 0 where memory is the limit.
+    pub flops: u64,
+    /// Elements read and written once, where memory is the limit.
+    pub elements: u64,
+    record: fn(&mut Recorder) -> Tensor,
+}
+
+/// What was measured.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// Seconds of one application of the kernel: median, least and most.
+    pub median: f64,
+    pub least: f64,
+    pub most: f64,
+    /// Applications in each of the timed runs.
+    pub copies: usize,
+}
+
+/// A plan that cannot be recorded or a device that fails.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
+/// The convolution of `[h, w, cin]` with `cout` filters; `geglu` has `cout` of each half.
+fn conv(r: &mut Recorder, (h, w): (u32, u32), cin: u32, cout: u32, geometry: Geometry, geglu: bool) -> Tensor {
+    let x = r.input("x", h, w, Channels::one(cin));
+    let channels = if geglu { Channels::heads(2, cout) } else { Channels::one(cout) };
+    let taps = geometry.kernel * geometry.kernel;
+    let weight = r.input("weight", taps, cin.next_multiple_of(4), channels.clone());
+    let bias = r.input_of("bias", 1, 1, channels, Element::F32);
+    let epilogue = if geglu { Epilogue::Geglu } else { Epilogue::None };
+    conv2d::record(r, "out", &x, &Weights { weight, bias }, geometry, epilogue)
+}
+
+fn attend(r: &mut Recorder, rows: u32, heads: u32, head_dim: u32) -> Tensor {
+    let channels = Channels::heads(heads, head_dim);
+    let mut input = |name: &str| r.input(name, 1, rows, channels.clone());
+    let [q, k, v, bank_k, bank_v] = ["q", "own.k", "own.v", "bank.k", "bank.v"].map(&mut input);
+    attention::record(r, "out", &q, &KeyValue { k, v }, Some(&KeyValue { k: bank_k, v: bank_v }))
+}
+
+/// The shapes where SD 2.1 spends its time, and the 1024-cubed product that is the common yardstick.
+pub fn shapes() -> Vec<Shape> {
+    let gemm = 2 * 1024 * 1024 * 1024;
+    vec![
+        Shape {
+            kernel: &conv2d::KERNEL,
+            name: "GEMM 1024 x 1024 x 1024",
+            flops: gemm,
+            elements: 0,
+            record: |r| conv(r, (1, 1024), 1024, 1024, Geometry::LINEAR, false),
+        },
+        Shape {
+            kernel: &conv2d::KERNEL,
+            name: "3x3 64x64 320 -> 320",
+            flops: 2 * 9 * 64 * 64 * 320 * 320,
+            elements: 0,
+            record: |r| conv(r, (64, 64), 320, 320, Geometry::SAME, false),
+        },
+        Shape {
+            kernel: &conv2d::KERNEL,
+            name: "3x3 128x128 256 -> 256",
+            flops: 2 * 9 * 128 * 128 * 256 * 256,
+            elements: 0,
+            record: |r| conv(r, (128, 128), 256, 256, Geometry::SAME, false),
+        },
+        Shape {
+            kernel: &conv2d::KERNEL,
+            name: "GEGLU 4096 x 320 -> 1280",
+            flops: 2 * 4096 * 320 * 2560,
+            elements: 0,
+            record: |r| conv(r, (1, 4096), 320, 1280, Geometry::LINEAR, true),
+        },
+        Shape {
+            kernel: &attention::KERNEL,
+            name: "4096 x (4096 + 4096), 5 heads of 64",
+            flops: 4 * 4096 * 8192 * 5 * 64,
+            elements: 0,
+            record: |r| attend(r, 4096, 5, 64),
+        },
+        Shape {
+            kernel: &affine::KERNEL,
+            name: "SiLU 64x64 x 320",
+            flops: 0,
+            elements: 2 * 64 * 64 * 320,
+            record: |r| {
+                let x = r.input("x", 64, 64, Channels::one(320));
+                let scales = r.input_of("affine", 1, 2, Channels::one(320), Element::F32);
+                affine::record(r, &x, None, &scales, true)
+            },
+        },
+        Shape {
+            kernel: &group_stats::KERNEL,
+            name: "64x64 x 320",
+            flops: 0,
+            elements: 64 * 64 * 320,
+            record: |r| {
+                let x = r.input("x", 64, 64, Channels::one(320));
+                group_stats::record(r, &x).values
+            },
+        },
+        Shape {
+            kernel: &layer_norm::KERNEL,
+            name: "4096 x 320",
+            flops: 0,
+            elements: 2 * 4096 * 320,
+            record: |r| {
+                let x = r.input("x", 1, 4096, Channels::one(320));
+                let weight = r.input_of("weight", 1, 1, Channels::one(320), Element::F32);
+                let bias = r.input_of("bias", 1, 1, Channels::one(320), Element::F32);
+                layer_norm::record(r, &x, &weight, &bias, 1e-5)
+            },
+        },
+    ]
+}
+
+/// Runs `shape` on `gpu`: once to build and warm it up, once more to see how long it takes, then `repetitions`
+/// times against the clock.
+///
+/// # Errors
+/// A shape beyond the adapter's limits, or whatever the device reports.
+pub fn measure(gpu: &Gpu, shape: &Shape, storage: Storage, repetitions: usize) -> Result<Timing, BenchError> {
+    let (_, bytes) = build(shape, gpu, storage, 1)?;
+    let first = run(gpu, shape, storage, 1, 1)?[0];
+    let room = (MOST_BYTES / bytes.max(1)) as usize;
+    let copies = ((LEAST_SECONDS / first).ceil() as usize).clamp(1, MOST_COPIES.min(room.max(1)));
+    let mut seconds = run(gpu, shape, storage, copies, repetitions)?;
+    seconds.sort_by(f64::total_cmp);
+    Ok(Timing { median: median(&seconds), least: seconds[0], most: seconds[seconds.len() - 1], copies })
+}
+
+/// The middle of sorted values.
+pub fn median(sorted: &[f64]) -> f64 {
+    let n = sorted.len();
+    if n == 0 { f64::NAN } else { (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0 }
+}
+
+/// `copies` applications that do not depend on each other, and the bytes that one writes.
+fn build(shape: &Shape, gpu: &Gpu, storage: Storage, copies: usize) -> Result<(Schedule, u64), BenchError> {
+    let mut recorder = Recorder::new(storage, gpu.tuning, gpu.limits());
+    let mut bytes = 0;
+    for _ in 0..copies {
+        let out = (shape.record)(&mut recorder);
+        // Pruning would drop what nothing reads.
+        recorder.output(&out);
+        bytes = out.bytes(storage);
+    }
+    Ok((Schedule::new(recorder.finish()?), bytes))
+}
+
+/// Seconds of one application in each of `repetitions` runs, after one that does not count.
+fn run(gpu: &Gpu, shape: &Shape, storage: Storage, copies: usize, repetitions: usize) -> Result<Vec<f64>, BenchError> {
+    let (schedule, _) = build(shape, gpu, storage, copies)?;
+    let arena = Arena::new(gpu, &Arena::sizes([&schedule]))?;
+    let plan = gpu.bind(shape.name, &schedule, &arena, &[], HashMap::new())?;
+    let mut rng = fastrand::Rng::with_seed(1);
+    for tensor in &schedule.recording.inputs {
+        let n = tensor.positions() as usize * tensor.channels.logical() as usize;
+        // Small enough that no sum leaves the range of half precision.
+        let values: Vec<f32> = (0..n).map(|_| rng.f32() - 0.5).collect();
+        if let Some(buffer) = plan.buffer(tensor) {
+            gpu.upload(buffer, 0, &layout::to_bytes(tensor, storage, &values))?;
+        }
+    }
+    let mut seconds = Vec::with_capacity(repetitions);
+    for repetition in 0..=repetitions {
+        let started = Instant::now();
+        gpu.run(&plan, &mut |_| true)?;
+        if repetition > 0 {
+            seconds.push(started.elapsed().as_secs_f64() / copies as f64);
+        }
+    }
+    Ok(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Limits, Tuning};
+
+    #[test]
+    fn every_shape_records_what_it_says() {
+        let limits = Limits {
+            max_binding: 128 << 20,
+            offset_alignment: 256,
+            max_workgroups: 65_535,
+            max_buffer: 1 << 30,
+            max_flops: 1 << 32,
+        };
+        for shape in shapes() {
+            let mut r = Recorder::new(Storage::F32, Tuning::Tiled, limits.clone());
+            let out = (shape.record)(&mut r);
+            r.output(&out);
+            let recorded = r.finish().unwrap();
+            let flops: u64 = recorded.dispatches.iter().map(|d| d.flops).sum();
+            assert!(recorded.dispatches.iter().all(|d| d.kernel.name == shape.kernel.name), "{}", shape.name);
+            // The recorder's figure steers submissions and may count a kernel's own extra work; it is no less.
+            assert!(flops >= shape.flops && (shape.flops > 0) != (shape.elements > 0), "{}", shape.name);
+        }
+    }
+
+    #[test]
+    fn medians() {
+        assert_eq!((median(&[3.0]), median(&[1.0, 2.0]), median(&[1.0, 2.0, 9.0])), (3.0, 1.5, 2.0));
+        assert!(median(&[]).is_nan());
+    }
+}

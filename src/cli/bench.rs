@@ -1,0 +1,215 @@
+//! `bench`: kernels and the embedded model against the clock.
+
+use super::options::AdapterArgs;
+use super::{print, progress, tell};
+use clap::ValueEnum;
+use diffews_wgpu::bench::{self, Timing};
+use diffews_wgpu::gpu::{Gpu, GpuError};
+use diffews_wgpu::image_io::{Mask, RgbImage};
+use diffews_wgpu::plan::Storage;
+use diffews_wgpu::weights::ModelFiles;
+use diffews_wgpu::{Error, Model, Options, Precision, Segmenter};
+use serde::Serialize;
+use std::time::Instant;
+
+/// Names of the two rows of the whole model.
+const SUPPORT: &str = "embedded model, one support";
+const QUERY: &str = "embedded model, one query";
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    adapter: AdapterArgs,
+    /// Measure only rows whose kernel or shape contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// How elements are stored; all that the adapter can do by default
+    #[arg(long, value_enum)]
+    precision: Option<StorageArg>,
+    /// Timed runs of each row; the median counts
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    repetitions: u16,
+    /// Print one JSON object for each row
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum StorageArg {
+    F32,
+    Packed,
+    F16,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    kernel: &'a str,
+    shape: &'a str,
+    storage: &'static str,
+    tuning: String,
+    /// `gflops` or `gbytes`, by what limits the kernel.
+    unit: &'static str,
+    /// 10^9 of the unit in a second, from the median.
+    rate: f64,
+    median_seconds: f64,
+    least_seconds: f64,
+    most_seconds: f64,
+    repetitions: u16,
+    applications_per_run: usize,
+    adapter: &'a str,
+    backend: &'a str,
+    driver: &'a str,
+    version: &'static str,
+    commit: &'static str,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    progress::catch_interrupts();
+    let gpu = Gpu::new(&args.adapter.choice())?;
+    let storages: Vec<Storage> = match args.precision {
+        None => [Storage::F32, Storage::Packed, Storage::F16].into_iter().filter(|&s| gpu.supports(s)).collect(),
+        Some(StorageArg::F32) => vec![Storage::F32],
+        Some(StorageArg::Packed) => vec![Storage::Packed],
+        Some(StorageArg::F16) => vec![Storage::F16],
+    };
+    if let Some(storage) = storages.iter().find(|&&s| !gpu.supports(s)) {
+        let reason = format!("it does not have native {}; --precision packed runs everywhere", storage.name());
+        return Err(GpuError::NoAdapter(format!("{}: {reason}", gpu.facts.name)).into());
+    }
+    let wanted = |kernel: &str, shape: &str| {
+        args.only
+            .as_ref()
+            .is_none_or(|only| [kernel, shape].iter().any(|s| s.to_lowercase().contains(&only.to_lowercase())))
+    };
+    let mut rows = 0;
+    let mut head = !args.json;
+    let mut put =
+        |gpu: &Gpu, kernel: &str, shape: &str, storage: Storage, work: (u64, &'static str), timing: &Timing| {
+            rows += 1;
+            if progress::interrupted() {
+                return Err(Error::Interrupted.into());
+            }
+            if std::mem::take(&mut head) {
+                let facts = &gpu.facts;
+                print(&format!(
+                    "{} ({}, {}), commit {COMMIT}, {:?} kernels",
+                    facts.name, facts.backend, facts.driver, gpu.tuning
+                ))?;
+            }
+            let row = row(args, gpu, kernel, shape, storage, work, timing);
+            print(&if args.json { serde_json::to_string(&row)? } else { row.line() })
+        };
+    for shape in bench::shapes().iter().filter(|s| wanted(s.kernel.name, s.name)) {
+        for &storage in &storages {
+            let timing = bench::measure(&gpu, shape, storage, args.repetitions.into())?;
+            let bytes = shape.elements * storage.vec4_bytes() / 4;
+            let work = if shape.flops > 0 { (shape.flops, "GFLOP/s") } else { (bytes, "GB/s") };
+            put(&gpu, shape.kernel.name, shape.name, storage, work, &timing)?;
+        }
+    }
+    drop(gpu);
+    if wanted("model", SUPPORT) || wanted("model", QUERY) {
+        // Which of the two kinds of half precision the model takes is its own choice.
+        for precision in precisions(args.precision) {
+            let (segmenter, timings) = whole(args, precision)?;
+            for (name, timing, flops) in timings.iter().filter(|t| wanted("model", t.0)) {
+                put(segmenter.gpu(), "model", name, segmenter.storage(), (*flops, "GFLOP/s"), timing)?;
+            }
+        }
+    }
+    if rows == 0 {
+        tell("nothing was measured: no kernel or shape contains what --only says");
+    }
+    Ok(())
+}
+
+const COMMIT: &str = env!("DIFFEWS_COMMIT");
+
+fn precisions(asked: Option<StorageArg>) -> Vec<Precision> {
+    match asked {
+        None => vec![Precision::F32, Precision::F16],
+        Some(StorageArg::F32) => vec![Precision::F32],
+        Some(_) => vec![Precision::F16],
+    }
+}
+
+fn row<'a>(
+    args: &Args,
+    gpu: &'a Gpu,
+    kernel: &'a str,
+    shape: &'a str,
+    storage: Storage,
+    (work, unit): (u64, &'static str),
+    timing: &Timing,
+) -> Row<'a> {
+    Row {
+        kernel,
+        shape,
+        storage: storage.name(),
+        tuning: format!("{:?}", gpu.tuning),
+        unit,
+        rate: work as f64 / timing.median / 1e9,
+        median_seconds: timing.median,
+        least_seconds: timing.least,
+        most_seconds: timing.most,
+        repetitions: args.repetitions,
+        applications_per_run: timing.copies,
+        adapter: &gpu.facts.name,
+        backend: &gpu.facts.backend,
+        driver: &gpu.facts.driver,
+        version: env!("CARGO_PKG_VERSION"),
+        commit: COMMIT,
+    }
+}
+
+impl Row<'_> {
+    fn line(&self) -> String {
+        format!(
+            "{:<12} {:<36} {:<7} {:>9.1} {:<8} {:>10.3} ms ({:.3} to {:.3})",
+            self.kernel,
+            self.shape,
+            self.storage,
+            self.rate,
+            self.unit,
+            1e3 * self.median_seconds,
+            1e3 * self.least_seconds,
+            1e3 * self.most_seconds
+        )
+    }
+}
+
+type Whole = (Segmenter, Vec<(&'static str, Timing, u64)>);
+
+/// The embedded model on a picture of noise: the time does not depend on what is in it.
+fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
+    let gpu = Gpu::new(&args.adapter.choice())?;
+    let options = Options { precision, shots: 1, ..Default::default() };
+    let planned = Segmenter::plan(gpu, Model::load(ModelFiles::embedded()?)?, options)?;
+    let segmenter = planned.allocate(&mut |_, _| !progress::interrupted())?;
+    let side = segmenter.size();
+    let mut rng = fastrand::Rng::with_seed(1);
+    let picture = RgbImage::from_fn(side, side, |_, _| image::Rgb([0; 3].map(|_: u8| rng.u8(..))));
+    let mask = Mask::new(side, side, (0..side * side).map(|i| i % side < side / 2).collect())?;
+    let example = [(picture.clone(), mask)];
+    let (mut support, mut query) = (Vec::new(), Vec::new());
+    for repetition in 0..=args.repetitions {
+        let started = Instant::now();
+        let bank = segmenter.encode_support(&example, &mut |_, _| !progress::interrupted())?;
+        let encoded = started.elapsed().as_secs_f64();
+        segmenter.segment(&bank, &picture, &mut |_, _| !progress::interrupted())?;
+        if repetition > 0 {
+            support.push(encoded);
+            query.push(started.elapsed().as_secs_f64() - encoded);
+        }
+    }
+    let flops = |name: &str| segmenter.memory().plans.iter().filter(|p| p.0 == name).map(|p| p.4).sum::<u64>();
+    let encode = flops("VAE encoder");
+    let timing = |mut seconds: Vec<f64>| {
+        seconds.sort_by(f64::total_cmp);
+        Timing { median: bench::median(&seconds), least: seconds[0], most: seconds[seconds.len() - 1], copies: 1 }
+    };
+    // A support is two pictures to the encoder: itself and its mask.
+    let support = (SUPPORT, timing(support), 2 * encode + flops("UNet, support"));
+    let query = (QUERY, timing(query), encode + flops("UNet, query") + flops("VAE decoder"));
+    Ok((segmenter, vec![support, query]))
+}

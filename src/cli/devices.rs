@@ -1,0 +1,71 @@
+//! `devices`: what there is to run on.
+
+use super::options::AdapterArgs;
+use super::{bytes, print, tell};
+use diffews_wgpu::gpu::{AdapterFacts, Gpu, GpuError, list};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Print a JSON array of all adapters and their limits
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    adapter: AdapterArgs,
+}
+
+/// An adapter, and whether it is the one that `infer` would use.
+#[derive(serde::Serialize)]
+struct Row<'a> {
+    chosen: bool,
+    #[serde(flatten)]
+    facts: &'a AdapterFacts,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let choice = args.adapter.choice();
+    let all = list(&choice);
+    // Opening it is the only proof that it can be used.
+    let chosen = Gpu::new(&choice);
+    let index = chosen.as_ref().ok().map(|gpu| gpu.facts.index);
+    let rows: Vec<Row> = all.iter().map(|facts| Row { chosen: index == Some(facts.index), facts }).collect();
+    if args.json {
+        print(&serde_json::to_string_pretty(&rows)?)?;
+    } else if !rows.is_empty() {
+        table(&rows)?;
+    }
+    match chosen {
+        Ok(gpu) if !args.json => print(&format!("\n* is used, with the {:?} form of the kernels.", gpu.tuning)),
+        Ok(_) => Ok(()),
+        Err(error @ (GpuError::NoAdapter(_) | GpuError::NoDevice { .. })) => Err(error.into()),
+        Err(error) => {
+            tell("the adapters above were found, but the chosen one does not work");
+            Err(error.into())
+        }
+    }
+}
+
+fn table(rows: &[Row]) -> anyhow::Result<()> {
+    let heads = ["", "#", "adapter", "backend", "type", "driver", "f16", "subgroup", "binding", "buffer", "memory"];
+    let mut cells = vec![heads.map(String::from).to_vec()];
+    cells.extend(rows.iter().map(|Row { chosen, facts }| {
+        let subgroup = match facts.subgroup_sizes {
+            None => "none".into(),
+            Some((a, b)) if a == b => a.to_string(),
+            Some((a, b)) => format!("{a}-{b}"),
+        };
+        vec![
+            if *chosen { "*" } else { "" }.into(),
+            facts.index.to_string(),
+            facts.name.clone(),
+            facts.backend.clone(),
+            facts.device_type.clone(),
+            facts.driver.clone(),
+            if facts.shader_f16 { "yes" } else { "no" }.into(),
+            subgroup,
+            bytes(facts.max_binding_bytes),
+            bytes(facts.max_buffer_bytes),
+            facts.memory_bytes.map_or("unknown".into(), bytes),
+        ]
+    }));
+    super::print(&super::columns(&cells))
+}

@@ -1,0 +1,144 @@
+//! The command: one file per verb. Library errors become exit codes here and nowhere else.
+
+mod bench;
+mod devices;
+mod errors;
+mod infer;
+mod model;
+mod options;
+mod output;
+mod progress;
+mod report;
+mod show;
+
+use clap::{Parser, Subcommand};
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+const ABOUT: &str = "\
+Segment by example: show one or more pictures with a mask, get the mask of another picture.
+
+DiffewS (few-shot segmentation with Stable Diffusion, NeurIPS 2024) as WGSL compute kernels on any GPU with a
+Vulkan, Metal, DirectX 12 or OpenGL driver, or on a CPU driver such as Mesa's lavapipe. No Python at run time.";
+
+const AFTER_HELP: &str = "\
+Examples:
+  diffews-wgpu infer --support cat.jpg --mask cat_mask.png --query other.jpg
+  diffews-wgpu infer --support a.png --mask a_m.png --support b.png --mask b_m.png --query photos/ --output masks/
+  diffews-wgpu infer --support a.png --mask a_m.png --query q.png --precision f16 --json \\
+      --weights stable-diffusion-2-1-ref8inchannels-tag4inchannels --unet incontext
+  diffews-wgpu devices
+  diffews-wgpu model verify --weights DIR --unet DIR
+
+Weights:
+  Without --weights a small demonstration model inside this program is used. It runs anywhere and shows what the
+  method does, but it is poor on photographs. The published weights are on ModelScope, repository zzzmmz/Diffews:
+    --weights  the base, Stable Diffusion 2.1 in the diffusers layout with vae/ and text_encoder/: the directory
+               stable-diffusion-2-1-ref8inchannels-tag4inchannels
+    --unet     a fine-tuned UNet: the directory incontext, or one of coco_fold0 to coco_fold3
+  Their licences are their own: academic use (BSD 2-Clause), and CreativeML Open RAIL++-M of Stable Diffusion 2.1.
+  `model verify` checks every tensor of what was downloaded.
+
+Exit codes:
+  0  everything done           4  no usable adapter (GPU or CPU driver)
+  1  failure                   5  conformance failed
+  2  wrong usage               6  some queries failed, the others are done
+  3  weights unusable          130  interrupted
+
+Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the defaults):
+  DIFFEWS_WEIGHTS, DIFFEWS_UNET, DIFFEWS_SIZE, DIFFEWS_PRECISION, DIFFEWS_BACKEND, DIFFEWS_ADAPTER
+                       the defaults of the flags of these names
+  DIFFEWS_TUNING       form of the kernels: broadcast, rows (CPU drivers) or tiled (GPUs)
+  DIFFEWS_CHECKED=1    keep the shader translator's bounds checks (slower)
+  WGPU_BACKEND, WGPU_ADAPTER_NAME
+                       wgpu's own choice of backend and adapter
+  RUST_LOG             what is logged to stderr, such as diffews_wgpu=debug";
+
+#[derive(Parser)]
+#[command(name = "diffews-wgpu", version, about = ABOUT, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Segment pictures by example
+    Infer(Box<infer::Args>),
+    /// List the adapters (GPUs and CPU drivers) and the one that would be used
+    Devices(devices::Args),
+    /// Look into a model, or check all of it
+    Model(model::Args),
+    /// Measure the kernels and the embedded model on an adapter
+    Bench(bench::Args),
+}
+
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let verbosity = match &cli.verb {
+        Verb::Infer(args) => args.verbose,
+        _ => 0,
+    };
+    // wgpu and its drivers talk much about things that users cannot change.
+    let level = ["error", "error,diffews_wgpu=info", "error,diffews_wgpu=debug"][usize::from(verbosity.min(2))];
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format_timestamp(None).init();
+    let result = match cli.verb {
+        Verb::Infer(args) => infer::run(&args),
+        Verb::Devices(args) => devices::run(&args),
+        Verb::Model(args) => model::run(&args),
+        Verb::Bench(args) => bench::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&format!("error: {error}"));
+            ExitCode::from(errors::exit_code(&error))
+        }
+    }
+}
+
+/// A line on stderr. Unlike `eprintln!` it does not panic where nobody listens.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A line of results on stdout. A reader that has gone (`| head`) is no failure; a full disk is.
+fn print(line: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(anyhow::anyhow!("standard output: {error}")),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes as people read them.
+fn bytes(n: u64) -> String {
+    match n {
+        0..=0xfff => format!("{n} B"),
+        0x1000..=0xf_ffff => format!("{:.1} KiB", n as f64 / 1024.0),
+        0x10_0000..=0x3fff_ffff => format!("{:.1} MiB", n as f64 / 1_048_576.0),
+        _ => format!("{:.2} GiB", n as f64 / 1_073_741_824.0),
+    }
+}
+
+/// Rows of cells as lines of left-aligned columns.
+fn columns(rows: &[Vec<String>]) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..count).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_string()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,202 @@
+//! `model info` and `model verify`: what a model is, and whether all of it can be used.
+
+use super::errors::CliError;
+use super::options::ModelArgs;
+use super::{bytes, columns, print, tell};
+use clap::Subcommand;
+use diffews_wgpu::model::config::ModelConfig;
+use diffews_wgpu::model::{Constants, Decoder, Encoder, UNet, text_encoder};
+use diffews_wgpu::weights::{ModelFiles, TextSource, Weights, WeightsError};
+use std::sync::Arc;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Print the configuration, the number of parameters and their types
+    Info(ModelArgs),
+    /// Read all of it: every missing, mismatched and unused tensor by name, and no NaN or infinity anywhere
+    Verify(ModelArgs),
+}
+
+/// Values read at once, so that a large tensor does not fill the memory.
+const CHUNK: usize = 1 << 22;
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.what {
+        What::Info(model) => info(model),
+        What::Verify(model) => verify(model),
+    }
+}
+
+/// The checkpoints of a model by component.
+fn components(files: &ModelFiles) -> Vec<(&'static str, Weights)> {
+    let mut all = vec![("unet", files.unet.clone()), ("vae", files.vae.clone())];
+    if let TextSource::Encoder { weights, .. } = &files.text {
+        all.push(("text_encoder", weights.clone()));
+    }
+    all
+}
+
+fn info(args: &ModelArgs) -> anyhow::Result<()> {
+    let files = args.files()?;
+    let config = ModelConfig::read(&files)?;
+    let (unet, vae) = (&config.unet, &config.vae);
+    let multiple = config.size_multiple();
+    let default = files.diffews.size.unwrap_or(512);
+    let (sizes, threshold) = (config.nearest_sizes(default), files.diffews.threshold.unwrap_or(0.25));
+    let text = match (&files.text, &config.text) {
+        (TextSource::Embeds { file, width, .. }, _) => format!("two embeddings of {width} given in {file}"),
+        (TextSource::Encoder { config: text, .. }, Some(c)) => {
+            format!(
+                "encoder, {} layers of {}, {} heads, {:?} ({})",
+                c.num_hidden_layers, c.hidden_size, c.num_attention_heads, c.hidden_act, text.file
+            )
+        }
+        (TextSource::Encoder { config, .. }, None) => config.file.clone(),
+    };
+    let attention: Vec<&str> = unet.down_attention.iter().map(|&a| if a { "yes" } else { "no" }).collect();
+    let lines = [
+        ("model", args.name()),
+        ("unet", files.unet_config.file.clone()),
+        ("  widths", format!("{:?}", unet.block_out_channels)),
+        ("  attention", attention.join(", ")),
+        ("  heads", format!("{:?}", unet.num_heads)),
+        ("  resnets", format!("{:?}, one more on the way up", unet.layers_per_block)),
+        ("  transformer blocks", format!("{:?}", unet.transformer_layers_per_block)),
+        ("  context", unet.cross_attention_dim.to_string()),
+        (
+            "  channels",
+            format!(
+                "{} of a query, {} of a support, {} out",
+                unet.in_channels, unet.in_channels_ref, unet.out_channels
+            ),
+        ),
+        ("  norm", format!("{} groups, eps {:e}", unet.norm_num_groups, unet.norm_eps)),
+        ("  projections", if unet.use_linear_projection { "linear" } else { "1x1 convolutions" }.into()),
+        ("vae", files.vae_config.file.clone()),
+        ("  widths", format!("{:?}", vae.block_out_channels)),
+        (
+            "  latents",
+            format!(
+                "{} channels at 1/{} of the size, factor {}",
+                vae.latent_channels,
+                default / config.latent_size(default).max(1),
+                vae.scaling_factor
+            ),
+        ),
+        ("empty prompt", text),
+        (
+            "size",
+            format!("{default} by default, multiples of {multiple} ({} and {} are nearest to it)", sizes.0, sizes.1),
+        ),
+        ("threshold", format!("{threshold} of the maximum by default")),
+    ];
+    let rows: Vec<Vec<String>> = lines.into_iter().map(|(key, value)| vec![key.to_string(), value]).collect();
+    print(&columns(&rows))?;
+    let mut rows = vec![["", "component", "tensors", "parameters", "types", "file"].map(String::from).to_vec()];
+    let mut total = 0;
+    for (name, weights) in components(&files) {
+        let (tensors, parameters) = weights.count();
+        let types: Vec<String> = weights.dtypes().into_iter().map(|(dtype, n)| format!("{n} {dtype}")).collect();
+        let cells = [name.into(), tensors.to_string(), millions(parameters), types.join(", "), weights.name().into()];
+        rows.push(std::iter::once(String::new()).chain(cells).collect());
+        total += parameters;
+    }
+    print(&format!(
+        "\n{}\n{} parameters: {} in f32, {} in half precision",
+        columns(&rows),
+        millions(total),
+        bytes(4 * total),
+        bytes(2 * total)
+    ))?;
+    config.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
+    Ok(())
+}
+
+fn millions(n: u64) -> String {
+    format!("{:.2} M", n as f64 / 1e6)
+}
+
+fn verify(args: &ModelArgs) -> anyhow::Result<()> {
+    let files = args.files()?;
+    let config = ModelConfig::read(&files)?;
+    let mut faults: Vec<String> = Vec::new();
+    let mut notes = config.warnings.clone();
+    // Every component is described even where another is broken, so that one run names all faults; zeros stand in
+    // for a prompt that cannot be computed.
+    let prompt = match text_encoder::prompt_embeds(&files, &config) {
+        Ok(prompt) => prompt,
+        Err(error) => {
+            faults.push(error.to_string());
+            vec![0.0; 2 * config.unet.cross_attention_dim]
+        }
+    };
+    let mut constants = Constants::default();
+    let (unet, vae) = (files.unet.root(), files.vae.root());
+    Encoder::load(&mut constants, &vae, &config.vae);
+    Decoder::load(&mut constants, &vae, &config.vae);
+    UNet::load(&mut constants, &unet, &config.unet, &Arc::new(prompt), config.vae.scaling_factor);
+    let (mut tensors, mut parameters) = (0, 0);
+    for (_, weights) in components(&files) {
+        match weights.finish() {
+            Ok(report) => {
+                notes.extend(report.unused.iter().map(|t| format!("{}: unused tensor `{t}`", weights.name())))
+            }
+            Err(error) => faults.push(error.to_string()),
+        }
+        let count = weights.count();
+        tensors += count.0;
+        parameters += count.1;
+    }
+    // A second opening: what is read here must not count as used above.
+    for (_, weights) in components(&args.files()?) {
+        for tensor in weights.unused() {
+            if let Some(fault) = not_finite(&weights, &tensor)? {
+                faults.push(fault);
+            }
+        }
+    }
+    // The text encoder's faults came with the prompt already.
+    let mut told = std::collections::HashSet::new();
+    faults.retain(|fault| told.insert(fault.clone()));
+    notes.iter().for_each(|note| tell(&format!("warning: {note}")));
+    if faults.is_empty() {
+        return print(&format!(
+            "{}: sound; {tensors} tensors, {} parameters, all finite, {} warnings",
+            args.name(),
+            millions(parameters),
+            notes.len()
+        ));
+    }
+    let faults = faults.join("\n  ");
+    Err(CliError::Weights(format!("{} cannot be used:\n  {faults}", args.name())).into())
+}
+
+/// What is wrong with the values of a tensor; nothing is wrong with integers, which carry no weights.
+fn not_finite(weights: &Weights, name: &str) -> Result<Option<String>, WeightsError> {
+    let Some(shape) = weights.shape(name) else { return Ok(None) };
+    let tensor = weights.root().tensor(name, shape);
+    if tensor.dtype().is_none() {
+        return Ok(None);
+    }
+    let (mut bad, mut first) = (0, None);
+    for start in (0..tensor.len()).step_by(CHUNK) {
+        let values = tensor.to_f32_range(start..(start + CHUNK).min(tensor.len()))?;
+        for (i, value) in values.iter().enumerate().filter(|(_, v)| !v.is_finite()) {
+            bad += 1;
+            first.get_or_insert((start + i, *value));
+        }
+    }
+    Ok(first.map(|(at, value)| {
+        let file = weights.name();
+        format!(
+            "{file}: tensor `{name}`: {bad} of {} values are not finite, the first is {value} at {at}",
+            tensor.len()
+        )
+    }))
+}

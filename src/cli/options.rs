@@ -1,0 +1,66 @@
+//! Arguments that several verbs share.
+
+use clap::{Args, ValueEnum};
+use diffews_wgpu::gpu::AdapterChoice;
+use diffews_wgpu::weights::{ModelFiles, WeightsError};
+use std::path::PathBuf;
+
+#[derive(Args)]
+#[command(next_help_heading = "Adapter")]
+pub struct AdapterArgs {
+    /// Use adapters of this backend only
+    #[arg(long, value_enum, env = "DIFFEWS_BACKEND", hide_env_values = true)]
+    backend: Option<Backend>,
+    /// The adapter: its number in `devices`, or a part of its name
+    #[arg(long, value_name = "INDEX|NAME", env = "DIFFEWS_ADAPTER", hide_env_values = true)]
+    adapter: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Backend {
+    Vulkan,
+    Metal,
+    Dx12,
+    Gl,
+}
+
+impl AdapterArgs {
+    pub fn choice(&self) -> AdapterChoice {
+        let backend = self.backend.map(|b| match b {
+            Backend::Vulkan => wgpu::Backend::Vulkan,
+            Backend::Metal => wgpu::Backend::Metal,
+            Backend::Dx12 => wgpu::Backend::Dx12,
+            Backend::Gl => wgpu::Backend::Gl,
+        });
+        AdapterChoice { backend, adapter: self.adapter.clone() }
+    }
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Model")]
+pub struct ModelArgs {
+    /// Model directory in the diffusers layout [default: the small demonstration model inside this program]
+    #[arg(long, value_name = "DIR", env = "DIFFEWS_WEIGHTS", hide_env_values = true)]
+    pub weights: Option<PathBuf>,
+    /// Directory of the fine-tuned UNet, where it is not in --weights
+    #[arg(long, value_name = "DIR", requires = "weights", env = "DIFFEWS_UNET", hide_env_values = true)]
+    pub unet: Option<PathBuf>,
+}
+
+impl ModelArgs {
+    pub fn files(&self) -> Result<ModelFiles, WeightsError> {
+        match &self.weights {
+            Some(dir) => ModelFiles::open(dir, self.unet.as_deref()),
+            None => ModelFiles::embedded(),
+        }
+    }
+
+    /// What the model is called in reports.
+    pub fn name(&self) -> String {
+        match (&self.weights, &self.unet) {
+            (Some(dir), Some(unet)) => format!("{} with the UNet of {}", dir.display(), unet.display()),
+            (Some(dir), None) => dir.display().to_string(),
+            (None, _) => "the embedded demonstration model".into(),
+        }
+    }
+}

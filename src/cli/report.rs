@@ -1,0 +1,91 @@
+//! What is said of a result: one line for people, one JSON object for programs.
+
+use super::output::Job;
+use diffews_wgpu::image_io::{BoundingBox, Mask, RgbImage, Threshold};
+use diffews_wgpu::{Segmenter, Stage};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+
+/// An example and where it came from.
+pub struct Support {
+    pub image: PathBuf,
+    pub mask: PathBuf,
+    pub data: (RgbImage, Mask),
+}
+
+/// One line of `--json`.
+#[derive(Serialize)]
+pub struct Report<'a> {
+    query: &'a Path,
+    supports: Vec<Value>,
+    mask: &'a Path,
+    overlay: Option<&'a Path>,
+    probability: Option<&'a Path>,
+    width: u32,
+    height: u32,
+    /// Side of the square that the network saw.
+    size: u32,
+    foreground_fraction: f64,
+    bounding_box: Option<Value>,
+    threshold: Value,
+    adapter: &'a str,
+    backend: &'a str,
+    driver: &'a str,
+    precision: &'static str,
+    /// By stage. Loading and the supports count once for all queries of a run.
+    seconds: Map<String, Value>,
+    /// Largest sum of GPU buffers at one time, as planned.
+    peak_memory_bytes: u64,
+}
+
+impl<'a> Report<'a> {
+    pub fn new(
+        segmenter: &'a Segmenter,
+        supports: &'a [Support],
+        job: &'a Job,
+        mask: &Mask,
+        threshold: Threshold,
+        times: &[(Stage, f64)],
+    ) -> Report<'a> {
+        let facts = &segmenter.gpu().facts;
+        let (width, height) = mask.size();
+        let corners = |b: BoundingBox| json!({"x": b.x, "y": b.y, "width": b.width, "height": b.height});
+        Report {
+            query: &job.query,
+            supports: supports.iter().map(|s| json!({"image": s.image, "mask": s.mask})).collect(),
+            mask: &job.mask,
+            overlay: job.overlay.as_deref(),
+            probability: job.probability.as_deref(),
+            width,
+            height,
+            size: segmenter.size(),
+            foreground_fraction: mask.foreground_fraction(),
+            bounding_box: mask.bounding_box().map(corners),
+            threshold: match threshold {
+                Threshold::Relative(value) => json!({"relative": value}),
+                Threshold::Absolute(value) => json!({"absolute": value}),
+            },
+            adapter: &facts.name,
+            backend: &facts.backend,
+            driver: &facts.driver,
+            precision: segmenter.storage().name(),
+            seconds: times.iter().map(|(s, t)| (s.to_string().replace(' ', "_"), json!(t))).collect(),
+            peak_memory_bytes: segmenter.memory().peak(),
+        }
+    }
+
+    pub fn summary(&self) -> String {
+        let seconds: f64 = self.seconds.values().filter_map(Value::as_f64).sum();
+        let found = match self.foreground_fraction {
+            0.0 => "nothing found".to_string(),
+            part => format!("{:.1} % foreground", 100.0 * part),
+        };
+        format!("{} -> {} ({found}, {seconds:.2} s)", self.query.display(), self.mask.display())
+    }
+}
+
+/// The line of `--json` for a query that failed.
+pub fn failure(job: &Job, error: &anyhow::Error) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(&json!({"query": job.query, "error": error.to_string()}))?)
+}

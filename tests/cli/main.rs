@@ -1,0 +1,7 @@
+//! The command as its users meet it: processes, files, exit codes.
+
+mod command;
+mod pictures;
+mod results;
+mod usage;
+mod weights;

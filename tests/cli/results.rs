@@ -1,0 +1,160 @@
+//! The embedded model on the pictures of the demonstration, against PyTorch and against the truth.
+
+use crate::command::{Place, infer, lines, picture, repository};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+/// Least overlap with the true mask. PyTorch's masks of the three scenes have 0.946, 0.956 and 0.942; a pixel of the
+/// border more or less moves that by a thousandth.
+const LEAST_IOU: f64 = 0.93;
+
+/// `[h, w]` float32 of a NumPy file of format 1.0.
+fn npy(path: &Path) -> Vec<f32> {
+    let bytes = fs::read(path).unwrap();
+    assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
+    let data = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = std::str::from_utf8(&bytes[10..data]).unwrap();
+    assert!(header.contains("'<f4'") && header.contains("(128, 128)"), "{header}");
+    bytes[data..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+fn relative_l2(got: &[f32], want: &[f32]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>();
+    let difference = square(&mut got.iter().zip(want).map(|(&a, &b)| f64::from(a) - f64::from(b)));
+    (difference / square(&mut want.iter().map(|&v| f64::from(v)))).sqrt()
+}
+
+fn iou(a: &Path, b: &Path) -> f64 {
+    let [a, b] = [a, b].map(|path| image::open(path).unwrap().into_luma8());
+    assert_eq!(a.dimensions(), b.dimensions());
+    let count =
+        |hit: fn(bool, bool) -> bool| a.iter().zip(b.iter()).filter(|&(&a, &b)| hit(a >= 128, b >= 128)).count();
+    count(|a, b| a && b) as f64 / count(|a, b| a || b) as f64
+}
+
+/// Segments scene `i` and compares map and mask.
+fn scene(i: usize, precision: &str, most: f64) {
+    let place = Place::new();
+    let example = |name: &str| repository().join(format!("examples/{i}/{name}.png"));
+    let [support, mask, query] = ["support", "support_mask", "query"].map(|n| example(n).to_str().unwrap().to_owned());
+    let args = ["infer", "--support", &support, "--mask", &mask, "--query", &query, "--precision", precision];
+    place.run(&[&args[..], &["--output", "mask.png", "--probability", "map.npy", "-q"]].concat()).expect(0, &[]);
+    let golden = npy(&repository().join(format!("tests/golden/nano/{i}.npy")));
+    let error = relative_l2(&npy(&place.path("map.npy")), &golden);
+    let overlap = iou(&place.path("mask.png"), &example("query_truth"));
+    println!("scene {i} in {precision}: relative L2 {error:.2e}, IoU with the truth {overlap:.3}");
+    assert!(error <= most, "scene {i} in {precision}: relative L2 {error:e}");
+    assert!(overlap >= LEAST_IOU, "scene {i} in {precision}: IoU {overlap}");
+    // The comparison itself can fail: another scene's map is far away.
+    let other = npy(&repository().join(format!("tests/golden/nano/{}.npy", (i + 1) % 3)));
+    assert!(relative_l2(&other, &golden) > 0.1);
+}
+
+#[test]
+fn scenes_agree_with_pytorch_in_f32() {
+    (0..3).for_each(|i| scene(i, "f32", 1e-5));
+}
+
+#[test]
+fn scenes_agree_with_pytorch_in_half_precision() {
+    (0..3).for_each(|i| scene(i, "f16", 3e-3));
+}
+
+#[test]
+fn json_tells_what_was_done() {
+    let place = Place::new();
+    let shots =
+        ["--support", "q.png", "--mask", "q.png", "--query", "q.png", "--absolute-threshold", "0.5", "--json", "-v"];
+    let run = place.infer(&shots).expect(0, &["note: no --weights", "device memory"]);
+    let answers = lines(&run.out);
+    assert_eq!(answers.len(), 1);
+    let answer = &answers[0];
+    assert_eq!((answer["query"].as_str(), answer["mask"].as_str()), (Some("q.png"), Some("q_mask.png")));
+    assert_eq!(answer["supports"][1]["mask"], "q.png");
+    assert_eq!(answer["threshold"]["absolute"], 0.5);
+    assert_eq!(
+        (answer["width"].as_u64(), answer["height"].as_u64(), answer["size"].as_u64()),
+        (Some(60), Some(50), Some(128))
+    );
+    assert!(["adapter", "backend", "driver"].iter().all(|key| !answer[*key].as_str().unwrap().is_empty()));
+    assert!(["f32", "packed", "f16"].contains(&answer["precision"].as_str().unwrap()));
+    for stage in ["load_weights", "encode_support", "support_pass", "encode_query", "query_pass", "decode"] {
+        assert!(answer["seconds"][stage].as_f64().unwrap() > 0.0, "{stage}");
+    }
+    assert!(answer["peak_memory_bytes"].as_u64().unwrap() > 4_000_000);
+    // Fraction and box are those of the mask that was written.
+    let mask = image::open(place.path("q_mask.png")).unwrap().into_luma8();
+    let found: Vec<(u32, u32)> = mask.enumerate_pixels().filter(|p| p.2.0[0] == 255).map(|p| (p.0, p.1)).collect();
+    let fraction = found.len() as f64 / 3000.0;
+    assert!((answer["foreground_fraction"].as_f64().unwrap() - fraction).abs() < 1e-9);
+    let edges = |of: fn(&(u32, u32)) -> u32| (found.iter().map(of).min(), found.iter().map(of).max());
+    match &answer["bounding_box"] {
+        serde_json::Value::Null => assert!(found.is_empty()),
+        b => {
+            let side = |at: &str, by: &str| {
+                let first = b[at].as_u64().unwrap() as u32;
+                (Some(first), Some(first + b[by].as_u64().unwrap() as u32 - 1))
+            };
+            assert_eq!((side("x", "width"), side("y", "height")), (edges(|p| p.0), edges(|p| p.1)));
+        }
+    }
+}
+
+#[test]
+fn several_queries_share_a_bank_and_answer_as_alone() {
+    let place = Place::new();
+    picture(33, 44).save(place.path("r.png")).unwrap();
+    place.infer(&["--query", "q.png", "r.png", "--output", "both", "--probability", "both"]).expect(0, &[]);
+    assert_eq!(
+        crate::command::names(&place.path("both")),
+        ["q_mask.png", "q_probability.png", "r_mask.png", "r_probability.png"]
+    );
+    place.infer(&["--query", "r.png", "--probability", "alone.png", "--threshold", "0.25"]).expect(0, &[]);
+    let same = |a: &str, b: &str| assert_eq!(fs::read(place.path(a)).unwrap(), fs::read(place.path(b)).unwrap());
+    same("both/r_probability.png", "alone.png");
+    same("both/r_mask.png", "r_mask.png");
+}
+
+#[test]
+fn quiet_says_nothing_and_show_draws() {
+    let place = Place::new();
+    let mut command = place.command(&infer(&["--query", "q.png", "-q"]));
+    // Mesa's EGL speaks on stderr where there is no GPU; Vulkan alone is silent.
+    let quiet = command.env("WGPU_BACKEND", "vulkan,metal,dx12").output().unwrap();
+    assert!(quiet.status.success() && quiet.stdout.is_empty(), "{quiet:?}");
+    assert_eq!(String::from_utf8_lossy(&quiet.stderr), "");
+    let shown = place.infer(&["--query", "q.png", "--force", "--show"]).expect(0, &["demonstration model"]).out;
+    let drawing: Vec<&str> =
+        shown.lines().filter(|l| l.len() == 64 && l.chars().all(|c| c == '#' || c == '.')).collect();
+    assert_eq!(drawing.len(), 27, "{shown}");
+}
+
+/// Interrupted in the middle: 130, and every file that exists is whole.
+#[cfg(unix)]
+#[test]
+fn interrupts_leave_no_half_file() {
+    let place = Place::new();
+    fs::create_dir(place.path("in")).unwrap();
+    for i in 0..20 {
+        picture(300, 300).save(place.path(&format!("in/{i:02}.png"))).unwrap();
+    }
+    let args = infer(&["--query", "in", "--output", "out", "--size", "256"]);
+    let mut child = place.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The first result is out, the others are not.
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("00_mask.png"), "{first}");
+    let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
+    let written = crate::command::names(&place.path("out"));
+    assert!(!written.is_empty() && written.len() < 20, "{written:?}");
+    for name in written {
+        assert!(image::open(place.path("out").join(&name)).is_ok_and(|m| m.width() == 300), "{name}");
+    }
+}
