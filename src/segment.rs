@@ -5,7 +5,7 @@ use crate::image_io::{self, DecodedMap, Mask, RgbImage};
 use crate::kernels::attention::KeyValue;
 use crate::layout;
 use crate::model::Model;
-use crate::plan::{Channels, Recorder, Recording, Schedule, Storage, Tensor, TensorId};
+use crate::plan::{Channels, PlanError, Recorder, Recording, Schedule, Storage, Tensor, TensorId};
 use crate::{Error, MemoryPlan};
 use std::collections::HashMap;
 use std::fmt;
@@ -162,6 +162,7 @@ fn parts(gpu: &Gpu, model: &Model, size: u32, storage: Storage, shots: usize, ed
     let outputs: Vec<Tensor> = bank.iter().flat_map(|kv| [kv.k.clone(), kv.v.clone()]).collect();
     let support = finish("support", r, vec![image, mask], outputs.clone())?;
 
+    check_bank(gpu, storage, &outputs, shots)?;
     let query = query_part(gpu, model, storage, latent_size, &outputs, shots, &mut finish)?;
 
     let mut r = recorder();
@@ -169,6 +170,23 @@ fn parts(gpu: &Gpu, model: &Model, size: u32, storage: Storage, shots: usize, ed
     let out = model.decoder.forward(&mut r, &input);
     let decoder = finish("decoder", r, vec![input], vec![out])?;
     Ok([encoder, support, query, decoder])
+}
+
+/// Attention reads each layer's keys of all supports through one binding.
+fn check_bank(gpu: &Gpu, storage: Storage, bank: &[Tensor], shots: usize) -> Result<(), Error> {
+    let one = bank.iter().map(|t| t.bytes(storage)).max().unwrap_or(0).max(1);
+    let most = gpu.limits().max_binding / one;
+    if shots as u64 <= most {
+        return Ok(());
+    }
+    Err(PlanError(format!(
+        "{shots} supports are too many: stored as {} at this size, {} takes {most} ({one} bytes each in a binding of {}). \
+         Try fewer, a smaller --size or --precision f16",
+        storage.name(),
+        gpu.facts.name,
+        gpu.limits().max_binding
+    ))
+    .into())
 }
 
 type Finish<'a> = &'a mut dyn FnMut(&str, Recorder, Vec<Tensor>, Vec<Tensor>) -> Result<Part, Error>;
@@ -328,6 +346,7 @@ impl Segmenter {
             return Err(Error::Usage("at least one support is needed".into()));
         }
         let shots = supports.len();
+        check_bank(&self.gpu, self.storage, &self.support.part.outputs, shots)?;
         let query = self.query_for(shots)?;
         let (bank, latent) = (query.inputs[1..].to_vec(), query.inputs[0].clone());
         let plan = self.gpu.bind(query.name(), &query.schedule, &self.arena, &self.constants, HashMap::new())?;

@@ -11,7 +11,7 @@ use diffews_wgpu::gpu::Gpu;
 use diffews_wgpu::image_io::{self, ImageError, Mask, RgbImage, Threshold};
 use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::Storage;
-use diffews_wgpu::{Error, Options, Precision, Segmenter, Stage, SupportBank};
+use diffews_wgpu::{Error, Options, Precision, Segmentation, Segmenter, Stage, SupportBank};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -122,12 +122,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.model.weights.is_none() && !args.quiet {
         tell(NOTE);
     }
-    let mut engine = Engine::with_retry(args, &supports, &mut bar)?;
+    let engine = Engine::with_retry(args, &supports, &mut bar)?;
     let threshold = match (args.threshold, args.absolute_threshold) {
         (Some(ratio), _) => Threshold::Relative(ratio),
         (None, Some(level)) => Threshold::Absolute(level),
         (None, None) => Threshold::Relative(engine.default_threshold),
     };
+    let mut engine = Some(engine);
     let mut failed = 0;
     let mut first = first;
     for (i, job) in jobs.iter().enumerate() {
@@ -234,25 +235,45 @@ fn overflowed(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(Error::NotFinite { storage, .. }) if *storage != Storage::F32)
 }
 
+/// A query's map, and the engine that made it: another one where half precision was not enough.
+fn segment<'a>(
+    args: &Args,
+    supports: &[Support],
+    slot: &'a mut Option<Engine>,
+    bar: &mut Bar,
+    rgb: &RgbImage,
+) -> anyhow::Result<(&'a Engine, Segmentation)> {
+    let engine = match slot.take() {
+        Some(engine) => engine,
+        // f32 had failed on the supports when an earlier query asked for it.
+        None => Engine::new(args, supports, Precision::F32, bar)?,
+    };
+    let run = |engine: &Engine, bar: &mut Bar| -> anyhow::Result<Segmentation> {
+        Ok(engine.segmenter.segment(&engine.bank, rgb, &mut |stage, done| bar.step(stage, done))?)
+    };
+    match run(&engine, bar) {
+        Err(error) if overflowed(&error) => {
+            // Two engines at once may not fit the device.
+            drop(engine);
+            let engine = slot.insert(Engine::again(args, supports, &error, bar)?);
+            let result = run(engine, bar)?;
+            Ok((engine, result))
+        }
+        result => Ok((slot.insert(engine), result?)),
+    }
+}
+
+/// Computes, writes and reports one query.
 fn one(
     args: &Args,
     supports: &[Support],
-    engine: &mut Engine,
+    slot: &mut Option<Engine>,
     bar: &mut Bar,
     job: &Job,
     rgb: &RgbImage,
     threshold: Threshold,
 ) -> anyhow::Result<()> {
-    let segment = |engine: &Engine, bar: &mut Bar| -> anyhow::Result<_> {
-        Ok(engine.segmenter.segment(&engine.bank, rgb, &mut |stage, done| bar.step(stage, done))?)
-    };
-    let result = match segment(engine, bar) {
-        Err(error) if overflowed(&error) => {
-            *engine = Engine::again(args, supports, &error, bar)?;
-            segment(engine, bar)?
-        }
-        other => other?,
-    };
+    let (engine, result) = segment(args, supports, slot, bar, rgb)?;
     if progress::interrupted() {
         return Err(Error::Interrupted.into());
     }

@@ -17,11 +17,11 @@ pub struct Support {
 /// One line of `--json`.
 #[derive(Serialize)]
 pub struct Report<'a> {
-    query: &'a Path,
+    query: String,
     supports: Vec<Value>,
-    mask: &'a Path,
-    overlay: Option<&'a Path>,
-    probability: Option<&'a Path>,
+    mask: String,
+    overlay: Option<String>,
+    probability: Option<String>,
     width: u32,
     height: u32,
     /// Side of the square that the network saw.
@@ -52,11 +52,11 @@ impl<'a> Report<'a> {
         let (width, height) = mask.size();
         let corners = |b: BoundingBox| json!({"x": b.x, "y": b.y, "width": b.width, "height": b.height});
         Report {
-            query: &job.query,
-            supports: supports.iter().map(|s| json!({"image": s.image, "mask": s.mask})).collect(),
-            mask: &job.mask,
-            overlay: job.overlay.as_deref(),
-            probability: job.probability.as_deref(),
+            query: text(&job.query),
+            supports: supports.iter().map(|s| json!({"image": text(&s.image), "mask": text(&s.mask)})).collect(),
+            mask: text(&job.mask),
+            overlay: job.overlay.as_deref().map(text),
+            probability: job.probability.as_deref().map(text),
             width,
             height,
             size: segmenter.size(),
@@ -81,11 +81,16 @@ impl<'a> Report<'a> {
             0.0 => "nothing found".to_string(),
             part => format!("{:.1} % foreground", 100.0 * part),
         };
-        format!("{} -> {} ({found}, {seconds:.2} s)", self.query.display(), self.mask.display())
+        format!("{} -> {} ({found}, {seconds:.2} s)", self.query, self.mask)
     }
+}
+
+/// JSON knows UTF-8 only, file systems more.
+fn text(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// The line of `--json` for a query that failed.
 pub fn failure(job: &Job, error: &anyhow::Error) -> anyhow::Result<String> {
-    Ok(serde_json::to_string(&json!({"query": job.query, "error": error.to_string()}))?)
+    Ok(serde_json::to_string(&json!({"query": text(&job.query), "error": error.to_string()}))?)
 }

@@ -114,7 +114,7 @@ impl Gpu {
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let result = work();
         let errors = [validation, internal, memory].map(|scope| pollster::block_on(scope.pop()));
-        for error in errors.into_iter().flatten() {
+        if let Some(error) = errors.into_iter().flatten().next() {
             return Err(match error {
                 wgpu::Error::OutOfMemory { .. } => {
                     GpuError::OutOfMemory { adapter: self.facts.name.clone(), what: what.into(), bytes }

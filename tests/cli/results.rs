@@ -132,6 +132,21 @@ fn quiet_says_nothing_and_show_draws() {
     assert_eq!(drawing.len(), 27, "{shown}");
 }
 
+/// Names that are no UTF-8 are files like others.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_beyond_unicode() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let name = |end: &str| std::ffi::OsStr::from_bytes(&[b"q\xff", end.as_bytes()].concat()).to_owned();
+    fs::copy(place.path("q.png"), place.path("").join(name(".png"))).unwrap();
+    let mut command = place.command(&infer(&["--json", "--query"]));
+    let output = command.arg(name(".png")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(lines(std::str::from_utf8(&output.stdout).unwrap())[0]["query"], "q\u{fffd}.png");
+    assert!(place.path("").join(name("_mask.png")).is_file());
+}
+
 /// Interrupted in the middle: 130, and every file that exists is whole.
 #[cfg(unix)]
 #[test]
