@@ -133,7 +133,6 @@ fn compare(check: &Check, storage: Storage, got: &[f32], outcome: &mut Outcome) 
         let Approx { value, bound } = if half { exact.stored_as_half() } else { exact };
         let error = (got[i] as f64 - value).abs();
         let ratio = if error == 0.0 { 0.0 } else { error / bound };
-        #[allow(clippy::neg_cmp_op_on_partial_ord)] // NaN is worse than any ratio
         if !(ratio <= outcome.ratio) {
             (outcome.ratio, outcome.error, outcome.bound) = (ratio, error, bound);
             outcome.place = place(&check.tensor, i, got[i], value);
