@@ -21,7 +21,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> input: array<Stored>;            // [in_h * in_w, C]
-@group(0) @binding(1) var<storage, read> weight: array<Stored>;           // [kernel^2 * C, N]
+@group(0) @binding(1) var<storage, read> weight: array<StoredWeight>;     // [kernel^2 * C, N]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;          // [N]
 #ifdef RESIDUAL
 @group(0) @binding(3) var<storage, read> residual: array<Stored>;         // [positions, N]

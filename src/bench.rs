@@ -53,7 +53,7 @@ fn conv(r: &mut Recorder, (h, w): (u32, u32), cin: u32, cout: u32, geometry: Geo
     let x = r.input("x", h, w, Channels::one(cin));
     let channels = if geglu { Channels::heads(2, cout) } else { Channels::one(cout) };
     let taps = geometry.kernel * geometry.kernel;
-    let weight = r.input("weight", taps, cin.next_multiple_of(4), channels.clone());
+    let weight = r.input_of("weight", taps, cin.next_multiple_of(4), channels.clone(), Element::Weight);
     let bias = r.input_of("bias", 1, 1, channels, Element::F32);
     let epilogue = if geglu { Epilogue::Geglu } else { Epilogue::None };
     conv2d::record(r, "out", &x, &Weights { weight, bias }, geometry, epilogue)

@@ -1,10 +1,10 @@
 //! Between the host's `[positions, channels]` f32 and a tensor's bytes: padding and storage.
 
-use crate::plan::{Element, Storage, Tensor};
+use crate::plan::{Storage, Tensor};
 use half::f16;
 
 fn is_f32(tensor: &Tensor, storage: Storage) -> bool {
-    tensor.element == Element::F32 || storage == Storage::F32
+    !storage.is_half(tensor.element)
 }
 
 /// `values` (row by row, logical channels) as the tensor lies in memory.

@@ -23,6 +23,7 @@ pub struct MemoryPlan {
 }
 
 impl MemoryPlan {
+    /// `plans`: encoder, support, query, decoder. `bank`: the support plan's outputs.
     pub(crate) fn new(
         model: &Model,
         plans: &[(&str, &Schedule)],
@@ -30,8 +31,10 @@ impl MemoryPlan {
         bank: &[Tensor],
         shots: usize,
     ) -> MemoryPlan {
-        let bytes = |tensors: &[Tensor]| tensors.iter().map(|t| t.bytes(storage)).sum::<u64>();
-        let ends: u64 = plans.iter().map(|(_, s)| bytes(&s.recording.inputs) + bytes(&s.recording.outputs)).sum();
+        let bytes =
+            |tensors: &[Tensor], s: &Schedule| tensors.iter().map(|t| t.bytes(s.recording.storage)).sum::<u64>();
+        let ends: u64 = plans.iter().map(|(_, s)| bytes(&s.recording.inputs, s) + bytes(&s.recording.outputs, s)).sum();
+        let bank_per_support = plans.get(1).map_or(0, |(_, s)| bytes(bank, s));
         let row = |(name, s): &(&str, &Schedule)| {
             (name.to_string(), s.dispatches().len(), s.pruned, s.arena_bytes(), s.flops())
         };
@@ -39,10 +42,10 @@ impl MemoryPlan {
             storage,
             weights: model.constants.bytes(storage),
             arena: Arena::sizes(plans.iter().map(|p| p.1)),
-            bank_per_support: bytes(bank),
+            bank_per_support,
             shots: shots as u64,
             // The query plan's inputs are the bank, counted by itself.
-            outside: ends - shots as u64 * bytes(bank),
+            outside: ends - shots as u64 * bank_per_support,
             plans: plans.iter().map(row).collect(),
         }
     }
@@ -74,7 +77,7 @@ fn mib(bytes: u64) -> String {
 
 impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "device memory, elements stored as {}:", self.storage.name())?;
+        writeln!(f, "device memory, weights and decoder stored as {}:", self.storage.name())?;
         writeln!(f, "  weights           {:>12}", mib(self.weights))?;
         let arena: u64 = self.arena.iter().sum();
         writeln!(f, "  working memory    {:>12}  in {} shared buffers", mib(arena), self.arena.len())?;

@@ -11,7 +11,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Instant;
 
-/// How elements are stored on the device; sums are f32 either way.
+/// How elements are stored on the device; sums are f32 either way. Half precision is for the weights and for the
+/// decoder's values, which take the most memory; the encoder's and the UNet's values stay f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// f32, or half precision where f32 would not fit the adapter's memory.
@@ -142,7 +143,8 @@ impl Part {
 fn parts(gpu: &Gpu, model: &Model, size: u32, storage: Storage, shots: usize, edit: Edit) -> Result<[Part; 4], Error> {
     let latent_size = model.config().latent_size(size as usize) as u32;
     let latent = Channels::one(model.config().vae.latent_channels as u32);
-    let recorder = || Recorder::new(storage, gpu.tuning, gpu.limits());
+    let early = before_decoder(storage);
+    let recorder = |storage: Storage| Recorder::new(storage, gpu.tuning, gpu.limits());
     let latent_input = |r: &mut Recorder, name: &str| r.input(name, latent_size, latent_size, latent.clone());
     let mut finish = |name: &str, mut r: Recorder, inputs: Vec<Tensor>, outputs: Vec<Tensor>| {
         outputs.iter().for_each(|t| r.output(t));
@@ -151,25 +153,31 @@ fn parts(gpu: &Gpu, model: &Model, size: u32, storage: Storage, shots: usize, ed
         Ok::<Part, Error>(Part::new(recording, inputs, outputs))
     };
 
-    let mut r = recorder();
+    let mut r = recorder(early);
     let image = r.input("image", size, size, Channels::one(3));
     let out = model.encoder.forward(&mut r, &image);
     let encoder = finish("encoder", r, vec![image], vec![out])?;
 
-    let mut r = recorder();
+    let mut r = recorder(early);
     let (image, mask) = (latent_input(&mut r, "support image"), latent_input(&mut r, "support mask"));
     let bank = model.unet.support(&mut r, &image, &mask);
     let outputs: Vec<Tensor> = bank.iter().flat_map(|kv| [kv.k.clone(), kv.v.clone()]).collect();
     let support = finish("support", r, vec![image, mask], outputs.clone())?;
 
-    check_bank(gpu, storage, &outputs, shots)?;
-    let query = query_part(gpu, model, storage, latent_size, &outputs, shots, &mut finish)?;
+    check_bank(gpu, early, &outputs, shots)?;
+    let query = query_part(gpu, model, early, latent_size, &outputs, shots, &mut finish)?;
 
-    let mut r = recorder();
+    let mut r = recorder(storage);
     let input = latent_input(&mut r, "latent");
     let out = model.decoder.forward(&mut r, &input);
     let decoder = finish("decoder", r, vec![input], vec![out])?;
     Ok([encoder, support, query, decoder])
+}
+
+/// How the encoder's and the UNet's plans store what the decoder's stores as `storage`. The decoder needs the most working
+/// memory; the rounding of what comes before it is what the map feels most.
+fn before_decoder(storage: Storage) -> Storage {
+    if storage == Storage::Packed { Storage::Mixed } else { storage }
 }
 
 /// Attention reads each layer's keys of all supports through one binding.
@@ -346,7 +354,7 @@ impl Segmenter {
             return Err(Error::Usage("at least one support is needed".into()));
         }
         let shots = supports.len();
-        check_bank(&self.gpu, self.storage, &self.support.part.outputs, shots)?;
+        check_bank(&self.gpu, before_decoder(self.storage), &self.support.part.outputs, shots)?;
         let query = self.query_for(shots)?;
         let (bank, latent) = (query.inputs[1..].to_vec(), query.inputs[0].clone());
         let plan = self.gpu.bind(query.name(), &query.schedule, &self.arena, &self.constants, HashMap::new())?;
@@ -369,7 +377,7 @@ impl Segmenter {
             clock.time(Stage::Support, || {
                 self.run(&self.support.plan, &mut |p| progress(Stage::Support, share(p)))?;
                 for (from, to) in self.support.part.outputs.iter().zip(&bank) {
-                    let bytes = from.bytes(self.storage);
+                    let bytes = from.bytes(plan.storage());
                     let (Some(from), Some(to)) = (self.support.plan.buffer(from), plan.buffer(to)) else { continue };
                     self.gpu.copy(from, to, i as u64 * bytes, bytes)?;
                 }
@@ -391,7 +399,15 @@ impl Segmenter {
         if planned == shots {
             return Ok(self.query.clone());
         }
-        query_part(&self.gpu, &self.model, self.storage, latent_size, &self.support.part.outputs, shots, finish)
+        query_part(
+            &self.gpu,
+            &self.model,
+            before_decoder(self.storage),
+            latent_size,
+            &self.support.part.outputs,
+            shots,
+            finish,
+        )
     }
 
     /// The map of a query picture.
@@ -435,7 +451,7 @@ impl Segmenter {
         let Bound { part, plan } = &self.encoder;
         let (image, latent) = (&part.inputs[0], &part.outputs[0]);
         if let Some(buffer) = plan.buffer(image) {
-            self.gpu.upload(buffer, 0, &layout::to_bytes(image, self.storage, pixels))?;
+            self.gpu.upload(buffer, 0, &layout::to_bytes(image, plan.storage(), pixels))?;
         }
         self.run(plan, progress)?;
         if !self.finite(plan, latent)? {
@@ -444,11 +460,14 @@ impl Segmenter {
         self.hand_over(plan, latent, next, input)
     }
 
+    /// An output to the input of the next plan, which may store it otherwise.
     fn hand_over(&self, from: &BoundPlan, output: &Tensor, to: &BoundPlan, input: &Tensor) -> Result<(), Error> {
-        if let (Some(a), Some(b)) = (from.buffer(output), to.buffer(input)) {
-            self.gpu.copy(a, b, 0, output.bytes(self.storage))?;
+        let (Some(a), Some(b)) = (from.buffer(output), to.buffer(input)) else { return Ok(()) };
+        if from.storage() == to.storage() {
+            return Ok(self.gpu.copy(a, b, 0, output.bytes(from.storage()))?);
         }
-        Ok(())
+        let values = self.read(from, output)?;
+        Ok(self.gpu.upload(b, 0, &layout::to_bytes(input, to.storage(), &values))?)
     }
 
     fn run(&self, plan: &BoundPlan, progress: &mut dyn FnMut(f64) -> bool) -> Result<(), Error> {
@@ -461,8 +480,8 @@ impl Segmenter {
     /// An input's or output's values, `[positions, channels]`.
     fn read(&self, plan: &BoundPlan, tensor: &Tensor) -> Result<Vec<f32>, Error> {
         let Some(buffer) = plan.buffer(tensor) else { return Ok(Vec::new()) };
-        let bytes = self.gpu.download(buffer, tensor.bytes(self.storage))?;
-        Ok(layout::from_bytes(tensor, self.storage, &bytes))
+        let bytes = self.gpu.download(buffer, tensor.bytes(plan.storage()))?;
+        Ok(layout::from_bytes(tensor, plan.storage(), &bytes))
     }
 
     fn finite(&self, plan: &BoundPlan, tensor: &Tensor) -> Result<bool, Error> {

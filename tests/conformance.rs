@@ -18,7 +18,7 @@ fn every_kernel_on_every_adapter() {
         println!("{} ({}), seed {SEED}", facts.name, facts.driver);
         for kernel in ALL {
             for case in (kernel.cases)() {
-                for storage in [Storage::F32, Storage::Packed, Storage::F16] {
+                for storage in [Storage::F32, Storage::Packed, Storage::F16, Storage::Mixed] {
                     for &tuning in kernel.tunings {
                         if gpu.supports(storage) && gpu.tunings().contains(&tuning) {
                             let outcome = run_case(&gpu, &case, storage, tuning, SEED);

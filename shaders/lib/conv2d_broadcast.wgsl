@@ -28,7 +28,7 @@ fn multiply(acc: ptr<function, Rows8>, x: vec4<f32>, w: mat4x4<f32>) {
 fn fill(v: vec4<f32>) -> Rows8 { return Rows8(v, v, v, v, v, v, v, v); }
 
 fn load_weights(k: u32, row: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(unpack4(weight[k]), unpack4(weight[k + row]), unpack4(weight[k + 2u * row]), unpack4(weight[k + 3u * row]));
+    return mat4x4<f32>(unpack_weight(weight[k]), unpack_weight(weight[k + row]), unpack_weight(weight[k + 2u * row]), unpack_weight(weight[k + 3u * row]));
 }
 
 fn load_input(i: u32, live: bool) -> vec4<f32> { return select(vec4<f32>(), unpack4(input[i]), live); }

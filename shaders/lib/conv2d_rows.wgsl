@@ -5,7 +5,7 @@ override WG: u32 = 16u;
 alias Rows8 = array<vec4<f32>, 8>;
 
 fn load_weights(k: u32, row: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(unpack4(weight[k]), unpack4(weight[k + row]), unpack4(weight[k + 2u * row]), unpack4(weight[k + 3u * row]));
+    return mat4x4<f32>(unpack_weight(weight[k]), unpack_weight(weight[k + row]), unpack_weight(weight[k + 2u * row]), unpack_weight(weight[k + 3u * row]));
 }
 
 fn product(x: vec4<f32>, w: mat4x4<f32>) -> vec4<f32> {

@@ -42,9 +42,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
                 let a = unpack4(input[src + min(c + load_c, q.in_c4 - 1u)]);
                 let k = c * 4u + ty;
                 let row = (k0 + min(k, q.in_c4 * 4u - 1u)) * width + n;
-                let b = unpack4(weight[row]);
+                let b = unpack_weight(weight[row]);
 #ifdef GEGLU
-                let g = unpack4(weight[row + gate]);
+                let g = unpack_weight(weight[row + gate]);
 #endif
                 workgroupBarrier();
                 a_tile[t] = select(vec4<f32>(), a, live && c + load_c < q.in_c4);

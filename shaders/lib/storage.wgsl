@@ -1,4 +1,5 @@
-// How four neighbouring channels lie in memory. Arithmetic is f32 whatever the storage.
+// How four neighbouring channels lie in memory, and how four columns of a weight do: the same but for MIXED.
+// Arithmetic is f32 whatever the storage.
 #ifdef PACKED
 alias Stored = vec2<u32>;
 fn unpack4(v: Stored) -> vec4<f32> { return vec4(unpack2x16float(v.x), unpack2x16float(v.y)); }
@@ -13,4 +14,12 @@ alias Stored = vec4<f32>;
 fn unpack4(v: Stored) -> vec4<f32> { return v; }
 fn pack4(v: vec4<f32>) -> Stored { return v; }
 #endif
+#endif
+
+#ifdef MIXED
+alias StoredWeight = vec2<u32>;
+fn unpack_weight(v: StoredWeight) -> vec4<f32> { return vec4(unpack2x16float(v.x), unpack2x16float(v.y)); }
+#else
+alias StoredWeight = Stored;
+fn unpack_weight(v: StoredWeight) -> vec4<f32> { return unpack4(v); }
 #endif

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use diffews_wgpu::bench::{self, Timing};
 use diffews_wgpu::gpu::{Gpu, GpuError};
 use diffews_wgpu::image_io::{Mask, RgbImage};
-use diffews_wgpu::plan::Storage;
+use diffews_wgpu::plan::{Element, Storage};
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Error, Model, Options, Precision, Segmenter};
 use serde::Serialize;
@@ -67,7 +67,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     progress::catch_interrupts();
     let gpu = Gpu::new(&args.adapter.choice())?;
     let storages: Vec<Storage> = match args.precision {
-        None => [Storage::F32, Storage::Packed, Storage::F16].into_iter().filter(|&s| gpu.supports(s)).collect(),
+        None => [Storage::F32, Storage::Packed, Storage::F16, Storage::Mixed]
+            .into_iter()
+            .filter(|&s| gpu.supports(s))
+            .collect(),
         Some(StorageArg::F32) => vec![Storage::F32],
         Some(StorageArg::Packed) => vec![Storage::Packed],
         Some(StorageArg::F16) => vec![Storage::F16],
@@ -102,7 +105,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     for shape in bench::shapes().iter().filter(|s| wanted(s.kernel.name, s.name)) {
         for &storage in &storages {
             let timing = bench::measure(&gpu, shape, storage, args.repetitions.into())?;
-            let bytes = shape.elements * storage.vec4_bytes() / 4;
+            let bytes = shape.elements * if storage.is_half(Element::Stored) { 2 } else { 4 };
             let work = if shape.flops > 0 { (shape.flops, "GFLOP/s") } else { (bytes, "GB/s") };
             put(&gpu, shape.kernel.name, shape.name, storage, work, &timing)?;
         }

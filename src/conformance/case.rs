@@ -119,7 +119,7 @@ impl CaseBuilder {
         mut values: Vec<f32>,
     ) -> HostTensor {
         let tensor = self.recorder.input_of(name, height, width, channels, element);
-        if element == Element::Stored && self.recorder.storage != Storage::F32 {
+        if self.recorder.storage.is_half(element) {
             values.iter_mut().for_each(|v| *v = f16::from_f32(*v).to_f32());
         }
         let width = tensor.channels.logical() as usize;

@@ -4,7 +4,7 @@ use super::bound::Approx;
 use super::case::{Case, CaseBuilder, Check};
 use crate::gpu::{Arena, Gpu, GpuError};
 use crate::layout;
-use crate::plan::{Element, Schedule, Storage, Tensor, TensorId, Tuning};
+use crate::plan::{Schedule, Storage, Tensor, TensorId, Tuning};
 use std::collections::HashMap;
 
 /// Elements compared with the twin when a tensor has more: its corners and a sample of the rest.
@@ -129,7 +129,7 @@ fn compare(check: &Check, storage: Storage, got: &[f32], outcome: &mut Outcome) 
     }
     for i in sample(got.len(), channels) {
         let exact = (check.twin)(i / channels, i % channels);
-        let half = check.tensor.element == Element::Stored && storage != Storage::F32;
+        let half = storage.is_half(check.tensor.element);
         let Approx { value, bound } = if half { exact.stored_as_half() } else { exact };
         let error = (got[i] as f64 - value).abs();
         let ratio = if error == 0.0 { 0.0 } else { error / bound };

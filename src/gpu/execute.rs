@@ -1,7 +1,7 @@
 //! Binding a schedule to memory once, and running it any number of times in short submissions.
 
 use super::{Arena, Gpu, GpuError};
-use crate::plan::{Schedule, Tensor, TensorId, Window};
+use crate::plan::{Schedule, Storage, Tensor, TensorId, Window};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 use std::time::Instant;
@@ -44,6 +44,7 @@ struct Step {
 /// A schedule with its memory: replayed per image.
 pub struct BoundPlan {
     pub name: String,
+    storage: Storage,
     steps: Vec<Step>,
     params: wgpu::BindGroup,
     params_stride: u32,
@@ -58,6 +59,11 @@ impl BoundPlan {
             TensorId::Value(v) => self.outside.get(&v),
             TensorId::Constant(_) => None,
         }
+    }
+
+    /// How this plan's values are stored.
+    pub fn storage(&self) -> Storage {
+        self.storage
     }
 
     pub fn flops(&self) -> u64 {
@@ -116,7 +122,15 @@ impl Gpu {
             });
         }
         let (params, params_stride) = self.params(schedule)?;
-        Ok(BoundPlan { name: name.into(), steps, params, params_stride, outside: given, flops: schedule.flops() })
+        Ok(BoundPlan {
+            name: name.into(),
+            storage: recording.storage,
+            steps,
+            params,
+            params_stride,
+            outside: given,
+            flops: schedule.flops(),
+        })
     }
 
     fn params(&self, schedule: &Schedule) -> Result<(wgpu::BindGroup, u32), GpuError> {

@@ -106,7 +106,7 @@ impl Shape {
             taps,
             self.cin.vec4s() * 4,
             channels.clone(),
-            Element::Stored,
+            Element::Weight,
             Fill::Normal { mean: 0.0, std },
         );
         let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });

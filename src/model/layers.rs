@@ -45,7 +45,7 @@ impl Conv2d {
         let (n, places) = (width(cout), cin.places());
         let weight = move || Ok(fold::repack(&(source.weight)()?, n, taps as usize, &places, padded as usize));
         let weights = Weights {
-            weight: c.add(&format!("{name}.weight"), (taps, padded), cout.clone(), Element::Stored, weight),
+            weight: c.add(&format!("{name}.weight"), (taps, padded), cout.clone(), Element::Weight, weight),
             bias: c.add(&format!("{name}.bias"), (1, 1), cout.clone(), Element::F32, source.bias),
         };
         Conv2d { name: name.into(), weights, geometry }

@@ -11,14 +11,17 @@ pub enum Storage {
     Packed,
     /// Half precision as WGSL's native `f16`; needs the adapter's shader-f16 feature.
     F16,
+    /// Weights as `Packed`, values as `F32`: the memory of half precision where weights are most of it, without
+    /// its rounding of every value on the way.
+    Mixed,
 }
 
 impl Storage {
-    /// Bytes of four neighbouring channels.
-    pub fn vec4_bytes(self) -> u64 {
-        match self {
-            Storage::F32 => 16,
-            Storage::Packed | Storage::F16 => 8,
+    /// Is such an element stored in half precision?
+    pub fn is_half(self, element: Element) -> bool {
+        match (element, self) {
+            (Element::F32, _) | (_, Storage::F32) | (Element::Stored, Storage::Mixed) => false,
+            (Element::Stored | Element::Weight, _) => true,
         }
     }
 
@@ -28,6 +31,7 @@ impl Storage {
             Storage::F32 => "f32",
             Storage::Packed => "packed",
             Storage::F16 => "f16",
+            Storage::Mixed => "mixed",
         }
     }
 
@@ -37,6 +41,7 @@ impl Storage {
             Storage::F32 => None,
             Storage::Packed => Some("PACKED"),
             Storage::F16 => Some("F16"),
+            Storage::Mixed => Some("MIXED"),
         }
     }
 }
@@ -46,6 +51,8 @@ impl Storage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element {
     Stored,
+    /// A weight that is multiplied with values: as `Stored` except under [`Storage::Mixed`].
+    Weight,
     F32,
 }
 
@@ -128,10 +135,7 @@ impl Tensor {
     }
 
     pub fn vec4_bytes(&self, storage: Storage) -> u64 {
-        match self.element {
-            Element::Stored => storage.vec4_bytes(),
-            Element::F32 => Storage::F32.vec4_bytes(),
-        }
+        if storage.is_half(self.element) { 8 } else { 16 }
     }
 
     pub fn bytes(&self, storage: Storage) -> u64 {
