@@ -15,6 +15,7 @@
 //! | [`plan`] | recording, pruning, liveness, buffers: plain data, no GPU |
 //! | [`gpu`] | the only room that calls wgpu |
 //! | [`conformance`] | does this adapter compute right? |
+//! | [`eval`] | measuring: episodes, scores, shards, resuming |
 //! | [`image_io`] | pictures, masks, resizing as PIL does it, atomic writes |
 //!
 //! ```no_run
@@ -43,6 +44,7 @@
 pub mod bench;
 pub mod conformance;
 mod error;
+pub mod eval;
 pub mod gpu;
 pub mod image_io;
 pub mod kernels;

@@ -103,7 +103,7 @@ pub(super) fn decode(path: &Path) -> Result<Pixels, ImageError> {
 }
 
 /// Reads a whole file, at most [`MAX_FILE_BYTES`] of it, be it a file or a pipe.
-fn read_file(path: &Path) -> Result<Vec<u8>, ImageError> {
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, ImageError> {
     let file = File::open(path).map_err(|e| {
         // Windows cannot open a directory at all; elsewhere it is the read that would fail.
         if path.is_dir() {

@@ -11,6 +11,7 @@
 //! Nothing is printed; what a user should be warned of comes back as data ([`MaskWarning`]).
 
 mod decode;
+mod index;
 mod map;
 mod mask;
 mod overlay;
@@ -22,11 +23,12 @@ use std::path::{Path, PathBuf};
 
 pub use decode::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, load_rgb};
 pub use image::RgbImage;
+pub use index::load_index_mask;
 pub use map::{DecodedMap, Threshold};
 pub use mask::{BoundingBox, LoadedMask, Mask, MaskWarning, load_mask};
 pub use overlay::paint_overlay;
 pub use resize::{mask_to_model_input, resize_bilinear_rgb, resize_map, resize_nearest_mask, to_model_input};
-pub use write::{check_output, write_mask, write_overlay, write_probability_npy, write_probability_png};
+pub use write::{check_output, write_mask, write_overlay, write_probability_npy, write_probability_png, write_rgb};
 
 /// What can go wrong between a file and a tensor. Every message is one line, complete in itself (there is no source to
 /// print after it), names the file where there is one, and says what to do.
@@ -85,6 +87,12 @@ pub enum ImageError {
         path = .path.display(), mw = .mask.0, mh = .mask.1, iw = .image.0, ih = .image.1
     )]
     MaskSize { path: PathBuf, mask: (u32, u32), image: (u32, u32) },
+
+    #[error(
+        "{path}: {found}; a mask of class numbers must be a PNG with one channel of at most 8 bits (grey or palette)",
+        path = .path.display()
+    )]
+    IndexMask { path: PathBuf, found: String },
 
     #[error("{what} holds {got} values where {want} are needed")]
     Length { what: &'static str, got: usize, want: usize },

@@ -31,6 +31,14 @@ pub fn write_overlay(path: &Path, rgb: &RgbImage, mask: &Mask, force: bool) -> R
     write_png(path, painted.as_raw(), painted.dimensions(), ExtendedColorType::Rgb8, force)
 }
 
+/// Writes a picture as an RGB PNG.
+///
+/// # Errors
+/// As [`write_mask`].
+pub fn write_rgb(path: &Path, rgb: &RgbImage, force: bool) -> Result<(), ImageError> {
+    write_png(path, rgb.as_raw(), rgb.dimensions(), ExtendedColorType::Rgb8, force)
+}
+
 /// Writes a map `[height, width]` in [0, 1] as a 16-bit grey PNG, 65535 for 1. `size` is (width, height).
 ///
 /// # Errors

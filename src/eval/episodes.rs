@@ -1,0 +1,282 @@
+//! The episodes' file: what is measured.
+
+use super::EvalError;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Largest episodes' file that is read, in bytes.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// A picture and its mask, as paths below a root.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Example {
+    pub image: PathBuf,
+    pub mask: PathBuf,
+    /// The class number in `mask` that is foreground; 255 there is ignored. Without it the mask is black and white.
+    #[serde(default)]
+    pub value: Option<u8>,
+}
+
+/// One question: what in `query` is what the masks of `supports` show?
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Episode {
+    pub class: String,
+    pub supports: Vec<Example>,
+    pub query: Example,
+}
+
+/// Which published evaluation the episodes are those of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Benchmark {
+    pub name: String,
+    #[serde(default)]
+    pub fold: Option<u32>,
+    #[serde(default)]
+    pub shots: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Contents {
+    #[serde(default)]
+    benchmark: Option<Benchmark>,
+    episodes: Vec<Episode>,
+}
+
+/// The part of a run that one process does: the episodes whose number is `index` modulo `of`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// From 0 to `of - 1`.
+    pub index: usize,
+    pub of: usize,
+}
+
+impl Shard {
+    /// All of it.
+    pub const WHOLE: Shard = Shard { index: 0, of: 1 };
+
+    pub fn holds(self, episode: usize) -> bool {
+        episode % self.of == self.index
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Shard, String> {
+        let parsed = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match parsed {
+            Some((index, of)) if index < of => Ok(Shard { index, of }),
+            _ => Err("it must be I/N with I from 0 to N - 1, such as 0/4".into()),
+        }
+    }
+}
+
+/// A deliberate fault that must lower the scores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Control {
+    #[default]
+    None,
+    /// Every query gets the supports of an episode of another class.
+    Shuffled,
+}
+
+/// An episodes' file, read and checked.
+#[derive(Debug)]
+pub struct EpisodeFile {
+    pub benchmark: Option<Benchmark>,
+    pub episodes: Vec<Episode>,
+    /// Of the file's bytes, as `sha256sum` prints it.
+    pub sha256: String,
+    roots: Vec<PathBuf>,
+}
+
+impl EpisodeFile {
+    /// Reads `path`. Relative paths in it are looked up below each of `roots` and then beside the file itself.
+    ///
+    /// # Errors
+    /// [`EvalError::Episodes`] for anything that is no such file, with the episode's number (from 0) where one is
+    /// at fault.
+    pub fn open(path: &Path, roots: &[PathBuf]) -> Result<EpisodeFile, EvalError> {
+        let fault = |reason: String| EvalError::Episodes { path: path.to_owned(), reason };
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(|e| EvalError::read(path, e))?;
+        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| EvalError::read(path, e))?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(fault(format!("is larger than {} MiB; cut it into several files", MAX_BYTES >> 20)));
+        }
+        let contents: Contents = serde_json::from_slice(&bytes)
+            .map_err(|e| fault(format!("is not a file of episodes: {e}; docs/eval.md describes one")))?;
+        if contents.episodes.is_empty() {
+            return Err(fault("holds no episodes; there is nothing to measure".into()));
+        }
+        for (i, episode) in contents.episodes.iter().enumerate() {
+            if episode.supports.is_empty() {
+                return Err(fault(format!("episode {i} has no supports; give it at least one")));
+            }
+            if episode.supports.iter().chain([&episode.query]).any(|e| e.value == Some(255)) {
+                return Err(fault(format!("episode {i}: \"value\": 255 cannot be a class, it marks ignored pixels")));
+            }
+        }
+        let mut roots = roots.to_vec();
+        roots.push(path.parent().unwrap_or(Path::new("")).to_owned());
+        let sha256 = hex(&Sha256::digest(&bytes));
+        Ok(EpisodeFile { benchmark: contents.benchmark, episodes: contents.episodes, sha256, roots })
+    }
+
+    /// Where a file of an episode is: below the first root that has it, else below the first, to be named in an error.
+    pub fn locate(&self, path: &Path) -> PathBuf {
+        let mut places = self.roots.iter().map(|root| root.join(path));
+        places.clone().find(|p| p.exists()).or_else(|| places.next()).unwrap_or(path.to_owned())
+    }
+
+    /// The supports that the episode numbered `index` is segmented with: its own, or under [`Control::Shuffled`] those
+    /// of an episode of another class, drawn from `seed` and `index` alone; the first `shots` of them.
+    ///
+    /// # Errors
+    /// Fewer than `shots` supports; no other class to draw from.
+    pub fn supports(
+        &self,
+        index: usize,
+        shots: Option<usize>,
+        control: Control,
+        seed: u64,
+    ) -> Result<&[Example], EvalError> {
+        let from = match control {
+            Control::None => index,
+            Control::Shuffled => self.other_class(index, seed)?,
+        };
+        let supports = &self.episodes[from].supports;
+        supports.get(..shots.unwrap_or(supports.len())).filter(|s| !s.is_empty()).ok_or_else(|| {
+            EvalError::Usage(format!(
+                "episode {from} has {} supports, --shots wants {}; give a smaller --shots or another file",
+                supports.len(),
+                shots.unwrap_or(0)
+            ))
+        })
+    }
+
+    fn other_class(&self, index: usize, seed: u64) -> Result<usize, EvalError> {
+        let class = &self.episodes[index].class;
+        let others: usize = self.episodes.iter().filter(|e| e.class != *class).count();
+        if others == 0 {
+            let message = "--control shuffled needs episodes of at least two classes; this file has one";
+            return Err(EvalError::Usage(message.into()));
+        }
+        // A multiplier spreads neighbouring numbers over the generator's seeds.
+        let mixed = seed ^ (index as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut random = fastrand::Rng::with_seed(mixed);
+        let nth = random.usize(..others);
+        let other = self.episodes.iter().enumerate().filter(|(_, e)| e.class != *class).nth(nth);
+        Ok(other.map_or(index, |(i, _)| i))
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(json: &str) -> Result<EpisodeFile, EvalError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), json).unwrap();
+        EpisodeFile::open(file.path(), &[])
+    }
+
+    fn episode(class: &str, n: usize) -> String {
+        format!(
+            r#"{{"class": "{class}", "supports": [{{"image": "s{n}", "mask": "m{n}"}}],
+                "query": {{"image": "q{n}", "mask": "t{n}", "value": 3}}}}"#
+        )
+    }
+
+    fn many(classes: &[&str]) -> EpisodeFile {
+        let all: Vec<String> = classes.iter().enumerate().map(|(n, c)| episode(c, n)).collect();
+        opened(&format!(r#"{{"episodes": [{}]}}"#, all.join(","))).unwrap()
+    }
+
+    #[test]
+    fn faults_are_named() {
+        let message = |json: &str| opened(json).unwrap_err().to_string();
+        assert!(message("[").contains("is not a file of episodes"));
+        assert!(message(r#"{"episodes": []}"#).contains("no episodes"));
+        let no_supports = r#"{"episodes": [{"class": "a", "supports": [], "query": {"image": "a", "mask": "b"}}]}"#;
+        assert!(message(no_supports).contains("episode 0 has no supports"));
+        let ignored = format!(r#"{{"episodes": [{}]}}"#, episode("a", 0).replace('3', "255"));
+        assert!(message(&ignored).contains("ignored pixels"));
+        let unknown = format!(r#"{{"episodes": [{}]}}"#, episode("a", 0).replace("value", "valu"));
+        assert!(message(&unknown).contains("valu"));
+        let negative = format!(r#"{{"episodes": [{}]}}"#, episode("a", 0).replace('3', "-1"));
+        assert!(message(&negative).contains("u8"));
+        assert!(EpisodeFile::open(Path::new("nowhere.json"), &[]).unwrap_err().to_string().contains("nowhere.json"));
+    }
+
+    #[test]
+    fn roots_come_in_order_and_the_files_own_directory_last() {
+        let dirs: Vec<tempfile::TempDir> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+        let at = |i: usize, name: &str| dirs[i].path().join(name);
+        for (i, name) in [(1, "a"), (2, "a"), (2, "b")] {
+            std::fs::write(at(i, name), "").unwrap();
+        }
+        std::fs::write(at(2, "e.json"), format!(r#"{{"episodes": [{}]}}"#, episode("a", 0))).unwrap();
+        let roots = [dirs[0].path().to_owned(), dirs[1].path().to_owned()];
+        let file = EpisodeFile::open(&at(2, "e.json"), &roots).unwrap();
+        assert_eq!(file.locate(Path::new("a")), at(1, "a"));
+        assert_eq!(file.locate(Path::new("b")), at(2, "b"));
+        assert_eq!(file.locate(Path::new("c")), at(0, "c"));
+        assert_eq!(file.locate(&at(2, "a")), at(2, "a"));
+    }
+
+    #[test]
+    fn shuffled_supports_are_of_another_class_and_the_same_each_time() {
+        let file = many(&["a", "b", "a", "c", "c", "c"]);
+        let (mut own, mut drawn) = (0, Vec::new());
+        for seed in 0..20 {
+            for i in 0..6 {
+                let supports = file.supports(i, None, Control::Shuffled, seed).unwrap();
+                let from: usize = supports[0].image.to_str().unwrap()[1..].parse().unwrap();
+                assert_ne!(file.episodes[from].class, file.episodes[i].class);
+                assert_eq!(supports, file.supports(i, None, Control::Shuffled, seed).unwrap());
+                own += usize::from(
+                    file.supports(i, None, Control::None, seed).unwrap()[0].image.ends_with(format!("s{i}")),
+                );
+                drawn.push(from);
+            }
+        }
+        drawn.sort_unstable();
+        drawn.dedup();
+        assert_eq!((own, drawn.len()), (120, 6), "every episode's supports are drawn some time");
+        let error = many(&["a", "a"]).supports(0, None, Control::Shuffled, 0).unwrap_err();
+        assert!(error.to_string().contains("two classes"));
+    }
+
+    #[test]
+    fn shots_take_the_first_supports_and_cannot_exceed_them() {
+        let file = many(&["a"]);
+        assert_eq!(file.supports(0, Some(1), Control::None, 0).unwrap().len(), 1);
+        assert!(file.supports(0, Some(2), Control::None, 0).unwrap_err().to_string().contains("--shots"));
+        assert!(file.supports(0, Some(0), Control::None, 0).is_err());
+    }
+
+    #[test]
+    fn shards_are_read_and_split_everything_once() {
+        for bad in ["", "1", "1/1", "2/1", "-1/2", "a/2", "0/0", "0/2/3"] {
+            assert!(bad.parse::<Shard>().is_err(), "{bad}");
+        }
+        let shards: Vec<Shard> = ["0/3", "1/3", "2/3"].iter().map(|s| s.parse().unwrap()).collect();
+        for episode in 0..10 {
+            assert_eq!(shards.iter().filter(|s| s.holds(episode)).count(), 1);
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What can go wrong with a measurement as a whole. What goes wrong with one episode is a record of the results.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Every message is one line, names the file and says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvalError {
+    #[error("{path}: cannot be read: {cause}", path = .path.display())]
+    Read { path: PathBuf, cause: io::Error },
+    #[error("{path}: cannot be written: {cause}", path = .path.display())]
+    Write { path: PathBuf, cause: io::Error },
+    /// The episodes' file is not one.
+    #[error("{path}: {reason}", path = .path.display())]
+    Episodes { path: PathBuf, reason: String },
+    /// A file of results is damaged or belongs to something else.
+    #[error("{path}: {reason}", path = .path.display())]
+    Results { path: PathBuf, reason: String },
+    /// Results that do not make one measurement.
+    #[error("{0}")]
+    Merge(String),
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Image(#[from] crate::image_io::ImageError),
+    #[error(transparent)]
+    Engine(#[from] crate::Error),
+}
+
+impl EvalError {
+    pub(super) fn read(path: &Path, cause: io::Error) -> EvalError {
+        EvalError::Read { path: path.to_owned(), cause }
+    }
+
+    pub(super) fn write(path: &Path, cause: io::Error) -> EvalError {
+        EvalError::Write { path: path.to_owned(), cause }
+    }
+
+    pub(super) fn results(path: &Path, reason: impl Into<String>) -> EvalError {
+        EvalError::Results { path: path.to_owned(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,55 @@
+//! Shards put together again.
+
+use super::EvalError;
+use super::episodes::Shard;
+use super::results::{Header, Record, read_results};
+use std::path::{Path, PathBuf};
+
+/// The results of all shards of one run, given in any order, as the unsharded run would have them.
+///
+/// # Errors
+/// Files of different runs, a shard that is missing or given twice, and shards that are not finished, by name.
+pub fn merge(files: &[PathBuf]) -> Result<(Header, Vec<Record>), EvalError> {
+    let read = files.iter().map(|f| read_results(f)).collect::<Result<Vec<_>, _>>()?;
+    let Some((first, _)) = read.first() else {
+        return Err(EvalError::Merge("no results to merge; name their files or the directory that holds them".into()));
+    };
+    let of = first.shard.of;
+    let mut owners: Vec<Option<&Path>> = vec![None; of.min(files.len())];
+    for (file, (header, _)) in files.iter().zip(&read) {
+        if let Some(difference) = first.difference(header) {
+            let (a, b) = (files[0].display(), file.display());
+            return Err(EvalError::Merge(format!("{a} and {b} are not of one run: {difference}, in this order")));
+        }
+        match owners.get_mut(header.shard.index) {
+            Some(owner @ None) => *owner = Some(file),
+            Some(Some(other)) => {
+                let (shard, a, b) = (header.shard.index, other.display(), file.display());
+                return Err(EvalError::Merge(format!("shard {shard}/{of} is there twice: {a} and {b}")));
+            }
+            // Its number is beyond that of the files, so another one lacks; told below.
+            None => {}
+        }
+    }
+    let given: Vec<usize> = read.iter().map(|(header, _)| header.shard.index).collect();
+    let lacking: Vec<String> =
+        (0..of).filter(|i| !given.contains(i)).take(8).map(|index| format!("{index}/{of}")).collect();
+    if !lacking.is_empty() {
+        return Err(EvalError::Merge(format!("shards are missing: {}; run them first", lacking.join(", "))));
+    }
+    for (file, (header, records)) in files.iter().zip(&read) {
+        let expected = (0..header.total).filter(|&episode| header.shard.holds(episode)).count();
+        // Each record is of the shard and there once, so the number tells.
+        if records.len() != expected {
+            return Err(EvalError::Merge(format!(
+                "{}: {} of {expected} episodes are missing; run this shard again with --resume",
+                file.display(),
+                expected - records.len()
+            )));
+        }
+    }
+    let header = Header { shard: Shard::WHOLE, ..first.clone() };
+    let mut records: Vec<Record> = read.into_iter().flat_map(|(_, records)| records).collect();
+    records.sort_by_key(|r| r.episode);
+    Ok((header, records))
+}

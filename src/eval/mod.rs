@@ -1,0 +1,31 @@
+//! Measuring: segmentation scored over episodes as the published evaluation does it.
+//!
+//! ```text
+//! episodes.json --EpisodeFile--> the episodes of this run --loader threads--> S x S pictures (bounded queue)
+//!     --evaluate (the GPU's thread): bank, map, mask--> counts --ResultsFile--> a line each --Summary--> mIoU, FB-IoU
+//! ```
+//!
+//! An episode is a class, supports with their masks, and a query with its own. Pixels are counted at S x S: the
+//! prediction is [`DecodedMap::mask`](crate::image_io::DecodedMap::mask), the query's mask is resized with nearest.
+//! Everything is decided by the episodes' file and the settings, nothing by the order in which threads run; so
+//! runs can be cut into shards, killed, resumed and merged, and give the same numbers.
+
+mod banks;
+mod episodes;
+mod error;
+mod load;
+mod merge;
+mod metrics;
+mod published;
+mod results;
+mod run;
+mod sheet;
+
+pub use episodes::{Benchmark, Control, Episode, EpisodeFile, Example, Shard};
+pub use error::EvalError;
+pub use merge::merge;
+pub use metrics::{BACKGROUND, Counts, FOREGROUND, IGNORE, Summary, count};
+pub use published::{Published, published};
+pub use results::{Header, Record, ResultsFile, read_results, to_csv};
+pub use run::{Job, Scored, Work, evaluate};
+pub use sheet::{Pictures, contact_sheet};

@@ -1,0 +1,214 @@
+//! Results on the disk: JSON lines, one for each episode, so that a run can end at any moment and lose nothing.
+
+use super::EvalError;
+use super::episodes::{Benchmark, Control, Shard};
+use super::metrics::Counts;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// First line of a file of results: everything that the numbers depend on, but for the device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The program's version.
+    pub diffews_wgpu: String,
+    /// Of the episodes' file.
+    pub episodes_sha256: String,
+    pub benchmark: Option<Benchmark>,
+    /// Fingerprint of the weights and their configuration.
+    pub model: String,
+    pub size: u32,
+    pub precision: String,
+    pub threshold: String,
+    pub shots: Option<usize>,
+    pub control: Control,
+    pub seed: u64,
+    /// Episodes of the whole run, all shards together.
+    pub total: usize,
+    pub shard: Shard,
+}
+
+impl Header {
+    /// The first setting in which `self` and `other` differ, and both values; the shard's number may differ.
+    pub(super) fn difference(&self, other: &Header) -> Option<String> {
+        let fields = |h: &Header| {
+            let alike = Header { shard: Shard { index: 0, of: h.shard.of }, ..h.clone() };
+            serde_json::to_value(alike).ok()?.as_object().cloned()
+        };
+        let (a, b) = (fields(self)?, fields(other)?);
+        let differs = |(key, value): (&String, &serde_json::Value)| {
+            let theirs = b.get(key)?;
+            (value != theirs).then(|| format!("\"{key}\" is {value} here and {theirs} there"))
+        };
+        a.iter().find_map(differs)
+    }
+}
+
+/// One line of results.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Number in the episodes' file, from 0.
+    pub episode: usize,
+    pub class: String,
+    pub query: String,
+    /// Pixels at S x S, unless the episode failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// `wait`: the device's thread waited for pictures; `load`: reading and resizing them, beside the device; and the
+    /// device's stages.
+    #[serde(default)]
+    pub seconds: BTreeMap<String, f64>,
+}
+
+/// A file of results that is being written.
+pub struct ResultsFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl ResultsFile {
+    /// Starts a new file.
+    ///
+    /// # Errors
+    /// There is one already, or it cannot be written.
+    pub fn create(path: &Path, header: &Header) -> Result<ResultsFile, EvalError> {
+        if path.exists() {
+            let message = "exists already; pass --resume to go on with it, or name another --output";
+            return Err(EvalError::results(path, message));
+        }
+        replace(path, &[line(path, header)?])?;
+        ResultsFile::append_to(path)
+    }
+
+    /// Goes on with a file: gives the episodes that are done. Those that failed and a line that was cut off are taken
+    /// out of it, to be done again. Where there is no file, one is started.
+    ///
+    /// # Errors
+    /// The file is of another run, or damaged elsewhere than in its last line.
+    pub fn resume(path: &Path, header: &Header) -> Result<(ResultsFile, Vec<Record>), EvalError> {
+        if !path.exists() {
+            return Ok((ResultsFile::create(path, header)?, Vec::new()));
+        }
+        let (found, mut records) = read_results(path)?;
+        if let Some(difference) = header.difference(&found) {
+            let message = format!("is of another run, where {difference}; name another --output");
+            return Err(EvalError::results(path, message));
+        }
+        if found.shard != header.shard {
+            return Err(EvalError::results(path, "is of another shard; name another --output"));
+        }
+        records.retain(|r| r.counts.is_some());
+        let mut lines = vec![line(path, header)?];
+        for record in &records {
+            lines.push(line(path, record)?);
+        }
+        if fs::read(path).map_err(|e| EvalError::read(path, e))? != lines.concat() {
+            replace(path, &lines)?;
+        }
+        Ok((ResultsFile::append_to(path)?, records))
+    }
+
+    fn append_to(path: &Path) -> Result<ResultsFile, EvalError> {
+        let file = OpenOptions::new().append(true).open(path).map_err(|e| EvalError::write(path, e))?;
+        Ok(ResultsFile { path: path.to_owned(), file })
+    }
+
+    /// Adds an episode. When this returns it is on the disk.
+    pub fn append(&mut self, record: &Record) -> Result<(), EvalError> {
+        let line = line(&self.path, record)?;
+        self.file.write_all(&line).and_then(|()| self.file.sync_data()).map_err(|e| EvalError::write(&self.path, e))
+    }
+}
+
+fn line<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, EvalError> {
+    let mut bytes = serde_json::to_vec(value)
+        .map_err(|e| EvalError::write(path, std::io::Error::new(ErrorKind::InvalidData, e)))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Puts a file of these lines in place of what is there, whole or not at all.
+fn replace(path: &Path, lines: &[Vec<u8>]) -> Result<(), EvalError> {
+    let failed = |e| EvalError::write(path, e);
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".results-").tempfile_in(parent).map_err(failed)?;
+    file.write_all(&lines.concat()).and_then(|()| file.as_file().sync_data()).map_err(failed)?;
+    #[cfg(unix)]
+    {
+        // Temporary files are private; others may read results.
+        use std::os::unix::fs::PermissionsExt;
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(failed)?;
+    }
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+/// Reads a file of results. A last line that was cut off is left out.
+///
+/// # Errors
+/// Any other damage, an episode that is there twice or is not of the file's shard.
+pub fn read_results(path: &Path) -> Result<(Header, Vec<Record>), EvalError> {
+    let bytes = fs::read(path).map_err(|e| EvalError::read(path, e))?;
+    // What comes after the last newline is a line that was not written to its end.
+    let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
+    let mut lines = bytes[..whole].split(|&b| b == b'\n').filter(|l| !l.is_empty());
+    let header: Header = serde_json::from_slice(lines.next().unwrap_or_default())
+        .map_err(|e| EvalError::results(path, format!("is no file of results, its first line is not: {e}")))?;
+    if header.shard.index >= header.shard.of {
+        return Err(EvalError::results(path, "names a shard that cannot be"));
+    }
+    let (mut records, mut seen) = (Vec::new(), HashSet::new());
+    for (number, line) in lines.enumerate() {
+        let at = |what: String| EvalError::results(path, format!("line {}: {what}", number + 2));
+        let record: Record = serde_json::from_slice(line).map_err(|e| at(format!("is damaged: {e}")))?;
+        if record.episode >= header.total || !header.shard.holds(record.episode) {
+            return Err(at(format!("episode {} is not of this shard", record.episode)));
+        }
+        if record.counts.is_some() == record.error.is_some() {
+            return Err(at("must hold either counts or an error".into()));
+        }
+        if !seen.insert(record.episode) {
+            return Err(at(format!("episode {} is there twice", record.episode)));
+        }
+        records.push(record);
+    }
+    Ok((header, records))
+}
+
+/// The episodes as a table for spreadsheets and scripts, in the episodes' order.
+pub fn to_csv(records: &[Record]) -> String {
+    let mut rows: Vec<&Record> = records.iter().collect();
+    rows.sort_by_key(|r| r.episode);
+    let mut csv = "episode,class,query,iou,intersection_background,intersection_foreground,union_background,\
+                   union_foreground,error\n"
+        .to_string();
+    for record in rows {
+        let counts = match &record.counts {
+            Some(c) => {
+                let ([ib, i], [ub, u]) = (c.intersection, c.union);
+                format!("{:.6},{ib},{i},{ub},{u}", c.iou())
+            }
+            None => ",,,,".into(),
+        };
+        let (class, query) = (quoted(&record.class), quoted(&record.query));
+        let error = quoted(record.error.as_deref().unwrap_or_default());
+        // Writing to a string cannot fail.
+        let _ = writeln!(csv, "{},{class},{query},{counts},{error}", record.episode);
+    }
+    csv
+}
+
+/// As RFC 4180 has it.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
+}
+
+#[cfg(test)]
+#[path = "results_tests.rs"]
+mod tests;
