@@ -1,6 +1,7 @@
 //! Exit codes: what scripts learn of a failure.
 
 use diffews_wgpu::Error;
+use diffews_wgpu::eval::EvalError;
 use diffews_wgpu::gpu::GpuError;
 use diffews_wgpu::image_io::ImageError;
 use diffews_wgpu::model::config::ConfigError;
@@ -25,6 +26,8 @@ pub enum CliError {
     Weights(String),
     #[error("{failed} of {total} queries failed, see above; the others are done")]
     SomeFailed { failed: usize, total: usize },
+    #[error("{failed} of {total} episodes failed, see above; the scores are those of the others")]
+    EpisodesFailed { failed: usize, total: usize },
 }
 
 /// An [`anyhow::Error`] that ends the command with code 2.
@@ -38,11 +41,19 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         return match error {
             CliError::Usage(_) => USAGE,
             CliError::Weights(_) => WEIGHTS,
-            CliError::SomeFailed { .. } => SOME_FAILED,
+            CliError::SomeFailed { .. } | CliError::EpisodesFailed { .. } => SOME_FAILED,
         };
     }
     if let Some(error) = error.downcast_ref::<Error>() {
         return library(error);
+    }
+    if let Some(error) = error.downcast_ref::<EvalError>() {
+        return match error {
+            EvalError::Engine(error) => library(error),
+            EvalError::Image(error) => image(error),
+            EvalError::Usage(_) => USAGE,
+            _ => FAILURE,
+        };
     }
     if let Some(error) = error.downcast_ref::<ImageError>() {
         return image(error);

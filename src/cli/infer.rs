@@ -1,12 +1,12 @@
 //! `infer`: supports and masks in, masks of the queries out.
 
 use super::errors::{CliError, usage};
-use super::options::{AdapterArgs, ModelArgs};
+use super::options::{AdapterArgs, ModelArgs, PrecisionArg, part};
 use super::output::{self, Job, Wanted};
 use super::progress::{self, Bar};
 use super::report::{self, Report, Support};
 use super::{print, show, tell};
-use clap::{ArgAction, ValueEnum};
+use clap::ArgAction;
 use diffews_wgpu::gpu::Gpu;
 use diffews_wgpu::image_io::{self, ImageError, Mask, RgbImage, Threshold};
 use diffews_wgpu::model::Model;
@@ -82,19 +82,6 @@ pub struct Args {
     /// Say what runs where and print the memory plan first; twice: log kernels too
     #[arg(long, short, action = ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum PrecisionArg {
-    Auto,
-    F32,
-    F16,
-}
-
-fn part(text: &str) -> Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| "it must be a number from 0 to 1".to_string())?;
-    Threshold::Absolute(value).check().map_err(|e| e.to_string())?;
-    Ok(value)
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -184,12 +171,7 @@ struct Engine {
 impl Engine {
     /// Opens everything; where half precision fails on the supports, once more in f32.
     fn with_retry(args: &Args, supports: &[Support], bar: &mut Bar) -> anyhow::Result<Engine> {
-        let precision = match args.precision {
-            PrecisionArg::Auto => Precision::Auto,
-            PrecisionArg::F32 => Precision::F32,
-            PrecisionArg::F16 => Precision::F16,
-        };
-        match Engine::new(args, supports, precision, bar) {
+        match Engine::new(args, supports, args.precision.into(), bar) {
             Err(error) if overflowed(&error) => Engine::again(args, supports, &error, bar),
             other => other,
         }

@@ -3,6 +3,7 @@
 mod bench;
 mod devices;
 mod errors;
+mod eval;
 mod infer;
 mod model;
 mod options;
@@ -42,7 +43,7 @@ Weights:
 Exit codes:
   0  everything done           4  no usable adapter (GPU or CPU driver)
   1  failure                   5  conformance failed
-  2  wrong usage               6  some queries failed, the others are done
+  2  wrong usage               6  some queries or episodes failed, the others are done
   3  weights unusable          130  interrupted
 
 Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the defaults):
@@ -65,6 +66,8 @@ struct Cli {
 enum Verb {
     /// Segment pictures by example
     Infer(Box<infer::Args>),
+    /// Measure segmentation over a file of episodes, as the paper does
+    Eval(Box<eval::Args>),
     /// List the adapters (GPUs and CPU drivers) and the one that would be used
     Devices(devices::Args),
     /// Look into a model, or check all of it
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format_timestamp(None).init();
     let result = match cli.verb {
         Verb::Infer(args) => infer::run(&args),
+        Verb::Eval(args) => eval::run(&args),
         Verb::Devices(args) => devices::run(&args),
         Verb::Model(args) => model::run(&args),
         Verb::Bench(args) => bench::run(&args),

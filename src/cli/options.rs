@@ -1,7 +1,9 @@
 //! Arguments that several verbs share.
 
 use clap::{Args, ValueEnum};
+use diffews_wgpu::Precision;
 use diffews_wgpu::gpu::AdapterChoice;
+use diffews_wgpu::image_io::Threshold;
 use diffews_wgpu::weights::{ModelFiles, WeightsError};
 use std::path::PathBuf;
 
@@ -63,4 +65,28 @@ impl ModelArgs {
             (None, _) => "the embedded demonstration model".into(),
         }
     }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum PrecisionArg {
+    Auto,
+    F32,
+    F16,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(arg: PrecisionArg) -> Precision {
+        match arg {
+            PrecisionArg::Auto => Precision::Auto,
+            PrecisionArg::F32 => Precision::F32,
+            PrecisionArg::F16 => Precision::F16,
+        }
+    }
+}
+
+/// A threshold's value.
+pub fn part(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "it must be a number from 0 to 1".to_string())?;
+    Threshold::Absolute(value).check().map_err(|e| e.to_string())?;
+    Ok(value)
 }

@@ -13,6 +13,7 @@
 mod banks;
 mod episodes;
 mod error;
+mod fingerprint;
 mod load;
 mod merge;
 mod metrics;
@@ -23,6 +24,7 @@ mod sheet;
 
 pub use episodes::{Benchmark, Control, Episode, EpisodeFile, Example, Shard};
 pub use error::EvalError;
+pub use fingerprint::fingerprint;
 pub use merge::merge;
 pub use metrics::{BACKGROUND, Counts, FOREGROUND, IGNORE, Summary, count};
 pub use published::{Published, published};

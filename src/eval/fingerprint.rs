@@ -1,0 +1,52 @@
+//! Which model it was: results of different weights must not be mixed, whatever their directories are called.
+
+use super::episodes::hex;
+use crate::weights::{ModelFiles, WeightsError};
+use sha2::{Digest, Sha256};
+
+/// Values hashed at either end of a tensor: the whole of a large checkpoint would take longer than loading it.
+const ENDS: usize = 64;
+
+/// A short name for the contents of `files`, which must be freshly opened: the same wherever they lie, another for
+/// another fine-tuning.
+///
+/// # Errors
+/// Tensors that cannot be read.
+pub fn fingerprint(files: &ModelFiles) -> Result<String, WeightsError> {
+    let mut hash = Sha256::new();
+    for weights in [&files.unet, &files.vae] {
+        let mut names = weights.unused();
+        names.sort();
+        for name in names {
+            let Some(shape) = weights.shape(&name) else { continue };
+            hash.update(format!("{name} {shape:?}\n"));
+            let tensor = weights.root().tensor(&name, shape);
+            if tensor.dtype().is_none() {
+                continue;
+            }
+            let len = tensor.len();
+            for range in [0..ENDS.min(len), len.saturating_sub(ENDS)..len] {
+                hash.update(bytemuck::cast_slice::<f32, u8>(&tensor.to_f32_range(range)?));
+            }
+        }
+    }
+    Ok(hex(&hash.finalize()[..8]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn models_have_names_of_their_own() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let of = |name: &str| fingerprint(&ModelFiles::open(&golden.join(name), None).unwrap()).unwrap();
+        assert_eq!(of("odd"), of("odd"));
+        let mut all = vec![of("odd"), of("five"), of("sd21"), of("sd15b")];
+        all.push(fingerprint(&ModelFiles::embedded().unwrap()).unwrap());
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 5);
+    }
+}
