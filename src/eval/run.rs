@@ -83,7 +83,8 @@ pub fn evaluate(
             let episode = &file.episodes[work.episode];
             let scored = banks.ready(step, loaded.supports.as_ref(), &mut seconds, progress)?;
             let outcome = match (scored, &loaded.query) {
-                (Err(error), _) | (_, Err(error)) => Err(error.clone()),
+                (Err(error), _) => Err(error),
+                (_, Err(error)) => Err(error.clone()),
                 (Ok(bank), Ok((picture, truth))) => {
                     of_episode(segmenter.segment(bank, picture, progress))?.map(|result| {
                         add(&mut seconds, &result.times);

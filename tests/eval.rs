@@ -1,0 +1,356 @@
+//! `eval` against numpy and PyTorch, and as a command: shards, interruptions, broken pictures.
+
+mod common;
+
+use common::golden;
+use diffews_wgpu::eval::{Counts, EpisodeFile, Summary, count, read_results};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+fn json_of(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn counts(of: &Value) -> Counts {
+    serde_json::from_value(json!({"intersection": of["intersection"], "union": of["union"]})).unwrap()
+}
+
+#[test]
+fn metrics_equal_numpys_on_random_masks() {
+    let fixture = json_of(&golden().join("eval/metrics.json"));
+    let episodes = fixture["episodes"].as_array().unwrap();
+    assert!(episodes.len() >= 50);
+    let mut scored = Vec::new();
+    for (i, episode) in episodes.iter().enumerate() {
+        let pixels = |key: &str| serde_json::from_value::<Vec<u8>>(episode[key].clone()).unwrap();
+        let prediction: Vec<bool> = pixels("prediction").iter().map(|&p| p == 1).collect();
+        let got = count(&prediction, &pixels("truth"));
+        assert_eq!(got, counts(episode), "episode {i}");
+        scored.push((episode["class"].as_str().unwrap(), got));
+    }
+    let summary = Summary::of(scored.iter().map(|(class, counts)| (*class, counts)), 0);
+    // Sums of a handful of doubles in another order.
+    let near = |got: f64, want: &Value| (got - want.as_f64().unwrap()).abs() <= 1e-14;
+    assert!(near(summary.miou, &fixture["miou"]) && near(summary.fb_iou, &fixture["fb_iou"]), "{summary:?}");
+    for (class, want) in fixture["per_class"].as_object().unwrap() {
+        assert!(near(summary.per_class[class], want), "{class}");
+    }
+    assert_eq!(summary.per_class["never right"], 0.0);
+    let [low, high] = summary.miou_ci95;
+    assert!(low < summary.miou && summary.miou < high);
+}
+
+/// A folder with an episodes' file, in which the command runs.
+struct Place(tempfile::TempDir);
+
+struct Run {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Run {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let run = Run { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) };
+        assert!(!run.err.contains("panicked"), "{}", run.err);
+        run
+    }
+}
+
+impl Run {
+    #[track_caller]
+    fn expect(self, code: i32) -> Run {
+        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, part: &str) -> Run {
+        assert!(self.err.contains(part), "{part:?} is not in: {}", self.err);
+        self
+    }
+}
+
+impl Place {
+    fn new(episodes: Value) -> Place {
+        let place = Place(tempfile::tempdir().unwrap());
+        fs::write(place.path("e.json"), episodes.to_string()).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// `eval` with the weights of a small fixture; its pictures are below the root.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_diffews-wgpu"));
+        command.current_dir(self.0.path()).arg("eval").args(args);
+        command.env("DIFFEWS_WEIGHTS", golden().join("five")).env("DIFFEWS_PRECISION", "f32");
+        for name in ["DIFFEWS_UNET", "DIFFEWS_SIZE"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        let root = golden();
+        let common = ["--episodes", "e.json", "--root", root.to_str().unwrap()];
+        Run::from(self.command(&[&common[..], args].concat()).output().unwrap())
+    }
+
+    fn merge(&self, args: &[&str]) -> Run {
+        Run::from(self.command(&[&["merge"], args].concat()).output().unwrap())
+    }
+}
+
+/// Episodes over the fixtures' pictures: classes and truths that differ, some with the same supports.
+fn episodes(number: usize) -> Value {
+    let fixtures = ["odd", "sd15", "sd21", "five"];
+    let one = |i: usize| {
+        let (query, support) = (fixtures[i % 4], fixtures[i / 3 % 4]);
+        json!({
+            "class": (["cat", "dog", "sea"][i % 3]),
+            "supports": [{"image": format!("{support}/support_0.png"), "mask": format!("{support}/support_0_mask.png")}],
+            "query": {
+                "image": format!("{query}/query.png"),
+                "mask": format!("eval/{query}_truth.png"),
+                "value": ([7, 3, 0][i % 3]),
+            },
+        })
+    };
+    json!({"episodes": (0..number).map(one).collect::<Vec<_>>()})
+}
+
+/// Episode, class and counts of each record, by episode: what must not depend on how a run was made.
+fn scores(path: &Path) -> Vec<(usize, String, Option<Counts>)> {
+    let (_, mut records) = read_results(path).unwrap();
+    records.sort_by_key(|r| r.episode);
+    records.into_iter().map(|r| (r.episode, r.class, r.counts)).collect()
+}
+
+#[test]
+fn intersection_and_union_equal_pytorchs() {
+    let (mut differing, mut compared) = (0, 0);
+    for fixture in json_of(&golden().join("eval/parity.json")).as_array().unwrap() {
+        let name = fixture["fixture"].as_str().unwrap();
+        let spec = json_of(&golden().join(name).join("fixture.json"));
+        let file = |v: &Value| format!("{name}/{}", v.as_str().unwrap());
+        let pair = |pair: &Value| json!({"image": file(&pair[0]), "mask": file(&pair[1])});
+        let episode = json!({
+            "class": "x",
+            "supports": spec["supports"].as_array().unwrap().iter().map(pair).collect::<Vec<_>>(),
+            "query": {
+                "image": file(&spec["query"]),
+                "mask": format!("eval/{name}_truth.png"),
+                "value": fixture["value"],
+            },
+        });
+        let place = Place::new(json!({"episodes": [episode]}));
+        let of_fixture = |key: &str| golden().join(name).join(spec[key].as_str().unwrap());
+        let weights = of_fixture("weights");
+        for case in fixture["cases"].as_array().unwrap() {
+            let (threshold, dir) = (case["threshold"].to_string(), format!("out{}", case["threshold"]));
+            let mut args = vec!["--weights", weights.to_str().unwrap(), "--threshold", &threshold, "--output", &dir];
+            let unet = spec.get("unet").map(|_| of_fixture("unet"));
+            if let Some(unet) = &unet {
+                args.extend(["--unet", unet.to_str().unwrap()]);
+            }
+            place.run(&args).expect(0);
+            let (header, records) = read_results(&place.path(&dir).join("results.jsonl")).unwrap();
+            assert_eq!(u64::from(header.size), fixture["size"].as_u64().unwrap());
+            let (got, want) = (records[0].counts.unwrap(), counts(case));
+            let uncertain = case["uncertain"].as_u64().unwrap();
+            let all = |c: &Counts| [c.intersection, c.union].concat();
+            for (got, want) in all(&got).iter().zip(all(&want)) {
+                assert!(got.abs_diff(want) <= uncertain, "{name} at {threshold}: {got} and {want}, {uncertain} near");
+                differing += usize::from(*got != want);
+                compared += 1;
+            }
+            assert!(want.intersection[1] > 0 && want.intersection[0] > 0, "{name}: says little");
+        }
+    }
+    println!("{differing} of {compared} counts differ from PyTorch's at all");
+    assert!(compared >= 60);
+}
+
+#[test]
+fn shards_merge_to_the_unsharded_run() {
+    let place = Place::new(episodes(14));
+    let whole = place.run(&["--output", "whole", "--json"]).expect(0);
+    for shard in ["0/3", "1/3", "2/3"] {
+        place.run(&["--output", "parts", "--shard", shard, "--quiet"]).expect(0);
+    }
+    let merged = place.merge(&["parts", "--output", "merged", "--json"]).expect(0);
+    assert_eq!(whole.out, merged.out);
+    assert_eq!(scores(&place.path("whole/results.jsonl")), scores(&place.path("merged/results.jsonl")));
+    assert_eq!(place.text("whole/episodes.csv"), place.text("merged/episodes.csv"));
+    assert_eq!(place.text("whole/summary.json"), place.text("merged/summary.json"));
+    let object: Value = serde_json::from_str(&whole.out).unwrap();
+    assert_eq!((&object["episodes"], &object["classes"]), (&json!(14), &json!(3)));
+    // Not all the same: the run tells things apart.
+    let counts: Vec<_> = scores(&place.path("whole/results.jsonl")).into_iter().map(|s| s.2).collect();
+    assert!(counts.iter().any(|c| c != &counts[0]));
+
+    fs::remove_file(place.path("parts/results-1-of-3.jsonl")).unwrap();
+    place.merge(&["parts"]).expect(1).says("shards are missing: 1/3");
+    let other = ["--output", "parts", "--shard", "1/3", "--quiet", "--threshold", "0.5"];
+    place.run(&other).expect(0);
+    place.merge(&["parts"]).expect(1).says("\"threshold\"");
+}
+
+#[test]
+fn the_bank_of_repeated_supports_is_computed_once() {
+    let place = Place::new(episodes(9));
+    place.run(&["--output", "out"]).expect(0);
+    let (_, records) = read_results(&place.path("out/results.jsonl")).unwrap();
+    let computed: Vec<usize> =
+        records.iter().filter(|r| r.seconds.contains_key("support_pass")).map(|r| r.episode).collect();
+    assert_eq!(computed, [0, 3, 6]);
+    // The same numbers as where every bank is computed anew.
+    for i in 0..9 {
+        let shard = format!("{i}/9");
+        place.run(&["--output", "parts", "--shard", &shard, "--quiet"]).expect(0);
+    }
+    place.merge(&["parts", "--output", "merged"]).expect(0);
+    assert_eq!(scores(&place.path("out/results.jsonl")), scores(&place.path("merged/results.jsonl")));
+}
+
+#[test]
+fn killed_at_any_moment_a_run_resumes_to_the_same_results() {
+    let place = Place::new(episodes(40));
+    place.run(&["--output", "whole", "--quiet"]).expect(0);
+    let root = golden();
+    let args = ["--episodes", "e.json", "--root", root.to_str().unwrap(), "--output", "out", "--resume", "--quiet"];
+    let results = place.path("out/results.jsonl");
+    let mut random = fastrand::Rng::with_seed(11);
+    let (mut kills, mut useful, mut before) = (0, 0, 0);
+    loop {
+        let mut child = place.command(&args).spawn().unwrap();
+        // From before anything is read to well into the episodes: wait for a number of new ones, then a random while.
+        let more = random.usize(0..4);
+        let ended = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break Some(status);
+            }
+            let lines = fs::read(&results).map_or(0, |b| b.iter().filter(|&&b| b == b'\n').count());
+            if lines >= before + more || more == 0 {
+                break None;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        };
+        if let Some(status) = ended {
+            assert!(status.success());
+            break;
+        }
+        std::thread::sleep(Duration::from_micros(random.u64(0..30_000)));
+        // SIGKILL where there are signals.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        if kills % 3 == 0 && results.exists() {
+            // What a machine that loses power may leave of the last line.
+            let bytes = fs::read(&results).unwrap();
+            let header = bytes.iter().position(|&b| b == b'\n').map_or(0, |at| at + 1);
+            let cut = random.usize(0..60).min(bytes.len() - header);
+            fs::write(&results, &bytes[..bytes.len() - cut]).unwrap();
+        }
+        let lines = fs::read(&results).map_or(0, |b| b.iter().filter(|&&b| b == b'\n').count());
+        useful += usize::from(lines > before);
+        before = lines;
+        assert!(kills < 200, "no progress");
+    }
+    println!("{kills} kills, {useful} of them after new episodes");
+    assert!(kills >= 5 && useful >= 3, "{kills} {useful}");
+    assert_eq!(scores(&place.path("whole/results.jsonl")), scores(&results));
+    assert_eq!(place.text("whole/episodes.csv"), place.text("out/episodes.csv"));
+    assert_eq!(place.text("whole/summary.json"), place.text("out/summary.json"));
+}
+
+#[test]
+fn a_broken_picture_fails_its_episode_and_no_other() {
+    let mut all = episodes(8);
+    all["episodes"][2]["query"]["image"] = "gone.png".into();
+    all["episodes"][4]["query"]["mask"] = "broken.png".into();
+    // Episodes 6 to 8 share their supports.
+    for i in 6..8 {
+        all["episodes"][i]["supports"][0]["image"] = "broken.png".into();
+    }
+    let place = Place::new(all.clone());
+    let png = fs::read(golden().join("odd/query.png")).unwrap();
+    fs::write(place.path("broken.png"), &png[..png.len() / 2]).unwrap();
+    let run = place.run(&["--output", "out", "--json"]).expect(6).says("4 of 8 episodes failed").says("gone.png");
+    let object: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(object["episodes"], 4);
+    let failed: Vec<usize> =
+        scores(&place.path("out/results.jsonl")).iter().filter(|s| s.2.is_none()).map(|s| s.0).collect();
+    assert_eq!(failed, [2, 4, 6, 7]);
+    assert_eq!(place.text("out/episodes.csv").matches("broken.png").count(), 3);
+    // Mended, they are done by --resume, and only they.
+    fs::write(place.path("broken.png"), &png).unwrap();
+    fs::write(place.path("gone.png"), fs::read(golden().join("sd21/query.png")).unwrap()).unwrap();
+    let again = place.run(&["--output", "out", "--resume"]);
+    let (_, records) = read_results(&place.path("out/results.jsonl")).unwrap();
+    let order: Vec<usize> = records.iter().map(|r| r.episode).collect();
+    assert_eq!(order, [0, 1, 3, 5, 2, 4, 6, 7], "{}", again.err);
+    // Masks of other sizes than their pictures stay failures, by name.
+    again.expect(6).says("broken.png");
+}
+
+#[test]
+fn the_control_takes_other_supports_and_the_results_say_so() {
+    let place = Place::new(episodes(12));
+    place.run(&["--output", "own"]).expect(0);
+    let first = place.run(&["--output", "shuffled", "--control", "shuffled"]).expect(0);
+    assert!(first.out.contains("supports shuffled"), "{}", first.out);
+    place.run(&["--output", "again", "--control", "shuffled"]).expect(0);
+    let of = |dir: &str| scores(&place.path(dir).join("results.jsonl"));
+    assert_ne!(of("own"), of("shuffled"));
+    assert_eq!(of("shuffled"), of("again"));
+    place.run(&["--output", "own", "--resume", "--control", "shuffled"]).expect(1).says("another run");
+}
+
+#[test]
+fn sheets_tables_and_published_numbers_are_given() {
+    let mut all = episodes(5);
+    all["benchmark"] = json!({"name": "coco", "fold": 2, "shots": 1});
+    let place = Place::new(all);
+    let run = place.run(&["--output", "out", "--visualize", "2", "--limit", "4"]).expect(0).says("waited");
+    for part in ["mIoU", "FB-IoU", "4 episodes of 3 classes", "coco fold 2 1-shot", "51.2 / 56.0", "71.3 / 72.2"] {
+        assert!(run.out.contains(part), "{part} is not in {}", run.out);
+    }
+    let mut sheets: Vec<String> = fs::read_dir(place.path("out/sheets"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    sheets.sort();
+    assert_eq!(sheets.len(), 2);
+    assert!(sheets[0].starts_with("000000_cat_iou0.") && sheets[1].starts_with("000001_dog_iou"), "{sheets:?}");
+    // Support, query, truth, prediction, disagreement.
+    let sheet = image::open(place.path("out/sheets").join(&sheets[0])).unwrap();
+    assert_eq!((sheet.width(), sheet.height()), (5 * 264 + 8, 272));
+}
+
+#[test]
+fn wrong_usage_is_refused_before_the_gpu() {
+    let place = Place::new(episodes(3));
+    place.run(&["--shard", "3/3"]).expect(2);
+    place.run(&["--resume"]).expect(2);
+    place.run(&["--limit", "0"]).expect(2);
+    place.run(&["--shots", "2"]).expect(2).says("--shots");
+    place.run(&["--size", "33"]).expect(2);
+    place.merge(&[]).expect(2);
+    place.merge(&["nowhere.jsonl"]).expect(1).says("nowhere.jsonl");
+    place.merge(&["."]).expect(1).says("results-I-of-N");
+    fs::write(place.path("e.json"), "{}").unwrap();
+    place.run(&[]).expect(1).says("is not a file of episodes");
+    assert!(EpisodeFile::open(&place.path("none"), &[]).is_err());
+}
