@@ -191,6 +191,7 @@ fn shards_merge_to_the_unsharded_run() {
     }
     let merged = place.merge(&["parts", "--output", "merged", "--json"]).expect(0);
     assert_eq!(whole.out, merged.out);
+    place.merge(&["parts", "--output", "merged"]).expect(0);
     assert_eq!(scores(&place.path("whole/results.jsonl")), scores(&place.path("merged/results.jsonl")));
     assert_eq!(place.text("whole/episodes.csv"), place.text("merged/episodes.csv"));
     assert_eq!(place.text("whole/summary.json"), place.text("merged/summary.json"));

@@ -369,8 +369,10 @@ fn run_merge(args: &MergeArgs) -> anyhow::Result<()> {
     let (header, records) = merge(&files)?;
     if let Some(dir) = &args.output {
         fs::create_dir_all(dir).map_err(|cause| EvalError::Write { path: dir.clone(), cause })?;
-        let mut results = ResultsFile::create(&dir.join("results.jsonl"), &header)?;
-        records.iter().try_for_each(|record| results.append(record))?;
+        // Merged again, after a shard was mended: what is there already stays.
+        let (mut results, there) = ResultsFile::resume(&dir.join("results.jsonl"), &header)?;
+        let new = records.iter().filter(|r| !there.iter().any(|t| t.episode == r.episode));
+        new.into_iter().try_for_each(|record| results.append(record))?;
     }
     finish(&records, &header, args.output.as_deref(), args.json, args.quiet)
 }
