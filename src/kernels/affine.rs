@@ -85,8 +85,9 @@ fn cases() -> Vec<Case> {
         (5, 3, 18, 30, true, 0),
         (1, 1, 3, 0, true, 0),
         (7, 11, 5, 2, false, 0),
-        // In bands whose windows begin between two aligned addresses.
-        (37, 19, 12, 20, true, 12 * 1024),
+        // In bands of an odd number of rows of an odd number of vec4s: windows begin between two aligned addresses.
+        (37, 19, 12, 20, true, 10 * 1024),
+        (37, 19, 12, 16, false, 8 * 1024),
         // More workgroups than 65,535 in one dimension.
         (1024, 1032, 16, 0, true, 0),
     ]

@@ -62,12 +62,16 @@ pub const MUTANTS: &[Mutant] = &[
         "k_tile[(quarter + 12u) * DEPTH + c]));\n            }\n            workgroupBarrier();",
         "k_tile[(quarter + 12u) * DEPTH + c]));\n            }",
     ),
-    fault(
-        "attention",
-        "tiled: no barrier between reading scores and writing weights",
-        "most = max(most, weights[row * KEYS + j]); }\n        workgroupBarrier();",
-        "most = max(most, weights[row * KEYS + j]); }",
-    ),
+    Mutant {
+        file: "attention",
+        why: "tiled: no barrier between reading scores and writing weights",
+        from: "most = max(most, weights[row * KEYS + j]); }\n        workgroupBarrier();",
+        to: "most = max(most, weights[row * KEYS + j]); }",
+        survives: Some(
+            "the four lanes that read a row's scores are the four that write its weights, and lie in one subgroup on every driver \
+             here: they run in step. The barrier is for drivers whose subgroups are not",
+        ),
+    },
     fault(
         "attention",
         "tiled: <= for < in the mask of keys",

@@ -18,7 +18,9 @@ if (positionals.length !== 1) {
 }
 const { create, globals } = await import(pathToFileURL(path.resolve(values.webgpu, 'index.js')));
 Object.assign(globalThis, globals);
-const adapter = await create(['backend=vulkan']).requestAdapter();
+// Held for as long as the program runs: Dawn aborts when it is collected.
+globalThis.gpu = create(['backend=vulkan']);
+const adapter = await globalThis.gpu.requestAdapter();
 if (!adapter) throw new Error('Dawn finds no Vulkan adapter: lavapipe has to be 25 or newer');
 const features = ['shader-f16', 'subgroups'].filter((feature) => adapter.features.has(feature));
 const limits = ['maxStorageBufferBindingSize', 'maxBufferSize', 'maxComputeWorkgroupStorageSize'];
