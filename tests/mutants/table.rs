@@ -86,9 +86,15 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     fault(
         "attention",
-        "tiled: no maximum subtracted in the softmax",
+        "tiled: the maximum of earlier tiles forgotten",
         "var most = highest;",
-        "var most = 0.0;\n        highest = 0.0;\n        if false { most = highest; }",
+        "var most = 0.0;\n        highest = 0.0;",
+    ),
+    fault(
+        "attention",
+        "tiled: no maximum subtracted in the softmax",
+        "for (var j = 0u; j < KEYS; j++) { most = max(most, weights[row * KEYS + j]); }",
+        "most = 0.0;",
     ),
     fault(
         "attention",
@@ -123,7 +129,15 @@ pub const MUTANTS: &[Mutant] = &[
     fault("attention", "tiled: channels beyond the first slice missing", "wg.z * CHUNKS * 4u", "0u"),
     fault("attention", "the first query of a later dispatch ignored", "p.query0 + wg.x", "wg.x"),
     fault("conv2d", "padding ignored", "* q.stride - q.pad", "* q.stride"),
-    fault("conv2d", "<= for < below the image", "yx.x < (q.in_h", "yx.x <= (q.in_h"),
+    Mutant {
+        file: "conv2d",
+        why: "<= for < below the image",
+        from: "yx.x < (q.in_h",
+        to: "yx.x <= (q.in_h",
+        survives: Some(
+            "the row below the image lies beyond the binding, and Vulkan's robust buffer access reads 0 there: the value of the padding",
+        ),
+    },
     fault("conv2d", "<= for < right of the image", "yx.y < (q.in_w", "yx.y <= (q.in_w"),
     fault("conv2d", "upsampling ignored", "yx >> vec2<u32>(q.upsample)", "yx"),
     fault("conv2d", "first row of the input's window ignored", "(s.x - q.in_y0)", "s.x"),
