@@ -173,17 +173,10 @@ pub const MUTANTS: &[Mutant] = &[
     fault("lib/conv2d_tiled", "wrong row of a tile", "(ty + 16u * r) * 4u + j", "(ty * 4u + r) * 4u + j"),
     fault(
         "lib/conv2d_tiled",
-        "the last tile's rows beyond the image overwrite",
-        "let p = p0 + ty + 16u * r;",
-        "let p = min(p0 + ty + 16u * r, rows - 1u);",
-    ),
-    fault(
-        "lib/conv2d_tiled",
         "the gate's bias is the hidden half's",
         "gates[r] = bias[n + gate]",
         "gates[r] = bias[n]",
     ),
-    fault("lib/conv2d_broadcast", "<= for < beyond the last column", "if column < q.out_n4", "if column <= q.out_n4"),
     fault(
         "lib/conv2d_broadcast",
         "GEGLU: stride of the weights without the gates",

@@ -1,7 +1,7 @@
 // Runs conformance cases through Dawn, an implementation of WebGPU that shares no code with wgpu, and compares them with
 // the exact values that the Rust side wrote.
 //   cargo run --release --example dump_cases -- DIR
-//   tools/with-driver.sh lavapipe25 node tools/tint/run.mjs [--webgpu DIR] DIR
+//   tools/with-driver.sh lavapipe25 node tools/tint/run.mjs [--webgpu DIR] [--only REGEX] [--verbose] DIR
 // Exits with 1 if any case fails, or if there are none.
 import fs from 'node:fs';
 import path from 'node:path';
@@ -10,10 +10,14 @@ import { pathToFileURL } from 'node:url';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { webgpu: { type: 'string', default: '.drivers/tint/node_modules/webgpu' } },
+  options: {
+    webgpu: { type: 'string', default: '.drivers/tint/node_modules/webgpu' },
+    only: { type: 'string', default: '' },
+    verbose: { type: 'boolean', default: false },
+  },
 });
 if (positionals.length !== 1) {
-  console.error('usage: node tools/tint/run.mjs [--webgpu DIR] DIR');
+  console.error('usage: node tools/tint/run.mjs [--webgpu DIR] [--only REGEX] [--verbose] DIR');
   process.exit(2);
 }
 const { create, globals } = await import(pathToFileURL(path.resolve(values.webgpu, 'index.js')));
@@ -111,7 +115,10 @@ async function run(test) {
 }
 
 let [ran, failed, left] = [0, 0, 0];
+const only = new RegExp(values.only);
 for (const test of read) {
+  const name = `${test.kernel} ${test.storage} ${test.tuning} ${test.case}`;
+  if (!only.test(name)) continue;
   const subgroups = test.tuning === 'Broadcast' && test.dispatches.some((d) => /\bsubgroup[A-Z]/.test(d.wgsl));
   if ((test.storage === 'f16' && !features.includes('shader-f16')) || (subgroups && !features.includes('subgroups'))) {
     left += 1;
@@ -119,9 +126,10 @@ for (const test of read) {
   }
   const { ratio, at } = await run(test);
   ran += 1;
+  if (values.verbose) console.log(`${name}: ${ratio}`);
   if (!(ratio <= 1) || problems.length) {
     failed += 1;
-    console.log(`FAIL ${test.kernel} ${test.storage} ${test.tuning} ${test.case}: error/bound ${ratio} at ${at} ${problems.splice(0)}`);
+    console.log(`FAIL ${name}: error/bound ${ratio} at ${at} ${problems.splice(0)}`);
   }
 }
 console.log(`${ran} cases through Dawn, ${failed} failed, ${left} not run for want of a feature`);
