@@ -1,6 +1,10 @@
 # make demo    segment the example pictures with the embedded model, into demo/
 # make test    all tests, on every adapter that is present
 # make lint    formatting and clippy
+# make drivers      fetch other drivers and shader compilers into .drivers/, by package name; touches nothing else
+# make conformance  every kernel on each of them, and through the compilers (tools/conformance.sh)
+# make mutants      faults planted in the shaders, one at a time: does the suite see each? -> docs/results/mutants.md
+# make validate     whole runs under the Khronos validation layer
 # make clean   remove what was built and demo/
 # Each installs what it needs first (tools/setup.sh).
 
@@ -8,7 +12,7 @@ CARGO ?= cargo
 # A rustup installation that the shell has not read yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: all setup demo test lint clean
+.PHONY: all setup demo test lint clean drivers conformance mutants validate
 
 all: setup
 	$(CARGO) build --release --locked
@@ -32,6 +36,19 @@ test: setup
 lint: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+
+drivers:
+	tools/drivers.sh
+
+conformance: all
+	tools/conformance.sh
+
+mutants: setup
+	@mkdir -p docs/results
+	MUTANTS_REPORT=docs/results/mutants.md $(CARGO) test --release --locked --test mutants -- --include-ignored --nocapture
+
+validate: setup
+	tools/validate.sh
 
 clean:
 	$(CARGO) clean

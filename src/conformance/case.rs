@@ -2,7 +2,7 @@
 
 use super::bound::Approx;
 use crate::kernels::Kernel;
-use crate::plan::{Channels, Element, Limits, Recorder, Storage, Tensor, Tuning};
+use crate::plan::{Channels, Element, Limits, PlanError, Recorder, Recording, Storage, Tensor, Tuning};
 use half::f16;
 use std::sync::Arc;
 
@@ -28,6 +28,23 @@ impl Case {
         self.name = format!("{} in bands of {bytes} bytes", self.name);
         self.limit = Some(bytes);
         self
+    }
+
+    /// What it would do on an adapter of `limits`, without one: for other implementations of WGSL to run.
+    pub fn record(&self, storage: Storage, tuning: Tuning, limits: Limits, seed: u64) -> Result<Recorded, PlanError> {
+        let mut builder = CaseBuilder::new(self, storage, tuning, limits, seed);
+        (self.build)(&mut builder);
+        Ok(Recorded { recording: builder.recorder.finish()?, inputs: builder.inputs, checks: builder.checks })
+    }
+
+    /// Records `to` wherever the case would record the kernel of that name: for faults planted on purpose.
+    pub fn with_kernel(self, name: &'static str, to: &'static Kernel) -> Self {
+        let build = self.build;
+        let build = Box::new(move |b: &mut CaseBuilder| {
+            build(b);
+            b.recorder.replace_kernel(name, to);
+        });
+        Case { build, ..self }
     }
 }
 
@@ -71,6 +88,13 @@ type Twin = Box<dyn Fn(usize, usize) -> Approx>;
 pub struct Check {
     pub tensor: Tensor,
     pub twin: Twin,
+}
+
+/// A recorded case: dispatches, what to fill the inputs with, and what must come out.
+pub struct Recorded {
+    pub recording: Recording,
+    pub inputs: Vec<HostTensor>,
+    pub checks: Vec<Check>,
 }
 
 /// Collects a case's data while the kernel's wrapper records.

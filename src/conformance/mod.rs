@@ -4,5 +4,5 @@ pub mod bound;
 mod case;
 mod run;
 
-pub use case::{Case, CaseBuilder, Check, Fill, HostTensor};
+pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, Recorded};
 pub use run::{Outcome, run_case};

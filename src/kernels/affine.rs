@@ -77,20 +77,23 @@ fn twin(x: f64, scale: f64, shift: f64, silu: bool) -> Approx {
 }
 
 fn cases() -> Vec<Case> {
-    // height, width, channels of a and b, SiLU
+    // height, width, channels of a and b, SiLU, bytes of a binding (0: what the adapter has)
     [
-        (64, 64, 320, 0, true),
-        (16, 16, 640, 320, true),
-        (64, 64, 512, 0, false),
-        (5, 3, 18, 30, true),
-        (1, 1, 3, 0, true),
-        (7, 11, 5, 2, false),
+        (64, 64, 320, 0, true, 0),
+        (16, 16, 640, 320, true, 0),
+        (64, 64, 512, 0, false, 0),
+        (5, 3, 18, 30, true, 0),
+        (1, 1, 3, 0, true, 0),
+        (7, 11, 5, 2, false, 0),
+        // In bands of an odd number of rows of an odd number of vec4s: windows begin between two aligned addresses.
+        (37, 19, 12, 20, true, 10 * 1024),
+        (37, 19, 12, 16, false, 8 * 1024),
         // More workgroups than 65,535 in one dimension.
-        (1024, 1032, 16, 0, true),
+        (1024, 1032, 16, 0, true, 0),
     ]
     .into_iter()
-    .map(|(h, w, ca, cb, silu)| {
-        Case::new(
+    .map(|(h, w, ca, cb, silu, limit)| {
+        let case = Case::new(
             &KERNEL,
             format!("{h}x{w}x({ca}+{cb}){}", if silu { " silu" } else { "" }),
             move |b: &mut CaseBuilder| {
@@ -109,7 +112,8 @@ fn cases() -> Vec<Case> {
                     twin(v, affine.at(0, c), affine.at(1, c), silu)
                 });
             },
-        )
+        );
+        if limit > 0 { case.with_binding_limit(limit) } else { case }
     })
     .collect()
 }

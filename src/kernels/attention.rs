@@ -128,32 +128,34 @@ fn twin(q: &[f32], keys: &[(&[f32], f64)]) -> Approx {
 }
 
 fn cases() -> Vec<Case> {
-    // query rows, own rows (same as query when 0), bank rows, heads, head size
+    // query rows, own rows (same as query when 0), bank rows, heads, head size, spread of the queries: 2 gives scores
+    // of a few units, a softmax neither flat nor a single key; at 60 exp2 of a score itself overflows
     [
-        (4096, 0, 4096, 1, 64),
-        (256, 0, 256, 20, 64),
-        (64, 0, 192, 8, 160),
-        (1024, 0, 0, 1, 512),
-        (100, 0, 37, 3, 10),
-        (1, 0, 1, 2, 6),
-        (17, 0, 33, 1, 4),
-        (31, 0, 95, 2, 80),
-        (9, 0, 0, 1, 515),
-        (50, 7, 3, 2, 40),
+        (4096, 0, 4096, 1, 64, 2.0),
+        (256, 0, 256, 20, 64, 2.0),
+        (64, 0, 192, 8, 160, 2.0),
+        (1024, 0, 0, 1, 512, 2.0),
+        (100, 0, 37, 3, 10, 2.0),
+        (1, 0, 1, 2, 6, 2.0),
+        (17, 0, 33, 1, 4, 2.0),
+        (31, 0, 95, 2, 80, 2.0),
+        (9, 0, 0, 1, 515, 2.0),
+        (50, 7, 3, 2, 40, 2.0),
+        (40, 0, 70, 2, 64, 60.0),
+        (20, 0, 45, 1, 12, 60.0),
     ]
     .into_iter()
-    .map(|(queries, own, bank, heads, d): (u32, u32, u32, u32, u32)| {
+    .map(|(queries, own, bank, heads, d, spread): (u32, u32, u32, u32, u32, f64)| {
         let own = if own == 0 { queries } else { own };
         Case::new(
             &KERNEL,
-            format!("{queries} queries, {own} + {bank} keys, {heads} heads of {d}"),
+            format!("{queries} queries of spread {spread}, {own} + {bank} keys, {heads} heads of {d}"),
             move |b: &mut CaseBuilder| {
                 let channels = Channels::heads(heads, d);
-                // Scores of a few units: a softmax neither flat nor a single key.
                 let mut input = |name: &str, rows: u32, std: f64| {
                     b.input(name, 1, rows, channels.clone(), Element::Stored, Fill::Normal { mean: 0.1, std })
                 };
-                let q = input("q", queries, 2.0);
+                let q = input("q", queries, spread);
                 let (k, v) = (input("own.k", own, 1.0), input("own.v", own, 1.0));
                 let banked = (bank > 0).then(|| (input("bank.k", bank, 1.0), input("bank.v", bank, 1.0)));
                 let source = |k: &HostTensor, v: &HostTensor| KeyValue { k: k.tensor.clone(), v: v.tensor.clone() };

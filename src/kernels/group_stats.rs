@@ -95,21 +95,30 @@ fn twin(values: &[f64], row: usize) -> Approx {
 }
 
 fn cases() -> Vec<Case> {
-    // height, width, channels, mean
-    [(64, 64, 320, 0.0), (1, 1, 4, 1.0), (7, 5, 6, 3.0), (300, 1, 13, -20.0), (129, 131, 64, 0.5), (1024, 65, 256, 0.0)]
-        .into_iter()
-        .map(|(h, w, c, mean)| {
-            Case::new(&KERNEL, format!("{h}x{w}x{c} mean {mean}"), move |b: &mut CaseBuilder| {
-                let x = b.input("x", h, w, Channels::one(c), Element::Stored, Fill::Normal { mean, std: 1.0 });
-                let stats = record(&mut b.recorder, &x.tensor);
-                let len = stats.chunk_len as usize;
-                b.expect(&stats.values, move |row, channel| {
-                    let (chunk, row) = (row / 2, row % 2);
-                    let end = ((chunk + 1) * len).min(x.rows());
-                    let values: Vec<f64> = (chunk * len..end).map(|p| x.at(p, channel)).collect();
-                    twin(&values, row)
-                });
-            })
-        })
-        .collect()
+    // height, width, channels, mean, bytes of a binding (0: what the adapter has)
+    [
+        (64, 64, 320, 0.0, 0),
+        (1, 1, 4, 1.0, 0),
+        (7, 5, 6, 3.0, 0),
+        (300, 1, 13, -20.0, 0),
+        (129, 131, 64, 0.5, 0),
+        (1024, 65, 256, 0.0, 0),
+        (129, 131, 12, 0.5, 28 * 1024),
+    ]
+    .into_iter()
+    .map(|(h, w, c, mean, limit)| {
+        let case = Case::new(&KERNEL, format!("{h}x{w}x{c} mean {mean}"), move |b: &mut CaseBuilder| {
+            let x = b.input("x", h, w, Channels::one(c), Element::Stored, Fill::Normal { mean, std: 1.0 });
+            let stats = record(&mut b.recorder, &x.tensor);
+            let len = stats.chunk_len as usize;
+            b.expect(&stats.values, move |row, channel| {
+                let (chunk, row) = (row / 2, row % 2);
+                let end = ((chunk + 1) * len).min(x.rows());
+                let values: Vec<f64> = (chunk * len..end).map(|p| x.at(p, channel)).collect();
+                twin(&values, row)
+            });
+        });
+        if limit > 0 { case.with_binding_limit(limit) } else { case }
+    })
+    .collect()
 }

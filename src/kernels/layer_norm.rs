@@ -83,23 +83,31 @@ fn twin(row: &[f64], c: usize, weight: f64, bias: f64, eps: f64) -> Approx {
 }
 
 fn cases() -> Vec<Case> {
-    // tokens, channels, mean
-    [(4096, 320, 0.0), (64, 1280, 0.5), (1, 4, 1.0), (67, 18, -3.0), (130, 7, 10.0)]
-        .into_iter()
-        .map(|(tokens, c, mean)| {
-            Case::new(&KERNEL, format!("{tokens}x{c} mean {mean}"), move |b: &mut CaseBuilder| {
-                let channels = Channels::one(c);
-                let x = b.input("x", 1, tokens, channels.clone(), Element::Stored, Fill::Normal { mean, std: 2.0 });
-                let weight =
-                    b.input("weight", 1, 1, channels.clone(), Element::F32, Fill::Normal { mean: 1.0, std: 0.3 });
-                let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
-                let eps = 1e-5;
-                let out = record(&mut b.recorder, &x.tensor, &weight.tensor, &bias.tensor, eps);
-                b.expect(&out, move |p, channel| {
-                    let row: Vec<f64> = (0..c as usize).map(|i| x.at(p, i)).collect();
-                    twin(&row, channel, weight.at(0, channel), bias.at(0, channel), eps as f64)
-                });
-            })
-        })
-        .collect()
+    // tokens, channels, mean, spread, bytes of a binding (0: what the adapter has)
+    [
+        (4096, 320, 0.0, 2.0, 0),
+        (64, 1280, 0.5, 2.0, 0),
+        (1, 4, 1.0, 2.0, 0),
+        (67, 18, -3.0, 2.0, 0),
+        (130, 7, 10.0, 2.0, 0),
+        (67, 18, 0.0, 0.003, 0),
+        (301, 20, 0.5, 2.0, 4096),
+    ]
+    .into_iter()
+    .map(|(tokens, c, mean, std, limit)| {
+        let case = Case::new(&KERNEL, format!("{tokens}x{c} mean {mean} spread {std}"), move |b: &mut CaseBuilder| {
+            let channels = Channels::one(c);
+            let x = b.input("x", 1, tokens, channels.clone(), Element::Stored, Fill::Normal { mean, std });
+            let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, Fill::Normal { mean: 1.0, std: 0.3 });
+            let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
+            let eps = 1e-5;
+            let out = record(&mut b.recorder, &x.tensor, &weight.tensor, &bias.tensor, eps);
+            b.expect(&out, move |p, channel| {
+                let row: Vec<f64> = (0..c as usize).map(|i| x.at(p, i)).collect();
+                twin(&row, channel, weight.at(0, channel), bias.at(0, channel), eps as f64)
+            });
+        });
+        if limit > 0 { case.with_binding_limit(limit) } else { case }
+    })
+    .collect()
 }

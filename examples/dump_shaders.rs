@@ -1,0 +1,23 @@
+//! Writes every shader that the engine can hand to a driver, and naga's HLSL of it, for compilers outside Rust:
+//! `cargo run --release --example dump_shaders -- DIR` leaves `DIR/<kernel>-<symbols>-<storage>.{wgsl,hlsl}`.
+
+#[path = "../tests/common/shaders.rs"]
+mod shaders;
+
+use naga::back::hlsl::ShaderModel;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let dir = std::path::PathBuf::from(std::env::args().nth(1).ok_or("usage: dump_shaders DIR")?);
+    std::fs::create_dir_all(&dir)?;
+    let all = shaders::all();
+    for shader in &all {
+        let (module, info) = shaders::parse(shader, None);
+        std::fs::write(dir.join(format!("{}.wgsl", shader.name)), &shader.wgsl)?;
+        for (kind, checked) in [("", false), (".checked", true)] {
+            let text = shaders::hlsl(&module, &info, ShaderModel::V6_2, checked)?;
+            std::fs::write(dir.join(format!("{}{kind}.hlsl", shader.name)), text)?;
+        }
+    }
+    println!("{} shaders in {}", all.len(), dir.display());
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Every text that the engine can hand to a driver, and naga's translations of it.
+#![allow(dead_code)] // each user takes its own part
+
+use diffews_wgpu::gpu::preprocess;
+use diffews_wgpu::kernels::{ALL, Kernel};
+use naga::back::{hlsl, msl};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage};
+
+/// One kernel with its symbols set and one storage.
+pub struct Shader {
+    /// For messages and file names: kernel, symbols, storage.
+    pub name: String,
+    pub kernel: &'static Kernel,
+    pub wgsl: String,
+    /// The symbols that the text was made with, the storage's among them.
+    pub defines: Vec<&'static str>,
+}
+
+/// Every kernel x variant x storage.
+pub fn all() -> Vec<Shader> {
+    let mut shaders = Vec::new();
+    for kernel in ALL {
+        for variant in kernel.variants {
+            for storage in [None, Some("PACKED"), Some("F16"), Some("MIXED")] {
+                let defines: Vec<_> = variant.iter().copied().chain(storage).collect();
+                let name = [&[kernel.name], variant as &[_], &[storage.unwrap_or("F32")]].concat().join("-");
+                let wgsl = preprocess(kernel.source, &defines).unwrap_or_else(|e| panic!("{name}: {e}"));
+                shaders.push(Shader { name: name.to_lowercase(), kernel, wgsl, defines });
+            }
+        }
+    }
+    shaders
+}
+
+/// The module with its overrides (`WG`) resolved, as a backend's writer wants it.
+pub fn parse(shader: &Shader, workgroup: Option<f64>) -> (Module, ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(&shader.wgsl)
+        .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&shader.wgsl)));
+    let capabilities = Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP;
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&shader.wgsl)));
+    let constants = workgroup.map(|w| ("WG".to_string(), w)).into_iter().collect();
+    let (module, info) = naga::back::pipeline_constants::process_overrides(
+        &module,
+        &info,
+        Some((ShaderStage::Compute, "main")),
+        &constants,
+    )
+    .unwrap_or_else(|e| panic!("{}: {e}", shader.name));
+    (module.into_owned(), info.into_owned())
+}
+
+pub fn has_workgroup_override(shader: &Shader) -> bool {
+    shader.wgsl.contains("override WG")
+}
+
+/// HLSL as wgpu's DX12 backend asks for it; with the runtime checks that wgpu adds by default, or without.
+pub fn hlsl(module: &Module, info: &ModuleInfo, model: hlsl::ShaderModel, checked: bool) -> Result<String, String> {
+    let mut binding_map = hlsl::BindingMap::default();
+    let mut next = [0, 0, 0];
+    for (_, variable) in module.global_variables.iter() {
+        let Some(binding) = variable.binding else { continue };
+        // One register class each for uniform, read-only and read-write buffers, numbered in order.
+        let class = match variable.space {
+            AddressSpace::Uniform => 0,
+            AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => 1,
+            _ => 2,
+        };
+        binding_map.insert(
+            binding,
+            hlsl::BindTarget { space: 0, register: next[class], restrict_indexing: checked, ..Default::default() },
+        );
+        next[class] += 1;
+    }
+    let options = hlsl::Options {
+        shader_model: model,
+        binding_map,
+        fake_missing_bindings: false,
+        zero_initialize_workgroup_memory: false,
+        restrict_indexing: checked,
+        force_loop_bounding: checked,
+        ..Default::default()
+    };
+    let pipeline = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, "main".into())) };
+    let mut text = String::new();
+    let mut writer = hlsl::Writer::new(&mut text, &options, &pipeline);
+    let reflection = writer.write(module, info, None).map_err(|e| e.to_string())?;
+    for name in reflection.entry_point_names {
+        name.map_err(|e| e.to_string())?;
+    }
+    Ok(text)
+}
+
+/// MSL as wgpu's Metal backend asks for it, and the buffer slots that it takes.
+pub fn msl(module: &Module, info: &ModuleInfo, version: (u8, u8), checked: bool) -> Result<(String, u8), String> {
+    let mut resources = msl::EntryPointResources::default();
+    let mut slots = 0;
+    for (_, variable) in module.global_variables.iter() {
+        let Some(binding) = variable.binding else { continue };
+        let mutable =
+            matches!(variable.space, AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE));
+        resources.resources.insert(binding, msl::BindTarget { buffer: Some(slots), mutable, ..Default::default() });
+        slots += 1;
+    }
+    resources.sizes_buffer = Some(slots);
+    slots += 1;
+    let policy = match checked {
+        true => naga::proc::BoundsCheckPolicy::Restrict,
+        false => naga::proc::BoundsCheckPolicy::Unchecked,
+    };
+    let options = msl::Options {
+        lang_version: version,
+        per_entry_point_map: [("main".to_string(), resources)].into(),
+        fake_missing_bindings: false,
+        bounds_check_policies: naga::proc::BoundsCheckPolicies {
+            index: policy,
+            buffer: policy,
+            image_load: policy,
+            binding_array: naga::proc::BoundsCheckPolicy::Unchecked,
+        },
+        zero_initialize_workgroup_memory: false,
+        force_loop_bounding: checked,
+        emit_int_div_checks: checked,
+        ..Default::default()
+    };
+    let pipeline =
+        msl::PipelineOptions { entry_point: Some((ShaderStage::Compute, "main".into())), ..Default::default() };
+    let (text, translation) = msl::write_string(module, info, &options, &pipeline).map_err(|e| e.to_string())?;
+    for name in translation.entry_point_names {
+        name.map_err(|e| e.to_string())?;
+    }
+    Ok((text, slots))
+}
+
+/// Bytes of workgroup memory.
+pub fn workgroup_bytes(module: &Module) -> u32 {
+    let shared = module.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::WorkGroup);
+    shared.map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx())).sum()
+}

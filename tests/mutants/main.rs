@@ -1,0 +1,186 @@
+//! Faults planted in the shaders themselves, one at a time: does the conformance suite see each? Slow, so ignored by
+//! default: `make mutants`. No recompilation: a mutant is a [`Kernel`] of another name and text, which takes the
+//! place of the true one in each case's recording.
+
+mod table;
+
+use diffews_wgpu::conformance::{Case, run_case};
+use diffews_wgpu::gpu::{AdapterChoice, Gpu};
+use diffews_wgpu::kernels::{ALL, Kernel, LIBRARY};
+use diffews_wgpu::plan::{Storage, Tuning};
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+use std::time::Instant;
+use table::{MUTANTS, Mutant};
+
+const SEED: u64 = 20241;
+/// Native halves differ from packed ones in four lines of lib/storage only.
+const STORAGES: [Storage; 2] = [Storage::F32, Storage::Packed];
+/// A fault that is known to survive is tried on smaller cases only, in multiplications and additions.
+const QUICK: u64 = 100_000_000;
+
+/// A kernel's text with its imports laid in, so that one replacement reaches the library's part too.
+fn inlined(source: &str) -> String {
+    let mut text = String::new();
+    for line in source.lines() {
+        match line.trim().strip_prefix("#import ") {
+            Some(name) => {
+                let name = name.trim().trim_matches('"');
+                let (_, part) = LIBRARY.iter().find(|l| l.0 == name).expect("an import that exists");
+                text.push_str(&inlined(part));
+            }
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The text of the file that a mutant names, as it lies in the kernels' sources.
+fn text_of(file: &str) -> &'static str {
+    let library = LIBRARY.iter().find(|l| l.0 == file).map(|l| l.1);
+    library.or_else(|| ALL.iter().find(|k| k.name == file).map(|k| k.source)).expect("a mutant's file exists")
+}
+
+/// Each kernel that `mutant` reaches, changed.
+fn plant(number: usize, mutant: &Mutant) -> Vec<(&'static Kernel, &'static Kernel)> {
+    assert!(text_of(mutant.file).contains(mutant.from), "{}: {:?} is not there", mutant.file, mutant.from);
+    let part = inlined(text_of(mutant.file));
+    let changed = part.replace(mutant.from, mutant.to);
+    assert_ne!(part, changed, "{}: no change", mutant.file);
+    let mut planted = Vec::new();
+    for kernel in ALL {
+        let whole = inlined(kernel.source);
+        if whole.contains(&part) {
+            let source = whole.replace(&part, &changed).leak();
+            let name = format!("{} with fault {number}", kernel.name).leak();
+            planted.push((kernel, &*Box::leak(Box::new(Kernel { name, source, ..*kernel }))));
+        }
+    }
+    assert!(!planted.is_empty(), "{}: no kernel holds it", mutant.file);
+    planted
+}
+
+struct Caught {
+    tuning: Tuning,
+    storage: Storage,
+    case: String,
+    how: String,
+}
+
+struct Suite {
+    gpu: Gpu,
+    /// By kernel: multiplications and additions, number of a case and its form, the smallest first.
+    runs: HashMap<&'static str, Vec<(u64, usize, Storage, Tuning)>>,
+    /// Runs that have passed undisturbed.
+    sound: HashSet<(String, Storage, Tuning)>,
+}
+
+impl Suite {
+    fn new() -> Suite {
+        let gpu = Gpu::new(&AdapterChoice::default()).expect("an adapter is present");
+        let mut runs = HashMap::new();
+        for kernel in ALL {
+            let mut all = Vec::new();
+            for (i, case) in (kernel.cases)().iter().enumerate() {
+                let recorded = case.record(Storage::F32, gpu.tuning, gpu.limits(), SEED).expect("the case records");
+                let flops = recorded.recording.dispatches.iter().map(|d| d.flops).sum::<u64>();
+                for storage in STORAGES {
+                    for &tuning in kernel.tunings.iter().filter(|&t| gpu.tunings().contains(t)) {
+                        all.push((flops, i, storage, tuning));
+                    }
+                }
+            }
+            all.sort_by_key(|run| run.0);
+            runs.insert(kernel.name, all);
+        }
+        Suite { gpu, runs, sound: HashSet::new() }
+    }
+
+    /// The first case that sees `mutant`, and passes without it.
+    fn hunt(&mut self, number: usize, mutant: &Mutant) -> Option<Caught> {
+        for (kernel, planted) in plant(number, mutant) {
+            let truth = (kernel.cases)();
+            let cases: Vec<Case> =
+                (kernel.cases)().into_iter().map(|case| case.with_kernel(kernel.name, planted)).collect();
+            for &(flops, i, storage, tuning) in &self.runs[kernel.name] {
+                if mutant.survives.is_some() && flops > QUICK {
+                    break;
+                }
+                let outcome = run_case(&self.gpu, &cases[i], storage, tuning, SEED);
+                if outcome.passed() {
+                    continue;
+                }
+                let case = cases[i].name.clone();
+                if self.sound.insert((format!("{} {case}", kernel.name), storage, tuning)) {
+                    let undisturbed = run_case(&self.gpu, &truth[i], storage, tuning, SEED);
+                    assert!(undisturbed.passed(), "without a fault: {undisturbed}");
+                }
+                let how = outcome.fault.clone().unwrap_or(format!("error / bound {:.3e}", outcome.ratio));
+                let how = how.lines().next().unwrap_or_default().to_string();
+                assert!(!how.contains("failed on"), "fault {number} does not even run: {outcome}");
+                return Some(Caught { tuning, storage, case, how });
+            }
+        }
+        None
+    }
+}
+
+#[test]
+#[ignore = "minutes: make mutants"]
+fn every_planted_fault_is_seen() {
+    let mut suite = Suite::new();
+    let first = std::env::var("MUTANTS_FROM").ok().and_then(|n| n.parse::<usize>().ok()).unwrap_or(0);
+    let mut table = String::new();
+    let (mut caught, mut survived) = (0, Vec::new());
+    for (number, mutant) in MUTANTS.iter().enumerate().skip(first) {
+        let started = Instant::now();
+        let row = match suite.hunt(number, mutant) {
+            Some(Caught { tuning, storage, case, how }) => {
+                caught += 1;
+                format!("{tuning:?}, {}: {case} | {how}", storage.name())
+            }
+            None => match mutant.survives {
+                Some(reason) => format!("**survives** | {reason}"),
+                None => {
+                    survived.push(number);
+                    "**survives** | not explained".into()
+                }
+            },
+        };
+        println!("{number}: {}: {}: {row} ({:.1} s)", mutant.file, mutant.why, started.elapsed().as_secs_f64());
+        writeln!(table, "| {number} | {} | {} | {} |", mutant.file, mutant.why, row.replace('\n', " ")).unwrap();
+    }
+    println!("{caught} caught");
+    if let Ok(path) = std::env::var("MUTANTS_REPORT") {
+        let facts = &suite.gpu.facts;
+        let text = format!(
+            "# Faults planted in the shaders\n\nWritten by `make mutants` on {} ({}), seed {SEED}. Each fault is planted alone; \
+             the case is the smallest that sees it.\n\n{caught} of {} seen.\n\n\
+             | # | shader | fault | seen by | how |\n|---|---|---|---|---|\n{table}",
+            facts.name,
+            facts.driver,
+            MUTANTS.len()
+        );
+        std::fs::write(path, text).expect("the report can be written");
+    }
+    assert!(survived.is_empty(), "not seen, and not explained: {survived:?}");
+}
+
+/// The table stays true to the shaders, without running anything.
+#[test]
+fn every_fault_can_be_planted() {
+    assert!(MUTANTS.len() >= 25);
+    for (number, mutant) in MUTANTS.iter().enumerate() {
+        for (_, kernel) in plant(number, mutant) {
+            for variant in kernel.variants {
+                for storage in [None, Some("PACKED"), Some("F16"), Some("MIXED")] {
+                    let defines: Vec<_> = variant.iter().copied().chain(storage).collect();
+                    let wgsl = diffews_wgpu::gpu::preprocess(kernel.source, &defines).expect("it preprocesses");
+                    naga::front::wgsl::parse_str(&wgsl)
+                        .unwrap_or_else(|e| panic!("fault {number}: {}", e.emit_to_string(&wgsl)));
+                }
+            }
+        }
+    }
+}

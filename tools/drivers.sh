@@ -1,0 +1,138 @@
+#!/bin/bash
+# Brings the drivers, layers and shader compilers that the conformance suite runs on into a folder (default
+# .drivers), by package name, without touching the system; says at the end what it could not get.
+#   tools/drivers.sh [--into DIR] [NAME...]      NAME: swiftshader lavapipe25 lavapipe26 validation dxc tint
+# Then: tools/with-driver.sh NAME command...
+set -u
+into=.drivers
+names=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --into) into=${2:?--into needs a folder}; shift 2 ;;
+        -*) sed -n '2,5s/^# //p' "$0"; exit 2 ;;
+        *) names+=("$1"); shift ;;
+    esac
+done
+[ ${#names[@]} -gt 0 ] || names=(swiftshader lavapipe25 lavapipe26 validation dxc tint)
+mkdir -p "$into" && into=$(cd "$into" && pwd) || exit 1
+missing=()
+arch=$(uname -m)
+
+# The mirror that this system's own package manager uses for its main archive.
+mirror() {
+    apt-get indextargets --format '$(REPO_URI) $(SITE)' 'Created-By: Packages' 2>/dev/null |
+        awk '$1 ~ /\/debian\/?$/ { print $1; exit }'
+}
+
+# apt_in SUITE COMMAND...: apt-get with package lists, cache and installed set of its own.
+apt_in() {
+    local suite=$1 dir=$into/apt/$1 uri
+    shift
+    if [ ! -e "$dir/updated" ]; then
+        uri=$(mirror)
+        [ -n "$uri" ] || { echo "no Debian mirror among this system's package sources" >&2; return 1; }
+        mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial" "$dir/parts"
+        : >"$dir/status"
+        echo "deb $uri $suite main" >"$dir/sources.list"
+    fi
+    local options=(-qq -o "Dir::State=$dir/state" -o "Dir::State::status=$dir/status" -o "Dir::Cache=$dir/cache"
+        -o "Dir::Etc::sourcelist=$dir/sources.list" -o "Dir::Etc::sourceparts=$dir/parts"
+        -o APT::Sandbox::User= -o Debug::NoLocking=1 -o Acquire::Languages=none)
+    if [ ! -e "$dir/updated" ]; then
+        apt-get "${options[@]}" update >&2 || return 1
+        touch "$dir/updated"
+    fi
+    (cd "$dir/cache/archives" && apt-get "${options[@]}" "$@")
+}
+
+# icd FILE LIBRARY: the manifest by which the Vulkan loader finds a driver.
+icd() {
+    printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s", "api_version": "1.3.0"}}\n' "$2" >"$1"
+}
+
+find_library() { find "$1" -name "$2" | head -n 1; }
+
+unresolved() { ldd "$1" 2>/dev/null | awk '/not found/ { printf "%s ", $1 }'; }
+
+# Debian's chromium-common holds SwiftShader and a new validation layer, both needing hardly more than libc.
+get_chromium() {
+    local root=$into/chromium
+    [ -n "$(find_library "$root" libvk_swiftshader.so 2>/dev/null)" ] && return 0
+    mkdir -p "$root"
+    (cd "$root" && rm -f ./*.deb && apt-get -qq download chromium-common 2>/dev/null) ||
+        (cd "$root" && apt_in stable download chromium-common && mv "$into"/apt/stable/cache/archives/chromium-common*.deb .) ||
+        return 1
+    dpkg -x "$root"/chromium-common*.deb "$root" && rm -f "$root"/*.deb
+}
+
+get_swiftshader() {
+    get_chromium || return 1
+    local library
+    library=$(find_library "$into/chromium" libvk_swiftshader.so)
+    [ -n "$library" ] || return 1
+    mkdir -p "$into/swiftshader" && icd "$into/swiftshader/icd.json" "$library"
+}
+
+get_validation() {
+    get_chromium || return 1
+    local library
+    library=$(find_library "$into/chromium" libVkLayer_khronos_validation.so)
+    [ -n "$library" ] || return 1
+    mkdir -p "$into/validation"
+    cat >"$into/validation/VkLayer_khronos_validation.json" <<END
+{"file_format_version": "1.2.0", "layer": {"name": "VK_LAYER_KHRONOS_validation", "type": "GLOBAL",
+ "library_path": "$library", "api_version": "1.4.300", "implementation_version": "1",
+ "description": "Khronos validation layer", "instance_extensions": [{"name": "VK_EXT_debug_utils", "spec_version": "1"}]}}
+END
+}
+
+# One package of the backports suite; its libraries are those of the distribution's own Mesa.
+get_lavapipe25() {
+    local root=$into/lavapipe25 library
+    mkdir -p "$root"
+    apt_in bookworm-backports download mesa-vulkan-drivers || return 1
+    dpkg -x "$into"/apt/bookworm-backports/cache/archives/mesa-vulkan-drivers*.deb "$root" || return 1
+    library=$(find_library "$root" libvulkan_lvp.so)
+    icd "$root/icd.json" "$library"
+    [ -z "$(unresolved "$library")" ] || { echo "lavapipe25 needs $(unresolved "$library")" >&2; return 1; }
+}
+
+# The newest Mesa, with the loader and every library of its suite: it needs a newer libc than ours may be.
+get_lavapipe26() {
+    local root=$into/lavapipe26 deb
+    mkdir -p "$root"
+    apt_in sid install --download-only -y --no-install-recommends mesa-vulkan-drivers libvulkan1 || return 1
+    for deb in "$into"/apt/sid/cache/archives/*.deb; do dpkg -x "$deb" "$root" || return 1; done
+    icd "$root/icd.json" "$(find_library "$root" libvulkan_lvp.so)"
+    [ -n "$(find_library "$root/usr" 'ld-linux-*')" ]
+}
+
+# Microsoft's compiler for Linux, from the source package of a Python binding.
+get_dxc() {
+    local root=$into/dxc library
+    mkdir -p "$root"
+    python3 -m pip download -q --no-deps --no-binary :all: -d "$root" compushady==0.17.5 >&2
+    [ -e "$root"/compushady-0.17.5.tar.gz ] || return 1
+    tar -xzf "$root"/compushady-0.17.5.tar.gz -C "$root" --strip-components 1 || return 1
+    library=$(find_library "$root" "libdxcompiler_$arch.so*")
+    [ -n "$library" ] && ln -sf "$library" "$root/libdxcompiler.so"
+}
+
+get_tint() {
+    mkdir -p "$into/tint" && npm install --silent --no-audit --no-fund --prefix "$into/tint" webgpu@0.6.2
+}
+
+for name in "${names[@]}"; do
+    case $name in swiftshader | lavapipe25 | lavapipe26 | validation | dxc | tint) ;; *)
+        echo "no such driver: $name" >&2
+        exit 2
+        ;;
+    esac
+    if log=$("get_$name" 2>&1); then
+        echo "got $name"
+    else
+        missing+=("$name")
+        echo "could not get $name: $(echo "$log" | tail -n 3)"
+    fi
+done
+[ ${#missing[@]} -eq 0 ] || { echo "missing: ${missing[*]}"; exit 1; }

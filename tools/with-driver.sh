@@ -1,0 +1,46 @@
+#!/bin/bash
+# Runs a command under one driver that tools/drivers.sh fetched (folder: $DRIVERS, default .drivers):
+#   tools/with-driver.sh NAME command...
+# NAME: lavapipe (the system's), lavapipe25, lavapipe26, swiftshader, llvmpipe-gl (the system's OpenGL), or
+# validation[:NAME] (the Khronos layer over a driver). @WIDTH after a lavapipe sets its vector width (128: subgroups of
+# 4, 256: 8, 512: 16). The command must be a program, not a script, under lavapipe26, which brings its own libc. As cargo's
+# runner: CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="tools/with-driver.sh NAME" cargo test --release
+set -eu
+[ $# -ge 2 ] || { sed -n '2,8s/^# //p' "$0" >&2; exit 2; }
+name=$1
+shift
+drivers=${DRIVERS:-$(cd "$(dirname "$0")/.." && pwd)/.drivers}
+export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-${TMPDIR:-/tmp}}
+
+if [[ $name == validation* ]]; then
+    export VK_LAYER_PATH=$drivers/validation VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation
+    [ -e "$VK_LAYER_PATH" ] || { echo "no validation layer in $drivers: run tools/drivers.sh validation" >&2; exit 1; }
+    name=${name#validation}
+    name=${name#:}
+    name=${name:-lavapipe}
+fi
+if [[ $name == *@* ]]; then
+    export LP_NATIVE_VECTOR_WIDTH=${name#*@}
+    name=${name%@*}
+fi
+case $name in
+    lavapipe)
+        icd=$(ls /usr/share/vulkan/icd.d/lvp_icd*.json /etc/vulkan/icd.d/lvp_icd*.json 2>/dev/null | head -n 1) || true
+        ;;
+    llvmpipe-gl)
+        export WGPU_BACKEND=gl LIBGL_ALWAYS_SOFTWARE=1 EGL_PLATFORM=surfaceless
+        exec "$@"
+        ;;
+    lavapipe25 | lavapipe26 | swiftshader) icd=$drivers/$name/icd.json ;;
+    *) echo "no such driver: $name" >&2; exit 2 ;;
+esac
+[ -e "${icd:-/nowhere}" ] || { echo "$name is not there: run tools/drivers.sh $name" >&2; exit 1; }
+# The older and the newer name of the loader's variable. One backend: OpenGL would be the system's.
+export VK_ICD_FILENAMES=$icd VK_DRIVER_FILES=$icd WGPU_BACKEND=vulkan
+if [ "$name" = lavapipe26 ]; then
+    root=$drivers/lavapipe26
+    loader=$(find "$root/usr" "$root/lib64" -name 'ld-linux-*' 2>/dev/null | head -n 1)
+    libraries=$(find "$root" -type d -name '*-linux-gnu' -path '*lib/*' | paste -sd:)
+    exec "$loader" --library-path "$libraries" "$@"
+fi
+exec "$@"
