@@ -1,8 +1,11 @@
 //! The conformance suite on every adapter present, as `diffews-wgpu conformance --all-adapters` runs it, and the
 //! suite itself put to the test. No adapter is a failure.
 
-use diffews_wgpu::conformance::{Options, Report, Row, Status, html, junit, run};
-use diffews_wgpu::gpu::{AdapterChoice, list};
+use diffews_wgpu::conformance::bound::Approx;
+use diffews_wgpu::conformance::{Case, Fill, Options, Report, Row, Status, html, junit, run, run_case};
+use diffews_wgpu::gpu::{AdapterChoice, Gpu, list};
+use diffews_wgpu::kernels::Kernel;
+use diffews_wgpu::plan::{Channels, Dispatch, Element, Storage, Tuning};
 use std::collections::BTreeMap;
 
 const SEED: u64 = 20241;
@@ -67,4 +70,61 @@ fn what_an_adapter_lacks_is_not_run_and_says_so() {
     assert_eq!((report.summary.cases, native.storage.as_str()), (3, "f16"));
     let lacks = native.reason.as_ref().is_some_and(|r| r.contains("shader-f16"));
     assert_eq!((native.status == Status::NotRun, lacks), (!adapters[0].shader_f16, !adapters[0].shader_f16));
+}
+
+/// Controls that must fail: the runner notices what it says it notices.
+#[test]
+fn planted_faults_are_seen() {
+    let gpu = Gpu::new(&AdapterChoice::default()).expect("an adapter is present");
+    let ask = |case: Case| run_case(&gpu, &case, Storage::F32, Tuning::Tiled, SEED);
+    let right = ask(control(1.0, 0, 0));
+    assert!(right.passed(), "{right}");
+    let wrong_value = ask(control(1.0 + 1e-5, 0, 0));
+    assert!(!wrong_value.passed() && wrong_value.ratio > 1.0, "{wrong_value}");
+    // A window that ends 64 vec4s too late: elements beyond the tensor are written, or read.
+    let written = ask(control(1.0, 0, 64));
+    assert!(written.fault.as_ref().is_some_and(|f| f.contains("beyond its end")), "{written}");
+    let read = ask(control(1.0, 64, 0));
+    assert!(!read.passed() && read.ratio.is_nan(), "{read}");
+}
+
+/// Scales 640 vec4s by a factor; the windows of input and output are longer than the tensors by a few vec4s, and
+/// what lies beyond the input moves to the front.
+fn control(factor: f64, input_beyond: u64, output_beyond: u64) -> Case {
+    static KERNEL: Kernel = Kernel {
+        name: "control",
+        source: "struct Params { n: u32, skip: u32 }
+            @group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
+            @group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>;
+            @group(1) @binding(0) var<uniform> p: Params;
+            @compute @workgroup_size(64)
+            fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+                let from = min(id.x + p.skip, arrayLength(&input) - 1u);
+                if id.x < min(p.n, arrayLength(&output)) { output[id.x] = input[from]; }
+            }",
+        variants: &[&[]],
+        tunings: &[Tuning::Tiled],
+        cases: Vec::new,
+    };
+    Case::new(&KERNEL, "control".into(), move |b| {
+        let n = 640;
+        let fill = Fill::Normal { mean: 0.0, std: 1.0 };
+        let x = b.input("x", 1, n, Channels::one(4), Element::F32, fill);
+        let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+        let (mut input, mut output) = (b.recorder.whole(&x.tensor), b.recorder.whole(&out));
+        input.size += 16 * input_beyond;
+        output.size += 16 * output_beyond;
+        let params = [n + output_beyond as u32, input_beyond as u32];
+        b.recorder.push(Dispatch {
+            kernel: &KERNEL,
+            defines: vec![],
+            overrides: vec![],
+            inputs: vec![input],
+            outputs: vec![output],
+            params: params.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            workgroups: [n.div_ceil(64) + 1, 1, 1],
+            flops: 1,
+        });
+        b.expect(&out, move |p, c| Approx::new(x.at(p, c) * factor, 1e-6 * x.at(p, c).abs()));
+    })
 }

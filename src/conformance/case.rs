@@ -14,10 +14,13 @@ pub struct Case {
     pub name: String,
     pub(super) build: Box<dyn Fn(&mut CaseBuilder) + Send + Sync>,
     pub(super) limit: Option<u64>,
+    pub(super) workgroups: Option<u32>,
     /// The kinds of storage that make a difference to it.
     pub storages: &'static [Storage],
     /// What an adapter must have for it.
     pub needs: Option<Need>,
+    /// More than a GFLOP: run in the form of the kernel that suits the adapter, in the others only where time allows.
+    pub large: bool,
 }
 
 /// Something that not every adapter has.
@@ -35,13 +38,34 @@ impl Case {
         name: String,
         build: impl Fn(&mut CaseBuilder) + Send + Sync + 'static,
     ) -> Self {
-        Case { kernel, name, build: Box::new(build), limit: None, storages: STORAGES, needs: None }
+        Case {
+            kernel,
+            name,
+            build: Box::new(build),
+            limit: None,
+            workgroups: None,
+            large: false,
+            storages: STORAGES,
+            needs: None,
+        }
     }
 
     /// Pretends that no binding may be larger than `bytes`, so that row bands are taken on small data.
     pub fn with_binding_limit(mut self, bytes: u64) -> Self {
         self.name = format!("{} in bands of {bytes} bytes", self.name);
         self.limit = Some(bytes);
+        self
+    }
+
+    /// Pretends that a dispatch has at most `n` workgroups in one dimension, so that it is folded on small data.
+    pub fn with_workgroup_limit(mut self, n: u32) -> Self {
+        self.name = format!("{} folded at {n} workgroups", self.name);
+        self.workgroups = Some(n);
+        self
+    }
+
+    pub fn of_flops(mut self, flops: u64) -> Self {
+        self.large = flops > 1_000_000_000;
         self
     }
 
@@ -122,6 +146,7 @@ pub struct CaseBuilder {
 impl CaseBuilder {
     pub(super) fn new(case: &Case, storage: Storage, tuning: Tuning, mut limits: Limits, seed: u64) -> Self {
         limits.max_binding = case.limit.unwrap_or(limits.max_binding);
+        limits.max_workgroups = case.workgroups.unwrap_or(limits.max_workgroups);
         CaseBuilder {
             recorder: Recorder::new(storage, tuning, limits),
             inputs: Vec::new(),

@@ -222,6 +222,9 @@ impl On<'_> {
         if let Some(reason) = case.lacks(gpu, entry.storage, entry.tuning) {
             return Row { reason: Some(reason.into()), ..self.row(entry) };
         }
+        if case.large && !self.options.full && case.kernel.tunings.len() > 1 && entry.tuning != gpu.tuning {
+            return Row { reason: Some("only with --full".into()), ..self.row(entry) };
+        }
         let Outcome { variant, ratio, error, bound, place, mut fault, .. } =
             run_case_with(gpu, case, entry.storage, entry.tuning, self.options.seed, twins);
         if let Some(dir) = &self.options.dump

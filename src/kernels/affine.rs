@@ -85,31 +85,28 @@ fn cases() -> Vec<Case> {
         (5, 3, 18, 30, true),
         (1, 1, 3, 0, true),
         (7, 11, 5, 2, false),
-        // More workgroups than 65,535 in one dimension.
-        (1024, 1032, 16, 0, true),
     ]
     .into_iter()
-    .map(|(h, w, ca, cb, silu)| {
-        Case::new(
-            &KERNEL,
-            format!("{h}x{w}x({ca}+{cb}){}", if silu { " silu" } else { "" }),
-            move |b: &mut CaseBuilder| {
-                let fill = Fill::Normal { mean: 0.0, std: 3.0 };
-                let x = b.input("a", h, w, Channels::one(ca), Element::Stored, fill);
-                let y = (cb > 0).then(|| b.input("b", h, w, Channels::one(cb), Element::Stored, fill));
-                let channels =
-                    y.as_ref().map_or(x.tensor.channels.clone(), |y| x.tensor.channels.concat(&y.tensor.channels));
-                let affine = b.input("affine", 1, 2, channels, Element::F32, Fill::Normal { mean: 0.7, std: 1.0 });
-                let out = record(&mut b.recorder, &x.tensor, y.as_ref().map(|y| &y.tensor), &affine.tensor, silu);
-                b.expect(&out, move |p, c| {
-                    let v = match &y {
-                        Some(y) if c >= ca as usize => y.at(p, c - ca as usize),
-                        _ => x.at(p, c),
-                    };
-                    twin(v, affine.at(0, c), affine.at(1, c), silu)
-                });
-            },
-        )
-    })
+    .map(case)
+    // More workgroups than one dimension holds.
+    .chain([case((128, 129, 16, 0, true)).with_workgroup_limit(33)])
     .collect()
+}
+
+fn case((h, w, ca, cb, silu): (u32, u32, u32, u32, bool)) -> Case {
+    Case::new(&KERNEL, format!("{h}x{w}x({ca}+{cb}){}", if silu { " silu" } else { "" }), move |b: &mut CaseBuilder| {
+        let fill = Fill::Normal { mean: 0.0, std: 3.0 };
+        let x = b.input("a", h, w, Channels::one(ca), Element::Stored, fill);
+        let y = (cb > 0).then(|| b.input("b", h, w, Channels::one(cb), Element::Stored, fill));
+        let channels = y.as_ref().map_or(x.tensor.channels.clone(), |y| x.tensor.channels.concat(&y.tensor.channels));
+        let affine = b.input("affine", 1, 2, channels, Element::F32, Fill::Normal { mean: 0.7, std: 1.0 });
+        let out = record(&mut b.recorder, &x.tensor, y.as_ref().map(|y| &y.tensor), &affine.tensor, silu);
+        b.expect(&out, move |p, c| {
+            let v = match &y {
+                Some(y) if c >= ca as usize => y.at(p, c - ca as usize),
+                _ => x.at(p, c),
+            };
+            twin(v, affine.at(0, c), affine.at(1, c), silu)
+        });
+    })
 }
