@@ -99,8 +99,8 @@ fn control(factor: f64, input_beyond: u64, output_beyond: u64) -> Case {
             @group(1) @binding(0) var<uniform> p: Params;
             @compute @workgroup_size(64)
             fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-                let from = min(id.x + p.skip, arrayLength(&input) - 1u);
-                if id.x < min(p.n, arrayLength(&output)) { output[id.x] = input[from]; }
+                let place = min(id.x + p.skip, arrayLength(&input) - 1u);
+                if id.x < min(p.n, arrayLength(&output)) { output[id.x] = input[place]; }
             }",
         variants: &[&[]],
         tunings: &[Tuning::Tiled],
