@@ -65,6 +65,8 @@ enum Precision {
     Packed,
     /// Native halves
     F16,
+    /// Weights as packed halves, values as f32
+    Mixed,
     All,
 }
 
@@ -79,6 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             Precision::F32 => vec![Storage::F32],
             Precision::Packed => vec![Storage::Packed],
             Precision::F16 => vec![Storage::F16],
+            Precision::Mixed => vec![Storage::Mixed],
             Precision::All => vec![],
         },
         full: args.full,

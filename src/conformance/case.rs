@@ -30,7 +30,7 @@ pub enum Need {
 }
 
 /// All kinds of storage.
-pub const STORAGES: &[Storage] = &[Storage::F32, Storage::Packed, Storage::F16];
+pub const STORAGES: &[Storage] = &[Storage::F32, Storage::Packed, Storage::F16, Storage::Mixed];
 
 impl Case {
     pub fn new(

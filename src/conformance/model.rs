@@ -7,7 +7,7 @@
 use super::bound::EPS;
 use crate::gpu::Gpu;
 use crate::image_io::{DecodedMap, Mask, RgbImage, Threshold};
-use crate::plan::{Recording, Storage, TensorId, Tuning};
+use crate::plan::{Recording, Storage, TensorId, Tuning, Window};
 use crate::weights::ModelFiles;
 use crate::{Error, Model, Options, Precision, Segmenter};
 use safetensors::SafeTensors;
@@ -105,15 +105,15 @@ struct Roundings {
 
 impl Roundings {
     /// A dispatch with K products for each element errs by EPS (sqrt(K) + 1) of its result (see
-    /// [`bound`](super::bound)), and by one unit of a half where it is stored as one. The errors of different
+    /// [`bound`](super::bound)), and by one unit of a half where it, or the weights, are stored as one. The errors of different
     /// dispatches are independent, so their squares add up; norms and residual connections keep the gain of a
     /// layer near one.
     fn edit(&mut self, plan: &str, recording: &mut Recording) {
         let half = if recording.storage == Storage::F32 { 0.0 } else { 2f64.powi(-10) };
         let mut written: HashMap<TensorId, f64> = HashMap::new();
         for dispatch in &recording.dispatches {
-            let bytes: u64 = dispatch.outputs.iter().map(|w| w.size).sum();
-            let elements = (bytes / recording.storage.vec4_bytes() * 4).max(1);
+            let vec4s = |w: &Window| w.size / w.tensor.vec4_bytes(recording.storage);
+            let elements = (dispatch.outputs.iter().map(vec4s).sum::<u64>() * 4).max(1);
             let products = dispatch.flops as f64 / (2.0 * elements as f64);
             let error = EPS * (products.sqrt() + 1.0);
             self.total += error * error + half * half;

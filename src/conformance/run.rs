@@ -54,9 +54,9 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// What twins have said: the same for every adapter and form of a kernel, and for both kinds of half precision.
+/// What twins have said: the same for every adapter and form of a kernel, and for both kinds of halves.
 #[derive(Default)]
-pub struct Twins(HashMap<(String, bool, u64), Vec<Expected>>);
+pub struct Twins(HashMap<(String, Storage, u64), Vec<Expected>>);
 
 /// Of one output: elements that are compared, by index.
 type Expected = Vec<(usize, Approx)>;
@@ -124,7 +124,8 @@ fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut 
     }
     let plan = gpu.bind(&case.name, &schedule, &arena, &[], given).map_err(text)?;
     gpu.run(&plan, &mut |_| true).map_err(text)?;
-    let key = (format!("{} {}", case.kernel.name, case.name), storage != Storage::F32, seed);
+    let rounding = if storage == Storage::F16 { Storage::Packed } else { storage };
+    let key = (format!("{} {}", case.kernel.name, case.name), rounding, seed);
     let expected = twins.0.entry(key).or_insert_with(|| checks.iter().map(|c| ask(c, storage)).collect());
     for (check, expected) in checks.iter().zip(expected.iter()) {
         let buffer = plan.buffer(&check.tensor).ok_or("an output has no buffer")?;
