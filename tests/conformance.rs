@@ -1,34 +1,130 @@
-//! Every kernel, storage and form of it, on every adapter present. No adapter is a failure.
+//! The conformance suite on every adapter present, as `diffews-wgpu conformance --all-adapters` runs it, and the
+//! suite itself put to the test. No adapter is a failure.
 
-use diffews_wgpu::conformance::run_case;
+use diffews_wgpu::conformance::bound::Approx;
+use diffews_wgpu::conformance::{Case, Fill, Options, Report, Row, Status, html, junit, run, run_case};
 use diffews_wgpu::gpu::{AdapterChoice, Gpu, list};
-use diffews_wgpu::kernels::ALL;
-use diffews_wgpu::plan::Storage;
+use diffews_wgpu::kernels::Kernel;
+use diffews_wgpu::plan::{Channels, Dispatch, Element, Storage, Tuning};
+use std::collections::BTreeMap;
 
 const SEED: u64 = 20241;
 
+/// A dot product's bound is of use if the worst error that correct drivers make comes near it, but not over it.
+fn tight(worst: f64) -> bool {
+    (0.02..=1.0).contains(&worst)
+}
+
+/// Worst error / bound of each kernel in f32, where no rounding to storage covers the arithmetic's.
+fn worst(rows: &[Row]) -> BTreeMap<&str, f64> {
+    let mut worst: BTreeMap<&str, f64> = BTreeMap::new();
+    for row in rows.iter().filter(|r| r.storage == "f32" && r.status == Status::Passed) {
+        let entry = worst.entry(&row.kernel).or_default();
+        *entry = entry.max(row.ratio.unwrap_or(f64::NAN));
+    }
+    worst
+}
+
+fn told(report: &Report) -> Vec<String> {
+    let line = |r: &Row| format!("{} on {}: {:?} {}", r.case, r.adapter, r.reason, r.place);
+    report.results.iter().filter(|r| r.status == Status::Failed).map(line).collect()
+}
+
 #[test]
-fn every_kernel_on_every_adapter() {
-    let adapters = list(&AdapterChoice::default());
+fn every_case_on_every_adapter() {
+    let choice = AdapterChoice::default();
+    let adapters = list(&choice);
     assert!(!adapters.is_empty(), "no adapter is present: nothing was tested");
-    let mut failed = 0;
-    for facts in adapters {
-        let choice = AdapterChoice { adapter: Some(facts.index.to_string()), ..Default::default() };
-        let gpu = Gpu::new(&choice).expect("adapter opens");
-        println!("{} ({}), seed {SEED}", facts.name, facts.driver);
-        for kernel in ALL {
-            for case in (kernel.cases)() {
-                for storage in [Storage::F32, Storage::Packed, Storage::F16, Storage::Mixed] {
-                    for &tuning in kernel.tunings {
-                        if gpu.supports(storage) && gpu.tunings().contains(&tuning) {
-                            let outcome = run_case(&gpu, &case, storage, tuning, SEED);
-                            println!("{outcome}");
-                            failed += u32::from(!outcome.passed());
-                        }
-                    }
-                }
-            }
+    let options = Options { seed: SEED, ..Default::default() };
+    let report = run(&adapters, &choice, &options, &mut |row| {
+        let ratio = row.ratio.map_or("-".into(), |r| format!("{r:.3}"));
+        println!("{:?} {ratio} {:.2} s {} ({})", row.status, row.seconds, row.case, row.adapter);
+        true
+    });
+    assert!(report.summary.failed == 0, "{:#?}", told(&report));
+    assert!(report.summary.passed > 100 * adapters.len(), "{:?}", report.summary);
+    for facts in &adapters {
+        let rows: Vec<Row> = report.results.iter().filter(|r| r.adapter == facts.name).cloned().collect();
+        let worst = worst(&rows);
+        println!("{}: {worst:?}", facts.name);
+        for kernel in ["conv2d", "attention"] {
+            let worst = worst[kernel];
+            assert!(tight(worst), "{kernel}: worst error / bound is {worst:.4}");
+            assert!(!tight(worst / 100.0), "{kernel}: a bound a hundred times too wide would not be noticed");
         }
     }
-    assert_eq!(failed, 0, "cases failed");
+    let page = html(&report, None).unwrap();
+    assert!(page.contains("kernels/conv2d/") && !page.contains("REPORTS"));
+    let xml = junit(&report);
+    assert_eq!(xml.matches("<testcase ").count(), report.summary.cases);
+}
+
+#[test]
+fn what_an_adapter_lacks_is_not_run_and_says_so() {
+    let choice = AdapterChoice::default();
+    let mut adapters = list(&choice);
+    adapters.truncate(1);
+    let only = regex::Regex::new("^language/numbers/all 65,536 halves read").ok();
+    let report = run(&adapters, &choice, &Options { only, seed: SEED, ..Default::default() }, &mut |_| true);
+    let native = &report.results[2];
+    assert_eq!((report.summary.cases, native.storage.as_str()), (3, "f16"));
+    let lacks = native.reason.as_ref().is_some_and(|r| r.contains("shader-f16"));
+    assert_eq!((native.status == Status::NotRun, lacks), (!adapters[0].shader_f16, !adapters[0].shader_f16));
+}
+
+/// Controls that must fail: the runner notices what it says it notices.
+#[test]
+fn planted_faults_are_seen() {
+    let gpu = Gpu::new(&AdapterChoice::default()).expect("an adapter is present");
+    let ask = |case: Case| run_case(&gpu, &case, Storage::F32, Tuning::Tiled, SEED);
+    let right = ask(control(1.0, 0, 0));
+    assert!(right.passed(), "{right}");
+    let wrong_value = ask(control(1.0 + 1e-5, 0, 0));
+    assert!(!wrong_value.passed() && wrong_value.ratio > 1.0, "{wrong_value}");
+    // A window that ends 64 vec4s too late: elements beyond the tensor are written, or read.
+    let written = ask(control(1.0, 0, 64));
+    assert!(written.fault.as_ref().is_some_and(|f| f.contains("beyond its end")), "{written}");
+    let read = ask(control(1.0, 64, 0));
+    assert!(!read.passed() && read.ratio.is_nan(), "{read}");
+}
+
+/// Scales 640 vec4s by a factor; the windows of input and output are longer than the tensors by a few vec4s, and
+/// what lies beyond the input moves to the front.
+fn control(factor: f64, input_beyond: u64, output_beyond: u64) -> Case {
+    static KERNEL: Kernel = Kernel {
+        name: "control",
+        source: "struct Params { n: u32, skip: u32 }
+            @group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
+            @group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>;
+            @group(1) @binding(0) var<uniform> p: Params;
+            @compute @workgroup_size(64)
+            fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+                let place = min(id.x + p.skip, arrayLength(&input) - 1u);
+                if id.x < min(p.n, arrayLength(&output)) { output[id.x] = input[place]; }
+            }",
+        variants: &[&[]],
+        tunings: &[Tuning::Tiled],
+        cases: Vec::new,
+    };
+    Case::new(&KERNEL, "control".into(), move |b| {
+        let n = 640;
+        let fill = Fill::Normal { mean: 0.0, std: 1.0 };
+        let x = b.input("x", 1, n, Channels::one(4), Element::F32, fill);
+        let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+        let (mut input, mut output) = (b.recorder.whole(&x.tensor), b.recorder.whole(&out));
+        input.size += 16 * input_beyond;
+        output.size += 16 * output_beyond;
+        let params = [n + output_beyond as u32, input_beyond as u32];
+        b.recorder.push(Dispatch {
+            kernel: &KERNEL,
+            defines: vec![],
+            overrides: vec![],
+            inputs: vec![input],
+            outputs: vec![output],
+            params: params.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            workgroups: [n.div_ceil(64) + 1, 1, 1],
+            flops: 1,
+        });
+        b.expect(&out, move |p, c| Approx::new(x.at(p, c) * factor, 1e-6 * x.at(p, c).abs()));
+    })
 }

@@ -11,6 +11,7 @@ const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 const WEIGHTS: u8 = 3;
 const NO_ADAPTER: u8 = 4;
+const CONFORMANCE: u8 = 5;
 const SOME_FAILED: u8 = 6;
 /// 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -28,6 +29,8 @@ pub enum CliError {
     SomeFailed { failed: usize, total: usize },
     #[error("{failed} of {total} episodes failed, see above; the scores are those of the others")]
     EpisodesFailed { failed: usize, total: usize },
+    #[error("{failed} of {total} conformance cases failed: this adapter and driver do not compute right")]
+    Conformance { failed: usize, total: usize },
 }
 
 /// An [`anyhow::Error`] that ends the command with code 2.
@@ -42,6 +45,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             CliError::Usage(_) => USAGE,
             CliError::Weights(_) => WEIGHTS,
             CliError::SomeFailed { .. } | CliError::EpisodesFailed { .. } => SOME_FAILED,
+            CliError::Conformance { .. } => CONFORMANCE,
         };
     }
     if let Some(error) = error.downcast_ref::<Error>() {
@@ -96,5 +100,17 @@ fn gpu(error: &GpuError) -> u8 {
         GpuError::NoAdapter(_) | GpuError::NoDevice { .. } => NO_ADAPTER,
         GpuError::Interrupted => INTERRUPTED,
         _ => FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conformance_failure_is_told_from_others_by_its_code() {
+        let code = |error: CliError| exit_code(&error.into());
+        assert_eq!(code(CliError::Conformance { failed: 1, total: 9 }), 5);
+        assert_eq!(code(CliError::SomeFailed { failed: 1, total: 9 }), 6);
     }
 }

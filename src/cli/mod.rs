@@ -1,6 +1,7 @@
 //! The command: one file per verb. Library errors become exit codes here and nowhere else.
 
 mod bench;
+mod conformance;
 mod devices;
 mod errors;
 mod eval;
@@ -29,6 +30,7 @@ Examples:
   diffews-wgpu infer --support a.png --mask a_m.png --query q.png --precision f16 --json \\
       --weights stable-diffusion-2-1-ref8inchannels-tag4inchannels --unet incontext
   diffews-wgpu devices
+  diffews-wgpu conformance --all-adapters --html report.html
   diffews-wgpu model verify --weights DIR --unet DIR
 
 Weights:
@@ -72,6 +74,8 @@ enum Verb {
     Devices(devices::Args),
     /// Look into a model, or check all of it
     Model(model::Args),
+    /// Check kernel by kernel whether an adapter and its driver compute right
+    Conformance(Box<conformance::Args>),
     /// Measure the kernels and the embedded model on an adapter
     Bench(bench::Args),
 }
@@ -90,6 +94,7 @@ pub fn main() -> ExitCode {
         Verb::Eval(args) => eval::run(&args),
         Verb::Devices(args) => devices::run(&args),
         Verb::Model(args) => model::run(&args),
+        Verb::Conformance(args) => conformance::run(&args),
         Verb::Bench(args) => bench::run(&args),
     };
     match result {

@@ -1,10 +1,12 @@
 //! What a conformance case is: data, a recording made by the kernel's own wrapper, and what must come out.
 
 use super::bound::Approx;
+use crate::gpu::Gpu;
 use crate::kernels::Kernel;
 use crate::plan::{Channels, Element, Limits, PlanError, Recorder, Recording, Storage, Tensor, Tuning};
 use half::f16;
-use std::sync::Arc;
+use half::slice::HalfFloatSliceExt;
+use std::sync::{Arc, OnceLock};
 
 /// One case: a kernel, a shape, and a closure that records it. The same for tests and the command.
 pub struct Case {
@@ -12,7 +14,23 @@ pub struct Case {
     pub name: String,
     pub(super) build: Box<dyn Fn(&mut CaseBuilder) + Send + Sync>,
     pub(super) limit: Option<u64>,
+    pub(super) workgroups: Option<u32>,
+    /// The kinds of storage that make a difference to it.
+    pub storages: &'static [Storage],
+    /// What an adapter must have for it.
+    pub needs: Option<Need>,
+    /// More than a GFLOP: run in the form of the kernel that suits the adapter, in the others only where time allows.
+    pub large: bool,
 }
+
+/// Something that not every adapter has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Subgroups,
+}
+
+/// All kinds of storage.
+pub const STORAGES: &[Storage] = &[Storage::F32, Storage::Packed, Storage::F16, Storage::Mixed];
 
 impl Case {
     pub fn new(
@@ -20,7 +38,16 @@ impl Case {
         name: String,
         build: impl Fn(&mut CaseBuilder) + Send + Sync + 'static,
     ) -> Self {
-        Case { kernel, name, build: Box::new(build), limit: None }
+        Case {
+            kernel,
+            name,
+            build: Box::new(build),
+            limit: None,
+            workgroups: None,
+            large: false,
+            storages: STORAGES,
+            needs: None,
+        }
     }
 
     /// Pretends that no binding may be larger than `bytes`, so that row bands are taken on small data.
@@ -45,6 +72,41 @@ impl Case {
             b.recorder.replace_kernel(name, to);
         });
         Case { build, ..self }
+    }
+
+    /// Pretends that a dispatch has at most `n` workgroups in one dimension, so that it is folded on small data.
+    pub fn with_workgroup_limit(mut self, n: u32) -> Self {
+        self.name = format!("{} folded at {n} workgroups", self.name);
+        self.workgroups = Some(n);
+        self
+    }
+
+    pub fn of_flops(mut self, flops: u64) -> Self {
+        self.large = flops > 1_000_000_000;
+        self
+    }
+
+    pub fn stored_as(mut self, storages: &'static [Storage]) -> Self {
+        self.storages = storages;
+        self
+    }
+
+    pub fn needing(mut self, need: Need) -> Self {
+        self.needs = Some(need);
+        self
+    }
+
+    /// Why `gpu` cannot run it with this storage and form, if so.
+    pub fn lacks(&self, gpu: &Gpu, storage: Storage, tuning: Tuning) -> Option<&'static str> {
+        if !gpu.supports(storage) {
+            Some("the adapter lacks shader-f16")
+        } else if self.needs == Some(Need::Subgroups) && gpu.facts.subgroup_sizes.is_none() {
+            Some("the adapter lacks subgroups")
+        } else if !gpu.tunings().contains(&tuning) {
+            Some("the adapter lacks subgroups of 8 lanes or more")
+        } else {
+            None
+        }
     }
 }
 
@@ -108,6 +170,7 @@ pub struct CaseBuilder {
 impl CaseBuilder {
     pub(super) fn new(case: &Case, storage: Storage, tuning: Tuning, mut limits: Limits, seed: u64) -> Self {
         limits.max_binding = case.limit.unwrap_or(limits.max_binding);
+        limits.max_workgroups = case.workgroups.unwrap_or(limits.max_workgroups);
         CaseBuilder {
             recorder: Recorder::new(storage, tuning, limits),
             inputs: Vec::new(),
@@ -128,7 +191,7 @@ impl CaseBuilder {
     ) -> HostTensor {
         let Fill::Normal { mean, std } = fill;
         let n = height as usize * width as usize * channels.logical() as usize;
-        let values = (0..n).map(|_| (mean + std * normal(&mut self.rng)) as f32).collect();
+        let values = normals(&mut self.rng, n).map(|v| (mean + std * v) as f32).collect();
         self.input_of(name, height, width, channels, element, values)
     }
 
@@ -144,7 +207,9 @@ impl CaseBuilder {
     ) -> HostTensor {
         let tensor = self.recorder.input_of(name, height, width, channels, element);
         if self.recorder.storage.is_half(element) {
-            values.iter_mut().for_each(|v| *v = f16::from_f32(*v).to_f32());
+            let mut halves = vec![f16::ZERO; values.len()];
+            halves.convert_from_f32_slice(&values);
+            halves.convert_to_f32_slice(&mut values);
         }
         let width = tensor.channels.logical() as usize;
         let host = HostTensor { tensor, values: Arc::new(values), width };
@@ -159,8 +224,17 @@ impl CaseBuilder {
     }
 }
 
-/// Standard normal by the Box-Muller transform.
-fn normal(rng: &mut fastrand::Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - rng.f64()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * rng.f64()).cos()
+/// Standard normal numbers, drawn from 65,536 that were made once by the Box-Muller transform: cases need
+/// millions, and a logarithm and a cosine for each would take longer than the kernels.
+fn normals(rng: &mut fastrand::Rng, n: usize) -> impl Iterator<Item = f64> + '_ {
+    static TABLE: OnceLock<Vec<f64>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut one = || {
+            let radius = (-2.0 * (1.0 - rng.f64()).ln()).sqrt();
+            radius * (std::f64::consts::TAU * rng.f64()).cos()
+        };
+        (0..1 << 16).map(|_| one()).collect()
+    });
+    (0..n).map(|_| table[rng.u16(..) as usize])
 }

@@ -1,8 +1,23 @@
-//! Does this adapter and driver compute right? Cases declared by the kernels, run against f64 twins.
+//! Does this adapter and driver compute right? Cases declared by the kernels, run against f64 twins; the
+//! language features that they rely on; blocks and the whole embedded model against PyTorch's recorded numbers.
 
 pub mod bound;
 mod case;
+mod dump;
+mod html;
+mod junit;
+mod known;
+mod language;
+mod model;
+mod report;
 mod run;
+mod suite;
 
-pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, Recorded};
-pub use run::{Outcome, run_case};
+pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, Need, Recorded, STORAGES};
+pub use html::html;
+pub use junit::junit;
+pub use known::{KNOWN, Known};
+pub use language::LANGUAGE;
+pub use report::{Adapter, Report, Row, Status, Summary, compare};
+pub use run::{Outcome, Twins, record_case, run_case, run_case_with};
+pub use suite::{Entry, Options, entries, run};

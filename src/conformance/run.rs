@@ -1,17 +1,20 @@
-//! Runs a case on an adapter: poisoned outputs, guard bands, NaN fails, every padding lane zero.
+//! Runs a case on an adapter: everything poisoned, guard bands on both sides, NaN fails, every padding lane zero.
 
 use super::bound::Approx;
 use super::case::{Case, CaseBuilder, Check};
-use crate::gpu::{Arena, Gpu, GpuError};
+use crate::gpu::{Arena, Gpu, GpuError, Placed};
 use crate::layout;
 use crate::plan::{Schedule, Storage, Tensor, TensorId, Tuning};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Elements compared with the twin when a tensor has more: its corners and a sample of the rest.
 const SAMPLE: usize = 2048;
-/// Bytes before and after every output that must stay as they were.
+/// Bytes before and after every input and output: NaN there for whoever reads beyond, and after the run they
+/// must be as they were. A multiple of every offset alignment.
 const GUARD: u64 = 4096;
 const POISON: u8 = 0xff; // NaN as f32 and as half
+/// Working memory is poisoned up to this many bytes of each buffer.
+const MOST_POISON: u64 = 256 << 20;
 
 /// Where and how far the worst element is from its twin.
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ pub struct Outcome {
     pub kernel: &'static str,
     pub storage: Storage,
     pub tuning: Tuning,
+    /// The `#ifdef` symbols of the dispatches recorded, each set once.
+    pub variant: String,
     /// Worst error / bound; above 1, or NaN, is a failure.
     pub ratio: f64,
     pub error: f64,
@@ -39,14 +44,8 @@ impl Outcome {
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let word = if self.passed() { "ok  " } else { "FAIL" };
-        write!(
-            f,
-            "{word} {:<12} {:<6} {:<7} {:<52}",
-            self.kernel,
-            self.storage.name(),
-            format!("{:?}", self.tuning),
-            self.case
-        )?;
+        let (storage, tuning) = (self.storage.name(), format!("{:?}", self.tuning));
+        write!(f, "{word} {:<12} {storage:<6} {tuning:<9} {:<52}", self.kernel, self.case)?;
         write!(f, " error/bound {:.3}", self.ratio)?;
         if !self.passed() {
             write!(f, " at {}; {}", self.place, self.fault.as_deref().unwrap_or("beyond the bound"))?;
@@ -55,93 +54,139 @@ impl std::fmt::Display for Outcome {
     }
 }
 
+/// What twins have said: the same for every adapter and form of a kernel, and for both kinds of halves.
+#[derive(Default)]
+pub struct Twins(HashMap<(String, Storage, u64), Vec<Expected>>);
+
+/// Of one output: elements that are compared, by index.
+type Expected = Vec<(usize, Approx)>;
+
 /// Runs one case; every problem becomes part of the outcome.
 pub fn run_case(gpu: &Gpu, case: &Case, storage: Storage, tuning: Tuning, seed: u64) -> Outcome {
+    run_case_with(gpu, case, storage, tuning, seed, &mut Twins::default())
+}
+
+/// [`run_case`], asking the twins only for what they have not said before.
+pub fn run_case_with(
+    gpu: &Gpu,
+    case: &Case,
+    storage: Storage,
+    tuning: Tuning,
+    seed: u64,
+    twins: &mut Twins,
+) -> Outcome {
     let mut outcome = Outcome {
         case: case.name.clone(),
         kernel: case.kernel.name,
         storage,
         tuning,
+        variant: String::new(),
         ratio: 0.0,
         error: 0.0,
         bound: 0.0,
         place: "nowhere".into(),
         fault: None,
     };
-    if let Err(fault) = try_case(gpu, case, storage, tuning, seed, &mut outcome) {
+    if let Err(fault) = try_case(gpu, case, seed, twins, &mut outcome) {
         outcome.fault = Some(fault);
     }
     outcome
 }
 
-fn try_case(
-    gpu: &Gpu,
-    case: &Case,
-    storage: Storage,
-    tuning: Tuning,
-    seed: u64,
-    outcome: &mut Outcome,
-) -> Result<(), String> {
+/// The dispatches that a case records for `gpu`: what `--dump` translates.
+pub fn record_case(gpu: &Gpu, case: &Case, storage: Storage, tuning: Tuning) -> Result<Schedule, String> {
+    let mut builder = CaseBuilder::new(case, storage, tuning, gpu.limits(), 0);
+    (case.build)(&mut builder);
+    Ok(Schedule::new(builder.recorder.finish().map_err(|e| e.to_string())?))
+}
+
+fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut Outcome) -> Result<(), String> {
+    let (storage, tuning) = (outcome.storage, outcome.tuning);
     let mut builder = CaseBuilder::new(case, storage, tuning, gpu.limits(), seed);
     (case.build)(&mut builder);
     let CaseBuilder { recorder, inputs, checks, .. } = builder;
     let schedule = Schedule::new(recorder.finish().map_err(|e| e.to_string())?);
+    let variants: BTreeSet<String> = schedule.dispatches().iter().map(|d| d.defines.join(" ")).collect();
+    outcome.variant = variants.into_iter().filter(|v| !v.is_empty()).collect::<Vec<_>>().join(", ");
     let text = |e: GpuError| e.to_string();
     let arena = Arena::new(gpu, &Arena::sizes([&schedule])).map_err(text)?;
-    // Outputs lie in the middle of poisoned buffers; bindings are moved there by the guard's width.
+    for buffer in arena.buffers() {
+        gpu.upload(buffer, 0, &vec![POISON; buffer.size().min(MOST_POISON) as usize]).map_err(text)?;
+    }
     let mut given = HashMap::new();
-    for check in &checks {
-        let buffer = gpu.buffer(&check.tensor.name, check.tensor.bytes(storage) + GUARD).map_err(text)?;
-        gpu.upload(&buffer, 0, &vec![POISON; (check.tensor.bytes(storage) + GUARD) as usize]).map_err(text)?;
-        if let TensorId::Value(v) = check.tensor.id {
-            given.insert(v, buffer);
-        }
+    for tensor in checks.iter().map(|c| &c.tensor) {
+        let poison = vec![POISON; tensor.bytes(storage) as usize];
+        place(gpu, tensor, &poison, &mut given).map_err(text)?;
+    }
+    for input in &inputs {
+        let bytes = layout::to_bytes(&input.tensor, storage, &input.values);
+        place(gpu, &input.tensor, &bytes, &mut given).map_err(text)?;
     }
     let plan = gpu.bind(&case.name, &schedule, &arena, &[], given).map_err(text)?;
-    for input in &inputs {
-        // Inputs that pruning left without use have no buffer to fill.
-        if let Some(buffer) = plan.buffer(&input.tensor) {
-            gpu.upload(buffer, 0, &layout::to_bytes(&input.tensor, storage, &input.values)).map_err(text)?;
-        }
-    }
     gpu.run(&plan, &mut |_| true).map_err(text)?;
-    for check in &checks {
+    let rounding = if storage == Storage::F16 { Storage::Packed } else { storage };
+    let key = (format!("{} {}", case.kernel.name, case.name), rounding, seed);
+    let expected = twins.0.entry(key).or_insert_with(|| checks.iter().map(|c| ask(c, storage)).collect());
+    for (check, expected) in checks.iter().zip(expected.iter()) {
         let buffer = plan.buffer(&check.tensor).ok_or("an output has no buffer")?;
-        let size = check.tensor.bytes(storage);
-        let bytes = gpu.download(buffer, size + GUARD).map_err(text)?;
-        if bytes[size as usize..].iter().any(|&b| b != POISON) {
-            return Err(format!("{} was written beyond its end", check.tensor.name));
+        let size = check.tensor.bytes(storage) as usize;
+        let bytes = gpu.download(buffer, size as u64 + 2 * GUARD).map_err(text)?;
+        let (before, rest) = bytes.split_at(GUARD as usize);
+        let (bytes, after) = rest.split_at(size);
+        for (guard, side) in [(before, "before its beginning"), (after, "beyond its end")] {
+            if let Some(i) = guard.iter().position(|&b| b != POISON) {
+                return Err(format!("{} was written {side} (byte {i} of the guard band)", check.tensor.name));
+            }
         }
-        if !layout::padding_is_zero(&check.tensor, storage, &bytes[..size as usize]) {
+        if !layout::padding_is_zero(&check.tensor, storage, bytes) {
             return Err(format!("a padding lane of {} is not zero", check.tensor.name));
         }
-        compare(check, storage, &layout::from_bytes(&check.tensor, storage, &bytes[..size as usize]), outcome)?;
+        compare(&check.tensor, expected, &layout::from_bytes(&check.tensor, storage, bytes), outcome)?;
     }
     Ok(())
 }
 
-fn compare(check: &Check, storage: Storage, got: &[f32], outcome: &mut Outcome) -> Result<(), String> {
+/// Puts `bytes` in the middle of a poisoned buffer.
+fn place(gpu: &Gpu, tensor: &Tensor, bytes: &[u8], given: &mut HashMap<u32, Placed>) -> Result<(), GpuError> {
+    let buffer = gpu.buffer(&tensor.name, bytes.len() as u64 + 2 * GUARD)?;
+    let guard = [POISON; GUARD as usize];
+    gpu.upload(&buffer, 0, &guard)?;
+    gpu.upload(&buffer, GUARD, bytes)?;
+    gpu.upload(&buffer, GUARD + bytes.len() as u64, &guard)?;
+    if let TensorId::Value(v) = tensor.id {
+        given.insert(v, Placed { buffer, offset: GUARD });
+    }
+    Ok(())
+}
+
+fn ask(check: &Check, storage: Storage) -> Expected {
     let channels = check.tensor.channels.logical() as usize;
+    let half = storage.is_half(check.tensor.element);
+    let one = |i: usize| {
+        let exact = (check.twin)(i / channels, i % channels);
+        (i, if half { exact.stored_as_half() } else { exact })
+    };
+    sample(check.tensor.positions() as usize * channels, channels).into_iter().map(one).collect()
+}
+
+fn compare(tensor: &Tensor, expected: &Expected, got: &[f32], outcome: &mut Outcome) -> Result<(), String> {
     if let Some(i) = got.iter().position(|v| !v.is_finite()) {
         outcome.ratio = f64::NAN;
-        outcome.place = place(&check.tensor, i, got[i], f64::NAN);
-        return Err(format!("{} is not finite", check.tensor.name));
+        outcome.place = describe(tensor, i, got[i], f64::NAN);
+        return Err(format!("{} is not finite", tensor.name));
     }
-    for i in sample(got.len(), channels) {
-        let exact = (check.twin)(i / channels, i % channels);
-        let half = storage.is_half(check.tensor.element);
-        let Approx { value, bound } = if half { exact.stored_as_half() } else { exact };
+    for &(i, Approx { value, bound }) in expected {
         let error = (got[i] as f64 - value).abs();
         let ratio = if error == 0.0 { 0.0 } else { error / bound };
         if !(ratio <= outcome.ratio) {
             (outcome.ratio, outcome.error, outcome.bound) = (ratio, error, bound);
-            outcome.place = place(&check.tensor, i, got[i], value);
+            outcome.place = describe(tensor, i, got[i], value);
         }
     }
     Ok(())
 }
 
-fn place(tensor: &Tensor, i: usize, got: f32, expected: f64) -> String {
+fn describe(tensor: &Tensor, i: usize, got: f32, expected: f64) -> String {
     let channels = tensor.channels.logical() as usize;
     format!("{}[{}, {}]: got {got:e}, expected {expected:e}", tensor.name, i / channels, i % channels)
 }

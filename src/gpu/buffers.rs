@@ -30,6 +30,13 @@ impl Arena {
     }
 }
 
+impl Arena {
+    /// The buffers, one for each slot.
+    pub fn buffers(&self) -> &[wgpu::Buffer] {
+        &self.slots
+    }
+}
+
 impl Gpu {
     /// A storage buffer of `bytes`, zero-filled.
     pub fn buffer(&self, name: &str, bytes: u64) -> Result<wgpu::Buffer, GpuError> {

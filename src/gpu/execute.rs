@@ -33,6 +33,14 @@ impl Rate {
     }
 }
 
+/// Where a plan's input or output lies: a buffer, and the byte at which it begins there.
+#[derive(Clone)]
+pub struct Placed {
+    pub buffer: wgpu::Buffer,
+    /// A multiple of the adapter's offset alignment.
+    pub offset: u64,
+}
+
 struct Step {
     pipeline: wgpu::ComputePipeline,
     tensors: wgpu::BindGroup,
@@ -48,7 +56,7 @@ pub struct BoundPlan {
     steps: Vec<Step>,
     params: wgpu::BindGroup,
     params_stride: u32,
-    outside: HashMap<u32, wgpu::Buffer>,
+    outside: HashMap<u32, Placed>,
     flops: u64,
 }
 
@@ -56,7 +64,7 @@ impl BoundPlan {
     /// The buffer of an input or output of this plan.
     pub fn buffer(&self, tensor: &Tensor) -> Option<&wgpu::Buffer> {
         match tensor.id {
-            TensorId::Value(v) => self.outside.get(&v),
+            TensorId::Value(v) => self.outside.get(&v).map(|placed| &placed.buffer),
             TensorId::Constant(_) => None,
         }
     }
@@ -80,28 +88,33 @@ impl Gpu {
         schedule: &Schedule,
         arena: &Arena,
         constants: &[wgpu::Buffer],
-        mut given: HashMap<u32, wgpu::Buffer>,
+        mut given: HashMap<u32, Placed>,
     ) -> Result<BoundPlan, GpuError> {
         let recording = &schedule.recording;
         for tensor in recording.inputs.iter().chain(&recording.outputs) {
             if let TensorId::Value(v) = tensor.id
                 && !given.contains_key(&v)
             {
-                given.insert(v, self.buffer(&tensor.name, tensor.bytes(recording.storage))?);
+                let buffer = self.buffer(&tensor.name, tensor.bytes(recording.storage))?;
+                given.insert(v, Placed { buffer, offset: 0 });
             }
         }
         let buffer_of = |tensor: &Tensor| match tensor.id {
-            TensorId::Constant(c) => constants.get(c as usize),
-            TensorId::Value(v) => given.get(&v).or_else(|| arena.slots.get(*schedule.slot_of.get(&v)?)),
+            TensorId::Constant(c) => constants.get(c as usize).map(|buffer| (buffer, 0)),
+            TensorId::Value(v) => {
+                let outside = given.get(&v).map(|placed| (&placed.buffer, placed.offset));
+                outside.or_else(|| Some((arena.slots.get(*schedule.slot_of.get(&v)?)?, 0)))
+            }
         };
         let mut steps = Vec::with_capacity(schedule.dispatches().len());
         for dispatch in schedule.dispatches() {
             let pipeline = self.pipeline(dispatch, recording.storage)?;
             let mut entries = Vec::new();
             for (i, Window { tensor, offset, size }) in dispatch.inputs.iter().chain(&dispatch.outputs).enumerate() {
-                let buffer = buffer_of(tensor)
+                let (buffer, start) = buffer_of(tensor)
                     .ok_or_else(|| self.failed(dispatch.kernel.name, format!("{} has no memory", tensor.name)))?;
-                let binding = wgpu::BufferBinding { buffer, offset: *offset, size: wgpu::BufferSize::new(*size) };
+                let size = wgpu::BufferSize::new(*size);
+                let binding = wgpu::BufferBinding { buffer, offset: start + offset, size };
                 entries
                     .push(wgpu::BindGroupEntry { binding: i as u32, resource: wgpu::BindingResource::Buffer(binding) });
             }

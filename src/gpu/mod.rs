@@ -8,7 +8,8 @@ mod preprocess;
 
 pub use adapter::{AdapterChoice, AdapterFacts, list};
 pub use buffers::Arena;
-pub use execute::{BoundPlan, Progress};
+pub use execute::{BoundPlan, Placed, Progress};
+pub use pipelines::CHECKED;
 pub use preprocess::preprocess;
 
 use crate::plan::{Limits, Storage, Tuning};
@@ -101,6 +102,13 @@ impl Gpu {
     /// Can this device hold elements as `storage`?
     pub fn supports(&self, storage: Storage) -> bool {
         storage != Storage::F16 || self.facts.shader_f16
+    }
+
+    /// Bytes in all live buffers, where the backend keeps count.
+    pub fn allocated_bytes(&self) -> Option<u64> {
+        // What was dropped is freed only once the device is known to be done with it.
+        self.device.poll(wgpu::PollType::wait_indefinitely()).ok()?;
+        self.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
     }
 
     fn failed(&self, what: &str, reason: impl ToString) -> GpuError {

@@ -5,6 +5,9 @@ use crate::plan::{Dispatch, Storage};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+/// A kernel recorded with this symbol is compiled with the translator's bounds checks, whatever the rest is.
+pub const CHECKED: &str = "CHECKED";
+
 #[derive(Clone)]
 pub(super) struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
@@ -86,7 +89,7 @@ impl Gpu {
         let pipeline = self.guarded(&what, 0, || {
             let descriptor =
                 wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
-            let module = if self.pipelines.checked {
+            let module = if self.pipelines.checked || dispatch.defines.contains(&CHECKED) {
                 self.device.create_shader_module(descriptor)
             } else {
                 // SAFETY: the text is ours; every kernel bounds its own loops and indices, which the

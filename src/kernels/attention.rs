@@ -171,6 +171,7 @@ fn cases() -> Vec<Case> {
                 });
             },
         )
+        .of_flops(4 * (queries * heads * d) as u64 * (own + bank) as u64)
     })
     .collect()
 }

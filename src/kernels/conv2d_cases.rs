@@ -83,7 +83,9 @@ impl Shape {
         };
         let act = ["", " + residual", " geglu", " tanh"][self.act as usize];
         let name = format!("{}x{}x{}->{} {kind}{act}", self.size.0, self.size.1, self.cin.logical(), self.cout);
-        Case::new(&KERNEL, name, move |b| self.build(b))
+        let positions = g.out(self.size.0) as u64 * g.out(self.size.1) as u64;
+        let products = (g.kernel * g.kernel) as u64 * self.cin.logical() as u64 * self.cout as u64;
+        Case::new(&KERNEL, name, move |b| self.build(b)).of_flops(2 * positions * products)
     }
 
     fn build(&self, b: &mut CaseBuilder) {
@@ -168,11 +170,12 @@ pub(super) fn cases() -> Vec<Case> {
         ((11, 13), one(10), 67, down((0, 1)), Act::None),
         ((12, 10), one(10), 66, down((1, 1)), Act::None),
         ((3, 5), Channels::heads(3, 10), 34, up, Act::None),
-        // More workgroups than 65,535 in one dimension.
-        ((4200, 1024), one(4), 4, linear, Act::None),
     ];
     let shape = |(size, cin, cout, geometry, act)| Shape { size, cin, cout, geometry, act };
     let mut cases: Vec<Case> = shapes.into_iter().map(|s| shape(s).case()).collect();
+    // More workgroups than one dimension holds, in every form of the kernel.
+    cases.push(shape(((300, 64), one(4), 70, linear, Act::None)).case().with_workgroup_limit(61));
+    cases.push(shape(((41, 67), one(6), 40, same, Act::Residual)).case().with_workgroup_limit(17));
     // Larger than a binding: bands of rows with their halo.
     for (geometry, act) in [(same, Act::Residual), (down((0, 1)), Act::None), (up, Act::None), (linear, Act::None)] {
         cases.push(shape(((37, 19), one(12), 20, geometry, act)).case().with_binding_limit(12 * 1024));

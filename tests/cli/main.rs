@@ -1,6 +1,7 @@
 //! The command as its users meet it: processes, files, exit codes.
 
 mod command;
+mod conformance;
 mod pictures;
 mod results;
 mod usage;

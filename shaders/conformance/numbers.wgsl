@@ -1,0 +1,83 @@
+// One WGSL function or operator, for vectors of operands: is it as accurate as the specification asks?
+#import "lib/storage"
+
+struct Params { n: u32, groups_x: u32 }
+
+#ifdef UNPACK
+@group(0) @binding(0) var<storage, read> input: array<Stored>;           // [n, 4]
+#else
+@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;        // [n, 4]
+#endif
+#ifdef PACK
+@group(0) @binding(1) var<storage, read_write> output: array<Stored>;    // [n, 4]
+#else
+@group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>; // [n, 4]
+#endif
+@group(1) @binding(0) var<uniform> p: Params;
+
+// Integers leave as two numbers of 16 bits, which f32 holds exactly.
+fn words(a: u32, b: u32) -> vec4<f32> {
+    return vec4<f32>(vec4(a >> 16u, a & 0xffffu, b >> 16u, b & 0xffffu));
+}
+
+// Infinity and NaN as a number that can be compared, told apart by their bits: a compiler may assume that no
+// float is either.
+fn visible(v: vec4<f32>) -> vec4<f32> {
+    let special = (bitcast<vec4<u32>>(v) & vec4(0x7f800000u)) == vec4(0x7f800000u);
+    return select(v, vec4(1e30), special);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = (wg.x + wg.y * p.groups_x) * 64u + lane;
+    if i >= p.n { return; }
+    let x = input[i];
+#ifdef EXP
+    output[i] = exp(x);
+#endif
+#ifdef EXP2
+    output[i] = exp2(x);
+#endif
+#ifdef TANH
+    output[i] = tanh(x);
+#endif
+#ifdef SQRT
+    output[i] = sqrt(x);
+#endif
+#ifdef INVERSE_SQRT
+    output[i] = inverseSqrt(x);
+#endif
+#ifdef DIVIDE
+    output[i] = x / x.yzwx;
+#endif
+#ifdef MULTIPLY_ADD
+    output[i] = x * x.yzwx + x.zwxy;
+#endif
+#ifdef UNSIGNED
+    let u = bitcast<vec4<u32>>(x);
+    output[i] = words(u.x / u.y, u.x % u.y);
+#endif
+#ifdef SIGNED
+    let s = bitcast<vec4<i32>>(x);
+    output[i] = words(bitcast<u32>(s.x / s.y), bitcast<u32>(s.x % s.y));
+#endif
+#ifdef WRAPPING
+    let u = bitcast<vec4<u32>>(x);
+    output[i] = words(u.x * u.y, u.x - u.y);
+#endif
+#ifdef SHIFTS
+    let u = bitcast<vec4<u32>>(x);
+    output[i] = words(u.x << (u.y % 32u), u.x >> (u.y % 32u));
+#endif
+#ifdef UNPACK
+    output[i] = visible(unpack4(x));
+#endif
+#ifdef PACK
+    output[i] = pack4(x);
+#endif
+#ifdef OVERFLOW
+    // 1 where what is too large for a half, infinite or NaN cannot be mistaken for a result afterwards.
+    let v = visible(unpack4(pack4(x)));
+    output[i] = select(vec4(0.0), vec4(1.0), abs(v) >= vec4(65504.0));
+#endif
+}

@@ -1,0 +1,190 @@
+//! `conformance`: does this adapter compute right?
+
+use super::errors::{CliError, usage};
+use super::options::AdapterArgs;
+use super::{print, progress, tell};
+use anyhow::Context;
+use clap::ValueEnum;
+use diffews_wgpu::Error;
+use diffews_wgpu::conformance::{self, Options, Report, Row, Status};
+use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu, list};
+use diffews_wgpu::plan::Storage;
+use regex::Regex;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    adapter: AdapterArgs,
+    /// Run on every adapter present, one after the other
+    #[arg(long, conflicts_with = "adapter")]
+    all_adapters: bool,
+    /// Run only cases whose full name this regular expression matches (see --list)
+    #[arg(long, value_name = "REGEX", value_parser = pattern)]
+    only: Option<Regex>,
+    /// List the cases instead of running them
+    #[arg(long)]
+    list: bool,
+    /// How elements are stored; all that the adapter can do by default
+    #[arg(long, value_enum, default_value = "all")]
+    precision: Precision,
+    /// Every kernel case, and the whole model in each form of the kernels once [default]
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// Also ten equal runs in every form, and the whole model a hundred times without memory lost
+    #[arg(long)]
+    full: bool,
+    /// Seed of the cases' data
+    #[arg(long, value_name = "N", default_value_t = 20241)]
+    seed: u64,
+    /// Print failures and the summary only
+    #[arg(short, long)]
+    quiet: bool,
+    /// Write the results as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the results as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write the results as a page that needs no other file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Compare with the --json of another machine, here and in --html
+    #[arg(long, value_name = "OTHER.json")]
+    compare: Option<PathBuf>,
+    /// Write the WGSL of every case that is run, and its translations (SPIR-V, HLSL, MSL)
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Precision {
+    F32,
+    /// Halves packed two to a u32
+    Packed,
+    /// Native halves
+    F16,
+    /// Weights as packed halves, values as f32
+    Mixed,
+    All,
+}
+
+fn pattern(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|e| e.to_string())
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let options = Options {
+        only: args.only.clone(),
+        storages: match args.precision {
+            Precision::F32 => vec![Storage::F32],
+            Precision::Packed => vec![Storage::Packed],
+            Precision::F16 => vec![Storage::F16],
+            Precision::Mixed => vec![Storage::Mixed],
+            Precision::All => vec![],
+        },
+        full: args.full,
+        seed: args.seed,
+        dump: args.dump.clone(),
+    };
+    let entries = conformance::entries(&options);
+    if entries.is_empty() {
+        return Err(usage("no case matches --only and --precision; --list shows all"));
+    }
+    if args.list {
+        return entries.iter().try_for_each(|e| print(&e.name));
+    }
+    let other = args.compare.as_deref().map(read).transpose()?;
+    let choice = args.adapter.choice();
+    let adapters = adapters(args, &choice)?;
+    progress::catch_interrupts();
+    let started = Instant::now();
+    let mut printed = Ok(());
+    let report = conformance::run(&adapters, &choice, &options, &mut |row| {
+        if !args.quiet || matches!(row.status, Status::Failed | Status::Known) {
+            printed = print(&line(row));
+        }
+        printed.is_ok() && !progress::interrupted()
+    });
+    printed?;
+    write(args, &report, other.as_ref())?;
+    for line in other.iter().flat_map(|other| conformance::compare(&report, other)) {
+        print(&line)?;
+    }
+    let s = report.summary;
+    print(&format!(
+        "{} cases on {}: {} passed, {} failed, {} known deviations, {} not run; seed {}, {:.0} s",
+        s.cases,
+        if adapters.len() == 1 { adapters[0].name.clone() } else { format!("{} adapters", adapters.len()) },
+        s.passed,
+        s.failed,
+        s.known,
+        s.not_run,
+        report.seed,
+        started.elapsed().as_secs_f64()
+    ))?;
+    if progress::interrupted() {
+        return Err(Error::Interrupted.into());
+    }
+    match s.failed {
+        0 if s.passed + s.known == 0 => {
+            tell("nothing was run: the adapter lacks what these cases need");
+            Ok(())
+        }
+        0 => Ok(()),
+        failed => Err(CliError::Conformance { failed, total: s.cases }.into()),
+    }
+}
+
+/// The adapter asked for, or all. That there is none is an error, not an empty success.
+fn adapters(args: &Args, choice: &AdapterChoice) -> anyhow::Result<Vec<AdapterFacts>> {
+    let all = list(choice);
+    if args.all_adapters && !all.is_empty() {
+        return Ok(all);
+    }
+    let chosen = Gpu::new(choice)?.facts;
+    // Its place in the list of everything, which counts adapters that the choice did not need to look at.
+    let same = |a: &AdapterFacts| a.name == chosen.name && a.driver == chosen.driver && a.backend == chosen.backend;
+    Ok(all.into_iter().find(same).map_or(vec![chosen], |facts| vec![facts]))
+}
+
+fn line(row: &Row) -> String {
+    let word = match row.status {
+        Status::Passed => "ok     ",
+        Status::Failed => "FAIL   ",
+        Status::Known => "known  ",
+        Status::NotRun => "not run",
+    };
+    let ratio = row.ratio.map_or("     -".into(), |r| format!("{r:6.3}"));
+    let mut line = format!("{word} {ratio}  {}", row.case);
+    if matches!(row.status, Status::Failed | Status::Known) && !row.place.is_empty() {
+        line += &format!("  at {}", row.place);
+    }
+    if let Some(reason) = &row.reason {
+        line += &format!("  ({reason})");
+    }
+    line
+}
+
+fn read(path: &Path) -> anyhow::Result<Report> {
+    let text = std::fs::read(path).with_context(|| path.display().to_string())?;
+    serde_json::from_slice(&text).map_err(|e| usage(format!("{}: not a report of --json: {e}", path.display())))
+}
+
+fn write(args: &Args, report: &Report, other: Option<&Report>) -> anyhow::Result<()> {
+    let put = |path: &Path, text: String| {
+        let _writing = progress::writing();
+        std::fs::write(path, text).with_context(|| path.display().to_string())
+    };
+    if let Some(path) = &args.json {
+        put(path, serde_json::to_string_pretty(report)? + "\n")?;
+    }
+    if let Some(path) = &args.junit {
+        put(path, conformance::junit(report))?;
+    }
+    if let Some(path) = &args.html {
+        put(path, conformance::html(report, other)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! `--dump DIR`: the WGSL of what was run, and what the translator of wgpu (naga) makes of it for each API. What a
+//! driver's engineer needs to look into a case.
+
+use crate::gpu::preprocess;
+use crate::plan::{Dispatch, Storage};
+use naga::back::{hlsl, msl, spv};
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use std::path::Path;
+
+/// Writes `<stem>.wgsl`, `.spv`, `.hlsl` and `.metal` of `dispatch` into `dir`. A translation that does not exist
+/// (HLSL has no such feature, say) leaves its message in the file's place.
+pub fn write(dir: &Path, dispatch: &Dispatch, storage: Storage) -> Result<(), String> {
+    let mut stem = vec![dispatch.kernel.name, storage.name()];
+    stem.extend(&dispatch.defines);
+    let overrides: String = dispatch.overrides.iter().map(|(name, value)| format!("-{name}{value}")).collect();
+    let stem = format!("{}{overrides}", stem.join("-").to_lowercase());
+    let place = |extension: &str| dir.join(format!("{stem}.{extension}"));
+    if place("wgsl").exists() {
+        return Ok(());
+    }
+    let put = |extension: &str, bytes: &[u8]| {
+        let path = place(extension);
+        std::fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))
+    };
+    std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    let defines: Vec<&str> = dispatch.defines.iter().copied().chain(storage.define()).collect();
+    let source = preprocess(dispatch.kernel.source, &defines)?;
+    put("wgsl", source.as_bytes())?;
+
+    let module = naga::front::wgsl::parse_str(&source).map_err(|e| e.emit_to_string(&source))?;
+    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
+    let info = validator.validate(&module).map_err(|e| e.emit_to_string(&source))?;
+    let constants = dispatch.overrides.iter().map(|&(name, value)| (name.to_string(), value)).collect();
+    let entry = Some((naga::ShaderStage::Compute, "main"));
+    let (module, info) = naga::back::pipeline_constants::process_overrides(&module, &info, entry, &constants)
+        .map_err(|e| e.to_string())?;
+    let (module, info): (&naga::Module, &ModuleInfo) = (&module, &info);
+
+    match spirv(module, info) {
+        Ok(words) => put("spv", bytemuck::cast_slice(&words))?,
+        Err(error) => put("spv.txt", error.as_bytes())?,
+    }
+    put("hlsl", hlsl_text(module, info, dispatch).unwrap_or_else(|e| format!("// {e}")).as_bytes())?;
+    put("metal", msl_text(module, info, dispatch).unwrap_or_else(|e| format!("// {e}")).as_bytes())
+}
+
+fn spirv(module: &naga::Module, info: &ModuleInfo) -> Result<Vec<u32>, String> {
+    let options = spv::Options {
+        lang_version: (1, 3),
+        zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
+        bounds_check_policies: unchecked(),
+        ..Default::default()
+    };
+    let pipeline = spv::PipelineOptions { shader_stage: naga::ShaderStage::Compute, entry_point: "main".into() };
+    spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|e| e.to_string())
+}
+
+fn unchecked() -> BoundsCheckPolicies {
+    let off = BoundsCheckPolicy::Unchecked;
+    BoundsCheckPolicies { index: off, buffer: off, ..Default::default() }
+}
+
+fn hlsl_text(module: &naga::Module, info: &ModuleInfo, dispatch: &Dispatch) -> Result<String, String> {
+    let mut options = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_2,
+        zero_initialize_workgroup_memory: false,
+        restrict_indexing: false,
+        fake_missing_bindings: false,
+        ..Default::default()
+    };
+    for (binding, _) in bindings(dispatch) {
+        let target = hlsl::BindTarget { space: binding.group as u8, register: binding.binding, ..Default::default() };
+        options.binding_map.insert(binding, target);
+    }
+    let mut text = String::new();
+    let pipeline = hlsl::PipelineOptions { entry_point: Some((naga::ShaderStage::Compute, "main".into())) };
+    hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None).map_err(|e| e.to_string())?;
+    Ok(text)
+}
+
+/// The tensors of group 0, which of them are only read, and the parameters.
+fn bindings(dispatch: &Dispatch) -> Vec<(naga::ResourceBinding, bool)> {
+    let tensors = dispatch.inputs.len() + dispatch.outputs.len();
+    let group0 =
+        (0..tensors).map(|i| (naga::ResourceBinding { group: 0, binding: i as u32 }, i < dispatch.inputs.len()));
+    group0.chain([(naga::ResourceBinding { group: 1, binding: 0 }, true)]).collect()
+}
+
+fn msl_text(module: &naga::Module, info: &ModuleInfo, dispatch: &Dispatch) -> Result<String, String> {
+    let mut resources = msl::BindingMap::default();
+    for (slot, (binding, read_only)) in bindings(dispatch).into_iter().enumerate() {
+        resources
+            .insert(binding, msl::BindTarget { buffer: Some(slot as u8), mutable: !read_only, ..Default::default() });
+    }
+    let entry = msl::EntryPointResources { resources, sizes_buffer: Some(30), ..Default::default() };
+    let options = msl::Options {
+        lang_version: (2, 4),
+        per_entry_point_map: [("main".to_string(), entry)].into_iter().collect(),
+        fake_missing_bindings: false,
+        zero_initialize_workgroup_memory: false,
+        bounds_check_policies: unchecked(),
+        ..Default::default()
+    };
+    let (text, _) = msl::write_string(module, info, &options, &Default::default()).map_err(|e| e.to_string())?;
+    Ok(text)
+}

@@ -1,0 +1,50 @@
+//! A report as JUnit's XML, which every CI service shows.
+
+use super::report::{Report, Status};
+use std::fmt::Write;
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            // XML 1.0 has no way to write these.
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// One test suite for each adapter, one test case for each row. Known deviations and what was not run are skipped.
+pub fn junit(report: &Report) -> String {
+    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"conformance\">\n");
+    for adapter in &report.adapters {
+        let rows = || report.results.iter().filter(|r| r.adapter == adapter.name && r.driver == adapter.driver);
+        let count = |statuses: &[Status]| rows().filter(|r| statuses.contains(&r.status)).count();
+        let name = escape(&format!("{} ({})", adapter.name, adapter.driver));
+        let (tests, failed) = (rows().count(), count(&[Status::Failed]));
+        let skipped = count(&[Status::NotRun, Status::Known]);
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "<testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" skipped=\"{skipped}\">"
+        );
+        for row in rows() {
+            let (case, kernel, time) = (escape(&row.case), escape(&row.kernel), row.seconds);
+            let _ = write!(out, "<testcase name=\"{case}\" classname=\"{kernel}\" time=\"{time:.3}\">");
+            let reason = escape(row.reason.as_deref().unwrap_or("beyond the bound"));
+            let _ = match row.status {
+                Status::Passed => Ok(()),
+                Status::Failed => write!(out, "<failure message=\"{reason}\">{}</failure>", escape(&row.place)),
+                Status::Known | Status::NotRun => write!(out, "<skipped message=\"{reason}\"/>"),
+            };
+            out.push_str("</testcase>\n");
+        }
+        out.push_str("</testsuite>\n");
+    }
+    out + "</testsuites>\n"
+}

@@ -1,0 +1,23 @@
+//! Deviations that are known: shown as such in every report, never passed in silence, and reported too when they
+//! are gone.
+
+/// A case that fails on some driver for a reason that has been found.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Part of the adapter's name.
+    pub adapter: &'static str,
+    /// Part of the driver's name and version.
+    pub driver: &'static str,
+    /// Beginning of the case's full name.
+    pub case: &'static str,
+    pub reason: &'static str,
+    pub link: &'static str,
+}
+
+/// All of them.
+pub static KNOWN: &[Known] = &[];
+
+/// The entry of `list` that speaks of this case on this adapter.
+pub(super) fn find<'a>(list: &'a [Known], adapter: &str, driver: &str, case: &str) -> Option<&'a Known> {
+    list.iter().find(|k| adapter.contains(k.adapter) && driver.contains(k.driver) && case.starts_with(k.case))
+}

@@ -1,0 +1,99 @@
+//! Buffers and dispatches: the largest binding, more workgroups than one dimension holds, reads out of range in
+//! the checked mode, and the order of dispatches.
+
+use super::{record, record_elements};
+use crate::conformance::bound::Approx;
+use crate::conformance::{Case, CaseBuilder};
+use crate::gpu::CHECKED;
+use crate::kernels::{Kernel, LANES};
+use crate::plan::{Channels, Element, Storage, Tuning};
+
+pub static KERNEL: Kernel = Kernel {
+    name: "memory",
+    source: include_str!("../../../shaders/conformance/memory.wgsl"),
+    variants: &[&["FOLDED"], &[CHECKED], &["SCATTER"], &["GATHER"], &["ROTATE"]],
+    tunings: &[Tuning::Tiled],
+    cases,
+};
+
+fn ramp(n: u32) -> Vec<f32> {
+    (0..n).map(|i| (i % 8_388_593) as f32).collect()
+}
+
+/// A dispatch of more workgroups than fit one dimension.
+fn folded(b: &mut CaseBuilder) {
+    // Where one dimension holds millions, millions do.
+    let n = b.recorder.limits.max_workgroups.min(1 << 21) + 4465;
+    let values = ramp(4 * n);
+    let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values.clone());
+    let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+    let windows = (b.recorder.whole(&x.tensor), b.recorder.whole(&out));
+    record(&mut b.recorder, &KERNEL, &["FOLDED"], windows, (n, n.into()), 0);
+    b.expect(&out, move |p, c| Approx::new(f64::from(values[4 * p + c]) + 1.0, 0.0));
+}
+
+/// A binding in the middle of a buffer; whatever an index out of range gives must come from inside of it, or be 0.
+fn robust(b: &mut CaseBuilder) {
+    const ROWS: u32 = 256;
+    // The binding's rows hold one number, so that any of them will do; around it lies another.
+    let (first, last) = (ROWS / 4, ROWS / 2);
+    let inside = |row: u32| (first..last).contains(&row);
+    let values = (0..ROWS).flat_map(|row| [if inside(row) { 3.0 } else { 1000.0 }; 4]).collect();
+    let x = b.input_of("x", 1, ROWS, Channels::one(4), Element::F32, values);
+    let n = ROWS;
+    let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+    // Rows 64 to 128 begin at byte 1024, which every offset alignment divides.
+    let (window, _) = b.recorder.window(&x.tensor, first.into(), last.into());
+    let windows = (window, b.recorder.whole(&out));
+    record(&mut b.recorder, &KERNEL, &[CHECKED], windows, (n, u64::from(n).div_ceil(LANES)), 5000);
+    b.expect(&out, move |p, _| {
+        // Three reads, each 3 if in range, else 3 or 0: the sum is at most 9 and at least what is in range.
+        let sure = if p < (last - first) as usize { if p % 2 == 1 { 6.0 } else { 3.0 } } else { 0.0 };
+        Approx::new((9.0 + sure) / 2.0, (9.0 - sure) / 2.0)
+    });
+}
+
+/// As much as one binding may hold, written and read at both ends and in between.
+fn largest_binding(b: &mut CaseBuilder) {
+    let limits = &b.recorder.limits;
+    let vec4s = (limits.max_binding.min(limits.max_buffer) / 16).min(u32::MAX.into()) as u32;
+    let n = 4096;
+    // The last of them is the last vec4 of the binding.
+    let stride = (vec4s - 1) / (n - 1);
+    let vec4s = stride * (n - 1) + 1;
+    let values = ramp(4 * n);
+    let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values.clone());
+    let large = b.recorder.value_of("large", 1, vec4s, Channels::one(4), Element::F32);
+    let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+    record_elements(&mut b.recorder, &KERNEL, &["SCATTER"], &x.tensor, &large, n, stride);
+    record_elements(&mut b.recorder, &KERNEL, &["GATHER"], &large, &out, n, stride);
+    b.expect(&out, move |p, c| Approx::new(values[4 * p + c].into(), 0.0));
+}
+
+/// Forty dispatches, each of which reads what the one before has written in other lanes.
+fn order(b: &mut CaseBuilder) {
+    let (n, count) = (1000, 40);
+    let values = ramp(4 * n);
+    let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values.clone());
+    let mut from = x.tensor;
+    for i in 0..count {
+        let to = b.recorder.value_of(&format!("round {i}"), 1, n, Channels::one(4), Element::F32);
+        record_elements(&mut b.recorder, &KERNEL, &["ROTATE"], &from, &to, n, 0);
+        from = to;
+    }
+    b.expect(&from, move |p, c| {
+        let row = (p + count) % n as usize;
+        Approx::new(f64::from(values[4 * row + c]) + count as f64, 0.0)
+    });
+}
+
+fn cases() -> Vec<Case> {
+    let case =
+        |name: &str, build: fn(&mut CaseBuilder)| Case::new(&KERNEL, name.into(), build).stored_as(&[Storage::F32]);
+    vec![
+        case("more workgroups than one dimension holds", folded),
+        case("checked: reads out of range stay inside the binding", robust),
+        case("a binding of the largest size", largest_binding),
+        case("forty dispatches in order", order),
+    ]
+}

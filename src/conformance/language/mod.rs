@@ -1,0 +1,48 @@
+//! Layer 1: what the kernels take for granted of WGSL and of a driver, each feature on a small shader of its own.
+
+mod memory;
+mod numbers;
+mod workgroup;
+
+use crate::kernels::{Kernel, LANES};
+use crate::plan::{Dispatch, Recorder, Tensor, Window};
+
+/// The kernels of this layer; they are listed apart from the engine's own.
+pub static LANGUAGE: [&Kernel; 4] = [&numbers::KERNEL, &workgroup::BARRIERS, &workgroup::SUBGROUPS, &memory::KERNEL];
+
+/// Records `kernel` over `n` invocations (or workgroups of its own size), its parameters being n, the folding of
+/// the workgroups and `extra`.
+fn record(
+    r: &mut Recorder,
+    kernel: &'static Kernel,
+    defines: &[&'static str],
+    (input, output): (Window, Window),
+    (n, groups): (u32, u64),
+    extra: u32,
+) {
+    let workgroups = r.fold_workgroups(groups);
+    r.push(Dispatch {
+        kernel,
+        defines: defines.to_vec(),
+        overrides: vec![],
+        inputs: vec![input],
+        outputs: vec![output],
+        params: bytemuck::bytes_of(&[n, workgroups[0], extra, 0]).to_vec(),
+        workgroups,
+        flops: n as u64 * 16,
+    });
+}
+
+/// [`record`] with one invocation for each of `n` vec4s, over whole tensors.
+fn record_elements(
+    r: &mut Recorder,
+    kernel: &'static Kernel,
+    defines: &[&'static str],
+    input: &Tensor,
+    output: &Tensor,
+    n: u32,
+    extra: u32,
+) {
+    let windows = (r.whole(input), r.whole(output));
+    record(r, kernel, defines, windows, (n, u64::from(n).div_ceil(LANES)), extra);
+}

@@ -1,0 +1,205 @@
+//! Accuracy of functions (in ULP, WGSL 15.7.4 "Accuracy of operations"), integers, and conversions to and from
+//! half precision.
+
+use super::record_elements;
+use crate::conformance::bound::{Approx, EPS, TINY};
+use crate::conformance::{Case, CaseBuilder};
+use crate::kernels::Kernel;
+use crate::plan::{Channels, Element, Storage, Tuning};
+use half::f16;
+
+pub static KERNEL: Kernel = Kernel {
+    name: "numbers",
+    source: include_str!("../../../shaders/conformance/numbers.wgsl"),
+    variants: &[
+        &["EXP"],
+        &["EXP2"],
+        &["TANH"],
+        &["SQRT"],
+        &["INVERSE_SQRT"],
+        &["DIVIDE"],
+        &["MULTIPLY_ADD"],
+        &["UNSIGNED"],
+        &["SIGNED"],
+        &["WRAPPING"],
+        &["SHIFTS"],
+        &["UNPACK"],
+        &["PACK"],
+        &["OVERFLOW"],
+    ],
+    tunings: &[Tuning::Tiled],
+    cases,
+};
+
+/// The kinds of storage that read and write differently.
+const HALVES: &[Storage] = &[Storage::F32, Storage::Packed, Storage::F16];
+
+/// One unit in the last place of the f32 nearest to `x`.
+fn ulp(x: f64) -> f64 {
+    let exponent = x.abs().max(f64::from(f32::MIN_POSITIVE)).log2().floor();
+    (exponent - 23.0).exp2()
+}
+
+/// `n` ULP of `x`; below the normal numbers anything down to zero.
+fn within(x: f64, n: f64) -> Approx {
+    Approx::new(x, n * ulp(x) + TINY)
+}
+
+/// Accuracy as WGSL asks: exp and exp2 3 + 2 |x| ULP, inverseSqrt 2, sqrt inherited from 1 / inverseSqrt,
+/// division 2.5, tanh the larger of 1e-5 and what sinh / cosh inherit.
+fn accuracy(define: &str, x: [f64; 3]) -> Approx {
+    let [x, y, z] = x;
+    match define {
+        "EXP" => within(x.exp(), 3.0 + 2.0 * x.abs()),
+        "EXP2" => within(x.exp2(), 3.0 + 2.0 * x.abs()),
+        "SQRT" => within(x.sqrt(), 2.0 + 2.5),
+        "INVERSE_SQRT" => within(1.0 / x.sqrt(), 2.0),
+        "DIVIDE" => within(x / y, 2.5),
+        // Two roundings, or one of a fused operation.
+        "MULTIPLY_ADD" => Approx::new(x * y + z, ulp(x * y) + ulp(x * y + z) + TINY),
+        // sinh and cosh are differences and sums of two exp; near 0 the difference cancels, where 1e-5 holds.
+        _ => {
+            let (e, f) = (x.exp(), (-x).exp());
+            let relative = EPS * (3.0 + 2.0 * x.abs()) * (e + f);
+            let inherited = relative / (e - f).abs() + relative / (e + f) + 2.5 * EPS + 2.0 * EPS;
+            Approx::new(x.tanh(), (inherited * x.tanh().abs()).clamp(1e-5, 1.0))
+        }
+    }
+}
+
+/// Operands of a function: even spacing over its range, and the powers of two where that makes sense.
+fn operands(define: &str) -> Vec<f32> {
+    let n = 4096;
+    let line = |from: f32, to: f32| (0..n).map(|i| from + (to - from) * (i as f32 + 0.5) / n as f32).collect();
+    // All binades, several places in each, positive.
+    let binades = || (0..n).map(|i| ((i % 240 - 120) as f32).exp2() * (1.0 + (i / 240) as f32 / 17.3)).collect();
+    match define {
+        "EXP" => line(-86.0, 86.0),
+        "EXP2" => line(-124.0, 124.0),
+        "TANH" => line(-20.0, 20.0),
+        "SQRT" | "INVERSE_SQRT" => binades(),
+        // Neighbours are up to 2^60 apart, so that quotients stay normal.
+        _ => (0..n)
+            .map(|i| {
+                let sign = if i % 3 == 0 { -1.0 } else { 1.0 };
+                sign * ((i * 37 % 61 - 30) as f32).exp2() * (1.0 + (i * 61 % 509) as f32 / 509.0)
+            })
+            .collect(),
+    }
+}
+
+fn function(define: &'static str, name: &'static str) -> Case {
+    let case = Case::new(&KERNEL, name.into(), move |b: &mut CaseBuilder| {
+        let values = operands(define);
+        let n = values.len() as u32 / 4;
+        let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values);
+        let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+        record_elements(&mut b.recorder, &KERNEL, &[define], &x.tensor, &out, n, 0);
+        b.expect(&out, move |p, c| accuracy(define, [0, 1, 2].map(|i| x.at(p, (c + i) % 4))));
+    });
+    case.stored_as(&[Storage::F32])
+}
+
+/// Whole numbers over all magnitudes, and the edges.
+fn integers() -> Vec<(u32, u32)> {
+    let edges = [0, 1, 2, 3, 7, 64, 65_535, 65_536, 1 << 24, (1 << 24) + 1, 0x7fff_ffff, 0x8000_0001, u32::MAX];
+    let mut pairs: Vec<(u32, u32)> = edges.iter().flat_map(|&a| edges.iter().map(move |&b| (a, b))).collect();
+    let mut rng = fastrand::Rng::with_seed(3);
+    pairs.extend((0..3000).map(|_| (rng.u32(..) >> rng.u32(..32), rng.u32(..) >> rng.u32(..32))));
+    // A divisor of zero, and the one signed quotient that does not fit, are the specification's special cases.
+    pairs.retain(|&(_, b)| b != 0);
+    pairs
+}
+
+fn whole(define: &'static str, name: &'static str, twin: fn(u32, u32) -> (u32, u32)) -> Case {
+    let case = Case::new(&KERNEL, name.into(), move |b: &mut CaseBuilder| {
+        let pairs = integers();
+        let n = pairs.len() as u32;
+        let bits = pairs.iter().flat_map(|&(x, y)| [f32::from_bits(x), f32::from_bits(y), 0.0, 0.0]).collect();
+        let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, bits);
+        let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+        record_elements(&mut b.recorder, &KERNEL, &[define], &x.tensor, &out, n, 0);
+        b.expect(&out, move |p, c| {
+            let (first, second) = twin(pairs[p].0, pairs[p].1);
+            let words = [first >> 16, first & 0xffff, second >> 16, second & 0xffff];
+            Approx::new(f64::from(words[c]), 0.0)
+        });
+    });
+    case.stored_as(&[Storage::F32])
+}
+
+/// Every half that there is, read; infinities and NaN must show.
+fn unpack() -> Case {
+    Case::new(&KERNEL, "all 65,536 halves read".into(), move |b: &mut CaseBuilder| {
+        let halves: Vec<f32> = (0..=u16::MAX).map(|bits| f16::from_bits(bits).to_f32()).collect();
+        let n = halves.len() as u32 / 4;
+        let x = b.input_of("halves", 1, n, Channels::one(4), Element::Stored, halves);
+        let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+        record_elements(&mut b.recorder, &KERNEL, &["UNPACK"], &x.tensor, &out, n, 0);
+        b.expect(&out, move |p, c| match x.at(p, c) {
+            v if !v.is_finite() => Approx::new(f64::from(1e30f32), 0.0),
+            // Subnormal halves may be flushed to zero (WGSL): anything from 0 to the value.
+            v if v != 0.0 && v.abs() < f64::from(f16::MIN_POSITIVE) => Approx::new(v / 2.0, v.abs() / 2.0),
+            v => Approx::new(v, 0.0),
+        });
+    })
+    .stored_as(HALVES)
+}
+
+/// Values over the range of halves and beyond both of its ends, rounded.
+fn pack() -> Case {
+    Case::new(&KERNEL, "written as halves".into(), move |b: &mut CaseBuilder| {
+        let n = 4096;
+        let value = |i: i32| {
+            let sign = if i % 2 == 0 { 1.0 } else { -1.0 };
+            sign * ((i % 41 - 26) as f32).exp2() * (1.0 + (i * 613 % 4096) as f32 / 4097.0)
+        };
+        let x = b.input_of("x", 1, n / 4, Channels::one(4), Element::F32, (0..n as i32).map(value).collect());
+        let out = b.recorder.value("out", 1, n / 4, Channels::one(4));
+        record_elements(&mut b.recorder, &KERNEL, &["PACK"], &x.tensor, &out, n / 4, 0);
+        b.expect(&out, move |p, c| Approx::new(x.at(p, c), 0.0));
+    })
+    .stored_as(HALVES)
+}
+
+fn overflow() -> Case {
+    Case::new(
+        &KERNEL,
+        "overflow, infinities and NaN written as halves stay visible".into(),
+        move |b: &mut CaseBuilder| {
+            let mut values =
+                vec![f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN, 65_520.0, -65_536.0, 1e30, -1e9];
+            values.extend([1.0, -65_504.0 / 2.0, 0.0, 6e-8]);
+            let expected: Vec<f64> = values.iter().map(|v| if v.abs() < 65_504.0 { 0.0 } else { 1.0 }).collect();
+            let n = values.len() as u32 / 4;
+            let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values);
+            let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+            record_elements(&mut b.recorder, &KERNEL, &["OVERFLOW"], &x.tensor, &out, n, 0);
+            b.expect(&out, move |p, c| Approx::new(expected[4 * p + c], 0.0));
+        },
+    )
+    .stored_as(&[Storage::Packed, Storage::F16])
+}
+
+fn cases() -> Vec<Case> {
+    let signed = |a: u32, b: u32| {
+        let (a, b) = (a as i32, b as i32);
+        (a.wrapping_div(b) as u32, a.wrapping_rem(b) as u32)
+    };
+    vec![
+        function("EXP", "exp"),
+        function("EXP2", "exp2"),
+        function("TANH", "tanh"),
+        function("SQRT", "sqrt"),
+        function("INVERSE_SQRT", "inverseSqrt"),
+        function("DIVIDE", "division"),
+        function("MULTIPLY_ADD", "multiplication and addition"),
+        whole("UNSIGNED", "u32 division and remainder", |a, b| (a / b, a % b)),
+        whole("SIGNED", "i32 division and remainder", signed),
+        whole("WRAPPING", "u32 product and difference, wrapping", |a, b| (a.wrapping_mul(b), a.wrapping_sub(b))),
+        whole("SHIFTS", "u32 shifts", |a, b| (a << (b % 32), a >> (b % 32))),
+        unpack(),
+        pack(),
+        overflow(),
+    ]
+}

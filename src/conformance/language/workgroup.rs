@@ -1,0 +1,78 @@
+//! Invocations that work together: barriers with workgroup memory, subgroups.
+
+use super::record;
+use crate::conformance::bound::Approx;
+use crate::conformance::{Case, CaseBuilder, Need};
+use crate::kernels::Kernel;
+use crate::plan::{Channels, Element, Storage, Tuning};
+
+pub static BARRIERS: Kernel = Kernel {
+    name: "barriers",
+    source: include_str!("../../../shaders/conformance/barriers.wgsl"),
+    variants: &[&[]],
+    tunings: &[Tuning::Tiled],
+    cases: barriers,
+};
+
+pub static SUBGROUPS: Kernel = Kernel {
+    name: "subgroups",
+    source: include_str!("../../../shaders/conformance/subgroups.wgsl"),
+    variants: &[&[]],
+    tunings: &[Tuning::Tiled],
+    cases: subgroups,
+};
+
+/// Small whole numbers, of which f32 makes exact sums.
+fn numbers(n: usize) -> Vec<f32> {
+    let mut rng = fastrand::Rng::with_seed(n as u64);
+    (0..n).map(|_| rng.i32(-500..500) as f32).collect()
+}
+
+fn barriers() -> Vec<Case> {
+    const LANES: usize = 256;
+    let case = |groups: usize| {
+        Case::new(&BARRIERS, format!("{groups} workgroups of {LANES}"), move |b: &mut CaseBuilder| {
+            let values = numbers(groups * LANES);
+            let n = values.len() as u32;
+            let x = b.input_of("x", 1, n / 4, Channels::one(4), Element::F32, values.clone());
+            let out = b.recorder.value_of("out", 1, n / 2, Channels::one(4), Element::F32);
+            let windows = (b.recorder.whole(&x.tensor), b.recorder.whole(&out));
+            record(&mut b.recorder, &BARRIERS, &[], windows, (n, groups as u64), 0);
+            b.expect(&out, move |p, c| {
+                let (i, handed_around) = ((4 * p + c) / 2, c % 2 == 1);
+                let group = &values[i / LANES * LANES..][..LANES];
+                let value =
+                    if handed_around { group[(i % LANES + 32 * 97) % LANES] + 32.0 } else { group.iter().sum::<f32>() };
+                Approx::new(value.into(), 0.0)
+            });
+        })
+        .stored_as(&[Storage::F32])
+    };
+    vec![case(1), case(200)]
+}
+
+fn subgroups() -> Vec<Case> {
+    let case = Case::new(
+        &SUBGROUPS,
+        "broadcast, shuffle, sum and maximum, 60 workgroups".into(),
+        move |b: &mut CaseBuilder| {
+            let values = numbers(60 * 64);
+            let n = values.len() as u32;
+            let x = b.input_of("x", 1, n / 4, Channels::one(4), Element::F32, values.clone());
+            let names = ["sum", "maximum", "broadcast", "shuffle", "shuffle by xor", "members", "value", "place"];
+            let out = b.recorder.value_of(&names.join(" | "), 1, n, Channels::one(8), Element::F32);
+            let windows = (b.recorder.whole(&x.tensor), b.recorder.whole(&out));
+            record(&mut b.recorder, &SUBGROUPS, &[], windows, (n, 60), 0);
+            b.expect(&out, move |p, c| {
+                let value = match c {
+                    6 => values[p].into(),
+                    7 => 1.0,
+                    // Differences from the same made by hand.
+                    _ => 0.0,
+                };
+                Approx::new(value, 0.0)
+            });
+        },
+    );
+    vec![case.stored_as(&[Storage::F32]).needing(Need::Subgroups)]
+}

@@ -1,0 +1,285 @@
+//! Layers 3 to 6: the embedded model's blocks and result against PyTorch's recorded numbers, the same result ten
+//! times, and a hundred times without memory lost.
+//!
+//! The record (`recorded/`, made by `tools/reference/make_conformance.py` in f64) holds a drawn episode, every
+//! 61st element of each block's output, and the decoder's output whole.
+
+use super::bound::EPS;
+use crate::gpu::Gpu;
+use crate::image_io::{DecodedMap, Mask, RgbImage, Threshold};
+use crate::plan::{Recording, Storage, TensorId, Tuning, Window};
+use crate::weights::ModelFiles;
+use crate::{Error, Model, Options, Precision, Segmenter};
+use safetensors::SafeTensors;
+use std::collections::{BTreeMap, HashMap};
+
+static EXPECTED: &[u8] = include_bytes!("recorded/expected.safetensors");
+static SUPPORT: &[u8] = include_bytes!("recorded/support_0.png");
+static MASK: &[u8] = include_bytes!("recorded/support_0_mask.png");
+static QUERY: &[u8] = include_bytes!("recorded/query.png");
+
+/// Of each block's output only every so many elements are recorded.
+const STRIDE: usize = 61;
+/// An element may be this many times further off than the standard deviation that the roundings before it give.
+const SIGMAS: f64 = 4.0;
+
+/// How one comparison ended.
+pub struct Found {
+    /// What was compared.
+    pub what: &'static str,
+    pub ratio: f64,
+    pub error: f64,
+    pub bound: f64,
+    pub place: String,
+    pub fault: Option<String>,
+}
+
+impl Found {
+    fn nothing(what: &'static str) -> Found {
+        Found { what, ratio: 0.0, error: 0.0, bound: 0.0, place: String::new(), fault: None }
+    }
+
+    fn see(&mut self, got: f64, expected: f64, bound: f64, place: impl FnOnce() -> String) {
+        let error = (got - expected).abs();
+        let ratio = if error == 0.0 { 0.0 } else { error / bound };
+        if !(ratio <= self.ratio) && !self.ratio.is_nan() {
+            (self.ratio, self.error, self.bound) = (ratio, error, bound);
+            self.place = format!("{}: got {got:e}, expected {expected:e}", place());
+        }
+    }
+}
+
+/// The kinds of block, each its own row of a report.
+pub const BLOCKS: [&str; 6] = [
+    "VAE resnets",
+    "VAE attention",
+    "UNet resnets, support and query",
+    "transformer blocks, support",
+    "keys and values of the bank",
+    "transformer blocks with the bank, query",
+];
+
+pub const WHOLE: [&str; 2] = ["decoded picture", "mask"];
+
+fn kind(path: &str) -> Option<&'static str> {
+    let block = |name: &str| path.contains(name);
+    Some(match path {
+        _ if path.starts_with("vae.") && block(".resnets.") => BLOCKS[0],
+        _ if path.starts_with("vae.") && block(".attentions.") => BLOCKS[1],
+        _ if path.starts_with("vae.") => return None,
+        _ if block(".resnets.") => BLOCKS[2],
+        _ if path.ends_with("attn1.k") || path.ends_with("attn1.v") => BLOCKS[4],
+        _ if path.starts_with("support.") => BLOCKS[3],
+        _ if path.starts_with("query.") && block(".attentions.") => BLOCKS[5],
+        _ => return None,
+    })
+}
+
+struct Episode {
+    supports: Vec<(RgbImage, Mask)>,
+    query: RgbImage,
+}
+
+fn episode() -> Result<Episode, String> {
+    let open = |bytes: &[u8]| image::load_from_memory(bytes).map_err(|e| format!("the embedded episode: {e}"));
+    let support = open(SUPPORT)?.to_rgb8();
+    let mask = open(MASK)?.to_luma8();
+    let foreground = mask.pixels().map(|p| p.0[0] > 127).collect();
+    let mask = Mask::new(mask.width(), mask.height(), foreground).map_err(|e| e.to_string())?;
+    Ok(Episode { supports: vec![(support, mask)], query: open(QUERY)?.to_rgb8() })
+}
+
+fn recorded() -> Result<HashMap<String, Vec<f32>>, String> {
+    let tensors = SafeTensors::deserialize(EXPECTED).map_err(|e| format!("the recorded numbers: {e}"))?;
+    Ok(tensors.tensors().into_iter().map(|(name, t)| (name, bytemuck::pod_collect_to_vec(t.data()))).collect())
+}
+
+/// Follows the roundings through the plans: for each marked value the sum of the squares of the relative errors
+/// of all dispatches recorded up to it.
+#[derive(Default)]
+struct Roundings {
+    total: f64,
+    of: HashMap<String, f64>,
+    keep: bool,
+}
+
+impl Roundings {
+    /// A dispatch with K products for each element errs by EPS (sqrt(K) + 1) of its result (see
+    /// [`bound`](super::bound)), and by one unit of a half where it, or the weights, are stored as one. The errors of different
+    /// dispatches are independent, so their squares add up; norms and residual connections keep the gain of a
+    /// layer near one.
+    fn edit(&mut self, plan: &str, recording: &mut Recording) {
+        let half = if recording.storage == Storage::F32 { 0.0 } else { 2f64.powi(-10) };
+        let mut written: HashMap<TensorId, f64> = HashMap::new();
+        for dispatch in &recording.dispatches {
+            let vec4s = |w: &Window| w.size / w.tensor.vec4_bytes(recording.storage);
+            let elements = (dispatch.outputs.iter().map(vec4s).sum::<u64>() * 4).max(1);
+            let products = dispatch.flops as f64 / (2.0 * elements as f64);
+            let error = EPS * (products.sqrt() + 1.0);
+            self.total += error * error + half * half;
+            for output in &dispatch.outputs {
+                written.insert(output.tensor.id, self.total);
+            }
+        }
+        let prefix = match plan {
+            "support" => "support.",
+            "query" => "query.",
+            _ => "vae.",
+        };
+        for (path, tensor) in &recording.marks {
+            if let Some(&sum) = written.get(&tensor.id) {
+                self.of.insert(format!("{prefix}{path}"), sum);
+            }
+        }
+        if self.keep {
+            recording.outputs.extend(recording.marks.values().cloned());
+        }
+    }
+}
+
+/// The embedded model on a device, storing elements as half precision or not.
+fn segmenter(gpu: Gpu, half: bool, roundings: &mut Roundings) -> Result<Segmenter, Error> {
+    let precision = if half { Precision::F16 } else { Precision::F32 };
+    let model = Model::load(ModelFiles::embedded()?)?;
+    let options = Options { precision, shots: 1, ..Default::default() };
+    Segmenter::plan_with(gpu, model, options, &mut |name, r| roundings.edit(name, r))?.allocate(&mut |_, _| true)
+}
+
+/// Runs the episode once and compares every block and the result.
+pub fn against_pytorch(mut gpu: Gpu, half: bool, tuning: Tuning) -> Result<Vec<Found>, String> {
+    let text = |e: Error| e.to_string();
+    gpu.tuning = tuning;
+    let mut roundings = Roundings { keep: true, ..Default::default() };
+    let segmenter = segmenter(gpu, half, &mut roundings).map_err(text)?;
+    let Episode { supports, query } = episode()?;
+    let recorded = recorded()?;
+    let bank = segmenter.encode_support(&supports, &mut |_, _| true).map_err(text)?;
+    let result = segmenter.segment(&bank, &query, &mut |_, _| true).map_err(text)?;
+
+    let mut found: BTreeMap<usize, Found> =
+        BLOCKS.iter().enumerate().map(|(i, what)| (i, Found::nothing(what))).collect();
+    let mut compared = [0; BLOCKS.len()];
+    for (path, _, values) in segmenter.outputs(&bank).map_err(text)? {
+        let name = path.replacen("support.", "support_0.", 1);
+        let (Some(kind), Some(expected)) = (kind(&path), recorded.get(&name)) else { continue };
+        let Some(i) = BLOCKS.iter().position(|b| *b == kind) else { continue };
+        let Some(found) = found.get_mut(&i) else { continue };
+        compared[i] += 1;
+        let bound = bound(&roundings, &path, &recorded, &name)?;
+        if expected.len() != values.len().div_ceil(STRIDE) {
+            return Err(format!("{path}: {} values, {} are recorded", values.len(), expected.len()));
+        }
+        for (k, (got, expected)) in values.iter().step_by(STRIDE).zip(expected).enumerate() {
+            found.see((*got).into(), (*expected).into(), bound, || format!("{path}[{}]", k * STRIDE));
+        }
+    }
+    if let Some(i) = compared.iter().position(|&n| n == 0) {
+        return Err(format!("{}: nothing is recorded for the embedded weights", BLOCKS[i]));
+    }
+    let mut all: Vec<Found> = found.into_values().collect();
+    let decoded = bound(&roundings, "vae.decoder.conv_out", &recorded, "decoder")?;
+    all.extend(whole(&segmenter, &result.map, &recorded, decoded)?);
+    Ok(all)
+}
+
+fn bound(r: &Roundings, path: &str, recorded: &HashMap<String, Vec<f32>>, name: &str) -> Result<f64, String> {
+    let sum = r.of.get(path).ok_or_else(|| format!("{path}: not in the plan"))?;
+    let rms = recorded.get(&format!("{name}.rms")).and_then(|v| v.first());
+    Ok(SIGMAS * sum.sqrt() * f64::from(*rms.ok_or_else(|| format!("{name}: not recorded"))?))
+}
+
+/// The decoded picture, and the mask at the model's own threshold.
+fn whole(
+    segmenter: &Segmenter,
+    map: &DecodedMap,
+    recorded: &HashMap<String, Vec<f32>>,
+    decoded: f64,
+) -> Result<[Found; 2], String> {
+    let raw = recorded.get("decoder").ok_or("no decoded picture is recorded")?;
+    let expected = DecodedMap::new(segmenter.size(), raw.clone()).map_err(|e| e.to_string())?;
+    // [-1, 1] became [0, 1].
+    let bound = decoded / 2.0;
+    let mut picture = Found::nothing(WHOLE[0]);
+    if map.rgb().len() != expected.rgb().len() {
+        return Err(format!("{} values came, {} are recorded", map.rgb().len(), expected.rgb().len()));
+    }
+    for (i, (got, expected)) in map.rgb().iter().zip(expected.rgb()).enumerate() {
+        picture.see((*got).into(), (*expected).into(), bound, || format!("rgb[{i}]"));
+    }
+    let ratio = segmenter.model().default_threshold();
+    let [got, wanted] = [map, &expected].map(|m| m.mask(Threshold::Relative(ratio)));
+    // Bytes are truncated: a channel may move by one more than the bound, and the peak with it.
+    let margin = (1.0 + ratio) * (255.0 * bound + 1.0);
+    let peak = (expected.peak() * 255.0).floor();
+    let mut mask = Found::nothing(WHOLE[1]);
+    mask.bound = margin;
+    for (i, pixel) in expected.rgb().chunks_exact(3).enumerate() {
+        if got.foreground()[i] != wanted.foreground()[i] {
+            let mean = pixel.iter().map(|v| f64::from((v * 255.0).floor())).sum::<f64>() / 3.0;
+            let level = ratio * f64::from(peak);
+            mask.see(mean, level, margin, || format!("pixel {i} changed sides; byte mean against threshold"));
+        }
+    }
+    Ok([picture, mask])
+}
+
+/// The episode `runs` times, every result of the same bits as the first.
+pub fn repeated(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result<Found, String> {
+    let text = |e: Error| e.to_string();
+    gpu.tuning = tuning;
+    let segmenter = segmenter(gpu, half, &mut Roundings::default()).map_err(text)?;
+    let Episode { supports, query } = episode()?;
+    let mut found = Found::nothing("bit-equal");
+    let mut first: Option<Vec<f32>> = None;
+    for run in 0..runs {
+        let bank = segmenter.encode_support(&supports, &mut |_, _| true).map_err(text)?;
+        let map = segmenter.segment(&bank, &query, &mut |_, _| true).map_err(text)?.map;
+        let first = first.get_or_insert_with(|| map.rgb().to_vec());
+        if let Some(i) = first.iter().zip(map.rgb()).position(|(a, b)| a.to_bits() != b.to_bits()) {
+            let (a, b) = (f64::from(map.rgb()[i]), f64::from(first[i]));
+            found.see(a, b, 0.0, || format!("run {}, rgb[{i}]", run + 1));
+        }
+    }
+    Ok(found)
+}
+
+/// The episode `runs` times, after which no more memory may be taken than after the first.
+pub fn stress(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result<Found, String> {
+    let text = |e: Error| e.to_string();
+    gpu.tuning = tuning;
+    let segmenter = segmenter(gpu, half, &mut Roundings::default()).map_err(text)?;
+    let Episode { supports, query } = episode()?;
+    let mut found = Found::nothing("memory");
+    let mut start = None;
+    for run in 0..runs {
+        let bank = segmenter.encode_support(&supports, &mut |_, _| true).map_err(text)?;
+        segmenter.segment(&bank, &query, &mut |_, _| true).map_err(text)?;
+        drop(bank);
+        let device = segmenter.gpu().allocated_bytes();
+        let resident = resident_bytes();
+        // The process's own heap needs a few runs to find its size.
+        let Some((device_start, resident_start)) = start else {
+            if run + 1 >= (runs / 10).max(1) {
+                start = Some((device, resident));
+            }
+            continue;
+        };
+        if let (Some(now), Some(then)) = (device, device_start) {
+            found.see(now as f64, then as f64, 0.0, || format!("run {}, bytes in the device's buffers", run + 1));
+        }
+        if let (Some(now), Some(then)) = (resident, resident_start) {
+            // Less than a thousandth of a picture's work per run: a leak of one buffer per run is beyond it.
+            let slack = 64.0 * 1024.0 * runs as f64;
+            let grown = (now as f64 - then as f64).max(0.0);
+            found.see(grown, 0.0, slack, || format!("run {}, bytes that the process grew by", run + 1));
+        }
+    }
+    Ok(found)
+}
+
+/// Memory of this process, where the system tells.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+}

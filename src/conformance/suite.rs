@@ -1,0 +1,276 @@
+//! The whole suite: which cases there are, and running them on one adapter or several.
+
+use super::case::{Case, STORAGES};
+use super::known::{KNOWN, Known};
+use super::model::{self, BLOCKS, Found, WHOLE};
+use super::report::{Adapter, Report, Row, Status};
+use super::run::{Outcome, Twins, record_case, run_case_with};
+use super::{LANGUAGE, dump};
+use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
+use crate::kernels::{ALL, Kernel};
+use crate::plan::{Storage, Tuning};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// What to run.
+#[derive(Default)]
+pub struct Options {
+    /// Only cases whose full name this matches.
+    pub only: Option<regex::Regex>,
+    /// Only these kinds of storage; all where empty.
+    pub storages: Vec<Storage>,
+    /// Every form of the kernels for the whole model, and the stress test.
+    pub full: bool,
+    pub seed: u64,
+    /// Where the shaders and their translations go.
+    pub dump: Option<PathBuf>,
+}
+
+/// One case in one storage and form. `name` says all of it: layer/kernel/shape/storage/form.
+pub struct Entry {
+    pub name: String,
+    kernel: &'static str,
+    shape: String,
+    storage: Storage,
+    tuning: Tuning,
+    work: Work,
+}
+
+enum Work {
+    Case(usize),
+    /// Blocks and result come from one run; a row for each.
+    Model,
+    Repeated(usize),
+    Stress(usize),
+}
+
+const TUNINGS: [Tuning; 3] = [Tuning::Broadcast, Tuning::Rows, Tuning::Tiled];
+
+/// Every case of the kernels given, in order.
+fn cases() -> Vec<(&'static str, Case)> {
+    let of = |layer: &'static str, kernels: &[&'static Kernel]| {
+        let all: Vec<_> = kernels.iter().flat_map(|k| (k.cases)()).map(|case| (layer, case)).collect();
+        all
+    };
+    [of("language", &LANGUAGE), of("kernels", &ALL)].into_iter().flatten().collect()
+}
+
+fn name(layer: &str, kernel: &str, shape: &str, storage: Storage, tuning: Tuning) -> String {
+    format!("{layer}/{kernel}/{shape}/{}/{}", storage.name(), format!("{tuning:?}").to_lowercase())
+}
+
+/// What `options` select, in the order in which it is run.
+pub fn entries(options: &Options) -> Vec<Entry> {
+    select(&cases(), options)
+}
+
+fn select(cases: &[(&'static str, Case)], options: &Options) -> Vec<Entry> {
+    let mut all = Vec::new();
+    for (i, (layer, case)) in cases.iter().enumerate() {
+        for &storage in case.storages {
+            for &tuning in case.kernel.tunings {
+                all.push(Entry {
+                    name: name(layer, case.kernel.name, &case.name, storage, tuning),
+                    kernel: case.kernel.name,
+                    shape: case.name.clone(),
+                    storage,
+                    tuning,
+                    work: Work::Case(i),
+                });
+            }
+        }
+    }
+    let mut model = |layer: &'static str, kernel: &'static str, shape: &str, work: fn() -> Work| {
+        for storage in [Storage::F32, Storage::Packed] {
+            for tuning in TUNINGS {
+                let name = name(layer, kernel, shape, storage, tuning);
+                all.push(Entry { name, kernel, shape: shape.into(), storage, tuning, work: work() });
+            }
+        }
+    };
+    model("blocks", "model", "every block and the result", || Work::Model);
+    model("determinism", "model", "ten runs", || Work::Repeated(10));
+    if options.full {
+        model("stress", "model", "a hundred runs", || Work::Stress(100));
+    }
+    let storages = if options.storages.is_empty() { STORAGES } else { &options.storages };
+    all.retain(|e| storages.contains(&e.storage) && options.only.as_ref().is_none_or(|only| only.is_match(&e.name)));
+    all
+}
+
+/// Runs what `options` select on the adapters given. `seen` is told of every row, and stops the run by returning
+/// false: what was done until then is in the report.
+pub fn run(
+    adapters: &[AdapterFacts],
+    choice: &AdapterChoice,
+    options: &Options,
+    seen: &mut dyn FnMut(&Row) -> bool,
+) -> Report {
+    run_with(adapters, choice, options, KNOWN, seen)
+}
+
+fn run_with(
+    adapters: &[AdapterFacts],
+    choice: &AdapterChoice,
+    options: &Options,
+    known: &[Known],
+    seen: &mut dyn FnMut(&Row) -> bool,
+) -> Report {
+    let version = env!("CARGO_PKG_VERSION").to_string();
+    let mut report = Report { seed: options.seed, version, ..Default::default() };
+    let cases = cases();
+    let entries = select(&cases, options);
+    let mut twins = Twins::default();
+    for facts in adapters {
+        report.adapters.push(Adapter::new(facts));
+        let mut on = On { facts, choice, options, gpu: None };
+        for entry in &entries {
+            let started = Instant::now();
+            let mut rows = on.run(entry, &cases, &mut twins);
+            let seconds = started.elapsed().as_secs_f64() / rows.len().max(1) as f64;
+            rows.iter_mut().for_each(|row| row.seconds = seconds);
+            for row in rows {
+                if !seen(report.add(row, known)) {
+                    return report;
+                }
+            }
+        }
+    }
+    report
+}
+
+/// One adapter, its device opened when it is needed, and again after whatever may have broken it.
+struct On<'a> {
+    facts: &'a AdapterFacts,
+    choice: &'a AdapterChoice,
+    options: &'a Options,
+    gpu: Option<Gpu>,
+}
+
+impl On<'_> {
+    fn open(&self) -> Result<Gpu, String> {
+        let choice = AdapterChoice { backend: self.choice.backend, adapter: Some(self.facts.index.to_string()) };
+        Gpu::new(&choice).map_err(|e| e.to_string())
+    }
+
+    fn row(&self, entry: &Entry) -> Row {
+        Row {
+            case: entry.name.clone(),
+            kernel: entry.kernel.into(),
+            variant: format!("{:?}", entry.tuning).to_lowercase(),
+            storage: entry.storage.name().into(),
+            shape: entry.shape.clone(),
+            adapter: self.facts.name.clone(),
+            driver: self.facts.driver.clone(),
+            status: Status::NotRun,
+            ratio: None,
+            error: None,
+            bound: None,
+            place: String::new(),
+            reason: None,
+            seconds: 0.0,
+        }
+    }
+
+    fn run(&mut self, entry: &Entry, cases: &[(&'static str, Case)], twins: &mut Twins) -> Vec<Row> {
+        let gpu = match self.gpu.take().map_or_else(|| self.open(), Ok) {
+            Ok(gpu) => gpu,
+            Err(reason) => {
+                return vec![Row { status: Status::Failed, reason: Some(reason), ..self.row(entry) }];
+            }
+        };
+        if let Work::Case(i) = entry.work {
+            let row = self.case(&gpu, entry, &cases[i].1, twins);
+            // A device that has failed may go on failing, which is not the next case's fault.
+            self.gpu = (row.status != Status::Failed).then_some(gpu);
+            return vec![row];
+        }
+        let possible = gpu.tunings();
+        let quick = !self.options.full && entry.tuning != gpu.tuning && !matches!(entry.work, Work::Model);
+        if !possible.contains(&entry.tuning) || quick {
+            self.gpu = Some(gpu);
+            let reason = if quick { "only with --full" } else { "the adapter lacks subgroups of 8 lanes or more" };
+            return vec![Row { reason: Some(reason.into()), ..self.row(entry) }];
+        }
+        let half = entry.storage != Storage::F32;
+        let found = match entry.work {
+            Work::Repeated(runs) => model::repeated(gpu, half, entry.tuning, runs).map(|f| vec![f]),
+            Work::Stress(runs) => model::stress(gpu, half, entry.tuning, runs).map(|f| vec![f]),
+            Work::Case(_) | Work::Model => model::against_pytorch(gpu, half, entry.tuning),
+        };
+        match found {
+            Ok(found) => found.into_iter().map(|f| self.found(entry, f)).collect(),
+            Err(reason) => vec![Row { status: Status::Failed, reason: Some(reason), ..self.row(entry) }],
+        }
+    }
+
+    fn found(&self, entry: &Entry, found: Found) -> Row {
+        let mut row = self.row(entry);
+        if BLOCKS.contains(&found.what) || WHOLE.contains(&found.what) {
+            let layer = if BLOCKS.contains(&found.what) { "blocks" } else { "whole" };
+            row.case = name(layer, entry.kernel, found.what, entry.storage, entry.tuning);
+            row.shape = found.what.into();
+        }
+        let passed = found.fault.is_none() && found.ratio <= 1.0;
+        row.status = if passed { Status::Passed } else { Status::Failed };
+        (row.ratio, row.error, row.bound) = (finite(found.ratio), finite(found.error), finite(found.bound));
+        (row.place, row.reason) = (found.place, found.fault);
+        row
+    }
+
+    fn case(&self, gpu: &Gpu, entry: &Entry, case: &Case, twins: &mut Twins) -> Row {
+        if let Some(reason) = case.lacks(gpu, entry.storage, entry.tuning) {
+            return Row { reason: Some(reason.into()), ..self.row(entry) };
+        }
+        if case.large && !self.options.full && case.kernel.tunings.len() > 1 && entry.tuning != gpu.tuning {
+            return Row { reason: Some("only with --full".into()), ..self.row(entry) };
+        }
+        let Outcome { variant, ratio, error, bound, place, mut fault, .. } =
+            run_case_with(gpu, case, entry.storage, entry.tuning, self.options.seed, twins);
+        if let Some(dir) = &self.options.dump
+            && let Err(problem) = self.dump(dir.clone(), gpu, case, entry)
+        {
+            fault = Some(fault.map_or(format!("dump: {problem}"), |f| format!("{f}; dump: {problem}")));
+        }
+        let form = format!("{:?}", entry.tuning).to_lowercase();
+        Row {
+            status: if fault.is_none() && ratio <= 1.0 { Status::Passed } else { Status::Failed },
+            variant: if variant.is_empty() { form } else { format!("{form}: {variant}") },
+            ratio: finite(ratio),
+            error: finite(error),
+            bound: finite(bound),
+            place,
+            reason: fault,
+            ..self.row(entry)
+        }
+    }
+
+    fn dump(&self, dir: PathBuf, gpu: &Gpu, case: &Case, entry: &Entry) -> Result<(), String> {
+        let schedule = record_case(gpu, case, entry.storage, entry.tuning)?;
+        schedule.dispatches().iter().try_for_each(|d| dump::write(&dir, d, entry.storage))
+    }
+}
+
+/// JSON has no NaN and no infinity.
+fn finite(v: f64) -> Option<f64> {
+    v.is_finite().then_some(v)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_selectable() {
+        let all = entries(&Options { full: true, ..Default::default() });
+        let names: HashSet<&str> = all.iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(names.len(), all.len());
+        let some = Options { only: regex::Regex::new("^kernels/conv2d/.*packed").ok(), ..Default::default() };
+        let some = entries(&some);
+        assert!(!some.is_empty() && some.len() < all.len() / 2);
+        assert!(some.iter().all(|e| e.kernel == "conv2d" && e.storage == Storage::Packed));
+        let f32 = Options { storages: vec![Storage::F32], ..Default::default() };
+        assert!(entries(&f32).iter().all(|e| e.storage == Storage::F32));
+    }
+}

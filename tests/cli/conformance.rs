@@ -1,0 +1,88 @@
+//! `conformance`: listing, reports, comparison, refusals.
+
+use crate::command::{NO_DRIVER, Place};
+use serde_json::Value;
+use std::fs;
+
+const CASE: &str = "^language/numbers/(exp|all 65,536 halves read)/";
+
+#[test]
+fn cases_are_listed_by_full_name() {
+    let place = Place::new();
+    let all = place.run(&["conformance", "--list"]).expect(0, &[]);
+    let all: Vec<&str> = all.out.lines().collect();
+    for kernel in ["affine", "attention", "conv2d", "group_norm", "group_stats", "layer_norm"] {
+        for storage in ["f32", "packed", "f16"] {
+            let of = |l: &&str| l.starts_with(&format!("kernels/{kernel}/")) && l.contains(&format!("/{storage}/"));
+            assert!(all.iter().any(of), "{kernel} {storage}");
+        }
+    }
+    let f16 = place.run(&["conformance", "--list", "--precision", "f16", "--only", "conv2d"]).expect(0, &[]);
+    assert!(!f16.out.is_empty() && f16.out.lines().all(|l| l.contains("conv2d") && l.contains("/f16/")));
+    assert!(place.run(&["conformance", "--list", "--full"]).expect(0, &[]).out.lines().count() > all.len());
+}
+
+#[test]
+fn wrong_requests_are_refused() {
+    let place = Place::new();
+    let refused = |args: &[&str], parts: &[&str]| drop(place.run(args).expect(2, parts));
+    refused(&["conformance", "--only", "("], &["--only", "("]);
+    refused(&["conformance", "--only", "no such case"], &["--only", "--list"]);
+    refused(&["conformance", "--quick", "--full"], &["cannot be used with"]);
+    refused(&["conformance", "--all-adapters", "--adapter", "0"], &["cannot be used with"]);
+    place.write("other.json", b"{\"summary\": 3}");
+    refused(&["conformance", "--only", CASE, "--compare", "other.json"], &["other.json"]);
+    place.run(&["conformance", "--only", CASE, "--compare", "absent.json"]).expect(1, &["absent.json"]);
+}
+
+#[test]
+fn without_an_adapter_nothing_passes() {
+    for extra in [None, Some("--all-adapters")] {
+        let args: Vec<&str> = ["conformance", "--only", CASE].into_iter().chain(extra).collect();
+        Place::new().run_with(&NO_DRIVER, &args).expect(4, &["no adapter"]);
+    }
+}
+
+#[test]
+fn reports_say_what_was_run() {
+    let place = Place::new();
+    let files = ["--json", "r.json", "--junit", "r.xml", "--html", "r.html", "--dump", "shaders"];
+    let args: Vec<&str> = ["conformance", "--only", CASE].into_iter().chain(files).collect();
+    let run = place.run(&args).expect(0, &[]);
+    assert!(run.out.contains("0 failed") && run.out.contains("seed 20241"), "{}", run.out);
+
+    let report: Value = serde_json::from_slice(&fs::read(place.path("r.json")).unwrap()).unwrap();
+    let count = |key: &str| report["summary"][key].as_u64().unwrap();
+    assert_eq!((count("cases"), count("failed"), count("known")), (4, 0, 0));
+    assert_eq!(count("passed") + count("not_run"), 4);
+    let results = report["results"].as_array().unwrap();
+    assert_eq!(results.len(), 4);
+    for row in results {
+        for key in ["case", "kernel", "variant", "storage", "shape", "adapter", "driver", "status", "where"] {
+            assert!(row[key].is_string(), "{key} of {row}");
+        }
+        if row["status"] == "passed" {
+            assert!(row["ratio"].as_f64().unwrap() <= 1.0 && row["bound"].is_number() && row["error"].is_number());
+        }
+    }
+    assert!(fs::read_to_string(place.path("r.xml")).unwrap().contains("tests=\"4\" failures=\"0\""));
+    let page = fs::read_to_string(place.path("r.html")).unwrap();
+    assert!(page.contains("language/numbers/exp/f32") && !page.contains("http"), "a page that needs another file");
+    let wgsl = fs::read_to_string(place.path("shaders/numbers-f32-exp.wgsl")).unwrap();
+    assert!(wgsl.contains("exp(x)") && !wgsl.contains("tanh"));
+    assert_eq!(&fs::read(place.path("shaders/numbers-f32-exp.spv")).unwrap()[..4], [3, 2, 0x23, 7]);
+    assert!(fs::read_to_string(place.path("shaders/numbers-f32-exp.hlsl")).unwrap().contains("numthreads(64, 1, 1)"));
+    assert!(fs::read_to_string(place.path("shaders/numbers-f32-exp.metal")).unwrap().contains("kernel void"));
+
+    // Against itself nothing differs; against a machine where a case fails, that one does.
+    let compare = ["conformance", "--only", CASE, "-q", "--compare", "r.json"];
+    assert_eq!(place.run(&compare).expect(0, &[]).out.lines().count(), 1);
+    let text = fs::read_to_string(place.path("r.json")).unwrap().replacen(
+        "\"status\": \"passed\"",
+        "\"status\": \"failed\"",
+        1,
+    );
+    place.write("r.json", text.as_bytes());
+    let differs = place.run(&compare).expect(0, &[]);
+    assert!(differs.out.contains("Passed") && differs.out.contains("Failed"), "{}", differs.out);
+}
