@@ -59,7 +59,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 #endif
 #ifdef SIGNED
     let s = bitcast<vec4<i32>>(x);
-    output[i] = words(bitcast<u32>(s.x / s.y), bitcast<u32>(s.x % s.y));
+    output[i] = words(bitcast<u32>(s.x / s.y), bitcast<u32>(s.x >> 3u));
+#endif
+#ifdef REMAINDER
+    let s = bitcast<vec4<i32>>(x);
+    let r = s.x % s.y;
+    output[i] = words(bitcast<u32>(r), bitcast<u32>(-r));
 #endif
 #ifdef WRAPPING
     let u = bitcast<vec4<u32>>(x);

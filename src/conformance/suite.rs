@@ -186,7 +186,8 @@ impl On<'_> {
             return vec![row];
         }
         let possible = gpu.tunings();
-        let quick = !self.options.full && entry.tuning != gpu.tuning && !matches!(entry.work, Work::Model);
+        let first = entry.tuning == gpu.tuning && entry.storage == Storage::F32;
+        let quick = !self.options.full && !first && !matches!(entry.work, Work::Model);
         if !possible.contains(&entry.tuning) || quick {
             self.gpu = Some(gpu);
             let reason = if quick { "only with --full" } else { "the adapter lacks subgroups of 8 lanes or more" };

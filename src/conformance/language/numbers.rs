@@ -21,6 +21,7 @@ pub static KERNEL: Kernel = Kernel {
         &["MULTIPLY_ADD"],
         &["UNSIGNED"],
         &["SIGNED"],
+        &["REMAINDER"],
         &["WRAPPING"],
         &["SHIFTS"],
         &["UNPACK"],
@@ -182,9 +183,10 @@ fn overflow() -> Case {
 }
 
 fn cases() -> Vec<Case> {
-    let signed = |a: u32, b: u32| {
-        let (a, b) = (a as i32, b as i32);
-        (a.wrapping_div(b) as u32, a.wrapping_rem(b) as u32)
+    let signed = |a: u32, b: u32| ((a as i32).wrapping_div(b as i32) as u32, (a as i32 >> 3) as u32);
+    let remainder = |a: u32, b: u32| {
+        let r = (a as i32).wrapping_rem(b as i32);
+        (r as u32, r.wrapping_neg() as u32)
     };
     vec![
         function("EXP", "exp"),
@@ -195,7 +197,8 @@ fn cases() -> Vec<Case> {
         function("DIVIDE", "division"),
         function("MULTIPLY_ADD", "multiplication and addition"),
         whole("UNSIGNED", "u32 division and remainder", |a, b| (a / b, a % b)),
-        whole("SIGNED", "i32 division and remainder", signed),
+        whole("SIGNED", "i32 division and shift", signed),
+        whole("REMAINDER", "i32 remainder", remainder),
         whole("WRAPPING", "u32 product and difference, wrapping", |a, b| (a.wrapping_mul(b), a.wrapping_sub(b))),
         whole("SHIFTS", "u32 shifts", |a, b| (a << (b % 32), a >> (b % 32))),
         unpack(),
