@@ -2,6 +2,7 @@
 
 use super::output::Job;
 use diffews_wgpu::image_io::{BoundingBox, Mask, RgbImage, Threshold};
+use diffews_wgpu::plan::Storage;
 use diffews_wgpu::{Segmenter, Stage};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -69,7 +70,8 @@ impl<'a> Report<'a> {
             adapter: &facts.name,
             backend: &facts.backend,
             driver: &facts.driver,
-            precision: segmenter.storage().name(),
+            // As the flag has it.
+            precision: if segmenter.storage() == Storage::F32 { "f32" } else { "f16" },
             seconds: times.iter().map(|(s, t)| (s.to_string().replace(' ', "_"), json!(t))).collect(),
             peak_memory_bytes: segmenter.memory().peak(),
         }
