@@ -73,10 +73,6 @@ impl BoundPlan {
     pub fn storage(&self) -> Storage {
         self.storage
     }
-
-    pub fn flops(&self) -> u64 {
-        self.flops
-    }
 }
 
 impl Gpu {

@@ -45,9 +45,4 @@ impl Constants {
         let Constant { tensor, fill } = &self.0[index];
         Ok(layout::to_bytes(tensor, storage, &fill()?))
     }
-
-    /// The `index`-th constant's values, for tests of the folds.
-    pub fn values(&self, index: usize) -> Result<Vec<f32>, WeightsError> {
-        (self.0[index].fill)()
-    }
 }

@@ -148,10 +148,6 @@ impl Recorder {
         self.marks.insert(path.to_string(), tensor.clone());
     }
 
-    pub fn marked(&self, path: &str) -> Option<&Tensor> {
-        self.marks.get(path)
-    }
-
     /// Keeps the first failed check as the recording's error.
     pub fn check(&mut self, holds: bool, message: impl FnOnce() -> String) -> bool {
         if !holds && self.error.is_none() {
