@@ -1,0 +1,74 @@
+"""Draws the scenes of examples/ from held-out drawings of the Open Clip Art Library (public domain) on grounds of our own.
+
+    python examples.py --data DIR [--output ../../examples] [--seeds 3 5 8]
+
+Support and query show different drawings of the same thing, and other things beside it. A seed for each scene, by default those
+of the scenes that are committed.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from episodes import Library, paste, plain_ground
+from PIL import Image
+
+SIZE = 256
+# Target in the support, targets in the query, other things in both: (class, number of the drawing).
+SETS = [
+    (
+        ("bugs c_rollandin_francesco_ar", 0),
+        [("bugs coccinella_rollandin_arc", 0), ("bugs coccinelle_tanguy_jacq", 0)],
+        [("bugs libellule_tanguy_jacq", 0), ("bugs abeille_tanguy_jacq", 0), ("bugs ragnetto_incazzato_archi", 0)],
+    ),
+    (
+        ("fruit lemon_simple", 0),
+        [("fruit lemon_whole_ganson", 0), ("fruit lemon", 0)],
+        [("fruit cherries", 0), ("fruit pasteque", 0), ("fruit pear_jean-victor_balin_01r", 0)],
+    ),
+    (
+        ("toys stylized_teddy_bear_wit", 0),
+        [("toys simple_teddy_bear_gerald", 0)],
+        [("toys beach_ball", 0), ("toys kiddy_train_orlando_kara", 0), ("games 8ball_form_jarno_vasama", 0)],
+    ),
+]
+
+
+def scene(cutouts, others, rng):
+    while True:
+        canvas, label = plain_ground(SIZE, rng), np.zeros((SIZE, SIZE), np.uint8)
+        things = [(1, c) for c in cutouts] + [(2, c) for c in others]
+        placed = [
+            paste(canvas, label, number, cutout, rng, (0.28, 0.42), 0.05, label > 0)
+            for number, cutout in (things[i] for i in rng.permutation(len(things)))
+        ]
+        if all(placed):
+            return np.clip(canvas, 0, 255).astype(np.uint8), np.where(label == 1, 255, 0).astype(np.uint8)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, type=Path, help="what prepare.py wrote")
+    parser.add_argument("--output", type=Path, default=Path(__file__).resolve().parents[2] / "examples")
+    parser.add_argument("--seeds", type=int, nargs=3, default=[0, 0, 0])
+    args = parser.parse_args()
+    library = Library(args.data, "held_out")
+    members = {c["name"].removeprefix("clipart "): c["cutouts"] for c in library.classes}
+    drawing = lambda name, number: library.array("cutouts", members[name][number])
+
+    for i, (support, query, others) in enumerate(SETS):
+        rng = np.random.default_rng([i, args.seeds[i]])
+        folder = args.output / str(i)
+        folder.mkdir(parents=True, exist_ok=True)
+        things = [drawing(*other) for other in others]
+        pictures = {
+            "support": scene([drawing(*support)], things[:2], rng),
+            "query": scene([drawing(*target) for target in query], things, rng),
+        }
+        for name, (image, mask) in pictures.items():
+            Image.fromarray(image).save(folder / f"{name}.png", optimize=True)
+            Image.fromarray(mask).save(folder / f"{name}_{'mask' if name == 'support' else 'truth'}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()

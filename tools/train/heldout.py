@@ -1,0 +1,114 @@
+"""Writes held-out scenes as pictures, masks and episodes for `diffews-wgpu eval`. None of their classes, and none of their
+photographs, was trained on.
+
+    python heldout.py --data DIR --output SETS [--episodes 300]
+    diffews-wgpu eval --episodes SETS/composites_1.json --root SETS --json
+
+| set | is |
+|---|---|
+| composites_1, composites_5 | drawings of held-out classes on held-out photographs, 1 to 3 other objects in each picture; 1 and 5 shots |
+| plain_1 | the same on plain grounds, emoji only, support and query drawn by different artists where there are several |
+| novel_1, novel_5 | photographs of horses, sheep and cows, held out of everything |
+| seen_1 | held-out photographs of classes that were trained on |
+
+In the masks 1 is the target, 100 another object, 255 counts nowhere. The pictures are made from the training material and are under its licences: not for publication.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from episodes import OTHER, VOC, Library, Scenes
+from PIL import Image
+
+SIZE = 256
+LEAST = 0.01  # of a photograph: smaller targets are left out of the novel and the seen set
+SHOTS = 5
+
+
+class Writer:
+    def __init__(self, output, name):
+        self.output, self.folder, self.episodes = output, output / name.rsplit("_", 1)[0], {}
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def scene(self, number, label, images, masks):
+        """The first picture is the query, the others its supports."""
+        files = []
+        for m, (image, mask) in enumerate(zip(images, masks)):
+            paths = [self.folder / f"{number:03}_{m}{suffix}.png" for suffix in ("", "_mask")]
+            Image.fromarray(image).save(paths[0])
+            Image.fromarray(mask).save(paths[1])
+            files.append([str(p.relative_to(self.output)) for p in paths])
+        (query, truth), *supports = files
+        for shots in {1, len(supports)}:
+            chosen = [{"image": i, "mask": m, "value": 1} for i, m in supports[:shots]]
+            query_of = {"image": query, "mask": truth, "value": 1}
+            self.episodes.setdefault(shots, []).append({"class": label, "supports": chosen, "query": query_of})
+
+    def close(self, name):
+        for shots, episodes in self.episodes.items():
+            benchmark = {"name": name, "fold": 0, "shots": shots}
+            text = json.dumps({"benchmark": benchmark, "episodes": episodes}, indent=1)
+            (self.output / f"{name}_{shots}.json").write_text(text, encoding="utf-8")
+
+
+def whole(photo, library, c):
+    pixels, mask = library.photo(photo)
+    return np.array(pixels), np.where(mask == 255, 255, mask == c).astype(np.uint8)
+
+
+def photographs(writer, library, wanted, count, shots, rng):
+    """Whole photographs at their own size; classes in turn."""
+    usable = {c: [p for p in library.of_class.get(c, []) if share(p, library, c) > LEAST] for c in wanted}
+    usable = {c: photos for c, photos in usable.items() if len(photos) > shots}
+    for number in range(count):
+        c = list(usable)[number % len(usable)]
+        chosen = rng.choice(len(usable[c]), shots + 1, replace=False)
+        images, masks = zip(*(whole(usable[c][i], library, c) for i in chosen))
+        writer.scene(number, VOC[c], images, masks)
+
+
+def share(photo, library, c):
+    return (library.photo(photo)[1] == c).mean()
+
+
+def composites(writer, scenes, count, shots):
+    for number in range(count):
+        images, labels, classes = scenes.labelled(shots + 1)
+        writer.scene(number, scenes.library.classes[classes[0]]["name"], images, np.where(labels > 1, OTHER, labels))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, type=Path, help="what prepare.py wrote")
+    parser.add_argument("--output", required=True, type=Path)
+    parser.add_argument("--episodes", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=77)
+    args = parser.parse_args()
+    drawn, novel = Library(args.data, "held_out"), Library(args.data, "novel")
+
+    scenes = Scenes(drawn, SIZE, 1.0, np.random.default_rng(args.seed))
+    scenes.without_photographs()
+    writer = Writer(args.output, "composites_1")
+    composites(writer, scenes, args.episodes, SHOTS)
+    writer.close("composites")
+
+    scenes = Scenes(drawn, SIZE, 0.0, np.random.default_rng(args.seed + 1))
+    scenes.without_photographs(only="emoji")
+    scenes.other_instances = 1.0
+    writer = Writer(args.output, "plain_1")
+    composites(writer, scenes, args.episodes // 3, 1)
+    writer.close("plain")
+
+    rng = np.random.default_rng(args.seed + 2)
+    writer = Writer(args.output, "novel_1")
+    photographs(writer, novel, (10, 13, 17), args.episodes, SHOTS, rng)
+    writer.close("novel")
+    writer = Writer(args.output, "seen_1")
+    photographs(writer, drawn, range(1, 21), args.episodes // 2, 1, rng)
+    writer.close("seen")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Runs `diffews-wgpu eval` over the sets that heldout.py wrote and prints the table of weights/nano/README.md.
+
+    python measure.py --program target/release/diffews-wgpu --sets SETS --weights DIR --output DIR [--limit N]
+
+Mean over episodes of the foreground's IoU at the model's size, with a 95 % bootstrap interval over episodes; the same with
+the supports of another class; with everything marked; and, of composites, with every pasted object marked.
+"""
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SETS = ["composites_1", "composites_5", "plain_1", "novel_1", "novel_5", "seen_1"]
+
+
+def scores(args, name, control):
+    out = args.output / f"{name}_{control}"
+    command = [args.program, "eval", "--episodes", args.sets / f"{name}.json", "--root", args.sets, "--output", out]
+    command += ["--weights", args.weights, "--control", control, "--precision", "f32", "--quiet"]
+    command += ["--limit", str(args.limit)] if args.limit else []
+    command += ["--resume"] if (out / "results.jsonl").exists() else []
+    subprocess.run([str(c) for c in command], check=True)
+    lines = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()[1:]]
+    counts = {line["episode"]: line["counts"] for line in lines}
+    return np.array([counts[i]["intersection"][1] / max(counts[i]["union"][1], 1) for i in sorted(counts)])
+
+
+def marked(args, name, what):
+    """IoU with the truth of marking all that `what` says."""
+    found = []
+    for episode in json.loads((args.sets / f"{name}.json").read_text(encoding="utf-8"))["episodes"][: args.limit]:
+        label = np.array(Image.open(args.sets / episode["query"]["mask"]))
+        valid, truth = label != 255, label == 1
+        found.append((truth & valid).sum() / max((what(label) & valid).sum(), 1))
+    return np.array(found)
+
+
+def interval(values):
+    rng = np.random.default_rng(0)
+    means = rng.choice(values, (2000, len(values))).mean(1)
+    return [round(float(v), 3) for v in (values.mean(), *np.quantile(means, [0.025, 0.975]))]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("program", "sets", "weights", "output"):
+        parser.add_argument(f"--{name}", required=True, type=Path)
+    parser.add_argument("--limit", type=int, help="the first N episodes of each set")
+    parser.add_argument("--only", nargs="+", default=SETS, choices=SETS)
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    table = {}
+    print("| set | episodes | IoU (95 %) | shuffled | everything | every object |\n|---|---|---|---|---|---|")
+    for name in args.only:
+        own = scores(args, name, "none")
+        row = {"episodes": len(own), "iou": interval(own), "shuffled": interval(scores(args, name, "shuffled"))}
+        row["everything"] = interval(marked(args, name, lambda label: label >= 0))
+        if name.startswith(("composites", "plain")):
+            row["every_object"] = interval(marked(args, name, lambda label: label > 0))
+        table[name] = row
+        objects = row.get("every_object", [None])[0]
+        low, high = row["iou"][1:]
+        print(
+            f"| {name} | {row['episodes']} | {row['iou'][0]:.3f} ({low:.3f} to {high:.3f}) | {row['shuffled'][0]:.3f} "
+            f"| {row['everything'][0]:.3f} | {'' if objects is None else f'{objects:.3f}'} |",
+            flush=True,
+        )
+    (args.output / "metrics.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""Trains DiffewS from scratch on drawn scenes and photographs; see README.md.
+
+    python train.py --data DIR --output RUN --minutes 110 [--processes 2]
+
+Resumable: the same command goes on from RUN/last.pt, and the schedule counts the minutes trained, not the calls.
+Progress goes to RUN/log.jsonl.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from episodes import IGNORE, Library, Scenes, batch
+from model import DiffewS
+from muon import Muon
+from torch import nn
+
+# From this part of the time on: pictures of this size, batches of (composites, photographs with something pasted,
+# plain photographs) per process.
+STAGES = [
+    (0.00, 64, (3, 0, 0)),
+    (0.08, 64, (2, 1, 1)),
+    (0.40, 96, (2, 1, 1)),
+    (0.72, 128, (1, 1, 1)),
+]
+HARD = (0.02, 0.25)  # how hard the scenes are goes from 0.2 to 1 between these parts of the time
+SHARPNESS = 4.0  # logits of a pixel: this times the decoder's mean, which the engine clips to -1..1
+AUXILIARY, CLASSES = 0.5, 0.1
+DECAY = 0.998
+
+
+def stage_at(part):
+    return next(s for s in reversed(STAGES) if part >= s[0])
+
+
+def hardness(part):
+    return float(np.interp(part, HARD, (0.2, 1.0)))
+
+
+def rate(part, step, peak):
+    """Warm-up, level, then down to nothing by a cosine over the second half."""
+    down = 0.5 * (1 + np.cos(np.pi * np.clip((part - 0.45) / 0.55, 0, 1)))
+    return float(peak * min(1.0, (step + 1) / 200) * max(down, 0.01))
+
+
+# ------------------------------------------------------------------------------------------------ losses
+
+
+class Head(nn.Module):
+    """Names the class of a mask from features averaged over it: keeps what tells classes apart in the features."""
+
+    def __init__(self, widths, classes):
+        super().__init__()
+        self.project = nn.Linear(sum(widths), 128)
+        self.classes = nn.Parameter(torch.randn(classes, 128))
+
+    def forward(self, features, masks, names):
+        pooled = []
+        for f in features:
+            m = F.adaptive_avg_pool2d(masks, f.shape[-1])
+            pooled.append((f.float() * m).sum((2, 3)) / m.sum((2, 3)).clamp_min(1e-3))
+        x = F.normalize(self.project(torch.cat(pooled, 1)), dim=1)
+        return F.cross_entropy(x @ F.normalize(self.classes, dim=1).T / 0.07, names, label_smoothing=0.1)
+
+
+def segmentation_loss(logits, target, valid):
+    p = logits.sigmoid() * valid
+    t = target * valid
+    bce = (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * valid).sum((1, 2)) / valid.sum((1, 2))
+    dice = 1 - (2 * (p * t).sum((1, 2)) + 1) / (p.sum((1, 2)) + t.sum((1, 2)) + 1)
+    return (bce + dice).mean()
+
+
+def carried_loss(carried, target):
+    """What the attention to the supports carries over must be the mask; foreground and background weigh the same."""
+    losses = []
+    for c in carried:
+        side = round(c.shape[1] ** 0.5)
+        t = F.adaptive_avg_pool2d(target, side).flatten(1)
+        share = (c[..., 0] / c[..., 1].clamp_min(1e-6)).clamp(1e-3, 1 - 1e-3)
+        w = t / t.sum(1, keepdim=True).clamp_min(0.1) + (1 - t) / (1 - t).sum(1, keepdim=True).clamp_min(0.1)
+        losses.append((w * -(t * share.log() + (1 - t) * (1 - share).log())).sum(1).mean())
+    return torch.stack(losses).mean()
+
+
+def to_torch(b, device):
+    b = {k: torch.from_numpy(v).to(device) for k, v in b.items()}
+    b["images"] = b["images"].permute(0, 3, 1, 2).float() / 127.5 - 1
+    b["valid"] = (b["masks"] != IGNORE).float()
+    b["masks"] = (b["masks"] == 1).float()
+    return b
+
+
+# ------------------------------------------------------------------------------------------------ measuring
+
+
+def held_out_batches(data, size, count, rank, ranks):
+    """The same scenes every time: held-out classes on held-out photographs, and photographs of the novel classes."""
+    drawn = Scenes(Library(data, "held_out"), size, 1.0, np.random.default_rng(1000 + rank))
+    drawn.without_photographs()
+    natural = Scenes(Library(data, "novel"), size, 1.0, np.random.default_rng(2000 + rank))
+    for _ in range(count // ranks):
+        yield "composites", batch(drawn, 2, (3, 0, 0))
+        yield "photographs", batch(natural, 2, (0, 0, 5))
+
+
+@torch.no_grad()
+def measure(model, data, size, count, rank, ranks, device):
+    """Mean IoU over episodes, and with the supports of another scene."""
+    model.eval()
+    sums = {}
+    for kind, numpy_batch in held_out_batches(data, size, count, rank, ranks):
+        b = to_torch(numpy_batch, device)
+        for name in (kind, kind + ", shuffled"):
+            supports = b["supports"] if name == kind else b["supports"].roll(4, 0)
+            with torch.autocast(device.type, torch.bfloat16):
+                out = model(b["images"], b["masks"][:, None], b["image_of"], supports)[0]
+            found = (out.float() > 0).float() * b["valid"]
+            both = (found * b["masks"]).sum((1, 2))
+            either = torch.maximum(found, b["masks"]).sum((1, 2)).clamp_min(1)
+            s = sums.setdefault(name, torch.zeros(2))
+            s += torch.tensor([(both / either).sum().item(), len(both)])
+    model.train()
+    for s in sums.values():
+        if ranks > 1:
+            dist.all_reduce(s)
+    return {name: round((s[0] / s[1]).item(), 4) for name, s in sums.items()}
+
+
+# ------------------------------------------------------------------------------------------------ the run
+
+
+def produce(queue, data, seed, part):
+    """A process of its own that draws batches; `part` is where in the schedule the training stands."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    library, rng = Library(data, "train"), np.random.default_rng(seed)
+    while True:
+        _, size, counts = stage_at(part.value)
+        pictures = 3 if part.value > 0.1 and rng.random() < 0.15 else 2
+        if pictures == 3:
+            counts = (counts[0], 0, counts[2])
+        scenes = Scenes(library, size, hardness(part.value), rng)
+        queue.put(batch(scenes, pictures, counts))
+
+
+def save(path, state):
+    torch.save(state, path.with_suffix(".tmp"))
+    os.replace(path.with_suffix(".tmp"), path)
+
+
+def work(rank, args):
+    ranks = args.processes
+    torch.set_num_threads(args.threads)
+    if ranks > 1:
+        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+        os.environ.setdefault("MASTER_PORT", "29511")
+        dist.init_process_group("gloo", rank=rank, world_size=ranks)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(args.seed)
+    library = Library(args.data, "train")
+    model = DiffewS().to(device)
+    head = Head([128, 128, 64], len(library.classes) + 21).to(device)
+    both = nn.ModuleDict({"model": model, "head": head})
+    optimizer = Muon(both.named_parameters(), rank, ranks)
+    average = {k: v.detach().clone() for k, v in model.state_dict().items()}
+    step, minutes, last = 0, 0.0, args.output / "last.pt"
+    start_from = last if last.exists() else args.init
+    if start_from:
+        state = torch.load(start_from, map_location=device, weights_only=True)
+        both.load_state_dict(state["both"])
+        average = state["average"]
+        if start_from == last:
+            optimizer.load_state_dict(state["optimizer"])
+            step, minutes = state["step"], state["minutes"]
+    part = multiprocessing.Value("d", minutes / args.minutes)
+    queue = multiprocessing.Queue(3)
+    seed = [args.seed, rank, step]
+    multiprocessing.Process(target=produce, args=(queue, args.data, seed, part), daemon=True).start()
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
+
+    def remember():
+        state = {"both": both.state_dict(), "average": average, "optimizer": optimizer.state_dict()}
+        save(last, state | {"step": step, "minutes": minutes})
+
+    clock, seen, sums, saved, measured = time.time(), 0, np.zeros(4), minutes, minutes
+    while minutes < args.minutes:
+        b = to_torch(queue.get(), device)
+        with torch.autocast(device.type, torch.bfloat16):
+            out, carried, features = model(b["images"], b["masks"][:, None], b["image_of"], b["supports"])
+        target = b["masks"]
+        parts = [
+            segmentation_loss(SHARPNESS * out.float(), target, b["valid"]),
+            carried_loss(carried, target[:, None]),
+            0.5 * head(features[:3], target[:, None], b["classes"])
+            + 0.5 * head(features[:3], target[b["others"]][:, None], b["classes"][b["others"]]),
+        ]
+        loss = parts[0] + AUXILIARY * parts[1] + CLASSES * parts[2]
+        loss.backward()
+        now = time.time()
+        # All processes agree on the time, on stopping and on a step that is no number.
+        told = torch.tensor([now - clock, float(bool(stop)), loss.item()])
+        optimizer.average_gradients()
+        if ranks > 1:
+            dist.all_reduce(told)
+            told /= ranks
+        clock = now
+        minutes += told[0].item() / 60
+        if torch.isfinite(told[2]):
+            optimizer.step(rate(minutes / args.minutes, step, args.rate))
+        optimizer.zero_grad()
+        with torch.no_grad():
+            decay = min(DECAY, (step + 1) / (step + 10))
+            for name, value in model.state_dict().items():
+                average[name].lerp_(value, 1 - decay)
+        step += 1
+        seen += ranks * len(target)
+        sums += [p.item() for p in parts] + [1]
+        part.value = minutes / args.minutes
+        if minutes - saved > 4 or told[1] > 0 or minutes >= args.minutes:
+            saved = minutes
+            if rank == 0:
+                remember()
+        if told[1] > 0:
+            break
+        if minutes - measured > args.every or minutes >= args.minutes:
+            measured = minutes
+            own = {k: v.clone() for k, v in model.state_dict().items()}
+            model.load_state_dict(average)
+            size = stage_at(part.value)[1]
+            scores = measure(model, args.data, size, args.measure, rank, ranks, device)
+            model.load_state_dict(own)
+            if rank == 0:
+                means = dict(zip(("loss", "carried", "classes"), (sums[:3] / sums[3]).round(4).tolist()))
+                line = {"minutes": round(minutes, 1), "step": step, "size": size, "episodes": seen, **means, **scores}
+                with open(args.output / "log.jsonl", "a", encoding="utf-8") as log:
+                    print(json.dumps(line), file=log)
+                print(json.dumps(line), flush=True)
+            sums[:] = 0
+            clock = time.time()
+    if rank == 0:
+        print(f"stopped after {minutes:.1f} minutes and {step} steps", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, type=Path, help="what prepare.py wrote")
+    parser.add_argument("--output", required=True, type=Path)
+    parser.add_argument("--minutes", type=float, default=110)
+    parser.add_argument("--processes", type=int, default=1, help="on a CPU: one for each core (default 1)")
+    parser.add_argument("--threads", type=int, default=1, help="of each process (default 1)")
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--every", type=float, default=6, help="minutes between measurements")
+    parser.add_argument("--measure", type=int, default=4, help="batches of each kind to measure on")
+    parser.add_argument("--init", type=Path, help="begin with the weights of this last.pt, with a schedule of its own")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    if args.processes == 1:
+        work(0, args)
+    else:
+        torch.multiprocessing.start_processes(work, (args,), nprocs=args.processes, start_method="fork")
+
+
+if __name__ == "__main__":
+    main()
