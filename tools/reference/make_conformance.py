@@ -1,9 +1,10 @@
-"""Writes src/conformance/recorded: what the embedded model makes of a drawn episode, block by block, in f64.
+"""Writes what the embedded model computes, in f64: src/conformance/recorded, block by block, of a drawn episode, and
+tests/golden/nano, the maps of the scenes in examples/.
 
     python make_conformance.py
 
 The conformance command carries these numbers, so that any machine can be compared with PyTorch without PyTorch.
-To be run again whenever weights/nano changes. Of each block only every STRIDE-th element is kept.
+To be run again whenever weights/nano or examples/ changes. Of each block only every STRIDE-th element is kept.
 """
 
 import re
@@ -47,8 +48,11 @@ def main():
     save_file(tensors, out / "expected.safetensors", metadata=metadata)
     decoded = trace.tensors["decoder"]
     print(f"{len(tensors) // 2} tensors, map {result.min():.3f}..{result.max():.3f} std {result.std():.3f}, clipped {(decoded.abs() > 1).double().mean():.3f}")
-    marked = result > 0.25 * (decoded.clamp(-1, 1) * 0.5 + 0.5).max()
+    marked = result > read_json(weights / "diffews.json")["threshold"] * (decoded.clamp(-1, 1) * 0.5 + 0.5).max()
     print(f"foreground {marked.double().mean():.3f}")
+    for scene in sorted(p for p in (ROOT / "examples").iterdir() if p.is_dir()):
+        found = model.segment([(scene / "support.png", scene / "support_mask.png")], scene / "query.png", size)
+        np.save(ROOT / "tests" / "golden" / "nano" / f"{scene.name}.npy", found.float().numpy())
 
 
 def crc(directory):

@@ -16,12 +16,13 @@ VOC = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
     "pottedplant sheep sofa train tvmonitor"
 ).split()
+NOVEL = [VOC.index(name) for name in ("cow", "horse", "sheep")]
 
 
 class Library:
     """What prepare.py made, mapped into memory, one split of it."""
 
-    def __init__(self, directory, split, photo_split=None):
+    def __init__(self, directory, split):
         directory = Path(directory)
         index = json.loads((directory / "index.json").read_text(encoding="utf-8"))
         self.places = {"cutouts": index["cutouts"], "photos": index["photo_arrays"]}
@@ -31,7 +32,7 @@ class Library:
         self.kinds = {}
         for number, c in enumerate(self.classes):
             self.kinds.setdefault(c["name"].split()[0], []).append(number)
-        self.photos = [p for p in index["photos"] if p["split"] == (photo_split or split)]
+        self.photos = [p for p in index["photos"] if p["split"] == split]
         self.of_class = {}
         for photo in self.photos:
             for c in photo["classes"]:
@@ -131,17 +132,20 @@ def paste(canvas, label, number, cutout, rng, scale, strength, avoid):
 
 class Scenes:
     """Draws scenes from a library. `hard` from 0 to 1: from plain grounds and the same drawing to photographs,
-    strangers' drawings, strong jitter."""
+    strangers' drawings, strong jitter. `natural`: the classes of photographs to draw, by default all."""
 
-    def __init__(self, library, size, hard, rng, grounds=None):
+    def __init__(self, library, size, hard, rng, natural=None):
         self.library, self.size, self.hard, self.rng = library, size, hard, rng
-        self.grounds = grounds or library.photos
         weights = {"emoji": 0.5, "clipart": 0.15, "stamp": 0.12, "unit": 0.08}
         self.kinds = [k for k in weights if k in library.kinds]
         self.weights = np.array([weights[k] for k in self.kinds] + [0.15])
-        self.natural = [c for c, photos in library.of_class.items() if len(photos) >= 5]
+        wanted = natural or library.of_class
+        self.natural = [c for c in wanted if len(library.of_class.get(c, [])) >= 5]
         if not self.natural:
             self.weights[-1] = 0
+        # Between one class as often as any other and one photograph as often as any other.
+        often = np.array([len(library.of_class[c]) ** 0.5 for c in self.natural])
+        self.often = often / often.sum()
         self.weights /= self.weights.sum()
         self.other_instances = 0.4 + 0.6 * hard  # how often a class is drawn by different hands
 
@@ -156,7 +160,7 @@ class Scenes:
         """A class number: below len(classes) drawings, from there on VOC's classes, cut out of photographs."""
         kind = self.rng.choice(len(self.weights), p=self.weights)
         if kind == len(self.kinds):
-            return len(self.library.classes) + int(self.rng.choice(self.natural))
+            return len(self.library.classes) + int(self.rng.choice(self.natural, p=self.often))
         return int(self.rng.choice(self.library.kinds[self.kinds[kind]]))
 
     def instances(self, number, count):
@@ -189,7 +193,7 @@ class Scenes:
 
     def ground(self):
         if self.rng.random() < 0.75 * self.hard:
-            pixels, mask = self.library.photo(self.rng.choice(self.grounds))
+            pixels, mask = self.library.photo(self.rng.choice(self.library.photos))
             return jitter(cropped(pixels, mask, self.size, self.rng)[0], self.rng, 0.3 * self.hard)
         return plain_ground(self.size, self.rng)
 
@@ -235,10 +239,10 @@ class Scenes:
         least = 0.004 * self.size**2
         return all((label == t + 1).sum() > least for t in range(len(classes)))
 
-    def photographs(self, pictures, pasted, c=None):
+    def photographs(self, pictures, pasted):
         """The same of photographs of one of VOC's classes, IGNORE where the annotation says nothing; `pasted` adds a drawn
         class to all of them as a second target."""
-        c = int(self.rng.choice(self.natural)) if c is None else c
+        c = int(self.rng.choice(self.natural, p=self.often))
         chosen = self.rng.choice(len(self.library.of_class[c]), pictures, replace=False)
         images, labels = [], []
         for i in chosen:

@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from episodes import OTHER, VOC, Library, Scenes
+from episodes import NOVEL, OTHER, VOC, Library, Scenes
 from PIL import Image
 
 SIZE = 256
@@ -103,7 +103,7 @@ def main():
 
     rng = np.random.default_rng(args.seed + 2)
     writer = Writer(args.output, "novel_1")
-    photographs(writer, novel, (10, 13, 17), args.episodes, SHOTS, rng)
+    photographs(writer, novel, NOVEL, args.episodes, SHOTS, rng)
     writer.close("novel")
     writer = Writer(args.output, "seen_1")
     photographs(writer, drawn, range(1, 21), args.episodes // 2, 1, rng)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from episodes import IGNORE, Library, Scenes, batch
+from episodes import IGNORE, NOVEL, Library, Scenes, batch
 from model import DiffewS
 from muon import Muon
 from torch import nn
@@ -28,8 +28,8 @@ from torch import nn
 STAGES = [
     (0.00, 64, (3, 0, 0)),
     (0.08, 64, (2, 1, 1)),
-    (0.40, 96, (2, 1, 1)),
-    (0.72, 128, (1, 1, 1)),
+    (0.48, 96, (2, 1, 2)),
+    (0.77, 128, (1, 1, 2)),
 ]
 HARD = (0.02, 0.25)  # how hard the scenes are goes from 0.2 to 1 between these parts of the time
 SHARPNESS = 4.0  # logits of a pixel: this times the decoder's mean, which the engine clips to -1..1
@@ -106,7 +106,7 @@ def held_out_batches(data, size, count, rank, ranks):
     """The same scenes every time: held-out classes on held-out photographs, and photographs of the novel classes."""
     drawn = Scenes(Library(data, "held_out"), size, 1.0, np.random.default_rng(1000 + rank))
     drawn.without_photographs()
-    natural = Scenes(Library(data, "novel"), size, 1.0, np.random.default_rng(2000 + rank))
+    natural = Scenes(Library(data, "novel"), size, 1.0, np.random.default_rng(2000 + rank), NOVEL)
     for _ in range(count // ranks):
         yield "composites", batch(drawn, 2, (3, 0, 0))
         yield "photographs", batch(natural, 2, (0, 0, 5))
