@@ -14,6 +14,7 @@ mod run;
 mod suite;
 
 pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, Need, Recorded, STORAGES};
+pub use dump::hlsl;
 pub use html::html;
 pub use junit::junit;
 pub use known::{KNOWN, Known};
