@@ -20,5 +20,5 @@ pub use junit::junit;
 pub use known::{KNOWN, Known};
 pub use language::LANGUAGE;
 pub use report::{Adapter, Report, Row, Status, Summary, compare};
-pub use run::{Outcome, Twins, record_case, run_case, run_case_with};
+pub use run::{Expected, Outcome, Twins, record_case, run_case, run_case_with};
 pub use suite::{Entry, Options, entries, run};

@@ -56,7 +56,10 @@ impl std::fmt::Display for Outcome {
 
 /// What twins have said: the same for every adapter and form of a kernel, and for both kinds of halves.
 #[derive(Default)]
-pub struct Twins(HashMap<(String, Storage, u64), Vec<Vec<(usize, Approx)>>>);
+pub struct Twins(HashMap<(String, Storage, u64), Vec<Expected>>);
+
+/// Of one output: elements that are compared, by their index (row by row, logical channels).
+pub type Expected = Vec<(usize, Approx)>;
 
 /// Runs one case; every problem becomes part of the outcome.
 pub fn run_case(gpu: &Gpu, case: &Case, storage: Storage, tuning: Tuning, seed: u64) -> Outcome {
@@ -157,8 +160,7 @@ fn place(gpu: &Gpu, tensor: &Tensor, bytes: &[u8], given: &mut HashMap<u32, Plac
 }
 
 impl Check {
-    /// What the elements that are compared must be, by their index: row by row, logical channels.
-    pub fn expected(&self, storage: Storage) -> Vec<(usize, Approx)> {
+    pub fn expected(&self, storage: Storage) -> Expected {
         let channels = self.tensor.channels.logical() as usize;
         let half = storage.is_half(self.tensor.element);
         let one = |i: usize| {
@@ -169,7 +171,7 @@ impl Check {
     }
 }
 
-fn compare(tensor: &Tensor, expected: &[(usize, Approx)], got: &[f32], outcome: &mut Outcome) -> Result<(), String> {
+fn compare(tensor: &Tensor, expected: &Expected, got: &[f32], outcome: &mut Outcome) -> Result<(), String> {
     if let Some(i) = got.iter().position(|v| !v.is_finite()) {
         outcome.ratio = f64::NAN;
         outcome.place = describe(tensor, i, got[i], f64::NAN);
