@@ -1,18 +1,19 @@
 //! Writes the small conformance cases as plain data, for implementations of WebGPU outside Rust (`tools/tint/run.mjs`):
 //! `cargo run --release --example dump_cases -- DIR` leaves `DIR/cases.json` and, for all bytes in it, `DIR/cases.bin`.
 
-use diffews_wgpu::conformance::{Case, Recorded};
+use diffews_wgpu::conformance::bound::Approx;
+use diffews_wgpu::conformance::{Case, Check, LANGUAGE, Recorded, STORAGES};
 use diffews_wgpu::gpu::preprocess;
-use diffews_wgpu::kernels::ALL;
+use diffews_wgpu::kernels::{ALL, Kernel};
 use diffews_wgpu::layout;
-use diffews_wgpu::plan::{Element, Limits, Storage, Tensor, TensorId, Tuning};
+use diffews_wgpu::plan::{Limits, Storage, TensorId, Tuning};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Failure = Box<dyn std::error::Error>;
 
 /// Cases with more bytes in all their tensors are left out.
-const MOST_BYTES: u64 = 512 * 1024;
+const MOST_BYTES: u64 = 2 << 20;
 const SEED: u64 = 20241;
 /// WebGPU's own defaults.
 const LIMITS: Limits = Limits {
@@ -32,23 +33,36 @@ fn put(data: &mut Vec<u8>, bytes: &[u8]) -> Value {
     json!([at, bytes.len()])
 }
 
-/// For every element: its place in the tensor's bytes, the exact value, the bound; three f64 each.
-fn expected(tensor: &Tensor, storage: Storage, twin: impl Fn(usize, usize) -> (f64, f64)) -> Vec<u8> {
-    let places = tensor.channels.places();
-    let bytes = tensor.vec4_bytes(storage) / 4;
-    let row = tensor.channels.vec4s() as u64 * 4;
-    let mut triples = Vec::new();
-    for p in 0..tensor.positions() as usize {
-        for (c, &place) in places.iter().enumerate() {
-            let (value, bound) = twin(p, c);
-            triples.extend([((p as u64 * row + place as u64) * bytes) as f64, value, bound]);
-        }
-    }
+/// For every element that is compared: its place in the tensor's bytes, the exact value, the bound; three f64 each.
+fn expected(check: &Check, storage: Storage) -> Vec<u8> {
+    let places = check.tensor.channels.places();
+    let bytes = check.tensor.vec4_bytes(storage) / 4;
+    let row = check.tensor.channels.vec4s() as u64 * 4;
+    let triple = |(i, exact): (usize, Approx)| {
+        let (position, place) = ((i / places.len()) as u64, u64::from(places[i % places.len()]));
+        [((position * row + place) * bytes) as f64, exact.value, exact.bound]
+    };
+    let triples: Vec<f64> = check.expected(storage).into_iter().flat_map(triple).collect();
     bytemuck::cast_slice(&triples).to_vec()
 }
 
-fn dump(case: &Case, storage: Storage, tuning: Tuning, data: &mut Vec<u8>) -> Result<Option<Value>, Failure> {
+/// A kernel with its symbols and its storage.
+fn variant(kernel: &str, defines: &[&str], storage: Storage) -> String {
+    let defines: BTreeSet<_> = defines.iter().collect();
+    let defines: String = defines.iter().map(|define| format!(" {define}")).collect();
+    format!("{kernel}{defines} {}", storage.name())
+}
+
+/// None for a case that is too large. What it would run goes into `variants`, whatever its size.
+fn dump(
+    case: &Case,
+    storage: Storage,
+    tuning: Tuning,
+    data: &mut Vec<u8>,
+    variants: &mut BTreeSet<String>,
+) -> Result<Option<Value>, Failure> {
     let Recorded { recording, inputs, checks } = case.record(storage, tuning, LIMITS, SEED)?;
+    variants.extend(recording.dispatches.iter().map(|d| variant(d.kernel.name, &d.defines, storage)));
     // Every value has a buffer of its own here, by its number.
     let mut buffers = BTreeMap::new();
     let mut dispatches = Vec::new();
@@ -63,7 +77,7 @@ fn dump(case: &Case, storage: Storage, tuning: Tuning, data: &mut Vec<u8>) -> Re
         let wgsl = preprocess(dispatch.kernel.source, &defines)?;
         let overrides: BTreeMap<_, _> = dispatch.overrides.iter().copied().collect();
         dispatches.push(json!({
-            "wgsl": wgsl, "overrides": overrides, "bindings": bindings, "params": dispatch.params,
+            "variant": variant(dispatch.kernel.name, &dispatch.defines, storage), "wgsl": wgsl, "overrides": overrides, "bindings": bindings, "inputs": dispatch.inputs.len(), "params": dispatch.params,
             "workgroups": dispatch.workgroups,
         }));
     }
@@ -81,14 +95,12 @@ fn dump(case: &Case, storage: Storage, tuning: Tuning, data: &mut Vec<u8>) -> Re
     let mut wanted = Vec::new();
     for check in &checks {
         let TensorId::Value(v) = check.tensor.id else { return Err("a constant is checked".into()) };
-        let half = check.tensor.element == Element::Stored && storage != Storage::F32;
-        let twin = |p, c| {
-            let exact = (check.twin)(p, c);
-            let exact = if half { exact.stored_as_half() } else { exact };
-            (exact.value, exact.bound)
-        };
-        wanted
-            .push(json!({ "buffer": v, "half": half, "expected": put(data, &expected(&check.tensor, storage, twin)) }));
+        wanted.push(json!({
+            "buffer": v, "bytes": check.tensor.bytes(storage), "half": storage.is_half(check.tensor.element),
+            // For the lanes that are padding, which hold zero.
+            "row": check.tensor.channels.vec4s() * 4, "places": check.tensor.channels.places(),
+            "expected": put(data, &expected(check, storage)),
+        }));
     }
     Ok(Some(json!({
         "kernel": case.kernel.name, "case": case.name, "storage": storage.name(), "tuning": format!("{tuning:?}"),
@@ -99,20 +111,28 @@ fn dump(case: &Case, storage: Storage, tuning: Tuning, data: &mut Vec<u8>) -> Re
 fn main() -> Result<(), Failure> {
     let dir = std::path::PathBuf::from(std::env::args().nth(1).ok_or("usage: dump_cases DIR")?);
     std::fs::create_dir_all(&dir)?;
-    let (mut cases, mut data, mut left_out) = (Vec::new(), Vec::new(), 0);
-    for kernel in ALL {
+    let (mut cases, mut data, mut too_large) = (Vec::new(), Vec::new(), 0);
+    // What has to run: all that the engine can record, and what the cases do.
+    let declared = |kernel: &&'static Kernel| {
+        let of =
+            |storage: &Storage| kernel.variants.iter().map(|d| variant(kernel.name, d, *storage)).collect::<Vec<_>>();
+        STORAGES.iter().flat_map(of).collect::<Vec<_>>()
+    };
+    let mut variants: BTreeSet<String> = ALL.iter().flat_map(declared).collect();
+    for kernel in LANGUAGE.into_iter().chain(ALL) {
         for case in (kernel.cases)() {
-            for storage in [Storage::F32, Storage::Packed, Storage::F16] {
+            for &storage in case.storages {
                 for &tuning in kernel.tunings {
-                    match dump(&case, storage, tuning, &mut data)? {
+                    match dump(&case, storage, tuning, &mut data, &mut variants)? {
                         Some(value) => cases.push(value),
-                        None => left_out += 1,
+                        None => too_large += 1,
                     }
                 }
             }
         }
     }
-    println!("{} cases in {}, {left_out} too large for it", cases.len(), dir.display());
-    std::fs::write(dir.join("cases.json"), serde_json::to_vec(&cases)?)?;
+    println!("{} cases in {}, {too_large} too large for it", cases.len(), dir.display());
+    let all = json!({ "cases": cases, "too_large": too_large, "most_bytes": MOST_BYTES, "variants": variants });
+    std::fs::write(dir.join("cases.json"), serde_json::to_vec(&all)?)?;
     Ok(std::fs::write(dir.join("cases.bin"), data)?)
 }

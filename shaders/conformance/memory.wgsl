@@ -15,9 +15,15 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 #else
     if i >= p.n { return; }
 #endif
-#ifdef CHECKED
+#ifdef READS
     // In range, beyond the end for every other lane, and at the end of all indices.
     output[i] = input[i] + input[i + (p.stride - i) * u32(i % 2u == 0u)] + input[0xffffffffu - i];
+#endif
+#ifdef WRITES
+    // In range, right behind the end, and where the offset of the end of all indices wraps to: right before the start.
+    output[i] = input[i];
+    output[i + p.n] = input[i];
+    output[0xffffffffu - i] = input[i];
 #endif
 #ifdef SCATTER
     output[i * p.stride] = input[i];
@@ -26,6 +32,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     output[i] = input[i * p.stride];
 #endif
 #ifdef ROTATE
-    output[i] = input[(i + 1u) % p.n] + vec4(1.0);
+    output[i] = input[(i + 1u) % p.n] + vec4(f32(p.stride));
 #endif
 }

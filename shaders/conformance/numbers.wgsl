@@ -53,6 +53,18 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 #ifdef MULTIPLY_ADD
     output[i] = x * x.yzwx + x.zwxy;
 #endif
+#ifdef DOT
+    output[i] = vec4(dot(x, x.yzwx), dot(x.xyz, x.zwx), dot(x.xy, x.wz), dot(x, x));
+#endif
+#ifdef EXACT
+    // Signs, the lesser, the greater, and what a comparison selects: no rounding in any of them.
+    let y = x.yzwx;
+    output[i] = vec4(sign(x.x) * abs(x.x), min(x.y, y.y), max(x.z, y.z), select(x.w, -y.w, x.w < y.w));
+#endif
+#ifdef CONVERT
+    let u = bitcast<vec4<u32>>(x);
+    output[i] = vec4(f32(u.x), f32(u.y), f32(bitcast<i32>(u.x)), f32(bitcast<i32>(u.y)));
+#endif
 #ifdef UNSIGNED
     let u = bitcast<vec4<u32>>(x);
     output[i] = words(u.x / u.y, u.x % u.y);
@@ -79,6 +91,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 #endif
 #ifdef PACK
     output[i] = pack4(x);
+#endif
+#ifdef REPACK
+    output[i] = visible(unpack4(pack4(x)));
 #endif
 #ifdef OVERFLOW
     // 1 where what is too large for a half, infinite or NaN cannot be mistaken for a result afterwards.

@@ -2,12 +2,13 @@
 struct Params { n: u32, groups_x: u32 }
 
 @group(0) @binding(0) var<storage, read> input: array<f32>;               // [n]
-@group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>;  // [n, 8]
+@group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>;  // [n, 12]
 @group(1) @binding(0) var<uniform> p: Params;
 
 var<workgroup> values: array<f32, 64>;
 var<workgroup> leaders: array<u32, 64>;
 var<workgroup> places: array<u32, 64>;
+var<workgroup> partings: array<f32, 64>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -29,23 +30,45 @@ fn main(
     let broadcast = subgroupBroadcast(v, 3u);
     let shuffled = subgroupShuffle(v, (place + 1u) % min(size, 64u));
     let crossed = subgroupShuffleXor(v, 1u);
+    // As the kernels do: in a loop of the same length for all lanes, and of whole vec4s.
+    var weighted = 0.0;
+    for (var j = 0u; j < min(size, 64u); j++) { weighted += f32(j + 1u) * subgroupShuffle(v, j); }
+    let whole = subgroupBroadcast(vec4(v, v + 1.0, v + 2.0, v + 3.0), 2u);
+    // Lanes that have parted have to be together again for the sum.
+    var parted = v;
+    if lane % 3u == 0u {
+        for (var k = 0u; k < lane % 5u; k++) { parted = parted * 2.0 - 1.0; }
+    } else {
+        parted += 7.0;
+    }
+    let together = subgroupAdd(parted);
+    partings[lane] = parted;
+    workgroupBarrier();
     var sum = 0.0;
     var largest = v;
     var third = 0.0;
     var next = 0.0;
     var other = 0.0;
+    var second = 0.0;
+    var by_place = 0.0;
+    var after = 0.0;
     var members = 0u;
     for (var j = 0u; j < 64u; j++) {
         if leaders[j] == leader {
             members++;
             sum += values[j];
             largest = max(largest, values[j]);
+            by_place += f32(places[j] + 1u) * values[j];
+            after += partings[j];
+            if places[j] == 2u { second = values[j]; }
             if places[j] == 3u { third = values[j]; }
             if places[j] == (place + 1u) % min(size, 64u) { next = values[j]; }
             if places[j] == (place ^ 1u) { other = values[j]; }
         }
     }
     // The values are small integers: sums are exact.
-    output[2u * i] = vec4(added - sum, most - largest, broadcast - third, shuffled - next);
-    output[2u * i + 1u] = vec4(crossed - other, f32(members) - f32(min(size, 64u)), v, f32(place < size));
+    output[3u * i] = vec4(added - sum, most - largest, broadcast - third, shuffled - next);
+    output[3u * i + 1u] = vec4(crossed - other, f32(members) - f32(min(size, 64u)), v, f32(place < size));
+    let apart = abs(whole - vec4(second, second + 1.0, second + 2.0, second + 3.0));
+    output[3u * i + 2u] = vec4(weighted - by_place, apart.x + apart.y + apart.z + apart.w, together - after, v);
 }

@@ -28,21 +28,31 @@ pub fn write(dir: &Path, dispatch: &Dispatch, storage: Storage) -> Result<(), St
     let source = preprocess(dispatch.kernel.source, &defines)?;
     put("wgsl", source.as_bytes())?;
 
-    let module = naga::front::wgsl::parse_str(&source).map_err(|e| e.emit_to_string(&source))?;
-    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
-    let info = validator.validate(&module).map_err(|e| e.emit_to_string(&source))?;
-    let constants = dispatch.overrides.iter().map(|&(name, value)| (name.to_string(), value)).collect();
-    let entry = Some((naga::ShaderStage::Compute, "main"));
-    let (module, info) = naga::back::pipeline_constants::process_overrides(&module, &info, entry, &constants)
-        .map_err(|e| e.to_string())?;
-    let (module, info): (&naga::Module, &ModuleInfo) = (&module, &info);
-
+    let (module, info) = &parse(&source, dispatch)?;
     match spirv(module, info) {
         Ok(words) => put("spv", bytemuck::cast_slice(&words))?,
         Err(error) => put("spv.txt", error.as_bytes())?,
     }
-    put("hlsl", hlsl_text(module, info, dispatch).unwrap_or_else(|e| format!("// {e}")).as_bytes())?;
+    put("hlsl", hlsl_text(module, info, dispatch, false).unwrap_or_else(|e| format!("// {e}")).as_bytes())?;
     put("metal", msl_text(module, info, dispatch).unwrap_or_else(|e| format!("// {e}")).as_bytes())
+}
+
+/// naga's HLSL of `dispatch`, whose text is `wgsl`: register and space are the WGSL's binding and group.
+pub fn hlsl(dispatch: &Dispatch, wgsl: &str, checked: bool) -> Result<String, String> {
+    let (module, info) = parse(wgsl, dispatch)?;
+    hlsl_text(&module, &info, dispatch, checked)
+}
+
+/// The module with its overrides resolved, as the writers want it.
+fn parse(wgsl: &str, dispatch: &Dispatch) -> Result<(naga::Module, ModuleInfo), String> {
+    let module = naga::front::wgsl::parse_str(wgsl).map_err(|e| e.emit_to_string(wgsl))?;
+    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
+    let info = validator.validate(&module).map_err(|e| e.emit_to_string(wgsl))?;
+    let constants = dispatch.overrides.iter().map(|&(name, value)| (name.to_string(), value)).collect();
+    let entry = Some((naga::ShaderStage::Compute, "main"));
+    let (module, info) = naga::back::pipeline_constants::process_overrides(&module, &info, entry, &constants)
+        .map_err(|e| e.to_string())?;
+    Ok((module.into_owned(), info.into_owned()))
 }
 
 fn spirv(module: &naga::Module, info: &ModuleInfo) -> Result<Vec<u32>, String> {
@@ -61,21 +71,29 @@ fn unchecked() -> BoundsCheckPolicies {
     BoundsCheckPolicies { index: off, buffer: off, ..Default::default() }
 }
 
-fn hlsl_text(module: &naga::Module, info: &ModuleInfo, dispatch: &Dispatch) -> Result<String, String> {
+fn hlsl_text(module: &naga::Module, info: &ModuleInfo, dispatch: &Dispatch, checked: bool) -> Result<String, String> {
     let mut options = hlsl::Options {
         shader_model: hlsl::ShaderModel::V6_2,
         zero_initialize_workgroup_memory: false,
-        restrict_indexing: false,
+        restrict_indexing: checked,
+        force_loop_bounding: checked,
         fake_missing_bindings: false,
         ..Default::default()
     };
     for (binding, _) in bindings(dispatch) {
-        let target = hlsl::BindTarget { space: binding.group as u8, register: binding.binding, ..Default::default() };
+        let target = hlsl::BindTarget {
+            space: binding.group as u8,
+            register: binding.binding,
+            restrict_indexing: checked,
+            ..Default::default()
+        };
         options.binding_map.insert(binding, target);
     }
     let mut text = String::new();
     let pipeline = hlsl::PipelineOptions { entry_point: Some((naga::ShaderStage::Compute, "main".into())) };
-    hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None).map_err(|e| e.to_string())?;
+    let written = hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None);
+    let names = written.map_err(|e| e.to_string())?.entry_point_names;
+    names.into_iter().try_for_each(|name| name.map(|_| ()).map_err(|e| e.to_string()))?;
     Ok(text)
 }
 

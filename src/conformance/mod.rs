@@ -14,10 +14,11 @@ mod run;
 mod suite;
 
 pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, Need, Recorded, STORAGES};
+pub use dump::hlsl;
 pub use html::html;
 pub use junit::junit;
 pub use known::{KNOWN, Known};
 pub use language::LANGUAGE;
 pub use report::{Adapter, Report, Row, Status, Summary, compare};
-pub use run::{Outcome, Twins, record_case, run_case, run_case_with};
+pub use run::{Expected, Outcome, Twins, record_case, run_case, run_case_with};
 pub use suite::{Entry, Options, entries, run};

@@ -58,8 +58,8 @@ impl std::fmt::Display for Outcome {
 #[derive(Default)]
 pub struct Twins(HashMap<(String, Storage, u64), Vec<Expected>>);
 
-/// Of one output: elements that are compared, by index.
-type Expected = Vec<(usize, Approx)>;
+/// Of one output: elements that are compared, by their index (row by row, logical channels).
+pub type Expected = Vec<(usize, Approx)>;
 
 /// Runs one case; every problem becomes part of the outcome.
 pub fn run_case(gpu: &Gpu, case: &Case, storage: Storage, tuning: Tuning, seed: u64) -> Outcome {
@@ -126,7 +126,7 @@ fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut 
     gpu.run(&plan, &mut |_| true).map_err(text)?;
     let rounding = if storage == Storage::F16 { Storage::Packed } else { storage };
     let key = (format!("{} {}", case.kernel.name, case.name), rounding, seed);
-    let expected = twins.0.entry(key).or_insert_with(|| checks.iter().map(|c| ask(c, storage)).collect());
+    let expected = twins.0.entry(key).or_insert_with(|| checks.iter().map(|c| c.expected(storage)).collect());
     for (check, expected) in checks.iter().zip(expected.iter()) {
         let buffer = plan.buffer(&check.tensor).ok_or("an output has no buffer")?;
         let size = check.tensor.bytes(storage) as usize;
@@ -159,14 +159,16 @@ fn place(gpu: &Gpu, tensor: &Tensor, bytes: &[u8], given: &mut HashMap<u32, Plac
     Ok(())
 }
 
-fn ask(check: &Check, storage: Storage) -> Expected {
-    let channels = check.tensor.channels.logical() as usize;
-    let half = storage.is_half(check.tensor.element);
-    let one = |i: usize| {
-        let exact = (check.twin)(i / channels, i % channels);
-        (i, if half { exact.stored_as_half() } else { exact })
-    };
-    sample(check.tensor.positions() as usize * channels, channels).into_iter().map(one).collect()
+impl Check {
+    pub fn expected(&self, storage: Storage) -> Expected {
+        let channels = self.tensor.channels.logical() as usize;
+        let half = storage.is_half(self.tensor.element);
+        let one = |i: usize| {
+            let exact = (self.twin)(i / channels, i % channels);
+            (i, if half { exact.stored_as_half() } else { exact })
+        };
+        sample(self.tensor.positions() as usize * channels, channels).into_iter().map(one).collect()
+    }
 }
 
 fn compare(tensor: &Tensor, expected: &Expected, got: &[f32], outcome: &mut Outcome) -> Result<(), String> {

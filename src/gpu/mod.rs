@@ -9,7 +9,7 @@ mod preprocess;
 pub use adapter::{AdapterChoice, AdapterFacts, list};
 pub use buffers::Arena;
 pub use execute::{BoundPlan, Placed, Progress};
-pub use pipelines::CHECKED;
+pub use pipelines::{CHECKED, Translator};
 pub use preprocess::preprocess;
 
 use crate::plan::{Limits, Storage, Tuning};
@@ -45,11 +45,22 @@ pub struct Gpu {
 impl Gpu {
     /// Opens the adapter that `choice` names, or the best one present.
     pub fn new(choice: &AdapterChoice) -> Result<Gpu, GpuError> {
+        Gpu::open(choice, None)
+    }
+
+    /// The same, running what `translator` makes of the kernels: how other shader compilers are put to the test.
+    pub fn with_translator(choice: &AdapterChoice, translator: Translator) -> Result<Gpu, GpuError> {
+        Gpu::open(choice, Some(translator))
+    }
+
+    fn open(choice: &AdapterChoice, translator: Option<Translator>) -> Result<Gpu, GpuError> {
         let (adapter, facts) = adapter::choose(choice)?;
         let no_device = |reason: String| GpuError::NoDevice { adapter: facts.name.clone(), reason };
+        let mut features = adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP);
+        features.set(wgpu::Features::PASSTHROUGH_SHADERS, translator.is_some());
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("diffews-wgpu"),
-            required_features: adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP),
+            required_features: features,
             required_limits: adapter.limits(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
@@ -70,7 +81,7 @@ impl Gpu {
             tuning,
             device,
             queue,
-            pipelines: pipelines::Pipelines::new(checked),
+            pipelines: pipelines::Pipelines::new(checked, translator),
             lost,
             staged: Default::default(),
             rate: Default::default(),

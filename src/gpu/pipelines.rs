@@ -8,6 +8,10 @@ use std::sync::Mutex;
 /// A kernel recorded with this symbol is compiled with the translator's bounds checks, whatever the rest is.
 pub const CHECKED: &str = "CHECKED";
 
+/// Makes SPIR-V of a dispatch's WGSL by other means than wgpu's translator; told whether bounds checks are wanted.
+/// Overrides must be resolved in it, the entry point be `main`, and set and binding as in the WGSL.
+pub type Translator = Box<dyn Fn(&Dispatch, &str, bool) -> Result<Vec<u32>, String> + Send>;
+
 #[derive(Clone)]
 pub(super) struct Pipeline {
     pub pipeline: wgpu::ComputePipeline,
@@ -25,13 +29,15 @@ struct Key {
 pub(super) struct Pipelines {
     /// Keep the translator's bounds checks and loop guards. Off by default: the kernels bound themselves.
     checked: bool,
+    /// Vulkan only: whose modules to run instead of wgpu's.
+    translator: Option<Translator>,
     made: Mutex<HashMap<Key, Pipeline>>,
     params: Mutex<Option<wgpu::BindGroupLayout>>,
 }
 
 impl Pipelines {
-    pub fn new(checked: bool) -> Self {
-        Pipelines { checked, made: Default::default(), params: Default::default() }
+    pub fn new(checked: bool, translator: Option<Translator>) -> Self {
+        Pipelines { checked, translator, made: Default::default(), params: Default::default() }
     }
 }
 
@@ -85,11 +91,26 @@ impl Gpu {
         let kinds = dispatch.inputs.iter().map(|_| read).chain(dispatch.outputs.iter().map(|_| write));
         let entries: Vec<_> = kinds.enumerate().map(|(i, ty)| entry(i as u32, ty, false)).collect();
         let params = self.params_layout();
+        let checked = self.pipelines.checked || dispatch.defines.contains(&CHECKED);
+        let translated = self.pipelines.translator.as_ref().map(|translate| translate(dispatch, &source, checked));
+        let translated = translated.transpose().map_err(|e| self.failed(&what, e))?;
+        // Without WGSL there is nothing left to override.
+        let constants: &[_] = if translated.is_some() { &[] } else { &dispatch.overrides };
         let started = std::time::Instant::now();
         let pipeline = self.guarded(&what, 0, || {
             let descriptor =
                 wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
-            let module = if self.pipelines.checked || dispatch.defines.contains(&CHECKED) {
+            let module = if let Some(spirv) = translated {
+                let entry = wgpu::PassthroughShaderEntryPoint { name: "main".into(), workgroup_size: (0, 0, 0) };
+                let descriptor = wgpu::ShaderModuleDescriptorPassthrough {
+                    label: Some(name),
+                    entry_points: vec![entry].into(),
+                    spirv: Some(spirv.into()),
+                    ..Default::default()
+                };
+                // SAFETY: whoever gave the translator answers for what it makes.
+                unsafe { self.device.create_shader_module_passthrough(descriptor) }
+            } else if checked {
                 self.device.create_shader_module(descriptor)
             } else {
                 // SAFETY: the text is ours; every kernel bounds its own loops and indices, which the
@@ -110,7 +131,7 @@ impl Gpu {
                 module: &module,
                 entry_point: Some("main"),
                 compilation_options: wgpu::PipelineCompilationOptions {
-                    constants: &dispatch.overrides,
+                    constants,
                     zero_initialize_workgroup_memory: false,
                 },
                 cache: None,

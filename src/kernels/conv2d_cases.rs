@@ -166,6 +166,9 @@ pub(super) fn cases() -> Vec<Case> {
         ((7, 5), one(6), 10, same, Act::None),
         ((33, 1), one(18), 30, linear, Act::Geglu),
         ((1, 67), one(13), 70, linear, Act::Tanh),
+        // Few columns.
+        ((39, 1), one(18), 10, linear, Act::Geglu),
+        ((1, 53), one(13), 6, linear, Act::Tanh),
         ((9, 7), one(5).concat(&one(6)), 33, same, Act::Residual),
         ((11, 13), one(10), 67, down((0, 1)), Act::None),
         ((12, 10), one(10), 66, down((1, 1)), Act::None),

@@ -92,7 +92,11 @@ def main():
     parser.add_argument("dir", type=pathlib.Path, help="folder with *.hlsl")
     parser.add_argument("--library", type=pathlib.Path, default=".drivers/dxc/libdxcompiler.so")
     parser.add_argument("--spirv", type=pathlib.Path, help="folder for the output of DXC's SPIR-V back end")
+    parser.add_argument("--only-spirv", action="store_true", help="no DXIL; the SPIR-V beside the HLSL, if not elsewhere")
     options = parser.parse_args()
+    if options.only_spirv and not options.spirv:
+        options.spirv = options.dir
+    models = [] if options.only_spirv else ["6_2", "6_6"]
     dxc = Dxc(options.library.resolve())
     refused, compiled = [], 0
     files = sorted(options.dir.glob("*.hlsl"))
@@ -101,7 +105,7 @@ def main():
         # wgpu's own flags; it asks for 16-bit types wherever the adapter has them, whether or not they are used.
         flags = ["-E", "main", "-HV", "2018", "-no-warnings", "-Ges"]
         sets = [[*flags, "-enable-16bit-types"]] + ([] if "half" in text else [flags])
-        for model in ["6_2", "6_6"]:
+        for model in models:
             for arguments in sets:
                 output, messages = dxc.compile(text, [*arguments, "-T", f"cs_{model}"])
                 if output is None or "DXIL" not in parts(output):

@@ -1,5 +1,5 @@
-//! Buffers and dispatches: the largest binding, more workgroups than one dimension holds, reads out of range in
-//! the checked mode, and the order of dispatches.
+//! Buffers and dispatches: the largest binding, more workgroups than one dimension holds, reads and writes out of
+//! range in the checked mode, the order of dispatches and the parameters of each.
 
 use super::{record, record_elements};
 use crate::conformance::bound::Approx;
@@ -11,7 +11,7 @@ use crate::plan::{Channels, Element, Storage, Tuning};
 pub static KERNEL: Kernel = Kernel {
     name: "memory",
     source: include_str!("../../../shaders/conformance/memory.wgsl"),
-    variants: &[&["FOLDED"], &[CHECKED], &["SCATTER"], &["GATHER"], &["ROTATE"]],
+    variants: &[&["FOLDED"], &[CHECKED, "READS"], &[CHECKED, "WRITES"], &["SCATTER"], &["GATHER"], &["ROTATE"]],
     tunings: &[Tuning::Tiled],
     cases,
 };
@@ -33,7 +33,7 @@ fn folded(b: &mut CaseBuilder) {
 }
 
 /// A binding in the middle of a buffer; whatever an index out of range gives must come from inside of it, or be 0.
-fn robust(b: &mut CaseBuilder) {
+fn robust_reads(b: &mut CaseBuilder) {
     const ROWS: u32 = 256;
     // The binding's rows hold one number, so that any of them will do; around it lies another.
     let (first, last) = (ROWS / 4, ROWS / 2);
@@ -45,12 +45,22 @@ fn robust(b: &mut CaseBuilder) {
     // Rows 64 to 128 begin at byte 1024, which every offset alignment divides.
     let (window, _) = b.recorder.window(&x.tensor, first.into(), last.into());
     let windows = (window, b.recorder.whole(&out));
-    record(&mut b.recorder, &KERNEL, &[CHECKED], windows, (n, u64::from(n).div_ceil(LANES)), 5000);
+    record(&mut b.recorder, &KERNEL, &[CHECKED, "READS"], windows, (n, u64::from(n).div_ceil(LANES)), 5000);
     b.expect(&out, move |p, _| {
         // Three reads, each 3 if in range, else 3 or 0: the sum is at most 9 and at least what is in range.
         let sure = if p < (last - first) as usize { if p % 2 == 1 { 6.0 } else { 3.0 } } else { 0.0 };
         Approx::new((9.0 + sure) / 2.0, (9.0 - sure) / 2.0)
     });
+}
+
+/// Writes out of range may land anywhere in the binding, where all that is written is the same, and nowhere else: the
+/// rows right before and behind it are guard bands.
+fn robust_writes(b: &mut CaseBuilder) {
+    let n = 256;
+    let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, vec![3.0; 4 * n as usize]);
+    let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+    record_elements(&mut b.recorder, &KERNEL, &[CHECKED, "WRITES"], &x.tensor, &out, n, 0);
+    b.expect(&out, |_, _| Approx::new(3.0, 0.0));
 }
 
 /// As much as one binding may hold, written and read at both ends and in between.
@@ -70,7 +80,7 @@ fn largest_binding(b: &mut CaseBuilder) {
     b.expect(&out, move |p, c| Approx::new(values[4 * p + c].into(), 0.0));
 }
 
-/// Forty dispatches, each of which reads what the one before has written in other lanes.
+/// Forty dispatches, each of which reads what the one before has written in other lanes, and adds its own number.
 fn order(b: &mut CaseBuilder) {
     let (n, count) = (1000, 40);
     let values = ramp(4 * n);
@@ -78,12 +88,12 @@ fn order(b: &mut CaseBuilder) {
     let mut from = x.tensor;
     for i in 0..count {
         let to = b.recorder.value_of(&format!("round {i}"), 1, n, Channels::one(4), Element::F32);
-        record_elements(&mut b.recorder, &KERNEL, &["ROTATE"], &from, &to, n, 0);
+        record_elements(&mut b.recorder, &KERNEL, &["ROTATE"], &from, &to, n, i + 1);
         from = to;
     }
     b.expect(&from, move |p, c| {
-        let row = (p + count) % n as usize;
-        Approx::new(f64::from(values[4 * row + c]) + count as f64, 0.0)
+        let row = (p + count as usize) % n as usize;
+        Approx::new(f64::from(values[4 * row + c]) + f64::from(count * (count + 1) / 2), 0.0)
     });
 }
 
@@ -92,7 +102,8 @@ fn cases() -> Vec<Case> {
         |name: &str, build: fn(&mut CaseBuilder)| Case::new(&KERNEL, name.into(), build).stored_as(&[Storage::F32]);
     vec![
         case("more workgroups than one dimension holds", folded),
-        case("checked: reads out of range stay inside the binding", robust),
+        case("checked: reads out of range stay inside the binding", robust_reads),
+        case("checked: writes out of range stay inside the binding", robust_writes),
         case("a binding of the largest size", largest_binding),
         case("forty dispatches in order", order),
     ]

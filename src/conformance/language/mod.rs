@@ -8,7 +8,8 @@ use crate::kernels::{Kernel, LANES};
 use crate::plan::{Dispatch, Recorder, Tensor, Window};
 
 /// The kernels of this layer; they are listed apart from the engine's own.
-pub static LANGUAGE: [&Kernel; 4] = [&numbers::KERNEL, &workgroup::BARRIERS, &workgroup::SUBGROUPS, &memory::KERNEL];
+pub static LANGUAGE: [&Kernel; 5] =
+    [&numbers::KERNEL, &workgroup::BARRIERS, &workgroup::MEMORY, &workgroup::SUBGROUPS, &memory::KERNEL];
 
 /// Records `kernel` over `n` invocations (or workgroups of its own size), its parameters being n, the folding of
 /// the workgroups and `extra`.

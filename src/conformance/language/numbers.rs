@@ -19,6 +19,9 @@ pub static KERNEL: Kernel = Kernel {
         &["INVERSE_SQRT"],
         &["DIVIDE"],
         &["MULTIPLY_ADD"],
+        &["DOT"],
+        &["EXACT"],
+        &["CONVERT"],
         &["UNSIGNED"],
         &["SIGNED"],
         &["REMAINDER"],
@@ -26,6 +29,7 @@ pub static KERNEL: Kernel = Kernel {
         &["SHIFTS"],
         &["UNPACK"],
         &["PACK"],
+        &["REPACK"],
         &["OVERFLOW"],
     ],
     tunings: &[Tuning::Tiled],
@@ -129,6 +133,82 @@ fn whole(define: &'static str, name: &'static str, twin: fn(u32, u32) -> (u32, u
     case.stored_as(&[Storage::F32])
 }
 
+/// Products of neighbours: each of the n products and n - 1 sums may err by one unit of no more than sum |x y|.
+fn dot_products() -> Case {
+    let case = Case::new(&KERNEL, "dot product".into(), move |b: &mut CaseBuilder| {
+        let values = operands("DOT");
+        let n = values.len() as u32 / 4;
+        let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values);
+        let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+        record_elements(&mut b.recorder, &KERNEL, &["DOT"], &x.tensor, &out, n, 0);
+        b.expect(&out, move |p, c| {
+            const PAIRS: [&[(usize, usize)]; 4] = [
+                &[(0, 1), (1, 2), (2, 3), (3, 0)],
+                &[(0, 2), (1, 3), (2, 0)],
+                &[(0, 3), (1, 2)],
+                &[(0, 0), (1, 1), (2, 2), (3, 3)],
+            ];
+            let products = PAIRS[c].iter().map(|&(i, j)| x.at(p, i) * x.at(p, j));
+            let magnitude: f64 = products.clone().map(f64::abs).sum();
+            Approx::new(products.sum(), PAIRS[c].len() as f64 * EPS * magnitude + TINY)
+        });
+    });
+    case.stored_as(&[Storage::F32])
+}
+
+fn exact() -> Case {
+    let case = Case::new(&KERNEL, "sign, minimum, maximum, selection".into(), move |b: &mut CaseBuilder| {
+        let mut values = operands("EXACT");
+        // Zeros of both signs, equal neighbours.
+        values[..12].copy_from_slice(&[0.0, -0.0, 1.0, 1.0, -0.0, 0.0, -1.0, -1.0, 2.0, -2.0, 0.0, 0.0]);
+        let n = values.len() as u32 / 4;
+        let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values);
+        let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+        record_elements(&mut b.recorder, &KERNEL, &["EXACT"], &x.tensor, &out, n, 0);
+        b.expect(&out, move |p, c| {
+            let (x, y) = (x.at(p, c), x.at(p, (c + 1) % 4));
+            let value = match c {
+                0 => x,
+                1 => x.min(y),
+                2 => x.max(y),
+                _ if x < y => -y,
+                _ => x,
+            };
+            Approx::new(value, 0.0)
+        });
+    });
+    case.stored_as(&[Storage::F32])
+}
+
+/// Whole numbers as f32: exact where f32 holds them, else one of its two neighbours.
+fn convert() -> Case {
+    let case = Case::new(&KERNEL, "u32 and i32 to f32".into(), move |b: &mut CaseBuilder| {
+        let pairs = integers();
+        let n = pairs.len() as u32;
+        let bits = pairs.iter().flat_map(|&(x, y)| [f32::from_bits(x), f32::from_bits(y), 0.0, 0.0]).collect();
+        let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, bits);
+        let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+        record_elements(&mut b.recorder, &KERNEL, &["CONVERT"], &x.tensor, &out, n, 0);
+        b.expect(&out, move |p, c| {
+            let word = if c % 2 == 0 { pairs[p].0 } else { pairs[p].1 };
+            let value = if c < 2 { f64::from(word) } else { f64::from(word as i32) };
+            let bound = if f64::from(value as f32) == value { 0.0 } else { ulp(value) };
+            Approx::new(value, bound)
+        });
+    });
+    case.stored_as(&[Storage::F32])
+}
+
+/// What the shader makes visible of a half.
+fn half_read(v: f64) -> Approx {
+    match v {
+        v if !v.is_finite() => Approx::new(f64::from(1e30f32), 0.0),
+        // Subnormal halves may be flushed to zero (WGSL): anything from 0 to the value.
+        v if v != 0.0 && v.abs() < f64::from(f16::MIN_POSITIVE) => Approx::new(v / 2.0, v.abs() / 2.0),
+        v => Approx::new(v, 0.0),
+    }
+}
+
 /// Every half that there is, read; infinities and NaN must show.
 fn unpack() -> Case {
     Case::new(&KERNEL, "all 65,536 halves read".into(), move |b: &mut CaseBuilder| {
@@ -137,14 +217,22 @@ fn unpack() -> Case {
         let x = b.input_of("halves", 1, n, Channels::one(4), Element::Stored, halves);
         let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
         record_elements(&mut b.recorder, &KERNEL, &["UNPACK"], &x.tensor, &out, n, 0);
-        b.expect(&out, move |p, c| match x.at(p, c) {
-            v if !v.is_finite() => Approx::new(f64::from(1e30f32), 0.0),
-            // Subnormal halves may be flushed to zero (WGSL): anything from 0 to the value.
-            v if v != 0.0 && v.abs() < f64::from(f16::MIN_POSITIVE) => Approx::new(v / 2.0, v.abs() / 2.0),
-            v => Approx::new(v, 0.0),
-        });
+        b.expect(&out, move |p, c| half_read(x.at(p, c)));
     })
     .stored_as(HALVES)
+}
+
+/// Every half that there is, from f32 and back: what halves hold exactly, no rounding may change.
+fn repack() -> Case {
+    Case::new(&KERNEL, "all 65,536 halves written and read".into(), move |b: &mut CaseBuilder| {
+        let halves: Vec<f32> = (0..=u16::MAX).map(|bits| f16::from_bits(bits).to_f32()).collect();
+        let n = halves.len() as u32 / 4;
+        let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, halves);
+        let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+        record_elements(&mut b.recorder, &KERNEL, &["REPACK"], &x.tensor, &out, n, 0);
+        b.expect(&out, move |p, c| half_read(x.at(p, c)));
+    })
+    .stored_as(&[Storage::Packed, Storage::F16])
 }
 
 /// Values over the range of halves and beyond both of its ends, rounded.
@@ -196,6 +284,9 @@ fn cases() -> Vec<Case> {
         function("INVERSE_SQRT", "inverseSqrt"),
         function("DIVIDE", "division"),
         function("MULTIPLY_ADD", "multiplication and addition"),
+        dot_products(),
+        exact(),
+        convert(),
         whole("UNSIGNED", "u32 division and remainder", |a, b| (a / b, a % b)),
         whole("SIGNED", "i32 division and shift", signed),
         whole("REMAINDER", "i32 remainder", remainder),
@@ -203,6 +294,7 @@ fn cases() -> Vec<Case> {
         whole("SHIFTS", "u32 shifts", |a, b| (a << (b % 32), a >> (b % 32))),
         unpack(),
         pack(),
+        repack(),
         overflow(),
     ]
 }

@@ -14,6 +14,14 @@ pub static BARRIERS: Kernel = Kernel {
     cases: barriers,
 };
 
+pub static MEMORY: Kernel = Kernel {
+    name: "workgroup_memory",
+    source: include_str!("../../../shaders/conformance/workgroup_memory.wgsl"),
+    variants: &[&[]],
+    tunings: &[Tuning::Tiled],
+    cases: memory,
+};
+
 pub static SUBGROUPS: Kernel = Kernel {
     name: "subgroups",
     source: include_str!("../../../shaders/conformance/subgroups.wgsl"),
@@ -51,6 +59,27 @@ fn barriers() -> Vec<Case> {
     vec![case(1), case(200)]
 }
 
+/// As many bytes as an adapter must have: 16 KiB.
+fn memory() -> Vec<Case> {
+    const VEC4S: usize = 1024;
+    let case = Case::new(&MEMORY, "16 KiB in 50 workgroups of 256".into(), move |b: &mut CaseBuilder| {
+        let values = numbers(50 * VEC4S * 4);
+        let n = values.len() as u32 / 4;
+        let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values.clone());
+        let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+        let windows = (b.recorder.whole(&x.tensor), b.recorder.whole(&out));
+        record(&mut b.recorder, &MEMORY, &[], windows, (n, 50), 0);
+        b.expect(&out, move |p, c| {
+            let (first, i) = (p / VEC4S * VEC4S, p % VEC4S);
+            let from = (37 * i + 5) % VEC4S;
+            let place = [from, (from + 1) % VEC4S, (from + 511) % VEC4S, VEC4S - 1 - from][c];
+            let lane = if c < 3 { c } else { i % 4 };
+            Approx::new(values[4 * (first + place) + lane].into(), 0.0)
+        });
+    });
+    vec![case.stored_as(&[Storage::F32])]
+}
+
 fn subgroups() -> Vec<Case> {
     let case = Case::new(
         &SUBGROUPS,
@@ -60,12 +89,14 @@ fn subgroups() -> Vec<Case> {
             let n = values.len() as u32;
             let x = b.input_of("x", 1, n / 4, Channels::one(4), Element::F32, values.clone());
             let names = ["sum", "maximum", "broadcast", "shuffle", "shuffle by xor", "members", "value", "place"];
-            let out = b.recorder.value_of(&names.join(" | "), 1, n, Channels::one(8), Element::F32);
+            let more = ["shuffles in a loop", "broadcast of a vec4", "sum after a branch", "value again"];
+            let names = [&names[..], &more].concat().join(" | ");
+            let out = b.recorder.value_of(&names, 1, n, Channels::one(12), Element::F32);
             let windows = (b.recorder.whole(&x.tensor), b.recorder.whole(&out));
             record(&mut b.recorder, &SUBGROUPS, &[], windows, (n, 60), 0);
             b.expect(&out, move |p, c| {
                 let value = match c {
-                    6 => values[p].into(),
+                    6 | 11 => values[p].into(),
                     7 => 1.0,
                     // Differences from the same made by hand.
                     _ => 0.0,

@@ -1,0 +1,148 @@
+//! The conformance cases as DX12 would compute them, on a Vulkan driver: naga's HLSL of every dispatch, which DXC makes
+//! SPIR-V of, runs in place of wgpu's own translation and is compared with the f64 twins.
+//!   through_dxc translate DIR                              leaves DIR/<kernel>-<hash>.hlsl
+//!   python3 tools/dxc/compile.py --only-spirv DIR          makes DIR/<kernel>-<hash>.spv
+//!   through_dxc run DIR [REGEX]                            exits with 1 if a case fails, or if none ran
+//! DIFFEWS_CHECKED=1 in the environment: the HLSL with run-time checks, of `translate` as of `run`.
+
+use diffews_wgpu::conformance::{Case, LANGUAGE, Twins, hlsl, record_case, run_case_with};
+use diffews_wgpu::gpu::{AdapterChoice, CHECKED, Gpu, preprocess};
+use diffews_wgpu::kernels::ALL;
+use diffews_wgpu::plan::{Dispatch, Storage, Tuning};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+type Failure = Box<dyn std::error::Error>;
+
+const SEED: u64 = 20241;
+
+/// A case in one storage and form, called as `conformance --list` calls it.
+struct Job {
+    name: String,
+    case: usize,
+    storage: Storage,
+    tuning: Tuning,
+    /// Why this adapter does not run it, if so.
+    left_out: Option<&'static str>,
+}
+
+/// All cases, and each in all storages and forms.
+fn jobs(gpu: &Gpu) -> (Vec<Case>, Vec<Job>) {
+    let kernels = LANGUAGE.iter().map(|k| ("language", k)).chain(ALL.iter().map(|k| ("kernels", k)));
+    let (layers, cases): (Vec<_>, Vec<_>) =
+        kernels.flat_map(|(layer, kernel)| (kernel.cases)().into_iter().map(move |case| (layer, case))).unzip();
+    let mut jobs = Vec::new();
+    for (i, case) in cases.iter().enumerate() {
+        for (&storage, &tuning) in case.storages.iter().flat_map(|s| case.kernel.tunings.iter().map(move |t| (s, t))) {
+            let form = format!("{tuning:?}").to_lowercase();
+            let name = format!("{}/{}/{}/{}/{form}", layers[i], case.kernel.name, case.name, storage.name());
+            // As `conformance --quick`: the others are run in all forms on smaller data.
+            let other_form = case.large && case.kernel.tunings.len() > 1 && tuning != gpu.tuning;
+            let left_out = case.lacks(gpu, storage, tuning).or(other_form.then_some("large, run in another form"));
+            jobs.push(Job { name, case: i, storage, tuning, left_out });
+        }
+    }
+    (cases, jobs)
+}
+
+/// What a file of this text is called: its name tells the kernel, and the whole text apart from any other.
+fn stem(kernel: &str, hlsl: &str) -> String {
+    let hash = Sha256::digest(hlsl);
+    let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{kernel}-{hash}")
+}
+
+fn translate(dir: &Path, gpu: &Gpu) -> Result<(), Failure> {
+    let checked = std::env::var("DIFFEWS_CHECKED").is_ok_and(|v| v == "1");
+    let (cases, jobs) = jobs(gpu);
+    let mut texts = BTreeMap::new();
+    for job in jobs.iter().filter(|job| job.left_out.is_none()) {
+        let schedule = record_case(gpu, &cases[job.case], job.storage, job.tuning)?;
+        for dispatch in schedule.dispatches() {
+            let defines: Vec<_> = dispatch.defines.iter().copied().chain(job.storage.define()).collect();
+            let wgsl = preprocess(dispatch.kernel.source, &defines)?;
+            let text = hlsl(dispatch, &wgsl, checked || dispatch.defines.contains(&CHECKED))?;
+            texts.insert(stem(dispatch.kernel.name, &text), text);
+        }
+    }
+    std::fs::create_dir_all(dir)?;
+    for (stem, text) in &texts {
+        std::fs::write(dir.join(format!("{stem}.hlsl")), text)?;
+    }
+    println!("{} HLSL texts in {}", texts.len(), dir.display());
+    Ok(())
+}
+
+/// DXC's SPIR-V of naga's HLSL of `wgsl`.
+fn spirv(dir: &Path, dispatch: &Dispatch, wgsl: &str, checked: bool) -> Result<Vec<u32>, String> {
+    let text = hlsl(dispatch, wgsl, checked)?;
+    let path = dir.join(format!("{}.spv", stem(dispatch.kernel.name, &text)));
+    let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(bytes.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect())
+}
+
+fn open(dir: &Path) -> Result<Gpu, Failure> {
+    let dir = dir.to_path_buf();
+    let translator = move |dispatch: &Dispatch, wgsl: &str, checked| spirv(&dir, dispatch, wgsl, checked);
+    Ok(Gpu::with_translator(&AdapterChoice::default(), Box::new(translator))?)
+}
+
+/// exp with the module of exp2 has to fail: that what DXC made is what runs.
+fn control(dir: &Path, cases: &[Case]) -> Result<(), Failure> {
+    let exp = cases.iter().find(|c| c.kernel.name == "numbers" && c.name == "exp").ok_or("there is no case of exp")?;
+    let right = run_case_with(&open(dir)?, exp, Storage::F32, Tuning::Tiled, SEED, &mut Twins::default());
+    let dir = dir.to_path_buf();
+    let wrong = move |dispatch: &Dispatch, wgsl: &str, checked| {
+        let wgsl = wgsl.replace("= exp(x)", "= exp2(x)");
+        spirv(&dir, dispatch, &wgsl, checked)
+    };
+    let gpu = Gpu::with_translator(&AdapterChoice::default(), Box::new(wrong))?;
+    let wrong = run_case_with(&gpu, exp, Storage::F32, Tuning::Tiled, SEED, &mut Twins::default());
+    match right.passed() && wrong.fault.is_none() && wrong.ratio > 1.0 {
+        true => Ok(()),
+        false => Err(format!("the control: exp as exp {right}; as exp2, which must be wrong: {wrong}").into()),
+    }
+}
+
+fn run(dir: &Path, only: &regex::Regex) -> Result<bool, Failure> {
+    let mut gpu = open(dir)?;
+    let (cases, jobs) = jobs(&gpu);
+    control(dir, &cases)?;
+    println!("{} ({}) through DXC", gpu.facts.name, gpu.facts.driver);
+    let (mut ran, mut failed, mut twins) = (0, 0, Twins::default());
+    let mut left_out: BTreeMap<&str, usize> = BTreeMap::new();
+    for job in jobs.iter().filter(|job| only.is_match(&job.name)) {
+        if let Some(reason) = job.left_out {
+            *left_out.entry(reason).or_default() += 1;
+            continue;
+        }
+        let outcome = run_case_with(&gpu, &cases[job.case], job.storage, job.tuning, SEED, &mut twins);
+        ran += 1;
+        if outcome.passed() {
+            continue;
+        }
+        failed += 1;
+        println!("{}: {outcome}", job.name);
+        // A device that has failed may go on failing, which is not the next case's fault.
+        gpu = open(dir)?;
+    }
+    for (reason, count) in &left_out {
+        println!("{count} not run: {reason}");
+    }
+    println!("{ran} cases through DXC, {failed} failed");
+    Ok(failed == 0 && ran > 0)
+}
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["translate", dir] => translate(&PathBuf::from(dir), &Gpu::new(&AdapterChoice::default())?),
+        ["run", dir] | ["run", dir, _] => {
+            let only = regex::Regex::new(arguments.get(2).unwrap_or(&""))?;
+            if run(&PathBuf::from(dir), &only)? { Ok(()) } else { std::process::exit(1) }
+        }
+        _ => Err("usage: through_dxc translate DIR | through_dxc run DIR [REGEX]".into()),
+    }
+}
