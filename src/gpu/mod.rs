@@ -49,7 +49,10 @@ impl Gpu {
     }
 
     /// The same, running what `translator` makes of the kernels: how other shader compilers are put to the test.
-    pub fn with_translator(choice: &AdapterChoice, translator: Translator) -> Result<Gpu, GpuError> {
+    ///
+    /// # Safety
+    /// Nobody checks these modules: they must be valid SPIR-V that stays within its bindings, as the WGSL does.
+    pub unsafe fn with_translator(choice: &AdapterChoice, translator: Translator) -> Result<Gpu, GpuError> {
         Gpu::open(choice, Some(translator))
     }
 

@@ -108,7 +108,7 @@ impl Gpu {
                     spirv: Some(spirv.into()),
                     ..Default::default()
                 };
-                // SAFETY: whoever gave the translator answers for what it makes.
+                // SAFETY: `Gpu::with_translator` has its caller answer for this.
                 unsafe { self.device.create_shader_module_passthrough(descriptor) }
             } else if checked {
                 self.device.create_shader_module(descriptor)
