@@ -43,6 +43,7 @@ pub struct Row {
 
 /// What made a report: whoever reads one must be able to make it again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Made {
     pub version: String,
     pub commit: String,

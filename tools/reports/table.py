@@ -49,7 +49,7 @@ def sound(name, report):
 def current(name, report):
     record = hashlib.sha256(RECORD.read_bytes()).hexdigest()[:16]
     for adapter in report["adapters"]:
-        if adapter["made"]["interrupted"]:
+        if adapter["made"].get("interrupted"):
             raise Wrong(f"{name}: the run was interrupted")
         if adapter["made"]["record"] != record:
             raise Wrong(f"{name}: of another embedded model (its record {adapter['made']['record']}, now {record})")
