@@ -42,29 +42,37 @@ part() {
     esac
 }
 
-program=target/release/diffews-wgpu
-cargo build --quiet --release --locked || exit 1
-
 present() {
     case ${1%@*} in
         lavapipe25 | lavapipe26 | swiftshader) [ -e "$DRIVERS/${1%@*}/icd.json" ] ;;
         lavapipe) compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' >/dev/null || compgen -G '/etc/vulkan/icd.d/lvp_icd*.json' >/dev/null ;;
         llvmpipe-gl) /sbin/ldconfig -p | grep -q 'libEGL\.so\.1' ;;
-        *) return 0 ;;
+        *)
+            echo "no such driver: $1" >&2
+            exit 2
+            ;;
     esac
 }
 
+there=()
 for driver in "$@"; do
-    if ! present "$driver"; then
-        how="tools/drivers.sh ${driver%@*} fetches it"
-        case ${driver%@*} in
-            lavapipe) how="it is the system's: mesa-vulkan-drivers, libvulkan1" ;;
-            llvmpipe-gl) how="it is the system's: libegl1, libgl1-mesa-dri" ;;
-        esac
-        echo "left out $driver: $how"
-        [ ${#named[@]} -eq 0 ] || failed+=("$driver: not there")
+    if present "$driver"; then
+        there+=("$driver")
         continue
     fi
+    case ${driver%@*} in
+        lavapipe) how="it is the system's: mesa-vulkan-drivers, libvulkan1" ;;
+        llvmpipe-gl) how="it is the system's: libegl1, libgl1-mesa-dri" ;;
+        *) how="tools/drivers.sh ${driver%@*} fetches it" ;;
+    esac
+    echo "left out $driver: $how"
+    [ ${#named[@]} -eq 0 ] || failed+=("$driver: not there")
+done
+[ ${#there[@]} -gt 0 ] || { echo "no driver ran"; exit 1; }
+program=target/release/diffews-wgpu
+cargo build --quiet --release --locked || exit 1
+
+for driver in "${there[@]}"; do
     options=("${full[@]}")
     only=$(part "$driver")
     [ -z "$only" ] || options+=(--only "$only")
@@ -77,14 +85,13 @@ for driver in "$@"; do
     [ $code -eq 0 ] || { failed+=("$driver: see $into/$driver.log"); grep '^FAIL' "$into/$driver.log" | head -n 5; }
     [ -e "$into/$driver.json.gz" ] && reports+=("$into/$driver.json.gz")
 done
-[ ${#reports[@]} -gt 0 ] || { echo "no driver ran"; exit 1; }
+[ ${#reports[@]} -gt 0 ] || { echo "no driver gave a report"; exit 1; }
 $program conformance --from "${reports[@]}" --html "$into/all.html" 2>/dev/null
 
 if [ -n "$others" ] && [ ${#full[@]} -gt 0 ]; then
     parity=$(cargo test --release --locked --no-run --test parity 2>&1 | sed -n 's/.*Executable tests\/.*(\(.*\))/\1/p')
     [ -n "$parity" ] || { echo "the parity test did not build"; exit 1; }
-    for driver in "$@"; do
-        present "$driver" || continue
+    for driver in "${there[@]}"; do
         SECONDS=0
         log=$into/$driver-parity.log
         if tools/with-driver.sh "$driver" "$parity" --nocapture >"$log" 2>&1; then result=passed; else
