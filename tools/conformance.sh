@@ -35,7 +35,8 @@ reports=()
 part() {
     [ -z "$whole" ] || return 0
     case $1 in
-        # At another width of vectors only the size of subgroups differs.
+        # At another width of vectors only the size of subgroups differs: the form that suits it. With 4 lanes none broadcasts.
+        *@128) echo '^(language/(barriers|subgroups)/|kernels/.*/rows$|blocks/)' ;;
         *@*) echo '^(language/(barriers|subgroups)/|kernels/.*/broadcast$|blocks/)' ;;
         # Ten runs of the model take minutes there.
         swiftshader | llvmpipe-gl) echo '^(language|kernels|blocks)/' ;;
