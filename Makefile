@@ -3,6 +3,7 @@
 # make lint    formatting and clippy
 # make drivers      fetch other drivers and shader compilers into .drivers/, by package name; touches nothing else
 # make conformance  every kernel on each of them, and through the compilers (tools/conformance.sh)
+# make reports      the reports in docs/results/conformance and the README's table anew (tools/reports/make.sh)
 # make mutants      faults planted in the shaders, one at a time: does the suite see each? -> docs/results/mutants.md
 # make validate     whole runs under the Khronos validation layer
 # make clean   remove what was built and demo/
@@ -12,7 +13,7 @@ CARGO ?= cargo
 # A rustup installation that the shell has not read yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: all setup demo test lint clean drivers conformance mutants validate
+.PHONY: all setup demo test lint clean drivers conformance reports mutants validate
 
 all: setup
 	$(CARGO) build --release --locked
@@ -42,6 +43,9 @@ drivers:
 
 conformance: all
 	tools/conformance.sh
+
+reports: all
+	tools/reports/make.sh
 
 mutants: setup
 	@mkdir -p docs/results

@@ -1,12 +1,18 @@
-//! Tells the benchmark which commit it measures.
+//! Tells the benchmark which commit it measures, and a report of conformance which one made it.
 
 use std::process::Command;
 
+fn git(args: &[&str]) -> Option<String> {
+    let said = Command::new("git").args(args).output().ok().filter(|o| o.status.success())?;
+    Some(String::from_utf8(said.stdout).ok()?.trim().to_string())
+}
+
 fn main() {
-    let described = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=10"]).output();
-    let commit = described.ok().filter(|o| o.status.success()).and_then(|o| String::from_utf8(o.stdout).ok());
-    println!("cargo::rustc-env=DIFFEWS_COMMIT={}", commit.as_deref().map_or("unknown", str::trim));
-    for path in ["src", "shaders", "Cargo.toml", ".git/logs/HEAD"] {
+    let commit = git(&["describe", "--always", "--dirty", "--abbrev=10"]);
+    println!("cargo::rustc-env=DIFFEWS_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
+    // In a worktree `.git` is a file that says where this lies.
+    let log = git(&["rev-parse", "--git-path", "logs/HEAD"]);
+    for path in ["src", "shaders", "Cargo.toml", log.as_deref().unwrap_or(".git/logs/HEAD")] {
         if std::path::Path::new(path).exists() {
             println!("cargo::rerun-if-changed={path}");
         }

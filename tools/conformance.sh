@@ -1,42 +1,113 @@
 #!/bin/bash
-# The conformance tests under every driver that tools/drivers.sh fetched, then the shader compilers. Says which were left out
-# for not being there; exits with 1 if any fails or none ran.
-#   tools/conformance.sh [DRIVER...]
+# The `conformance` command of the release binary under every driver that tools/drivers.sh fetched, a report of each; all
+# reports on one page; then the shader compilers. Exits with 1 if anything fails or nothing ran.
+#   tools/conformance.sh [--full | --whole] [--into DIR] [--command-only] [DRIVER...]
+# Drivers that are named must be there; of all others it says which were left out. By default what cannot differ from a driver
+# that has run, or takes minutes, is left out (see `part`); --whole runs all of the command's quick mode everywhere; --full every
+# case in every form, the stress test and the parity tests. --command-only leaves out these and the compilers. Reports go to
+# DIR/DRIVER.json.gz, DIR/DRIVER.log and DIR/all.html (default: target/conformance).
 set -u
 cd "$(dirname "$0")/.." || exit 1
-drivers=${DRIVERS:-.drivers}
-export DRIVERS=$(mkdir -p "$drivers" && cd "$drivers" && pwd)
+into=target/conformance
+full=()
+whole=
+others=yes
+while [ $# -gt 0 ]; do
+    case $1 in
+        --into) into=${2:?--into needs a folder}; shift 2 ;;
+        --full) full=(--full) whole=yes; shift ;;
+        --whole) whole=yes; shift ;;
+        --command-only) others=; shift ;;
+        -*) sed -n '2,9s/^# //p' "$0"; exit 2 ;;
+        *) break ;;
+    esac
+done
+DRIVERS=${DRIVERS:-.drivers}
+mkdir -p "$DRIVERS" "$into" && DRIVERS=$(cd "$DRIVERS" && pwd) && into=$(cd "$into" && pwd) || exit 1
+export DRIVERS
+unset DIFFEWS_BACKEND DIFFEWS_ADAPTER DIFFEWS_TUNING DIFFEWS_CHECKED WGPU_ADAPTER_NAME
+named=("$@")
 [ $# -gt 0 ] || set -- lavapipe lavapipe@128 lavapipe@512 lavapipe25 lavapipe26 swiftshader llvmpipe-gl
-build=$(cargo test --release --no-run --test conformance --test parity --test faults 2>&1) || { echo "$build"; exit 1; }
-programs=$(echo "$build" | sed -n 's/.*Executable tests\/.*(\(.*\))/\1/p')
-[ -n "$programs" ] || { echo "no tests were built"; exit 1; }
-mkdir -p target/conformance
-ran=0
 failed=()
-for driver in "$@"; do
-    case ${driver%@*} in
-        lavapipe25 | lavapipe26 | swiftshader)
-            [ -e "$DRIVERS/${driver%@*}/icd.json" ] || { echo "left out $driver: tools/drivers.sh ${driver%@*} fetches it"; continue; }
+reports=()
+
+# What is run of each driver in little time, as a regular expression; nothing means all of the quick mode.
+part() {
+    [ -z "$whole" ] || return 0
+    case $1 in
+        # At another width of vectors only the size of subgroups differs: the form that suits it. With 4 lanes none broadcasts.
+        *@128) echo '^(language/(barriers|subgroups)/|kernels/.*/rows$|blocks/)' ;;
+        *@*) echo '^(language/(barriers|subgroups)/|kernels/.*/broadcast$|blocks/)' ;;
+        # Ten runs of the model take minutes there.
+        swiftshader | llvmpipe-gl) echo '^(language|kernels|blocks)/' ;;
+    esac
+}
+
+present() {
+    case ${1%@*} in
+        lavapipe25 | lavapipe26 | swiftshader) [ -e "$DRIVERS/${1%@*}/icd.json" ] ;;
+        lavapipe) compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' >/dev/null || compgen -G '/etc/vulkan/icd.d/lvp_icd*.json' >/dev/null ;;
+        llvmpipe-gl) /sbin/ldconfig -p | grep -q 'libEGL\.so\.1' ;;
+        *)
+            echo "no such driver: $1" >&2
+            exit 2
             ;;
     esac
-    for program in $programs; do
-        name=$(basename "$program" | sed 's/-[0-9a-f]*$//')
-        log=target/conformance/$driver-$name.log
-        SECONDS=0
-        if tools/with-driver.sh "$driver" "$program" --nocapture --test-threads=1 >"$log" 2>&1; then
-            result=passed
-        else
-            result="FAILED, see $log"
-            failed+=("$driver $name")
-        fi
-        ran=$((ran + 1))
-        echo "$driver $name: $result ($SECONDS s)"
-    done
+}
+
+there=()
+for driver in "$@"; do
+    if present "$driver"; then
+        there+=("$driver")
+        continue
+    fi
+    case ${driver%@*} in
+        lavapipe) how="it is the system's: mesa-vulkan-drivers, libvulkan1" ;;
+        llvmpipe-gl) how="it is the system's: libegl1, libgl1-mesa-dri" ;;
+        *) how="tools/drivers.sh ${driver%@*} fetches it" ;;
+    esac
+    echo "left out $driver: $how"
+    [ ${#named[@]} -eq 0 ] || failed+=("$driver: not there")
 done
-if [ -e "$DRIVERS/tint" ] && [ -e "$DRIVERS/dxc" ]; then
-    tools/compilers.sh || failed+=("compilers")
-else
-    echo "left out Tint and DXC: tools/drivers.sh tint dxc fetches them"
+[ ${#there[@]} -gt 0 ] || { echo "no driver ran"; exit 1; }
+program=target/release/diffews-wgpu
+cargo build --quiet --release --locked || exit 1
+
+for driver in "${there[@]}"; do
+    options=("${full[@]}")
+    only=$(part "$driver")
+    [ -z "$only" ] || options+=(--only "$only")
+    rm -f "$into/$driver.json.gz"
+    SECONDS=0
+    tools/with-driver.sh "$driver" $program conformance "${options[@]}" --json "$into/$driver.json.gz" >"$into/$driver.log" 2>&1
+    code=$?
+    summary=$(grep -E '^[0-9]+ cases on ' "$into/$driver.log")
+    echo "$driver: ${summary:-no summary} (${only:+only $only, }exit code $code, $SECONDS s)"
+    [ $code -eq 0 ] || { failed+=("$driver: see $into/$driver.log"); grep '^FAIL' "$into/$driver.log" | head -n 5; }
+    [ -e "$into/$driver.json.gz" ] && reports+=("$into/$driver.json.gz")
+done
+[ ${#reports[@]} -gt 0 ] || { echo "no driver gave a report"; exit 1; }
+$program conformance --from "${reports[@]}" --html "$into/all.html" 2>/dev/null
+
+if [ -n "$others" ] && [ ${#full[@]} -gt 0 ]; then
+    parity=$(cargo test --release --locked --no-run --test parity 2>&1 | sed -n 's/.*Executable tests\/.*(\(.*\))/\1/p')
+    [ -n "$parity" ] || { echo "the parity test did not build"; exit 1; }
+    for driver in "${there[@]}"; do
+        SECONDS=0
+        log=$into/$driver-parity.log
+        if tools/with-driver.sh "$driver" "$parity" --nocapture >"$log" 2>&1; then result=passed; else
+            result="FAILED, see $log"
+            failed+=("$driver: parity, see $log")
+        fi
+        echo "$driver: parity with PyTorch $result ($SECONDS s)"
+    done
+fi
+
+if [ -n "$others" ]; then
+    if [ -e "$DRIVERS/tint" ] && [ -e "$DRIVERS/dxc" ]; then
+        tools/compilers.sh || failed+=("compilers")
+    else
+        echo "left out Tint and DXC: tools/drivers.sh tint dxc fetches them"
+    fi
 fi
 [ ${#failed[@]} -eq 0 ] || { printf 'failed: %s\n' "${failed[@]}"; exit 1; }
-[ $ran -gt 0 ]

@@ -19,6 +19,6 @@ pub use html::html;
 pub use junit::junit;
 pub use known::{KNOWN, Known};
 pub use language::LANGUAGE;
-pub use report::{Adapter, Report, Row, Status, Summary, compare};
+pub use report::{Adapter, Made, Report, Row, Status, Summary, compare};
 pub use run::{Expected, Outcome, Twins, record_case, run_case, run_case_with};
 pub use suite::{Entry, Options, entries, run};

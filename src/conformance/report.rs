@@ -41,6 +41,22 @@ pub struct Row {
     pub seconds: f64,
 }
 
+/// What made a report: whoever reads one must be able to make it again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Made {
+    pub version: String,
+    pub commit: String,
+    /// Of the numbers that the embedded model is compared with; another model has others.
+    pub record: String,
+    pub full: bool,
+    /// The cases were chosen by this regular expression.
+    pub only: Option<String>,
+    pub seed: u64,
+    /// The run was stopped: cases are missing.
+    pub interrupted: bool,
+}
+
 /// An adapter, and the machine around it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Adapter {
@@ -49,21 +65,33 @@ pub struct Adapter {
     pub backend: String,
     #[serde(default)]
     pub machine: String,
+    #[serde(default)]
+    pub made: Made,
     /// Everything else that is known of it: limits and features.
     #[serde(default)]
     pub facts: serde_json::Value,
 }
 
 impl Adapter {
-    pub fn new(facts: &AdapterFacts) -> Adapter {
+    pub fn new(facts: &AdapterFacts, made: Made) -> Adapter {
         Adapter {
             name: facts.name.clone(),
             driver: facts.driver.clone(),
             backend: facts.backend.clone(),
-            machine: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            machine: machine(),
+            made,
             facts: serde_json::to_value(facts).unwrap_or_default(),
         }
     }
+}
+
+/// The system and its processor, as far as the system tells: CPU drivers compile for it.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let system = format!("{} {}, {cores} threads", std::env::consts::OS, std::env::consts::ARCH);
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim()));
+    model.map_or(system.clone(), |model| format!("{system} ({model})"))
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,10 +108,6 @@ pub struct Report {
     pub summary: Summary,
     pub adapters: Vec<Adapter>,
     pub results: Vec<Row>,
-    #[serde(default)]
-    pub seed: u64,
-    #[serde(default)]
-    pub version: String,
 }
 
 impl Report {
@@ -99,6 +123,10 @@ impl Report {
                 row.reason = Some(format!("passes now, no longer a {text}"));
             }
         }
+        self.push(row)
+    }
+
+    fn push(&mut self, row: Row) -> &Row {
         let s = &mut self.summary;
         s.cases += 1;
         *match row.status {
@@ -109,6 +137,54 @@ impl Report {
         } += 1;
         self.results.push(row);
         &self.results[self.results.len() - 1]
+    }
+
+    /// The reports of several drivers as one.
+    ///
+    /// # Errors
+    /// Two reports of the same adapter and driver: their rows could not be told apart.
+    pub fn joined(reports: Vec<Report>) -> Result<Report, String> {
+        let mut all = Report::default();
+        for report in reports {
+            for adapter in report.adapters {
+                if all.adapters.iter().any(|a| (&a.name, &a.driver) == (&adapter.name, &adapter.driver)) {
+                    return Err(format!(
+                        "two reports of {} ({}): --compare sets them side by side",
+                        adapter.name, adapter.driver
+                    ));
+                }
+                all.adapters.push(adapter);
+            }
+            // Counted anew, so that the sums are those of the rows.
+            report.results.into_iter().for_each(|row| {
+                all.push(row);
+            });
+        }
+        Ok(all)
+    }
+
+    /// `--json`: a line for each adapter and each result, which version control and `grep` can tell apart.
+    ///
+    /// # Errors
+    /// None in practice: a report is plain data.
+    pub fn json(&self) -> Result<String, serde_json::Error> {
+        let adapters = self.adapters.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+        let results = self.results.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+        let summary = serde_json::to_string(&self.summary)?;
+        let [adapters, results] = [adapters, results].map(|lines| lines.join(",\n"));
+        Ok(format!("{{\"summary\": {summary},\n\"adapters\": [\n{adapters}\n],\n\"results\": [\n{results}\n]}}\n"))
+    }
+
+    /// Cases that are listed as deviating and did not: the list is to be mended.
+    pub fn gone(&self) -> usize {
+        self.results.iter().filter(|r| r.gone()).count()
+    }
+}
+
+impl Row {
+    /// A known deviation that is none any more.
+    pub fn gone(&self) -> bool {
+        self.status == Status::Passed && self.reason.is_some()
     }
 }
 
@@ -179,7 +255,8 @@ mod tests {
         assert_eq!(known.status, Status::Known);
         assert!(known.reason.as_ref().is_some_and(|r| r.contains("example.org")));
         let gone = report.add(row(Status::Passed, 0.3), LIST);
-        assert!(gone.reason.as_ref().is_some_and(|r| r.contains("passes now")));
+        assert!(gone.gone() && gone.reason.as_ref().is_some_and(|r| r.contains("passes now")));
+        assert_eq!(report.gone(), 1);
         report.add(row(Status::Failed, 3.0), &[]);
         assert_eq!(report.summary, Summary { cases: 3, passed: 1, failed: 1, known: 1, not_run: 0 });
     }
@@ -200,9 +277,32 @@ mod tests {
     fn a_report_survives_its_json() {
         let mut a = Report::default();
         a.add(row(Status::NotRun, f64::INFINITY), &[]);
-        let text = serde_json::to_string(&a).unwrap();
+        a.add(row(Status::Passed, 0.5), &[]);
+        a.adapters = vec![adapter("driver 1.2"), adapter("driver 1.3")];
+        let text = a.json().unwrap();
         assert!(text.contains("\"where\"") && text.contains("\"not_run\":1"), "{text}");
         let back: Report = serde_json::from_str(&text).unwrap();
-        assert_eq!((back.summary, back.results[0].ratio), (a.summary, None));
+        assert_eq!((back.summary, back.results[0].ratio, back.adapters.len()), (a.summary, None, 2));
+        assert!(back.adapters[0].made == a.adapters[0].made && !back.results[1].gone());
+    }
+
+    fn adapter(driver: &str) -> Adapter {
+        let made = Made { seed: 7, only: Some("x".into()), ..Made::default() };
+        let (name, backend) = ("Some GPU".into(), "vulkan".into());
+        Adapter { name, driver: driver.into(), backend, machine: machine(), made, facts: serde_json::Value::Null }
+    }
+
+    #[test]
+    fn reports_of_different_drivers_become_one() {
+        let of = |driver: &str, status: Status| {
+            let mut report = Report { adapters: vec![adapter(driver)], ..Report::default() };
+            report.add(Row { driver: driver.into(), ..row(status, 0.5) }, &[]);
+            report
+        };
+        let all = Report::joined(vec![of("1", Status::Passed), of("2", Status::Failed)]).unwrap();
+        assert_eq!(all.summary, Summary { cases: 2, passed: 1, failed: 1, ..Summary::default() });
+        assert_eq!((all.adapters.len(), all.results[1].driver.as_str()), (2, "2"));
+        let twice = Report::joined(vec![of("1", Status::Passed), of("1", Status::Passed)]);
+        assert!(twice.is_err_and(|e| e.contains("--compare")));
     }
 }

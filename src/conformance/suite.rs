@@ -3,7 +3,7 @@
 use super::case::{Case, STORAGES};
 use super::known::{KNOWN, Known};
 use super::model::{self, BLOCKS, Found, WHOLE};
-use super::report::{Adapter, Report, Row, Status};
+use super::report::{Adapter, Made, Report, Row, Status};
 use super::run::{Outcome, Twins, record_case, run_case_with};
 use super::{LANGUAGE, dump};
 use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
@@ -24,6 +24,20 @@ pub struct Options {
     pub seed: u64,
     /// Where the shaders and their translations go.
     pub dump: Option<PathBuf>,
+}
+
+impl Options {
+    fn made(&self) -> Made {
+        Made {
+            version: env!("CARGO_PKG_VERSION").into(),
+            commit: env!("DIFFEWS_COMMIT").into(),
+            record: model::record(),
+            full: self.full,
+            only: self.only.as_ref().map(|only| only.to_string()),
+            seed: self.seed,
+            interrupted: false,
+        }
+    }
 }
 
 /// One case in one storage and form. `name` says all of it: layer/kernel/shape/storage/form.
@@ -116,21 +130,21 @@ fn run_with(
     known: &[Known],
     seen: &mut dyn FnMut(&Row) -> bool,
 ) -> Report {
-    let version = env!("CARGO_PKG_VERSION").to_string();
-    let mut report = Report { seed: options.seed, version, ..Default::default() };
+    let mut report = Report::default();
     let cases = cases();
     let entries = select(&cases, options);
     let mut twins = Twins::default();
     for facts in adapters {
-        report.adapters.push(Adapter::new(facts));
+        report.adapters.push(Adapter::new(facts, options.made()));
         let mut on = On { facts, choice, options, gpu: None };
         for entry in &entries {
             let started = Instant::now();
             let mut rows = on.run(entry, &cases, &mut twins);
             let seconds = started.elapsed().as_secs_f64() / rows.len().max(1) as f64;
-            rows.iter_mut().for_each(|row| row.seconds = seconds);
+            rows.iter_mut().for_each(|row| row.seconds = (seconds * 1e3).round() / 1e3);
             for row in rows {
                 if !seen(report.add(row, known)) {
+                    report.adapters.iter_mut().for_each(|a| a.made.interrupted = true);
                     return report;
                 }
             }
@@ -191,7 +205,12 @@ impl On<'_> {
         if !possible.contains(&entry.tuning) || quick {
             self.gpu = Some(gpu);
             let reason = if quick { "only with --full" } else { "the adapter lacks subgroups of 8 lanes or more" };
-            return vec![Row { reason: Some(reason.into()), ..self.row(entry) }];
+            // The same rows as where it runs, so that reports of different adapters have the same cases.
+            let whats: Vec<_> = match entry.work {
+                Work::Model => BLOCKS.into_iter().chain(WHOLE).map(|what| self.named(entry, what)).collect(),
+                _ => vec![self.row(entry)],
+            };
+            return whats.into_iter().map(|row| Row { reason: Some(reason.into()), ..row }).collect();
         }
         let half = entry.storage != Storage::F32;
         let found = match entry.work {
@@ -205,13 +224,16 @@ impl On<'_> {
         }
     }
 
+    /// The row of one of the things that a run of the model is compared in.
+    fn named(&self, entry: &Entry, what: &str) -> Row {
+        let layer = if BLOCKS.contains(&what) { "blocks" } else { "whole" };
+        let case = name(layer, entry.kernel, what, entry.storage, entry.tuning);
+        Row { case, shape: what.into(), ..self.row(entry) }
+    }
+
     fn found(&self, entry: &Entry, found: Found) -> Row {
-        let mut row = self.row(entry);
-        if BLOCKS.contains(&found.what) || WHOLE.contains(&found.what) {
-            let layer = if BLOCKS.contains(&found.what) { "blocks" } else { "whole" };
-            row.case = name(layer, entry.kernel, found.what, entry.storage, entry.tuning);
-            row.shape = found.what.into();
-        }
+        let part = BLOCKS.contains(&found.what) || WHOLE.contains(&found.what);
+        let mut row = if part { self.named(entry, found.what) } else { self.row(entry) };
         let passed = found.fault.is_none() && found.ratio <= 1.0;
         row.status = if passed { Status::Passed } else { Status::Failed };
         (row.ratio, row.error, row.bound) = (finite(found.ratio), finite(found.error), finite(found.bound));
@@ -226,11 +248,11 @@ impl On<'_> {
         if case.large && !self.options.full && case.kernel.tunings.len() > 1 && entry.tuning != gpu.tuning {
             return Row { reason: Some("only with --full".into()), ..self.row(entry) };
         }
+        // Before it runs: a driver that ends the process is what one wants the shader of.
+        let dumped = self.options.dump.as_ref().map_or(Ok(()), |dir| self.dump(dir.clone(), gpu, case, entry));
         let Outcome { variant, ratio, error, bound, place, mut fault, .. } =
             run_case_with(gpu, case, entry.storage, entry.tuning, self.options.seed, twins);
-        if let Some(dir) = &self.options.dump
-            && let Err(problem) = self.dump(dir.clone(), gpu, case, entry)
-        {
+        if let Err(problem) = dumped {
             fault = Some(fault.map_or(format!("dump: {problem}"), |f| format!("{f}; dump: {problem}")));
         }
         let form = format!("{:?}", entry.tuning).to_lowercase();
@@ -252,9 +274,9 @@ impl On<'_> {
     }
 }
 
-/// JSON has no NaN and no infinity.
+/// JSON has no NaN and no infinity; and of an error nobody reads more than six digits.
 fn finite(v: f64) -> Option<f64> {
-    v.is_finite().then_some(v)
+    v.is_finite().then(|| format!("{v:.5e}").parse().unwrap_or(v))
 }
 
 #[cfg(test)]

@@ -49,12 +49,14 @@ fn reports_say_what_was_run() {
     let files = ["--json", "r.json", "--junit", "r.xml", "--html", "r.html", "--dump", "shaders"];
     let args: Vec<&str> = ["conformance", "--only", CASE].into_iter().chain(files).collect();
     let run = place.run(&args).expect(0, &[]);
-    assert!(run.out.contains("0 failed") && run.out.contains("seed 20241"), "{}", run.out);
+    assert!(run.out.contains("0 failed") && run.err.contains("seed 20241"), "{}{}", run.out, run.err);
 
     let report: Value = serde_json::from_slice(&fs::read(place.path("r.json")).unwrap()).unwrap();
     let count = |key: &str| report["summary"][key].as_u64().unwrap();
     assert_eq!((count("cases"), count("failed"), count("known")), (4, 0, 0));
     assert_eq!(count("passed") + count("not_run"), 4);
+    let made = &report["adapters"][0]["made"];
+    assert_eq!((&made["seed"], &made["full"], &made["only"]), (&20241.into(), &false.into(), &CASE.into()));
     let results = report["results"].as_array().unwrap();
     assert_eq!(results.len(), 4);
     for row in results {
@@ -77,12 +79,19 @@ fn reports_say_what_was_run() {
     // Against itself nothing differs; against a machine where a case fails, that one does.
     let compare = ["conformance", "--only", CASE, "-q", "--compare", "r.json"];
     assert_eq!(place.run(&compare).expect(0, &[]).out.lines().count(), 1);
-    let text = fs::read_to_string(place.path("r.json")).unwrap().replacen(
-        "\"status\": \"passed\"",
-        "\"status\": \"failed\"",
-        1,
-    );
-    place.write("r.json", text.as_bytes());
+    let text = fs::read_to_string(place.path("r.json")).unwrap();
+    place.write("r.json", text.replacen("\"status\":\"passed\"", "\"status\":\"failed\"", 1).as_bytes());
     let differs = place.run(&compare).expect(0, &[]);
     assert!(differs.out.contains("Passed") && differs.out.contains("Failed"), "{}", differs.out);
+
+    // Reports are joined without running anything, and a failure in one is a failure of all.
+    let driver = report["results"][0]["driver"].as_str().unwrap();
+    place.write("s.json", text.replace(driver, "another driver").as_bytes());
+    let joined = place.run(&["conformance", "--from", "r.json", "s.json", "--html", "all.html"]).expect(5, &[]);
+    assert!(joined.out.contains("8 cases on 2 adapters") && joined.out.contains("1 failed"), "{}", joined.out);
+    assert!(fs::read_to_string(place.path("all.html")).unwrap().contains("another driver"));
+    place.run_with(&NO_DRIVER, &["conformance", "--from", "s.json", "--json", "t.json"]).expect(0, &[]);
+    assert_eq!(fs::read(place.path("s.json")).unwrap(), fs::read(place.path("t.json")).unwrap());
+    place.run(&["conformance", "--from", "s.json", "s.json"]).expect(2, &["another driver", "--compare"]);
+    place.run(&["conformance", "--from", "s.json", "--full"]).expect(2, &["cannot be used with"]);
 }
