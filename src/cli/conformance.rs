@@ -199,12 +199,18 @@ fn read(path: &Path) -> anyhow::Result<Report> {
         return serde_json::from_slice(&bytes).map_err(|e| refused(e.to_string()));
     }
     let mut text = Vec::new();
-    GzDecoder::new(bytes.as_slice()).read_to_end(&mut text).map_err(|e| refused(e.to_string()))?;
+    GzDecoder::new(bytes.as_slice()).take(LONGEST).read_to_end(&mut text).map_err(|e| refused(e.to_string()))?;
+    if text.len() as u64 == LONGEST {
+        return Err(refused(format!("more than {LONGEST} bytes when unpacked")));
+    }
     serde_json::from_slice(&text).map_err(|e| refused(e.to_string()))
 }
 
 /// How a file compressed with gzip begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// A report has about 200 bytes a case; a file that unpacks to this many bytes is none.
+const LONGEST: u64 = 1 << 28;
 
 fn write(args: &Args, report: &Report, other: Option<&Report>) -> anyhow::Result<()> {
     let put = |path: &Path, text: String| {
