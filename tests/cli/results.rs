@@ -6,9 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
-/// Least overlap with the true mask. PyTorch's masks of the three scenes have 0.946, 0.956 and 0.942; a pixel of the
+/// Least overlap with the true mask. PyTorch's masks of the three scenes have 0.89, 0.95 and 0.95; a pixel of the
 /// border more or less moves that by a thousandth.
-const LEAST_IOU: f64 = 0.93;
+const LEAST_IOU: f64 = 0.88;
 
 /// `[h, w]` float32 of a NumPy file of format 1.0.
 fn npy(path: &Path) -> Vec<f32> {
@@ -112,7 +112,7 @@ fn several_queries_share_a_bank_and_answer_as_alone() {
         crate::command::names(&place.path("both")),
         ["q_mask.png", "q_probability.png", "r_mask.png", "r_probability.png"]
     );
-    place.infer(&["--query", "r.png", "--probability", "alone.png", "--threshold", "0.25"]).expect(0, &[]);
+    place.infer(&["--query", "r.png", "--probability", "alone.png", "--threshold", "0.5"]).expect(0, &[]);
     let same = |a: &str, b: &str| assert_eq!(fs::read(place.path(a)).unwrap(), fs::read(place.path(b)).unwrap());
     same("both/r_probability.png", "alone.png");
     same("both/r_mask.png", "r_mask.png");

@@ -1,6 +1,7 @@
 //! Models that cannot be used: exit code 3, the file and what is wrong with it by name.
 
 use crate::command::{NO_DRIVER, Place, infer, lines, repository};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::fs;
 use std::path::Path;
 
@@ -37,9 +38,26 @@ fn replace(place: &Place, file: &str, from: &str, to: &str) {
     });
 }
 
-/// Sets the first value of a tensor of the UNet.
+/// The UNet stored as f32.
+fn widen(bytes: Vec<u8>) -> Vec<u8> {
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let wide = |half: [u8; 2]| half::f16::from_le_bytes(half).to_f32().to_le_bytes();
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = file
+        .iter()
+        .map(|(name, t)| {
+            let values = t.data().chunks_exact(2).flat_map(|b| wide([b[0], b[1]])).collect();
+            (name.to_string(), t.shape().to_vec(), values)
+        })
+        .collect();
+    let views =
+        tensors.iter().map(|(name, shape, data)| (name, TensorView::new(Dtype::F32, shape.clone(), data).unwrap()));
+    safetensors::serialize(views, None).unwrap()
+}
+
+/// Sets the first value of a tensor of the UNet, stored as f32.
 fn poison(place: &Place, tensor: &str, value: f32) {
-    edit(place, UNET, |mut bytes| {
+    edit(place, UNET, |bytes| {
+        let mut bytes = widen(bytes);
         let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         let json: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
         let start = 8 + header + json[tensor]["data_offsets"][0].as_u64().unwrap() as usize;
@@ -61,7 +79,7 @@ fn a_sound_copy_is_accepted() {
     let verified = place.run(&["model", "verify", "--weights", "m"]).expect(0, &[]);
     assert!(verified.out.contains("sound"), "{}", verified.out);
     let info = place.run(&["model", "info", "--weights", "m"]).expect(0, &[]).out;
-    for part in ["unet", "vae", "F32", "128", "0.25", "m/unet/config.json"] {
+    for part in ["unet", "vae", "F16", "128", "0.5", "m/unet/config.json"] {
         assert!(info.contains(part), "{part}: {info}");
     }
     // The same model from two directories.
@@ -124,10 +142,10 @@ fn tensors_that_do_not_fit_are_named() {
     replace(
         &place,
         UNET,
-        r#""conv_out.bias":{"dtype":"F32","shape":[4]"#,
-        r#""conv_out.bias":{"dtype":"I32","shape":[4]"#,
+        r#""conv_out.bias":{"dtype":"F16","shape":[16]"#,
+        r#""conv_out.bias":{"dtype":"I16","shape":[16]"#,
     );
-    refused(&place, &["conv_out.bias", "I32"]);
+    refused(&place, &["conv_out.bias", "I16"]);
     let place = model();
     replace(&place, "m/unet/config.json", "\"layers_per_block\": 1", "\"layers_per_block\": 2");
     refused(&place, &["missing", "down_blocks.0.resnets.1"]);
@@ -153,12 +171,12 @@ fn configurations_that_are_nonsense() {
     for (file, from, to, says) in [
         ("m/unet/config.json", "\"norm_num_groups\": 16", "\"norm_num_groups\": 0", "norm_num_groups"),
         ("m/unet/config.json", "\"norm_num_groups\": 16", "\"norm_num_groups\": 7", "norm_num_groups"),
-        ("m/unet/config.json", "\"in_channels_ref\": 8", "\"in_channels_ref\": 1e400", "config.json"),
+        ("m/unet/config.json", "\"in_channels_ref\": 32", "\"in_channels_ref\": 1e400", "config.json"),
         ("m/unet/config.json", "\"act_fn\": \"silu\"", "\"act_fn\": \"relu\"", "act_fn"),
         ("m/unet/config.json", "\"cross_attention_dim\": 32", "\"cross_attention_dim\": 33", "cross_attention_dim"),
         ("m/vae/config.json", "{", "[", "config.json"),
         ("m/diffews.json", "128", "100", "96 and 112"),
-        ("m/diffews.json", "0.25", "-1", "threshold"),
+        ("m/diffews.json", "0.5", "-1", "threshold"),
         ("m/diffews.json", "\"size\"", "\"seize\"", "seize"),
     ] {
         let place = model();
