@@ -165,9 +165,9 @@ fn files_that_do_not_belong_together_are_refused() {
         ConfigText { file: text.file.clone(), text: text.text.replace(from, to) }
     };
     for (from, to) in [
-        ("\"in_channels\": 4", "\"in_channels\": 5"),
-        ("\"in_channels_ref\": 8", "\"in_channels_ref\": 4"),
-        ("\"out_channels\": 4", "\"out_channels\": 8"),
+        ("\"in_channels\": 16", "\"in_channels\": 17"),
+        ("\"in_channels_ref\": 32", "\"in_channels_ref\": 16"),
+        ("\"out_channels\": 16", "\"out_channels\": 8"),
         ("\"cross_attention_dim\": 32", "\"cross_attention_dim\": 31"),
     ] {
         let result = change(&|f| f.unet_config = swap(&f.unet_config, from, to));
