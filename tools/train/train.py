@@ -267,7 +267,12 @@ def main():
     if args.processes == 1:
         work(0, args)
     else:
-        torch.multiprocessing.start_processes(work, (args,), nprocs=args.processes, start_method="fork")
+        started = torch.multiprocessing.start_processes(
+            work, (args,), nprocs=args.processes, start_method="fork", join=False
+        )
+        signal.signal(signal.SIGTERM, lambda *_: [p.terminate() for p in started.processes])
+        while not started.join():
+            pass
 
 
 if __name__ == "__main__":
