@@ -96,7 +96,7 @@ class Attention(nn.Module):
         """Keys and values of its own and of the bank. Also what part of the attention to the supports fell on their
         masks: [B, n] of (on the mask, on the supports), the mean over heads."""
         k, v = torch.cat([self.to_k(x), bank[0]], 1), torch.cat([self.to_v(x), bank[1]], 1)
-        own, beside = x.shape[1], bank[0].shape[1]
+        own = x.shape[1]
         # The mask and a one travel as two more channels of the values.
         more = F.pad(torch.stack([mask, torch.ones_like(mask)], -1).to(v.dtype), (0, 0, own, 0))
         heads = self.heads

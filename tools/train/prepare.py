@@ -3,7 +3,7 @@
     python prepare.py --photos photos256.tar --output DIR
 
 Art comes from package registries by name (npm, apt-get), all of it of free licence, into DIR/packages; nothing else is
-fetched. DIR/cutouts.npz and DIR/photos.npz hold flat uint8 pixels with an offset and a shape each; DIR/index.json
+fetched. DIR/cutouts.npy and DIR/photos.npy hold flat uint8 pixels with an offset and a shape each; DIR/index.json
 holds classes, licences and splits. See README.md for what is held out and why.
 """
 
