@@ -58,18 +58,20 @@ def jitter(rgb, rng, strength):
     return np.clip(x * rng.uniform(1 - 0.25 * strength, 1 + 0.25 * strength, 3).astype(np.float32), 0, 255)
 
 
-def cropped(pixels, mask, size, rng, scale=(0.55, 1.0), flip=True):
-    """A random part of a photograph at S x S, aspect ratio off by a third at most; with its class index."""
+def cropped(pixels, mask, height, width, rng, scale=(0.55, 1.0)):
+    """A random part of a photograph at height x width, aspect ratio off by a half at most; with its class index."""
     h, w = mask.shape
     s = rng.uniform(*scale)
+    # A square keeps what a square holds; of a longer target's aspect ratio half is cropped and half is squeezed.
     stretch = rng.uniform(0.87, 1.15)
-    ch, cw = min(h, max(8, int(h * s * stretch))), min(w, max(8, int(w * s / stretch)))
+    tall, wide = min(1.0, (height / width) ** 0.5), min(1.0, (width / height) ** 0.5)
+    ch, cw = min(h, max(8, int(h * s * tall * stretch))), min(w, max(8, int(w * s * wide / stretch)))
     y, x = rng.integers(0, h - ch + 1), rng.integers(0, w - cw + 1)
-    how = cv2.INTER_AREA if ch >= size else cv2.INTER_LINEAR
-    part = cv2.resize(np.ascontiguousarray(pixels[y : y + ch, x : x + cw]), (size, size), interpolation=how)
+    how = cv2.INTER_AREA if ch >= height else cv2.INTER_LINEAR
+    part = cv2.resize(np.ascontiguousarray(pixels[y : y + ch, x : x + cw]), (width, height), interpolation=how)
     label = np.ascontiguousarray(mask[y : y + ch, x : x + cw])
-    label = cv2.resize(label, (size, size), interpolation=cv2.INTER_NEAREST)
-    if flip and rng.random() < 0.5:
+    label = cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST)
+    if rng.random() < 0.5:
         part, label = part[:, ::-1], label[:, ::-1]
     return np.ascontiguousarray(part), np.ascontiguousarray(label)
 
@@ -167,6 +169,8 @@ class Scenes:
         """Cut-outs of a class, different ones if there are."""
         drawn = len(self.library.classes)
         if number >= drawn:
+            if self.rng.random() < 0.3:  # itself elsewhere: there are few classes of photographs
+                return [self.natural_cutout(number - drawn)] * count
             return [self.natural_cutout(number - drawn) for _ in range(count)]
         members = self.library.classes[number]["cutouts"]
         if self.rng.random() > self.other_instances:
@@ -194,7 +198,7 @@ class Scenes:
     def ground(self):
         if self.rng.random() < 0.75 * self.hard:
             pixels, mask = self.library.photo(self.rng.choice(self.library.photos))
-            return jitter(cropped(pixels, mask, self.size, self.rng)[0], self.rng, 0.3 * self.hard)
+            return jitter(cropped(pixels, mask, self.size, self.size, self.rng)[0], self.rng, 0.3 * self.hard)
         return plain_ground(self.size, self.rng)
 
     def scale(self):
@@ -243,17 +247,9 @@ class Scenes:
         """The same of photographs of one of VOC's classes, IGNORE where the annotation says nothing; `pasted` adds a drawn
         class to all of them as a second target."""
         c = int(self.rng.choice(self.natural, p=self.often))
-        chosen = self.rng.choice(len(self.library.of_class[c]), pictures, replace=False)
         images, labels = [], []
-        for i in chosen:
-            pixels, mask = self.library.photo(self.library.of_class[c][i])
-            whole = (mask == c).sum()
-            for attempt in range(6):
-                scale = (0.55, 1.0) if attempt < 5 else (1.0, 1.0)
-                image, label = cropped(pixels, mask, self.size, self.rng, scale)
-                share = (label == c).mean()
-                if share > 0.03 and share * label.size > 0.3 * whole * label.size / mask.size:
-                    break
+        for photo in self.photos_of(c, pictures):
+            image, label = self.shown(photo, c, self.size, self.size)
             images.append(jitter(image, self.rng, 0.3))
             labels.append(label)
         masks = [[np.where(label == IGNORE, IGNORE, label == c) for label in labels]]
@@ -274,6 +270,45 @@ class Scenes:
             classes.append(number)
         return self.finish(images), np.array(masks, np.uint8), classes
 
+    def photos_of(self, c, count):
+        """Different photographs of class `c`, where it is not tiny unless it always is."""
+        chosen = self.rng.permutation(len(self.library.of_class[c]))[: 4 * count]
+        photos = [self.library.of_class[c][i] for i in chosen]
+        small = [(self.library.photo(p)[1] == c).mean() < 0.02 for p in photos]
+        return [photos[i] for i in np.argsort(small, kind="stable")[:count]]
+
+    def shown(self, photo, c, height, width):
+        """A part of the photograph that shows class `c`."""
+        pixels, mask = self.library.photo(photo)
+        whole, best = (mask == c).mean(), (-1.0,)
+        for attempt in range(6):
+            scale = (0.55, 1.0) if attempt < 5 else (1.0, 1.0)
+            image, label = cropped(pixels, mask, height, width, self.rng, scale)
+            share = (label == c).mean()
+            if share > best[0]:
+                best = share, image, label
+            if share > 0.03 and share > 0.3 * whole:
+                break
+        return best[1:]
+
+    def pairs(self, pictures):
+        """The same of pictures in which photographs of two of VOC's classes lie side by side: what stands out is both,
+        and only the support tells which is asked for."""
+        classes = [int(c) for c in self.rng.choice(self.natural, 2, replace=False, p=self.often)]
+        chosen = [self.photos_of(c, pictures) for c in classes]
+        images, labels = [], []
+        for both in zip(*chosen):
+            width = int(self.size * self.rng.uniform(0.4, 0.6))
+            order = self.rng.permutation(2)
+            image, label = zip(
+                *(self.shown(both[i], classes[i], self.size, w) for i, w in zip(order, (width, self.size - width)))
+            )
+            image, label = np.concatenate([jitter(x, self.rng, 0.3) for x in image], 1), np.concatenate(label, 1)
+            images.append(image)
+            labels.append(label)
+        masks = [[np.where(label == IGNORE, IGNORE, label == c) for label in labels] for c in classes]
+        return self.finish(images), np.array(masks, np.uint8), [len(self.library.classes) + c for c in classes]
+
     def finish(self, images):
         out = []
         for image in images:
@@ -289,7 +324,7 @@ class Scenes:
 
 
 def batch(scenes, pictures, counts):
-    """One batch: counts = (composites, photographs with something pasted, plain photographs).
+    """One batch: counts = (composites, photographs with something pasted, pairs of photographs, plain photographs).
 
     images [I, S, S, 3], masks [E, S, S], image_of [E], supports [E, M - 1], classes [E, 2] (of the episode's picture, the
     target first), others [E]: the episode with the same picture and the scene's other class, or itself."""
@@ -297,7 +332,8 @@ def batch(scenes, pictures, counts):
     makers = (
         [lambda: scenes.composite(pictures)] * counts[0]
         + [lambda: scenes.photographs(pictures, True)] * counts[1]
-        + [lambda: scenes.photographs(pictures, False)] * counts[2]
+        + [lambda: scenes.pairs(pictures)] * counts[2]
+        + [lambda: scenes.photographs(pictures, False)] * counts[3]
     )
     for make in makers:
         found, targets, names = make()

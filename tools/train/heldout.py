@@ -9,6 +9,7 @@ photographs, was trained on.
 | composites_1, composites_5 | drawings of held-out classes on held-out photographs, 1 to 3 other objects in each picture; 1 and 5 shots |
 | plain_1 | the same on plain grounds, emoji only, support and query drawn by different artists where there are several |
 | novel_1, novel_5 | photographs of horses, sheep and cows, held out of everything |
+| pairs_1 | two photographs of different ones of these side by side: what stands out is both, only the support tells which |
 | seen_1 | held-out photographs of classes that were trained on |
 
 In the masks 1 is the target, 100 another object, 255 counts nowhere. The pictures are made from the training material and are under its licences: not for publication.
@@ -79,6 +80,13 @@ def composites(writer, scenes, count, shots):
         writer.scene(number, scenes.library.classes[classes[0]]["name"], images, np.where(labels > 1, OTHER, labels))
 
 
+def pairs(writer, scenes, count):
+    for number in range(count):
+        images, (target, other), classes = scenes.pairs(2)
+        label = np.where(other == 1, OTHER, target).astype(np.uint8)
+        writer.scene(number, VOC[classes[0] - len(scenes.library.classes)], images, label)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, type=Path, help="what prepare.py wrote")
@@ -108,6 +116,10 @@ def main():
     writer = Writer(args.output, "seen_1")
     photographs(writer, drawn, range(1, 21), args.episodes // 2, 1, rng)
     writer.close("seen")
+
+    writer = Writer(args.output, "pairs_1")
+    pairs(writer, Scenes(novel, SIZE, 1.0, np.random.default_rng(args.seed + 3), NOVEL), args.episodes // 2)
+    writer.close("pairs")
 
 
 if __name__ == "__main__":

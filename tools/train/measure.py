@@ -3,7 +3,7 @@
     python measure.py --program target/release/diffews-wgpu --sets SETS --weights DIR --output DIR [--limit N]
 
 Mean over episodes of the foreground's IoU at the model's size, with a 95 % bootstrap interval over episodes; the same with
-the supports of another class; with everything marked; and, of composites, with every pasted object marked.
+the supports of another class; with everything marked; and, where a picture holds other objects, with all of them marked.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SETS = ["composites_1", "composites_5", "plain_1", "novel_1", "novel_5", "seen_1"]
+SETS = ["composites_1", "composites_5", "plain_1", "novel_1", "novel_5", "pairs_1", "seen_1"]
 
 
 def scores(args, name, control):
@@ -59,7 +59,7 @@ def main():
         own = scores(args, name, "none")
         row = {"episodes": len(own), "iou": interval(own), "shuffled": interval(scores(args, name, "shuffled"))}
         row["everything"] = interval(marked(args, name, lambda label: label >= 0))
-        if name.startswith(("composites", "plain")):
+        if name.startswith(("composites", "plain", "pairs")):
             row["every_object"] = interval(marked(args, name, lambda label: label > 0))
         table[name] = row
         objects = row.get("every_object", [None])[0]

@@ -24,12 +24,12 @@ from muon import Muon
 from torch import nn
 
 # From this part of the time on: pictures of this size, batches of (composites, photographs with something pasted,
-# plain photographs) per process.
+# pairs of photographs, plain photographs) per process.
 STAGES = [
-    (0.00, 64, (3, 0, 0)),
-    (0.08, 64, (2, 1, 1)),
-    (0.48, 96, (2, 1, 2)),
-    (0.77, 128, (1, 1, 2)),
+    (0.00, 64, (3, 0, 0, 0)),
+    (0.08, 64, (2, 1, 1, 1)),
+    (0.48, 96, (2, 1, 1, 1)),
+    (0.77, 128, (1, 1, 1, 1)),
 ]
 HARD = (0.02, 0.25)  # how hard the scenes are goes from 0.2 to 1 between these parts of the time
 SHARPNESS = 4.0  # logits of a pixel: this times the decoder's mean, which the engine clips to -1..1
@@ -39,6 +39,11 @@ DECAY = 0.998
 
 def stage_at(part):
     return next(s for s in reversed(STAGES) if part >= s[0])
+
+
+def part_at(minutes, args):
+    """What part of the schedule is behind us, which begins at args.begin."""
+    return args.begin + (1 - args.begin) * minutes / args.minutes
 
 
 def hardness(part):
@@ -62,13 +67,16 @@ class Head(nn.Module):
         self.project = nn.Linear(sum(widths), 128)
         self.classes = nn.Parameter(torch.randn(classes, 128))
 
-    def forward(self, features, masks, names):
+    def vectors(self):
+        return F.normalize(self.classes, dim=1).T / 0.07
+
+    def forward(self, features, masks, names, vectors):
         pooled = []
         for f in features:
             m = F.adaptive_avg_pool2d(masks, f.shape[-1])
             pooled.append((f.float() * m).sum((2, 3)) / m.sum((2, 3)).clamp_min(1e-3))
         x = F.normalize(self.project(torch.cat(pooled, 1)), dim=1)
-        return F.cross_entropy(x @ F.normalize(self.classes, dim=1).T / 0.07, names, label_smoothing=0.1)
+        return F.cross_entropy(x @ vectors, names, label_smoothing=0.1)
 
 
 def segmentation_loss(logits, target, valid):
@@ -108,8 +116,9 @@ def held_out_batches(data, size, count, rank, ranks):
     drawn.without_photographs()
     natural = Scenes(Library(data, "novel"), size, 1.0, np.random.default_rng(2000 + rank), NOVEL)
     for _ in range(count // ranks):
-        yield "composites", batch(drawn, 2, (3, 0, 0))
-        yield "photographs", batch(natural, 2, (0, 0, 5))
+        yield "composites", batch(drawn, 2, (3, 0, 0, 0))
+        yield "pairs", batch(natural, 2, (0, 0, 3, 0))
+        yield "photographs", batch(natural, 2, (0, 0, 0, 5))
 
 
 @torch.no_grad()
@@ -146,7 +155,7 @@ def produce(queue, data, seed, part):
         _, size, counts = stage_at(part.value)
         pictures = 3 if part.value > 0.1 and rng.random() < 0.15 else 2
         if pictures == 3:
-            counts = (counts[0], 0, counts[2])
+            counts = (counts[0], 0, *counts[2:])
         scenes = Scenes(library, size, hardness(part.value), rng)
         queue.put(batch(scenes, pictures, counts))
 
@@ -180,7 +189,7 @@ def work(rank, args):
         if start_from == last:
             optimizer.load_state_dict(state["optimizer"])
             step, minutes = state["step"], state["minutes"]
-    part = multiprocessing.Value("d", minutes / args.minutes)
+    part = multiprocessing.Value("d", part_at(minutes, args))
     queue = multiprocessing.Queue(3)
     seed = [args.seed, rank, step]
     multiprocessing.Process(target=produce, args=(queue, args.data, seed, part), daemon=True).start()
@@ -196,12 +205,12 @@ def work(rank, args):
         b = to_torch(queue.get(), device)
         with torch.autocast(device.type, torch.bfloat16):
             out, carried, features = model(b["images"], b["masks"][:, None], b["image_of"], b["supports"])
-        target = b["masks"]
+        target, vectors = b["masks"], head.vectors()
         parts = [
             segmentation_loss(SHARPNESS * out.float(), target, b["valid"]),
             carried_loss(carried, target[:, None]),
-            0.5 * head(features[:3], target[:, None], b["classes"])
-            + 0.5 * head(features[:3], target[b["others"]][:, None], b["classes"][b["others"]]),
+            0.5 * head(features[:3], target[:, None], b["classes"], vectors)
+            + 0.5 * head(features[:3], target[b["others"]][:, None], b["classes"][b["others"]], vectors),
         ]
         loss = parts[0] + AUXILIARY * parts[1] + CLASSES * parts[2]
         loss.backward()
@@ -215,7 +224,7 @@ def work(rank, args):
         clock = now
         minutes += told[0].item() / 60
         if torch.isfinite(told[2]):
-            optimizer.step(rate(minutes / args.minutes, step, args.rate))
+            optimizer.step(rate(part.value, step, args.rate))
         optimizer.zero_grad()
         with torch.no_grad():
             decay = min(DECAY, (step + 1) / (step + 10))
@@ -224,7 +233,7 @@ def work(rank, args):
         step += 1
         seen += ranks * len(target)
         sums += [p.item() for p in parts] + [1]
-        part.value = minutes / args.minutes
+        part.value = part_at(minutes, args)
         if minutes - saved > 4 or told[1] > 0 or minutes >= args.minutes:
             saved = minutes
             if rank == 0:
@@ -261,6 +270,7 @@ def main():
     parser.add_argument("--every", type=float, default=6, help="minutes between measurements")
     parser.add_argument("--measure", type=int, default=4, help="batches of each kind to measure on")
     parser.add_argument("--init", type=Path, help="begin with the weights of this last.pt, with a schedule of its own")
+    parser.add_argument("--begin", type=float, default=0.0, help="the part of the schedule to begin at, with --init")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
