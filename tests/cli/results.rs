@@ -6,9 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
-/// Least overlap with the true mask. PyTorch's masks of the three scenes have 0.89, 0.95 and 0.95; a pixel of the
+/// Least overlap with the true mask. PyTorch's masks of the three scenes have 0.91, 0.95 and 0.96; a pixel of the
 /// border more or less moves that by a thousandth.
-const LEAST_IOU: f64 = 0.88;
+const LEAST_IOU: f64 = 0.90;
 
 /// `[h, w]` float32 of a NumPy file of format 1.0.
 fn npy(path: &Path) -> Vec<f32> {
