@@ -59,10 +59,10 @@ def jitter(rgb, rng, strength):
 
 
 def cropped(pixels, mask, height, width, rng, scale=(0.55, 1.0)):
-    """A random part of a photograph at height x width, aspect ratio off by a half at most; with its class index."""
+    """A random part of a photograph at height x width, with its class index. A square's aspect ratio is off by a third at
+    most; of that of a narrower part half is cropped and half is squeezed."""
     h, w = mask.shape
     s = rng.uniform(*scale)
-    # A square keeps what a square holds; of a longer target's aspect ratio half is cropped and half is squeezed.
     stretch = rng.uniform(0.87, 1.15)
     tall, wide = min(1.0, (height / width) ** 0.5), min(1.0, (width / height) ** 0.5)
     ch, cw = min(h, max(8, int(h * s * tall * stretch))), min(w, max(8, int(w * s * wide / stretch)))
@@ -299,13 +299,10 @@ class Scenes:
         images, labels = [], []
         for both in zip(*chosen):
             width = int(self.size * self.rng.uniform(0.4, 0.6))
-            order = self.rng.permutation(2)
-            image, label = zip(
-                *(self.shown(both[i], classes[i], self.size, w) for i, w in zip(order, (width, self.size - width)))
-            )
-            image, label = np.concatenate([jitter(x, self.rng, 0.3) for x in image], 1), np.concatenate(label, 1)
-            images.append(image)
-            labels.append(label)
+            places = zip(self.rng.permutation(2), (width, self.size - width))
+            halves = [self.shown(both[i], classes[i], self.size, w) for i, w in places]
+            images.append(np.concatenate([jitter(image, self.rng, 0.3) for image, _ in halves], 1))
+            labels.append(np.concatenate([label for _, label in halves], 1))
         masks = [[np.where(label == IGNORE, IGNORE, label == c) for label in labels] for c in classes]
         return self.finish(images), np.array(masks, np.uint8), [len(self.library.classes) + c for c in classes]
 

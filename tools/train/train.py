@@ -203,6 +203,8 @@ def work(rank, args):
     clock, seen, sums, saved, measured = time.time(), 0, np.zeros(4), minutes, minutes
     while minutes < args.minutes:
         b = to_torch(queue.get(), device)
+        if args.blind:
+            b["supports"] = b["supports"].roll(len(b["supports"]) // 2, 0)  # no scene is half of its batch
         with torch.autocast(device.type, torch.bfloat16):
             out, carried, features = model(b["images"], b["masks"][:, None], b["image_of"], b["supports"])
         target, vectors = b["masks"], head.vectors()
@@ -212,7 +214,7 @@ def work(rank, args):
             0.5 * head(features[:3], target[:, None], b["classes"], vectors)
             + 0.5 * head(features[:3], target[b["others"]][:, None], b["classes"][b["others"]], vectors),
         ]
-        loss = parts[0] + AUXILIARY * parts[1] + CLASSES * parts[2]
+        loss = parts[0] + (0 if args.blind else AUXILIARY) * parts[1] + CLASSES * parts[2]
         loss.backward()
         now = time.time()
         # All processes agree on the time, on stopping and on a step that is no number.
@@ -271,6 +273,7 @@ def main():
     parser.add_argument("--measure", type=int, default=4, help="batches of each kind to measure on")
     parser.add_argument("--init", type=Path, help="begin with the weights of this last.pt, with a schedule of its own")
     parser.add_argument("--begin", type=float, default=0.0, help="the part of the schedule to begin at, with --init")
+    parser.add_argument("--blind", action="store_true", help="supports of other scenes: a model to compare with")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
