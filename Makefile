@@ -5,6 +5,7 @@
 # make conformance  every kernel on each of them, and through the compilers (tools/conformance.sh)
 # make reports      the reports in docs/results/conformance and the README's table anew (tools/reports/make.sh)
 # make mutants      faults planted in the shaders, one at a time: does the suite see each? -> docs/results/mutants.md
+# make targets      type-checks for macOS and Windows, whose backends are not built here
 # make validate     whole runs under the Khronos validation layer
 # make clean   remove what was built and demo/
 # Each installs what it needs first (tools/setup.sh).
@@ -13,7 +14,7 @@ CARGO ?= cargo
 # A rustup installation that the shell has not read yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: all setup demo test lint clean drivers conformance reports mutants validate
+.PHONY: all setup demo test lint clean drivers conformance reports mutants targets validate
 
 all: setup
 	$(CARGO) build --release --locked
@@ -50,6 +51,11 @@ reports: all
 mutants: setup
 	@mkdir -p docs/results
 	MUTANTS_REPORT=docs/results/mutants.md $(CARGO) test --release --locked --test mutants -- --include-ignored --nocapture
+
+targets: setup
+	rustup target add aarch64-apple-darwin x86_64-pc-windows-msvc
+	$(CARGO) check --locked --all-targets --target aarch64-apple-darwin
+	$(CARGO) check --locked --all-targets --target x86_64-pc-windows-msvc
 
 validate: setup
 	tools/validate.sh

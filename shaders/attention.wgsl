@@ -156,6 +156,9 @@ fn transpose4(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) -> array<v
 const ROWS = 16u;
 const KEYS = 16u;
 const DEPTH = 8u;  // vec4s of a head staged at once
+// Rows of the tiles lie one element further apart, so that lanes of different rows read different banks.
+const PITCH = DEPTH + 1u;
+const WEIGHTS = KEYS + 1u;
 #ifdef D64
 const CHUNKS = 4u;
 #else
@@ -166,9 +169,9 @@ const CHUNKS = 16u;
 #endif
 #endif
 
-var<workgroup> q_tile: array<vec4<f32>, ROWS * DEPTH>;
-var<workgroup> k_tile: array<vec4<f32>, KEYS * DEPTH>;
-var<workgroup> weights: array<f32, ROWS * KEYS>;
+var<workgroup> q_tile: array<vec4<f32>, ROWS * PITCH>;
+var<workgroup> k_tile: array<vec4<f32>, KEYS * PITCH>;
+var<workgroup> weights: array<f32, ROWS * WEIGHTS>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -199,14 +202,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
                     a = unpack4(q[min(row0 + r, p.queries - 1u) * p.stride + head + c]);
                     b = key(from_bank, min(key0 + r, n - 1u) * p.stride + head + c);
                 }
-                q_tile[i] = a;
-                k_tile[i] = b;
+                q_tile[r * PITCH + i % DEPTH] = a;
+                k_tile[r * PITCH + i % DEPTH] = b;
             }
             workgroupBarrier();
             for (var c = 0u; c < DEPTH; c++) {
-                let a = q_tile[row * DEPTH + c];
-                s += vec4(dot(a, k_tile[quarter * DEPTH + c]), dot(a, k_tile[(quarter + 4u) * DEPTH + c]),
-                          dot(a, k_tile[(quarter + 8u) * DEPTH + c]), dot(a, k_tile[(quarter + 12u) * DEPTH + c]));
+                let a = q_tile[row * PITCH + c];
+                s += vec4(dot(a, k_tile[quarter * PITCH + c]), dot(a, k_tile[(quarter + 4u) * PITCH + c]),
+                          dot(a, k_tile[(quarter + 8u) * PITCH + c]), dot(a, k_tile[(quarter + 12u) * PITCH + c]));
             }
             workgroupBarrier();
         }
@@ -214,13 +217,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         let mine = vec4(quarter) + vec4(0u, 4u, 8u, 12u);
         let real = vec4(key0) + mine < vec4(n);
         s = select(vec4(LOWEST), s * p.scale, real);
-        for (var i = 0u; i < 4u; i++) { weights[row * KEYS + mine[i]] = s[i]; }
+        for (var i = 0u; i < 4u; i++) { weights[row * WEIGHTS + mine[i]] = s[i]; }
         workgroupBarrier();
         var most = highest;
-        for (var j = 0u; j < KEYS; j++) { most = max(most, weights[row * KEYS + j]); }
+        for (var j = 0u; j < KEYS; j++) { most = max(most, weights[row * WEIGHTS + j]); }
         workgroupBarrier();
         let weight = select(vec4(0.0), exp2(s - most), real);
-        for (var i = 0u; i < 4u; i++) { weights[row * KEYS + mine[i]] = weight[i]; }
+        for (var i = 0u; i < 4u; i++) { weights[row * WEIGHTS + mine[i]] = weight[i]; }
         workgroupBarrier();
 
         let shrink = exp2(highest - most);
@@ -228,7 +231,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         total *= shrink;
         for (var i = 0u; i < CHUNKS; i++) { acc[i] *= shrink; }
         for (var j = 0u; j < KEYS; j++) {
-            let w = weights[row * KEYS + j];
+            let w = weights[row * WEIGHTS + j];
             total += w;
             let at = min(key0 + j, n - 1u) * p.stride + head;
             for (var i = 0u; i < CHUNKS; i++) {

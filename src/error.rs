@@ -18,7 +18,11 @@ pub enum Error {
     #[error(transparent)]
     Plan(#[from] crate::plan::PlanError),
     /// In half precision a larger range, f32, may help; in f32 the weights or the driver are at fault.
-    #[error("NaN or infinity after the stage \"{stage}\" (elements stored as {})", storage.name())]
+    #[error(
+        "NaN or infinity after the stage \"{stage}\" (elements stored as {}){}",
+        storage.name(),
+        if *storage == Storage::F32 { ": `model verify` checks the weights, `conformance` the adapter and its driver" } else { "" }
+    )]
     NotFinite { stage: Stage, storage: Storage },
     #[error("interrupted")]
     Interrupted,

@@ -87,7 +87,7 @@ for driver in "${there[@]}"; do
     [ -e "$into/$driver.json.gz" ] && reports+=("$into/$driver.json.gz")
 done
 [ ${#reports[@]} -gt 0 ] || { echo "no driver gave a report"; exit 1; }
-$program conformance --from "${reports[@]}" --html "$into/all.html" 2>/dev/null
+$program conformance --from "${reports[@]}" --html "$into/all.html" --force 2>/dev/null
 
 if [ -n "$others" ] && [ ${#full[@]} -gt 0 ]; then
     parity=$(cargo test --release --locked --no-run --test parity 2>&1 | sed -n 's/.*Executable tests\/.*(\(.*\))/\1/p')

@@ -2,12 +2,14 @@
 
 use super::errors::{CliError, usage};
 use super::options::AdapterArgs;
+use super::output::place_of;
 use super::{print, progress, tell};
 use anyhow::Context;
 use clap::ValueEnum;
 use diffews_wgpu::Error;
 use diffews_wgpu::conformance::{self, Options, Report, Row, Status};
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu, list};
+use diffews_wgpu::image_io::{check_place, write_whole};
 use diffews_wgpu::plan::Storage;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use regex::Regex;
@@ -19,8 +21,8 @@ use std::time::Instant;
 pub struct Args {
     #[command(flatten)]
     adapter: AdapterArgs,
-    /// Run on every adapter present, one after the other
-    #[arg(long, conflicts_with = "adapter")]
+    /// Run on every adapter present, one after the other, whatever --adapter says
+    #[arg(long)]
     all_adapters: bool,
     /// Run only cases whose full name this regular expression matches (see --list)
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
@@ -56,6 +58,9 @@ pub struct Args {
     /// Write the results as a page that needs no other file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Replace files that exist
+    #[arg(long)]
+    force: bool,
     /// Compare with the --json of another machine, here and in --html
     #[arg(long, value_name = "OTHER.json")]
     compare: Option<PathBuf>,
@@ -81,6 +86,7 @@ fn pattern(text: &str) -> Result<Regex, String> {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    check_outputs(args)?;
     let other = args.compare.as_deref().map(read).transpose()?;
     let report = if args.from.is_empty() {
         let Some(report) = measure(args)? else { return Ok(()) };
@@ -101,10 +107,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if s.failed > 0 {
         return Err(CliError::Conformance { failed: s.failed, total: s.cases }.into());
     }
-    if s.passed + s.known == 0 {
-        tell("nothing was run: the adapter lacks what these cases need");
+    match s.passed + s.known {
+        0 => Err(CliError::NothingRun.into()),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Runs the cases; none where they were only to be listed.
@@ -163,14 +169,13 @@ fn summary(report: &Report) -> String {
 
 /// The adapter asked for, or all. That there is none is an error, not an empty success.
 fn adapters(args: &Args, choice: &AdapterChoice) -> anyhow::Result<Vec<AdapterFacts>> {
-    let all = list(choice);
-    if args.all_adapters && !all.is_empty() {
-        return Ok(all);
+    if args.all_adapters {
+        let all = list(&AdapterChoice { adapter: None, ..choice.clone() });
+        if !all.is_empty() {
+            return Ok(all);
+        }
     }
-    let chosen = Gpu::new(choice)?.facts;
-    // Its place in the list of everything, which counts adapters that the choice did not need to look at.
-    let same = |a: &AdapterFacts| a.name == chosen.name && a.driver == chosen.driver && a.backend == chosen.backend;
-    Ok(all.into_iter().find(same).map_or(vec![chosen], |facts| vec![facts]))
+    Ok(vec![Gpu::new(choice)?.facts])
 }
 
 fn line(row: &Row) -> String {
@@ -193,7 +198,7 @@ fn line(row: &Row) -> String {
 
 /// A report of `--json`, compressed or not.
 fn read(path: &Path) -> anyhow::Result<Report> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
     let refused = |e: String| usage(format!("{}: not a report of --json: {e}", path.display()));
     if !bytes.starts_with(&GZIP) {
         return serde_json::from_slice(&bytes).map_err(|e| refused(e.to_string()));
@@ -212,6 +217,18 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// A report has about 200 bytes a case; a file that unpacks to this many bytes is none.
 const LONGEST: u64 = 1 << 28;
 
+/// Before all cases run: files that cannot or must not be written.
+fn check_outputs(args: &Args) -> anyhow::Result<()> {
+    let files: Vec<&PathBuf> = [&args.json, &args.junit, &args.html].into_iter().flatten().collect();
+    for (i, path) in files.iter().enumerate() {
+        if files[..i].iter().any(|other| place_of(other) == place_of(path)) {
+            return Err(usage(format!("{}: two reports would go to this file; name different ones", path.display())));
+        }
+        check_place(path, args.force)?;
+    }
+    Ok(())
+}
+
 fn write(args: &Args, report: &Report, other: Option<&Report>) -> anyhow::Result<()> {
     let put = |path: &Path, text: String| {
         let _writing = progress::writing();
@@ -221,7 +238,7 @@ fn write(args: &Args, report: &Report, other: Option<&Report>) -> anyhow::Result
             encoder.write_all(&bytes)?;
             bytes = encoder.finish()?;
         }
-        std::fs::write(path, bytes).with_context(|| path.display().to_string())
+        write_whole(path, &bytes, args.force).map_err(anyhow::Error::from)
     };
     if let Some(path) = &args.json {
         put(path, report.json()?)?;

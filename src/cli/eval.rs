@@ -9,7 +9,7 @@ use diffews_wgpu::eval::{
     Benchmark, Control, EpisodeFile, EvalError, Header, Job, Record, ResultsFile, Scored, Shard, Summary, Work,
     contact_sheet, evaluate, fingerprint, merge, published, to_csv,
 };
-use diffews_wgpu::image_io::{Threshold, write_rgb};
+use diffews_wgpu::image_io::{Threshold, check_place, write_rgb, write_whole};
 use diffews_wgpu::{Error, Gpu, Model, Options, Segmenter};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
@@ -17,6 +17,8 @@ use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+/// Written beside the results at the end.
+const SUMMARIES: [(&str, &str); 2] = [("episodes", "csv"), ("summary", "json")];
 /// Warnings that are printed; the others are counted.
 const MOST_WARNINGS: usize = 5;
 
@@ -218,6 +220,12 @@ impl Place {
         let sheets = if args.visualize > 0 { dir.join("sheets") } else { dir.clone() };
         fs::create_dir_all(&sheets).map_err(|cause| EvalError::Write { path: sheets, cause })?;
         let path = dir.join(file_name("results", header.shard, "jsonl"));
+        if !path.exists() {
+            // What `finish` will write is not that of an earlier run.
+            for (stem, extension) in SUMMARIES {
+                check_place(&dir.join(file_name(stem, header.shard, extension)), false)?;
+            }
+        }
         let (results, done) = if args.resume {
             ResultsFile::resume(&path, header)?
         } else {
@@ -314,11 +322,10 @@ fn finish(records: &[Record], header: &Header, dir: Option<&Path>, json: bool, q
     let summary = summary(records, header.seed);
     let object = serde_json::to_string(&summary)?;
     if let Some(dir) = dir {
-        for (stem, extension, text) in
-            [("episodes", "csv", to_csv(records)), ("summary", "json", object.clone() + "\n")]
-        {
+        let texts = [to_csv(records), object.clone() + "\n"];
+        for ((stem, extension), text) in SUMMARIES.into_iter().zip(texts) {
             let path = dir.join(file_name(stem, header.shard, extension));
-            fs::write(&path, text).map_err(|cause| EvalError::Write { path, cause })?;
+            write_whole(&path, text.as_bytes(), true)?;
         }
     }
     if json {

@@ -11,6 +11,7 @@ use diffews_wgpu::gpu::Gpu;
 use diffews_wgpu::image_io::{self, ImageError, Mask, RgbImage, Threshold};
 use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::Storage;
+use diffews_wgpu::weights::WeightsError;
 use diffews_wgpu::{Error, Options, Precision, Segmentation, Segmenter, Stage, SupportBank};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -70,6 +71,9 @@ pub struct Args {
     /// Replace files that exist
     #[arg(long, help_heading = "Output")]
     force: bool,
+    /// Leave out queries whose results are all there: goes on with a batch that was interrupted
+    #[arg(long, conflicts_with = "force", help_heading = "Output")]
+    skip_existing: bool,
     /// Print one JSON object for each query
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -99,8 +103,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         overlay: args.overlay.as_deref(),
         probability: args.probability.as_deref(),
         force: args.force,
+        skip_existing: args.skip_existing,
     })?;
-    let alone = jobs.len() == 1 && !args.query[0].is_dir();
+    if jobs.is_empty() {
+        if !args.quiet {
+            tell("nothing to do: all results are there");
+        }
+        return Ok(());
+    }
+    let alone = args.query.len() == 1 && !args.query[0].is_dir();
     let supports = read_supports(args)?;
     let first = if alone { Some(image_io::load_rgb(&jobs[0].query)?) } else { None };
 
@@ -212,9 +223,13 @@ impl Engine {
     }
 }
 
-/// NaN or infinity where half precision may be the cause.
+/// A weight, NaN or infinity where half precision is or may be the cause.
 fn overflowed(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(Error::NotFinite { storage, .. }) if *storage != Storage::F32)
+    match error.downcast_ref() {
+        Some(Error::NotFinite { storage, .. }) => *storage != Storage::F32,
+        Some(Error::Weights(WeightsError::Value { value, half, .. })) => *half && value.is_finite(),
+        _ => false,
+    }
 }
 
 /// A query's map, and the engine that made it: another one where half precision was not enough.

@@ -50,12 +50,12 @@ Exit codes:
 
 Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the defaults):
   DIFFEWS_WEIGHTS, DIFFEWS_UNET, DIFFEWS_SIZE, DIFFEWS_PRECISION, DIFFEWS_BACKEND, DIFFEWS_ADAPTER
-                       the defaults of the flags of these names
+                       the defaults of these flags (size and precision: of infer and eval)
   DIFFEWS_TUNING       form of the kernels: broadcast, rows (CPU drivers) or tiled (GPUs)
   DIFFEWS_CHECKED=1    keep the shader translator's bounds checks (slower)
   WGPU_BACKEND, WGPU_ADAPTER_NAME
                        wgpu's own choice of backend and adapter
-  RUST_LOG             what is logged to stderr, such as diffews_wgpu=debug";
+  RUST_LOG             what is logged to stderr, such as diffews_wgpu=debug; -v wins over it";
 
 #[derive(Parser)]
 #[command(name = "diffews-wgpu", version, about = ABOUT, after_help = AFTER_HELP)]
@@ -88,7 +88,11 @@ pub fn main() -> ExitCode {
     };
     // wgpu and its drivers talk much about things that users cannot change.
     let level = ["error", "error,diffews_wgpu=info", "error,diffews_wgpu=debug"][usize::from(verbosity.min(2))];
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).format_timestamp(None).init();
+    let mut logger = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level));
+    if verbosity > 0 {
+        logger.parse_filters(level);
+    }
+    logger.format_timestamp(None).init();
     let result = match cli.verb {
         Verb::Infer(args) => infer::run(&args),
         Verb::Eval(args) => eval::run(&args),

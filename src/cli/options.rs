@@ -1,10 +1,11 @@
 //! Arguments that several verbs share.
 
+use super::errors::usage;
 use clap::{Args, ValueEnum};
 use diffews_wgpu::Precision;
 use diffews_wgpu::gpu::AdapterChoice;
 use diffews_wgpu::image_io::Threshold;
-use diffews_wgpu::weights::{ModelFiles, WeightsError};
+use diffews_wgpu::weights::ModelFiles;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -45,15 +46,18 @@ pub struct ModelArgs {
     #[arg(long, value_name = "DIR", env = "DIFFEWS_WEIGHTS", hide_env_values = true)]
     pub weights: Option<PathBuf>,
     /// Directory of the fine-tuned UNet, where it is not in --weights
-    #[arg(long, value_name = "DIR", requires = "weights", env = "DIFFEWS_UNET", hide_env_values = true)]
+    #[arg(long, value_name = "DIR", env = "DIFFEWS_UNET", hide_env_values = true)]
     pub unet: Option<PathBuf>,
 }
 
 impl ModelArgs {
-    pub fn files(&self) -> Result<ModelFiles, WeightsError> {
-        match &self.weights {
-            Some(dir) => ModelFiles::open(dir, self.unet.as_deref()),
-            None => ModelFiles::embedded(),
+    pub fn files(&self) -> anyhow::Result<ModelFiles> {
+        match (&self.weights, &self.unet) {
+            (Some(dir), unet) => Ok(ModelFiles::open(dir, unet.as_deref())?),
+            (None, Some(_)) => {
+                Err(usage("--unet (or DIFFEWS_UNET) needs the base model's --weights (or DIFFEWS_WEIGHTS) beside it"))
+            }
+            (None, None) => Ok(ModelFiles::embedded()?),
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Wanted<'a> {
     pub overlay: Option<&'a Path>,
     pub probability: Option<&'a Path>,
     pub force: bool,
+    /// Leave out queries whose results are all there.
+    pub skip_existing: bool,
 }
 
 /// One query and its files.
@@ -73,6 +75,13 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Vec<Job>> {
     let place = |given: Option<&Path>, flag: &str, files: &str| -> anyhow::Result<Place> {
         let Some(path) = given else { return Ok(Place::Absent) };
         let named_as_directory = path.to_string_lossy().ends_with(std::path::is_separator);
+        let named_as_file = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")) || is_npy(path);
+        if several && named_as_file && !path.is_dir() {
+            return Err(usage(format!(
+                "{flag} {}: there may be several results, so this must be a directory, and it is named like a file",
+                path.display()
+            )));
+        }
         if path.is_dir() || several || named_as_directory {
             if path.exists() && !path.is_dir() {
                 return Err(usage(format!(
@@ -115,6 +124,9 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Vec<Job>> {
             fs::create_dir_all(path).map_err(|cause| ImageError::Write { path: path.clone(), cause })?;
         }
     }
+    if wanted.skip_existing {
+        jobs.retain(|job| !job.outputs().all(Path::exists));
+    }
     check(&jobs, wanted.force)?;
     Ok(jobs)
 }
@@ -143,7 +155,7 @@ fn pictures(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let path = entry.map_err(failed)?.path();
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        if PICTURES.contains(&extension.as_str()) && !hidden && !path.is_dir() {
+        if PICTURES.contains(&extension.as_str()) && !hidden && path.is_file() {
             found.push(path);
         }
     }
@@ -154,12 +166,19 @@ fn pictures(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Where a file will lie, however it is spelled: its directory's real place, and its name.
+pub fn place_of(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = fs::canonicalize(parent).unwrap_or_else(|_| parent.to_owned());
+    path.file_name().map_or(parent.clone(), |name| parent.join(name))
+}
+
 /// Two results must not meet in one file: not those of queries of one name, not a query's mask and overlay.
 fn no_two_alike(jobs: &[Job]) -> anyhow::Result<()> {
-    let mut owners: HashMap<&Path, &Path> = HashMap::new();
+    let mut owners: HashMap<PathBuf, &Path> = HashMap::new();
     for job in jobs {
         for output in job.outputs() {
-            let Some(other) = owners.insert(output, &job.query) else { continue };
+            let Some(other) = owners.insert(place_of(output), &job.query) else { continue };
             let (output, query) = (output.display(), job.query.display());
             return Err(usage(match other == job.query && jobs.len() == 1 {
                 true => format!("{output}: two results of {query} would go to this file; name different ones"),

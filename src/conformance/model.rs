@@ -7,7 +7,7 @@
 use super::bound::EPS;
 use crate::gpu::Gpu;
 use crate::image_io::{DecodedMap, Mask, RgbImage, Threshold};
-use crate::plan::{Recording, Storage, TensorId, Tuning, Window};
+use crate::plan::{Element, Recording, TensorId, Tuning, Window};
 use crate::weights::ModelFiles;
 use crate::{Error, Model, Options, Precision, Segmenter};
 use safetensors::SafeTensors;
@@ -111,19 +111,25 @@ struct Roundings {
 }
 
 impl Roundings {
-    /// A dispatch with K products for each element errs by EPS (sqrt(K) + 1) of its result (see
-    /// [`bound`](super::bound)), and by one unit of a half where it, or the weights, are stored as one. The errors of different
-    /// dispatches are independent, so their squares add up; norms and residual connections keep the gain of a
-    /// layer near one.
+    /// A dispatch with K products for each element errs by EPS (sqrt(K) + 1) of its result (see [`bound`](super::bound)); by
+    /// one unit of a half where that is stored as one, and by half a unit where weights were rounded to halves on the
+    /// host. The errors of different dispatches are independent, so their squares add up; the bands of one tensor are one
+    /// dispatch. Norms and residual connections keep the gain of a layer near one.
     fn edit(&mut self, plan: &str, recording: &mut Recording) {
-        let half = if recording.storage == Storage::F32 { 0.0 } else { 2f64.powi(-10) };
+        let storage = recording.storage;
+        let kept = |w: &Window| storage.is_half(w.tensor.element) && w.tensor.element == Element::Stored;
+        let weight = |w: &Window| storage.is_half(w.tensor.element) && w.tensor.element == Element::Weight;
         let mut written: HashMap<TensorId, f64> = HashMap::new();
         for dispatch in &recording.dispatches {
             let vec4s = |w: &Window| w.size / w.tensor.vec4_bytes(recording.storage);
             let elements = (dispatch.outputs.iter().map(vec4s).sum::<u64>() * 4).max(1);
             let products = dispatch.flops as f64 / (2.0 * elements as f64);
             let error = EPS * (products.sqrt() + 1.0);
-            self.total += error * error + half * half;
+            let half = |any: bool, bits: i32| if any { 4f64.powi(-bits) } else { 0.0 };
+            let halves = half(dispatch.outputs.iter().any(kept), 10) + half(dispatch.inputs.iter().any(weight), 11);
+            if dispatch.outputs.iter().any(|w| !written.contains_key(&w.tensor.id)) {
+                self.total += error * error + halves;
+            }
             for output in &dispatch.outputs {
                 written.insert(output.tensor.id, self.total);
             }
@@ -251,13 +257,16 @@ pub fn repeated(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result
 }
 
 /// The episode `runs` times, after which no more memory may be taken than after the first.
-pub fn stress(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result<Found, String> {
+pub fn stress(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result<Option<Found>, String> {
     let text = |e: Error| e.to_string();
     gpu.tuning = tuning;
     let segmenter = segmenter(gpu, half, &mut Roundings::default()).map_err(text)?;
     let Episode { supports, query } = episode()?;
     let mut found = Found::nothing("memory");
     let mut start = None;
+    if segmenter.gpu().allocated_bytes().is_none() && resident_bytes().is_none() {
+        return Ok(None);
+    }
     for run in 0..runs {
         let bank = segmenter.encode_support(&supports, &mut |_, _| true).map_err(text)?;
         segmenter.segment(&bank, &query, &mut |_, _| true).map_err(text)?;
@@ -272,7 +281,9 @@ pub fn stress(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result<F
             continue;
         };
         if let (Some(now), Some(then)) = (device, device_start) {
-            found.see(now as f64, then as f64, 0.0, || format!("run {}, bytes in the device's buffers", run + 1));
+            found.see((now as f64 - then as f64).max(0.0), 0.0, 0.0, || {
+                format!("run {}, bytes in the device's buffers", run + 1)
+            });
         }
         if let (Some(now), Some(then)) = (resident, resident_start) {
             // Less than a thousandth of a picture's work per run: a leak of one buffer per run is beyond it.
@@ -281,7 +292,7 @@ pub fn stress(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result<F
             found.see(grown, 0.0, slack, || format!("run {}, bytes that the process grew by", run + 1));
         }
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// Memory of this process, where the system tells.

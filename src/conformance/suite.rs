@@ -134,7 +134,7 @@ fn run_with(
     let cases = cases();
     let entries = select(&cases, options);
     let mut twins = Twins::default();
-    for facts in adapters {
+    for facts in &told_apart(adapters) {
         report.adapters.push(Adapter::new(facts, options.made()));
         let mut on = On { facts, choice, options, gpu: None };
         for entry in &entries {
@@ -151,6 +151,19 @@ fn run_with(
         }
     }
     report
+}
+
+/// Two alike in one machine get numbers: rows name their adapter.
+fn told_apart(adapters: &[AdapterFacts]) -> Vec<AdapterFacts> {
+    let mut all = adapters.to_vec();
+    for i in 1..all.len() {
+        let alike = |a: &&AdapterFacts| a.name == adapters[i].name && a.driver == adapters[i].driver;
+        let before = adapters[..i].iter().filter(alike).count();
+        if before > 0 {
+            all[i].name += &format!(" #{}", before + 1);
+        }
+    }
+    all
 }
 
 /// One adapter, its device opened when it is needed, and again after whatever may have broken it.
@@ -215,10 +228,14 @@ impl On<'_> {
         let half = entry.storage != Storage::F32;
         let found = match entry.work {
             Work::Repeated(runs) => model::repeated(gpu, half, entry.tuning, runs).map(|f| vec![f]),
-            Work::Stress(runs) => model::stress(gpu, half, entry.tuning, runs).map(|f| vec![f]),
+            Work::Stress(runs) => model::stress(gpu, half, entry.tuning, runs).map(|f| f.into_iter().collect()),
             Work::Case(_) | Work::Model => model::against_pytorch(gpu, half, entry.tuning),
         };
         match found {
+            Ok(found) if found.is_empty() => {
+                let reason = "neither the backend nor the system tells how much memory is in use";
+                vec![Row { reason: Some(reason.into()), ..self.row(entry) }]
+            }
             Ok(found) => found.into_iter().map(|f| self.found(entry, f)).collect(),
             Err(reason) => vec![Row { status: Status::Failed, reason: Some(reason), ..self.row(entry) }],
         }

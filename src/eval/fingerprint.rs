@@ -1,20 +1,31 @@
 //! Which model it was: results of different weights must not be mixed, whatever their directories are called.
 
 use super::episodes::hex;
-use crate::weights::{ModelFiles, WeightsError};
+use crate::weights::{ModelFiles, TextSource, WeightsError};
 use sha2::{Digest, Sha256};
 
 /// Values hashed at either end of a tensor: the whole of a large checkpoint would take longer than loading it.
 const ENDS: usize = 64;
 
 /// A short name for the contents of `files`, which must be freshly opened: the same wherever they lie, another for
-/// another fine-tuning.
+/// another fine-tuning, configuration or prompt.
 ///
 /// # Errors
 /// Tensors that cannot be read.
 pub fn fingerprint(files: &ModelFiles) -> Result<String, WeightsError> {
     let mut hash = Sha256::new();
-    for weights in [&files.unet, &files.vae] {
+    let mut all = vec![&files.unet, &files.vae];
+    let mut configs = vec![&files.unet_config, &files.vae_config];
+    configs.extend(&files.scheduler_config);
+    match &files.text {
+        TextSource::Embeds { values, .. } => hash.update(bytemuck::cast_slice::<f32, u8>(values)),
+        TextSource::Encoder { weights, config } => {
+            all.push(weights);
+            configs.push(config);
+        }
+    }
+    configs.iter().for_each(|config| hash.update(config.text.as_bytes()));
+    for weights in all {
         let mut names = weights.unused();
         names.sort();
         for name in names {

@@ -3,6 +3,7 @@
 use super::EvalError;
 use super::episodes::{Benchmark, Control, Shard};
 use super::metrics::Counts;
+use crate::image_io::write_whole;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -82,7 +83,7 @@ impl ResultsFile {
             let message = "exists already; pass --resume to go on with it, or name another --output";
             return Err(EvalError::results(path, message));
         }
-        replace(path, &[line(path, header)?])?;
+        write_whole(path, &line(path, header)?, true)?;
         ResultsFile::append_to(path)
     }
 
@@ -109,7 +110,7 @@ impl ResultsFile {
             lines.push(line(path, record)?);
         }
         if fs::read(path).map_err(|e| EvalError::read(path, e))? != lines.concat() {
-            replace(path, &lines)?;
+            write_whole(path, &lines.concat(), true)?;
         }
         Ok((ResultsFile::append_to(path)?, records))
     }
@@ -131,22 +132,6 @@ fn line<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, EvalError> {
         .map_err(|e| EvalError::write(path, std::io::Error::new(ErrorKind::InvalidData, e)))?;
     bytes.push(b'\n');
     Ok(bytes)
-}
-
-/// Puts a file of these lines in place of what is there, whole or not at all.
-fn replace(path: &Path, lines: &[Vec<u8>]) -> Result<(), EvalError> {
-    let failed = |e| EvalError::write(path, e);
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".results-").tempfile_in(parent).map_err(failed)?;
-    file.write_all(&lines.concat()).and_then(|()| file.as_file().sync_data()).map_err(failed)?;
-    #[cfg(unix)]
-    {
-        // Temporary files are private; others may read results.
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(failed)?;
-    }
-    file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
 }
 
 /// Reads a file of results. A last line that was cut off is left out.

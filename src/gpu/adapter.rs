@@ -8,7 +8,7 @@ use wgpu::{Backend, Backends, DeviceType, Features};
 #[derive(Clone, Debug, Default)]
 pub struct AdapterChoice {
     pub backend: Option<Backend>,
-    /// An index into [`list`]'s order, or a part of the adapter's name.
+    /// An index into [`list`]'s order, or else a part of the adapter's name.
     pub adapter: Option<String>,
 }
 
@@ -74,20 +74,33 @@ fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
 }
 
 /// Memory that the device may use, where that can be told: for a CPU driver the host's available memory (what
-/// lavapipe reports as its heap is a constant), for Vulkan the largest heap.
+/// lavapipe reports as its heap is a constant), for Vulkan the largest heap of the device's own.
 fn memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
     if adapter.get_info().device_type == DeviceType::Cpu {
         let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
         let line = meminfo.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
         return Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024);
     }
+    vulkan_memory_bytes(adapter)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn vulkan_memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
+    const DEVICE_LOCAL: u32 = 1; // VK_MEMORY_HEAP_DEVICE_LOCAL_BIT; the other heaps are the host's memory
     // SAFETY: the handles stay owned by wgpu; properties are only read, while the adapter is alive.
     unsafe {
         let vulkan = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
         let instance = vulkan.shared_instance().raw_instance();
         let properties = instance.get_physical_device_memory_properties(vulkan.raw_physical_device());
-        properties.memory_heaps_as_slice().iter().map(|heap| heap.size).max()
+        let own = properties.memory_heaps_as_slice().iter().filter(|heap| heap.flags.as_raw() & DEVICE_LOCAL != 0);
+        own.map(|heap| heap.size).max()
     }
+}
+
+/// wgpu has no Vulkan there.
+#[cfg(target_vendor = "apple")]
+fn vulkan_memory_bytes(_: &wgpu::Adapter) -> Option<u64> {
+    None
 }
 
 /// The choice falls on real GPUs first, on CPU drivers last.
@@ -129,8 +142,9 @@ pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterFa
         )));
     }
     let index = match index {
-        Some(i) => (i < all.len()).then_some(i),
-        None => (0..all.len()).filter(|&i| named(&all[i])).min_by_key(|&i| rank(&all[i].get_info())),
+        Some(i) if i < all.len() => Some(i),
+        // A number may also be a part of a name, such as that of a series.
+        _ => (0..all.len()).filter(|&i| named(&all[i])).min_by_key(|&i| rank(&all[i].get_info())),
     };
     let Some(index) = index else {
         return Err(GpuError::NoAdapter(format!(

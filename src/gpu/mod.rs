@@ -103,7 +103,8 @@ impl Gpu {
             max_flops: match self.tuning {
                 Tuning::Broadcast => 4_000_000_000,
                 Tuning::Rows => 1_000_000_000,
-                Tuning::Tiled => 50_000_000_000,
+                // An old integrated GPU at a twentieth of its peak; a band takes a fast one half a millisecond.
+                Tuning::Tiled => 4_000_000_000,
             },
         }
     }

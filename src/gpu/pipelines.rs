@@ -113,8 +113,8 @@ impl Gpu {
             } else if checked {
                 self.device.create_shader_module(descriptor)
             } else {
-                // SAFETY: the text is ours; every kernel bounds its own loops and indices, which the
-                // conformance suite checks with guard bands around each tensor.
+                // SAFETY: the text is ours; every kernel bounds its own loops and indices, which the conformance suite checks
+                // with guard bands inside each binding.
                 unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
             };
             let tensors = self

@@ -94,6 +94,9 @@ pub enum MaskWarning {
     NoForeground { brightest: f32 },
     /// Everything is foreground.
     NoBackground,
+    /// Much is neither near black nor near white: a photograph, class colours, a cut-out. `percent` of the pixels;
+    /// `alpha`: some of the file is transparent.
+    Grey { percent: f32, alpha: bool },
 }
 
 impl fmt::Display for MaskWarning {
@@ -107,6 +110,15 @@ impl fmt::Display for MaskWarning {
             Self::NoForeground { .. } => f.write_str("the mask has no foreground: it is black all over"),
             Self::NoBackground => {
                 f.write_str("the mask has no background: all of its pixels have at least 50 % of white")
+            }
+            Self::Grey { percent, alpha } => {
+                let hint =
+                    if *alpha { "; if its alpha is what is meant, save that as a picture of its own" } else { "" };
+                write!(
+                    f,
+                    "{percent:.0} % of the mask's pixels are neither near black nor near white; at least 50 % of white \
+                     counts as foreground, which colours of classes or a photograph do not tell{hint}"
+                )
             }
         }
     }
@@ -123,7 +135,7 @@ impl fmt::Display for MaskWarning {
 pub fn load_mask(path: &Path, expect: (u32, u32)) -> Result<LoadedMask, ImageError> {
     let pixels = decode(path)?;
     let (width, height, orientation) = (pixels.width, pixels.height, pixels.orientation);
-    let (levels, brightest) = threshold(&pixels);
+    let Thresholded { levels, brightest, grey } = threshold(&pixels);
     drop(pixels);
 
     let got = levels.len();
@@ -142,7 +154,7 @@ pub fn load_mask(path: &Path, expect: (u32, u32)) -> Result<LoadedMask, ImageErr
     let warning = match foreground.iter().filter(|&&f| f).count() {
         0 => Some(MaskWarning::NoForeground { brightest }),
         n if n == foreground.len() => Some(MaskWarning::NoBackground),
-        _ => None,
+        _ => grey,
     };
     let mask = Mask::new(size.0, size.1, foreground)?;
     Ok(LoadedMask { mask, warning })
@@ -151,12 +163,24 @@ pub fn load_mask(path: &Path, expect: (u32, u32)) -> Result<LoadedMask, ImageErr
 /// White in the integer luma below.
 const WHITE: u32 = 255_000;
 
-/// Foreground as 255 and background as 0, and the largest luma in percent of white.
-fn threshold(pixels: &Pixels) -> (Vec<u8>, f32) {
-    let mut brightest = 0;
+/// More than this part of a mask between black and white is no edge any more.
+const MOST_GREY: f32 = 0.05;
+
+struct Thresholded {
+    /// 255 for foreground, 0 for background.
+    levels: Vec<u8>,
+    /// The largest luma in percent of white.
+    brightest: f32,
+    grey: Option<MaskWarning>,
+}
+
+fn threshold(pixels: &Pixels) -> Thresholded {
     let by_alpha = is_drawn_in_alpha(pixels);
     let alpha_at = pixels.channels - 1;
-    let levels = pixels
+    let mut lumas = [0u32; 256];
+    let mut transparent = false;
+    let mut brightest = 0;
+    let levels: Vec<u8> = pixels
         .samples
         .chunks_exact(pixels.channels)
         .map(|p| {
@@ -165,11 +189,21 @@ fn threshold(pixels: &Pixels) -> (Vec<u8>, f32) {
                 _ => 1000 * u32::from(p[0]),
             };
             brightest = brightest.max(luma);
+            lumas[(luma / 1000) as usize] += 1;
+            transparent |= matches!(pixels.channels, 2 | 4) && p[alpha_at] < 255;
             let foreground = if by_alpha { p[alpha_at] >= 128 } else { 2 * luma >= WHITE };
             255 * u8::from(foreground)
         })
         .collect();
-    (levels, 100.0 * brightest as f32 / WHITE as f32)
+    // Two colours are a mask whichever they are; near black and near white is an eighth of the range.
+    let colours = lumas.iter().filter(|&&n| n > 0).count();
+    let share = lumas[32..224].iter().sum::<u32>() as f32 / levels.len().max(1) as f32;
+    let grey = !by_alpha && colours > 2 && share > MOST_GREY;
+    Thresholded {
+        brightest: 100.0 * brightest as f32 / WHITE as f32,
+        grey: grey.then_some(MaskWarning::Grey { percent: 100.0 * share, alpha: transparent }),
+        levels,
+    }
 }
 
 /// Whether alpha varies while all visible pixels have one colour. The colour of invisible pixels is what the
@@ -209,27 +243,41 @@ mod tests {
 
     #[test]
     fn half_of_white_is_foreground() {
-        let (levels, brightest) = threshold(&pixels(1, &[0, 127, 128, 255]));
-        assert_eq!((levels, brightest), (vec![0, 0, 255, 255], 100.0));
+        let found = threshold(&pixels(1, &[0, 127, 128, 255]));
+        assert_eq!((found.levels, found.brightest), (vec![0, 0, 255, 255], 100.0));
         // Green alone is 58.7 % of white, red and blue together 41.3 %; 128 grey is just over half.
         let colors = [0, 255, 0, 255, 0, 255, 128, 128, 128, 127, 127, 127];
-        assert_eq!(threshold(&pixels(3, &colors)).0, [255, 0, 255, 0]);
+        assert_eq!(threshold(&pixels(3, &colors)).levels, [255, 0, 255, 0]);
     }
 
     #[test]
     fn alpha_counts_only_where_colour_says_nothing() {
         // One colour, alpha varies: by alpha, whichever the colour.
-        assert_eq!(threshold(&pixels(2, &[0, 127, 0, 128])).0, [0, 255]);
-        assert_eq!(threshold(&pixels(2, &[255, 127, 255, 128])).0, [0, 255]);
+        assert_eq!(threshold(&pixels(2, &[0, 127, 0, 128])).levels, [0, 255]);
+        assert_eq!(threshold(&pixels(2, &[255, 127, 255, 128])).levels, [0, 255]);
         // Black strokes on transparent white: what is invisible has no colour.
         let strokes = [255, 255, 255, 0, 0, 0, 0, 255];
-        assert_eq!(threshold(&pixels(4, &strokes)).0, [0, 255]);
+        assert_eq!(threshold(&pixels(4, &strokes)).levels, [0, 255]);
         // Colour varies, so alpha is ignored.
         let colored = [255, 255, 255, 1, 0, 0, 0, 255];
-        assert_eq!(threshold(&pixels(4, &colored)).0, [255, 0]);
+        assert_eq!(threshold(&pixels(4, &colored)).levels, [255, 0]);
         // Alpha does not vary: by colour.
-        assert_eq!(threshold(&pixels(2, &[0, 255, 0, 255])).0, [0, 0]);
-        assert_eq!(threshold(&pixels(2, &[255, 0, 255, 0])).0, [255, 255]);
+        assert_eq!(threshold(&pixels(2, &[0, 255, 0, 255])).levels, [0, 0]);
+        assert_eq!(threshold(&pixels(2, &[255, 0, 255, 0])).levels, [255, 255]);
+    }
+
+    #[test]
+    fn what_is_neither_black_nor_white_is_told() {
+        let warned = |channels: usize, samples: &[u8]| threshold(&pixels(channels, samples)).grey;
+        let edge = [vec![0; 60], vec![90, 160, 250], vec![255; 37]].concat();
+        assert_eq!(warned(1, &edge), None);
+        assert_eq!(warned(1, &[60, 60, 200, 200]), None, "two levels are a mask");
+        // VOC's colours: background, a class, and the border that alone would count as foreground.
+        let classes = [[0, 0, 0].repeat(80), [128, 0, 0].repeat(15), [224, 224, 192].repeat(5)].concat();
+        assert_eq!(warned(3, &classes), Some(MaskWarning::Grey { percent: 20.0, alpha: false }));
+        let cutout = [[0, 0, 0, 0].repeat(50), [90, 80, 70, 255].repeat(25), [200, 10, 99, 255].repeat(25)].concat();
+        assert_eq!(warned(4, &cutout), Some(MaskWarning::Grey { percent: 50.0, alpha: true }));
+        assert_eq!(warned(2, &[7, 0, 7, 90, 7, 255]), None, "drawn in alpha");
     }
 
     #[test]

@@ -28,7 +28,10 @@ pub use map::{DecodedMap, Threshold};
 pub use mask::{BoundingBox, LoadedMask, Mask, MaskWarning, load_mask};
 pub use overlay::paint_overlay;
 pub use resize::{mask_to_model_input, resize_bilinear_rgb, resize_map, resize_nearest_mask, to_model_input};
-pub use write::{check_output, write_mask, write_overlay, write_probability_npy, write_probability_png, write_rgb};
+pub use write::{
+    check_output, check_place, write_mask, write_overlay, write_probability_npy, write_probability_png, write_rgb,
+    write_whole,
+};
 
 /// What can go wrong between a file and a tensor. Every message is one line, complete in itself (there is no source to
 /// print after it), names the file where there is one, and says what to do.

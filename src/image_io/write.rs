@@ -79,6 +79,14 @@ pub fn write_probability_npy(path: &Path, map: &[f32], size: (u32, u32), force: 
 /// As [`write_mask`]. That the system refuses the write itself is only known then.
 pub fn check_output(path: &Path, wanted: &'static str, force: bool) -> Result<(), ImageError> {
     check_extension(path, wanted)?;
+    check_place(path, force)
+}
+
+/// [`check_output`] of a file whose name may end in anything.
+///
+/// # Errors
+/// As [`write_whole`].
+pub fn check_place(path: &Path, force: bool) -> Result<(), ImageError> {
     place(path, force).map(|_| ())
 }
 
@@ -139,8 +147,11 @@ fn write_png(
     write_whole(path, &png, force)
 }
 
-/// Writes a file beside `path` and renames it into place. On any failure the file beside is removed.
-fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<(), ImageError> {
+/// Writes a file of any kind beside `path` and renames it into place. On any failure the file beside is removed.
+///
+/// # Errors
+/// As [`write_mask`], whatever the name ends in.
+pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<(), ImageError> {
     let (target, parent) = place(path, force)?;
     let failed = |e: io::Error| ImageError::write(path, e);
     let mut builder = tempfile::Builder::new();

@@ -108,6 +108,8 @@ struct Form {
     defines: &'static [&'static str],
     /// Positions and vec4 columns that one workgroup makes.
     block: (u32, u32),
+    /// Vec4s of input channels that it takes in at once.
+    block_c: u32,
     /// Invocations of a workgroup; 0 where the shader fixes them.
     lanes: u32,
     /// NARROW: lanes along the columns.
@@ -119,16 +121,19 @@ fn form(tuning: Tuning, geglu: bool, n4: u32) -> Form {
     let wide = if n4 <= 8 { 8 } else { 16 };
     let narrow = n4.next_power_of_two();
     match tuning {
-        Tuning::Tiled => Form { defines: &[], block: (64, 16), lanes: 0, lanes_n: 0 },
+        Tuning::Tiled => Form { defines: &[], block: (64, 16), block_c: 4, lanes: 0, lanes_n: 0 },
         // Few columns would leave most lanes idle: they take more rows instead.
         _ if n4 <= 3 => Form {
             defines: &["ROWS", "NARROW"],
             block: (16 / half * (16 / narrow), narrow),
+            block_c: 1,
             lanes: 16,
             lanes_n: narrow,
         },
-        Tuning::Broadcast => Form { defines: &["BROADCAST"], block: (32 / half, wide), lanes: wide, lanes_n: 0 },
-        Tuning::Rows => Form { defines: &["ROWS"], block: (16 / half, wide), lanes: wide, lanes_n: 0 },
+        Tuning::Broadcast => {
+            Form { defines: &["BROADCAST"], block: (32 / half, wide), block_c: 1, lanes: wide, lanes_n: 0 }
+        }
+        Tuning::Rows => Form { defines: &["ROWS"], block: (16 / half, wide), block_c: 1, lanes: wide, lanes_n: 0 },
     }
 }
 
@@ -166,7 +171,12 @@ pub fn record(r: &mut Recorder, name: &str, x: &Tensor, w: &Weights, geometry: G
     });
     let overrides = if form.lanes > 0 { vec![("WG", form.lanes as f64)] } else { vec![] };
     let row_flops = width as u64 * both.vec4s() as u64 * 4 * (k * in_c4 * 4) as u64 * 2;
-    let rows = band_rows(r, x, &out, geometry, row_flops);
+    // Workgroups compute whole blocks, of which much may lie beyond the last channel: that is what takes time.
+    let computed = |n: u32, block: u32| n.next_multiple_of(block) as u64;
+    let row_work = row_flops / (out_n4 as u64 * in_c4 as u64).max(1)
+        * computed(out_n4, form.block.1)
+        * computed(in_c4, form.block_c);
+    let rows = band_rows(r, x, &out, geometry, row_work);
     for y0 in (0..height).step_by(rows as usize) {
         let y1 = (y0 + rows).min(height);
         let (sy0, sy1) = geometry.source_rows(y0, y1, x.height);
@@ -225,7 +235,7 @@ pub fn record(r: &mut Recorder, name: &str, x: &Tensor, w: &Weights, geometry: G
 }
 
 /// Output rows of a dispatch: as many as the adapter's bindings hold and a short submission allows.
-fn band_rows(r: &Recorder, x: &Tensor, out: &Tensor, geometry: Geometry, row_flops: u64) -> u32 {
+fn band_rows(r: &Recorder, x: &Tensor, out: &Tensor, geometry: Geometry, row_work: u64) -> u32 {
     let room = r.limits.max_binding.saturating_sub(r.limits.offset_alignment);
     let row_bytes = |t: &Tensor| t.width as u64 * t.channels.vec4s() as u64 * t.vec4_bytes(r.storage);
     let fits = |rows: u32| {
@@ -235,7 +245,7 @@ fn band_rows(r: &Recorder, x: &Tensor, out: &Tensor, geometry: Geometry, row_flo
                 (end - first) as u64 * row_bytes(x) <= room
             })
     };
-    let most = (r.limits.max_flops / row_flops.max(1)).clamp(1, out.height as u64) as u32;
+    let most = (r.limits.max_flops / row_work.max(1)).clamp(1, out.height as u64) as u32;
     let mut count = out.height.div_ceil(most);
     // Bands of equal height, as few as fit.
     while count < out.height && !fits(out.height.div_ceil(count)) {

@@ -43,6 +43,11 @@ impl Constants {
     /// The `index`-th constant as it lies in memory.
     pub fn data(&self, index: usize, storage: Storage) -> Result<Vec<u8>, WeightsError> {
         let Constant { tensor, fill } = &self.0[index];
-        Ok(layout::to_bytes(tensor, storage, &fill()?))
+        let values = fill()?;
+        let most = if storage.is_half(tensor.element) { f32::from(half::f16::MAX) } else { f32::MAX };
+        match values.iter().find(|v| !(v.abs() <= most)) {
+            Some(&value) => Err(WeightsError::Value { tensor: tensor.name.to_string(), value, half: most < f32::MAX }),
+            None => Ok(layout::to_bytes(tensor, storage, &values)),
+        }
     }
 }

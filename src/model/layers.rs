@@ -42,8 +42,8 @@ impl Conv2d {
     {
         let taps = geometry.kernel * geometry.kernel;
         let padded = cin.vec4s() * 4;
-        let (n, places) = (width(cout), cin.places());
-        let weight = move || Ok(fold::repack(&(source.weight)()?, n, taps as usize, &places, padded as usize));
+        let (n, cin) = (width(cout), cin.clone());
+        let weight = move || Ok(fold::repack(&(source.weight)()?, n, taps as usize, &cin.places(), padded as usize));
         let weights = Weights {
             weight: c.add(&format!("{name}.weight"), (taps, padded), cout.clone(), Element::Weight, weight),
             bias: c.add(&format!("{name}.bias"), (1, 1), cout.clone(), Element::F32, source.bias),

@@ -4,6 +4,8 @@ use super::tensor::{Channels, Element, Storage, Tensor, TensorId};
 use crate::kernels::Kernel;
 use std::collections::HashMap;
 
+const SMALLER: &str = "a smaller --size or --precision f16 needs less";
+
 /// What the adapter allows, as far as recording needs to know it.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -119,7 +121,7 @@ impl Recorder {
         let (bytes, most) = (tensor.bytes(self.storage), self.limits.max_buffer);
         self.check(bytes <= most, || {
             format!(
-                "{name} {} takes {bytes} bytes, more than this adapter's largest buffer ({most})",
+                "{name} {} takes {bytes} bytes, more than this adapter's largest buffer ({most}); {SMALLER}",
                 tensor.shape_string()
             )
         });
@@ -161,7 +163,7 @@ impl Recorder {
             let (size, most) = (window.size, self.limits.max_binding);
             self.check(size <= most, || {
                 format!(
-                    "{}: a binding of {} {} takes {size} bytes, more than this adapter's {most}",
+                    "{}: a binding of {} {} takes {size} bytes, more than this adapter's {most}; {SMALLER}",
                     dispatch.kernel.name,
                     window.tensor.name,
                     window.tensor.shape_string()

@@ -85,6 +85,20 @@ pub enum WeightsError {
         /// The tensor.
         name: String,
     },
+    /// A weight, or what is folded from several, cannot be computed with.
+    #[error("{tensor}: holds {value:e}, {}", if *half && value.is_finite() {
+        "too large for half precision; use --precision f32"
+    } else {
+        "which is no number to compute with; the file is damaged or its training failed (`model verify` shows which tensors)"
+    })]
+    Value {
+        /// The tensor, or the layer whose folded weights hold it.
+        tensor: String,
+        /// The first such value.
+        value: f32,
+        /// It was to be stored as a half.
+        half: bool,
+    },
     /// A range beyond the tensor's end was asked for.
     #[error("{file}: elements {start}..{end} asked of tensor `{name}`, which has {len}")]
     Range {

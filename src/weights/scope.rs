@@ -135,14 +135,14 @@ impl Weights {
             Some((file, entry)) => self.fault(&name, *file, entry, shapes),
         };
         let mut asked = self.asked();
-        asked.used.insert(name.clone());
+        let new = asked.used.insert(name.clone());
         let data = match (problem, found) {
             (None, Some((file, entry))) => {
                 let bytes = self.0.files[*file].1.clone();
                 Some(Data { dtype: entry.dtype, bytes, range: entry.range.clone() })
             }
             (problem, _) => {
-                if let Some(line) = problem.filter(|line| !asked.problems.contains(line)) {
+                if let Some(line) = problem.filter(|line| new || !asked.problems.contains(line)) {
                     asked.problems.push(line);
                 }
                 None

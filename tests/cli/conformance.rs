@@ -29,7 +29,7 @@ fn wrong_requests_are_refused() {
     refused(&["conformance", "--only", "("], &["--only", "("]);
     refused(&["conformance", "--only", "no such case"], &["--only", "--list"]);
     refused(&["conformance", "--quick", "--full"], &["cannot be used with"]);
-    refused(&["conformance", "--all-adapters", "--adapter", "0"], &["cannot be used with"]);
+    refused(&["conformance", "--json", "r.json", "--html", "./r.json"], &["two reports"]);
     place.write("other.json", b"{\"summary\": 3}");
     refused(&["conformance", "--only", CASE, "--compare", "other.json"], &["other.json"]);
     place.run(&["conformance", "--only", CASE, "--compare", "absent.json"]).expect(1, &["absent.json"]);

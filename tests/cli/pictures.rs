@@ -125,6 +125,27 @@ fn masks_without_foreground_or_background_are_warnings() {
     labels.save(place.path("labels.png")).unwrap();
     let args = ["infer", "--support", "s.png", "--mask", "labels.png", "--query", "q.png", "--force"];
     place.run(&args).expect(0, &["warning", "labels.png", "0.4 %"]);
+    // The picture itself in place of its mask.
+    let args = ["infer", "--support", "s.png", "--mask", "s.png", "--query", "q.png", "--force"];
+    place.run(&args).expect(0, &["warning", "s.png", "neither near black nor near white"]);
+}
+
+#[test]
+fn a_batch_goes_on_where_it_was_interrupted() {
+    let place = Place::new();
+    fs::create_dir(place.path("in")).unwrap();
+    for name in ["a", "b"] {
+        picture(30, 20).save(place.path(&format!("in/{name}.png"))).unwrap();
+    }
+    fs::create_dir(place.path("out")).unwrap();
+    place.write("out/a_mask.png", b"done");
+    let again = ["--query", "in", "--output", "out", "--skip-existing", "--json"];
+    let run = place.infer(&again).expect(0, &[]);
+    assert_eq!(lines(&run.out).len(), 1);
+    assert_eq!(fs::read(place.path("out/a_mask.png")).unwrap(), b"done");
+    assert!(image::open(place.path("out/b_mask.png")).is_ok());
+    let run = place.infer(&again).expect(0, &["nothing to do"]);
+    assert!(run.out.is_empty());
 }
 
 #[test]

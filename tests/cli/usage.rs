@@ -95,6 +95,11 @@ fn queries_that_would_meet_in_one_file_are_named() {
     let run = |args: &[&str]| place.run_with(&NO_DRIVER, &infer(args));
     run(&["--query", "in"]).expect(2, &["in/a.jpg", "in/a.png", "a_mask.png"]);
     run(&["--query", "q.png", "--query", "./q.png"]).expect(2, &["q.png", "./q.png"]);
+    let spelled = &["--query", "q.png", "--output", "m.png", "--overlay", "./m.png", "--force"];
+    run(spelled).expect(2, &["m.png", "two results"]);
+    // A name of a file where a directory belongs makes no directory of that name.
+    run(&["--query", "q.png", "s.png", "--output", "m.png"]).expect(2, &["m.png", "must be a directory"]);
+    assert!(!place.path("m.png").exists());
 }
 
 #[test]
@@ -103,6 +108,10 @@ fn directories_without_pictures_are_an_error() {
     std::fs::create_dir_all(place.path("in/below.png")).unwrap();
     place.write("in/notes.txt", b"not a picture");
     place.write("in/.hidden.png", b"not meant");
+    if cfg!(unix) {
+        // Nobody writes to it: to open it would be to wait for ever.
+        assert!(std::process::Command::new("mkfifo").arg(place.path("in/pipe.png")).status().unwrap().success());
+    }
     place.run_with(&NO_DRIVER, &infer(&["--query", "in"])).expect(1, &["in", "no pictures"]);
 }
 

@@ -59,14 +59,14 @@ pub const MUTANTS: &[Mutant] = &[
     fault(
         "attention",
         "tiled: no barrier before the tiles are overwritten",
-        "k_tile[(quarter + 12u) * DEPTH + c]));\n            }\n            workgroupBarrier();",
-        "k_tile[(quarter + 12u) * DEPTH + c]));\n            }",
+        "k_tile[(quarter + 12u) * PITCH + c]));\n            }\n            workgroupBarrier();",
+        "k_tile[(quarter + 12u) * PITCH + c]));\n            }",
     ),
     Mutant {
         file: "attention",
         why: "tiled: no barrier between reading scores and writing weights",
-        from: "most = max(most, weights[row * KEYS + j]); }\n        workgroupBarrier();",
-        to: "most = max(most, weights[row * KEYS + j]); }",
+        from: "most = max(most, weights[row * WEIGHTS + j]); }\n        workgroupBarrier();",
+        to: "most = max(most, weights[row * WEIGHTS + j]); }",
         survives: Some(
             "the four lanes that read a row's scores are the four that write its weights, and lie in one subgroup on every driver \
              here: they run in step. The barrier is for drivers whose subgroups are not",
@@ -93,7 +93,7 @@ pub const MUTANTS: &[Mutant] = &[
     fault(
         "attention",
         "tiled: no maximum subtracted in the softmax",
-        "for (var j = 0u; j < KEYS; j++) { most = max(most, weights[row * KEYS + j]); }",
+        "for (var j = 0u; j < KEYS; j++) { most = max(most, weights[row * WEIGHTS + j]); }",
         "most = 0.0;",
     ),
     fault(
@@ -129,15 +129,7 @@ pub const MUTANTS: &[Mutant] = &[
     fault("attention", "tiled: channels beyond the first slice missing", "wg.z * CHUNKS * 4u", "0u"),
     fault("attention", "the first query of a later dispatch ignored", "p.query0 + wg.x", "wg.x"),
     fault("conv2d", "padding ignored", "* q.stride - q.pad", "* q.stride"),
-    Mutant {
-        file: "conv2d",
-        why: "<= for < below the image",
-        from: "yx.x < (q.in_h",
-        to: "yx.x <= (q.in_h",
-        survives: Some(
-            "the row below the image lies beyond the binding, and Vulkan's robust buffer access reads 0 there: the value of the padding",
-        ),
-    },
+    fault("conv2d", "<= for < below the image", "yx.x < (q.in_h", "yx.x <= (q.in_h"),
     fault("conv2d", "<= for < right of the image", "yx.y < (q.in_w", "yx.y <= (q.in_w"),
     fault("conv2d", "upsampling ignored", "yx >> vec2<u32>(q.upsample)", "yx"),
     fault("conv2d", "first row of the input's window ignored", "(s.x - q.in_y0)", "s.x"),

@@ -150,6 +150,8 @@ class Scenes:
         self.often = often / often.sum()
         self.weights /= self.weights.sum()
         self.other_instances = 0.4 + 0.6 * hard  # how often a class is drawn by different hands
+        self.on_photographs = 0.75 * hard  # how often a composite lies on one
+        self.apart = False  # the first picture's drawing is in no other, where its class has more
 
     def without_photographs(self, only=None):
         """Draw no class that is cut out of photographs, or none but one kind of drawings."""
@@ -176,7 +178,10 @@ class Scenes:
         if self.rng.random() > self.other_instances:
             chosen = [self.rng.choice(members)] * count
         else:
-            chosen = self.rng.permutation(members)[np.arange(count) % len(members)]
+            order = np.arange(count) % len(members)
+            if self.apart and len(members) > 1:
+                order[1:] = 1 + np.arange(count - 1) % (len(members) - 1)
+            chosen = self.rng.permutation(members)[order]
         return [self.library.array("cutouts", int(m)) for m in chosen]
 
     def natural_cutout(self, c):
@@ -196,7 +201,7 @@ class Scenes:
         return best[1] if best is not None else np.full((16, 16, 4), 255, np.uint8)
 
     def ground(self):
-        if self.rng.random() < 0.75 * self.hard:
+        if self.rng.random() < self.on_photographs:
             pixels, mask = self.library.photo(self.rng.choice(self.library.photos))
             return jitter(cropped(pixels, mask, self.size, self.size, self.rng)[0], self.rng, 0.3 * self.hard)
         return plain_ground(self.size, self.rng)
@@ -266,8 +271,10 @@ class Scenes:
                         break
                 mask[on == 1] = 0
                 second.append(on)
-            masks.append(second)
-            classes.append(number)
+            # Where a picture has no room for it, it is a further object: an empty mask asks for nothing.
+            if all(on.any() for on in second):
+                masks.append(second)
+                classes.append(number)
         return self.finish(images), np.array(masks, np.uint8), classes
 
     def photos_of(self, c, count):

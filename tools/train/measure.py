@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+from heldout import SAME
 from PIL import Image
 
 SETS = ["composites_1", "composites_5", "plain_1", "novel_1", "novel_5", "pairs_1", "seen_1"]
@@ -25,8 +26,9 @@ def scores(args, name, control):
     command += ["--resume"] if (out / "results.jsonl").exists() else []
     subprocess.run([str(c) for c in command], check=True)
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()[1:]]
-    counts = {line["episode"]: line["counts"] for line in lines}
-    return np.array([counts[i]["intersection"][1] / max(counts[i]["union"][1], 1) for i in sorted(counts)])
+    lines.sort(key=lambda line: line["episode"])
+    iou = [line["counts"]["intersection"][1] / max(line["counts"]["union"][1], 1) for line in lines]
+    return np.array(iou), np.array([line["class"].endswith(SAME) for line in lines])
 
 
 def marked(args, name, what):
@@ -56,8 +58,8 @@ def main():
     table = {}
     print("| set | episodes | IoU (95 %) | shuffled | everything | every object |\n|---|---|---|---|---|---|")
     for name in args.only:
-        own = scores(args, name, "none")
-        row = {"episodes": len(own), "iou": interval(own), "shuffled": interval(scores(args, name, "shuffled"))}
+        (own, same), (shuffled, _) = scores(args, name, "none"), scores(args, name, "shuffled")
+        row = {"episodes": len(own), "iou": interval(own), "shuffled": interval(shuffled)}
         row["everything"] = interval(marked(args, name, lambda label: label >= 0))
         if name.startswith(("composites", "plain", "pairs")):
             row["every_object"] = interval(marked(args, name, lambda label: label > 0))
@@ -69,6 +71,10 @@ def main():
             f"| {row['everything'][0]:.3f} | {'' if objects is None else f'{objects:.3f}'} |",
             flush=True,
         )
+        for what, part in (("another drawing", ~same), ("the same drawing", same)):
+            if same.any() and part.any():
+                row[what] = [int(part.sum()), interval(own[part]), interval(shuffled[part])]
+                print(f"| {name}, {what} | {' | '.join(str(cell) for cell in row[what])} | | |", flush=True)
     (args.output / "metrics.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 

@@ -358,8 +358,7 @@ class DiffewS(nn.Module):
 
         Returns the decoder's mean over its channels [E, S, S]; per attn1 [E, tokens, 2] of Attention.query; features."""
         latents = self.vae.encode(images)[image_of]
-        with torch.no_grad():
-            of_masks = self.vae.encode((2 * masks - 1).expand(-1, 3, -1, -1))
+        of_masks = self.vae.encode((2 * masks - 1).expand(-1, 3, -1, -1))
         support = Support()
         self.unet(self.unet.conv_in_ref(torch.cat([latents, of_masks], 1)), self.prompt_embeds, support)
         query = Query(support.bank, supports, masks)

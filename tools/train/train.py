@@ -28,8 +28,9 @@ from torch import nn
 STAGES = [
     (0.00, 64, (3, 0, 0, 0)),
     (0.08, 64, (2, 1, 1, 1)),
-    (0.48, 96, (2, 1, 1, 1)),
-    (0.77, 128, (1, 1, 1, 1)),
+    (0.48, 96, (3, 1, 0, 1)),
+    (0.70, 128, (2, 1, 0, 1)),
+    (0.86, 160, (2, 1, 0, 1)),
 ]
 HARD = (0.02, 0.25)  # how hard the scenes are goes from 0.2 to 1 between these parts of the time
 SHARPNESS = 4.0  # logits of a pixel: this times the decoder's mean, which the engine clips to -1..1
@@ -180,15 +181,18 @@ def work(rank, args):
     both = nn.ModuleDict({"model": model, "head": head})
     optimizer = Muon(both.named_parameters(), rank, ranks)
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
-    step, minutes, last = 0, 0.0, args.output / "last.pt"
+    step, seen, minutes, last = 0, 0, 0.0, args.output / "last.pt"
+    schedule = [args.begin, args.minutes]
     start_from = last if last.exists() else args.init
     if start_from:
         state = torch.load(start_from, map_location=device, weights_only=True)
         both.load_state_dict(state["both"])
-        average = state["average"]
         if start_from == last:
+            average = state["average"]
             optimizer.load_state_dict(state["optimizer"])
-            step, minutes = state["step"], state["minutes"]
+            step, minutes, seen = state["step"], state["minutes"], state.get("seen", 0)
+            if rank == 0 and state.get("schedule", schedule) != schedule:
+                print(f"the schedule changes: {state['schedule']} before, {schedule} now", flush=True)
     part = multiprocessing.Value("d", part_at(minutes, args))
     queue = multiprocessing.Queue(3)
     seed = [args.seed, rank, step]
@@ -198,11 +202,11 @@ def work(rank, args):
 
     def remember():
         state = {"both": both.state_dict(), "average": average, "optimizer": optimizer.state_dict()}
-        save(last, state | {"step": step, "minutes": minutes})
+        save(last, state | {"step": step, "minutes": minutes, "seen": seen, "schedule": schedule})
 
-    clock, seen, sums, saved, measured = time.time(), 0, np.zeros(4), minutes, minutes
+    clock, sums, saved, measured = time.time(), np.zeros(4), minutes, minutes
     while minutes < args.minutes:
-        b = to_torch(queue.get(), device)
+        b = to_torch(queue.get(timeout=300), device)  # longer only if the process that draws has died
         if args.blind:
             b["supports"] = b["supports"].roll(len(b["supports"]) // 2, 0)  # no scene is half of its batch
         with torch.autocast(device.type, torch.bfloat16):
