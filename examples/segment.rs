@@ -21,8 +21,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let segmenter = planned.allocate(quiet)?;
 
     let image = image_io::load_rgb(Path::new(support))?;
-    let mask = image_io::load_mask(Path::new(mask), image.dimensions())?.mask;
-    let bank = segmenter.encode_support(&[(image, mask)], quiet)?;
+    let loaded = image_io::load_mask(Path::new(mask), image.dimensions())?;
+    if let Some(warning) = loaded.warning {
+        eprintln!("warning: {mask}: {warning}");
+    }
+    let bank = segmenter.encode_support(&[(image, loaded.mask)], quiet)?;
 
     let image = image_io::load_rgb(Path::new(query))?;
     let (width, height) = image.dimensions();

@@ -36,7 +36,7 @@ pub struct Args {
     /// Every kernel case, and the whole model in each form of the kernels once [default]
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// Also ten equal runs in every form, and the whole model a hundred times without memory lost
+    /// Also large cases and ten equal runs in every form, and the whole model a hundred times without memory lost
     #[arg(long)]
     full: bool,
     /// Run nothing: join these reports of --json, of different drivers, for --html, --json, --junit and --compare

@@ -19,7 +19,7 @@ pub struct Options {
     pub only: Option<regex::Regex>,
     /// Only these kinds of storage; all where empty.
     pub storages: Vec<Storage>,
-    /// Every form of the kernels for the whole model, and the stress test.
+    /// Large cases and ten equal runs in every form of the kernels too, and the stress test.
     pub full: bool,
     pub seed: u64,
     /// Where the shaders and their translations go.
