@@ -98,7 +98,7 @@ fn pictures_of_every_kind_give_masks_of_their_size() {
 #[test]
 fn a_hundred_megapixels_are_segmented() {
     let place = Place::new();
-    // The network sees it at 128 x 128, where it is a disc on black as in the support.
+    // The network sees it at 160 x 160, where it is a disc on black as in the support.
     let large = GrayImage::from_fn(10_000, 10_000, |x, y| {
         let (dx, dy) = (i64::from(x) - 5000, i64::from(y) - 5000);
         Luma([if dx * dx + dy * dy < 4_000_000 { 255 } else { 0 }])

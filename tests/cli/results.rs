@@ -6,9 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
-/// Least overlap with the true mask. PyTorch's masks of the three scenes have 0.91, 0.95 and 0.96; a pixel of the
+/// Least overlap with the true mask. PyTorch's masks of the three scenes have 0.93, 0.96 and 0.97; a pixel of the
 /// border more or less moves that by a thousandth.
-const LEAST_IOU: f64 = 0.90;
+const LEAST_IOU: f64 = 0.92;
 
 /// `[h, w]` float32 of a NumPy file of format 1.0.
 fn npy(path: &Path) -> Vec<f32> {
@@ -16,7 +16,7 @@ fn npy(path: &Path) -> Vec<f32> {
     assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
     let data = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     let header = std::str::from_utf8(&bytes[10..data]).unwrap();
-    assert!(header.contains("'<f4'") && header.contains("(128, 128)"), "{header}");
+    assert!(header.contains("'<f4'") && header.contains("(160, 160)"), "{header}");
     bytes[data..].chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
 }
 
@@ -77,7 +77,7 @@ fn json_tells_what_was_done() {
     assert_eq!(answer["threshold"]["absolute"], 0.5);
     assert_eq!(
         (answer["width"].as_u64(), answer["height"].as_u64(), answer["size"].as_u64()),
-        (Some(60), Some(50), Some(128))
+        (Some(60), Some(50), Some(160))
     );
     assert!(["adapter", "backend", "driver"].iter().all(|key| !answer[*key].as_str().unwrap().is_empty()));
     assert!(["f32", "packed", "f16"].contains(&answer["precision"].as_str().unwrap()));
