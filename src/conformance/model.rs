@@ -256,7 +256,8 @@ pub fn repeated(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result
     Ok(found)
 }
 
-/// The episode `runs` times, after which no more memory may be taken than after the first.
+/// The episode `runs` times, after which no more memory may be taken than after the first tenth of them; none where nobody
+/// tells how much is taken.
 pub fn stress(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result<Option<Found>, String> {
     let text = |e: Error| e.to_string();
     gpu.tuning = tuning;
