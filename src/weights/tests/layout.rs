@@ -161,6 +161,6 @@ fn the_embedded_model_opens() {
     let files = ModelFiles::embedded().unwrap();
     assert!(files.unet.has("conv_in_ref.weight") && files.vae.has("quant_conv.weight"));
     assert!(matches!(files.text, TextSource::Embeds { width: 32, ref values, .. } if values.len() == 64));
-    assert_eq!(files.diffews.size, Some(128));
+    assert_eq!(files.diffews.size, Some(160));
     assert!(files.unet.unused().len() == files.unet.count().0);
 }
