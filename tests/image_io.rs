@@ -70,7 +70,8 @@ fn masks_of_every_kind_are_read() {
     for case in cases("images").iter().filter(|case| text(case, "kind") == "mask") {
         let want = load_rgb(&golden("images").join(text(case, "expected"))).unwrap();
         let got = load_mask(&golden("images").join(text(case, "file")), want.dimensions()).unwrap();
-        assert_eq!(got.warning, None, "{case}");
+        // Some are ramps of greys, on purpose.
+        assert!(matches!(got.warning, None | Some(MaskWarning::Grey { .. })), "{case}: {:?}", got.warning);
         let want: Vec<bool> = want.chunks_exact(3).map(|p| p[0] >= 128).collect();
         assert!(want.contains(&true) && want.contains(&false));
         assert_eq!(got.mask.foreground(), want, "{case}");

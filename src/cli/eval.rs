@@ -9,7 +9,7 @@ use diffews_wgpu::eval::{
     Benchmark, Control, EpisodeFile, EvalError, Header, Job, Record, ResultsFile, Scored, Shard, Summary, Work,
     contact_sheet, evaluate, fingerprint, merge, published, to_csv,
 };
-use diffews_wgpu::image_io::{Threshold, check_place, write_rgb, write_whole};
+use diffews_wgpu::image_io::{Threshold, write_rgb, write_whole};
 use diffews_wgpu::{Error, Gpu, Model, Options, Segmenter};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
@@ -220,12 +220,6 @@ impl Place {
         let sheets = if args.visualize > 0 { dir.join("sheets") } else { dir.clone() };
         fs::create_dir_all(&sheets).map_err(|cause| EvalError::Write { path: sheets, cause })?;
         let path = dir.join(file_name("results", header.shard, "jsonl"));
-        if !path.exists() {
-            // What `finish` will write is not that of an earlier run.
-            for (stem, extension) in SUMMARIES {
-                check_place(&dir.join(file_name(stem, header.shard, extension)), false)?;
-            }
-        }
         let (results, done) = if args.resume {
             ResultsFile::resume(&path, header)?
         } else {
