@@ -53,8 +53,8 @@ pub const MUTANTS: &[Mutant] = &[
     fault(
         "attention",
         "tiled: no barrier after the tiles are written",
-        "k_tile[i] = b;\n            }\n            workgroupBarrier();",
-        "k_tile[i] = b;\n            }",
+        "k_tile[r * PITCH + i % DEPTH] = b;\n            }\n            workgroupBarrier();",
+        "k_tile[r * PITCH + i % DEPTH] = b;\n            }",
     ),
     fault(
         "attention",
