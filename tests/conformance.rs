@@ -73,6 +73,19 @@ fn what_an_adapter_lacks_is_not_run_and_says_so() {
     assert_eq!((native.status == Status::NotRun, lacks), (!adapters[0].shader_f16, !adapters[0].shader_f16));
 }
 
+/// Two GPUs of one kind in a machine: each row, and each test case for a CI service, belongs to one of them.
+#[test]
+fn alike_adapters_are_told_apart() {
+    let choice = AdapterChoice::default();
+    let one = list(&choice).swap_remove(0);
+    let only = regex::Regex::new("^language/numbers/all 65,536 halves read").ok();
+    let report = run(&[one.clone(), one], &choice, &Options { only, seed: SEED, ..Default::default() }, &mut |_| true);
+    assert_eq!((report.adapters.len(), report.summary.cases), (2, 6));
+    assert_eq!(report.adapters[1].name, format!("{} #2", report.adapters[0].name));
+    assert_eq!(junit(&report).matches("<testcase ").count(), 6);
+    assert_eq!(Report::joined(vec![report]).unwrap().summary.cases, 6);
+}
+
 /// Controls that must fail: the runner notices what it says it notices.
 #[test]
 fn planted_faults_are_seen() {

@@ -17,8 +17,6 @@ use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-/// Written beside the results at the end.
-const SUMMARIES: [(&str, &str); 2] = [("episodes", "csv"), ("summary", "json")];
 /// Warnings that are printed; the others are counted.
 const MOST_WARNINGS: usize = 5;
 
@@ -316,8 +314,9 @@ fn finish(records: &[Record], header: &Header, dir: Option<&Path>, json: bool, q
     let summary = summary(records, header.seed);
     let object = serde_json::to_string(&summary)?;
     if let Some(dir) = dir {
-        let texts = [to_csv(records), object.clone() + "\n"];
-        for ((stem, extension), text) in SUMMARIES.into_iter().zip(texts) {
+        for (stem, extension, text) in
+            [("episodes", "csv", to_csv(records)), ("summary", "json", object.clone() + "\n")]
+        {
             let path = dir.join(file_name(stem, header.shard, extension));
             write_whole(&path, text.as_bytes(), true)?;
         }

@@ -71,8 +71,9 @@ pub struct Args {
     /// Replace files that exist
     #[arg(long, help_heading = "Output")]
     force: bool,
-    /// Leave out queries whose results are all there: goes on with a batch that was interrupted
-    #[arg(long, conflicts_with = "force", help_heading = "Output")]
+    /// Leave out queries whose results are all there: goes on with a batch that was interrupted; with --force those of which
+    /// a part is there are done again
+    #[arg(long, help_heading = "Output")]
     skip_existing: bool,
     /// Print one JSON object for each query
     #[arg(long, help_heading = "Output")]

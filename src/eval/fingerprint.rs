@@ -60,4 +60,24 @@ mod tests {
         all.dedup();
         assert_eq!(all.len(), 5);
     }
+
+    #[test]
+    fn another_configuration_or_prompt_is_another_model() {
+        let changed = |change: &dyn Fn(&mut ModelFiles)| {
+            let mut files = ModelFiles::embedded().unwrap();
+            change(&mut files);
+            fingerprint(&files).unwrap()
+        };
+        let same = changed(&|_| {});
+        assert_eq!(same, changed(&|_| {}));
+        assert_ne!(same, changed(&|files| files.unet_config.text = files.unet_config.text.replace("1e-05", "1e-06")));
+        assert_ne!(same, changed(&|files| files.vae_config.text.push(' ')));
+        assert_ne!(
+            same,
+            changed(&|files| match &mut files.text {
+                TextSource::Embeds { values, .. } => values[0] += 1.0,
+                TextSource::Encoder { .. } => panic!("the embedded model has its prompt"),
+            })
+        );
+    }
 }

@@ -146,6 +146,14 @@ fn a_batch_goes_on_where_it_was_interrupted() {
     assert!(image::open(place.path("out/b_mask.png")).is_ok());
     let run = place.infer(&again).expect(0, &["nothing to do"]);
     assert!(run.out.is_empty());
+    // Stopped between a mask and its overlay: that is replaced with --force only, what is whole is not.
+    let painted = [&again[..], &["--overlay", "out"]].concat();
+    place.write("out/a_overlay.png", b"done");
+    place.infer(&painted).expect(1, &["b_mask.png", "--force"]);
+    let run = place.infer(&[&painted[..], &["--force"]].concat()).expect(0, &[]);
+    assert_eq!(lines(&run.out).len(), 1);
+    assert_eq!(fs::read(place.path("out/a_mask.png")).unwrap(), b"done");
+    assert!(image::open(place.path("out/b_overlay.png")).is_ok());
 }
 
 #[test]

@@ -220,12 +220,14 @@ fn values_that_are_not_finite() {
     assert!(!place.path("q_mask.png").exists());
 }
 
-/// 1e6 is a number in f32 and infinity as a weight in half precision.
+/// 1e6 is a number in f32 and infinity in half precision: as a weight, and as a latent that the decoder takes.
 #[test]
 fn what_only_f32_can_hold_is_computed_in_f32() {
-    let place = model();
-    poison(&place, "conv_in.weight", 1e6);
-    let run = place.infer(&["--query", "q.png", "--weights", "m", "--precision", "f16", "--json", "-q"]);
-    let run = run.expect(0, &["warning", "trying again with everything in f32"]);
-    assert_eq!(lines(&run.out)[0]["precision"], "f32");
+    for (tensor, says) in [("conv_in.weight", "conv_in.weight"), ("conv_out.bias", "NaN or infinity after the stage")] {
+        let place = model();
+        poison(&place, tensor, 1e6);
+        let run = place.infer(&["--query", "q.png", "--weights", "m", "--precision", "f16", "--json", "-q"]);
+        let run = run.expect(0, &["warning", says, "trying again with everything in f32"]);
+        assert_eq!(lines(&run.out)[0]["precision"], "f32");
+    }
 }
