@@ -2,9 +2,7 @@
 
 use crate::command::{Place, infer, lines, picture, repository};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
 
 /// Least overlap with the true mask. PyTorch's masks of the three scenes have 0.93, 0.96 and 0.97; a pixel of the
 /// border more or less moves that by a thousandth.
@@ -151,6 +149,9 @@ fn names_beyond_unicode() {
 #[cfg(unix)]
 #[test]
 fn interrupts_leave_no_half_file() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
     let place = Place::new();
     fs::create_dir(place.path("in")).unwrap();
     for i in 0..20 {
