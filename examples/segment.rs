@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => ModelFiles::embedded()?,
     };
     let model = Model::load(files)?;
-    let threshold = image_io::Threshold::Relative(model.default_threshold());
+    let threshold = model.default_threshold();
     let quiet = &mut |_, _| true;
     let planned = Segmenter::plan(Gpu::new(&Default::default())?, model, Options::default())?;
     eprint!("{}", planned.memory());

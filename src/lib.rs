@@ -25,7 +25,7 @@
 //! # fn main() -> Result<(), diffews_wgpu::Error> {
 //! let gpu = Gpu::new(&Default::default())?;
 //! let model = Model::load(ModelFiles::embedded()?)?;
-//! let threshold = image_io::Threshold::Relative(model.default_threshold());
+//! let threshold = model.default_threshold();
 //! let quiet = &mut |_, _| true;
 //! let segmenter = Segmenter::plan(gpu, model, Options::default())?.allocate(quiet)?;
 //!

@@ -1,7 +1,7 @@
 //! `eval`: a model scored over a file of episodes, and `eval merge`: the shards of such a run put together.
 
 use super::errors::{CliError, usage};
-use super::options::{AdapterArgs, ModelArgs, PrecisionArg, part};
+use super::options::{AdapterArgs, ModelArgs, PrecisionArg, ThresholdArgs};
 use super::progress;
 use super::{print, tell};
 use clap::{Subcommand, ValueEnum};
@@ -58,12 +58,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "auto", env = "DIFFEWS_PRECISION", hide_env_values = true)]
     #[arg(help_heading = "Model")]
     precision: PrecisionArg,
-    /// Foreground is what exceeds this part of the output's maximum [default: what the model says, else 0.25]
-    #[arg(long, value_name = "0..1", value_parser = part, help_heading = "Model")]
-    threshold: Option<f64>,
-    /// Foreground is what exceeds this value, whatever the maximum
-    #[arg(long, value_name = "0..1", value_parser = part, conflicts_with = "threshold", help_heading = "Model")]
-    absolute_threshold: Option<f64>,
+    #[command(flatten)]
+    threshold: ThresholdArgs,
 
     /// Directory for results.jsonl (one line for each episode, at once), episodes.csv and summary.json; those of a
     /// shard carry its number
@@ -186,11 +182,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, Threshold)> {
     let model = Model::load(args.model.files()?)?;
     model.warnings().iter().for_each(|warning| tell(&format!("warning: {warning}")));
-    let threshold = match (args.threshold, args.absolute_threshold) {
-        (Some(ratio), _) => Threshold::Relative(ratio),
-        (None, Some(level)) => Threshold::Absolute(level),
-        (None, None) => Threshold::Relative(model.default_threshold()),
-    };
+    let threshold = args.threshold.or(model.default_threshold());
     let size = args.size.unwrap_or_else(|| model.default_size());
     if let Err(error) = model.config().check_size(size as usize) {
         return match args.size {

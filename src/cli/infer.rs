@@ -1,7 +1,7 @@
 //! `infer`: supports and masks in, masks of the queries out.
 
 use super::errors::{CliError, usage};
-use super::options::{AdapterArgs, ModelArgs, PrecisionArg, part};
+use super::options::{AdapterArgs, ModelArgs, PrecisionArg, ThresholdArgs};
 use super::output::{self, Job, Wanted};
 use super::progress::{self, Bar};
 use super::report::{self, Report, Support};
@@ -62,12 +62,8 @@ pub struct Args {
     /// [S, S] float32 in [0, 1] (in DIR: <query>_probability.png)
     #[arg(long, value_name = "FILE.png|FILE.npy|DIR", help_heading = "Output")]
     probability: Option<PathBuf>,
-    /// Foreground is what exceeds this part of the output's maximum [default: what the model says, else 0.25]
-    #[arg(long, value_name = "0..1", value_parser = part, help_heading = "Output")]
-    threshold: Option<f64>,
-    /// Foreground is what exceeds this value, whatever the maximum
-    #[arg(long, value_name = "0..1", value_parser = part, conflicts_with = "threshold", help_heading = "Output")]
-    absolute_threshold: Option<f64>,
+    #[command(flatten)]
+    threshold: ThresholdArgs,
     /// Replace files that exist
     #[arg(long, help_heading = "Output")]
     force: bool,
@@ -122,11 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         tell(NOTE);
     }
     let engine = Engine::with_retry(args, &supports, &mut bar)?;
-    let threshold = match (args.threshold, args.absolute_threshold) {
-        (Some(ratio), _) => Threshold::Relative(ratio),
-        (None, Some(level)) => Threshold::Absolute(level),
-        (None, None) => Threshold::Relative(engine.default_threshold),
-    };
+    let threshold = args.threshold.or(engine.default_threshold);
     let mut engine = Some(engine);
     let mut failed = 0;
     let mut first = first;
@@ -176,7 +168,7 @@ fn read_supports(args: &Args) -> anyhow::Result<Vec<Support>> {
 struct Engine {
     segmenter: Segmenter,
     bank: SupportBank,
-    default_threshold: f64,
+    default_threshold: Threshold,
     load_seconds: f64,
 }
 

@@ -4,6 +4,7 @@ use super::errors::CliError;
 use super::options::ModelArgs;
 use super::{bytes, columns, print, tell};
 use clap::Subcommand;
+use diffews_wgpu::image_io::Threshold;
 use diffews_wgpu::model::config::ModelConfig;
 use diffews_wgpu::model::{Constants, Decoder, Encoder, UNet, text_encoder};
 use diffews_wgpu::weights::{ModelFiles, TextSource, Weights, WeightsError};
@@ -48,7 +49,7 @@ fn info(args: &ModelArgs) -> anyhow::Result<()> {
     let (unet, vae) = (&config.unet, &config.vae);
     let multiple = config.size_multiple();
     let default = files.diffews.size.unwrap_or(512);
-    let (sizes, threshold) = (config.nearest_sizes(default), files.diffews.threshold.unwrap_or(0.25));
+    let (sizes, threshold) = (config.nearest_sizes(default), files.diffews.threshold.unwrap_or(Threshold::PAPER));
     let text = match (&files.text, &config.text) {
         (TextSource::Embeds { file, width, .. }, _) => format!("two embeddings of {width} given in {file}"),
         (TextSource::Encoder { config: text, .. }, Some(c)) => {
@@ -94,7 +95,13 @@ fn info(args: &ModelArgs) -> anyhow::Result<()> {
             "size",
             format!("{default} by default, multiples of {multiple} ({} and {} are nearest to it)", sizes.0, sizes.1),
         ),
-        ("threshold", format!("{threshold} of the maximum by default")),
+        (
+            "threshold",
+            match threshold {
+                Threshold::Relative(ratio) => format!("{ratio} of the maximum by default"),
+                Threshold::Absolute(level) => format!("{level} by default, whatever the maximum"),
+            },
+        ),
     ];
     let rows: Vec<Vec<String>> = lines.into_iter().map(|(key, value)| vec![key.to_string(), value]).collect();
     print(&columns(&rows))?;

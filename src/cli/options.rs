@@ -88,8 +88,27 @@ impl From<PrecisionArg> for Precision {
     }
 }
 
-/// A threshold's value.
-pub fn part(text: &str) -> Result<f64, String> {
+/// Which part of the output is foreground.
+#[derive(clap::Args)]
+pub struct ThresholdArgs {
+    /// Foreground is what exceeds this part of the output's maximum [default: what the model says, else 0.25]
+    #[arg(long, value_name = "0..1", value_parser = part, help_heading = "Model")]
+    threshold: Option<f64>,
+    /// Foreground is what exceeds this value, whatever the maximum
+    #[arg(long, value_name = "0..1", value_parser = part, conflicts_with = "threshold", help_heading = "Model")]
+    absolute_threshold: Option<f64>,
+}
+
+impl ThresholdArgs {
+    /// What was asked for, else the model's default.
+    pub fn or(&self, default: Threshold) -> Threshold {
+        let (ratio, level) =
+            (self.threshold.map(Threshold::Relative), self.absolute_threshold.map(Threshold::Absolute));
+        ratio.or(level).unwrap_or(default)
+    }
+}
+
+fn part(text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| "it must be a number from 0 to 1".to_string())?;
     Threshold::Absolute(value).check().map_err(|e| e.to_string())?;
     Ok(value)

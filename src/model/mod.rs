@@ -17,6 +17,7 @@ pub use unet::UNet;
 pub use vae::{Decoder, Encoder};
 
 use crate::Error;
+use crate::image_io::Threshold;
 use crate::weights::ModelFiles;
 use config::ModelConfig;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub struct Model {
     config: ModelConfig,
     warnings: Vec<String>,
     size: Option<usize>,
-    threshold: Option<f64>,
+    threshold: Option<Threshold>,
 }
 
 impl Model {
@@ -69,8 +70,8 @@ impl Model {
         self.size.unwrap_or(512) as u32
     }
 
-    /// Share of the map's maximum above which a pixel is foreground: `diffews.json`'s, or the paper's 0.25.
-    pub fn default_threshold(&self) -> f64 {
-        self.threshold.unwrap_or(0.25)
+    /// What is foreground: `diffews.json`'s rule, or the paper's.
+    pub fn default_threshold(&self) -> Threshold {
+        self.threshold.unwrap_or(Threshold::PAPER)
     }
 }

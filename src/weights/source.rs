@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Weights, WeightsError};
+use crate::image_io::Threshold;
 
 /// A config.json is some 2 kB.
 const MAX_CONFIG: u64 = 1 << 20;
@@ -61,13 +62,14 @@ pub struct ModelFiles {
     pub diffews: DiffewsJson,
 }
 
-/// Defaults that a model may carry: `{"size": 256, "threshold": 0.25}`, both optional.
+/// Defaults that a model may carry: `{"size": 256, "threshold": 0.25}`, both optional; `absolute_threshold` may stand in the
+/// place of `threshold`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DiffewsJson {
     /// Side of the square input in pixels, 1 to 16384.
     pub size: Option<usize>,
-    /// Relative threshold: foreground is what exceeds this part of the maximum; in [0, 1).
-    pub threshold: Option<f64>,
+    /// What is foreground; the number is in [0, 1).
+    pub threshold: Option<Threshold>,
 }
 
 impl ModelFiles {
@@ -164,10 +166,10 @@ impl DiffewsJson {
         let Some(map) = json.as_object() else {
             return Err(bad("it must be an object such as {\"size\": 256, \"threshold\": 0.25}".to_owned()));
         };
-        let unknown: Vec<&str> =
-            map.keys().map(String::as_str).filter(|k| !["size", "threshold"].contains(k)).collect();
+        let known = ["size", "threshold", "absolute_threshold"];
+        let unknown: Vec<&str> = map.keys().map(String::as_str).filter(|k| !known.contains(k)).collect();
         if !unknown.is_empty() {
-            return Err(bad(format!("unknown key(s) {}; `size` and `threshold` are known", unknown.join(", "))));
+            return Err(bad(format!("unknown key(s) {}; known are {}", unknown.join(", "), known.join(", "))));
         }
         let size = match map.get("size") {
             None => None,
@@ -178,14 +180,14 @@ impl DiffewsJson {
                 }
             },
         };
-        let threshold = match map.get("threshold") {
-            None => None,
-            Some(v) => match v.as_f64().filter(|t| (0.0..1.0).contains(t)) {
-                Some(t) => Some(t),
-                None => {
-                    return Err(bad(format!("`threshold` is {v}, it must be a number from 0 to below 1")));
-                }
-            },
+        let part = |key: &str| match map.get(key).map(|v| (v, v.as_f64().filter(|t| (0.0..1.0).contains(t)))) {
+            None => Ok(None),
+            Some((_, Some(t))) => Ok(Some(t)),
+            Some((v, None)) => Err(bad(format!("`{key}` is {v}, it must be a number from 0 to below 1"))),
+        };
+        let threshold = match (part("threshold")?, part("absolute_threshold")?) {
+            (Some(_), Some(_)) => return Err(bad("it has both `threshold` and `absolute_threshold`".to_owned())),
+            (ratio, level) => ratio.map(Threshold::Relative).or(level.map(Threshold::Absolute)),
         };
         Ok(DiffewsJson { size, threshold })
     }

@@ -48,7 +48,7 @@ def main():
     save_file(tensors, out / "expected.safetensors", metadata=metadata)
     decoded = trace.tensors["decoder"]
     print(f"{len(tensors) // 2} tensors, map {result.min():.3f}..{result.max():.3f} std {result.std():.3f}, clipped {(decoded.abs() > 1).double().mean():.3f}")
-    marked = result > read_json(weights / "diffews.json")["threshold"] * (decoded.clamp(-1, 1) * 0.5 + 0.5).max()
+    marked = result > 0.25 * (decoded.clamp(-1, 1) * 0.5 + 0.5).max()
     print(f"foreground {marked.double().mean():.3f}")
     for scene in sorted(p for p in (ROOT / "examples").iterdir() if p.is_dir()):
         found = model.segment([(scene / "support.png", scene / "support_mask.png")], scene / "query.png", size)

@@ -1,6 +1,7 @@
 //! Where files are found, and the side files of a model.
 
 use super::*;
+use crate::image_io::Threshold;
 
 #[test]
 fn finds_each_published_name_and_prefers_full_precision() {
@@ -133,8 +134,10 @@ fn diffews_json_is_checked() {
     let parse = |text: &str| DiffewsJson::parse(&ConfigText { file: "diffews.json".to_owned(), text: text.to_owned() });
     assert_eq!(
         parse(r#"{"size": 256, "threshold": 0.25}"#).unwrap(),
-        DiffewsJson { size: Some(256), threshold: Some(0.25) }
+        DiffewsJson { size: Some(256), threshold: Some(Threshold::Relative(0.25)) }
     );
+    let absolute = parse(r#"{"absolute_threshold": 0.5}"#).unwrap();
+    assert_eq!(absolute, DiffewsJson { size: None, threshold: Some(Threshold::Absolute(0.5)) });
     assert_eq!(parse("{}").unwrap(), DiffewsJson::default());
     assert!(message(parse(r#"{"size": 1, "sizes": 2, "x": 3}"#)).contains("sizes, x"));
     for bad in [
@@ -151,6 +154,8 @@ fn diffews_json_is_checked() {
         r#"{"threshold": -0.1}"#,
         r#"{"threshold": "a"}"#,
         r#"{"threshold": NaN}"#,
+        r#"{"absolute_threshold": 1.5}"#,
+        r#"{"threshold": 0.5, "absolute_threshold": 0.5}"#,
     ] {
         assert!(message(parse(bad)).contains("diffews.json"), "{bad}");
     }
