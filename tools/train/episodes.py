@@ -327,12 +327,13 @@ class Scenes:
         return np.array(out)
 
 
-def batch(scenes, pictures, counts):
-    """One batch: counts = (composites, photographs with something pasted, pairs of photographs, plain photographs).
+def batch(scenes, pictures, counts, absent=0.0):
+    """One batch: counts = (composites, photographs with something pasted, pairs of photographs, plain photographs). The
+    part `absent` of the episodes has the supports of a drawing that another scene asks for: nothing is to be found.
 
-    images [I, S, S, 3], masks [E, S, S], image_of [E], supports [E, M - 1], classes [E, 2] (of the episode's picture, the
-    target first), others [E]: the episode with the same picture and the scene's other class, or itself."""
-    images, masks, image_of, supports, classes, others = [], [], [], [], [], []
+    images [I, S, S, 3], masks [E, S, S], image_of [E], supports [E, M - 1], classes [E], others [E]: the
+    episode with the same picture and the scene's other class, or itself; absent [E]."""
+    images, masks, image_of, supports, classes, others, scene_of = [], [], [], [], [], [], []
     makers = (
         [lambda: scenes.composite(pictures)] * counts[0]
         + [lambda: scenes.photographs(pictures, True)] * counts[1]
@@ -350,7 +351,14 @@ def batch(scenes, pictures, counts):
                 supports.append([first + t * pictures + o for o in range(pictures) if o != m])
                 classes.append(names[t])
                 others.append(first + (1 - t) * pictures + m if len(targets) == 2 else episode)
+                scene_of.append(first)
         images.extend(found)
+    own, is_absent = list(supports), np.zeros(len(masks), bool)
+    for episode in np.flatnonzero(scenes.rng.random(len(masks)) < absent):
+        here = {c for c, scene in zip(classes, scene_of) if scene == scene_of[episode]}
+        foreign = [e for e, c in enumerate(classes) if c not in here and c < len(scenes.library.classes)]
+        if foreign:
+            supports[episode], is_absent[episode] = own[scenes.rng.choice(foreign)], True
     return {
         "images": np.array(images),
         "masks": np.array(masks),
@@ -358,4 +366,5 @@ def batch(scenes, pictures, counts):
         "supports": np.array(supports),
         "classes": np.array(classes),
         "others": np.array(others),
+        "absent": is_absent,
     }

@@ -1,6 +1,6 @@
 """Writes a trained model in the diffusers layout, in f16, and checks it against the reference implementation.
 
-    python export.py RUN/last.pt OUTPUT [--size 160] [--threshold 0.5]
+    python export.py RUN/last.pt OUTPUT [--size 160] [--absolute-threshold 0.5]
 """
 
 import argparse
@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from model import CONTEXT, HEAD, LATENT, UNET_GROUPS, UNET_WIDTHS, VAE_GROUPS, VAE_WIDTHS, DiffewS
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reference"))
 import diffews as reference  # noqa: E402
 
+STEM = "diffusion_pytorch_model.safetensors"
 LEVELS = len(UNET_WIDTHS)
 UNET = {
     "_class_name": "MyUNet2DConditionModel",
@@ -86,9 +87,17 @@ def under(state, prefix):
     return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
 
 
+def exported(directory):
+    """The state of a DiffewS from what `write` wrote."""
+    state = {"prompt_embeds": load_file(directory / "empty_prompt.safetensors")["prompt_embeds"].float()}
+    for part in ("unet", "vae"):
+        tensors = load_file(directory / part / STEM).items()
+        state |= {f"{part}.{name}": t.float() for name, t in tensors if "time_emb" not in name}
+    return state
+
+
 def write(state, output, settings):
     half = lambda tensors: {name: t.half().contiguous() for name, t in sorted(tensors.items())}
-    stem = "diffusion_pytorch_model.safetensors"
     parts = [
         ("unet", UNET, with_timestep(under(state, "unet."))),
         ("vae", VAE, under(state, "vae.")),
@@ -100,7 +109,7 @@ def write(state, output, settings):
         file = "config.json" if tensors else "scheduler_config.json"
         (folder / file).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         if tensors:
-            save_file(half(tensors), folder / stem, metadata={"format": "pt"})
+            save_file(half(tensors), folder / STEM, metadata={"format": "pt"})
     save_file(half({"prompt_embeds": state["prompt_embeds"]}), output / "empty_prompt.safetensors")
     (output / "diffews.json").write_text(json.dumps(settings) + "\n", encoding="utf-8")
     return sum(t.numel() for _, _, tensors in parts for t in (tensors or {}).values())
@@ -135,11 +144,11 @@ def main():
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--absolute-threshold", type=float, default=0.5)
     args = parser.parse_args()
     checkpoint = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
     state = checkpoint["average"]
-    parameters = write(state, args.output, {"size": args.size, "threshold": args.threshold})
+    parameters = write(state, args.output, {"size": args.size, "absolute_threshold": args.absolute_threshold})
     off = difference(state, args.output, args.size)
     print(f"{args.output}: {parameters} parameters after {checkpoint['minutes']:.1f} minutes, {checkpoint['step']} steps")
     print(f"relative L2 from the reference, f64: {off:.2e}")

@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from episodes import IGNORE, NOVEL, Library, Scenes, batch
+from export import exported
 from model import DiffewS
 from muon import Muon
 from torch import nn
@@ -29,12 +30,13 @@ STAGES = [
     (0.00, 64, (3, 0, 0, 0)),
     (0.08, 64, (2, 1, 1, 1)),
     (0.48, 96, (3, 1, 0, 1)),
-    (0.70, 128, (2, 1, 0, 1)),
+    (0.70, 128, (3, 1, 0, 1)),
     (0.86, 160, (2, 1, 0, 1)),
 ]
 HARD = (0.02, 0.25)  # how hard the scenes are goes from 0.2 to 1 between these parts of the time
 SHARPNESS = 4.0  # logits of a pixel: this times the decoder's mean, which the engine clips to -1..1
 AUXILIARY, CLASSES = 0.5, 0.1
+ABSENT = 0.12  # the part of the episodes whose target is not in the picture
 DECAY = 0.998
 
 
@@ -61,23 +63,27 @@ def rate(part, step, peak):
 
 
 class Head(nn.Module):
-    """Names the class of a mask from features averaged over it: keeps what tells classes apart in the features."""
+    """A vector of unit length for a mask, from features averaged over it."""
 
-    def __init__(self, widths, classes):
+    def __init__(self, widths):
         super().__init__()
         self.project = nn.Linear(sum(widths), 128)
-        self.classes = nn.Parameter(torch.randn(classes, 128))
 
-    def vectors(self):
-        return F.normalize(self.classes, dim=1).T / 0.07
-
-    def forward(self, features, masks, names, vectors):
+    def forward(self, features, masks):
         pooled = []
         for f in features:
             m = F.adaptive_avg_pool2d(masks, f.shape[-1])
             pooled.append((f.float() * m).sum((2, 3)) / m.sum((2, 3)).clamp_min(1e-3))
-        x = F.normalize(self.project(torch.cat(pooled, 1)), dim=1)
-        return F.cross_entropy(x @ vectors, names, label_smoothing=0.1)
+        return F.normalize(self.project(torch.cat(pooled, 1)), dim=1)
+
+
+def contrast(vectors, names):
+    """Vectors of one class must be nearer to each other than to the others of the batch (Khosla et al., 2020): keeps
+    in the features what tells classes apart, whichever is asked for."""
+    itself = torch.eye(len(names), dtype=torch.bool, device=names.device)
+    logs = (vectors @ vectors.T / 0.1).masked_fill(itself, -1e4).log_softmax(1)
+    alike = (names[:, None] == names).logical_and(~itself).float()
+    return -((logs * alike).sum(1) / alike.sum(1).clamp_min(1)).mean()
 
 
 def segmentation_loss(logits, target, valid):
@@ -89,15 +95,17 @@ def segmentation_loss(logits, target, valid):
 
 
 def carried_loss(carried, target):
-    """What the attention to the supports carries over must be the mask; foreground and background weigh the same."""
+    """What the attention to the supports carries over must be the mask; foreground and background weigh the same. Not
+    asked of the first attention, which sees little but colours, and most of the last ones, which the result hangs on."""
     losses = []
-    for c in carried:
+    for c in carried[1:]:
         side = round(c.shape[1] ** 0.5)
         t = F.adaptive_avg_pool2d(target, side).flatten(1)
         share = (c[..., 0] / c[..., 1].clamp_min(1e-6)).clamp(1e-3, 1 - 1e-3)
         w = t / t.sum(1, keepdim=True).clamp_min(0.1) + (1 - t) / (1 - t).sum(1, keepdim=True).clamp_min(0.1)
         losses.append((w * -(t * share.log() + (1 - t) * (1 - share).log())).sum(1).mean())
-    return torch.stack(losses).mean()
+    weights = torch.tensor([1.0] * (len(losses) - 4) + [2.0] * 4, device=target.device)
+    return (torch.stack(losses) * weights).sum() / weights.sum()
 
 
 def to_torch(b, device):
@@ -158,7 +166,7 @@ def produce(queue, data, seed, part):
         if pictures == 3:
             counts = (counts[0], 0, *counts[2:])
         scenes = Scenes(library, size, hardness(part.value), rng)
-        queue.put(batch(scenes, pictures, counts))
+        queue.put(batch(scenes, pictures, counts, ABSENT))
 
 
 def save(path, state):
@@ -175,16 +183,18 @@ def work(rank, args):
         dist.init_process_group("gloo", rank=rank, world_size=ranks)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(args.seed)
-    library = Library(args.data, "train")
     model = DiffewS().to(device)
-    head = Head([128, 128, 64], len(library.classes) + 21).to(device)
+    head = Head([128, 128, 64]).to(device)
     both = nn.ModuleDict({"model": model, "head": head})
     optimizer = Muon(both.named_parameters(), rank, ranks)
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
     step, seen, minutes, last = 0, 0, 0.0, args.output / "last.pt"
     schedule = [args.begin, args.minutes]
     start_from = last if last.exists() else args.init
-    if start_from:
+    if start_from and start_from.is_dir():
+        model.load_state_dict(exported(start_from))
+        average = {k: v.detach().clone() for k, v in model.state_dict().items()}
+    elif start_from:
         state = torch.load(start_from, map_location=device, weights_only=True)
         both.load_state_dict(state["both"])
         if start_from == last:
@@ -209,14 +219,19 @@ def work(rank, args):
         b = to_torch(queue.get(timeout=300), device)  # longer only if the process that draws has died
         if args.blind:
             b["supports"] = b["supports"].roll(len(b["supports"]) // 2, 0)  # no scene is half of its batch
+            b["absent"][:] = False
         with torch.autocast(device.type, torch.bfloat16):
             out, carried, features = model(b["images"], b["masks"][:, None], b["image_of"], b["supports"])
-        target, vectors = b["masks"], head.vectors()
+        target, others = b["masks"], b["others"]
+        asked = target * ~b["absent"][:, None, None]
+        again = others != torch.arange(len(others), device=device)  # not the same mask twice
         parts = [
-            segmentation_loss(SHARPNESS * out.float(), target, b["valid"]),
-            carried_loss(carried, target[:, None]),
-            0.5 * head(features[:3], target[:, None], b["classes"], vectors)
-            + 0.5 * head(features[:3], target[b["others"]][:, None], b["classes"][b["others"]], vectors),
+            segmentation_loss(SHARPNESS * out.float(), asked, b["valid"]),
+            carried_loss(carried, asked[:, None]),
+            contrast(
+                torch.cat([head(features[:3], target[:, None]), head(features[:3], target[others][:, None])[again]]),
+                torch.cat([b["classes"], b["classes"][others][again]]),
+            ),
         ]
         loss = parts[0] + (0 if args.blind else AUXILIARY) * parts[1] + CLASSES * parts[2]
         loss.backward()
@@ -275,7 +290,9 @@ def main():
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--every", type=float, default=6, help="minutes between measurements")
     parser.add_argument("--measure", type=int, default=4, help="batches of each kind to measure on")
-    parser.add_argument("--init", type=Path, help="begin with the weights of this last.pt, with a schedule of its own")
+    parser.add_argument(
+        "--init", type=Path, help="begin with these weights (last.pt or an exported directory), with a schedule of its own"
+    )
     parser.add_argument("--begin", type=float, default=0.0, help="the part of the schedule to begin at, with --init")
     parser.add_argument("--blind", action="store_true", help="supports of other scenes: a model to compare with")
     parser.add_argument("--seed", type=int, default=1)
