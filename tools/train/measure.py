@@ -3,7 +3,8 @@
     python measure.py --program target/release/diffews-wgpu --sets SETS --weights DIR --output DIR [--limit N]
 
 Mean over episodes of the foreground's IoU at the model's size, with a 95 % bootstrap interval over episodes; the same with
-the supports of another class; with everything marked; and, where a picture holds other objects, with all of them marked.
+the supports of another class, and how often these find nothing (less than half a per cent of the picture); with everything
+marked; and, where a picture holds other objects, with all of them marked.
 """
 
 import argparse
@@ -27,15 +28,33 @@ def scores(args, name, control):
     subprocess.run([str(c) for c in command], check=True)
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()[1:]]
     lines.sort(key=lambda line: line["episode"])
-    iou = [line["counts"]["intersection"][1] / max(line["counts"]["union"][1], 1) for line in lines]
-    return np.array(iou), np.array([line["class"].endswith(SAME) for line in lines])
+    both, either = (np.array([line["counts"][what][1] for line in lines]) for what in ("intersection", "union"))
+    # Marked and true pixels are the two together.
+    found = both + either - true_pixels(args, name)
+    nothing = (found < 0.005 * side(args) ** 2).mean()
+    return both / np.maximum(either, 1), np.array([line["class"].endswith(SAME) for line in lines]), float(nothing)
+
+
+def side(args):
+    return json.loads((args.weights / "diffews.json").read_text(encoding="utf-8"))["size"]
+
+
+def true_pixels(args, name):
+    """How many are of the target, at the model's size."""
+    masks = [Image.open(path).resize([side(args)] * 2, Image.NEAREST) for path in truths(args, name)]
+    return np.array([(np.array(mask) == 1).sum() for mask in masks])
+
+
+def truths(args, name):
+    episodes = json.loads((args.sets / f"{name}.json").read_text(encoding="utf-8"))["episodes"][: args.limit]
+    return [args.sets / episode["query"]["mask"] for episode in episodes]
 
 
 def marked(args, name, what):
     """IoU with the truth of marking all that `what` says."""
     found = []
-    for episode in json.loads((args.sets / f"{name}.json").read_text(encoding="utf-8"))["episodes"][: args.limit]:
-        label = np.array(Image.open(args.sets / episode["query"]["mask"]))
+    for path in truths(args, name):
+        label = np.array(Image.open(path))
         valid, truth = label != 255, label == 1
         found.append((truth & valid).sum() / max((what(label) & valid).sum(), 1))
     return np.array(found)
@@ -56,10 +75,10 @@ def main():
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     table = {}
-    print("| set | episodes | IoU (95 %) | shuffled | everything | every object |\n|---|---|---|---|---|---|")
+    print("| set | episodes | IoU (95 %) | shuffled | finds nothing | everything | every object |\n|---|---|---|---|---|---|---|")
     for name in args.only:
-        (own, same), (shuffled, _) = scores(args, name, "none"), scores(args, name, "shuffled")
-        row = {"episodes": len(own), "iou": interval(own), "shuffled": interval(shuffled)}
+        (own, same, _), (shuffled, _, nothing) = scores(args, name, "none"), scores(args, name, "shuffled")
+        row = {"episodes": len(own), "iou": interval(own), "shuffled": interval(shuffled), "nothing": nothing}
         row["everything"] = interval(marked(args, name, lambda label: label >= 0))
         if name.startswith(("composites", "plain", "pairs")):
             row["every_object"] = interval(marked(args, name, lambda label: label > 0))
@@ -68,13 +87,13 @@ def main():
         low, high = row["iou"][1:]
         print(
             f"| {name} | {row['episodes']} | {row['iou'][0]:.3f} ({low:.3f} to {high:.3f}) | {row['shuffled'][0]:.3f} "
-            f"| {row['everything'][0]:.3f} | {'' if objects is None else f'{objects:.3f}'} |",
+            f"| {nothing:.2f} | {row['everything'][0]:.3f} | {'' if objects is None else f'{objects:.3f}'} |",
             flush=True,
         )
         for what, part in (("another drawing", ~same), ("the same drawing", same)):
             if same.any() and part.any():
                 row[what] = [int(part.sum()), interval(own[part]), interval(shuffled[part])]
-                print(f"| {name}, {what} | {' | '.join(str(cell) for cell in row[what])} | | |", flush=True)
+                print(f"| {name}, {what} | {' | '.join(str(cell) for cell in row[what])} | | | |", flush=True)
     (args.output / "metrics.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
