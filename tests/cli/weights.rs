@@ -79,7 +79,7 @@ fn a_sound_copy_is_accepted() {
     let verified = place.run(&["model", "verify", "--weights", "m"]).expect(0, &[]);
     assert!(verified.out.contains("sound"), "{}", verified.out);
     let info = place.run(&["model", "info", "--weights", "m"]).expect(0, &[]).out;
-    for part in ["unet", "vae", "F16", "160", "0.5", "m/unet/config.json"] {
+    for part in ["unet", "vae", "F16", "160", "0.4", "m/unet/config.json"] {
         assert!(info.contains(part), "{part}: {info}");
     }
     // The same model from two directories.
@@ -176,7 +176,7 @@ fn configurations_that_are_nonsense() {
         ("m/unet/config.json", "\"cross_attention_dim\": 32", "\"cross_attention_dim\": 33", "cross_attention_dim"),
         ("m/vae/config.json", "{", "[", "config.json"),
         ("m/diffews.json", "160", "100", "96 and 112"),
-        ("m/diffews.json", "0.5", "-1", "threshold"),
+        ("m/diffews.json", "0.4", "-1", "absolute_threshold"),
         ("m/diffews.json", "\"size\"", "\"seize\"", "seize"),
     ] {
         let place = model();
