@@ -1,6 +1,6 @@
 """Writes a trained model in the diffusers layout, in f16, and checks it against the reference implementation.
 
-    python export.py RUN/last.pt OUTPUT [--size 160] [--absolute-threshold 0.5]
+    python export.py RUN/last.pt OUTPUT [--size 160] [--absolute-threshold 0.4]
 """
 
 import argparse
@@ -144,7 +144,7 @@ def main():
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--absolute-threshold", type=float, default=0.5)
+    parser.add_argument("--absolute-threshold", type=float, default=0.4)
     args = parser.parse_args()
     checkpoint = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
     state = checkpoint["average"]
