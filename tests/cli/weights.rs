@@ -79,7 +79,7 @@ fn a_sound_copy_is_accepted() {
     let verified = place.run(&["model", "verify", "--weights", "m"]).expect(0, &[]);
     assert!(verified.out.contains("sound"), "{}", verified.out);
     let info = place.run(&["model", "info", "--weights", "m"]).expect(0, &[]).out;
-    for part in ["unet", "vae", "F16", "160", "0.4", "m/unet/config.json"] {
+    for part in ["unet", "vae", "F16", "160", "0.4 by default", "m/unet/config.json"] {
         assert!(info.contains(part), "{part}: {info}");
     }
     // The same model from two directories.
