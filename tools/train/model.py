@@ -356,11 +356,12 @@ class DiffewS(nn.Module):
         """images [I, 3, S, S] in -1..1; masks [E, 1, S, S] in 0..1, of image image_of[e]; episode e segments that image
         by the N pictures and masks of the episodes supports[e].
 
-        Returns the decoder's mean over its channels [E, S, S]; per attn1 [E, tokens, 2] of Attention.query; features."""
+        Returns the decoder's mean over its channels [E, S, S]; per attn1 [E, tokens, 2] of Attention.query; features of
+        the query pass and of the support pass."""
         latents = self.vae.encode(images)[image_of]
         of_masks = self.vae.encode((2 * masks - 1).expand(-1, 3, -1, -1))
         support = Support()
-        self.unet(self.unet.conv_in_ref(torch.cat([latents, of_masks], 1)), self.prompt_embeds, support)
+        _, seen = self.unet(self.unet.conv_in_ref(torch.cat([latents, of_masks], 1)), self.prompt_embeds, support)
         query = Query(support.bank, supports, masks)
         v, features = self.unet(self.unet.conv_in(latents), self.prompt_embeds, query)
-        return self.vae.decode(-v).mean(1), query.carried, features
+        return self.vae.decode(-v).mean(1), query.carried, features, seen

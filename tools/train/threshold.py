@@ -1,0 +1,49 @@
+"""Chooses `absolute_threshold` for export.py: the mean IoU of fresh composites of classes that were trained on, by the
+part of the map that is taken for foreground.
+
+    python threshold.py --data DIR --checkpoint RUN/last.pt [--size 160] [--scenes 80]
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from episodes import Library, Scenes, batch
+from model import DiffewS
+from train import to_torch
+
+THRESHOLDS = np.arange(0.2, 0.625, 0.025)
+
+
+@torch.no_grad()
+def ious(model, b):
+    """[thresholds, episodes]"""
+    b = to_torch(b, torch.device("cpu"))
+    out = model(b["images"], b["masks"][:, None], b["image_of"], b["supports"])[0]
+    shown, true = (out.clamp(-1, 1) + 1).numpy() / 2, b["masks"].numpy() > 0
+    found = [shown > t for t in THRESHOLDS]
+    return np.array([(f & true).sum((1, 2)) / np.maximum((f | true).sum((1, 2)), 1) for f in found])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, type=Path, help="what prepare.py wrote")
+    parser.add_argument("--checkpoint", required=True, type=Path)
+    parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--scenes", type=int, default=80, help="of two pictures and two classes: four episodes")
+    parser.add_argument("--seed", type=int, default=99)
+    args = parser.parse_args()
+    model = DiffewS().eval()
+    model.load_state_dict(torch.load(args.checkpoint, map_location="cpu", weights_only=True)["average"])
+    scenes = Scenes(Library(args.data, "train"), args.size, 1.0, np.random.default_rng(args.seed))
+    scenes.without_photographs()
+    scenes.on_photographs, scenes.apart = 1.0, True
+    found = np.concatenate([ious(model, batch(scenes, 2, (1, 0, 0, 0))) for _ in range(args.scenes)], 1)
+    for threshold, value in zip(THRESHOLDS, found.mean(1)):
+        print(f"{threshold:.3f} {value:.4f}")
+    print(f"best: {THRESHOLDS[found.mean(1).argmax()]:.3f}, of {found.shape[1]} episodes")
+
+
+if __name__ == "__main__":
+    main()
