@@ -101,7 +101,7 @@ class Student(nn.Module):
         """`taught` [E, WIDTH, S / 8, S / 8]; 1 - cosine, the mean over positions and features."""
         losses = []
         for project, f in zip(self.project, features):
-            of = F.adaptive_avg_pool2d(taught, f.shape[-1]) if f.shape[-1] < taught.shape[-1] else taught
+            of = F.adaptive_avg_pool2d(taught, f.shape[-1])
             losses.append(1 - F.cosine_similarity(project(f).float(), of.float(), dim=1).mean())
         return sum(losses) / len(losses)
 
