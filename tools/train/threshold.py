@@ -21,6 +21,7 @@ def ious(model, b):
     """[thresholds, episodes]"""
     b = to_torch(b, torch.device("cpu"))
     out = model(b["images"], b["masks"][:, None], b["image_of"], b["supports"])[0]
+    # The engine clips each of the decoder's channels, this their mean: far from the ends that is the same.
     shown, true = (out.clamp(-1, 1) + 1).numpy() / 2, b["masks"].numpy() > 0
     found = [shown > t for t in THRESHOLDS]
     return np.array([(f & true).sum((1, 2)) / np.maximum((f | true).sum((1, 2)), 1) for f in found])
