@@ -39,9 +39,13 @@ fn value(from_bank: bool, i: u32) -> vec4<f32> {
 // for the output.
 const LANES = 8u;
 const KEYS = 32u;  // per tile, 4 to a lane
+#ifdef D32
+const ROWS = 16u;
+const CHUNKS = 1u;   // vec4s of output per lane and row: 8 lanes * 1 * 4 = 32 channels
+#else
 #ifdef D64
 const ROWS = 16u;
-const CHUNKS = 2u;   // vec4s of output per lane and row: 8 lanes * 2 * 4 = 64 channels
+const CHUNKS = 2u;
 #else
 #ifdef D160
 const ROWS = 8u;
@@ -49,6 +53,7 @@ const CHUNKS = 5u;
 #else
 const ROWS = 8u;
 const CHUNKS = 8u;
+#endif
 #endif
 #endif
 const HALVES = ROWS / 8u;
@@ -159,6 +164,9 @@ const DEPTH = 8u;  // vec4s of a head staged at once
 // Rows of the tiles lie one element further apart, so that lanes of different rows read different banks.
 const PITCH = DEPTH + 1u;
 const WEIGHTS = KEYS + 1u;
+#ifdef D32
+const CHUNKS = 2u;
+#else
 #ifdef D64
 const CHUNKS = 4u;
 #else
@@ -166,6 +174,7 @@ const CHUNKS = 4u;
 const CHUNKS = 10u;
 #else
 const CHUNKS = 16u;
+#endif
 #endif
 #endif
 

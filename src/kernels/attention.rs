@@ -10,7 +10,16 @@ use bytemuck::{Pod, Zeroable};
 pub static KERNEL: Kernel = Kernel {
     name: "attention",
     source: include_str!("../../shaders/attention.wgsl"),
-    variants: &[&["D64"], &["D160"], &[], &["BROADCAST", "D64"], &["BROADCAST", "D160"], &["BROADCAST"]],
+    variants: &[
+        &["D32"],
+        &["D64"],
+        &["D160"],
+        &[],
+        &["BROADCAST", "D32"],
+        &["BROADCAST", "D64"],
+        &["BROADCAST", "D160"],
+        &["BROADCAST"],
+    ],
     tunings: &[Tuning::Broadcast, Tuning::Tiled],
     cases,
 };
@@ -50,9 +59,11 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Op
         return out;
     }
     let (defines, rows, slice): (Vec<&'static str>, u32, u32) = match (r.tuning, d4) {
+        (Tuning::Broadcast, ..=8) => (vec!["BROADCAST", "D32"], 16, 8),
         (Tuning::Broadcast, ..=16) => (vec!["BROADCAST", "D64"], 16, 16),
         (Tuning::Broadcast, ..=40) => (vec!["BROADCAST", "D160"], 8, 40),
         (Tuning::Broadcast, _) => (vec!["BROADCAST"], 8, 64),
+        (_, ..=8) => (vec!["D32"], 16, 8),
         (_, ..=16) => (vec!["D64"], 16, 16),
         (_, ..=40) => (vec!["D160"], 16, 40),
         (_, _) => (vec![], 16, 64),
@@ -134,10 +145,12 @@ fn cases() -> Vec<Case> {
         (4096, 0, 4096, 1, 64, 2.0),
         (256, 0, 256, 20, 64, 2.0),
         (64, 0, 192, 8, 160, 2.0),
+        (1600, 0, 1600, 1, 32, 2.0),
         (1024, 0, 0, 1, 512, 2.0),
         (100, 0, 37, 3, 10, 2.0),
         (1, 0, 1, 2, 6, 2.0),
         (17, 0, 33, 1, 4, 2.0),
+        (21, 0, 40, 2, 33, 2.0),
         (31, 0, 95, 2, 80, 2.0),
         (9, 0, 0, 1, 515, 2.0),
         (50, 7, 3, 2, 40, 2.0),
