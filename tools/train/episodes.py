@@ -150,7 +150,7 @@ class Scenes:
         self.often = often / often.sum()
         self.weights /= self.weights.sum()
         self.other_instances = 0.4 + 0.6 * hard  # how often a class is drawn by different hands
-        self.on_photographs = 0.85 * hard  # how often a composite lies on one
+        self.on_photographs = 0.75 * hard  # how often a composite lies on one
         self.apart = False  # the first picture's drawing is in no other, where its class has more
 
     def without_photographs(self, only=None):

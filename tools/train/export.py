@@ -1,7 +1,6 @@
 """Writes a trained model in the diffusers layout, in f16, and checks it against the reference implementation.
 
     python export.py RUN/last.pt OUTPUT [--size 160] [--absolute-threshold 0.4]
-    python export.py RUN/last.pt OLDER NEW --shares 0.7 0.3     # their mean, by these shares
 """
 
 import argparse
@@ -97,16 +96,6 @@ def exported(directory):
     return state
 
 
-def state_of(path):
-    """What a training run would export, or what was exported before, by whether `path` is a file or a directory."""
-    return exported(path) if path.is_dir() else torch.load(path, map_location="cpu", weights_only=True)["average"]
-
-
-def mean(states, shares):
-    """Runs that went on from one another lie in one basin, and their mean can be better than each (Wortsman et al., 2022)."""
-    return {name: sum(share * state[name] for share, state in zip(shares, states)) for name in states[0]}
-
-
 def write(state, output, settings):
     half = lambda tensors: {name: t.half().contiguous() for name, t in sorted(tensors.items())}
     parts = [
@@ -152,19 +141,16 @@ def difference(state, output, size):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoints", type=Path, nargs="+", help="RUN/last.pt, or directories that this wrote")
+    parser.add_argument("checkpoint", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--shares", type=float, nargs="+", help="of each in the mean (default: the same of all)")
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--absolute-threshold", type=float, default=0.4)
     args = parser.parse_args()
-    shares = args.shares or [1 / len(args.checkpoints)] * len(args.checkpoints)
-    if len(shares) != len(args.checkpoints) or abs(sum(shares) - 1) > 1e-6:
-        parser.error("--shares takes one number for each checkpoint, 1 in all")
-    state = mean([state_of(path) for path in args.checkpoints], shares)
+    checkpoint = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
+    state = checkpoint["average"]
     parameters = write(state, args.output, {"size": args.size, "absolute_threshold": args.absolute_threshold})
     off = difference(state, args.output, args.size)
-    print(f"{args.output}: {parameters} parameters")
+    print(f"{args.output}: {parameters} parameters after {checkpoint['minutes']:.1f} minutes, {checkpoint['step']} steps")
     print(f"relative L2 from the reference, f64: {off:.2e}")
     if not off < 1e-9:
         raise SystemExit("the reference computes something else")

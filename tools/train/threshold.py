@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from episodes import Library, Scenes, batch
-from export import state_of
 from model import DiffewS
 from train import to_torch
 
@@ -31,13 +30,13 @@ def ious(model, b):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, type=Path, help="what prepare.py wrote")
-    parser.add_argument("--checkpoint", required=True, type=Path, help="RUN/last.pt, or what export.py wrote")
+    parser.add_argument("--checkpoint", required=True, type=Path)
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--scenes", type=int, default=80, help="of two pictures and two classes: four episodes")
     parser.add_argument("--seed", type=int, default=99)
     args = parser.parse_args()
     model = DiffewS().eval()
-    model.load_state_dict(state_of(args.checkpoint))
+    model.load_state_dict(torch.load(args.checkpoint, map_location="cpu", weights_only=True)["average"])
     scenes = Scenes(Library(args.data, "train"), args.size, 1.0, np.random.default_rng(args.seed))
     scenes.without_photographs()
     scenes.on_photographs, scenes.apart = 1.0, True

@@ -40,7 +40,7 @@ HARD = (0.02, 0.25)  # how hard the scenes are goes from 0.2 to 1 between these 
 SHARPNESS = 4.0  # logits of a pixel: this times the decoder's mean, which the engine clips to -1..1
 AUXILIARY, CLASSES, DISTIL = 0.5, 0.1, 0.4
 TAUGHT = 0.86  # until this part of the time the teacher's features are learnt
-ABSENT = 0.15  # the part of the episodes whose target is not in the picture
+ABSENT = 0.12  # the part of the episodes whose target is not in the picture
 DECAY = 0.998
 
 
