@@ -1,6 +1,6 @@
 """Writes a trained model in the diffusers layout, in f16, and checks it against the reference implementation.
 
-    python export.py RUN/last.pt OUTPUT [--size 160] [--absolute-threshold 0.4]
+    python export.py RUN/last.pt OUTPUT [--mean-with EXPORTED] [--size 160] [--absolute-threshold 0.4]
 """
 
 import argparse
@@ -143,11 +143,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("output", type=Path)
+    parser.add_argument("--mean-with", type=Path, help="exported weights that this run began with: write the mean of both")
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--absolute-threshold", type=float, default=0.4)
     args = parser.parse_args()
     checkpoint = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
     state = checkpoint["average"]
+    if args.mean_with:
+        start = exported(args.mean_with)
+        state = {name: (t + start[name]) / 2 for name, t in state.items()}
     parameters = write(state, args.output, {"size": args.size, "absolute_threshold": args.absolute_threshold})
     off = difference(state, args.output, args.size)
     print(f"{args.output}: {parameters} parameters after {checkpoint['minutes']:.1f} minutes, {checkpoint['step']} steps")

@@ -25,23 +25,23 @@ from muon import Muon
 from teacher import WIDTH, Teacher
 from torch import nn
 
-# From this part of the time on: pictures of this size, batches of (composites, photographs with something pasted,
-# photographs, one time plain, one time in pairs) per process.
+# From this part of the time on: pictures of this size, batches of one of these numbers of (composites, photographs with
+# something pasted, photographs, one time plain, one time in pairs) per process.
 STAGES = [
-    (0.00, 64, (3, 0, 0)),
-    (0.08, 64, (2, 1, 2)),
-    (0.48, 96, (3, 1, 1)),
-    (0.70, 128, (3, 1, 1)),
-    (0.86, 160, (2, 1, 1)),
+    (0.00, 64, [(3, 0, 0)]),
+    (0.08, 64, [(2, 1, 2)]),
+    (0.48, 96, [(3, 1, 1)]),
+    (0.70, 128, [(3, 1, 1)]),
+    (0.79, 160, [(2, 1, 0), (2, 0, 1)]),
 ]
 # How often a scene has so many pictures, and how many scenes there are then instead.
-PICTURES = [(2, 0.7, None), (3, 0.15, (2, 0, 1)), (5, 0.15, (1, 0, 1))]
+PICTURES = [(2, 0.6, None), (3, 0.2, (2, 0, 1)), (5, 0.2, (1, 0, 1))]
 HARD = (0.02, 0.25)  # how hard the scenes are goes from 0.2 to 1 between these parts of the time
 SHARPNESS = 4.0  # logits of a pixel: this times the decoder's mean, which the engine clips to -1..1
 AUXILIARY, CLASSES, DISTIL = 0.5, 0.1, 0.4
-TAUGHT = 0.86  # until this part of the time the teacher's features are learnt
-ABSENT = 0.12  # the part of the episodes whose target is not in the picture
-DECAY = 0.998
+TAUGHT = 0.70  # until this part of the time the teacher's features are learnt
+ABSENT = 0.2  # the part of the episodes whose target is not in the picture
+DECAY = 0.996
 
 
 def stage_at(part):
@@ -58,9 +58,9 @@ def hardness(part):
 
 
 def rate(part, step, peak):
-    """Warm-up, level, then down to nothing by a cosine over the second half."""
-    down = 0.5 * (1 + np.cos(np.pi * np.clip((part - 0.45) / 0.55, 0, 1)))
-    return float(peak * min(1.0, (step + 1) / 200) * max(down, 0.01))
+    """Warm-up, level, then down to nothing by a cosine over the last quarter."""
+    down = 0.5 * (1 + np.cos(np.pi * np.clip((part - 0.75) / 0.25, 0, 1)))
+    return float(peak * min(1.0, (step + 1) / 100) * max(down, 0.01))
 
 
 # ------------------------------------------------------------------------------------------------ losses
@@ -183,12 +183,12 @@ def produce(queue, data, seed, part, blind):
     # The same for all processes, which wait for each other.
     shape = np.random.default_rng([seed[0], seed[2]])
     while True:
-        _, size, counts = stage_at(part.value)
+        _, size, numbers = stage_at(part.value)
         which, pairs = shape.choice(len(PICTURES), p=[p for _, p, _ in PICTURES]), shape.random() < 0.5
         if part.value < 0.1 or blind:
             which = 0
         pictures, _, fewer = PICTURES[which]
-        composites, pasted, photographs = fewer or counts
+        composites, pasted, photographs = fewer or numbers[shape.integers(len(numbers))]
         counts = (composites, pasted, photographs * pairs, photographs * (not pairs))
         scenes = Scenes(library, size, hardness(part.value), rng)
         queue.put(batch(scenes, pictures, counts, ABSENT))
