@@ -58,9 +58,6 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "auto", env = "DIFFEWS_PRECISION", hide_env_values = true)]
     #[arg(help_heading = "Model")]
     precision: PrecisionArg,
-    /// Take every support's mirror image as one more, and the mean over the query and its mirror image
-    #[arg(long, help_heading = "Model")]
-    mirror: bool,
     #[command(flatten)]
     threshold: ThresholdArgs,
 
@@ -146,7 +143,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             Threshold::Relative(value) => format!("relative {value}"),
             Threshold::Absolute(value) => format!("absolute {value}"),
         },
-        mirror: args.mirror,
         shots: args.shots,
         control,
         seed: args.seed,
@@ -195,7 +191,7 @@ fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, Threshold
         };
     }
     let gpu = Gpu::new(&args.adapter.choice())?;
-    let options = Options { size: Some(size), precision: args.precision.into(), shots, mirror: args.mirror };
+    let options = Options { size: Some(size), precision: args.precision.into(), shots };
     let segmenter = Segmenter::plan(gpu, model, options)?.allocate(&mut |_, _| !progress::interrupted())?;
     Ok((segmenter, threshold))
 }

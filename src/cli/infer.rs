@@ -51,10 +51,6 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "auto", env = "DIFFEWS_PRECISION", hide_env_values = true)]
     #[arg(help_heading = "Model")]
     precision: PrecisionArg,
-    /// Take every support's mirror image as one more, and the mean over the query and its mirror image: often a better
-    /// mask, in twice the time
-    #[arg(long, help_heading = "Model")]
-    mirror: bool,
 
     /// Mask to write [default: <query>_mask.png here]; a directory for several queries
     #[arg(long, short, value_name = "FILE.png|DIR", help_heading = "Output")]
@@ -206,7 +202,7 @@ impl Engine {
             };
         }
         let gpu = Gpu::new(&args.adapter.choice())?;
-        let options = Options { size: Some(size), precision, shots: supports.len(), mirror: args.mirror };
+        let options = Options { size: Some(size), precision, shots: supports.len() };
         let planned = Segmenter::plan(gpu, model, options)?;
         if args.verbose > 0 {
             tell(planned.memory().to_string().trim_end());

@@ -34,8 +34,6 @@ pub struct Report<'a> {
     backend: &'a str,
     driver: &'a str,
     precision: &'static str,
-    /// Whether mirror images were taken too.
-    mirror: bool,
     /// By stage. Loading and the supports count once for all queries of a run.
     seconds: Map<String, Value>,
     /// Largest sum of GPU buffers at one time, as planned.
@@ -74,7 +72,6 @@ impl<'a> Report<'a> {
             driver: &facts.driver,
             // As the flag has it.
             precision: if segmenter.storage() == Storage::F32 { "f32" } else { "f16" },
-            mirror: segmenter.views() > 1,
             seconds: times.iter().map(|(s, t)| (s.to_string().replace(' ', "_"), json!(t))).collect(),
             peak_memory_bytes: segmenter.memory().peak(),
         }

@@ -24,9 +24,6 @@ pub struct Header {
     pub size: u32,
     pub precision: String,
     pub threshold: String,
-    /// Whether mirror images were taken too.
-    #[serde(default)]
-    pub mirror: bool,
     pub shots: Option<usize>,
     pub control: Control,
     pub seed: u64,

@@ -10,7 +10,6 @@ fn header(index: usize, of: usize) -> Header {
         size: 64,
         precision: "f32".into(),
         threshold: "relative 0.25".into(),
-        mirror: false,
         shots: None,
         control: Control::None,
         seed: 0,

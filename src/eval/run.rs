@@ -64,7 +64,7 @@ pub fn evaluate(
         .iter()
         .map(|w| file.supports(w.episode, job.shots, job.control, job.seed))
         .collect::<Result<_, EvalError>>()?;
-    let keys: Vec<(&[Example], usize)> = supports.iter().map(|&s| (s, segmenter.views() * s.len())).collect();
+    let keys: Vec<(&[Example], usize)> = supports.iter().map(|&s| (s, s.len())).collect();
     let steps = banks::plan(&keys, room(segmenter));
     let tasks: Vec<Task> = (work.iter().zip(&steps).zip(&supports))
         .map(|((work, step), &supports)| Task {

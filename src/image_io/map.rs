@@ -76,16 +76,6 @@ impl DecodedMap {
         self.rgb.iter().copied().fold(0.0, f32::max)
     }
 
-    /// Makes this the mean of itself and of `other` mirrored, a map of the same size.
-    pub fn average_with_mirrored(&mut self, other: &DecodedMap) {
-        debug_assert_eq!(self.size, other.size);
-        let mut mirrored = other.rgb.clone();
-        mirror(&mut mirrored, other.size);
-        for (value, other) in self.rgb.iter_mut().zip(mirrored) {
-            *value = 0.5 * (*value + other);
-        }
-    }
-
     /// The mask at S x S by the published rule: channels truncated to bytes, foreground where their mean exceeds
     /// the threshold (relative: of the largest byte).
     pub fn mask(&self, threshold: Threshold) -> Mask {
@@ -127,12 +117,6 @@ impl DecodedMap {
         let foreground = self.map_at(width, height)?.iter().map(|&v| f64::from(v) > level).collect();
         Ok(Mask::from_parts(width, height, foreground))
     }
-}
-
-/// Turns pixels `[height, width, 3]` around their vertical axis.
-pub fn mirror(pixels: &mut [f32], width: u32) {
-    let (pixels, _) = pixels.as_chunks_mut::<3>();
-    pixels.chunks_exact_mut(width as usize).for_each(<[_]>::reverse);
 }
 
 #[cfg(test)]
@@ -206,16 +190,6 @@ mod tests {
         assert!(one(0.25) && one(0.39) && !one(0.41));
         let absolute = map.mask_at(1, 1, Threshold::Absolute(0.41)).unwrap();
         assert_eq!(absolute.foreground(), [false]);
-    }
-
-    #[test]
-    fn the_mean_with_a_mirrored_map_is_taken_pixel_by_pixel() {
-        let mut map = map_of([[0; 3], [100; 3], [10, 20, 30], [40; 3]]);
-        map.average_with_mirrored(&map_of([[200; 3], [0; 3], [60; 3], [50, 60, 70]]));
-        // Half of each byte's step is in both: the mean of 0 and 0 is 0.5 of 255.
-        let bytes: Vec<f32> = map.rgb().iter().map(|v| v * 255.0 - 0.5).collect();
-        let want = [0.0, 0.0, 0.0, 150.0, 150.0, 150.0, 30.0, 40.0, 50.0, 50.0, 50.0, 50.0];
-        assert!(bytes.iter().zip(want).all(|(b, w)| (b - w).abs() < 1e-3), "{bytes:?}");
     }
 
     #[test]

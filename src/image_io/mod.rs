@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 pub use decode::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, load_rgb};
 pub use image::RgbImage;
 pub use index::load_index_mask;
-pub use map::{DecodedMap, Threshold, mirror};
+pub use map::{DecodedMap, Threshold};
 pub use mask::{BoundingBox, LoadedMask, Mask, MaskWarning, load_mask};
 pub use overlay::paint_overlay;
 pub use resize::{mask_to_model_input, resize_bilinear_rgb, resize_map, resize_nearest_mask, to_model_input};

@@ -61,9 +61,6 @@ pub struct Options {
     pub precision: Precision,
     /// Most supports of one bank, for the memory plan; at least one is planned for.
     pub shots: usize,
-    /// Each support's mirror image is one more shot, and a map is the mean over the query and its mirror image: twice the
-    /// time and the bank.
-    pub mirror: bool,
 }
 
 struct Bound {
@@ -77,7 +74,6 @@ pub struct Segmenter {
     model: Model,
     size: u32,
     storage: Storage,
-    mirror: bool,
     memory: MemoryPlan,
     encoder: Bound,
     support: Bound,
@@ -100,7 +96,7 @@ pub struct SupportBank {
 }
 
 impl SupportBank {
-    /// Number of supports, mirror images included.
+    /// Number of supports.
     pub fn shots(&self) -> usize {
         self.shots
     }
@@ -140,11 +136,6 @@ impl Segmenter {
         &self.memory
     }
 
-    /// How many times a picture is looked at: once, or with [`Options::mirror`] twice.
-    pub fn views(&self) -> usize {
-        1 + usize::from(self.mirror)
-    }
-
     /// The bank of one or more supports, each a picture and its mask (of the picture's size).
     ///
     /// # Errors
@@ -153,25 +144,19 @@ impl Segmenter {
         if supports.is_empty() {
             return Err(Error::Usage("at least one support is needed".into()));
         }
-        let views = self.views();
-        let shots = views * supports.len();
+        let shots = supports.len();
         check_bank(&self.gpu, before_decoder(self.storage), &self.support.part.outputs, shots)?;
         let query = self.query_for(shots)?;
         let (bank, latent) = (query.inputs[1..].to_vec(), query.inputs[0].clone());
         let plan = self.gpu.bind(query.name(), &query.schedule, &self.arena, &self.constants, HashMap::new())?;
         let mut clock = Clock::default();
-        for i in 0..shots {
-            let (image, mask) = &supports[i / views];
+        for (i, (image, mask)) in supports.iter().enumerate() {
             if mask.size() != image.dimensions() {
-                return Err(Error::Usage(format!("support {}: the mask is not of the picture's size", i / views + 1)));
+                return Err(Error::Usage(format!("support {}: the mask is not of the picture's size", i + 1)));
             }
             let share = |part: f64| (i as f64 + part) / shots as f64;
-            let mut picture = image_io::to_model_input(&image_io::resize_bilinear_rgb(image, self.size, self.size));
-            let mut mask = image_io::mask_to_model_input(&image_io::resize_nearest_mask(mask, self.size, self.size));
-            if i % views == 1 {
-                image_io::mirror(&mut picture, self.size);
-                image_io::mirror(&mut mask, self.size);
-            }
+            let picture = image_io::to_model_input(&image_io::resize_bilinear_rgb(image, self.size, self.size));
+            let mask = image_io::mask_to_model_input(&image_io::resize_nearest_mask(mask, self.size, self.size));
             for (input, (pixels, first)) in self.support.part.inputs.iter().zip([(&picture, 0.0), (&mask, 0.5)]) {
                 let stage = Stage::EncodeSupport;
                 clock.time(stage, || {
@@ -221,28 +206,10 @@ impl Segmenter {
     /// # Errors
     /// NaN or infinity after a stage, or whatever the device reports.
     pub fn segment(&self, bank: &SupportBank, query: &RgbImage, progress: Progress) -> Result<Segmentation, Error> {
-        let mut pixels = image_io::to_model_input(&image_io::resize_bilinear_rgb(query, self.size, self.size));
+        let pixels = image_io::to_model_input(&image_io::resize_bilinear_rgb(query, self.size, self.size));
         let mut clock = Clock::default();
-        let views = self.views() as f64;
-        let mut map = self.view(bank, &pixels, &mut clock, &mut |stage, p| progress(stage, p / views))?;
-        if self.mirror {
-            image_io::mirror(&mut pixels, self.size);
-            let other = self.view(bank, &pixels, &mut clock, &mut |stage, p| progress(stage, (1.0 + p) / views))?;
-            map.average_with_mirrored(&other);
-        }
-        Ok(Segmentation { map, times: clock.0 })
-    }
-
-    /// The map of `[S, S, 3]` pixels in [-1, 1].
-    fn view(
-        &self,
-        bank: &SupportBank,
-        pixels: &[f32],
-        clock: &mut Clock,
-        progress: Progress,
-    ) -> Result<DecodedMap, Error> {
         let stage = Stage::EncodeQuery;
-        clock.time(stage, || self.encode(pixels, &bank.input, &bank.query, stage, &mut |p| progress(stage, p)))?;
+        clock.time(stage, || self.encode(&pixels, &bank.input, &bank.query, stage, &mut |p| progress(stage, p)))?;
         let input = &self.decoder.part.inputs[0];
         clock.time(Stage::Query, || {
             self.run(&bank.query, &mut |p| progress(Stage::Query, p))?;
@@ -260,7 +227,7 @@ impl Segmenter {
         if !rgb.iter().all(|v| v.is_finite()) {
             return Err(Error::NotFinite { stage: Stage::Decode, storage: self.storage });
         }
-        Ok(DecodedMap::new(self.size, rgb)?)
+        Ok(Segmentation { map: DecodedMap::new(self.size, rgb)?, times: clock.0 })
     }
 
     /// `[S, S, 3]` pixels through the encoder into `input` of `next`.

@@ -17,7 +17,6 @@ pub struct Planned {
     model: Model,
     size: u32,
     storage: Storage,
-    mirror: bool,
     encoder: Part,
     support: Part,
     query: Part,
@@ -48,8 +47,7 @@ impl Segmenter {
     pub fn plan_with(gpu: Gpu, model: Model, options: Options, edit: Edit) -> Result<Planned, Error> {
         let size = options.size.unwrap_or(model.default_size());
         model.config().check_size(size as usize)?;
-        let mirror = options.mirror;
-        let shots = options.shots.max(1) * (1 + usize::from(mirror));
+        let shots = options.shots.max(1);
         let kinds: &[Storage] = match options.precision {
             Precision::Auto => &[Storage::F32, Storage::Packed],
             Precision::F32 => &[Storage::F32],
@@ -63,18 +61,7 @@ impl Segmenter {
                     let memory = MemoryPlan::new(&model, &schedules, storage, &support.outputs, shots);
                     match memory.check(&gpu.facts) {
                         Ok(()) => {
-                            return Ok(Planned {
-                                gpu,
-                                model,
-                                size,
-                                storage,
-                                mirror,
-                                encoder,
-                                support,
-                                query,
-                                decoder,
-                                memory,
-                            });
+                            return Ok(Planned { gpu, model, size, storage, encoder, support, query, decoder, memory });
                         }
                         Err(error) => refused = Some(error),
                     }
@@ -201,7 +188,7 @@ impl Planned {
 
     /// Uploads the weights and takes the memory.
     pub fn allocate(self, progress: Progress) -> Result<Segmenter, Error> {
-        let Planned { gpu, model, size, storage, mirror, encoder, support, query, decoder, memory } = self;
+        let Planned { gpu, model, size, storage, encoder, support, query, decoder, memory } = self;
         let mut constants = Vec::with_capacity(model.constants.tensors().len());
         let total = model.constants.bytes(storage).max(1) as f64;
         let mut done = 0;
@@ -227,7 +214,6 @@ impl Planned {
             model,
             size,
             storage,
-            mirror,
             memory,
             arena,
             constants,

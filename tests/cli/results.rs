@@ -117,37 +117,6 @@ fn several_queries_share_a_bank_and_answer_as_alone() {
 }
 
 #[test]
-fn mirror_is_the_mean_over_both_ways_with_both_as_supports() {
-    let place = Place::new();
-    let example = |name: &str| image::open(repository().join(format!("examples/0/{name}.png"))).unwrap();
-    for name in ["support", "support_mask", "query"] {
-        // Of the network's size, where resizing has no say.
-        let small = example(name).resize_exact(160, 160, image::imageops::FilterType::Nearest);
-        small.save(place.path(&format!("{name}.png"))).unwrap();
-        small.fliph().save(place.path(&format!("{name}_m.png"))).unwrap();
-    }
-    let map = |supports: &[&str], query: &str, more: &[&str]| {
-        let masks: Vec<String> = supports.iter().map(|s| s.replace("support", "support_mask")).collect();
-        let masks: Vec<&str> = masks.iter().map(String::as_str).collect();
-        let args = ["--query", query, "--probability", "map.npy", "--force", "-q", "--precision", "f32"];
-        place.run(&[&["infer", "--support"], supports, &["--mask"], &masks, &args, more].concat()).expect(0, &[]);
-        npy(&place.path("map.npy"))
-    };
-    let (one, both) = (["support.png"], ["support.png", "support_m.png"]);
-    let flipped = |map: &[f32]| map.chunks_exact(160).flat_map(|row| row.iter().rev().copied()).collect::<Vec<_>>();
-    let forth = map(&both, "query.png", &[]);
-    let back = flipped(&map(&both, "query_m.png", &[]));
-    let mean: Vec<f32> = forth.iter().zip(&back).map(|(a, b)| 0.5 * (a + b)).collect();
-    let mirrored = map(&one, "query.png", &["--mirror"]);
-    assert!(relative_l2(&mirrored, &mean) < 1e-6);
-    // None of the ways alone is the mean, and a mirrored query has the mirrored map.
-    for alone in [&forth, &back, &map(&one, "query.png", &[])] {
-        assert!(relative_l2(alone, &mirrored) > 1e-3);
-    }
-    assert!(relative_l2(&flipped(&map(&one, "query_m.png", &["--mirror"])), &mirrored) < 1e-6);
-}
-
-#[test]
 fn quiet_says_nothing_and_show_draws() {
     let place = Place::new();
     let mut command = place.command(&infer(&["--query", "q.png", "-q"]));

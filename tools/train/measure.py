@@ -23,7 +23,6 @@ def scores(args, name, control):
     out = args.output / f"{name}_{control}"
     command = [args.program, "eval", "--episodes", args.sets / f"{name}.json", "--root", args.sets, "--output", out]
     command += ["--weights", args.weights, "--control", control, "--precision", "f32", "--quiet"]
-    command += ["--mirror"] if args.mirror else []
     command += ["--limit", str(args.limit)] if args.limit else []
     command += ["--resume"] if (out / "results.jsonl").exists() else []
     subprocess.run([str(c) for c in command], check=True)
@@ -72,7 +71,6 @@ def main():
     for name in ("program", "sets", "weights", "output"):
         parser.add_argument(f"--{name}", required=True, type=Path)
     parser.add_argument("--limit", type=int, help="the first N episodes of each set")
-    parser.add_argument("--mirror", action="store_true", help="pass it on")
     parser.add_argument("--only", nargs="+", default=SETS, choices=SETS)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
