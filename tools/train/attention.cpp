@@ -15,12 +15,11 @@
 
 // The compiler's own intrinsics do not tell it that they read and write memory (GCC 12).
 #define TILE_LOAD(t, from, stride) \
-  asm volatile("{tileloadd (%0,%1,1), %%tmm" #t "|tileloadd tmm" #t ", [%0+%1*1]}" ::"r"(from), "r"(int64_t(stride)) : "memory")
+  asm volatile("tileloadd (%0,%1,1), %%tmm" #t ::"r"(from), "r"(int64_t(stride)) : "memory")
 #define TILE_STORE(t, to, stride) \
-  asm volatile("{tilestored %%tmm" #t ", (%0,%1,1)|tilestored [%0+%1*1], tmm" #t "}" ::"r"(to), "r"(int64_t(stride)) : "memory")
-#define TILE_ZERO(t) asm volatile("{tilezero %%tmm" #t "|tilezero tmm" #t "}" ::)
-#define TILE_DOT(c, a, b) \
-  asm volatile("{tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c "|tdpbf16ps tmm" #c ", tmm" #a ", tmm" #b "}" ::)
+  asm volatile("tilestored %%tmm" #t ", (%0,%1,1)" ::"r"(to), "r"(int64_t(stride)) : "memory")
+#define TILE_ZERO(t) asm volatile("tilezero %%tmm" #t ::)
+#define TILE_DOT(c, a, b) asm volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
 
 namespace {
 
@@ -88,15 +87,23 @@ __m512i pairs(__m512 even, __m512 odd) {
   return _mm512_or_si512(_mm512_cvtepu16_epi32(e), _mm512_slli_epi32(_mm512_cvtepu16_epi32(o), 16));
 }
 
-// scores^T [32 keys][32 queries] of a block: the tiles 0 to 3 into `s`.
+// The tiles 0 to 3 as [32 keys][32 queries].
+inline void store(float* to) {
+  TILE_STORE(0, to, 128);
+  TILE_STORE(1, to + 16, 128);
+  TILE_STORE(2, to + 512, 128);
+  TILE_STORE(3, to + 528, 128);
+}
+
+// scores^T of a block into `s`.
 inline void scores(const bf16* keys, const uint32_t* queries, float* s) {
-  TILE_ZERO(0);  TILE_ZERO(1);  TILE_ZERO(2);  TILE_ZERO(3);
+  TILE_ZERO(0); TILE_ZERO(1); TILE_ZERO(2); TILE_ZERO(3);
   TILE_LOAD(4, keys, D * 2);
   TILE_LOAD(5, keys + 16 * D, D * 2);
   TILE_LOAD(6, queries, 64);
   TILE_LOAD(7, queries + 256, 64);
-  TILE_DOT(0, 4, 6);  TILE_DOT(1, 4, 7);  TILE_DOT(2, 5, 6);  TILE_DOT(3, 5, 7);
-  TILE_STORE(0, s, 128);  TILE_STORE(1, s + 16, 128);  TILE_STORE(2, s + 512, 128);  TILE_STORE(3, s + 528, 128);
+  TILE_DOT(0, 4, 6); TILE_DOT(1, 4, 7); TILE_DOT(2, 5, 6); TILE_DOT(3, 5, 7);
+  store(s);
 }
 
 int up(int n) { return (n + BLOCK - 1) / BLOCK * BLOCK; }
@@ -109,7 +116,8 @@ extern "C" {
 int attention_init() { return syscall(SYS_arch_prctl, 0x1023, 18); }
 
 // q [batch, n, 32], k [batch, m, 32], v [batch, m, e], out [batch, n, e], all bf16; lse [batch, n] f32, to base 2.
-void attention_forward(const bf16* q, const bf16* k, const bf16* v, bf16* out, float* lse, int batch, int n, int m, int e) {
+void attention_forward(const bf16* q, const bf16* k, const bf16* v, bf16* out, float* lse, int batch, int n, int m,
+                       int e) {
   Config config;
   _tile_loadconfig(&config);
   int N = up(n), M = up(m);
@@ -153,7 +161,7 @@ void attention_forward(const bf16* q, const bf16* k, const bf16* v, bf16* out, f
           TILE_LOAD(4, vt + size_t(t) * 16 * M + j, M * 2);
           TILE_LOAD(0, o + t * 512, 128);
           TILE_LOAD(1, o + t * 512 + 16, 128);
-          TILE_DOT(0, 4, 6);  TILE_DOT(1, 4, 7);
+          TILE_DOT(0, 4, 6); TILE_DOT(1, 4, 7);
           TILE_STORE(0, o + t * 512, 128);
           TILE_STORE(1, o + t * 512 + 16, 128);
         }
@@ -212,22 +220,23 @@ void attention_backward(const bf16* q, const bf16* k, const bf16* v, const bf16*
       memset(dqt, 0, sizeof dqt);
       for (int j = 0; j < M; j += BLOCK) {
         scores(ks + j * D, qt, s);
-        TILE_ZERO(0);  TILE_ZERO(1);  TILE_ZERO(2);  TILE_ZERO(3);
+        TILE_ZERO(0); TILE_ZERO(1); TILE_ZERO(2); TILE_ZERO(3);
         for (int t = 0; t < (e > 32 ? 2 : 1); t++) {
           TILE_LOAD(4, vs + size_t(j) * EK + 32 * t, EK * 2);
           TILE_LOAD(5, vs + size_t(j + 16) * EK + 32 * t, EK * 2);
           TILE_LOAD(6, gt + 512 * t, 64);
           TILE_LOAD(7, gt + 512 * t + 256, 64);
-          TILE_DOT(0, 4, 6);  TILE_DOT(1, 4, 7);  TILE_DOT(2, 5, 6);  TILE_DOT(3, 5, 7);
+          TILE_DOT(0, 4, 6); TILE_DOT(1, 4, 7); TILE_DOT(2, 5, 6); TILE_DOT(3, 5, 7);
         }
-        TILE_STORE(0, dp, 128);  TILE_STORE(1, dp + 16, 128);  TILE_STORE(2, dp + 512, 128);  TILE_STORE(3, dp + 528, 128);
+        store(dp);
         for (int r = 0; r < 16; r++) {
           __m512 p[2][2], d[2][2];
           for (int odd = 0; odd < 2; odd++)
             for (int h = 0; h < 2; h++) {
               int at = (2 * r + odd) * 32 + 16 * h;
               p[odd][h] = exp2(_mm512_fmsub_ps(_mm512_load_ps(s + at), c, _mm512_load_ps(l + 16 * h)));
-              d[odd][h] = _mm512_mul_ps(p[odd][h], _mm512_sub_ps(_mm512_load_ps(dp + at), _mm512_load_ps(delta + 16 * h)));
+              __m512 off = _mm512_sub_ps(_mm512_load_ps(dp + at), _mm512_load_ps(delta + 16 * h));
+              d[odd][h] = _mm512_mul_ps(p[odd][h], off);
             }
           for (int odd = 0; odd < 2; odd++) {
             _mm512_store_si512(pa + (2 * r + odd) * 32, (__m512i)_mm512_cvtne2ps_pbh(p[odd][1], p[odd][0]));
@@ -243,7 +252,7 @@ void attention_backward(const bf16* q, const bf16* k, const bf16* v, const bf16*
           TILE_LOAD(6, gr + 256 * t, 64);
           TILE_LOAD(0, to, E * 4);
           TILE_LOAD(1, to + 16 * E, E * 4);
-          TILE_DOT(0, 4, 6);  TILE_DOT(1, 5, 6);
+          TILE_DOT(0, 4, 6); TILE_DOT(1, 5, 6);
           TILE_STORE(0, to, E * 4);
           TILE_STORE(1, to + 16 * E, E * 4);
         }
@@ -254,7 +263,7 @@ void attention_backward(const bf16* q, const bf16* k, const bf16* v, const bf16*
           TILE_LOAD(6, qr + 256 * t, 64);
           TILE_LOAD(0, to, D * 4);
           TILE_LOAD(1, to + 16 * D, D * 4);
-          TILE_DOT(0, 4, 6);  TILE_DOT(1, 5, 6);
+          TILE_DOT(0, 4, 6); TILE_DOT(1, 5, 6);
           TILE_STORE(0, to, D * 4);
           TILE_STORE(1, to + 16 * D, D * 4);
         }
@@ -265,7 +274,7 @@ void attention_backward(const bf16* q, const bf16* k, const bf16* v, const bf16*
           TILE_LOAD(4, kt + size_t(t) * 16 * M + j, M * 2);
           TILE_LOAD(0, dqt + t * 512, 128);
           TILE_LOAD(1, dqt + t * 512 + 16, 128);
-          TILE_DOT(0, 4, 6);  TILE_DOT(1, 4, 7);
+          TILE_DOT(0, 4, 6); TILE_DOT(1, 4, 7);
           TILE_STORE(0, dqt + t * 512, 128);
           TILE_STORE(1, dqt + t * 512 + 16, 128);
         }
