@@ -179,8 +179,8 @@ void attention_forward(const bf16* q, const bf16* k, const bf16* v, bf16* out, f
 }
 
 // The gradients of the same, of its shapes.
-void attention_backward(const bf16* q, const bf16* k, const bf16* v, const bf16* out, const float* lse, const bf16* grad,
-                        bf16* dq, bf16* dk, bf16* dv, int batch, int n, int m, int e) {
+void attention_backward(const bf16* q, const bf16* k, const bf16* v, const bf16* out, const float* lse,
+                        const bf16* grad, bf16* dq, bf16* dk, bf16* dv, int batch, int n, int m, int e) {
   Config config;
   _tile_loadconfig(&config);
   int N = up(n), M = up(m);
