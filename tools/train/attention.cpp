@@ -106,6 +106,21 @@ inline void scores(const bf16* keys, const uint32_t* queries, float* s) {
   store(s);
 }
 
+// to [32][stride] += from [32][32] times so many tiles of 16 columns: dV += P^T dO, dK += dS^T Q.
+inline void add_product(const bf16* from, const uint32_t* columns, float* to, int stride, int tiles) {
+  TILE_LOAD(4, from, 64);
+  TILE_LOAD(5, from + 512, 64);
+  for (int t = 0; t < tiles; t++, to += 16) {
+    TILE_LOAD(6, columns + 256 * t, 64);
+    TILE_LOAD(0, to, stride * 4);
+    TILE_LOAD(1, to + 16 * stride, stride * 4);
+    TILE_DOT(0, 4, 6);
+    TILE_DOT(1, 5, 6);
+    TILE_STORE(0, to, stride * 4);
+    TILE_STORE(1, to + 16 * stride, stride * 4);
+  }
+}
+
 int up(int n) { return (n + BLOCK - 1) / BLOCK * BLOCK; }
 
 }  // namespace
@@ -244,29 +259,9 @@ void attention_backward(const bf16* q, const bf16* k, const bf16* v, const bf16*
           }
           for (int h = 0; h < 2; h++) _mm512_store_si512(ds + h * 256 + r * 16, pairs(d[0][h], d[1][h]));
         }
-        // dV += P^T dO, dK += dS^T Q; keys beyond the end are never read back.
-        TILE_LOAD(4, pa, 64);
-        TILE_LOAD(5, pa + 512, 64);
-        for (int t = 0; t < tiles; t++) {
-          float* to = dvs + size_t(j) * E + 16 * t;
-          TILE_LOAD(6, gr + 256 * t, 64);
-          TILE_LOAD(0, to, E * 4);
-          TILE_LOAD(1, to + 16 * E, E * 4);
-          TILE_DOT(0, 4, 6); TILE_DOT(1, 5, 6);
-          TILE_STORE(0, to, E * 4);
-          TILE_STORE(1, to + 16 * E, E * 4);
-        }
-        TILE_LOAD(4, da, 64);
-        TILE_LOAD(5, da + 512, 64);
-        for (int t = 0; t < 2; t++) {
-          float* to = dks + size_t(j) * D + 16 * t;
-          TILE_LOAD(6, qr + 256 * t, 64);
-          TILE_LOAD(0, to, D * 4);
-          TILE_LOAD(1, to + 16 * D, D * 4);
-          TILE_DOT(0, 4, 6); TILE_DOT(1, 5, 6);
-          TILE_STORE(0, to, D * 4);
-          TILE_STORE(1, to + 16 * D, D * 4);
-        }
+        // Keys beyond the end are never read back.
+        add_product(pa, gr, dvs + size_t(j) * E, E, tiles);
+        add_product(da, qr, dks + size_t(j) * D, D, 2);
         // dQ^T += K^T dS^T; keys beyond the end are zero.
         TILE_LOAD(6, ds, 64);
         TILE_LOAD(7, ds + 256, 64);
