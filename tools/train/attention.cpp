@@ -45,9 +45,9 @@ bf16 narrow(float f) {
   return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
-// 2^x for x <= some 120; a relative error of 4e-6.
+// 2^x for x <= 127, with a relative error of 5e-5; NaN stays NaN, which of a maximum's factors only the second does.
 __m512 exp2(__m512 x) {
-  x = _mm512_max_ps(x, _mm512_set1_ps(-126));
+  x = _mm512_max_ps(_mm512_set1_ps(-126), x);
   __m512 whole = _mm512_roundscale_ps(x, 0), r = _mm512_sub_ps(x, whole);
   __m512 p = _mm512_set1_ps(0.0096181291f);
   p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.0555041087f));
@@ -95,8 +95,8 @@ inline void store(float* to) {
   TILE_STORE(3, to + 528, 128);
 }
 
-// scores^T of a block into `s`.
-inline void scores(const bf16* keys, const uint32_t* queries, float* s) {
+// scores^T of a block into `s`, next to nothing where only `count` of its keys exist.
+inline void scores(const bf16* keys, int count, const uint32_t* queries, float* s) {
   TILE_ZERO(0); TILE_ZERO(1); TILE_ZERO(2); TILE_ZERO(3);
   TILE_LOAD(4, keys, D * 2);
   TILE_LOAD(5, keys + 16 * D, D * 2);
@@ -104,6 +104,23 @@ inline void scores(const bf16* keys, const uint32_t* queries, float* s) {
   TILE_LOAD(7, queries + 256, 64);
   TILE_DOT(0, 4, 6); TILE_DOT(1, 4, 7); TILE_DOT(2, 5, 6); TILE_DOT(3, 5, 7);
   store(s);
+  for (int r = count; r < BLOCK; r++)
+    for (int x = 0; x < 32; x++) s[r * 32 + x] = -1e30f;
+}
+
+// to [16 * tiles][32] += so many tiles of 16 rows of `from` times `right`: O^T += V^T P^T, dQ^T += K^T dS^T.
+inline void add_transposed(const bf16* from, int stride, const uint32_t* right, float* to, int tiles) {
+  TILE_LOAD(6, right, 64);
+  TILE_LOAD(7, right + 256, 64);
+  for (int t = 0; t < tiles; t++, to += 512) {
+    TILE_LOAD(4, from + size_t(t) * 16 * stride, stride * 2);
+    TILE_LOAD(0, to, 128);
+    TILE_LOAD(1, to + 16, 128);
+    TILE_DOT(0, 4, 6);
+    TILE_DOT(1, 4, 7);
+    TILE_STORE(0, to, 128);
+    TILE_STORE(1, to + 16, 128);
+  }
 }
 
 // to [32][stride] += from [32][32] times so many tiles of 16 columns: dV += P^T dO, dK += dS^T Q.
@@ -152,17 +169,15 @@ void attention_forward(const bf16* q, const bf16* k, const bf16* v, bf16* out, f
       right_transposed(qs + (i + 16) * D, D, qt + 256);
       __m512 most[2] = {_mm512_set1_ps(-1e30f), _mm512_set1_ps(-1e30f)};
       for (int j = 0; j < M; j += BLOCK) {
-        scores(ks + j * D, qt, s);
-        for (int r = 0; r < std::min(BLOCK, m - j); r++)
+        scores(ks + j * D, m - j, qt, s);
+        for (int r = 0; r < BLOCK; r++)
           for (int h = 0; h < 2; h++) most[h] = _mm512_max_ps(most[h], _mm512_load_ps(s + r * 32 + 16 * h));
       }
       __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
       for (int h = 0; h < 2; h++) most[h] = _mm512_mul_ps(most[h], c);
       memset(o, 0, sizeof o);
       for (int j = 0; j < M; j += BLOCK) {
-        scores(ks + j * D, qt, s);
-        for (int r = m - j; r < BLOCK; r++)
-          for (int x = 0; x < 32; x++) s[r * 32 + x] = -1e30f;
+        scores(ks + j * D, m - j, qt, s);
         for (int r = 0; r < 16; r++)
           for (int h = 0; h < 2; h++) {
             __m512 x = exp2(_mm512_fmsub_ps(_mm512_load_ps(s + 2 * r * 32 + 16 * h), c, most[h]));
@@ -170,16 +185,7 @@ void attention_forward(const bf16* q, const bf16* k, const bf16* v, bf16* out, f
             sum[h] = _mm512_add_ps(sum[h], _mm512_add_ps(x, y));
             _mm512_store_si512(p + h * 256 + r * 16, pairs(x, y));
           }
-        TILE_LOAD(6, p, 64);
-        TILE_LOAD(7, p + 256, 64);
-        for (int t = 0; t < (e + 15) / 16; t++) {
-          TILE_LOAD(4, vt + size_t(t) * 16 * M + j, M * 2);
-          TILE_LOAD(0, o + t * 512, 128);
-          TILE_LOAD(1, o + t * 512 + 16, 128);
-          TILE_DOT(0, 4, 6); TILE_DOT(1, 4, 7);
-          TILE_STORE(0, o + t * 512, 128);
-          TILE_STORE(1, o + t * 512 + 16, 128);
-        }
+        add_transposed(vt + j, M, p, o, (e + 15) / 16);
       }
       alignas(64) float top[32];
       for (int h = 0; h < 2; h++) _mm512_store_ps(fold + 16 * h, sum[h]), _mm512_store_ps(top + 16 * h, most[h]);
@@ -234,7 +240,7 @@ void attention_backward(const bf16* q, const bf16* k, const bf16* v, const bf16*
       }
       memset(dqt, 0, sizeof dqt);
       for (int j = 0; j < M; j += BLOCK) {
-        scores(ks + j * D, qt, s);
+        scores(ks + j * D, m - j, qt, s);
         TILE_ZERO(0); TILE_ZERO(1); TILE_ZERO(2); TILE_ZERO(3);
         for (int t = 0; t < (e > 32 ? 2 : 1); t++) {
           TILE_LOAD(4, vs + size_t(j) * EK + 32 * t, EK * 2);
@@ -259,20 +265,9 @@ void attention_backward(const bf16* q, const bf16* k, const bf16* v, const bf16*
           }
           for (int h = 0; h < 2; h++) _mm512_store_si512(ds + h * 256 + r * 16, pairs(d[0][h], d[1][h]));
         }
-        // Keys beyond the end are never read back.
         add_product(pa, gr, dvs + size_t(j) * E, E, tiles);
         add_product(da, qr, dks + size_t(j) * D, D, 2);
-        // dQ^T += K^T dS^T; keys beyond the end are zero.
-        TILE_LOAD(6, ds, 64);
-        TILE_LOAD(7, ds + 256, 64);
-        for (int t = 0; t < 2; t++) {
-          TILE_LOAD(4, kt + size_t(t) * 16 * M + j, M * 2);
-          TILE_LOAD(0, dqt + t * 512, 128);
-          TILE_LOAD(1, dqt + t * 512 + 16, 128);
-          TILE_DOT(0, 4, 6); TILE_DOT(1, 4, 7);
-          TILE_STORE(0, dqt + t * 512, 128);
-          TILE_STORE(1, dqt + t * 512 + 16, 128);
-        }
+        add_transposed(kt + j, M, ds, dqt, 2);
       }
       for (int x = 0; x < std::min(BLOCK, n - i); x++)
         for (int ch = 0; ch < D; ch++) dq[(size_t(b) * n + i + x) * D + ch] = narrow(scale * dqt[ch * 32 + x]);

@@ -10,6 +10,7 @@ import os
 import subprocess
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -17,8 +18,9 @@ import torch
 HEAD, MOST_VALUES = 32, 48
 
 
-def built():
-    """The library, compiled where it is missing; None on a machine without AMX or g++."""
+@cache
+def library():
+    """attention.cpp, compiled where it was not yet; None on a machine without AMX or g++."""
     source = Path(__file__).with_suffix(".cpp")
     try:
         if "amx_bf16" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
@@ -34,24 +36,22 @@ def built():
                 flags = ["-O3", "-march=sapphirerapids", "-shared", "-fPIC"]
                 subprocess.run(["g++", *flags, source, "-o", made], check=True)
                 os.replace(made, path)
-        library = ctypes.CDLL(str(path))
+        loaded = ctypes.CDLL(str(path))
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"no fused attention: {error}", flush=True)
         return None
-    return library if library.attention_init() == 0 else None
-
-
-LIBRARY = built()
+    return loaded if loaded.attention_init() == 0 else None
 
 
 def pointers(*tensors):
+    """They do not keep the tensors alive."""
     return [ctypes.c_void_p(t.data_ptr()) for t in tensors]
 
 
 def fits(q, k, v):
     half = q.dtype == k.dtype == v.dtype == torch.bfloat16
     cpu = q.device.type == "cpu"
-    return LIBRARY is not None and half and cpu and q.shape[-1] == HEAD and v.shape[-1] <= MOST_VALUES
+    return half and cpu and q.shape[-1] == HEAD and v.shape[-1] <= MOST_VALUES and library() is not None
 
 
 class Attend(torch.autograd.Function):
@@ -62,7 +62,7 @@ class Attend(torch.autograd.Function):
         q, k, v = (t.contiguous() for t in (q, k, v))
         (*batch, n, _), (m, e) = q.shape, v.shape[-2:]
         out, lse = q.new_empty(*batch, n, e), q.new_empty(*batch, n, dtype=torch.float32)
-        LIBRARY.attention_forward(*pointers(q, k, v, out, lse), lse.numel() // n, n, m, e)
+        library().attention_forward(*pointers(q, k, v, out, lse), lse.numel() // n, n, m, e)
         ctx.save_for_backward(q, k, v, out, lse)
         return out
 
@@ -70,8 +70,8 @@ class Attend(torch.autograd.Function):
     def backward(ctx, grad):
         q, k, v, out, lse = ctx.saved_tensors
         n, (m, e) = q.shape[-2], v.shape[-2:]
-        grads = [torch.empty_like(t) for t in (q, k, v)]
-        LIBRARY.attention_backward(*pointers(q, k, v, out, lse, grad.contiguous(), *grads), lse.numel() // n, n, m, e)
+        grad, grads = grad.contiguous(), [torch.empty_like(t) for t in (q, k, v)]
+        library().attention_backward(*pointers(q, k, v, out, lse, grad, *grads), lse.numel() // n, n, m, e)
         return tuple(grads)
 
 
@@ -80,12 +80,12 @@ def plain(q, k, v):
     return torch.matmul(scores.softmax(-1), v)
 
 
-def attend(q, k, v):
+def softmax_attention(q, k, v):
     return Attend.apply(q, k, v) if fits(q, k, v) else plain(q, k, v)
 
 
 def main():
-    assert LIBRARY, "there is no AMX here, or no g++"
+    assert library(), "there is no AMX here, or no g++"
     torch.set_num_threads(1)
     torch.manual_seed(0)
 
@@ -101,8 +101,10 @@ def main():
     for shape in training + ragged:
         batch, heads, n, m, e = shape
         sizes = [(n, HEAD), (m, HEAD), (m, e)]
-        inputs = [(torch.randn(batch, heads, *s) * by).bfloat16() for s, by in zip(sizes, (2, 2, 1))]
-        grad = torch.randn(batch, heads, n, e).bfloat16()
+        # Heads beside each other in memory, as the model has them.
+        drawn = lambda rows, width: torch.randn(batch, rows, heads, width).transpose(1, 2)
+        inputs = [(drawn(*s) * by).bfloat16() for s, by in zip(sizes, (2, 2, 1))]
+        grad = drawn(n, 2 * e).bfloat16()[..., :e]
         some = slice(0, 2)
         exact = both_ways(plain, [t[some].double() for t in inputs], grad[some].double())
         for f in (plain, Attend.apply):
@@ -111,8 +113,9 @@ def main():
             got = both_ways(f, inputs, grad)
             ms = 1000 * (time.process_time() - started)
             errors = [((a[some].double() - b).norm() / b.norm()).item() for a, b in zip(got, exact)]
-            # Seven roundings to 8 bits on the longest way to a gradient, each at most 2^-9 of its value.
-            assert f is plain or max(errors) < 7 * 2**-9, errors
+            # Roundings to 8 bits on the way, each at most 2^-9 of what is rounded: of P and the result; for the
+            # gradients of q and k of the output, dS and the result. Those of different elements are independent.
+            assert f is plain or all(x < r * 2**-9 for x, r in zip(errors, (2, 3, 3, 2))), errors
             name = "PyTorch" if f is plain else "fused"
             print(f"{str(shape):28} {name:8} {' '.join(f'{x:.1e}' for x in errors)} {ms:8.1f}", flush=True)
 

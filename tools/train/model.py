@@ -7,7 +7,7 @@ of the convolutions, and export writes zeros for it; supports and queries go thr
 
 import torch
 import torch.nn.functional as F
-from attention import attend
+from attention import softmax_attention
 from torch import nn
 
 LATENT, CONTEXT = 16, 32
@@ -67,9 +67,9 @@ def pictures(x, like):
     return x.transpose(1, 2).reshape(like.shape)
 
 
-def attention(q, k, v, heads):
+def attend(q, k, v, heads):
     """[B, n, C], [B, m, C], [B, m, Cv] -> [B, heads, n, Cv / heads]"""
-    return attend(*(t.unflatten(2, (heads, -1)).transpose(1, 2) for t in (q, k, v)))
+    return softmax_attention(*(t.unflatten(2, (heads, -1)).transpose(1, 2) for t in (q, k, v)))
 
 
 def joined(x):
@@ -94,12 +94,12 @@ class Attention(nn.Module):
 
     def forward(self, x, context=None):
         context = x if context is None else context
-        return self.to_out[0](joined(attention(self.to_q(x), self.to_k(context), self.to_v(context), self.heads)))
+        return self.to_out[0](joined(attend(self.to_q(x), self.to_k(context), self.to_v(context), self.heads)))
 
     def support(self, x):
         """As above; keys and values also go to the bank."""
         k, v = self.to_k(x), self.to_v(x)
-        return self.to_out[0](joined(attention(self.to_q(x), k, v, self.heads))), (k, v)
+        return self.to_out[0](joined(attend(self.to_q(x), k, v, self.heads))), (k, v)
 
     def query(self, x, bank, mask):
         """Keys and values of its own and of the bank. Also what part of the attention to the supports fell on their
@@ -110,7 +110,7 @@ class Attention(nn.Module):
         more = F.pad(torch.stack([mask, torch.ones_like(mask)], -1).to(v.dtype), (0, 0, own, 0))
         heads = self.heads
         v = torch.cat([v.unflatten(2, (heads, -1)), more[:, :, None].expand(-1, -1, heads, -1)], -1).flatten(2)
-        out = attention(self.to_q(x), k, v, heads)
+        out = attend(self.to_q(x), k, v, heads)
         carried = out[..., HEAD:].float().mean(1)
         return self.to_out[0](joined(out[..., :HEAD])), carried
 
@@ -262,7 +262,7 @@ class VaeAttention(nn.Module):
 
     def forward(self, x):
         y = tokens(self.group_norm(x))
-        y = self.to_out[0](joined(attention(self.to_q(y), self.to_k(y), self.to_v(y), 1)))
+        y = self.to_out[0](joined(attend(self.to_q(y), self.to_k(y), self.to_v(y), 1)))
         return x + pictures(y, x)
 
 
