@@ -3,6 +3,7 @@
 use crate::gpu::{Arena, Gpu, GpuError};
 use crate::kernels::attention::KeyValue;
 use crate::kernels::conv2d::{Epilogue, Geometry, Weights};
+use crate::kernels::guided_filter::{self, GuidedFilter};
 use crate::kernels::{Kernel, affine, attention, conv2d, group_stats, layer_norm};
 use crate::layout;
 use crate::plan::{Channels, Element, PlanError, Recorder, Schedule, Storage, Tensor};
@@ -136,6 +137,17 @@ pub fn shapes() -> Vec<Shape> {
                 let weight = r.input_of("weight", 1, 1, Channels::one(320), Element::F32);
                 let bias = r.input_of("bias", 1, 1, Channels::one(320), Element::F32);
                 layer_norm::record(r, &x, &weight, &bias, 1e-5)
+            },
+        },
+        Shape {
+            kernel: &guided_filter::KERNEL,
+            name: "512x512, radius 8",
+            flops: 38 * 17 * 17 * 512 * 512,
+            elements: 0,
+            record: |r| {
+                let drawn = r.input("drawn", 512, 512, Channels::one(3));
+                let guide = r.input_of("guide", 512, 512, Channels::one(3), Element::F32);
+                guided_filter::record(r, &drawn, &guide, GuidedFilter { radius: 8, epsilon: 1e-4 })
             },
         },
     ]

@@ -57,6 +57,7 @@ pub mod weights;
 
 pub use error::Error;
 pub use gpu::Gpu;
+pub use kernels::guided_filter::GuidedFilter;
 pub use memory::MemoryPlan;
 pub use model::Model;
 pub use segment::{Options, Planned, Precision, Progress, Segmentation, Segmenter, Stage, SupportBank};

@@ -1,7 +1,7 @@
 //! `eval`: a model scored over a file of episodes, and `eval merge`: the shards of such a run put together.
 
 use super::errors::{CliError, usage};
-use super::options::{AdapterArgs, ModelArgs, PrecisionArg, ThresholdArgs};
+use super::options::{AdapterArgs, MaskArgs, ModelArgs, PrecisionArg};
 use super::progress;
 use super::{print, tell};
 use clap::{Subcommand, ValueEnum};
@@ -59,7 +59,7 @@ pub struct Args {
     #[arg(help_heading = "Model")]
     precision: PrecisionArg,
     #[command(flatten)]
-    threshold: ThresholdArgs,
+    mask_args: MaskArgs,
 
     /// Directory for results.jsonl (one line for each episode, at once), episodes.csv and summary.json; those of a
     /// shard carry its number
@@ -143,6 +143,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             Threshold::Relative(value) => format!("relative {value}"),
             Threshold::Absolute(value) => format!("absolute {value}"),
         },
+        guided_filter: Some(segmenter.guided_filter()).filter(|filter| filter.radius > 0),
         shots: args.shots,
         control,
         seed: args.seed,
@@ -182,7 +183,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, Threshold)> {
     let model = Model::load(args.model.files()?)?;
     model.warnings().iter().for_each(|warning| tell(&format!("warning: {warning}")));
-    let threshold = args.threshold.or(model.default_threshold());
+    let threshold = args.mask_args.threshold_or(model.default_threshold());
     let size = args.size.unwrap_or_else(|| model.default_size());
     if let Err(error) = model.config().check_size(size as usize) {
         return match args.size {
@@ -191,7 +192,12 @@ fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, Threshold
         };
     }
     let gpu = Gpu::new(&args.adapter.choice())?;
-    let options = Options { size: Some(size), precision: args.precision.into(), shots };
+    let options = Options {
+        size: Some(size),
+        precision: args.precision.into(),
+        shots,
+        guided_filter: args.mask_args.guided_filter,
+    };
     let segmenter = Segmenter::plan(gpu, model, options)?.allocate(&mut |_, _| !progress::interrupted())?;
     Ok((segmenter, threshold))
 }

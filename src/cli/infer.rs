@@ -1,7 +1,7 @@
 //! `infer`: supports and masks in, masks of the queries out.
 
 use super::errors::{CliError, usage};
-use super::options::{AdapterArgs, ModelArgs, PrecisionArg, ThresholdArgs};
+use super::options::{AdapterArgs, MaskArgs, ModelArgs, PrecisionArg};
 use super::output::{self, Job, Wanted};
 use super::progress::{self, Bar};
 use super::report::{self, Report, Support};
@@ -63,7 +63,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE.png|FILE.npy|DIR", help_heading = "Output")]
     probability: Option<PathBuf>,
     #[command(flatten)]
-    threshold: ThresholdArgs,
+    mask_args: MaskArgs,
     /// Replace files that exist
     #[arg(long, help_heading = "Output")]
     force: bool,
@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         tell(NOTE);
     }
     let engine = Engine::with_retry(args, &supports, &mut bar)?;
-    let threshold = args.threshold.or(engine.default_threshold);
+    let threshold = args.mask_args.threshold_or(engine.default_threshold);
     let mut engine = Some(engine);
     let mut failed = 0;
     let mut first = first;
@@ -202,7 +202,8 @@ impl Engine {
             };
         }
         let gpu = Gpu::new(&args.adapter.choice())?;
-        let options = Options { size: Some(size), precision, shots: supports.len() };
+        let options =
+            Options { size: Some(size), precision, shots: supports.len(), guided_filter: args.mask_args.guided_filter };
         let planned = Segmenter::plan(gpu, model, options)?;
         if args.verbose > 0 {
             tell(planned.memory().to_string().trim_end());

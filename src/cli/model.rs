@@ -102,6 +102,13 @@ fn info(args: &ModelArgs) -> anyhow::Result<()> {
                 Threshold::Absolute(level) => format!("{level} by default, whatever the maximum"),
             },
         ),
+        (
+            "guided filter",
+            match files.diffews.guided_filter {
+                Some(f) if f.radius > 0 => format!("radius {}, epsilon {} by default", f.radius, f.epsilon),
+                _ => "none by default".into(),
+            },
+        ),
     ];
     let rows: Vec<Vec<String>> = lines.into_iter().map(|(key, value)| vec![key.to_string(), value]).collect();
     print(&columns(&rows))?;

@@ -2,10 +2,10 @@
 
 use super::errors::usage;
 use clap::{Args, ValueEnum};
-use diffews_wgpu::Precision;
 use diffews_wgpu::gpu::AdapterChoice;
 use diffews_wgpu::image_io::Threshold;
 use diffews_wgpu::weights::ModelFiles;
+use diffews_wgpu::{GuidedFilter, Precision};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -88,20 +88,24 @@ impl From<PrecisionArg> for Precision {
     }
 }
 
-/// Which part of the output is foreground.
+/// How the network's output becomes a mask.
 #[derive(clap::Args)]
-pub struct ThresholdArgs {
+pub struct MaskArgs {
     /// Foreground is what exceeds this part of the output's maximum [default: what the model says, else 0.25]
     #[arg(long, value_name = "0..1", value_parser = part, help_heading = "Model")]
     threshold: Option<f64>,
     /// Foreground is what exceeds this value, whatever the maximum
     #[arg(long, value_name = "0..1", value_parser = part, conflicts_with = "threshold", help_heading = "Model")]
     absolute_threshold: Option<f64>,
+    /// Take outlines from the query's colours in windows of 2 RADIUS + 1 pixels of the map; edges weaker than the root of
+    /// EPSILON do not count; 0: the network's own outlines [default: what the model says, else 0]
+    #[arg(long, value_name = "RADIUS[,EPSILON]", help_heading = "Model")]
+    pub guided_filter: Option<GuidedFilter>,
 }
 
-impl ThresholdArgs {
-    /// What was asked for, else the model's default.
-    pub fn or(&self, default: Threshold) -> Threshold {
+impl MaskArgs {
+    /// The threshold that was asked for, else the model's default.
+    pub fn threshold_or(&self, default: Threshold) -> Threshold {
         let (ratio, level) =
             (self.threshold.map(Threshold::Relative), self.absolute_threshold.map(Threshold::Absolute));
         ratio.or(level).unwrap_or(default)

@@ -3,7 +3,7 @@
 use super::output::Job;
 use diffews_wgpu::image_io::{BoundingBox, Mask, RgbImage, Threshold};
 use diffews_wgpu::plan::Storage;
-use diffews_wgpu::{Segmenter, Stage};
+use diffews_wgpu::{GuidedFilter, Segmenter, Stage};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ pub struct Report<'a> {
     foreground_fraction: f64,
     bounding_box: Option<Value>,
     threshold: Value,
+    /// How outlines were refined, if they were.
+    guided_filter: Option<GuidedFilter>,
     adapter: &'a str,
     backend: &'a str,
     driver: &'a str,
@@ -67,6 +69,7 @@ impl<'a> Report<'a> {
                 Threshold::Relative(value) => json!({"relative": value}),
                 Threshold::Absolute(value) => json!({"absolute": value}),
             },
+            guided_filter: Some(segmenter.guided_filter()).filter(|filter| filter.radius > 0),
             adapter: &facts.name,
             backend: &facts.backend,
             driver: &facts.driver,

@@ -9,7 +9,7 @@ use crate::gpu::Gpu;
 use crate::image_io::{DecodedMap, Mask, RgbImage, Threshold};
 use crate::plan::{Element, Recording, TensorId, Tuning, Window};
 use crate::weights::ModelFiles;
-use crate::{Error, Model, Options, Precision, Segmenter};
+use crate::{Error, GuidedFilter, Model, Options, Precision, Segmenter};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -154,7 +154,8 @@ impl Roundings {
 fn segmenter(gpu: Gpu, half: bool, roundings: &mut Roundings) -> Result<Segmenter, Error> {
     let precision = if half { Precision::F16 } else { Precision::F32 };
     let model = Model::load(ModelFiles::embedded()?)?;
-    let options = Options { precision, shots: 1, ..Default::default() };
+    // The record is of what the decoder draws.
+    let options = Options { precision, shots: 1, guided_filter: Some(GuidedFilter::OFF), ..Default::default() };
     Segmenter::plan_with(gpu, model, options, &mut |name, r| roundings.edit(name, r))?.allocate(&mut |_, _| true)
 }
 

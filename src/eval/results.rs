@@ -3,6 +3,7 @@
 use super::EvalError;
 use super::episodes::{Benchmark, Control, Shard};
 use super::metrics::Counts;
+use crate::GuidedFilter;
 use crate::image_io::write_whole;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -24,6 +25,8 @@ pub struct Header {
     pub size: u32,
     pub precision: String,
     pub threshold: String,
+    /// How outlines were refined, if they were.
+    pub guided_filter: Option<GuidedFilter>,
     pub shots: Option<usize>,
     pub control: Control,
     pub seed: u64,

@@ -10,6 +10,7 @@ fn header(index: usize, of: usize) -> Header {
         size: 64,
         precision: "f32".into(),
         threshold: "relative 0.25".into(),
+        guided_filter: None,
         shots: None,
         control: Control::None,
         seed: 0,

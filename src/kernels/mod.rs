@@ -7,6 +7,7 @@ pub mod conv2d;
 mod conv2d_cases;
 pub mod group_norm;
 pub mod group_stats;
+pub mod guided_filter;
 pub mod layer_norm;
 
 use crate::conformance::Case;
@@ -32,12 +33,13 @@ impl std::fmt::Debug for Kernel {
     }
 }
 
-pub static ALL: [&Kernel; 6] = [
+pub static ALL: [&Kernel; 7] = [
     &affine::KERNEL,
     &attention::KERNEL,
     &conv2d::KERNEL,
     &group_norm::KERNEL,
     &group_stats::KERNEL,
+    &guided_filter::KERNEL,
     &layer_norm::KERNEL,
 ];
 

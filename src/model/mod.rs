@@ -18,7 +18,8 @@ pub use vae::{Decoder, Encoder};
 
 use crate::Error;
 use crate::image_io::Threshold;
-use crate::weights::ModelFiles;
+use crate::kernels::guided_filter::GuidedFilter;
+use crate::weights::{DiffewsJson, ModelFiles};
 use config::ModelConfig;
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ pub struct Model {
     warnings: Vec<String>,
     size: Option<usize>,
     threshold: Option<Threshold>,
+    guided_filter: Option<GuidedFilter>,
 }
 
 impl Model {
@@ -52,8 +54,8 @@ impl Model {
             let unused = weights.finish()?.unused;
             warnings.extend(unused.iter().map(|name| format!("{}: unused tensor {name}", weights.name())));
         }
-        let (size, threshold) = (files.diffews.size, files.diffews.threshold);
-        Ok(Model { encoder, unet, decoder, constants: c, config, warnings, size, threshold })
+        let DiffewsJson { size, threshold, guided_filter } = files.diffews;
+        Ok(Model { encoder, unet, decoder, constants: c, config, warnings, size, threshold, guided_filter })
     }
 
     pub fn config(&self) -> &ModelConfig {
@@ -73,5 +75,10 @@ impl Model {
     /// What is foreground: `diffews.json`'s rule, or the paper's.
     pub fn default_threshold(&self) -> Threshold {
         self.threshold.unwrap_or(Threshold::PAPER)
+    }
+
+    /// How outlines are refined: as `diffews.json` says, or not at all.
+    pub fn default_guided_filter(&self) -> GuidedFilter {
+        self.guided_filter.unwrap_or(GuidedFilter::OFF)
     }
 }

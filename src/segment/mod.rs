@@ -2,6 +2,7 @@
 
 use crate::gpu::{Arena, BoundPlan, Gpu, GpuError};
 use crate::image_io::{self, DecodedMap, Mask, RgbImage};
+use crate::kernels::guided_filter::GuidedFilter;
 use crate::layout;
 use crate::model::Model;
 use crate::plan::{Storage, Tensor, TensorId};
@@ -61,6 +62,8 @@ pub struct Options {
     pub precision: Precision,
     /// Most supports of one bank, for the memory plan; at least one is planned for.
     pub shots: usize,
+    /// How outlines are refined; as the model has it where `None`. [`GuidedFilter::OFF`] gives DiffewS' own map.
+    pub guided_filter: Option<GuidedFilter>,
 }
 
 struct Bound {
@@ -74,6 +77,7 @@ pub struct Segmenter {
     model: Model,
     size: u32,
     storage: Storage,
+    guided_filter: GuidedFilter,
     memory: MemoryPlan,
     encoder: Bound,
     support: Bound,
@@ -109,7 +113,7 @@ impl SupportBank {
 
 /// A query's map.
 pub struct Segmentation {
-    /// The decoder's output; gives masks and probabilities at any size.
+    /// The decoder's output, its outlines refined where that was asked for; gives masks and probabilities at any size.
     pub map: DecodedMap,
     /// Seconds that each stage took.
     pub times: Vec<(Stage, f64)>,
@@ -134,6 +138,11 @@ impl Segmenter {
 
     pub fn memory(&self) -> &MemoryPlan {
         &self.memory
+    }
+
+    /// How outlines are refined; [`GuidedFilter::OFF`] where they are not.
+    pub fn guided_filter(&self) -> GuidedFilter {
+        self.guided_filter
     }
 
     /// The bank of one or more supports, each a picture and its mask (of the picture's size).
@@ -182,9 +191,9 @@ impl Segmenter {
     /// The query plan for a number of supports. Its working memory does not depend on it.
     fn query_for(&self, shots: usize) -> Result<Part, Error> {
         let latent_size = self.model.config().latent_size(self.size as usize) as u32;
-        let finish: Finish = &mut |_, mut r, inputs, outputs| {
+        let finish: Finish = &mut |name, mut r, inputs, outputs| {
             outputs.iter().for_each(|t| r.output(t));
-            Ok(Part::new(r.finish()?, inputs, outputs))
+            Ok(Part::new(name, r.finish()?, inputs, outputs))
         };
         let planned = self.query.inputs.get(1).map_or(0, |t| t.height / self.support.part.outputs[0].height) as usize;
         if planned == shots {
@@ -221,8 +230,18 @@ impl Segmenter {
             self.hand_over(&bank.query, &bank.output, &self.decoder.plan, input)
         })?;
         let rgb = clock.time(Stage::Decode, || {
-            self.run(&self.decoder.plan, &mut |p| progress(Stage::Decode, p))?;
-            self.read(&self.decoder.plan, &self.decoder.part.outputs[0])
+            let Bound { part, plan } = &self.decoder;
+            if let Some((guide, buffer)) = part.inputs.get(1).and_then(|t| Some((t, plan.buffer(t)?))) {
+                self.gpu.upload(buffer, 0, &layout::to_bytes(guide, plan.storage(), &pixels))?;
+            }
+            self.run(plan, &mut |p| progress(Stage::Decode, p))?;
+            // The filter clips what the decoder drew, which may hide that it is no number.
+            for output in &part.outputs[1..] {
+                if !self.finite(plan, output)? {
+                    return Err(Error::NotFinite { stage: Stage::Decode, storage: self.storage });
+                }
+            }
+            self.read(plan, &part.outputs[0])
         })?;
         if !rgb.iter().all(|v| v.is_finite()) {
             return Err(Error::NotFinite { stage: Stage::Decode, storage: self.storage });

@@ -3,8 +3,9 @@
 use super::{Bound, Options, Precision, Progress, Segmenter, Stage};
 use crate::gpu::{Arena, Gpu};
 use crate::kernels::attention::KeyValue;
+use crate::kernels::guided_filter::{self, GuidedFilter};
 use crate::model::Model;
-use crate::plan::{Channels, PlanError, Recorder, Recording, Schedule, Storage, Tensor};
+use crate::plan::{Channels, Element, PlanError, Recorder, Recording, Schedule, Storage, Tensor};
 use crate::{Error, MemoryPlan};
 use std::collections::HashMap;
 
@@ -17,6 +18,7 @@ pub struct Planned {
     model: Model,
     size: u32,
     storage: Storage,
+    guided_filter: GuidedFilter,
     encoder: Part,
     support: Part,
     query: Part,
@@ -27,6 +29,7 @@ pub struct Planned {
 /// A schedule and the tensors at its ends.
 #[derive(Clone)]
 pub(crate) struct Part {
+    label: &'static str,
     pub(super) schedule: Schedule,
     pub(super) inputs: Vec<Tensor>,
     pub(super) outputs: Vec<Tensor>,
@@ -48,6 +51,8 @@ impl Segmenter {
         let size = options.size.unwrap_or(model.default_size());
         model.config().check_size(size as usize)?;
         let shots = options.shots.max(1);
+        let guided_filter = options.guided_filter.unwrap_or(model.default_guided_filter());
+        guided_filter.check().map_err(|e| Error::Usage(format!("the guided filter has {e}")))?;
         let kinds: &[Storage] = match options.precision {
             Precision::Auto => &[Storage::F32, Storage::Packed],
             Precision::F32 => &[Storage::F32],
@@ -55,13 +60,24 @@ impl Segmenter {
         };
         let mut refused = None;
         for &storage in kinds {
-            match parts(&gpu, &model, size, storage, shots, edit) {
+            match parts(&gpu, &model, size, storage, shots, guided_filter, edit) {
                 Ok([encoder, support, query, decoder]) => {
                     let schedules = [&encoder, &support, &query, &decoder].map(|p| (p.name(), &p.schedule));
                     let memory = MemoryPlan::new(&model, &schedules, storage, &support.outputs, shots);
                     match memory.check(&gpu.facts) {
                         Ok(()) => {
-                            return Ok(Planned { gpu, model, size, storage, encoder, support, query, decoder, memory });
+                            return Ok(Planned {
+                                gpu,
+                                model,
+                                size,
+                                storage,
+                                guided_filter,
+                                encoder,
+                                support,
+                                query,
+                                decoder,
+                                memory,
+                            });
                         }
                         Err(error) => refused = Some(error),
                     }
@@ -74,32 +90,40 @@ impl Segmenter {
 }
 
 impl Part {
-    pub(super) fn new(recording: Recording, inputs: Vec<Tensor>, outputs: Vec<Tensor>) -> Self {
-        Part { schedule: Schedule::new(recording), inputs, outputs }
+    pub(super) fn new(label: &'static str, recording: Recording, inputs: Vec<Tensor>, outputs: Vec<Tensor>) -> Self {
+        Part { label, schedule: Schedule::new(recording), inputs, outputs }
     }
 
     pub(super) fn name(&self) -> &'static str {
-        match (self.inputs.len(), self.outputs.len()) {
-            (1, 1) if self.inputs[0].name.as_ref() == "image" => "VAE encoder",
-            (1, 1) => "VAE decoder",
-            (2, _) => "UNet, support",
+        match self.label {
+            "encoder" => "VAE encoder",
+            "decoder" => "VAE decoder",
+            "support" => "UNet, support",
             _ => "UNet, query",
         }
     }
 }
 
 /// The four plans.
-fn parts(gpu: &Gpu, model: &Model, size: u32, storage: Storage, shots: usize, edit: Edit) -> Result<[Part; 4], Error> {
+fn parts(
+    gpu: &Gpu,
+    model: &Model,
+    size: u32,
+    storage: Storage,
+    shots: usize,
+    guided_filter: GuidedFilter,
+    edit: Edit,
+) -> Result<[Part; 4], Error> {
     let latent_size = model.config().latent_size(size as usize) as u32;
     let latent = Channels::one(model.config().vae.latent_channels as u32);
     let early = before_decoder(storage);
     let recorder = |storage: Storage| Recorder::new(storage, gpu.tuning, gpu.limits());
     let latent_input = |r: &mut Recorder, name: &str| r.input(name, latent_size, latent_size, latent.clone());
-    let mut finish = |name: &str, mut r: Recorder, inputs: Vec<Tensor>, outputs: Vec<Tensor>| {
+    let mut finish = |name: &'static str, mut r: Recorder, inputs: Vec<Tensor>, outputs: Vec<Tensor>| {
         outputs.iter().for_each(|t| r.output(t));
         let mut recording = r.finish()?;
         edit(name, &mut recording);
-        Ok::<Part, Error>(Part::new(recording, inputs, outputs))
+        Ok::<Part, Error>(Part::new(name, recording, inputs, outputs))
     };
 
     let mut r = recorder(early);
@@ -118,8 +142,14 @@ fn parts(gpu: &Gpu, model: &Model, size: u32, storage: Storage, shots: usize, ed
 
     let mut r = recorder(storage);
     let input = latent_input(&mut r, "latent");
-    let out = model.decoder.forward(&mut r, &input);
-    let decoder = finish("decoder", r, vec![input], vec![out])?;
+    let drawn = model.decoder.forward(&mut r, &input);
+    let (mut inputs, mut outputs) = (vec![input], vec![drawn]);
+    if guided_filter.radius > 0 {
+        let guide = r.input_of("guide", size, size, Channels::one(3), Element::F32);
+        outputs.insert(0, guided_filter::record(&mut r, &outputs[0], &guide, guided_filter));
+        inputs.push(guide);
+    }
+    let decoder = finish("decoder", r, inputs, outputs)?;
     Ok([encoder, support, query, decoder])
 }
 
@@ -146,7 +176,7 @@ pub(super) fn check_bank(gpu: &Gpu, storage: Storage, bank: &[Tensor], shots: us
     .into())
 }
 
-pub(super) type Finish<'a> = &'a mut dyn FnMut(&str, Recorder, Vec<Tensor>, Vec<Tensor>) -> Result<Part, Error>;
+pub(super) type Finish<'a> = &'a mut dyn FnMut(&'static str, Recorder, Vec<Tensor>, Vec<Tensor>) -> Result<Part, Error>;
 
 /// The query plan over a bank of `shots` supports. Its inputs: the latent, then K and V of each layer.
 pub(super) fn query_part(
@@ -188,7 +218,7 @@ impl Planned {
 
     /// Uploads the weights and takes the memory.
     pub fn allocate(self, progress: Progress) -> Result<Segmenter, Error> {
-        let Planned { gpu, model, size, storage, encoder, support, query, decoder, memory } = self;
+        let Planned { gpu, model, size, storage, guided_filter, encoder, support, query, decoder, memory } = self;
         let mut constants = Vec::with_capacity(model.constants.tensors().len());
         let total = model.constants.bytes(storage).max(1) as f64;
         let mut done = 0;
@@ -214,6 +244,7 @@ impl Planned {
             model,
             size,
             storage,
+            guided_filter,
             memory,
             arena,
             constants,

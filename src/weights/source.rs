@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Weights, WeightsError};
 use crate::image_io::Threshold;
+use crate::kernels::guided_filter::GuidedFilter;
 
 /// A config.json is some 2 kB.
 const MAX_CONFIG: u64 = 1 << 20;
@@ -62,14 +63,15 @@ pub struct ModelFiles {
     pub diffews: DiffewsJson,
 }
 
-/// Defaults that a model may carry: `{"size": 256, "threshold": 0.25}`, both optional; `absolute_threshold` may stand in the
-/// place of `threshold`.
+/// Defaults that a model may carry: `{"size": 256, "threshold": 0.25, "guided_filter": {"radius": 8, "epsilon": 1e-4}}`, each
+/// optional; `absolute_threshold` may stand in the place of `threshold`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DiffewsJson {
     /// Side of the square input in pixels, 1 to 16384.
     pub size: Option<usize>,
     /// What is foreground; the number is in [0, 1).
     pub threshold: Option<Threshold>,
+    pub guided_filter: Option<GuidedFilter>,
 }
 
 impl ModelFiles {
@@ -166,7 +168,7 @@ impl DiffewsJson {
         let Some(map) = json.as_object() else {
             return Err(bad("it must be an object such as {\"size\": 256, \"threshold\": 0.25}".to_owned()));
         };
-        let known = ["size", "threshold", "absolute_threshold"];
+        let known = ["size", "threshold", "absolute_threshold", "guided_filter"];
         let unknown: Vec<&str> = map.keys().map(String::as_str).filter(|k| !known.contains(k)).collect();
         if !unknown.is_empty() {
             return Err(bad(format!("unknown key(s) {}; known are {}", unknown.join(", "), known.join(", "))));
@@ -189,7 +191,12 @@ impl DiffewsJson {
             (Some(_), Some(_)) => return Err(bad("it has both `threshold` and `absolute_threshold`".to_owned())),
             (ratio, level) => ratio.map(Threshold::Relative).or(level.map(Threshold::Absolute)),
         };
-        Ok(DiffewsJson { size, threshold })
+        let filter = |v: &serde_json::Value| {
+            let filter = serde_json::from_value::<GuidedFilter>(v.clone()).map_err(|e| e.to_string());
+            filter.and_then(GuidedFilter::check).map_err(|e| bad(format!("`guided_filter`: {e}")))
+        };
+        let guided_filter = map.get("guided_filter").map(filter).transpose()?;
+        Ok(DiffewsJson { size, threshold, guided_filter })
     }
 }
 

@@ -11,7 +11,7 @@ fn cases_are_listed_by_full_name() {
     let place = Place::new();
     let all = place.run(&["conformance", "--list"]).expect(0, &[]);
     let all: Vec<&str> = all.out.lines().collect();
-    for kernel in ["affine", "attention", "conv2d", "group_norm", "group_stats", "layer_norm"] {
+    for kernel in ["affine", "attention", "conv2d", "group_norm", "group_stats", "guided_filter", "layer_norm"] {
         for storage in ["f32", "packed", "f16"] {
             let of = |l: &&str| l.starts_with(&format!("kernels/{kernel}/")) && l.contains(&format!("/{storage}/"));
             assert!(all.iter().any(of), "{kernel} {storage}");

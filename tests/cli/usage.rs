@@ -17,6 +17,9 @@ fn wrong_usage_ends_with_2() {
         &infer(&["--query", "q.png", "--threshold", "0.2", "--absolute-threshold", "0.2"]),
         &["cannot be used with"],
     );
+    for (filter, says) in [("x", "8,1e-4"), ("65", "64"), ("8,0", "epsilon"), ("8,1e-4,2", "8,1e-4")] {
+        refused(&infer(&["--query", "q.png", "--guided-filter", filter]), &["--guided-filter", says]);
+    }
     refused(&infer(&["--query", "q.png", "--unet", "."]), &["--weights"]);
     refused(&infer(&["--query", "q.png", "--precision", "f64"]), &["f64", "f32"]);
     refused(&infer(&["--query", "q.png", "--output", "mask.jpg"]), &["mask.jpg", ".png"]);
@@ -55,7 +58,7 @@ fn help_tells_codes_environment_and_weights() {
     }
     let help = place.run(&["infer", "--help"]).expect(0, &[]).out;
     for flag in "support mask query weights unet size precision backend adapter output overlay probability threshold \
-                 absolute-threshold json force quiet verbose"
+                 absolute-threshold guided-filter json force quiet verbose"
         .split_whitespace()
     {
         assert!(help.contains(&format!("--{flag}")), "{flag}");

@@ -178,6 +178,7 @@ fn configurations_that_are_nonsense() {
         ("m/diffews.json", "160", "100", "96 and 112"),
         ("m/diffews.json", "0.4", "-1", "absolute_threshold"),
         ("m/diffews.json", "\"size\"", "\"seize\"", "seize"),
+        ("m/diffews.json", "\"radius\": 8", "\"radius\": 65", "from 0 to 64"),
     ] {
         let place = model();
         replace(&place, file, from, to);

@@ -87,7 +87,7 @@ pub fn run(
     edit: &mut dyn FnMut(&str, &mut Recording),
 ) -> Result<Run, Error> {
     let supports = fixture.supports();
-    let options = Options { size: None, precision, shots: supports.len() };
+    let options = Options { precision, shots: supports.len(), ..Default::default() };
     let segmenter = Segmenter::plan_with(gpu, model, options, edit)?.allocate(&mut |_, _| true)?;
     let bank = segmenter.encode_support(&supports, &mut |_, _| true)?;
     let result = segmenter.segment(&bank, &fixture.query(), &mut |_, _| true)?;

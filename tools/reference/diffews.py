@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.utils import logging as diffusers_logging
+from guided_filter import guided_filter
 from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
@@ -183,6 +184,11 @@ def split_heads(tokens, heads):
 # ---------------------------------------------------------------------------------------------- the model
 
 
+def settings(weights):
+    path = Path(weights) / "diffews.json"
+    return read_json(path) if path.exists() else {}
+
+
 class DiffewS:
     def __init__(self, weights, unet=None, dtype=torch.float32):
         weights = Path(weights)
@@ -191,6 +197,7 @@ class DiffewS:
         self.unet = load_unet(unet or weights / "unet", dtype)
         self.prompt = load_prompt(weights, dtype)
         self.scale = self.vae.config.scaling_factor
+        self.guided_filter = settings(weights).get("guided_filter")
         self.processors = {}
         for name, module in self.unet.named_modules():
             if name.endswith(".attn1"):
@@ -260,7 +267,11 @@ class DiffewS:
         ):
             decoded = self.decode(-v)
         trace.put("decoder", decoded)
-        result = (decoded.clamp(-1, 1) * 0.5 + 0.5).mean(dim=1)[0]
+        drawn = decoded.clamp(-1, 1).mean(dim=1)
+        if self.guided_filter and self.guided_filter["radius"]:
+            # Its epsilon is of colours in 0 to 1, whose variances are a quarter of these.
+            drawn = guided_filter(drawn, pixels, self.guided_filter["radius"], 4 * self.guided_filter["epsilon"])
+        result = (drawn.clamp(-1, 1) * 0.5 + 0.5)[0]
         trace.put("map", result)
         return result
 
@@ -337,8 +348,7 @@ def main():
     parser.add_argument("--output", required=True, help="map.npy: [S, S] in [0, 1], float32")
     args = parser.parse_args()
 
-    settings = Path(args.weights) / "diffews.json"
-    size = args.size or (read_json(settings)["size"] if settings.exists() else 512)
+    size = args.size or settings(args.weights).get("size", 512)
     model = DiffewS(args.weights, args.unet, {"f32": torch.float32, "f64": torch.float64}[args.dtype])
     start = time.time()
     result = model.segment(args.support, args.query, size)

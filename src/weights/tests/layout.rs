@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::image_io::Threshold;
+use crate::kernels::guided_filter::GuidedFilter;
 
 #[test]
 fn finds_each_published_name_and_prefers_full_precision() {
@@ -91,7 +92,7 @@ fn a_unet_elsewhere_is_found_by_its_directory_or_its_parent() {
     let files = ModelFiles::open(&base, Some(&dir.path().join("tuned"))).unwrap();
     assert!(!files.separate_unet);
     assert!(matches!(files.text, TextSource::Embeds { width: 5, .. }));
-    assert_eq!(files.diffews, DiffewsJson { size: Some(64), threshold: None });
+    assert_eq!(files.diffews, DiffewsJson { size: Some(64), ..Default::default() });
 }
 
 #[test]
@@ -134,10 +135,12 @@ fn diffews_json_is_checked() {
     let parse = |text: &str| DiffewsJson::parse(&ConfigText { file: "diffews.json".to_owned(), text: text.to_owned() });
     assert_eq!(
         parse(r#"{"size": 256, "threshold": 0.25}"#).unwrap(),
-        DiffewsJson { size: Some(256), threshold: Some(Threshold::Relative(0.25)) }
+        DiffewsJson { size: Some(256), threshold: Some(Threshold::Relative(0.25)), guided_filter: None }
     );
     let absolute = parse(r#"{"absolute_threshold": 0.5}"#).unwrap();
-    assert_eq!(absolute, DiffewsJson { size: None, threshold: Some(Threshold::Absolute(0.5)) });
+    assert_eq!(absolute, DiffewsJson { threshold: Some(Threshold::Absolute(0.5)), ..Default::default() });
+    let filtered = parse(r#"{"guided_filter": {"radius": 8, "epsilon": 1e-4}}"#).unwrap();
+    assert_eq!(filtered.guided_filter, Some(GuidedFilter { radius: 8, epsilon: 1e-4 }));
     assert_eq!(parse("{}").unwrap(), DiffewsJson::default());
     assert!(message(parse(r#"{"size": 1, "sizes": 2, "x": 3}"#)).contains("sizes, x"));
     for bad in [
@@ -156,6 +159,13 @@ fn diffews_json_is_checked() {
         r#"{"threshold": NaN}"#,
         r#"{"absolute_threshold": 1.5}"#,
         r#"{"threshold": 0.5, "absolute_threshold": 0.5}"#,
+        r#"{"guided_filter": 8}"#,
+        r#"{"guided_filter": null}"#,
+        r#"{"guided_filter": {"radius": 8}}"#,
+        r#"{"guided_filter": {"radius": -8, "epsilon": 1e-4}}"#,
+        r#"{"guided_filter": {"radius": 65, "epsilon": 1e-4}}"#,
+        r#"{"guided_filter": {"radius": 8, "epsilon": 0}}"#,
+        r#"{"guided_filter": {"radius": 8, "epsilon": 1e-4, "sigma": 1}}"#,
     ] {
         assert!(message(parse(bad)).contains("diffews.json"), "{bad}");
     }
