@@ -1,6 +1,8 @@
-// The guided filter of He, Sun and Tang (2013): what the decoder drew, its outlines taken from the query's colours. Two passes
-// over windows of 2 radius + 1 a side, cut off at the picture's edge. FIT: in each window the mean of the decoder's
-// channels as an affine function of the colours. Then: each pixel under the mean of the functions of its windows.
+// The guided filter of He, Sun and Tang (2013): what the decoder drew, its outlines taken from the query's colours. In each window
+// of 2 radius + 1 a side, cut off at the picture's edge, the mean of the decoder's channels is fitted by an affine function of
+// the colours; each pixel then gets the mean of the functions of its windows. All rows of a window are equally
+// long, so that its mean is that of its rows' means, and its covariance the mean of theirs and the covariance of their means.
+// Four passes: MOMENTS of rows, FIT over columns, SPREAD along rows, APPLY over columns.
 #import "lib/storage"
 
 struct Params {
@@ -8,32 +10,44 @@ struct Params {
     width: u32,
     y0: u32,         // first row of this band
     rows: u32,       // and how many
-    first: u32,      // first row that the windows of the inputs hold
+    first: u32,      // first row that the window of the first input holds
     radius: u32,
     epsilon: f32,    // added to the variances
-    base_a: u32,     // where the windows begin, in vec4s
+    base_in: u32,    // where the windows begin, in vec4s; the guide's with row y0
     base_guide: u32,
     base_out: u32,
     groups_x: u32,
 }
 
-#ifdef FIT
-@group(0) @binding(0) var<storage, read> a: array<Stored>;               // [H, W, 3], what the decoder drew
-@group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;    // [H, W, 4], slopes and offset
-#else
-@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;            // [H, W, 4], slopes and offset
-@group(0) @binding(2) var<storage, read_write> out: array<Stored>;       // [H, W, 3], three times the same
+#ifdef MOMENTS
+@group(0) @binding(0) var<storage, read> drawn: array<Stored>;                  // [H, W, 3]
+@group(0) @binding(1) var<storage, read> guide: array<vec4<f32>>;               // [H, W, 3]
+@group(0) @binding(2) var<storage, read_write> moments: array<vec4<f32>>;       // [H, W, 16]
 #endif
-@group(0) @binding(1) var<storage, read> guide: array<vec4<f32>>;        // [H, W, 3]
+#ifdef FIT
+@group(0) @binding(0) var<storage, read> moments: array<vec4<f32>>;             // [H, W, 16]
+@group(0) @binding(1) var<storage, read_write> fitted: array<vec4<f32>>;        // [H, W, 4], slopes and offset
+#endif
+#ifdef SPREAD
+@group(0) @binding(0) var<storage, read> fitted: array<vec4<f32>>;              // [H, W, 4]
+@group(0) @binding(1) var<storage, read_write> spread: array<vec4<f32>>;        // [H, W, 4]
+#endif
+#ifdef APPLY
+@group(0) @binding(0) var<storage, read> spread: array<vec4<f32>>;              // [H, W, 4]
+@group(0) @binding(1) var<storage, read> guide: array<vec4<f32>>;               // [H, W, 3]
+@group(0) @binding(2) var<storage, read_write> out: array<Stored>;              // [H, W, 3], three times the same
+#endif
 @group(1) @binding(0) var<uniform> p: Params;
 
-#ifdef FIT
-// The mean of the channels, clipped as the map will be.
-fn level(i: u32) -> f32 {
-    let v = clamp(unpack4(a[p.base_a + i]).xyz, vec3(-1.0), vec3(1.0));
-    return (v.x + v.y + v.z) / 3.0;
+#ifdef MOMENTS
+// A pixel's colour, and the mean of the decoder's channels, clipped as the map will be.
+fn pixel(i: u32) -> vec4<f32> {
+    let v = clamp(unpack4(drawn[p.base_in + i]).xyz, vec3(-1.0), vec3(1.0));
+    return vec4(guide[p.base_guide + i].xyz, (v.x + v.y + v.z) / 3.0);
 }
+#endif
 
+#ifdef FIT
 // x of S x = v for a symmetric positive S of this diagonal and these elements yz, xz, xy beside it: S = L D L^T.
 fn solve(diagonal: vec3<f32>, beside: vec3<f32>, v: vec3<f32>) -> vec3<f32> {
     let l_yx = beside.z / diagonal.x;
@@ -55,47 +69,66 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     if i >= p.rows * p.width { return; }
     let y = p.y0 + i / p.width;
     let x = i % p.width;
+    // The window's part of this row, and its rows in this column.
+    let left = i - min(x, p.radius);
+    let right = i + min(p.width - 1u - x, p.radius);
     let top = y - min(y, p.radius) - p.first;
-    let bottom = min(y + p.radius, p.height - 1u) - p.first;
-    let left = x - min(x, p.radius);
-    let right = min(x + p.radius, p.width - 1u);
-    let n = f32((bottom + 1u - top) * (right + 1u - left));
-    let own = (y - p.first) * p.width + x;
-    let colour = guide[p.base_guide + own].xyz;
+    let bottom = y + min(p.height - 1u - y, p.radius) - p.first;
+#ifdef MOMENTS
+    let n = f32(right + 1u - left);
+    var mean = vec4(0.0);
+    for (var at = left; at <= right; at++) {
+        mean += pixel(at);
+    }
+    mean = mean / n;
+    var diagonal = vec3(0.0);
+    var beside = vec3(0.0);
+    var with_level = vec3(0.0);
+    for (var at = left; at <= right; at++) {
+        let d = pixel(at) - mean;
+        diagonal += d.xyz * d.xyz;
+        beside += d.yxx * d.zzy;
+        with_level += d.xyz * d.w;
+    }
+    let o = p.base_out + 4u * i;
+    moments[o] = mean;
+    moments[o + 1u] = vec4(diagonal / n, 0.0);
+    moments[o + 2u] = vec4(beside / n, 0.0);
+    moments[o + 3u] = vec4(with_level / n, 0.0);
+#endif
 #ifdef FIT
-    // Differences from the pixel itself: where the window varies little, which is where variances are small, nothing cancels.
-    let here = level(own);
-    var mean = vec3(0.0);
-    var mean_level = 0.0;
+    let n = f32(bottom + 1u - top);
+    var mean = vec4(0.0);
+    for (var row = top; row <= bottom; row++) {
+        mean += moments[p.base_in + 4u * (row * p.width + x)];
+    }
+    mean = mean / n;
     var diagonal = vec3(0.0);
     var beside = vec3(0.0);
     var with_level = vec3(0.0);
     for (var row = top; row <= bottom; row++) {
-        for (var column = left; column <= right; column++) {
-            let at = row * p.width + column;
-            let d = guide[p.base_guide + at].xyz - colour;
-            let l = level(at) - here;
-            mean += d;
-            mean_level += l;
-            diagonal += d * d;
-            beside += d.yxx * d.zzy;
-            with_level += d * l;
-        }
+        let at = p.base_in + 4u * (row * p.width + x);
+        let d = moments[at] - mean;
+        diagonal += moments[at + 1u].xyz + d.xyz * d.xyz;
+        beside += moments[at + 2u].xyz + d.yxx * d.zzy;
+        with_level += moments[at + 3u].xyz + d.xyz * d.w;
     }
-    mean = mean / n;
-    mean_level = mean_level / n;
-    diagonal = diagonal / n - mean * mean + p.epsilon;
-    beside = beside / n - mean.yxx * mean.zzy;
-    let slopes = solve(diagonal, beside, with_level / n - mean * mean_level);
-    out[p.base_out + i] = vec4(slopes, here + mean_level - dot(slopes, colour + mean));
-#else
+    let slopes = solve(diagonal / n + p.epsilon, beside / n, with_level / n);
+    fitted[p.base_out + i] = vec4(slopes, mean.w - dot(slopes, mean.xyz));
+#endif
+#ifdef SPREAD
+    var sum = vec4(0.0);
+    for (var at = left; at <= right; at++) {
+        sum += fitted[p.base_in + at];
+    }
+    spread[p.base_out + i] = sum / f32(right + 1u - left);
+#endif
+#ifdef APPLY
     var sum = vec4(0.0);
     for (var row = top; row <= bottom; row++) {
-        for (var column = left; column <= right; column++) {
-            sum += a[p.base_a + row * p.width + column];
-        }
+        sum += spread[p.base_in + row * p.width + x];
     }
-    let v = dot(sum / n, vec4(colour, 1.0));
+    let v = dot(sum / f32(bottom + 1u - top), vec4(guide[p.base_guide + i].xyz, 1.0));
     out[p.base_out + i] = pack4(vec4(v, v, v, 0.0));
 #endif
 }

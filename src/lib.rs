@@ -4,6 +4,7 @@
 //! ```text
 //! picture --image_io--> [S,S,3] --VAE encoder plan--> latents --UNet support plan--> KV bank (per support set, kept)
 //!                                 query latent --UNet query plan (reads the bank)--> -v --VAE decoder plan--> [S,S] map --> mask
+//!                                                     where a model asks for it: outlines from the query (guided filter) --^
 //! ```
 //!
 //! | module | is |

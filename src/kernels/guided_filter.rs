@@ -13,7 +13,7 @@ use std::str::FromStr;
 pub static KERNEL: Kernel = Kernel {
     name: "guided_filter",
     source: include_str!("../../shaders/guided_filter.wgsl"),
-    variants: &[&["FIT"], &[]],
+    variants: &[&["MOMENTS"], &["FIT"], &["SPREAD"], &["APPLY"]],
     tunings: &[Tuning::Tiled],
     cases,
 };
@@ -69,7 +69,7 @@ struct Params {
     first: u32,
     radius: u32,
     epsilon: f32,
-    base_a: u32,
+    base_in: u32,
     base_guide: u32,
     base_out: u32,
     groups_x: u32,
@@ -78,31 +78,58 @@ struct Params {
 /// What the decoder drew, `[H, W, 3]` in about -1 to 1, filtered by `guide`, `[H, W, 3]` in -1 to 1 and f32: the mean of its
 /// clipped channels, three times.
 pub fn record(r: &mut Recorder, drawn: &Tensor, guide: &Tensor, filter: GuidedFilter) -> Tensor {
-    let name = format!("{}.fit", drawn.name);
-    let fit = r.value_of(&name, drawn.height, drawn.width, Channels::one(4), Element::F32);
     // Colours in -1 to 1 have four times the variance of those in 0 to 1.
-    pass(r, drawn, guide, &fit, true, filter.radius, 4.0 * filter.epsilon);
-    let out = r.value(&format!("{}.filtered", drawn.name), drawn.height, drawn.width, Channels::one(3));
-    pass(r, &fit, guide, &out, false, filter.radius, 0.0);
+    let fitted = fit(r, drawn, guide, filter.radius, 4.0 * filter.epsilon);
+    apply(r, &fitted, guide, filter.radius)
+}
+
+/// Slopes and offset of each pixel's window, `[H, W, 4]`.
+fn fit(r: &mut Recorder, drawn: &Tensor, guide: &Tensor, radius: u32, epsilon: f32) -> Tensor {
+    let mut value = |what: &str, channels: u32| {
+        let name = format!("{}.{what}", drawn.name);
+        r.value_of(&name, drawn.height, drawn.width, Channels::one(channels), Element::F32)
+    };
+    let (moments, fitted) = (value("moments", 16), value("fitted", 4));
+    pass(r, "MOMENTS", drawn, Some(guide), &moments, (radius, 0.0));
+    pass(r, "FIT", &moments, None, &fitted, (radius, epsilon));
+    fitted
+}
+
+/// The mean of the functions of each pixel's windows at its colour, `[H, W, 3]`.
+fn apply(r: &mut Recorder, fitted: &Tensor, guide: &Tensor, radius: u32) -> Tensor {
+    let (height, width) = (fitted.height, fitted.width);
+    let spread = r.value_of(&format!("{}.spread", fitted.name), height, width, Channels::one(4), Element::F32);
+    let out = r.value(&format!("{}.applied", fitted.name), height, width, Channels::one(3));
+    pass(r, "SPREAD", fitted, None, &spread, (radius, 0.0));
+    pass(r, "APPLY", &spread, Some(guide), &out, (radius, 0.0));
     out
 }
 
-fn pass(r: &mut Recorder, a: &Tensor, guide: &Tensor, out: &Tensor, fit: bool, radius: u32, epsilon: f32) {
-    let (height, width) = (a.height, a.width);
-    let one_vec4 = [a, guide, out].iter().all(|t| t.channels.vec4s() == 1);
-    let alike = [guide, out].iter().all(|t| (t.height, t.width) == (height, width));
-    r.check(one_vec4 && alike && guide.element == Element::F32, || {
-        format!("guided_filter of {}: shapes do not fit", a.name)
+fn pass(
+    r: &mut Recorder,
+    define: &'static str,
+    input: &Tensor,
+    guide: Option<&Tensor>,
+    out: &Tensor,
+    (radius, epsilon): (u32, f32),
+) {
+    let (height, width) = (out.height, out.width);
+    let all = [Some(input), guide, Some(out)];
+    let alike = all.iter().flatten().all(|t| (t.height, t.width) == (height, width));
+    r.check(alike && guide.is_none_or(|g| g.element == Element::F32), || {
+        format!("guided_filter of {}: shapes do not fit", input.name)
     });
-    let rows = |from: u32, to: u32| (from as u64 * width as u64, to as u64 * width as u64);
-    // Every band reads `radius` rows more above and below.
-    let row = width as u64 * guide.vec4_bytes(r.storage);
-    let room = r.limits.max_binding.saturating_sub(2 * radius as u64 * row);
-    for (y0, y1) in bands(height, row, room, r.limits.offset_alignment) {
-        let (first, last) = (y0.saturating_sub(radius), (y1 + radius).min(height));
-        let (window_a, base_a) = r.window(a, rows(first, last).0, rows(first, last).1);
-        let (window_guide, base_guide) = r.window(guide, rows(first, last).0, rows(first, last).1);
-        let (window_out, base_out) = r.window(out, rows(y0, y1).0, rows(y0, y1).1);
+    // Passes over columns read so many rows more above and below.
+    let halo = if ["FIT", "APPLY"].contains(&define) { radius } else { 0 };
+    let row = |t: &Tensor| width as u64 * t.channels.vec4s() as u64;
+    let bytes = all.iter().flatten().map(|t| row(t) * t.vec4_bytes(r.storage)).max().unwrap_or(0);
+    let room = r.limits.max_binding.saturating_sub(2 * halo as u64 * bytes);
+    for (y0, y1) in bands(height, bytes, room, r.limits.offset_alignment) {
+        let (first, last) = (y0.saturating_sub(halo), (y1 + halo).min(height));
+        let rows = |t: &Tensor, from: u32, to: u32| r.window(t, from as u64 * row(t), to as u64 * row(t));
+        let (window_in, base_in) = rows(input, first, last);
+        let (window_guide, base_guide) = guide.map(|g| rows(g, y0, y1)).unzip();
+        let (window_out, base_out) = rows(out, y0, y1);
         let pixels = (y1 - y0) as u64 * width as u64;
         let workgroups = r.fold_workgroups(pixels.div_ceil(LANES));
         let params = Params {
@@ -113,98 +140,81 @@ fn pass(r: &mut Recorder, a: &Tensor, guide: &Tensor, out: &Tensor, fit: bool, r
             first,
             radius,
             epsilon,
-            base_a,
-            base_guide,
+            base_in,
+            base_guide: base_guide.unwrap_or(0),
             base_out,
             groups_x: workgroups[0],
         };
+        let of_each = match define {
+            "MOMENTS" => 38,
+            "FIT" => 35,
+            _ => 4,
+        };
         r.push(Dispatch {
             kernel: &KERNEL,
-            defines: if fit { vec!["FIT"] } else { vec![] },
+            defines: vec![define],
             overrides: vec![],
-            inputs: vec![window_a, window_guide],
+            inputs: std::iter::once(window_in).chain(window_guide).collect(),
             outputs: vec![window_out],
             params: bytemuck::bytes_of(&params).to_vec(),
             workgroups,
-            flops: pixels * (2 * radius as u64 + 1).pow(2) * if fit { 34 } else { 4 },
+            flops: pixels * (2 * radius as u64 + 1) * of_each,
         });
     }
 }
 
+/// Height, width and radius.
+type Shape = (usize, usize, usize);
+
 /// The positions of the window around `p`.
-fn window(p: usize, height: usize, width: usize, radius: usize) -> impl Iterator<Item = usize> {
+fn window(p: usize, (height, width, radius): Shape) -> impl Iterator<Item = usize> {
     let (y, x) = (p / width, p % width);
     let columns = x.saturating_sub(radius)..(x + radius + 1).min(width);
     (y.saturating_sub(radius)..(y + radius + 1).min(height))
         .flat_map(move |y| columns.clone().map(move |x| y * width + x))
 }
 
-/// A mean of `n` terms and how far f32's may be off.
-#[derive(Clone, Copy, Default)]
-struct Mean {
-    value: f64,
-    error: f64,
-}
-
 /// Slopes and offset of the window around pixel `p`.
 ///
-/// Bounds: differences from the pixel itself err by a unit, the means of n of them and of their products as sums do (see
-/// `bound`); E[xy] - E[x] E[y] carries both. The 3 x 3 system is solved with a backward error of 24 u sqrt(S_jj S_kk): eight
-/// units (three operations, two divisions of 2.5) for each of factorization and the two substitutions. The solution errs by
-/// |S^-1| (dv + dS |slopes|), the offset by what it is made of.
-fn fit(drawn: &HostTensor, guide: &HostTensor, p: usize, shape: (usize, usize, usize), epsilon: f64) -> [Approx; 4] {
+/// Bounds: a mean of n terms is made of two, of a row's and of the rows', and errs as a sum of n does (see `bound`) and by
+/// two divisions of 2.5 units: m. Deviations from means that are off by m, whose products' magnitudes sum to at most
+/// n s_j s_k (s^2 the variances), make covariances off by u (sqrt(n) + 9) s_j s_k + s_j m_k + s_k m_j + m_j m_k. A level errs by
+/// five units itself: two sums and a division. The 3 x 3 system is solved with a backward error of 24 u sqrt(S_jj S_kk):
+/// eight units (three operations, two divisions of 2.5) for each of factorization and the two substitutions. The solution
+/// errs by |S^-1| (dv + dS |slopes|), the offset by what it is made of.
+fn exact_fit(drawn: &HostTensor, guide: &HostTensor, p: usize, shape: Shape, epsilon: f64) -> [Approx; 4] {
     let level = |q| (0..3).map(|c| drawn.at(q, c).clamp(-1.0, 1.0)).sum::<f64>() / 3.0;
-    let (height, width, radius) = shape;
-    let differences: Vec<[f64; 4]> = window(p, height, width, radius)
-        .map(|q| {
-            let colour = |c| guide.at(q, c) - guide.at(p, c);
-            [colour(0), colour(1), colour(2), level(q) - level(p)]
-        })
-        .collect();
-    let n = differences.len();
-    // Two levels of at most 1 err by two sums and a division each.
-    let error = |d: &[f64; 4], c: usize| if c == 3 { 10.0 * EPS } else { EPS * d[c].abs() };
-    let mean = |of: &dyn Fn(&[f64; 4]) -> (f64, f64)| {
-        let (mut value, mut error, mut magnitude) = (0.0, 0.0, 0.0);
-        for (v, e) in differences.iter().map(of) {
-            (value, error, magnitude) = (value + v, error + e, magnitude + v.abs());
-        }
-        Mean { value: value / n as f64, error: (dot(n, magnitude) + 2.5 * EPS * magnitude + error) / n as f64 }
+    let pixels: Vec<[f64; 4]> =
+        window(p, shape).map(|q| [guide.at(q, 0), guide.at(q, 1), guide.at(q, 2), level(q)]).collect();
+    let n = pixels.len();
+    let mean_of = |of: &dyn Fn(&[f64; 4]) -> f64| pixels.iter().map(of).sum::<f64>() / n as f64;
+    let mean: [f64; 4] = std::array::from_fn(|c| mean_of(&|v| v[c]));
+    let mean_error: [f64; 4] = std::array::from_fn(|c| {
+        let magnitude = mean_of(&|v| v[c].abs());
+        dot(n, magnitude) + if c == 3 { 10.0 } else { 5.0 } * EPS * magnitude
+    });
+    let covariance = |j: usize, k: usize| mean_of(&|v| (v[j] - mean[j]) * (v[k] - mean[k]));
+    let spread: [f64; 4] = std::array::from_fn(|c| covariance(c, c).sqrt());
+    let covariance_error = |j: usize, k: usize| {
+        (dot(n, spread[j] * spread[k]) + 8.0 * EPS * spread[j] * spread[k])
+            + spread[j] * mean_error[k]
+            + spread[k] * mean_error[j]
+            + mean_error[j] * mean_error[k]
     };
-    let means: [Mean; 4] = std::array::from_fn(|c| mean(&|d| (d[c], error(d, c))));
-    let covariance = |j: usize, k: usize| {
-        let product = mean(&|d| (d[j] * d[k], d[j].abs() * error(d, k) + d[k].abs() * error(d, j)));
-        let (a, b) = (means[j], means[k]);
-        let rounding = EPS * (product.value.abs() + 2.0 * (a.value * b.value).abs());
-        let error = product.error + a.value.abs() * b.error + b.value.abs() * a.error + rounding;
-        Mean { value: product.value - a.value * b.value, error }
-    };
-    let mut s = [[Mean::default(); 3]; 3];
-    for (j, row) in s.iter_mut().enumerate() {
-        for (k, element) in row.iter_mut().enumerate() {
-            *element = covariance(j, k);
-            if j == k {
-                element.value += epsilon;
-                element.error += EPS * element.value;
-            }
-        }
-    }
-    let v: [Mean; 3] = std::array::from_fn(|j| covariance(j, 3));
-    let inverse = inverse(&s.map(|row| row.map(|m| m.value)));
-    let times = |j: usize, x: &[f64; 3]| (0..3).map(|k| inverse[j][k] * x[k]).sum::<f64>();
-    let slopes: [f64; 3] = std::array::from_fn(|j| times(j, &v.map(|m| m.value)));
+    let s: [[f64; 3]; 3] =
+        std::array::from_fn(|j| std::array::from_fn(|k| covariance(j, k) + if j == k { epsilon } else { 0.0 }));
+    let inverse = inverse(&s);
+    let slopes: [f64; 3] = std::array::from_fn(|j| (0..3).map(|k| inverse[j][k] * covariance(k, 3)).sum());
     let residual: [f64; 3] = std::array::from_fn(|j| {
-        let backward = |k: usize| s[j][k].error + 24.0 * EPS * (s[j][j].value * s[k][k].value).sqrt();
-        v[j].error + (0..3).map(|k| backward(k) * slopes[k].abs()).sum::<f64>()
+        let backward = |k: usize| covariance_error(j, k) + 24.0 * EPS * (s[j][j] * s[k][k]).sqrt();
+        covariance_error(j, 3) + (0..3).map(|k| backward(k) * slopes[k].abs()).sum::<f64>()
     });
     let errors: [f64; 3] = std::array::from_fn(|j| (0..3).map(|k| inverse[j][k].abs() * residual[k]).sum());
-    let place: [f64; 3] = std::array::from_fn(|j| guide.at(p, j) + means[j].value);
-    let (mut offset, mut error) = (level(p) + means[3].value, means[3].error + 6.0 * EPS * level(p).abs());
-    let mut magnitude = offset.abs();
+    let (mut offset, mut error, mut magnitude) = (mean[3], mean_error[3], mean[3].abs());
     for j in 0..3 {
-        offset -= slopes[j] * place[j];
-        error += errors[j] * place[j].abs() + slopes[j].abs() * means[j].error;
-        magnitude += (slopes[j] * place[j]).abs();
+        offset -= slopes[j] * mean[j];
+        error += errors[j] * mean[j].abs() + slopes[j].abs() * mean_error[j];
+        magnitude += (slopes[j] * mean[j]).abs();
     }
     let slope = |j: usize| Approx::new(slopes[j], errors[j]);
     [slope(0), slope(1), slope(2), Approx::new(offset, error + 4.0 * EPS * magnitude)]
@@ -220,21 +230,17 @@ fn inverse(s: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
     std::array::from_fn(|j| std::array::from_fn(|k| minor(k, j) / determinant))
 }
 
-/// The mean of the functions of the windows around `p`, at its colour. Bounds: four means of n terms, a product of four.
-fn applied(fit: &HostTensor, guide: &HostTensor, p: usize, (height, width, radius): (usize, usize, usize)) -> Approx {
-    let (mut sums, mut magnitudes, mut n) = ([0.0; 4], [0.0; 4], 0);
-    for q in window(p, height, width, radius) {
-        n += 1;
-        for c in 0..4 {
-            sums[c] += fit.at(q, c);
-            magnitudes[c] += fit.at(q, c).abs();
-        }
-    }
+/// The mean of the functions of the windows around `p`, at its colour. Bounds: four means of n terms, as above, and the sum of
+/// four products.
+fn exact_apply(fitted: &HostTensor, guide: &HostTensor, p: usize, shape: Shape) -> Approx {
     let (mut value, mut error) = (0.0, 0.0);
     for c in 0..4 {
         let colour = if c == 3 { 1.0 } else { guide.at(p, c) };
-        value += sums[c] / n as f64 * colour;
-        error += (dot(n, magnitudes[c]) + (2.5 + 4.0) * EPS * magnitudes[c]) / n as f64 * colour.abs();
+        let terms: Vec<f64> = window(p, shape).map(|q| fitted.at(q, c)).collect();
+        let n = terms.len();
+        let magnitude = terms.iter().map(|v| v.abs()).sum::<f64>() / n as f64;
+        value += terms.iter().sum::<f64>() / n as f64 * colour;
+        error += (dot(n, magnitude) + (5.0 + 4.0) * EPS * magnitude) * colour.abs();
     }
     Approx::new(value, error)
 }
@@ -252,7 +258,7 @@ fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = shapes.into_iter().flat_map(both).collect();
     for fit in [true, false] {
         // Bands of an odd number of odd rows: windows begin between two aligned addresses.
-        cases.push(case((61, 19, 3, 4e-4, 0.3), fit).with_binding_limit(6 * 1024));
+        cases.push(case((61, 19, 3, 4e-4, 0.3), fit).with_binding_limit(18 * 1024));
         cases.push(case((67, 19, 0, 4e-4, 0.3), fit).with_workgroup_limit(7));
     }
     cases
@@ -262,22 +268,20 @@ fn case((height, width, radius, epsilon, std): (u32, u32, u32, f32, f64), is_fit
     let what = if is_fit { "fit" } else { "apply" };
     let name = format!("{what} {height}x{width} radius {radius} epsilon {epsilon:e} spread {std}");
     Case::new(&KERNEL, name, move |b: &mut CaseBuilder| {
-        let colours = Fill::Normal { mean: 0.2, std };
-        let guide = b.input("guide", height, width, Channels::one(3), Element::F32, colours);
+        let mut input = |name: &str, channels: u32, element: Element, mean: f64, std: f64| {
+            b.input(name, height, width, Channels::one(channels), element, Fill::Normal { mean, std })
+        };
+        let guide = input("guide", 3, Element::F32, 0.2, std);
         let shape = (height as usize, width as usize, radius as usize);
         if is_fit {
-            let fill = Fill::Normal { mean: -0.3, std: 0.8 };
-            let drawn = b.input("drawn", height, width, Channels::one(3), Element::Stored, fill);
-            let out = b.recorder.value_of("fit", height, width, Channels::one(4), Element::F32);
-            pass(&mut b.recorder, &drawn.tensor, &guide.tensor, &out, true, radius, epsilon);
+            let drawn = input("drawn", 3, Element::Stored, -0.3, 0.8);
+            let out = fit(&mut b.recorder, &drawn.tensor, &guide.tensor, radius, epsilon);
             let exact: Vec<OnceCell<[Approx; 4]>> = vec![OnceCell::new(); drawn.rows()];
-            b.expect(&out, move |p, c| exact[p].get_or_init(|| fit(&drawn, &guide, p, shape, epsilon.into()))[c]);
+            b.expect(&out, move |p, c| exact[p].get_or_init(|| exact_fit(&drawn, &guide, p, shape, epsilon.into()))[c]);
         } else {
-            let fill = Fill::Normal { mean: 0.0, std: 1.0 };
-            let coefficients = b.input("fit", height, width, Channels::one(4), Element::F32, fill);
-            let out = b.recorder.value("filtered", height, width, Channels::one(3));
-            pass(&mut b.recorder, &coefficients.tensor, &guide.tensor, &out, false, radius, 0.0);
-            b.expect(&out, move |p, _| applied(&coefficients, &guide, p, shape));
+            let fitted = input("fitted", 4, Element::F32, 0.0, 1.0);
+            let out = apply(&mut b.recorder, &fitted.tensor, &guide.tensor, radius);
+            b.expect(&out, move |p, _| exact_apply(&fitted, &guide, p, shape));
         }
     })
 }

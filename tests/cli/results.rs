@@ -106,7 +106,8 @@ fn json_tells_what_was_done() {
 fn outlines_are_refined_as_the_model_says_or_the_user() {
     let place = Place::new();
     let filtered = |map: &str, flag: &[&str]| {
-        let args = [&["--query", "q.png", "--output", "m.png", "--force", "--probability", map, "--json"], flag].concat();
+        let args =
+            [&["--query", "q.png", "--output", "m.png", "--force", "--probability", map, "--json"], flag].concat();
         let answer = lines(&place.infer(&args).expect(0, &[]).out)[0]["guided_filter"].clone();
         (answer, npy(&place.path(map)))
     };

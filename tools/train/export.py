@@ -5,18 +5,16 @@
 
 import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from model import CONTEXT, HEAD, LATENT, UNET_GROUPS, UNET_WIDTHS, VAE_GROUPS, VAE_WIDTHS, DiffewS
+from model import CONTEXT, FILTER, HEAD, LATENT, UNET_GROUPS, UNET_WIDTHS, VAE_GROUPS, VAE_WIDTHS, DiffewS, refined
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reference"))
-import diffews as reference  # noqa: E402
+import diffews as reference  # isort: skip (its directory is known from model.py on)
 
 STEM = "diffusion_pytorch_model.safetensors"
 LEVELS = len(UNET_WIDTHS)
@@ -135,7 +133,7 @@ def difference(state, output, size):
     raw = []
     model.vae.decoder.conv_out.register_forward_hook(lambda _module, _inputs, out: raw.append(out))
     model(images, masks, torch.tensor([0, 1]), torch.tensor([[1], [0]]))
-    found = (raw[0][1].clamp(-1, 1) * 0.5 + 0.5).mean(0)
+    found = (refined(raw[0].clamp(-1, 1).mean(1), images)[1].clamp(-1, 1) + 1) / 2
     return ((found - expected).norm() / expected.norm()).item()
 
 
@@ -152,7 +150,8 @@ def main():
     if args.mean_with:
         start = exported(args.mean_with)
         state = {name: (t + start[name]) / 2 for name, t in state.items()}
-    parameters = write(state, args.output, {"size": args.size, "absolute_threshold": args.absolute_threshold})
+    settings = {"size": args.size, "absolute_threshold": args.absolute_threshold, "guided_filter": FILTER}
+    parameters = write(state, args.output, settings)
     off = difference(state, args.output, args.size)
     print(f"{args.output}: {parameters} parameters after {checkpoint['minutes']:.1f} minutes, {checkpoint['step']} steps")
     print(f"relative L2 from the reference, f64: {off:.2e}")

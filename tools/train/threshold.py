@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from episodes import Library, Scenes, batch
-from model import DiffewS
+from model import DiffewS, refined
 from train import to_torch
 
 THRESHOLDS = np.arange(0.2, 0.625, 0.025)
@@ -22,7 +22,8 @@ def ious(model, b):
     b = to_torch(b, torch.device("cpu"))
     out = model(b["images"], b["masks"][:, None], b["image_of"], b["supports"])[0]
     # The engine clips each of the decoder's channels, this their mean: far from the ends that is the same.
-    shown, true = (out.clamp(-1, 1) + 1).numpy() / 2, b["masks"].numpy() > 0
+    shown = (refined(out.clamp(-1, 1), b["images"][b["image_of"]]).numpy() + 1) / 2
+    true = b["masks"].numpy() > 0
     found = [shown > t for t in THRESHOLDS]
     return np.array([(f & true).sum((1, 2)) / np.maximum((f | true).sum((1, 2)), 1) for f in found])
 

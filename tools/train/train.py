@@ -20,7 +20,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from episodes import IGNORE, NOVEL, Library, Scenes, batch
 from export import exported
-from model import DiffewS
+from model import DiffewS, refined
 from muon import Muon
 from teacher import WIDTH, Teacher
 from torch import nn
@@ -39,6 +39,7 @@ PICTURES = [(2, 0.6, None), (3, 0.2, (2, 0, 1)), (5, 0.2, (1, 0, 1))]
 HARD = (0.02, 0.25)  # how hard the scenes are goes from 0.2 to 1 between these parts of the time
 SHARPNESS = 4.0  # logits of a pixel: this times the decoder's mean, which the engine clips to -1..1
 AUXILIARY, CLASSES, DISTIL = 0.5, 0.1, 0.4
+UNREFINED = 0.35  # how much the map before its outlines are refined counts
 TAUGHT = 0.70  # until this part of the time the teacher's features are learnt
 ABSENT = 0.2  # the part of the episodes whose target is not in the picture
 DECAY = 0.996
@@ -114,6 +115,15 @@ def segmentation_loss(logits, target, valid):
     return (bce + dice).mean()
 
 
+def as_shown_loss(out, target, b):
+    """Of the map with its outlines from the picture, as it will be shown, and of the map itself."""
+    clipped = out.clamp(-1, 1)
+    # What lies beyond the ends is still drawn back, a little.
+    shown = refined(clipped + 0.1 * (out - clipped), b["images"][b["image_of"]])
+    losses = [segmentation_loss(SHARPNESS * x, target, b["valid"]) for x in (shown, out)]
+    return (1 - UNREFINED) * losses[0] + UNREFINED * losses[1]
+
+
 def carried_loss(carried, target):
     """What the attention to the supports carries over must be the mask; foreground and background weigh the same. Not
     asked of the first attention, which sees little but colours, and most of the last ones, which the result hangs on."""
@@ -161,7 +171,8 @@ def measure(model, data, size, count, rank, ranks, device):
             supports = b["supports"] if name == kind else b["supports"].roll(4, 0)
             with torch.autocast(device.type, torch.bfloat16):
                 out = model(b["images"], b["masks"][:, None], b["image_of"], supports)[0]
-            found = (out.float() > 0).float() * b["valid"]
+            shown = refined(out.float().clamp(-1, 1), b["images"][b["image_of"]])
+            found = (shown > 0).float() * b["valid"]
             both = (found * b["masks"]).sum((1, 2))
             either = torch.maximum(found, b["masks"]).sum((1, 2)).clamp_min(1)
             s = sums.setdefault(name, torch.zeros(2))
@@ -256,7 +267,7 @@ def work(rank, args):
         asked = target * ~b["absent"][:, None, None]
         again = others != torch.arange(len(others), device=device)  # not the same mask twice
         parts = [
-            segmentation_loss(SHARPNESS * out.float(), asked, b["valid"]),
+            as_shown_loss(out.float(), asked, b),
             carried_loss(carried, asked[:, None]),
             contrast(
                 torch.cat([head(features[:3], target[:, None]), head(features[:3], target[others][:, None])[again]]),
