@@ -18,6 +18,9 @@ pub static KERNEL: Kernel = Kernel {
     cases,
 };
 
+/// Where none is given.
+const EPSILON: f32 = 1e-4;
+
 /// How the map is filtered.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,7 +32,7 @@ pub struct GuidedFilter {
 }
 
 impl GuidedFilter {
-    pub const OFF: GuidedFilter = GuidedFilter { radius: 0, epsilon: 1e-4 };
+    pub const OFF: GuidedFilter = GuidedFilter { radius: 0, epsilon: EPSILON };
 
     /// Fails for a radius above 64 or an epsilon outside 1e-6 to 1, with which f32 would not compute it well.
     ///
@@ -54,7 +57,7 @@ impl FromStr for GuidedFilter {
         let (radius, epsilon) = text.split_once(',').map_or((text, None), |(r, e)| (r, Some(e)));
         let bad = || "it must be RADIUS or RADIUS,EPSILON, such as 8,1e-4".to_string();
         let radius = radius.trim().parse().map_err(|_| bad())?;
-        let epsilon = epsilon.map_or(Ok(Self::OFF.epsilon), |e| e.trim().parse().map_err(|_| bad()))?;
+        let epsilon = epsilon.map_or(Ok(EPSILON), |e| e.trim().parse().map_err(|_| bad()))?;
         GuidedFilter { radius, epsilon }.check()
     }
 }
