@@ -1,7 +1,7 @@
 // The guided filter of He, Sun and Tang (2013): what the decoder drew, its outlines taken from the query's colours. In each window
 // of 2 radius + 1 a side, cut off at the picture's edge, the mean of the decoder's channels is fitted by an affine function of
 // the colours; each pixel then gets the mean of the functions of its windows. All rows of a window are equally
-// long, so that its mean is that of its rows' means, and its covariance the mean of theirs and the covariance of their means.
+// long, so that its mean is that of its rows' means, and its covariance the mean of theirs plus the covariance of their means.
 // Four passes: MOMENTS of rows, FIT over columns, SPREAD along rows, APPLY over columns.
 #import "lib/storage"
 
@@ -69,11 +69,15 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     if i >= p.rows * p.width { return; }
     let y = p.y0 + i / p.width;
     let x = i % p.width;
-    // The window's part of this row, and its rows in this column.
+#ifdef ROWS
+    // The window's part of this row.
     let left = i - min(x, p.radius);
     let right = i + min(p.width - 1u - x, p.radius);
+#else
+    // The window's rows.
     let top = y - min(y, p.radius) - p.first;
     let bottom = y + min(p.height - 1u - y, p.radius) - p.first;
+#endif
 #ifdef MOMENTS
     let n = f32(right + 1u - left);
     var mean = vec4(0.0);

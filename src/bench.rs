@@ -142,7 +142,7 @@ pub fn shapes() -> Vec<Shape> {
         Shape {
             kernel: &guided_filter::KERNEL,
             name: "512x512, radius 8",
-            flops: 38 * 17 * 17 * 512 * 512,
+            flops: 17 * (38 + 35 + 4 + 4) * 512 * 512,
             elements: 0,
             record: |r| {
                 let drawn = r.input("drawn", 512, 512, Channels::one(3));

@@ -7,7 +7,7 @@ use common::{Fixture, gpu, relative_l2, run};
 use diffews_wgpu::kernels::{Kernel, group_norm};
 use diffews_wgpu::plan::{Recording, Tuning};
 use diffews_wgpu::weights::{ModelFiles, Weights};
-use diffews_wgpu::{Error, Model, Precision};
+use diffews_wgpu::{Error, Model, Options, Precision, Segmenter};
 use std::path::Path;
 
 const BOUND: f64 = 1e-5;
@@ -191,4 +191,19 @@ fn an_overflow_is_an_error_that_names_the_stage() {
         let error = with_tensor("odd", component, tensor, |values, _| values[0] = 3e38).unwrap_err();
         assert!(error.to_string().contains(stage), "{tensor}: {error}");
     }
+}
+
+/// The guided filter clips what the decoder drew: its result may be finite where that is not.
+#[test]
+fn an_overflow_of_the_decoder_is_seen_through_the_guided_filter() {
+    let fixture = Fixture::named("odd");
+    let (dir, _) = fixture.weights();
+    let mut files = ModelFiles::open(&dir, None).unwrap();
+    files.vae = rewrite(&dir.join("vae"), "decoder.conv_out.weight", |values, _| values.fill(3e38));
+    let options = Options { guided_filter: "2".parse().ok(), ..Default::default() };
+    let segmenter = Segmenter::plan(gpu(), Model::load(files).unwrap(), options).unwrap();
+    let segmenter = segmenter.allocate(&mut |_, _| true).unwrap();
+    let bank = segmenter.encode_support(&fixture.supports(), &mut |_, _| true).unwrap();
+    let error = segmenter.segment(&bank, &fixture.query(), &mut |_, _| true).err().unwrap();
+    assert!(error.to_string().contains("decode"), "{error}");
 }

@@ -143,7 +143,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             Threshold::Relative(value) => format!("relative {value}"),
             Threshold::Absolute(value) => format!("absolute {value}"),
         },
-        guided_filter: Some(segmenter.guided_filter()).filter(|filter| filter.radius > 0),
+        guided_filter: segmenter.guided_filter(),
         shots: args.shots,
         control,
         seed: args.seed,

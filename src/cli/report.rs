@@ -69,7 +69,7 @@ impl<'a> Report<'a> {
                 Threshold::Relative(value) => json!({"relative": value}),
                 Threshold::Absolute(value) => json!({"absolute": value}),
             },
-            guided_filter: Some(segmenter.guided_filter()).filter(|filter| filter.radius > 0),
+            guided_filter: segmenter.guided_filter(),
             adapter: &facts.name,
             backend: &facts.backend,
             driver: &facts.driver,

@@ -151,11 +151,15 @@ impl Roundings {
 }
 
 /// The embedded model on a device, storing elements as half precision or not.
-fn segmenter(gpu: Gpu, half: bool, roundings: &mut Roundings) -> Result<Segmenter, Error> {
+fn segmenter(
+    gpu: Gpu,
+    half: bool,
+    guided_filter: Option<GuidedFilter>,
+    roundings: &mut Roundings,
+) -> Result<Segmenter, Error> {
     let precision = if half { Precision::F16 } else { Precision::F32 };
     let model = Model::load(ModelFiles::embedded()?)?;
-    // The record is of what the decoder draws.
-    let options = Options { precision, shots: 1, guided_filter: Some(GuidedFilter::OFF), ..Default::default() };
+    let options = Options { precision, shots: 1, guided_filter, ..Default::default() };
     Segmenter::plan_with(gpu, model, options, &mut |name, r| roundings.edit(name, r))?.allocate(&mut |_, _| true)
 }
 
@@ -164,7 +168,8 @@ pub fn against_pytorch(mut gpu: Gpu, half: bool, tuning: Tuning) -> Result<Vec<F
     let text = |e: Error| e.to_string();
     gpu.tuning = tuning;
     let mut roundings = Roundings { keep: true, ..Default::default() };
-    let segmenter = segmenter(gpu, half, &mut roundings).map_err(text)?;
+    // The record is of what the decoder draws.
+    let segmenter = segmenter(gpu, half, Some(GuidedFilter::OFF), &mut roundings).map_err(text)?;
     let Episode { supports, query } = episode()?;
     let recorded = recorded()?;
     let bank = segmenter.encode_support(&supports, &mut |_, _| true).map_err(text)?;
@@ -242,7 +247,7 @@ fn whole(
 pub fn repeated(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result<Found, String> {
     let text = |e: Error| e.to_string();
     gpu.tuning = tuning;
-    let segmenter = segmenter(gpu, half, &mut Roundings::default()).map_err(text)?;
+    let segmenter = segmenter(gpu, half, None, &mut Roundings::default()).map_err(text)?;
     let Episode { supports, query } = episode()?;
     let mut found = Found::nothing("bit-equal");
     let mut first: Option<Vec<f32>> = None;
@@ -263,7 +268,7 @@ pub fn repeated(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result
 pub fn stress(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result<Option<Found>, String> {
     let text = |e: Error| e.to_string();
     gpu.tuning = tuning;
-    let segmenter = segmenter(gpu, half, &mut Roundings::default()).map_err(text)?;
+    let segmenter = segmenter(gpu, half, None, &mut Roundings::default()).map_err(text)?;
     let Episode { supports, query } = episode()?;
     let mut found = Found::nothing("memory");
     let mut start = None;

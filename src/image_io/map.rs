@@ -5,7 +5,8 @@ use super::{ImageError, Mask, check_finite, check_length, resize_map};
 /// What the mean of a pixel's three channels must exceed to be foreground.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Threshold {
-    /// This part of the largest value of any channel anywhere in the output (the paper's rule, best at 0.25).
+    /// This part of the largest value of any channel anywhere in the output (the paper's rule, best at 0.25). Of a map whose
+    /// outlines were refined: of the largest value of that.
     Relative(f64),
     /// This value, in [0, 1].
     Absolute(f64),

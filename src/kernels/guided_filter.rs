@@ -13,13 +13,13 @@ use std::str::FromStr;
 pub static KERNEL: Kernel = Kernel {
     name: "guided_filter",
     source: include_str!("../../shaders/guided_filter.wgsl"),
-    variants: &[&["MOMENTS"], &["FIT"], &["SPREAD"], &["APPLY"]],
+    variants: &[&["ROWS", "MOMENTS"], &["FIT"], &["ROWS", "SPREAD"], &["APPLY"]],
     tunings: &[Tuning::Tiled],
     cases,
 };
 
 /// Where none is given.
-const EPSILON: f32 = 1e-4;
+const EPSILON: f64 = 1e-4;
 
 /// How the map is filtered.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,13 +28,14 @@ pub struct GuidedFilter {
     /// Windows are of 2 radius + 1 pixels of the map a side; 0 leaves it as it is.
     pub radius: u32,
     /// What is added to the variances of colours in 0 to 1: edges far weaker than its root do not count.
-    pub epsilon: f32,
+    pub epsilon: f64,
 }
 
 impl GuidedFilter {
     pub const OFF: GuidedFilter = GuidedFilter { radius: 0, epsilon: EPSILON };
 
-    /// Fails for a radius above 64 or an epsilon outside 1e-6 to 1, with which f32 would not compute it well.
+    /// Fails for a radius above 64, whose windows are larger than the embedded model's pictures, or an epsilon outside 1e-6 to 1:
+    /// below, f32's own roundings are edges; above, none is one.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -82,7 +83,7 @@ struct Params {
 /// clipped channels, three times.
 pub fn record(r: &mut Recorder, drawn: &Tensor, guide: &Tensor, filter: GuidedFilter) -> Tensor {
     // Colours in -1 to 1 have four times the variance of those in 0 to 1.
-    let fitted = fit(r, drawn, guide, filter.radius, 4.0 * filter.epsilon);
+    let fitted = fit(r, drawn, guide, filter.radius, 4.0 * filter.epsilon as f32);
     apply(r, &fitted, guide, filter.radius)
 }
 
@@ -123,10 +124,21 @@ fn pass(
         format!("guided_filter of {}: shapes do not fit", input.name)
     });
     // Passes over columns read so many rows more above and below.
-    let halo = if ["FIT", "APPLY"].contains(&define) { radius } else { 0 };
+    let along_rows = ["MOMENTS", "SPREAD"].contains(&define);
+    let halo = if along_rows { 0 } else { radius };
     let row = |t: &Tensor| width as u64 * t.channels.vec4s() as u64;
     let bytes = all.iter().flatten().map(|t| row(t) * t.vec4_bytes(r.storage)).max().unwrap_or(0);
+    // Multiplications and additions for each pixel of a window's row or column.
+    let of_each = match define {
+        "MOMENTS" => 38,
+        "FIT" => 35,
+        _ => 4,
+    };
+    let work = (2 * radius as u64 + 1) * of_each;
+    let most = (r.limits.max_flops / (width as u64 * work)).max(1);
     let room = r.limits.max_binding.saturating_sub(2 * halo as u64 * bytes);
+    // `bands` leaves room for an aligned start.
+    let room = room.min(most * bytes + r.limits.offset_alignment);
     for (y0, y1) in bands(height, bytes, room, r.limits.offset_alignment) {
         let (first, last) = (y0.saturating_sub(halo), (y1 + halo).min(height));
         let rows = |t: &Tensor, from: u32, to: u32| r.window(t, from as u64 * row(t), to as u64 * row(t));
@@ -148,20 +160,15 @@ fn pass(
             base_out,
             groups_x: workgroups[0],
         };
-        let of_each = match define {
-            "MOMENTS" => 38,
-            "FIT" => 35,
-            _ => 4,
-        };
         r.push(Dispatch {
             kernel: &KERNEL,
-            defines: vec![define],
+            defines: if along_rows { vec!["ROWS", define] } else { vec![define] },
             overrides: vec![],
             inputs: std::iter::once(window_in).chain(window_guide).collect(),
             outputs: vec![window_out],
             params: bytemuck::bytes_of(&params).to_vec(),
             workgroups,
-            flops: pixels * (2 * radius as u64 + 1) * of_each,
+            flops: pixels * work,
         });
     }
 }
@@ -182,7 +189,7 @@ fn window(p: usize, (height, width, radius): Shape) -> impl Iterator<Item = usiz
 /// Bounds: a mean of n terms is made of two, of a row's and of the rows', and errs as a sum of n does (see `bound`) and by
 /// two divisions of 2.5 units: m. Deviations from means that are off by m, whose products' magnitudes sum to at most
 /// n s_j s_k (s^2 the variances), make covariances off by u (sqrt(n) + 9) s_j s_k + s_j m_k + s_k m_j + m_j m_k. A level errs by
-/// five units itself: two sums and a division. The 3 x 3 system is solved with a backward error of 24 u sqrt(S_jj S_kk):
+/// five units of its channels' magnitude itself: two sums and a division. The 3 x 3 system is solved with a backward error of 24 u sqrt(S_jj S_kk):
 /// eight units (three operations, two divisions of 2.5) for each of factorization and the two substitutions. The solution
 /// errs by |S^-1| (dv + dS |slopes|), the offset by what it is made of.
 fn exact_fit(drawn: &HostTensor, guide: &HostTensor, p: usize, shape: Shape, epsilon: f64) -> [Approx; 4] {
@@ -192,9 +199,11 @@ fn exact_fit(drawn: &HostTensor, guide: &HostTensor, p: usize, shape: Shape, eps
     let n = pixels.len();
     let mean_of = |of: &dyn Fn(&[f64; 4]) -> f64| pixels.iter().map(of).sum::<f64>() / n as f64;
     let mean: [f64; 4] = std::array::from_fn(|c| mean_of(&|v| v[c]));
+    let channels =
+        window(p, shape).flat_map(|q| (0..3).map(move |c| drawn.at(q, c).abs().min(1.0) / 3.0)).sum::<f64>() / n as f64;
     let mean_error: [f64; 4] = std::array::from_fn(|c| {
         let magnitude = mean_of(&|v| v[c].abs());
-        dot(n, magnitude) + if c == 3 { 10.0 } else { 5.0 } * EPS * magnitude
+        dot(n, magnitude) + 5.0 * EPS * magnitude + if c == 3 { 5.0 * EPS * channels } else { 0.0 }
     });
     let covariance = |j: usize, k: usize| mean_of(&|v| (v[j] - mean[j]) * (v[k] - mean[k]));
     let spread: [f64; 4] = std::array::from_fn(|c| covariance(c, c).sqrt());
@@ -248,33 +257,52 @@ fn exact_apply(fitted: &HostTensor, guide: &HostTensor, p: usize, shape: Shape) 
     Approx::new(value, error)
 }
 
+/// How a guide's colours lie: about the same mean, with a spread that all channels share and one that each has.
+#[derive(Clone, Copy)]
+struct Colours {
+    shared: f64,
+    own: f64,
+}
+
 fn cases() -> Vec<Case> {
-    // height, width, radius, epsilon, spread of the colours
+    let colours = |shared, own| Colours { shared, own };
+    // height, width, radius, epsilon, colours
     let shapes = [
-        (160, 160, 8, 4e-4, 0.3),
-        (64, 48, 8, 4e-4, 0.01),
-        (7, 5, 3, 4e-6, 0.3),
-        (1, 1, 2, 4e-4, 0.3),
-        (3, 70, 64, 4.0, 1.0),
+        (160, 160, 8, 4e-4, colours(0.0, 0.3)),
+        (64, 48, 8, 4e-4, colours(0.0, 0.01)),
+        // Nearly grey, and of one colour: what the system's condition is worst with.
+        (48, 64, 8, 4e-4, colours(0.5, 0.002)),
+        (33, 31, 5, 4e-6, colours(0.5, 0.0)),
+        (33, 31, 5, 4e-6, colours(0.0, 0.0)),
+        (7, 5, 3, 4e-6, colours(0.0, 0.3)),
+        (1, 1, 2, 4e-4, colours(0.0, 0.3)),
+        (3, 70, 64, 4.0, colours(0.0, 1.0)),
     ];
     let both = |shape| [case(shape, true), case(shape, false)];
     let mut cases: Vec<Case> = shapes.into_iter().flat_map(both).collect();
     for fit in [true, false] {
-        // Bands of an odd number of odd rows: windows begin between two aligned addresses.
-        cases.push(case((61, 19, 3, 4e-4, 0.3), fit).with_binding_limit(18 * 1024));
-        cases.push(case((67, 19, 0, 4e-4, 0.3), fit).with_workgroup_limit(7));
+        // Rows of an odd number of vec4s, in bands: windows begin between two aligned addresses.
+        cases.push(case((61, 19, 3, 4e-4, colours(0.0, 0.3)), fit).with_binding_limit(18 * 1024));
+        cases.push(case((67, 19, 0, 4e-4, colours(0.0, 0.3)), fit).with_workgroup_limit(7));
     }
     cases
 }
 
-fn case((height, width, radius, epsilon, std): (u32, u32, u32, f32, f64), is_fit: bool) -> Case {
+fn case((height, width, radius, epsilon, colours): (u32, u32, u32, f32, Colours), is_fit: bool) -> Case {
+    let Colours { shared, own } = colours;
     let what = if is_fit { "fit" } else { "apply" };
-    let name = format!("{what} {height}x{width} radius {radius} epsilon {epsilon:e} spread {std}");
+    let name = format!("{what} {height}x{width} radius {radius} epsilon {epsilon:e} spread {shared}+{own}");
     Case::new(&KERNEL, name, move |b: &mut CaseBuilder| {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let guide = (0..height * width).flat_map(|_| {
+            let grey = 0.2 + shared * (2.0 * rng.f64() - 1.0);
+            std::array::from_fn::<f32, 3, _>(|_| (grey + own * (2.0 * rng.f64() - 1.0)) as f32)
+        });
+        let guide = guide.collect();
+        let guide = b.input_of("guide", height, width, Channels::one(3), Element::F32, guide);
         let mut input = |name: &str, channels: u32, element: Element, mean: f64, std: f64| {
             b.input(name, height, width, Channels::one(channels), element, Fill::Normal { mean, std })
         };
-        let guide = input("guide", 3, Element::F32, 0.2, std);
         let shape = (height as usize, width as usize, radius as usize);
         if is_fit {
             let drawn = input("drawn", 3, Element::Stored, -0.3, 0.8);

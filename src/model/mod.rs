@@ -77,8 +77,8 @@ impl Model {
         self.threshold.unwrap_or(Threshold::PAPER)
     }
 
-    /// How outlines are refined: as `diffews.json` says, or not at all.
-    pub fn default_guided_filter(&self) -> GuidedFilter {
-        self.guided_filter.unwrap_or(GuidedFilter::OFF)
+    /// How outlines are refined, where `diffews.json` says so.
+    pub fn default_guided_filter(&self) -> Option<GuidedFilter> {
+        self.guided_filter
     }
 }

@@ -77,7 +77,7 @@ pub struct Segmenter {
     model: Model,
     size: u32,
     storage: Storage,
-    guided_filter: GuidedFilter,
+    guided_filter: Option<GuidedFilter>,
     memory: MemoryPlan,
     encoder: Bound,
     support: Bound,
@@ -140,8 +140,8 @@ impl Segmenter {
         &self.memory
     }
 
-    /// How outlines are refined; [`GuidedFilter::OFF`] where they are not.
-    pub fn guided_filter(&self) -> GuidedFilter {
+    /// How outlines are refined, if they are.
+    pub fn guided_filter(&self) -> Option<GuidedFilter> {
         self.guided_filter
     }
 

@@ -18,7 +18,7 @@ pub struct Planned {
     model: Model,
     size: u32,
     storage: Storage,
-    guided_filter: GuidedFilter,
+    guided_filter: Option<GuidedFilter>,
     encoder: Part,
     support: Part,
     query: Part,
@@ -51,8 +51,11 @@ impl Segmenter {
         let size = options.size.unwrap_or(model.default_size());
         model.config().check_size(size as usize)?;
         let shots = options.shots.max(1);
-        let guided_filter = options.guided_filter.unwrap_or(model.default_guided_filter());
-        guided_filter.check().map_err(|e| Error::Usage(format!("the guided filter has {e}")))?;
+        let guided_filter = options.guided_filter.or(model.default_guided_filter()).filter(|f| f.radius > 0);
+        guided_filter
+            .map(GuidedFilter::check)
+            .transpose()
+            .map_err(|e| Error::Usage(format!("the guided filter has {e}")))?;
         let kinds: &[Storage] = match options.precision {
             Precision::Auto => &[Storage::F32, Storage::Packed],
             Precision::F32 => &[Storage::F32],
@@ -99,7 +102,8 @@ impl Part {
             "encoder" => "VAE encoder",
             "decoder" => "VAE decoder",
             "support" => "UNet, support",
-            _ => "UNet, query",
+            "query" => "UNet, query",
+            other => other,
         }
     }
 }
@@ -111,7 +115,7 @@ fn parts(
     size: u32,
     storage: Storage,
     shots: usize,
-    guided_filter: GuidedFilter,
+    guided_filter: Option<GuidedFilter>,
     edit: Edit,
 ) -> Result<[Part; 4], Error> {
     let latent_size = model.config().latent_size(size as usize) as u32;
@@ -144,9 +148,9 @@ fn parts(
     let input = latent_input(&mut r, "latent");
     let drawn = model.decoder.forward(&mut r, &input);
     let (mut inputs, mut outputs) = (vec![input], vec![drawn]);
-    if guided_filter.radius > 0 {
+    if let Some(filter) = guided_filter {
         let guide = r.input_of("guide", size, size, Channels::one(3), Element::F32);
-        outputs.insert(0, guided_filter::record(&mut r, &outputs[0], &guide, guided_filter));
+        outputs.insert(0, guided_filter::record(&mut r, &outputs[0], &guide, filter));
         inputs.push(guide);
     }
     let decoder = finish("decoder", r, inputs, outputs)?;

@@ -192,7 +192,9 @@ impl DiffewsJson {
             (ratio, level) => ratio.map(Threshold::Relative).or(level.map(Threshold::Absolute)),
         };
         let filter = |v: &serde_json::Value| {
-            let filter = serde_json::from_value::<GuidedFilter>(v.clone()).map_err(|e| e.to_string());
+            let object =
+                v.is_object().then(|| v.clone()).ok_or(format!("{v} is not {{\"radius\": .., \"epsilon\": ..}}"));
+            let filter = object.and_then(|v| serde_json::from_value::<GuidedFilter>(v).map_err(|e| e.to_string()));
             filter.and_then(GuidedFilter::check).map_err(|e| bad(format!("`guided_filter`: {e}")))
         };
         let guided_filter = map.get("guided_filter").map(filter).transpose()?;

@@ -15,7 +15,9 @@ def means(x, radius):
 
 
 def guided_filter(map, guide, radius, epsilon):
-    """map [B, H, W] of any range; guide [B, 3, H, W], whose variances `epsilon` is added to. Differentiable in the map."""
+    """map [B, H, W] of any range; guide [B, 3, H, W], whose variances `epsilon` is added to. Differentiable in the map. Computed
+    in f64: differences of means of products, and cofactors, lose in grey windows what f32 has."""
+    result, map, guide = map.dtype, map.double(), guide.double()
     with torch.no_grad():
         products = torch.stack([guide[:, j] * guide[:, k] for j, k in PAIRS], 1)
         of_guide = means(torch.cat([guide, products], 1), radius)
@@ -31,4 +33,4 @@ def guided_filter(map, guide, radius, epsilon):
     slopes = torch.stack([a * x + b * y + c * z, b * x + d * y + e * z, c * x + e * y + f * z], 1) / determinant[:, None]
     offset = with_map[:, 0] - (slopes * mean).sum(1)
     over = means(torch.cat([slopes, offset[:, None]], 1), radius)
-    return (over[:, :3] * guide).sum(1) + over[:, 3]
+    return ((over[:, :3] * guide).sum(1) + over[:, 3]).to(result)

@@ -161,6 +161,7 @@ fn diffews_json_is_checked() {
         r#"{"threshold": 0.5, "absolute_threshold": 0.5}"#,
         r#"{"guided_filter": 8}"#,
         r#"{"guided_filter": null}"#,
+        r#"{"guided_filter": [8, 1e-4]}"#,
         r#"{"guided_filter": {"radius": 8}}"#,
         r#"{"guided_filter": {"radius": -8, "epsilon": 1e-4}}"#,
         r#"{"guided_filter": {"radius": 65, "epsilon": 1e-4}}"#,
