@@ -147,7 +147,7 @@ pub fn shapes() -> Vec<Shape> {
             record: |r| {
                 let drawn = r.input("drawn", 512, 512, Channels::one(3));
                 let guide = r.input_of("guide", 512, 512, Channels::one(3), Element::F32);
-                guided_filter::record(r, &drawn, &guide, GuidedFilter { radius: 8, epsilon: 1e-4 })
+                guided_filter::record(r, &drawn, &guide, GuidedFilter { radius: 8, epsilon: 1e-5 })
             },
         },
     ]

@@ -98,7 +98,7 @@ pub struct MaskArgs {
     #[arg(long, value_name = "0..1", value_parser = part, conflicts_with = "threshold", help_heading = "Model")]
     absolute_threshold: Option<f64>,
     /// Take outlines from the query's colours, in windows of 2 RADIUS + 1 pixels of the map (RADIUS to 64); edges far
-    /// below the root of EPSILON (1e-4; 1e-6 to 1, of colours in 0 to 1) do not count. 0: the network's own outlines [default:
+    /// below the root of EPSILON (1e-5; 1e-6 to 1, of colours in 0 to 1) do not count. 0: the network's own outlines [default:
     /// what the model says, else 0]
     #[arg(long, value_name = "RADIUS[,EPSILON]", help_heading = "Model")]
     pub guided_filter: Option<GuidedFilter>,

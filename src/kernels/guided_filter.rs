@@ -19,7 +19,7 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// Where none is given.
-const EPSILON: f64 = 1e-4;
+const EPSILON: f64 = 1e-5;
 
 /// How the map is filtered.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ impl FromStr for GuidedFilter {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (radius, epsilon) = text.split_once(',').map_or((text, None), |(r, e)| (r, Some(e)));
-        let bad = || "it must be RADIUS or RADIUS,EPSILON, such as 8,1e-4".to_string();
+        let bad = || "it must be RADIUS or RADIUS,EPSILON, such as 8,1e-5".to_string();
         let radius = radius.trim().parse().map_err(|_| bad())?;
         let epsilon = epsilon.map_or(Ok(EPSILON), |e| e.trim().parse().map_err(|_| bad()))?;
         GuidedFilter { radius, epsilon }.check()
@@ -268,10 +268,10 @@ fn cases() -> Vec<Case> {
     let colours = |shared, own| Colours { shared, own };
     // height, width, radius, epsilon, colours
     let shapes = [
-        (160, 160, 8, 4e-4, colours(0.0, 0.3)),
+        (160, 160, 8, 4e-5, colours(0.0, 0.3)),
         (64, 48, 8, 4e-4, colours(0.0, 0.01)),
         // Nearly grey, and of one colour: what the system's condition is worst with.
-        (48, 64, 8, 4e-4, colours(0.5, 0.002)),
+        (48, 64, 8, 4e-5, colours(0.5, 0.002)),
         (33, 31, 5, 4e-6, colours(0.5, 0.0)),
         (33, 31, 5, 4e-6, colours(0.0, 0.0)),
         (7, 5, 3, 4e-6, colours(0.0, 0.3)),
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn filters_are_read_and_checked() {
-        assert_eq!("8".parse(), Ok(GuidedFilter { radius: 8, epsilon: 1e-4 }));
+        assert_eq!("8".parse(), Ok(GuidedFilter { radius: 8, epsilon: 1e-5 }));
         assert_eq!("4, 0.01".parse(), Ok(GuidedFilter { radius: 4, epsilon: 0.01 }));
         assert_eq!("0".parse::<GuidedFilter>().unwrap().radius, 0);
         for bad in ["", "x", "8,", "-1", "65", "8,0", "8,NaN", "8,2", "8,1e-4,3"] {

@@ -63,7 +63,7 @@ pub struct ModelFiles {
     pub diffews: DiffewsJson,
 }
 
-/// Defaults that a model may carry: `{"size": 256, "threshold": 0.25, "guided_filter": {"radius": 8, "epsilon": 1e-4}}`, each
+/// Defaults that a model may carry: `{"size": 256, "threshold": 0.25, "guided_filter": {"radius": 8, "epsilon": 1e-5}}`, each
 /// optional; `absolute_threshold` may stand in the place of `threshold`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DiffewsJson {

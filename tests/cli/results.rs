@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Overlap of PyTorch's masks of the three scenes with the true ones; a pixel of the border more or less moves that by a
 /// thousandth.
-const IOU: [f64; 3] = [0.940, 0.978, 0.981];
+const IOU: [f64; 3] = [0.944, 0.979, 0.976];
 
 /// `[h, w]` float32 of a NumPy file of format 1.0.
 fn npy(path: &Path) -> Vec<f32> {
@@ -113,7 +113,7 @@ fn outlines_are_refined_as_the_model_says_or_the_user() {
     };
     let (none, raw) = filtered("raw.npy", &["--guided-filter", "0"]);
     let (default, map) = filtered("default.npy", &[]);
-    let (same, again) = filtered("same.npy", &["--guided-filter", "8,1e-4"]);
+    let (same, again) = filtered("same.npy", &["--guided-filter", "8,1e-5"]);
     let (other, wide) = filtered("other.npy", &["--guided-filter", "2,0.01"]);
     assert!(none.is_null() && other["radius"] == 2, "{none} {other}");
     assert_eq!((default, map.clone()), (same, again));

@@ -17,7 +17,7 @@ fn wrong_usage_ends_with_2() {
         &infer(&["--query", "q.png", "--threshold", "0.2", "--absolute-threshold", "0.2"]),
         &["cannot be used with"],
     );
-    for (filter, says) in [("x", "8,1e-4"), ("65", "64"), ("8,0", "epsilon"), ("8,1e-4,2", "8,1e-4")] {
+    for (filter, says) in [("x", "8,1e-5"), ("65", "64"), ("8,0", "epsilon"), ("8,1e-5,2", "8,1e-5")] {
         refused(&infer(&["--query", "q.png", "--guided-filter", filter]), &["--guided-filter", says]);
     }
     refused(&infer(&["--query", "q.png", "--unet", "."]), &["--weights"]);

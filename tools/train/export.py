@@ -1,6 +1,6 @@
 """Writes a trained model in the diffusers layout, in f16, and checks it against the reference implementation.
 
-    python export.py RUN/last.pt OUTPUT [--mean-with EXPORTED] [--size 160] [--absolute-threshold 0.4]
+    python export.py RUN/last.pt OUTPUT [--mean-with EXPORTED [--share 0.5]] [--size 160] [--absolute-threshold 0.4]
 """
 
 import argparse
@@ -142,6 +142,7 @@ def main():
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--mean-with", type=Path, help="exported weights that this run began with: write the mean of both")
+    parser.add_argument("--share", type=float, default=0.5, help="of this run in that mean")
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--absolute-threshold", type=float, default=0.4)
     args = parser.parse_args()
@@ -149,7 +150,7 @@ def main():
     state = checkpoint["average"]
     if args.mean_with:
         start = exported(args.mean_with)
-        state = {name: (t + start[name]) / 2 for name, t in state.items()}
+        state = {name: torch.lerp(start[name], t, args.share) for name, t in state.items()}
     settings = {"size": args.size, "absolute_threshold": args.absolute_threshold, "guided_filter": FILTER}
     parameters = write(state, args.output, settings)
     off = difference(state, args.output, args.size)

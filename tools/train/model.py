@@ -19,7 +19,7 @@ from guided_filter import guided_filter  # noqa: E402
 LATENT, CONTEXT = 16, 32
 VAE_WIDTHS, VAE_GROUPS = (16, 16, 32), 8
 UNET_WIDTHS, UNET_GROUPS, HEAD = (32, 64, 128), 16, 32
-FILTER = {"radius": 8, "epsilon": 1e-4}
+FILTER = {"radius": 8, "epsilon": 1e-5}
 
 
 def refined(out, pictures):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from episodes import Library, Scenes, batch
+from episodes import Library, Scenes, batch, shrunk
 from model import DiffewS, refined
 from train import to_torch
 
@@ -38,10 +38,11 @@ def main():
     args = parser.parse_args()
     model = DiffewS().eval()
     model.load_state_dict(torch.load(args.checkpoint, map_location="cpu", weights_only=True)["average"])
-    scenes = Scenes(Library(args.data, "train"), args.size, 1.0, np.random.default_rng(args.seed))
+    scenes = Scenes(Library(args.data, "train"), args.size * 8 // 5, 1.0, np.random.default_rng(args.seed))
     scenes.without_photographs()
     scenes.on_photographs, scenes.apart = 1.0, True
-    found = np.concatenate([ious(model, batch(scenes, 2, (1, 0, 0, 0))) for _ in range(args.scenes)], 1)
+    drawn = (shrunk(batch(scenes, 2, (1, 0, 0, 0)), args.size) for _ in range(args.scenes))
+    found = np.concatenate([ious(model, b) for b in drawn], 1)
     for threshold, value in zip(THRESHOLDS, found.mean(1)):
         print(f"{threshold:.3f} {value:.4f}")
     print(f"best: {THRESHOLDS[found.mean(1).argmax()]:.3f}, of {found.shape[1]} episodes")

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from episodes import IGNORE, NOVEL, Library, Scenes, batch
+from episodes import IGNORE, NOVEL, Library, Scenes, batch, shrunk
 from export import exported
 from model import DiffewS, refined
 from muon import Muon
@@ -32,7 +32,7 @@ STAGES = [
     (0.08, 64, [(2, 1, 2)]),
     (0.48, 96, [(3, 1, 1)]),
     (0.70, 128, [(3, 1, 1)]),
-    (0.79, 160, [(2, 1, 0), (2, 0, 1)]),
+    (0.79, 160, [(3, 0, 0), (2, 1, 0), (2, 0, 1)]),
 ]
 # How often a scene has so many pictures, and how many scenes there are then instead.
 PICTURES = [(2, 0.6, None), (3, 0.2, (2, 0, 1)), (5, 0.2, (1, 0, 1))]
@@ -41,7 +41,8 @@ SHARPNESS = 4.0  # logits of a pixel: this times the decoder's mean, which the e
 AUXILIARY, CLASSES, DISTIL = 0.5, 0.1, 0.4
 UNREFINED = 0.35  # how much the map before its outlines are refined counts
 TAUGHT = 0.70  # until this part of the time the teacher's features are learnt
-ABSENT = 0.2  # the part of the episodes whose target is not in the picture
+ABSENT = 0.15  # the part of the episodes whose target is not in the picture
+DRAWN = (1.0, 1.3, 1.6)  # pictures that are brought to the size from a larger one are softer
 DECAY = 0.996
 
 
@@ -201,8 +202,9 @@ def produce(queue, data, seed, part, blind):
         pictures, _, fewer = PICTURES[which]
         composites, pasted, photographs = fewer or numbers[shape.integers(len(numbers))]
         counts = (composites, pasted, photographs * pairs, photographs * (not pairs))
-        scenes = Scenes(library, size, hardness(part.value), rng)
-        queue.put(batch(scenes, pictures, counts, ABSENT))
+        drawn = int(size * rng.choice(DRAWN, p=[0.2, 0.2, 0.6]))
+        scenes = Scenes(library, drawn, hardness(part.value), rng)
+        queue.put(shrunk(batch(scenes, pictures, counts, ABSENT), size))
 
 
 def save(path, state):
