@@ -188,10 +188,10 @@ fn window(p: usize, (height, width, radius): Shape) -> impl Iterator<Item = usiz
 ///
 /// Bounds: a mean of n terms is made of two, of a row's and of the rows', and errs as a sum of n does (see `bound`) and by
 /// two divisions of 2.5 units: m. Deviations from means that are off by m, whose products' magnitudes sum to at most
-/// n s_j s_k (s^2 the variances), make covariances off by u (sqrt(n) + 9) s_j s_k + s_j m_k + s_k m_j + m_j m_k. A level errs by
-/// five units of its channels' magnitude itself: two sums and a division. The 3 x 3 system is solved with a backward error of 24 u sqrt(S_jj S_kk):
-/// eight units (three operations, two divisions of 2.5) for each of factorization and the two substitutions. The solution
-/// errs by |S^-1| (dv + dS |slopes|), the offset by what it is made of.
+/// n s_j s_k (s^2 the variances), make covariances off by u (sqrt(n) + 9) s_j s_k + s_j m_k + s_k m_j + m_j m_k. A level
+/// errs by five units of its channels' magnitude itself: two sums and a division. The 3 x 3 system is solved with a
+/// backward error of 24 u sqrt(S_jj S_kk): eight units (three operations, two divisions of 2.5) for each of factorization
+/// and the two substitutions. The solution errs by |S^-1| (dv + dS |slopes|), the offset by what it is made of.
 fn exact_fit(drawn: &HostTensor, guide: &HostTensor, p: usize, shape: Shape, epsilon: f64) -> [Approx; 4] {
     let level = |q| (0..3).map(|c| drawn.at(q, c).clamp(-1.0, 1.0)).sum::<f64>() / 3.0;
     let pixels: Vec<[f64; 4]> =
