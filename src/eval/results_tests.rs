@@ -73,8 +73,8 @@ fn what_is_not_this_run_is_not_gone_on_with() {
     assert_eq!(message(header(0, 2)), "");
     assert!(message(Header { size: 128, ..header(0, 2) }).contains("\"size\" is 128 here and 64 there"));
     assert!(message(Header { control: Control::Shuffled, ..header(0, 2) }).contains("shuffled"));
-    let guided_filter = "8".parse().ok();
-    assert!(message(Header { guided_filter, ..header(0, 2) }).contains("\"guided_filter\" is {\"epsilon\":1e-5,"));
+    let guided_filter = "8,0.25".parse().ok();
+    assert!(message(Header { guided_filter, ..header(0, 2) }).contains("\"guided_filter\" is {\"epsilon\":0.25,"));
     assert!(message(header(1, 2)).contains("another shard"));
     assert!(message(header(0, 3)).contains("another run"));
     assert!(ResultsFile::create(&path, &header(0, 2)).err().unwrap().to_string().contains("--resume"));
