@@ -58,8 +58,8 @@ pub struct Args {
     /// Also write the query with its mask painted over it (in DIR: <query>_overlay.png)
     #[arg(long, value_name = "FILE.png|DIR", help_heading = "Output")]
     overlay: Option<PathBuf>,
-    /// Also write the map before the threshold: .png has 16 bits and the query's size, .npy is the network's own
-    /// [S, S] float32 in [0, 1] (in DIR: <query>_probability.png)
+    /// Also write the map before the threshold: .png has 16 bits and the query's size, .npy is [S, S] float32 in
+    /// [0, 1], before it is enlarged (in DIR: <query>_probability.png)
     #[arg(long, value_name = "FILE.png|FILE.npy|DIR", help_heading = "Output")]
     probability: Option<PathBuf>,
     #[command(flatten)]

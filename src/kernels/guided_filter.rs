@@ -320,6 +320,25 @@ fn case((height, width, radius, epsilon, colours): (u32, u32, u32, f32, Colours)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Limits, Storage};
+
+    #[test]
+    fn no_dispatch_is_beyond_the_budget() {
+        let limits = Limits {
+            max_binding: 1 << 27,
+            offset_alignment: 256,
+            max_workgroups: 65_535,
+            max_buffer: 1 << 30,
+            max_flops: 10_000_000,
+        };
+        let mut r = Recorder::new(Storage::F32, Tuning::Tiled, limits);
+        let drawn = r.input("drawn", 200, 100, Channels::one(3));
+        let guide = r.input_of("guide", 200, 100, Channels::one(3), Element::F32);
+        record(&mut r, &drawn, &guide, GuidedFilter { radius: 64, epsilon: 1e-5 });
+        let flops: Vec<u64> = r.finish().unwrap().dispatches.iter().map(|d| d.flops).collect();
+        assert!(flops.len() > 20 && flops.iter().all(|&f| f <= 10_000_000), "{flops:?}");
+        assert_eq!(flops.iter().sum::<u64>(), 200 * 100 * 129 * (38 + 35 + 4 + 4));
+    }
 
     #[test]
     fn filters_are_read_and_checked() {
