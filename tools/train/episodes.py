@@ -139,7 +139,7 @@ class Scenes:
 
     def __init__(self, library, size, hard, rng, natural=None):
         self.library, self.size, self.hard, self.rng = library, size, hard, rng
-        weights = {"emoji": 0.5, "clipart": 0.15, "stamp": 0.12, "unit": 0.08}
+        weights = {"emoji": 0.5, "clipart": 0.15, "stamp": 0.12, "unit": 0.08, "icon": 0.05}
         self.kinds = [k for k in weights if k in library.kinds]
         self.weights = np.array([weights[k] for k in self.kinds] + [0.15])
         wanted = natural or library.of_class

@@ -24,6 +24,16 @@ from PIL import Image
 
 SIDE = 96  # the long side of a cut-out
 NPM = ["openmoji@17.0.0", "@iconify-json/noto@1.2.9", "@twemoji/svg@15.0.0", "@lobehub/fluent-emoji-3d@1.1.0"]
+# Further hands, for training only: the held-out scenes stay those of the hands above and of the packages below.
+HANDS = {
+    "emojione": ("1.2.3", "CC BY 4.0"),
+    "emojione-v1": ("1.2.3", "CC BY-SA 4.0"),
+    "fluent-emoji-flat": ("1.2.6", "MIT"),
+    "fxemoji": ("1.2.2", "Apache-2.0"),
+    "noto-v1": ("1.2.5", "Apache-2.0"),
+    "streamline-emojis": ("1.2.4", "CC BY 4.0"),
+}
+ICONS = {f"streamline-{style}color": "1.2.2" for style in ("", "flex-", "kameleon-", "plump-", "ultimate-")}
 DEB = ["tuxpaint-stamps-default", "openclipart-png", "wesnoth-1.16-data"]
 LICENCES = {
     "openmoji": "CC BY-SA 4.0",
@@ -33,7 +43,10 @@ LICENCES = {
     "tuxpaint": "GPL-2+",
     "openclipart": "public domain",
     "wesnoth": "GPL-2+",
+    **{name: licence for name, (_, licence) in HANDS.items()},
+    **dict.fromkeys(ICONS, "CC BY 4.0"),
 }
+FURTHER = {*HANDS, *ICONS}
 # Horse, sheep and cow are held out of everything; so are drawings of them and of what they are also called.
 NOVEL_WORDS = set(
     "cow horse sheep ox oxen bull buffalo ram ewe lamb calf cattle pony foal mare stallion racehorse unicorn goat "
@@ -72,7 +85,8 @@ def split_of(name):
 def fetch(packages):
     (packages / "deb").mkdir(parents=True, exist_ok=True)
     npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(packages)]
-    subprocess.run([*npm, *NPM], check=True)
+    further = {name: version for name, (version, _) in HANDS.items()} | ICONS
+    subprocess.run([*npm, *NPM, *(f"@iconify-json/{name}@{version}" for name, version in further.items())], check=True)
     for name in DEB:
         if not (packages / name).exists():
             subprocess.run(["apt-get", "-qq", "download", name], cwd=packages / "deb", check=True)
@@ -86,23 +100,34 @@ def rasterized(svg):
     return Image.open(io.BytesIO(done.stdout))
 
 
-def emoji(packages):
-    """(class, artist, loader) of every emoji that is no flag and no variant of skin: up to four artists each."""
-    modules = packages / "node_modules"
-    noto = json.loads((modules / "@iconify-json/noto/icons.json").read_text(encoding="utf-8"))
-    noto_names = json.loads((modules / "@iconify-json/noto/chars.json").read_text(encoding="utf-8"))
-    code = lambda text: re.sub("-?fe0f", "", text.lower())
-    noto_names = {code(k): v for k, v in noto_names.items()}
-    files = lambda folder, suffix: {code(p.stem): p for p in (modules / folder).glob(f"*.{suffix}")}
-    twemoji, fluent = files("@twemoji/svg", "svg"), files("@lobehub/fluent-emoji-3d/assets", "webp")
+def collection(modules, name):
+    """The pictures of an Iconify package by name, with their other names, as what rasterized() takes."""
+    of = json.loads((modules / f"@iconify-json/{name}/icons.json").read_text(encoding="utf-8"))
 
-    def from_noto(name):
-        icon = noto["icons"][name]
-        width, height = icon.get("width", noto.get("width", 16)), icon.get("height", noto.get("height", 16))
+    def svg(icon):
+        width, height = (icon.get(side, of.get(side, 16)) for side in ("width", "height"))
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
             f'viewBox="0 0 {width} {height}">{icon["body"]}</svg>'
         ).encode()
+
+    own = {key: svg(icon) for key, icon in of["icons"].items()}
+    # An alias with more than a parent is a picture turned or mirrored.
+    other = {key: own[a["parent"]] for key, a in of.get("aliases", {}).items() if [*a] == ["parent"] and a["parent"] in own}
+    return other | own
+
+
+def emoji(packages):
+    """(class, artist, loader) of every emoji that is no flag and no variant of skin: up to ten artists each."""
+    modules = packages / "node_modules"
+    noto = collection(modules, "noto")
+    noto_names = json.loads((modules / "@iconify-json/noto/chars.json").read_text(encoding="utf-8"))
+    squeezed = lambda text: re.sub("[^a-z0-9]", "", text.lower())
+    hands = {hand: {squeezed(k): svg for k, svg in collection(modules, hand).items()} for hand in HANDS}
+    code = lambda text: re.sub("-?fe0f", "", text.lower())
+    noto_names = {code(k): v for k, v in noto_names.items()}
+    files = lambda folder, suffix: {code(p.stem): p for p in (modules / folder).glob(f"*.{suffix}")}
+    twemoji, fluent = files("@twemoji/svg", "svg"), files("@lobehub/fluent-emoji-3d/assets", "webp")
 
     for entry in json.loads((modules / "openmoji/data/openmoji.json").read_text(encoding="utf-8")):
         if entry["skintone"] or entry["group"] in ("flags", "extras-openmoji", "extras-unicode", "component"):
@@ -113,10 +138,21 @@ def emoji(packages):
             yield name, "openmoji", lambda own=own: rasterized(own.read_bytes())
         if key in twemoji:
             yield name, "twemoji", lambda key=key: rasterized(twemoji[key].read_bytes())
-        if noto_names.get(key) in noto["icons"]:
-            yield name, "noto", lambda key=key: rasterized(from_noto(noto_names[key]))
+        if noto_names.get(key) in noto:
+            yield name, "noto", lambda key=key: rasterized(noto[noto_names[key]])
         if key in fluent:
             yield name, "fluent", lambda key=key: Image.open(fluent[key])
+        for hand, pictures in hands.items():
+            if svg := pictures.get(squeezed(entry["annotation"])):
+                yield name, hand, lambda svg=svg: rasterized(svg)
+
+
+def icons(packages):
+    """Of one maker, in five styles, which have many names in common."""
+    for style in ICONS:
+        for name, svg in collection(packages / "node_modules", style).items():
+            words = [w for w in name.split("-") if w.isalpha() and w not in ("flat", "duo", "bold")]
+            yield f"icon streamline {' '.join(words) or name}", style, lambda svg=svg: rasterized(svg)
 
 
 def unit_name(path):
@@ -169,6 +205,7 @@ def all_cutouts(packages):
     with ThreadPoolExecutor(3) as pool:
         yield from pool.map(load, emoji(packages))
         yield from pool.map(load, drawings(packages))
+        yield from pool.map(load, icons(packages))
 
 
 # ------------------------------------------------------------------------------------------------------ photographs
@@ -247,6 +284,10 @@ def main():
         {"name": name, "split": split_of(name), "cutouts": members} for name, members in sorted(classes.items())
     ]
     keep_apart(index["classes"], [hashlib.sha256(pixels.tobytes()).digest() for pixels in store.flat])
+    for c in index["classes"]:
+        if c["split"] != "train":
+            c["cutouts"] = [m for m in c["cutouts"] if artists[m] not in FURTHER]
+    index["classes"] = [c for c in index["classes"] if c["cutouts"]]
 
     store, photos = Store(), []
     for name, pixels, mask in photographs(args.photos):
