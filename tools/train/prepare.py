@@ -24,7 +24,7 @@ from PIL import Image
 
 SIDE = 96  # the long side of a cut-out
 NPM = ["openmoji@17.0.0", "@iconify-json/noto@1.2.9", "@twemoji/svg@15.0.0", "@lobehub/fluent-emoji-3d@1.1.0"]
-# Further hands, for training only: the held-out scenes stay those of the hands above and of the packages below.
+# Further packages of Iconify's, for training only: the held-out scenes stay those of the others.
 HANDS = {
     "emojione": ("1.2.3", "CC BY 4.0"),
     "emojione-v1": ("1.2.3", "CC BY-SA 4.0"),
@@ -33,7 +33,9 @@ HANDS = {
     "noto-v1": ("1.2.5", "Apache-2.0"),
     "streamline-emojis": ("1.2.4", "CC BY 4.0"),
 }
-ICONS = {f"streamline-{style}color": "1.2.2" for style in ("", "flex-", "kameleon-", "plump-", "ultimate-")}
+STYLES = ("", "flex-", "kameleon-", "plump-", "ultimate-")
+ICONS = {f"streamline-{style}color": ("1.2.2", "CC BY 4.0") for style in STYLES}
+FURTHER = HANDS | ICONS
 DEB = ["tuxpaint-stamps-default", "openclipart-png", "wesnoth-1.16-data"]
 LICENCES = {
     "openmoji": "CC BY-SA 4.0",
@@ -43,10 +45,8 @@ LICENCES = {
     "tuxpaint": "GPL-2+",
     "openclipart": "public domain",
     "wesnoth": "GPL-2+",
-    **{name: licence for name, (_, licence) in HANDS.items()},
-    **dict.fromkeys(ICONS, "CC BY 4.0"),
+    **{name: licence for name, (_, licence) in FURTHER.items()},
 }
-FURTHER = {*HANDS, *ICONS}
 # Horse, sheep and cow are held out of everything; so are drawings of them and of what they are also called.
 NOVEL_WORDS = set(
     "cow horse sheep ox oxen bull buffalo ram ewe lamb calf cattle pony foal mare stallion racehorse unicorn goat "
@@ -85,8 +85,8 @@ def split_of(name):
 def fetch(packages):
     (packages / "deb").mkdir(parents=True, exist_ok=True)
     npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(packages)]
-    further = {name: version for name, (version, _) in HANDS.items()} | ICONS
-    subprocess.run([*npm, *NPM, *(f"@iconify-json/{name}@{version}" for name, version in further.items())], check=True)
+    further = [f"@iconify-json/{name}@{version}" for name, (version, _) in FURTHER.items()]
+    subprocess.run([*npm, *NPM, *further], check=True)
     for name in DEB:
         if not (packages / name).exists():
             subprocess.run(["apt-get", "-qq", "download", name], cwd=packages / "deb", check=True)
