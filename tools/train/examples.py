@@ -10,7 +10,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from episodes import Library, paste, plain_ground
+from library import Library
+from pictures import paste, plain_ground
 from PIL import Image
 
 SIZE = 256

@@ -23,7 +23,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from episodes import NOVEL, OTHER, VOC, Library, Scenes
+from episodes import OTHER, Scenes
+from library import NOVEL, VOC, Library
 from PIL import Image
 
 SIZE = 256

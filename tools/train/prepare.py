@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from episodes import NOVEL
+from library import NOVEL
 from PIL import Image
 
 SIDE = 96  # the long side of a cut-out

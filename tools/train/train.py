@@ -18,22 +18,25 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from episodes import IGNORE, NOVEL, Library, Scenes, batch, shrunk
+from episodes import Scenes, batch
 from export import exported
+from library import IGNORE, NOVEL, Library
 from model import DiffewS, refined
 from muon import Muon
+from pictures import shrunk
 from teacher import WIDTH, Teacher
 from torch import nn
 
 # From this part of the time on: pictures of this size, batches of one of these numbers of (composites, photographs with
-# something pasted, photographs, one time plain, one time in pairs) per process.
+# something pasted, photographs, two times in pairs, one time by themselves) per process.
 STAGES = [
     (0.00, 64, [(3, 0, 0)]),
     (0.08, 64, [(2, 1, 2)]),
     (0.48, 96, [(3, 1, 1)]),
     (0.70, 128, [(3, 1, 1)]),
-    (0.79, 160, [(3, 0, 0), (2, 1, 0), (2, 0, 1)]),
+    (0.79, 160, [(3, 0, 0), (2, 1, 0), (1, 0, 2), (1, 0, 2)]),
 ]
+IN_PAIRS, REGIONS = 0.67, 0.5  # how often photographs come in pairs, and how often their regions are asked for where not
 # How often a scene has so many pictures, and how many scenes there are then instead.
 PICTURES = [(2, 0.6, None), (3, 0.2, (2, 0, 1)), (5, 0.2, (1, 0, 1))]
 HARD = (0.02, 0.25)  # how hard the scenes are goes from 0.2 to 1 between these parts of the time
@@ -125,16 +128,17 @@ def as_shown_loss(out, target, b):
     return (1 - UNREFINED) * losses[0] + UNREFINED * losses[1]
 
 
-def carried_loss(carried, target):
-    """What the attention to the supports carries over must be the mask; foreground and background weigh the same. Not
-    asked of the first attention, which sees little but colours, and most of the last ones, which the result hangs on."""
+def carried_loss(carried, target, valid):
+    """What the attention to the supports carries over must be the mask, where that is known; foreground and background
+    weigh the same. Not asked of the first attention, which sees little but colours, and most of the last ones, which the
+    result hangs on."""
     losses = []
     for c in carried[1:]:
         side = round(c.shape[1] ** 0.5)
-        t = F.adaptive_avg_pool2d(target, side).flatten(1)
+        t, v = (F.adaptive_avg_pool2d(x[:, None], side).flatten(1) for x in (target, valid))
         share = (c[..., 0] / c[..., 1].clamp_min(1e-6)).clamp(1e-3, 1 - 1e-3)
         w = t / t.sum(1, keepdim=True).clamp_min(0.1) + (1 - t) / (1 - t).sum(1, keepdim=True).clamp_min(0.1)
-        losses.append((w * -(t * share.log() + (1 - t) * (1 - share).log())).sum(1).mean())
+        losses.append((v * w * -(t * share.log() + (1 - t) * (1 - share).log())).sum(1).mean())
     weights = torch.tensor([1.0] * (len(losses) - 4) + [2.0] * 4, device=target.device)
     return (torch.stack(losses) * weights).sum() / weights.sum()
 
@@ -196,12 +200,14 @@ def produce(queue, data, seed, part, blind):
     shape = np.random.default_rng([seed[0], seed[2]])
     while True:
         _, size, numbers = stage_at(part.value)
-        which, pairs = shape.choice(len(PICTURES), p=[p for _, p, _ in PICTURES]), shape.random() < 0.5
+        which = shape.choice(len(PICTURES), p=[p for _, p, _ in PICTURES])
+        in_pairs, regions = shape.random(2) < (IN_PAIRS, REGIONS)
+        kind = 2 if in_pairs else 4 if regions and library.regions else 3
         if part.value < 0.1 or blind:
             which = 0
         pictures, _, fewer = PICTURES[which]
         composites, pasted, photographs = fewer or numbers[shape.integers(len(numbers))]
-        counts = (composites, pasted, photographs * pairs, photographs * (not pairs))
+        counts = [composites, pasted, *(photographs * (kind == k) for k in (2, 3, 4))]
         drawn = int(size * rng.choice(DRAWN, p=[0.2, 0.2, 0.6]))
         scenes = Scenes(library, drawn, hardness(part.value), rng)
         queue.put(shrunk(batch(scenes, pictures, counts, ABSENT), size))
@@ -270,7 +276,7 @@ def work(rank, args):
         again = others != torch.arange(len(others), device=device)  # not the same mask twice
         parts = [
             as_shown_loss(out.float(), asked, b),
-            carried_loss(carried, asked[:, None]),
+            carried_loss(carried, asked, b["valid"]),
             contrast(
                 torch.cat([head(features[:3], target[:, None]), head(features[:3], target[others][:, None])[again]]),
                 torch.cat([b["classes"], b["classes"][others][again]]),
