@@ -16,7 +16,7 @@ NOVEL = [VOC.index(name) for name in ("cow", "horse", "sheep")]
 
 
 class Library:
-    """One split of it, mapped into memory."""
+    """One split of it; pictures are mapped into memory."""
 
     def __init__(self, directory, split):
         directory = Path(directory)
@@ -33,10 +33,9 @@ class Library:
         for photo in self.photos:
             for c in photo["classes"]:
                 self.of_class.setdefault(c, []).append(photo)
-        # What alike.py and regions.py found, of the training split.
-        self.things, self.regions = self.vectors(directory / "alike.npz"), self.vectors(directory / "regions.npz")
-        if split != "train":
-            self.things = self.regions = None
+        # What alike.py and regions.py found, which is of the training split only.
+        files = (directory / "alike.npz", directory / "regions.npz")
+        self.things, self.regions = (self.vectors(path) if split == "train" else None for path in files)
         if self.regions:
             sizes = [int(np.prod(self.shape("photos", photo["mask"]))) for photo in self.photos]
             self.region_starts = np.cumsum([0, *sizes])
