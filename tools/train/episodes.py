@@ -5,9 +5,9 @@ another mask must give another answer, so the support cannot be ignored.
 """
 
 import numpy as np
+from canvas import cropped, jitter, paste, plain_ground
 from library import IGNORE
 from photographs import Photographs
-from pictures import cropped, jitter, paste, plain_ground
 
 OTHER = 100
 

@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from canvas import paste, plain_ground
 from library import Library
-from pictures import paste, plain_ground
 from PIL import Image
 
 SIZE = 256

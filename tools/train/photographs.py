@@ -2,8 +2,8 @@
 
 import cv2
 import numpy as np
+from canvas import cropped, jitter
 from library import ANNOTATED, IGNORE
-from pictures import cropped, jitter
 
 UNLIKE = 0.15  # the most that the vectors of two things may have of a cosine for the things to be told apart
 SAME, UNSURE = 0.62, 0.42  # cosines of the vectors of regions: alike from the one on, perhaps from the other on

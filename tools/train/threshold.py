@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from canvas import shrunk
 from episodes import Scenes, batch
 from library import Library
-from pictures import shrunk
 from model import DiffewS, refined
 from train import to_torch
 

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from canvas import shrunk
 from episodes import Scenes, batch
 from export import exported
 from library import IGNORE, NOVEL, Library
 from model import DiffewS, refined
 from muon import Muon
-from pictures import shrunk
 from teacher import WIDTH, Teacher
 from torch import nn
 
