@@ -25,7 +25,7 @@ SETS = [
     (
         ("fruit lemon_simple", 0),
         [("fruit lemon_whole_ganson", 0), ("fruit lemon", 0)],
-        [("fruit cherries", 0), ("fruit pasteque", 0), ("fruit pear_jean-victor_balin_01r", 0)],
+        [("fruit cherries", 0), ("fruit pasteque", 0), ("desserts muffin_jean_victor_balin", 0)],
     ),
     (
         ("toys stylized_teddy_bear_wit", 0),
