@@ -155,8 +155,8 @@ class Scenes(Photographs):
 
 def batch(scenes, pictures, counts, absent=0.0):
     """One batch: counts = (composites, photographs with something pasted, pairs of photographs, plain photographs, their
-    regions). The part `absent` of the episodes has the supports of a drawing that another scene asks for: nothing is to be
-    found.
+    regions). The part `absent` of the episodes has the supports of a drawing that another scene asks for, if there is one:
+    nothing is to be found.
 
     images [I, S, S, 3], masks [E, S, S], image_of [E], supports [E, M - 1], classes [E], others [E]: the
     episode with the same picture and the scene's other class, or itself; absent [E]."""

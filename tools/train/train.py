@@ -44,7 +44,7 @@ SHARPNESS = 4.0  # logits of a pixel: this times the decoder's mean, which the e
 AUXILIARY, CLASSES, DISTIL = 0.5, 0.1, 0.4
 UNREFINED = 0.35  # how much the map before its outlines are refined counts
 TAUGHT = 0.70  # until this part of the time the teacher's features are learnt
-ABSENT = 0.15  # the part of the episodes whose target is not in the picture
+ABSENT = 0.30  # the part of the episodes whose target is not in the picture, where the batch has a drawing to ask for
 DRAWN = (1.0, 1.3, 1.6)  # pictures that are brought to the size from a larger one are softer
 DECAY = 0.996
 
