@@ -197,11 +197,22 @@ fn shards_merge_to_the_unsharded_run() {
     assert_eq!(place.text("whole/summary.json"), place.text("merged/summary.json"));
     let object: Value = serde_json::from_str(&whole.out).unwrap();
     assert_eq!((&object["episodes"], &object["classes"]), (&json!(14), &json!(3)));
+    // A shard that is done again is merged again.
+    let shard = place.text("parts/results-0-of-3.jsonl");
+    let at = shard.find("\"intersection\":[").unwrap() + 16;
+    let mended = format!("{}0,0{}", &shard[..at], &shard[at + shard[at..].find(']').unwrap()..]);
+    fs::write(place.path("parts/results-0-of-3.jsonl"), mended).unwrap();
+    let again = place.merge(&["parts", "--output", "merged", "--json"]).expect(0);
+    assert_ne!(again.out, whole.out);
+    assert_eq!(place.merge(&["merged/results.jsonl", "--json"]).expect(0).out, again.out);
+    fs::write(place.path("parts/results-0-of-3.jsonl"), shard).unwrap();
     // Not all the same: the run tells things apart.
     let counts: Vec<_> = scores(&place.path("whole/results.jsonl")).into_iter().map(|s| s.2).collect();
     assert!(counts.iter().any(|c| c != &counts[0]));
 
-    fs::remove_file(place.path("parts/results-1-of-3.jsonl")).unwrap();
+    for file in ["results-1-of-3.jsonl", "episodes-1-of-3.csv", "summary-1-of-3.json"] {
+        fs::remove_file(place.path("parts").join(file)).unwrap();
+    }
     place.merge(&["parts"]).expect(1).says("shards are missing: 1/3");
     let other = ["--output", "parts", "--shard", "1/3", "--quiet", "--threshold", "0.5"];
     place.run(&other).expect(0);
@@ -317,6 +328,34 @@ fn the_control_takes_other_supports_and_the_results_say_so() {
     assert_ne!(of("own"), of("shuffled"));
     assert_eq!(of("shuffled"), of("again"));
     place.run(&["--output", "own", "--resume", "--control", "shuffled"]).expect(1).says("another run");
+}
+
+#[test]
+fn what_is_not_of_the_run_is_not_replaced() {
+    let place = Place::new(episodes(2));
+    fs::create_dir(place.path("out")).unwrap();
+    fs::write(place.path("out/summary.json"), "mine").unwrap();
+    for resume in [None, Some("--resume")] {
+        let args: Vec<&str> = ["--output", "out"].into_iter().chain(resume).collect();
+        place.run(&args).expect(1).says("summary.json").says("move it away");
+    }
+    assert_eq!(place.text("out/summary.json"), "mine");
+    assert!(!place.path("out/results.jsonl").exists());
+}
+
+#[test]
+fn masks_that_show_nothing_are_told() {
+    let mut all = episodes(3);
+    all["episodes"][0]["query"]["value"] = 9.into();
+    all["episodes"][1]["supports"][0] = json!({"image": "large.png", "mask": "dot.png"});
+    let place = Place::new(all);
+    let side = 64 * 5;
+    image::RgbImage::new(side, side).save(place.path("large.png")).unwrap();
+    let dot = image::GrayImage::from_fn(side, side, |x, y| image::Luma([255 * u8::from((x, y) == (4, 4))]));
+    dot.save(place.path("dot.png")).unwrap();
+    let run = place.run(&["--size", "64"]).expect(0);
+    run.says("_truth.png: no pixel of the mask has the class number 9")
+        .says("dot.png: the mask's foreground is too small");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 # on Debian and Ubuntu; says what to install elsewhere. Changes nothing where everything is there.
 set -eu
 
-rust_needed=1.88
+rust_needed=1.89
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "setup: $*"; exit 1; }

@@ -1,7 +1,8 @@
 //! `bench`: kernels and the embedded model against the clock.
 
+use super::errors::usage;
 use super::options::AdapterArgs;
-use super::{print, progress, tell};
+use super::{print, progress};
 use clap::ValueEnum;
 use diffews_wgpu::bench::{self, Timing};
 use diffews_wgpu::gpu::{Gpu, GpuError};
@@ -120,10 +121,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             }
         }
     }
-    if rows == 0 {
-        tell("nothing was measured: no kernel or shape contains what --only says");
+    match rows {
+        0 => Err(usage("nothing was measured: no kernel or shape contains what --only says")),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 const COMMIT: &str = env!("DIFFEWS_COMMIT");

@@ -9,7 +9,7 @@ use diffews_wgpu::eval::{
     Benchmark, Control, EpisodeFile, EvalError, Header, Job, Record, ResultsFile, Scored, Shard, Summary, Work,
     contact_sheet, evaluate, fingerprint, merge, published, to_csv,
 };
-use diffews_wgpu::image_io::{Threshold, write_rgb, write_whole};
+use diffews_wgpu::image_io::{Threshold, check_place, write_rgb, write_whole};
 use diffews_wgpu::{Error, Gpu, Model, Options, Segmenter};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
@@ -159,6 +159,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .map(|&episode| Work { episode, show: shown.contains(&episode) })
         .collect();
     let job = Job { shots: args.shots, control, seed: args.seed, threshold };
+    let not_shown = shown.iter().filter(|&&episode| done.iter().any(|r| r.episode == episode)).count();
+    if not_shown > 0 {
+        tell(&format!("note: no sheets of {not_shown} episodes that were done before"));
+    }
     let mut watcher = Watcher::new(args, done, mine.len());
     let result = evaluate(&segmenter, &file, &work, &job, &mut |_, _| !progress::interrupted(), &mut |scored| {
         watcher.take(&mut place, scored)
@@ -216,6 +220,7 @@ impl Place {
         let sheets = if args.visualize > 0 { dir.join("sheets") } else { dir.clone() };
         fs::create_dir_all(&sheets).map_err(|cause| EvalError::Write { path: sheets, cause })?;
         let path = dir.join(file_name("results", header.shard, "jsonl"));
+        keep_strangers(dir, header.shard)?;
         let (results, done) = if args.resume {
             ResultsFile::resume(&path, header)?
         } else {
@@ -223,6 +228,20 @@ impl Place {
         };
         Ok(Place { dir: Some(dir.clone()), results: Some(results), done })
     }
+}
+
+/// Tables of a run whose results are not there are not this run's to replace.
+fn keep_strangers(dir: &Path, shard: Shard) -> anyhow::Result<()> {
+    let results = file_name("results", shard, "jsonl");
+    for (stem, extension) in [("episodes", "csv"), ("summary", "json")] {
+        let path = dir.join(file_name(stem, shard, extension));
+        if path.exists() && !dir.join(&results).exists() {
+            let reason = format!("exists already, without its {results}; move it away or name another --output");
+            return Err(EvalError::Results { path, reason }.into());
+        }
+        check_place(&path, true)?;
+    }
+    Ok(())
 }
 
 fn file_name(stem: &str, shard: Shard, extension: &str) -> String {
@@ -298,7 +317,7 @@ fn stage_times(records: &[Record]) -> String {
         *sums.entry(stage).or_default() += seconds;
     }
     let (wait, load) = (sums.remove("wait").unwrap_or(0.0), sums.remove("load").unwrap_or(0.0));
-    let device: f64 = sums.values().sum();
+    let device = sums.values().fold(0.0, |sum, s| sum + s);
     let stages: Vec<String> = sums.iter().map(|(stage, s)| format!("{} {s:.2}", stage.replace('_', " "))).collect();
     format!(
         "seconds: {device:.2} on the device ({}); it waited {wait:.2} for pictures, whose {load:.2} of reading and \
@@ -367,10 +386,8 @@ fn run_merge(args: &MergeArgs) -> anyhow::Result<()> {
     let (header, records) = merge(&files)?;
     if let Some(dir) = &args.output {
         fs::create_dir_all(dir).map_err(|cause| EvalError::Write { path: dir.clone(), cause })?;
-        // Merged again, after a shard was mended: what is there already stays.
-        let (mut results, there) = ResultsFile::resume(&dir.join("results.jsonl"), &header)?;
-        let new = records.iter().filter(|r| !there.iter().any(|t| t.episode == r.episode));
-        new.into_iter().try_for_each(|record| results.append(record))?;
+        keep_strangers(dir, header.shard)?;
+        ResultsFile::replace(&dir.join("results.jsonl"), &header, &records)?;
     }
     finish(&records, &header, args.output.as_deref(), args.json, args.quiet)
 }

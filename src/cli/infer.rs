@@ -8,7 +8,7 @@ use super::report::{self, Report, Support};
 use super::{print, show, tell};
 use clap::ArgAction;
 use diffews_wgpu::gpu::Gpu;
-use diffews_wgpu::image_io::{self, ImageError, Mask, RgbImage, Threshold};
+use diffews_wgpu::image_io::{self, ImageError, Mask, MaskWarning, RgbImage, Threshold};
 use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::Storage;
 use diffews_wgpu::weights::WeightsError;
@@ -200,6 +200,12 @@ impl Engine {
                 Some(_) => Err(error.into()),
                 None => Err(CliError::Weights(format!("{}: diffews.json: {error}", args.model.name())).into()),
             };
+        }
+        for support in supports {
+            let seen = image_io::resize_nearest_mask(&support.data.1, size, size);
+            if let Some(warning) = MaskWarning::between(&support.data.1, &seen) {
+                tell(&format!("warning: {}: {warning}", support.mask.display()));
+            }
         }
         let gpu = Gpu::new(&args.adapter.choice())?;
         let options =

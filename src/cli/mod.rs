@@ -81,6 +81,7 @@ enum Verb {
 }
 
 pub fn main() -> ExitCode {
+    forget_empty_variables();
     let cli = Cli::parse();
     let verbosity = match &cli.verb {
         Verb::Infer(args) => args.verbose,
@@ -110,8 +111,20 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What is set to nothing counts as not set, as users expect; clap would take it for a flag without its value.
+fn forget_empty_variables() {
+    for (name, value) in std::env::vars_os() {
+        if value.is_empty() && name.to_string_lossy().starts_with("DIFFEWS_") {
+            // SAFETY: the process has only this thread yet.
+            unsafe { std::env::remove_var(name) };
+        }
+    }
+}
+
 /// A line on stderr. Unlike `eprintln!` it does not panic where nobody listens.
 fn tell(line: &str) {
+    // Names come from files, and must not move the cursor.
+    let line: String = line.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

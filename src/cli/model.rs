@@ -48,7 +48,7 @@ fn info(args: &ModelArgs) -> anyhow::Result<()> {
     let config = ModelConfig::read(&files)?;
     let (unet, vae) = (&config.unet, &config.vae);
     let multiple = config.size_multiple();
-    let default = files.diffews.size.unwrap_or(512);
+    let default = files.diffews.size_or_default();
     let (sizes, threshold) = (config.nearest_sizes(default), files.diffews.threshold.unwrap_or(Threshold::PAPER));
     let text = match (&files.text, &config.text) {
         (TextSource::Embeds { file, width, .. }, _) => format!("two embeddings of {width} given in {file}"),
@@ -174,6 +174,9 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
                 faults.push(fault);
             }
         }
+    }
+    if let Err(error) = config.check_size(files.diffews.size_or_default()) {
+        faults.push(format!("diffews.json: {error}"));
     }
     // The text encoder's faults came with the prompt already.
     let mut told = std::collections::HashSet::new();

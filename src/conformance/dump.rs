@@ -6,17 +6,18 @@ use crate::plan::{Dispatch, Storage};
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use std::collections::HashSet;
 use std::path::Path;
 
-/// Writes `<stem>.wgsl`, `.spv`, `.hlsl` and `.metal` of `dispatch` into `dir`. A translation that does not exist
-/// (HLSL has no such feature, say) leaves its message in the file's place.
-pub fn write(dir: &Path, dispatch: &Dispatch, storage: Storage) -> Result<(), String> {
+/// Writes `<stem>.wgsl`, `.spv`, `.hlsl` and `.metal` of `dispatch` into `dir`, unless this stem is among those that are
+/// `written`. A translation that does not exist (HLSL has no such feature, say) leaves its message in the file's place.
+pub fn write(dir: &Path, dispatch: &Dispatch, storage: Storage, written: &mut HashSet<String>) -> Result<(), String> {
     let mut stem = vec![dispatch.kernel.name, storage.name()];
     stem.extend(&dispatch.defines);
     let overrides: String = dispatch.overrides.iter().map(|(name, value)| format!("-{name}{value}")).collect();
     let stem = format!("{}{overrides}", stem.join("-").to_lowercase());
     let place = |extension: &str| dir.join(format!("{stem}.{extension}"));
-    if place("wgsl").exists() {
+    if !written.insert(stem.clone()) {
         return Ok(());
     }
     let put = |extension: &str, bytes: &[u8]| {

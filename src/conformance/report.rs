@@ -3,6 +3,7 @@
 use super::known::{self, Known};
 use crate::gpu::AdapterFacts;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// How a case ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +70,7 @@ pub struct Adapter {
     pub made: Made,
     /// Everything else that is known of it: limits and features.
     #[serde(default)]
-    pub facts: serde_json::Value,
+    pub facts: Box<RawValue>,
 }
 
 impl Adapter {
@@ -80,7 +81,7 @@ impl Adapter {
             backend: facts.backend.clone(),
             machine: machine(),
             made,
-            facts: serde_json::to_value(facts).unwrap_or_default(),
+            facts: serde_json::value::to_raw_value(facts).unwrap_or_default(),
         }
     }
 }
@@ -142,10 +143,18 @@ impl Report {
     /// The reports of several drivers as one.
     ///
     /// # Errors
-    /// Two reports of the same adapter and driver: their rows could not be told apart.
+    /// Two reports of the same adapter and driver, whose rows could not be told apart; a row of an adapter that its
+    /// report does not name.
     pub fn joined(reports: Vec<Report>) -> Result<Report, String> {
         let mut all = Report::default();
         for report in reports {
+            let named = |r: &&Row| report.adapters.iter().any(|a| (&a.name, &a.driver) == (&r.adapter, &r.driver));
+            if let Some(row) = report.results.iter().find(|r| !named(r)) {
+                return Err(format!(
+                    "{} is of {} ({}), which its report does not name",
+                    row.case, row.adapter, row.driver
+                ));
+            }
             for adapter in report.adapters {
                 if all.adapters.iter().any(|a| (&a.name, &a.driver) == (&adapter.name, &adapter.driver)) {
                     return Err(format!(
@@ -289,7 +298,7 @@ mod tests {
     fn adapter(driver: &str) -> Adapter {
         let made = Made { seed: 7, only: Some("x".into()), ..Made::default() };
         let (name, backend) = ("Some GPU".into(), "vulkan".into());
-        Adapter { name, driver: driver.into(), backend, machine: machine(), made, facts: serde_json::Value::Null }
+        Adapter { name, driver: driver.into(), backend, machine: machine(), made, facts: Default::default() }
     }
 
     #[test]
@@ -304,5 +313,7 @@ mod tests {
         assert_eq!((all.adapters.len(), all.results[1].driver.as_str()), (2, "2"));
         let twice = Report::joined(vec![of("1", Status::Passed), of("1", Status::Passed)]);
         assert!(twice.is_err_and(|e| e.contains("--compare")));
+        let nobody = Report::joined(vec![Report { adapters: vec![], ..of("1", Status::Failed) }]);
+        assert!(nobody.is_err_and(|e| e.contains("does not name")));
     }
 }

@@ -9,7 +9,8 @@ use super::{LANGUAGE, dump};
 use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
 use crate::kernels::{ALL, Kernel};
 use crate::plan::{Storage, Tuning};
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// What to run.
@@ -136,7 +137,7 @@ fn run_with(
     let mut twins = Twins::default();
     for facts in &told_apart(adapters) {
         report.adapters.push(Adapter::new(facts, options.made()));
-        let mut on = On { facts, choice, options, gpu: None };
+        let mut on = On { facts, choice, options, gpu: None, dumped: HashSet::new() };
         for entry in &entries {
             let started = Instant::now();
             let mut rows = on.run(entry, &cases, &mut twins);
@@ -172,6 +173,8 @@ struct On<'a> {
     choice: &'a AdapterChoice,
     options: &'a Options,
     gpu: Option<Gpu>,
+    /// What [`dump::write`] wrote.
+    dumped: HashSet<String>,
 }
 
 impl On<'_> {
@@ -258,7 +261,7 @@ impl On<'_> {
         row
     }
 
-    fn case(&self, gpu: &Gpu, entry: &Entry, case: &Case, twins: &mut Twins) -> Row {
+    fn case(&mut self, gpu: &Gpu, entry: &Entry, case: &Case, twins: &mut Twins) -> Row {
         if let Some(reason) = case.lacks(gpu, entry.storage, entry.tuning) {
             return Row { reason: Some(reason.into()), ..self.row(entry) };
         }
@@ -266,7 +269,7 @@ impl On<'_> {
             return Row { reason: Some("only with --full".into()), ..self.row(entry) };
         }
         // Before it runs: a driver that ends the process is what one wants the shader of.
-        let dumped = self.options.dump.as_ref().map_or(Ok(()), |dir| self.dump(dir.clone(), gpu, case, entry));
+        let dumped = self.options.dump.as_ref().map_or(Ok(()), |dir| self.dump(dir, gpu, case, entry));
         let Outcome { variant, ratio, error, bound, place, mut fault, .. } =
             run_case_with(gpu, case, entry.storage, entry.tuning, self.options.seed, twins);
         if let Err(problem) = dumped {
@@ -285,9 +288,9 @@ impl On<'_> {
         }
     }
 
-    fn dump(&self, dir: PathBuf, gpu: &Gpu, case: &Case, entry: &Entry) -> Result<(), String> {
+    fn dump(&mut self, dir: &Path, gpu: &Gpu, case: &Case, entry: &Entry) -> Result<(), String> {
         let schedule = record_case(gpu, case, entry.storage, entry.tuning)?;
-        schedule.dispatches().iter().try_for_each(|d| dump::write(&dir, d, entry.storage))
+        schedule.dispatches().iter().try_for_each(|d| dump::write(dir, d, entry.storage, &mut self.dumped))
     }
 }
 
@@ -299,7 +302,6 @@ fn finite(v: f64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
 
     #[test]
     fn names_are_unique_and_selectable() {

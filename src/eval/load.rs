@@ -2,7 +2,7 @@
 
 use super::episodes::{EpisodeFile, Example};
 use super::metrics::{BACKGROUND, FOREGROUND, IGNORE};
-use crate::image_io::{self, ImageError, Mask, RgbImage};
+use crate::image_io::{self, ImageError, Mask, MaskWarning, RgbImage};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Scope, available_parallelism};
@@ -112,21 +112,22 @@ fn example(
     let (image, path) = (file.locate(&wanted.image), file.locate(&wanted.mask));
     let picture = image_io::load_rgb(&image)?;
     let (width, height) = picture.dimensions();
-    let at_size = |foreground: Vec<bool>| -> Result<Mask, ImageError> {
-        Ok(image_io::resize_nearest_mask(&Mask::new(width, height, foreground)?, size, size))
-    };
-    let (foreground, ignored) = match wanted.value {
-        Some(value) => {
+    let at_size = |mask: &Mask| image_io::resize_nearest_mask(mask, size, size);
+    let (mask, warning, ignored) = match wanted.value {
+        Some(number) => {
             let numbers = image_io::load_index_mask(&path, (width, height))?;
-            let is = |wanted: u8| numbers.iter().map(|&n| n == wanted).collect();
-            (at_size(is(value))?, Some(at_size(is(IGNORE))?))
+            let is = |wanted: u8| Mask::new(width, height, numbers.iter().map(|&n| n == wanted).collect());
+            let warning = (!numbers.contains(&number)).then_some(MaskWarning::NoClass { number });
+            (is(number)?, warning, Some(at_size(&is(IGNORE)?)))
         }
         None => {
             let loaded = image_io::load_mask(&path, (width, height))?;
-            warnings.extend(loaded.warning.map(|w| format!("{}: {w}", path.display())));
-            (image_io::resize_nearest_mask(&loaded.mask, size, size), None)
+            (loaded.mask, loaded.warning, None)
         }
     };
+    let foreground = at_size(&mask);
+    let told = [warning, MaskWarning::between(&mask, &foreground)];
+    warnings.extend(told.into_iter().flatten().map(|w| format!("{}: {w}", path.display())));
     let mut truth: Vec<u8> = foreground.foreground().iter().map(|&f| if f { FOREGROUND } else { BACKGROUND }).collect();
     for (pixel, &skip) in truth.iter_mut().zip(ignored.iter().flat_map(|m| m.foreground())) {
         if skip {

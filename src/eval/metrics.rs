@@ -94,7 +94,8 @@ impl Summary {
 }
 
 fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
+    // The sum of nothing is -0.0.
+    values.iter().fold(0.0, |sum, v| sum + v) / values.len().max(1) as f64
 }
 
 /// The percentile bootstrap: means of resamples with replacement, their 2.5 % and 97.5 % quantiles.
@@ -154,5 +155,6 @@ mod tests {
     fn nothing_at_all_is_zero_and_not_nan() {
         let summary = Summary::of([], 0);
         assert_eq!((summary.miou, summary.fb_iou, summary.miou_ci95), (0.0, 0.0, [0.0, 0.0]));
+        assert!(summary.miou.is_sign_positive());
     }
 }

@@ -8,7 +8,7 @@ use crate::image_io::write_whole;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,9 @@ impl Header {
     }
 }
 
+/// Of one episode: far more than a picture has, and sums over any number of episodes still do not overflow.
+const MOST_PIXELS: u64 = 1 << 40;
+
 /// One line of results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -70,10 +73,11 @@ pub struct Record {
     pub seconds: BTreeMap<String, f64>,
 }
 
-/// A file of results that is being written.
+/// A file of results that is being written, by one process at a time.
 pub struct ResultsFile {
     path: PathBuf,
     file: File,
+    _lock: File,
 }
 
 impl ResultsFile {
@@ -86,41 +90,45 @@ impl ResultsFile {
             let message = "exists already; pass --resume to go on with it, or name another --output";
             return Err(EvalError::results(path, message));
         }
-        write_whole(path, &line(path, header)?, true)?;
-        ResultsFile::append_to(path)
+        let lock = lock(path)?;
+        write_whole(path, &line(path, header)?, false)?;
+        ResultsFile::append_to(path, lock)
     }
 
     /// Goes on with a file: gives the episodes that are done. Those that failed and a line that was cut off are taken
     /// out of it, to be done again. Where there is no file, one is started.
     ///
     /// # Errors
-    /// The file is of another run, or damaged elsewhere than in its last line.
+    /// The file is of another run, damaged elsewhere than in its last line, or being written by another process.
     pub fn resume(path: &Path, header: &Header) -> Result<(ResultsFile, Vec<Record>), EvalError> {
         if !path.exists() {
             return Ok((ResultsFile::create(path, header)?, Vec::new()));
         }
-        let (found, mut records) = read_results(path)?;
-        if let Some(difference) = header.difference(&found) {
-            let message = format!("is of another run, where {difference}; name another --output");
-            return Err(EvalError::results(path, message));
-        }
-        if found.shard != header.shard {
-            return Err(EvalError::results(path, "is of another shard; name another --output"));
-        }
+        let lock = lock(path)?;
+        let mut records = of_run(path, header)?;
         records.retain(|r| r.counts.is_some());
-        let mut lines = vec![line(path, header)?];
-        for record in &records {
-            lines.push(line(path, record)?);
+        let bytes = whole(path, header, &records)?;
+        if fs::read(path).map_err(|e| EvalError::read(path, e))? != bytes {
+            write_whole(path, &bytes, true)?;
         }
-        if fs::read(path).map_err(|e| EvalError::read(path, e))? != lines.concat() {
-            write_whole(path, &lines.concat(), true)?;
-        }
-        Ok((ResultsFile::append_to(path)?, records))
+        Ok((ResultsFile::append_to(path, lock)?, records))
     }
 
-    fn append_to(path: &Path) -> Result<ResultsFile, EvalError> {
+    fn append_to(path: &Path, lock: File) -> Result<ResultsFile, EvalError> {
         let file = OpenOptions::new().append(true).open(path).map_err(|e| EvalError::write(path, e))?;
-        Ok(ResultsFile { path: path.to_owned(), file })
+        Ok(ResultsFile { path: path.to_owned(), file, _lock: lock })
+    }
+
+    /// Writes all of a run at once, in place of what an earlier call wrote of the same run.
+    ///
+    /// # Errors
+    /// What is there is of another run or no file of results, or it cannot be written.
+    pub fn replace(path: &Path, header: &Header, records: &[Record]) -> Result<(), EvalError> {
+        let _lock = lock(path)?;
+        if path.exists() {
+            of_run(path, header)?;
+        }
+        Ok(write_whole(path, &whole(path, header, records)?, true)?)
     }
 
     /// Adds an episode. When this returns it is on the disk.
@@ -128,6 +136,40 @@ impl ResultsFile {
         let line = line(&self.path, record)?;
         self.file.write_all(&line).and_then(|()| self.file.sync_data()).map_err(|e| EvalError::write(&self.path, e))
     }
+}
+
+/// Holds the right to write to `path` as long as what it gives: by a hidden file beside it, as `path` itself is replaced
+/// at times, and on Windows nobody can read what is locked.
+fn lock(path: &Path) -> Result<File, EvalError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.lock"));
+    let file = File::create(&beside).map_err(|e| EvalError::write(&beside, e))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(EvalError::results(path, "is being written by another process")),
+        // Not every file system has locks.
+        _ => Ok(file),
+    }
+}
+
+/// The records of a file that must be of the run that `header` is of.
+fn of_run(path: &Path, header: &Header) -> Result<Vec<Record>, EvalError> {
+    let (found, records) = read_results(path)?;
+    if let Some(difference) = header.difference(&found) {
+        let message = format!("is of another run, where {difference}; name another --output");
+        return Err(EvalError::results(path, message));
+    }
+    if found.shard != header.shard {
+        return Err(EvalError::results(path, "is of another shard; name another --output"));
+    }
+    Ok(records)
+}
+
+fn whole(path: &Path, header: &Header, records: &[Record]) -> Result<Vec<u8>, EvalError> {
+    let mut bytes = line(path, header)?;
+    for record in records {
+        bytes.extend(line(path, record)?);
+    }
+    Ok(bytes)
 }
 
 fn line<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, EvalError> {
@@ -140,7 +182,7 @@ fn line<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, EvalError> {
 /// Reads a file of results. A last line that was cut off is left out.
 ///
 /// # Errors
-/// Any other damage, an episode that is there twice or is not of the file's shard.
+/// Any other damage, counts that cannot be, an episode that is there twice or is not of the file's shard.
 pub fn read_results(path: &Path) -> Result<(Header, Vec<Record>), EvalError> {
     let bytes = fs::read(path).map_err(|e| EvalError::read(path, e))?;
     // What comes after the last newline is a line that was not written to its end.
@@ -160,6 +202,10 @@ pub fn read_results(path: &Path) -> Result<(Header, Vec<Record>), EvalError> {
         }
         if record.counts.is_some() == record.error.is_some() {
             return Err(at("must hold either counts or an error".into()));
+        }
+        let possible = |c: &Counts| (0..2).all(|i| c.intersection[i] <= c.union[i] && c.union[i] <= MOST_PIXELS);
+        if !record.counts.as_ref().is_none_or(possible) {
+            return Err(at("counts more pixels than can be".into()));
         }
         if !seen.insert(record.episode) {
             return Err(at(format!("episode {} is there twice", record.episode)));

@@ -59,8 +59,12 @@ fn failed_episodes_are_done_again() {
     let path = dir.path().join("r.jsonl");
     let mut file = ResultsFile::create(&path, &header(0, 1)).unwrap();
     [record(0), failed(1), record(2)].iter().for_each(|r| file.append(r).unwrap());
+    let second = || ResultsFile::resume(&path, &header(0, 1)).err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(second().contains("another process"), "two at once");
+    drop(file);
     let (mut file, done) = ResultsFile::resume(&path, &header(0, 1)).unwrap();
     assert_eq!(done, [record(0), record(2)]);
+    assert!(second().contains("another process"), "the file was replaced, and still only one may write");
     file.append(&record(1)).unwrap();
     assert_eq!(read_results(&path).unwrap().1, [record(0), record(2), record(1)]);
 }
@@ -102,6 +106,10 @@ fn damage_is_told_with_its_line() {
     assert!(message(&bytes.replacen("\"episode\":6", "\"episode\":7", 1)).contains("not of this shard"));
     assert!(message(&bytes.replacen("\"of\":1", "\"of\":0", 1)).contains("cannot be"));
     assert!(message(&bytes.replacen("\"counts\"", "\"countless\"", 1)).contains("either counts or an error"));
+    for union in ["1", "18446744073709551615"] {
+        let text = bytes.replacen("[9,3]", &format!("[9,{union}]"), 1);
+        assert!(message(&text).contains("line 2: counts more pixels than can be"), "{union}");
+    }
 }
 
 #[test]
@@ -126,6 +134,12 @@ fn shards_merge_to_the_whole_and_nothing_else_does() {
     assert!(message(&all).contains("\"seed\" is 0 here and 1 there"));
     fs::write(&shards[1], bytes.replace("\"ab\"", "\"cd\"")).unwrap();
     assert!(message(&all).contains("episodes_sha256"));
+    // As many episodes as there are numbers: told without counting them.
+    for shard in &shards {
+        let text = fs::read_to_string(shard).unwrap().replace("\"cd\"", "\"ab\"");
+        fs::write(shard, text.replace("\"total\":7", "\"total\":18446744073709551615")).unwrap();
+    }
+    assert!(message(&all).contains("episodes are missing"));
 }
 
 #[test]

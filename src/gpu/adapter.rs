@@ -8,7 +8,7 @@ use wgpu::{Backend, Backends, DeviceType, Features};
 #[derive(Clone, Debug, Default)]
 pub struct AdapterChoice {
     pub backend: Option<Backend>,
-    /// An index into [`list`]'s order, or else a part of the adapter's name.
+    /// An index into [`list`]'s order, or else a part of the adapter's name (which a number below 100 is not).
     pub adapter: Option<String>,
 }
 
@@ -37,7 +37,15 @@ const WORKGROUP_MEMORY: u32 = 16 * 1024;
 
 /// The user's backends, or all of them.
 fn backends(choice: &AdapterChoice) -> Backends {
-    choice.backend.map_or_else(|| Backends::from_env().unwrap_or(Backends::all()), Backends::from)
+    let default = || if env(BACKEND).is_some() { Backends::from_env() } else { None }.unwrap_or(Backends::all());
+    choice.backend.map_or_else(default, Backends::from)
+}
+
+const BACKEND: &str = "WGPU_BACKEND";
+
+/// A variable of the environment; one that is empty is none.
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Every adapter of the chosen backends, in a fixed order: Vulkan, Metal, DX12, then OpenGL.
@@ -116,7 +124,7 @@ fn rank(info: &wgpu::AdapterInfo) -> u32 {
 }
 
 pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterFacts), GpuError> {
-    let wanted = choice.adapter.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok().filter(|n| !n.is_empty()));
+    let wanted = choice.adapter.clone().or_else(|| env("WGPU_ADAPTER_NAME"));
     let index = wanted.as_ref().and_then(|w| w.parse::<usize>().ok());
     let backends = backends(choice);
     // OpenGL is a last resort, and only looking for it makes its libraries talk; an index counts it.
@@ -135,7 +143,8 @@ pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterFa
         lines.collect::<Vec<_>>().join("\n")
     };
     if all.is_empty() {
-        let backend = choice.backend.map_or("any backend".to_string(), |b| format!("backend {b}"));
+        let from_env = || env(BACKEND).map_or("any backend".to_string(), |value| format!("{BACKEND}={value}"));
+        let backend = choice.backend.map_or_else(from_env, |b| format!("backend {b}"));
         return Err(GpuError::NoAdapter(format!(
             "no adapter found for {backend}. Install your GPU's driver; without a GPU, a CPU driver: on Debian and Ubuntu \
              `apt install mesa-vulkan-drivers`"
@@ -143,7 +152,9 @@ pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterFa
     }
     let index = match index {
         Some(i) if i < all.len() => Some(i),
-        // A number may also be a part of a name, such as that of a series.
+        // A small one is no part of a name but a mistake.
+        Some(0..100) => None,
+        // A larger one may be that of a series.
         _ => (0..all.len()).filter(|&i| named(&all[i])).min_by_key(|&i| rank(&all[i].get_info())),
     };
     let Some(index) = index else {

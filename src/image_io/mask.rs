@@ -90,13 +90,25 @@ pub struct LoadedMask {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MaskWarning {
     /// Nothing is foreground. `brightest` is the largest luma in the file, in percent of white: 0.4 in a mask
-    /// whose labels are 0 and 1, 15 in one painted dark red.
+    /// whose labels are 0 and 1, 15 in one painted dark red; of a mask drawn in alpha the largest alpha.
     NoForeground { brightest: f32 },
     /// Everything is foreground.
     NoBackground,
-    /// Much is neither near black nor near white: a photograph, class colours, a cut-out. `percent` of the pixels;
-    /// `alpha`: some of the file is transparent.
+    /// Much, or most of what is not near black, is not near white either: a photograph, class colours, a cut-out.
+    /// `percent` of the pixels; `alpha`: some of the file is transparent.
     Grey { percent: f32, alpha: bool },
+    /// No pixel has the class number that is asked for.
+    NoClass { number: u8 },
+    /// There is foreground, but none of it is left once the mask has the model's `size`.
+    Lost { size: u32 },
+}
+
+impl MaskWarning {
+    /// What is to be said of `mask` where a model sees it as `seen`.
+    pub fn between(mask: &Mask, seen: &Mask) -> Option<MaskWarning> {
+        let any = |m: &Mask| m.foreground.contains(&true);
+        (any(mask) && !any(seen)).then_some(MaskWarning::Lost { size: seen.width })
+    }
 }
 
 impl fmt::Display for MaskWarning {
@@ -116,10 +128,18 @@ impl fmt::Display for MaskWarning {
                     if *alpha { "; if its alpha is what is meant, save that as a picture of its own" } else { "" };
                 write!(
                     f,
-                    "{percent:.0} % of the mask's pixels are neither near black nor near white; at least 50 % of white \
+                    "{percent:.1} % of the mask's pixels are neither near black nor near white; at least 50 % of white \
                      counts as foreground, which colours of classes or a photograph do not tell{hint}"
                 )
             }
+            Self::NoClass { number } => {
+                write!(f, "no pixel of the mask has the class number {number} (\"value\" of the episode)")
+            }
+            Self::Lost { size } => write!(
+                f,
+                "the mask's foreground is too small: nothing of it is left at the model's {size} x {size} pixels; crop \
+                 the picture and its mask around it"
+            ),
         }
     }
 }
@@ -166,10 +186,13 @@ const WHITE: u32 = 255_000;
 /// More than this part of a mask between black and white is no edge any more.
 const MOST_GREY: f32 = 0.05;
 
+/// Nor is more than this part of what is not near black, which a small object's colour is.
+const MOSTLY_GREY: f32 = 0.5;
+
 struct Thresholded {
     /// 255 for foreground, 0 for background.
     levels: Vec<u8>,
-    /// The largest luma in percent of white.
+    /// The largest luma in percent of white, or the largest alpha where that is what counts.
     brightest: f32,
     grey: Option<MaskWarning>,
 }
@@ -188,7 +211,7 @@ fn threshold(pixels: &Pixels) -> Thresholded {
                 [r, g, b] | [r, g, b, _] => 299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b),
                 _ => 1000 * u32::from(p[0]),
             };
-            brightest = brightest.max(luma);
+            brightest = brightest.max(if by_alpha { 1000 * u32::from(p[alpha_at]) } else { luma });
             lumas[(luma / 1000) as usize] += 1;
             transparent |= matches!(pixels.channels, 2 | 4) && p[alpha_at] < 255;
             let foreground = if by_alpha { p[alpha_at] >= 128 } else { 2 * luma >= WHITE };
@@ -197,8 +220,10 @@ fn threshold(pixels: &Pixels) -> Thresholded {
         .collect();
     // Two colours are a mask whichever they are; near black and near white is an eighth of the range.
     let colours = lumas.iter().filter(|&&n| n > 0).count();
-    let share = lumas[32..224].iter().sum::<u32>() as f32 / levels.len().max(1) as f32;
-    let grey = !by_alpha && colours > 2 && share > MOST_GREY;
+    let between = lumas[32..224].iter().sum::<u32>() as f32;
+    let share = between / levels.len().max(1) as f32;
+    let most = between > MOSTLY_GREY * lumas[32..].iter().sum::<u32>() as f32;
+    let grey = !by_alpha && colours > 2 && (share > MOST_GREY || most);
     Thresholded {
         brightest: 100.0 * brightest as f32 / WHITE as f32,
         grey: grey.then_some(MaskWarning::Grey { percent: 100.0 * share, alpha: transparent }),
@@ -275,6 +300,10 @@ mod tests {
         // VOC's colours: background, a class, and the border that alone would count as foreground.
         let classes = [[0, 0, 0].repeat(80), [128, 0, 0].repeat(15), [224, 224, 192].repeat(5)].concat();
         assert_eq!(warned(3, &classes), Some(MaskWarning::Grey { percent: 20.0, alpha: false }));
+        let small = [[0, 0, 0].repeat(990), [128, 0, 0].repeat(6), [224, 224, 192].repeat(4)].concat();
+        assert_eq!(warned(3, &small), Some(MaskWarning::Grey { percent: 1.0, alpha: false }));
+        let small = [vec![0; 990], vec![90, 160, 250], vec![255; 7]].concat();
+        assert_eq!(warned(1, &small), None, "a small thing with its edge");
         let cutout = [[0, 0, 0, 0].repeat(50), [90, 80, 70, 255].repeat(25), [200, 10, 99, 255].repeat(25)].concat();
         assert_eq!(warned(4, &cutout), Some(MaskWarning::Grey { percent: 50.0, alpha: true }));
         assert_eq!(warned(2, &[7, 0, 7, 90, 7, 255]), None, "drawn in alpha");

@@ -163,6 +163,10 @@ pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<(), ImageEr
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(parent).map_err(failed)?;
+    if let Ok(about) = fs::metadata(&target) {
+        // Who may read it stays as it was; where that cannot be, as with any new file.
+        let _ = file.as_file().set_permissions(about.permissions());
+    }
     file.write_all(bytes).map_err(failed)?;
     file.as_file().sync_data().map_err(failed)?;
     if force {

@@ -31,7 +31,7 @@ pub struct Model {
     pub constants: Constants,
     config: ModelConfig,
     warnings: Vec<String>,
-    size: Option<usize>,
+    size: usize,
     threshold: Option<Threshold>,
     guided_filter: Option<GuidedFilter>,
 }
@@ -54,7 +54,8 @@ impl Model {
             let unused = weights.finish()?.unused;
             warnings.extend(unused.iter().map(|name| format!("{}: unused tensor {name}", weights.name())));
         }
-        let DiffewsJson { size, threshold, guided_filter } = files.diffews;
+        let size = files.diffews.size_or_default();
+        let DiffewsJson { threshold, guided_filter, .. } = files.diffews;
         Ok(Model { encoder, unet, decoder, constants: c, config, warnings, size, threshold, guided_filter })
     }
 
@@ -69,7 +70,7 @@ impl Model {
 
     /// Side of the square that pictures are resized to: `diffews.json`'s, or the paper's 512.
     pub fn default_size(&self) -> u32 {
-        self.size.unwrap_or(512) as u32
+        self.size as u32
     }
 
     /// What is foreground: `diffews.json`'s rule, or the paper's.

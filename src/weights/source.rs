@@ -158,6 +158,11 @@ impl TextSource {
 }
 
 impl DiffewsJson {
+    /// The size that it names, or the paper's 512.
+    pub fn size_or_default(&self) -> usize {
+        self.size.unwrap_or(512)
+    }
+
     /// Parses `diffews.json`.
     ///
     /// # Errors

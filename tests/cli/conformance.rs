@@ -29,6 +29,9 @@ fn wrong_requests_are_refused() {
     refused(&["conformance", "--only", "("], &["--only", "("]);
     refused(&["conformance", "--only", "no such case"], &["--only", "--list"]);
     refused(&["conformance", "--quick", "--full"], &["cannot be used with"]);
+    refused(&["conformance", "--list", "--json", "r.json"], &["cannot be used with"]);
+    place.write("long.json", &vec![b' '; 1 << 24]);
+    refused(&["conformance", "--from", "long.json"], &["long.json", "16777216 bytes or more"]);
     refused(&["conformance", "--json", "r.json", "--html", "./r.json"], &["two reports"]);
     place.write("other.json", b"{\"summary\": 3}");
     refused(&["conformance", "--only", CASE, "--compare", "other.json"], &["other.json"]);

@@ -125,6 +125,12 @@ fn masks_without_foreground_or_background_are_warnings() {
     labels.save(place.path("labels.png")).unwrap();
     let args = ["infer", "--support", "s.png", "--mask", "labels.png", "--query", "q.png", "--force"];
     place.run(&args).expect(0, &["warning", "labels.png", "0.4 %"]);
+    // So small that none of the model's 160 pixels a side falls on it.
+    picture(480, 480).save(place.path("large.png")).unwrap();
+    let dot = GrayImage::from_fn(480, 480, |x, y| Luma([255 * u8::from((x, y) == (100, 100))]));
+    dot.save(place.path("dot.png")).unwrap();
+    let args = ["infer", "--support", "large.png", "--mask", "dot.png", "--query", "q.png", "--force"];
+    place.run(&args).expect(0, &["warning", "dot.png", "nothing of it is left at the model's 160 x 160"]);
     // The picture itself in place of its mask.
     let args = ["infer", "--support", "s.png", "--mask", "s.png", "--query", "q.png", "--force"];
     place.run(&args).expect(0, &["warning", "s.png", "neither near black nor near white"]);

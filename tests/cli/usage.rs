@@ -127,6 +127,11 @@ fn no_adapter_ends_with_4() {
     assert_eq!(none.out.trim(), "[]");
     place.infer(&["--query", "q.png", "--adapter", "no such thing"]).expect(4, &["no such thing"]);
     place.infer(&["--query", "q.png", "--adapter", "999"]).expect(4, &["999"]);
+    // Not the adapter in whose name these digits are.
+    for index in [10, 25, 99] {
+        place.run(&["devices", "--adapter", &index.to_string()]).expect(4, &["no adapter matches"]);
+    }
+    place.run_with(&[("WGPU_BACKEND", "nonsense")], &["devices"]).expect(4, &["WGPU_BACKEND=nonsense"]);
     assert_eq!(place.names(), ["q.png", "s.png", "s_mask.png"]);
 }
 
@@ -143,6 +148,9 @@ fn the_stronger_setting_wins() {
     place.run_with(&size, &infer(&["--query", "q.png"])).expect(2, &["96", "112"]);
     place.run_with(&size, &infer(&["--query", "q.png", "--size", "64"])).expect(0, &[]);
     devices(&[("DIFFEWS_TUNING", "nonsense")], &[]).expect(4, &["DIFFEWS_TUNING", "nonsense"]);
+    // Empty is unset.
+    let empty = ["DIFFEWS_ADAPTER", "DIFFEWS_BACKEND", "DIFFEWS_TUNING", "WGPU_BACKEND", "WGPU_ADAPTER_NAME"];
+    devices(&empty.map(|name| (name, "")), &[]).expect(0, &[]);
 }
 
 #[test]

@@ -186,6 +186,7 @@ fn configurations_that_are_nonsense() {
         place
             .run_with(&NO_DRIVER, &infer(&["--query", "q.png", "--weights", "m"]))
             .expect(3, &[file.trim_start_matches("m/"), says]);
+        place.run(&["model", "verify", "--weights", "m"]).expect(3, &[file.trim_start_matches("m/"), says]);
     }
 }
 

@@ -76,7 +76,8 @@ pub enum ConfigError {
     },
     /// An image size that the network cannot halve evenly.
     #[error(
-        "size {size} is not a multiple of {multiple} as this model needs; the nearest valid sizes are {below} and {above}"
+        "size {size} is none for this model, which needs a multiple of {multiple} up to {MAX_SIZE}; the nearest valid sizes are \
+         {below} and {above}"
     )]
     Size {
         /// The size asked for.
