@@ -1,13 +1,14 @@
-//! `eval`: a model scored over a file of episodes, and `eval merge`: the shards of such a run put together.
+//! `eval`: a model scored over a file of episodes.
 
 use super::errors::{CliError, usage};
+use super::merge;
 use super::options::{AdapterArgs, MaskArgs, ModelArgs, PrecisionArg};
 use super::progress;
 use super::{print, tell};
 use clap::{Subcommand, ValueEnum};
 use diffews_wgpu::eval::{
     Benchmark, Control, EpisodeFile, EvalError, Header, Job, Record, ResultsFile, Scored, Shard, Summary, Work,
-    contact_sheet, evaluate, fingerprint, merge, published, to_csv,
+    contact_sheet, evaluate, fingerprint, published, to_csv,
 };
 use diffews_wgpu::image_io::{Threshold, check_place, write_rgb, write_whole};
 use diffews_wgpu::{Error, Gpu, Model, Options, Segmenter};
@@ -82,23 +83,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Verb {
     /// Put the results of all shards of one run together
-    Merge(MergeArgs),
-}
-
-#[derive(clap::Args)]
-struct MergeArgs {
-    /// The shards' results-I-of-N.jsonl, or directories that hold them
-    #[arg(required = true, value_name = "FILE|DIR")]
-    results: Vec<PathBuf>,
-    /// Directory for the merged results.jsonl, episodes.csv and summary.json
-    #[arg(long, short, value_name = "DIR")]
-    output: Option<PathBuf>,
-    /// Print the scores as one JSON object
-    #[arg(long)]
-    json: bool,
-    /// Errors only
-    #[arg(long, short)]
-    quiet: bool,
+    Merge(merge::Args),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -113,7 +98,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(Verb::Merge(args)) = &args.merge {
-        return run_merge(args);
+        return merge::run(args);
     }
     let Some(episodes) = &args.episodes else { return Err(usage("--episodes is missing")) };
     let file = EpisodeFile::open(episodes, &args.root)?;
@@ -231,7 +216,7 @@ impl Place {
 }
 
 /// Tables of a run whose results are not there are not this run's to replace.
-fn keep_strangers(dir: &Path, shard: Shard) -> anyhow::Result<()> {
+pub(super) fn keep_strangers(dir: &Path, shard: Shard) -> anyhow::Result<()> {
     let results = file_name("results", shard, "jsonl");
     for (stem, extension) in [("episodes", "csv"), ("summary", "json")] {
         let path = dir.join(file_name(stem, shard, extension));
@@ -327,7 +312,13 @@ fn stage_times(records: &[Record]) -> String {
 }
 
 /// Files and words at the end. Failed episodes make it an error, after everything is written.
-fn finish(records: &[Record], header: &Header, dir: Option<&Path>, json: bool, quiet: bool) -> anyhow::Result<()> {
+pub(super) fn finish(
+    records: &[Record],
+    header: &Header,
+    dir: Option<&Path>,
+    json: bool,
+    quiet: bool,
+) -> anyhow::Result<()> {
     let summary = summary(records, header.seed);
     let object = serde_json::to_string(&summary)?;
     if let Some(dir) = dir {
@@ -372,40 +363,4 @@ fn table(summary: &Summary, header: &Header) -> String {
         }
     }
     lines.join("\n")
-}
-
-fn run_merge(args: &MergeArgs) -> anyhow::Result<()> {
-    let mut files = Vec::new();
-    for path in &args.results {
-        if path.is_dir() {
-            files.extend(shards_in(path)?);
-        } else {
-            files.push(path.clone());
-        }
-    }
-    let (header, records) = merge(&files)?;
-    if let Some(dir) = &args.output {
-        fs::create_dir_all(dir).map_err(|cause| EvalError::Write { path: dir.clone(), cause })?;
-        keep_strangers(dir, header.shard)?;
-        ResultsFile::replace(&dir.join("results.jsonl"), &header, &records)?;
-    }
-    finish(&records, &header, args.output.as_deref(), args.json, args.quiet)
-}
-
-/// The shards' results in a directory, sorted by name.
-fn shards_in(dir: &Path) -> Result<Vec<PathBuf>, EvalError> {
-    let read = |cause| EvalError::Read { path: dir.to_owned(), cause };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).map_err(read)? {
-        let path = entry.map_err(read)?.path();
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.starts_with("results-") && name.ends_with(".jsonl") {
-            found.push(path);
-        }
-    }
-    if found.is_empty() {
-        return Err(EvalError::Merge(format!("{}: holds no results-I-of-N.jsonl; name the files", dir.display())));
-    }
-    found.sort();
-    Ok(found)
 }

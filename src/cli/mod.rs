@@ -6,6 +6,7 @@ mod devices;
 mod errors;
 mod eval;
 mod infer;
+mod merge;
 mod model;
 mod options;
 mod output;
