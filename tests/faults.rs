@@ -193,6 +193,22 @@ fn an_overflow_is_an_error_that_names_the_stage() {
     }
 }
 
+/// Beyond the halves' range only.
+#[test]
+fn an_overflow_of_halves_is_an_error_in_half_precision_alone() {
+    for (value, fails) in [(2e5, true), (2.0, false)] {
+        for (precision, halves) in [(Precision::F16, true), (Precision::F32, false)] {
+            let fixture = Fixture::named("odd");
+            let (dir, _) = fixture.weights();
+            let mut files = ModelFiles::open(&dir, None).unwrap();
+            files.vae = rewrite(&dir.join("vae"), "decoder.conv_in.bias", |values, _| values[0] = value);
+            let result = run(&fixture, gpu(), Model::load(files).unwrap(), precision, &mut |_, _| {});
+            let overflowed = matches!(result, Err(Error::NotFinite { .. }));
+            assert_eq!(overflowed, fails && halves, "{value} in {precision:?}");
+        }
+    }
+}
+
 /// The guided filter clips what the decoder drew: its result may be finite where that is not.
 #[test]
 fn an_overflow_of_the_decoder_is_seen_through_the_guided_filter() {

@@ -309,7 +309,7 @@ fn masks_without_foreground_or_background_come_with_a_warning() {
     let text = labels.warning.unwrap().to_string();
     assert!(text.contains("0.4 %") && text.lines().count() == 1, "{text}");
     let black = load(GrayImage::new(4, 2)).warning.unwrap();
-    assert_eq!(black, MaskWarning::NoForeground { brightest: 0.0 });
+    assert_eq!(black, MaskWarning::NoForeground { brightest: 0.0, alpha: false });
     assert!(black.to_string().contains("black"));
     let white = load(GrayImage::from_pixel(4, 2, Luma([255])));
     assert_eq!((white.warning, white.mask.foreground_fraction()), (Some(MaskWarning::NoBackground), 1.0));

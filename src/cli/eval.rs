@@ -144,9 +144,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .map(|&episode| Work { episode, show: shown.contains(&episode) })
         .collect();
     let job = Job { shots: args.shots, control, seed: args.seed, threshold };
-    let not_shown = shown.iter().filter(|&&episode| done.iter().any(|r| r.episode == episode)).count();
-    if not_shown > 0 {
-        tell(&format!("note: no sheets of {not_shown} episodes that were done before"));
+    let shown_before = shown.iter().filter(|&&episode| done.iter().any(|r| r.episode == episode)).count();
+    if shown_before > 0 && !args.quiet {
+        tell(&format!("note: {shown_before} episodes of --visualize were done before, and get no new sheets"));
     }
     let mut watcher = Watcher::new(args, done, mine.len());
     let result = evaluate(&segmenter, &file, &work, &job, &mut |_, _| !progress::interrupted(), &mut |scored| {

@@ -5,7 +5,7 @@ use super::options::{AdapterArgs, MaskArgs, ModelArgs, PrecisionArg};
 use super::output::{self, Job, Wanted};
 use super::progress::{self, Bar};
 use super::report::{self, Report, Support};
-use super::{print, show, tell};
+use super::{print, print_raw, show, tell};
 use clap::ArgAction;
 use diffews_wgpu::gpu::Gpu;
 use diffews_wgpu::image_io::{self, ImageError, Mask, MaskWarning, RgbImage, Threshold};
@@ -118,6 +118,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         tell(NOTE);
     }
     let engine = Engine::with_retry(args, &supports, &mut bar)?;
+    bar.clear();
+    for support in &supports {
+        let (mask, size) = (&support.data.1, engine.segmenter.size());
+        if let Some(warning) = MaskWarning::between(mask, &image_io::resize_nearest_mask(mask, size, size)) {
+            tell(&format!("warning: {}: {warning}", support.mask.display()));
+        }
+    }
     let threshold = args.mask_args.threshold_or(engine.default_threshold);
     let mut engine = Some(engine);
     let mut failed = 0;
@@ -201,12 +208,6 @@ impl Engine {
                 None => Err(CliError::Weights(format!("{}: diffews.json: {error}", args.model.name())).into()),
             };
         }
-        for support in supports {
-            let seen = image_io::resize_nearest_mask(&support.data.1, size, size);
-            if let Some(warning) = MaskWarning::between(&support.data.1, &seen) {
-                tell(&format!("warning: {}: {warning}", support.mask.display()));
-            }
-        }
         let gpu = Gpu::new(&args.adapter.choice())?;
         let options =
             Options { size: Some(size), precision, shots: supports.len(), guided_filter: args.mask_args.guided_filter };
@@ -287,7 +288,7 @@ fn one(
         print(&report.summary())?;
     }
     if args.show {
-        print(&show::draw(rgb, &mask))?;
+        print_raw(&show::draw(rgb, &mask))?;
     }
     Ok(())
 }

@@ -124,13 +124,21 @@ fn forget_empty_variables() {
 
 /// A line on stderr. Unlike `eprintln!` it does not panic where nobody listens.
 fn tell(line: &str) {
-    // Names come from files, and must not move the cursor.
-    let line: String = line.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", harmless(line));
+}
+
+/// Names come from files, and must not move the cursor.
+fn harmless(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 /// A line of results on stdout. A reader that has gone (`| head`) is no failure; a full disk is.
 fn print(line: &str) -> anyhow::Result<()> {
+    print_raw(&harmless(line))
+}
+
+/// The same of a text that is ours to the last character, and moves the cursor where it likes.
+fn print_raw(line: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{line}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(anyhow::anyhow!("standard output: {error}")),

@@ -24,9 +24,9 @@ impl Rate {
         (rate * SUBMISSION_SECONDS) as u64
     }
 
-    fn saw(&self, flops: u64, seconds: f64) {
+    fn saw(&self, work: u64, seconds: f64) {
         if let Ok(mut rate) = self.0.lock() {
-            let now = flops as f64 / seconds.max(1e-6);
+            let now = work as f64 / seconds.max(1e-6);
             // Grow at most twofold a step: one quick submission must not make the next one long.
             *rate = Some(rate.map_or(now.min(2e10), |r| now.min(2.0 * r)).max(1e8));
         }
@@ -45,7 +45,8 @@ struct Step {
     pipeline: wgpu::ComputePipeline,
     tensors: wgpu::BindGroup,
     workgroups: [u32; 3],
-    flops: u64,
+    /// Multiplications and additions, with those that only fill up blocks.
+    work: u64,
     name: &'static str,
 }
 
@@ -57,7 +58,7 @@ pub struct BoundPlan {
     params: wgpu::BindGroup,
     params_stride: u32,
     outside: HashMap<u32, Placed>,
-    flops: u64,
+    work: u64,
 }
 
 impl BoundPlan {
@@ -126,7 +127,7 @@ impl Gpu {
                 pipeline: pipeline.pipeline,
                 tensors,
                 workgroups: dispatch.workgroups,
-                flops: dispatch.flops,
+                work: dispatch.flops + dispatch.padding,
                 name: dispatch.kernel.name,
             });
         }
@@ -138,7 +139,7 @@ impl Gpu {
             params,
             params_stride,
             outside: given,
-            flops: schedule.flops(),
+            work: schedule.dispatches().iter().map(|d| d.flops + d.padding).sum(),
         })
     }
 
@@ -173,17 +174,17 @@ impl Gpu {
         let mut last = Instant::now();
         while next < plan.steps.len() || !waiting.is_empty() {
             if next < plan.steps.len() && waiting.len() < IN_FLIGHT {
-                let (submission, flops, end) = self.submit(plan, next)?;
-                waiting.push_back((submission, flops));
+                let (submission, work, end) = self.submit(plan, next)?;
+                waiting.push_back((submission, work));
                 next = end;
                 continue;
             }
-            if let Some((submission, flops)) = waiting.pop_front() {
+            if let Some((submission, work)) = waiting.pop_front() {
                 self.wait(Some(submission), &plan.name)?;
-                self.rate.saw(flops, last.elapsed().as_secs_f64());
+                self.rate.saw(work, last.elapsed().as_secs_f64());
                 last = Instant::now();
-                done += flops;
-                if !progress(done as f64 / plan.flops.max(1) as f64) {
+                done += work;
+                if !progress(done as f64 / plan.work.max(1) as f64) {
                     return Err(GpuError::Interrupted);
                 }
             }
@@ -194,10 +195,10 @@ impl Gpu {
     /// Encodes and submits steps from `from` until the budget of one submission is spent.
     fn submit(&self, plan: &BoundPlan, from: usize) -> Result<(wgpu::SubmissionIndex, u64, usize), GpuError> {
         let budget = self.rate.budget();
-        let mut flops = 0;
+        let mut work = 0;
         let mut end = from;
-        while end < plan.steps.len() && (end == from || flops + plan.steps[end].flops <= budget) {
-            flops += plan.steps[end].flops;
+        while end < plan.steps.len() && (end == from || work + plan.steps[end].work <= budget) {
+            work += plan.steps[end].work;
             end += 1;
         }
         let what = || format!("{}, dispatches {from} ({}) to {end}", plan.name, plan.steps[from].name);
@@ -215,6 +216,6 @@ impl Gpu {
             }
             self.queue.submit([encoder.finish()])
         })?;
-        Ok((submission, flops, end))
+        Ok((submission, work, end))
     }
 }

@@ -90,8 +90,8 @@ pub struct LoadedMask {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MaskWarning {
     /// Nothing is foreground. `brightest` is the largest luma in the file, in percent of white: 0.4 in a mask
-    /// whose labels are 0 and 1, 15 in one painted dark red; of a mask drawn in alpha the largest alpha.
-    NoForeground { brightest: f32 },
+    /// whose labels are 0 and 1, 15 in one painted dark red; of a mask drawn in `alpha` the largest alpha.
+    NoForeground { brightest: f32, alpha: bool },
     /// Everything is foreground.
     NoBackground,
     /// Much, or most of what is not near black, is not near white either: a photograph, class colours, a cut-out.
@@ -114,7 +114,12 @@ impl MaskWarning {
 impl fmt::Display for MaskWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoForeground { brightest } if *brightest > 0.0 => write!(
+            Self::NoForeground { brightest, alpha: true } => write!(
+                f,
+                "the mask has no foreground: it is drawn in alpha, where pixels of at least 50 % are foreground, and the \
+                 most opaque here has {brightest:.1} %"
+            ),
+            Self::NoForeground { brightest, .. } if *brightest > 0.0 => write!(
                 f,
                 "the mask has no foreground: pixels of at least 50 % of white are foreground, the brightest here \
                  has {brightest:.1} %; a mask of label numbers or dark colours must be made black and white first"
@@ -128,7 +133,7 @@ impl fmt::Display for MaskWarning {
                     if *alpha { "; if its alpha is what is meant, save that as a picture of its own" } else { "" };
                 write!(
                     f,
-                    "{percent:.1} % of the mask's pixels are neither near black nor near white; at least 50 % of white \
+                    "{percent:.2} % of the mask's pixels are neither near black nor near white; at least 50 % of white \
                      counts as foreground, which colours of classes or a photograph do not tell{hint}"
                 )
             }
@@ -155,7 +160,7 @@ impl fmt::Display for MaskWarning {
 pub fn load_mask(path: &Path, expect: (u32, u32)) -> Result<LoadedMask, ImageError> {
     let pixels = decode(path)?;
     let (width, height, orientation) = (pixels.width, pixels.height, pixels.orientation);
-    let Thresholded { levels, brightest, grey } = threshold(&pixels);
+    let Thresholded { levels, brightest, alpha, grey } = threshold(&pixels);
     drop(pixels);
 
     let got = levels.len();
@@ -172,7 +177,7 @@ pub fn load_mask(path: &Path, expect: (u32, u32)) -> Result<LoadedMask, ImageErr
     }
     let foreground: Vec<bool> = upright.into_luma8().into_raw().iter().map(|&level| level != 0).collect();
     let warning = match foreground.iter().filter(|&&f| f).count() {
-        0 => Some(MaskWarning::NoForeground { brightest }),
+        0 => Some(MaskWarning::NoForeground { brightest, alpha }),
         n if n == foreground.len() => Some(MaskWarning::NoBackground),
         _ => grey,
     };
@@ -186,14 +191,18 @@ const WHITE: u32 = 255_000;
 /// More than this part of a mask between black and white is no edge any more.
 const MOST_GREY: f32 = 0.05;
 
-/// Nor is more than this part of what is not near black, which a small object's colour is.
+/// Nor is more than this part of what is not near black, if it has as few levels as classes have colours: a small
+/// thing's edge has many.
 const MOSTLY_GREY: f32 = 0.5;
+const FEW_LEVELS: usize = 4;
 
 struct Thresholded {
     /// 255 for foreground, 0 for background.
     levels: Vec<u8>,
     /// The largest luma in percent of white, or the largest alpha where that is what counts.
     brightest: f32,
+    /// Whether alpha is what counts.
+    alpha: bool,
     grey: Option<MaskWarning>,
 }
 
@@ -222,10 +231,12 @@ fn threshold(pixels: &Pixels) -> Thresholded {
     let colours = lumas.iter().filter(|&&n| n > 0).count();
     let between = lumas[32..224].iter().sum::<u32>() as f32;
     let share = between / levels.len().max(1) as f32;
-    let most = between > MOSTLY_GREY * lumas[32..].iter().sum::<u32>() as f32;
+    let few = lumas[32..224].iter().filter(|&&n| n > 0).count() <= FEW_LEVELS;
+    let most = few && between > MOSTLY_GREY * lumas[32..].iter().sum::<u32>() as f32;
     let grey = !by_alpha && colours > 2 && (share > MOST_GREY || most);
     Thresholded {
         brightest: 100.0 * brightest as f32 / WHITE as f32,
+        alpha: by_alpha,
         grey: grey.then_some(MaskWarning::Grey { percent: 100.0 * share, alpha: transparent }),
         levels,
     }
@@ -304,6 +315,8 @@ mod tests {
         assert_eq!(warned(3, &small), Some(MaskWarning::Grey { percent: 1.0, alpha: false }));
         let small = [vec![0; 990], vec![90, 160, 250], vec![255; 7]].concat();
         assert_eq!(warned(1, &small), None, "a small thing with its edge");
+        let line = [vec![0; 990], vec![60, 90, 120, 150, 180], vec![255; 3]].concat();
+        assert_eq!(warned(1, &line), None, "hardly more than edge");
         let cutout = [[0, 0, 0, 0].repeat(50), [90, 80, 70, 255].repeat(25), [200, 10, 99, 255].repeat(25)].concat();
         assert_eq!(warned(4, &cutout), Some(MaskWarning::Grey { percent: 50.0, alpha: true }));
         assert_eq!(warned(2, &[7, 0, 7, 90, 7, 255]), None, "drawn in alpha");

@@ -57,6 +57,7 @@ pub fn record(r: &mut Recorder, a: &Tensor, b: Option<&Tensor>, affine: &Tensor,
             params: bytemuck::bytes_of(&params).to_vec(),
             workgroups,
             flops: elements * if silu { 60 } else { 8 },
+            padding: 0,
         });
     }
     out

@@ -97,6 +97,7 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Op
             params: bytemuck::bytes_of(&params).to_vec(),
             workgroups: [count, heads, slices],
             flops: tile_flops * count as u64,
+            padding: 0,
         });
     }
     out

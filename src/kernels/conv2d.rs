@@ -229,6 +229,7 @@ pub fn record(r: &mut Recorder, name: &str, x: &Tensor, w: &Weights, geometry: G
             params: bytemuck::bytes_of(&params).to_vec(),
             workgroups,
             flops: row_flops * (y1 - y0) as u64,
+            padding: (row_work - row_flops) * (y1 - y0) as u64,
         });
     }
     out

@@ -78,6 +78,7 @@ pub fn record(
         params: bytemuck::bytes_of(&params).to_vec(),
         workgroups: [groups, 1, 1],
         flops: a.1.values.height as u64 * channels.logical() as u64 * 8,
+        padding: 0,
     });
     affine
 }

@@ -69,6 +69,7 @@ pub fn record(r: &mut Recorder, x: &Tensor) -> Stats {
             params: bytemuck::bytes_of(&params).to_vec(),
             workgroups,
             flops: (end - first) as u64 * c4 as u64 * 16,
+            padding: 0,
         });
     }
     Stats { values, chunk_len }

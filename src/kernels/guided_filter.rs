@@ -169,6 +169,7 @@ fn pass(
             params: bytemuck::bytes_of(&params).to_vec(),
             workgroups,
             flops: pixels * work,
+            padding: 0,
         });
     }
 }

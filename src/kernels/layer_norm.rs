@@ -58,6 +58,7 @@ pub fn record(r: &mut Recorder, x: &Tensor, weight: &Tensor, bias: &Tensor, eps:
             params: bytemuck::bytes_of(&params).to_vec(),
             workgroups,
             flops: (to - from) as u64 * c4 as u64 * 36,
+            padding: 0,
         });
     }
     out

@@ -4,7 +4,7 @@ use super::tensor::{Channels, Element, Storage, Tensor, TensorId};
 use crate::kernels::Kernel;
 use std::collections::HashMap;
 
-const SMALLER: &str = "a smaller --size or --precision f16 needs less";
+const SMALLER: &str = "a smaller --size needs less, and so do halves (--precision f16) where f32 is used";
 
 /// What the adapter allows, as far as recording needs to know it.
 #[derive(Clone, Debug)]
@@ -55,8 +55,10 @@ pub struct Dispatch {
     /// The parameter struct, as the shader's uniform.
     pub params: Vec<u8>,
     pub workgroups: [u32; 3],
-    /// Multiplications and additions, each counted: for budgets of a submission and for benchmarks.
+    /// Multiplications and additions, each counted.
     pub flops: u64,
+    /// Those beside them that only fill up blocks, and take their time, too.
+    pub padding: u64,
 }
 
 /// Something a plan cannot do; each is an engine's error or a tensor beyond the adapter's limits.

@@ -171,9 +171,8 @@ pub(super) fn check_bank(gpu: &Gpu, storage: Storage, bank: &[Tensor], shots: us
         return Ok(());
     }
     Err(PlanError(format!(
-        "{shots} supports are too many: stored as {} at this size, {} takes {most} ({one} bytes each in a binding of {}). \
-         Try fewer, a smaller --size or --precision f16",
-        storage.name(),
+        "{shots} supports are too many: at this size {} takes {most} ({one} bytes each in a binding of {}). Try fewer or a \
+         smaller --size",
         gpu.facts.name,
         gpu.limits().max_binding
     ))

@@ -31,6 +31,7 @@ fn record(
         params: bytemuck::bytes_of(&[n, workgroups[0], extra, 0]).to_vec(),
         workgroups,
         flops: n as u64 * 16,
+        padding: 0,
     });
 }
 
