@@ -82,7 +82,6 @@ enum Verb {
 }
 
 pub fn main() -> ExitCode {
-    forget_empty_variables();
     let cli = Cli::parse();
     let verbosity = match &cli.verb {
         Verb::Infer(args) => args.verbose,
@@ -108,16 +107,6 @@ pub fn main() -> ExitCode {
         Err(error) => {
             tell(&format!("error: {error}"));
             ExitCode::from(errors::exit_code(&error))
-        }
-    }
-}
-
-/// What is set to nothing counts as not set, as users expect; clap would take it for a flag without its value.
-fn forget_empty_variables() {
-    for (name, value) in std::env::vars_os() {
-        if value.is_empty() && name.to_string_lossy().starts_with("DIFFEWS_") {
-            // SAFETY: the process has only this thread yet.
-            unsafe { std::env::remove_var(name) };
         }
     }
 }

@@ -180,3 +180,20 @@ pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<(), ImageEr
     }
     Ok(())
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn who_may_read_a_replaced_file_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("private");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        write_whole(&path, b"new", true).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}

@@ -254,3 +254,27 @@ fn band_rows(r: &Recorder, x: &Tensor, out: &Tensor, geometry: Geometry, row_wor
     }
     out.height.div_ceil(count)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Limits, Storage};
+
+    #[test]
+    fn what_fills_up_blocks_counts() {
+        // Blocks are 64 channels wide.
+        for (channels, times) in [(3, 15), (16, 3), (64, 0), (128, 0)] {
+            let mut r = Recorder::new(Storage::F32, Tuning::Tiled, Limits::TEST);
+            let x = r.input("x", 32, 24, Channels::one(64));
+            let weight = r.input("weight", 9, 64, Channels::one(channels));
+            let bias = r.input("bias", 1, 1, Channels::one(channels));
+            let out = record(&mut r, "out", &x, &Weights { weight, bias }, Geometry::SAME, Epilogue::None);
+            r.output(&out);
+            let dispatches = r.finish().unwrap().dispatches;
+            let sum = |of: fn(&Dispatch) -> u64| dispatches.iter().map(of).sum::<u64>();
+            let padded = u64::from(channels).next_multiple_of(4);
+            assert_eq!(sum(|d| d.flops), 2 * 32 * 24 * 9 * 64 * padded);
+            assert_eq!(sum(|d| d.padding), times * sum(|d| d.flops), "{channels}");
+        }
+    }
+}

@@ -325,13 +325,7 @@ mod tests {
 
     #[test]
     fn no_dispatch_is_beyond_the_budget() {
-        let limits = Limits {
-            max_binding: 1 << 27,
-            offset_alignment: 256,
-            max_workgroups: 65_535,
-            max_buffer: 1 << 30,
-            max_flops: 10_000_000,
-        };
+        let limits = Limits { max_flops: 10_000_000, ..Limits::TEST };
         let mut r = Recorder::new(Storage::F32, Tuning::Tiled, limits);
         let drawn = r.input("drawn", 200, 100, Channels::one(3));
         let guide = r.input_of("guide", 200, 100, Channels::one(3), Element::F32);

@@ -21,6 +21,18 @@ pub struct Limits {
     pub max_flops: u64,
 }
 
+#[cfg(test)]
+impl Limits {
+    /// What any GPU allows, without a budget.
+    pub(crate) const TEST: Limits = Limits {
+        max_binding: 1 << 27,
+        offset_alignment: 256,
+        max_workgroups: 65_535,
+        max_buffer: 1 << 30,
+        max_flops: 1 << 40,
+    };
+}
+
 /// Which form of a kernel to record where it has several. A property of the adapter, never of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tuning {

@@ -115,14 +115,7 @@ mod tests {
     use crate::plan::{Channels, Element, Limits, Recorder, Storage, Tuning};
 
     fn recorder() -> Recorder {
-        let limits = Limits {
-            max_binding: 1 << 27,
-            offset_alignment: 256,
-            max_workgroups: 65_535,
-            max_buffer: 1 << 30,
-            max_flops: 1 << 40,
-        };
-        Recorder::new(Storage::F32, Tuning::Tiled, limits)
+        Recorder::new(Storage::F32, Tuning::Tiled, Limits::TEST)
     }
 
     /// `n` layers one after the other, from an input.

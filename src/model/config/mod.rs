@@ -74,10 +74,10 @@ pub enum ConfigError {
         /// What disagrees.
         reason: String,
     },
-    /// An image size that the network cannot halve evenly.
+    /// An image size that the network cannot halve evenly, or that is too large.
     #[error(
-        "size {size} is none for this model, which needs a multiple of {multiple} up to {MAX_SIZE}; the nearest valid sizes are \
-         {below} and {above}"
+        "size {size} does not fit this model: it must be a multiple of {multiple} up to {MAX_SIZE}; the nearest valid sizes \
+         are {below} and {above}"
     )]
     Size {
         /// The size asked for.
