@@ -2,6 +2,7 @@
 
 use crate::plan::Storage;
 use crate::segment::Stage;
+use crate::weights::WeightsError;
 
 /// Every failure of the library. Messages are one line and name the file, tensor, adapter or stage.
 #[derive(Debug, thiserror::Error)]
@@ -10,7 +11,7 @@ pub enum Error {
     #[error(transparent)]
     Image(#[from] crate::image_io::ImageError),
     #[error(transparent)]
-    Weights(#[from] crate::weights::WeightsError),
+    Weights(#[from] WeightsError),
     #[error(transparent)]
     Config(#[from] crate::model::config::ConfigError),
     #[error(transparent)]
@@ -28,4 +29,15 @@ pub enum Error {
     Interrupted,
     #[error("{0}")]
     Usage(String),
+}
+
+impl Error {
+    /// A weight, NaN or infinity where half precision is or may be the cause: f32 may do what failed.
+    pub fn halves_overflowed(&self) -> bool {
+        match self {
+            Error::NotFinite { storage, .. } => *storage != Storage::F32,
+            Error::Weights(WeightsError::Value { value, half, .. }) => *half && value.is_finite(),
+            _ => false,
+        }
+    }
 }

@@ -10,8 +10,6 @@ use clap::ArgAction;
 use diffews_wgpu::gpu::Gpu;
 use diffews_wgpu::image_io::{self, ImageError, Mask, MaskWarning, RgbImage, Threshold};
 use diffews_wgpu::model::Model;
-use diffews_wgpu::plan::Storage;
-use diffews_wgpu::weights::WeightsError;
 use diffews_wgpu::{Error, Options, Precision, Segmentation, Segmenter, Stage, SupportBank};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -224,13 +222,9 @@ impl Engine {
     }
 }
 
-/// A weight, NaN or infinity where half precision is or may be the cause.
+/// Whether f32 may do what failed.
 fn overflowed(error: &anyhow::Error) -> bool {
-    match error.downcast_ref() {
-        Some(Error::NotFinite { storage, .. }) => *storage != Storage::F32,
-        Some(Error::Weights(WeightsError::Value { value, half, .. })) => *half && value.is_finite(),
-        _ => false,
-    }
+    error.downcast_ref().is_some_and(Error::halves_overflowed)
 }
 
 /// A query's map, and the engine that made it: another one where half precision was not enough.
