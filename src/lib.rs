@@ -52,6 +52,7 @@ pub mod kernels;
 pub mod layout;
 mod memory;
 pub mod model;
+mod panics;
 pub mod plan;
 pub mod segment;
 pub mod weights;

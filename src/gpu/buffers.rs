@@ -104,7 +104,11 @@ impl Gpu {
 
     pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>, what: &str) -> Result<(), GpuError> {
         let poll = wgpu::PollType::Wait { submission_index: submission, timeout: None };
-        self.device.poll(poll).map_err(|e| self.failed(what, e))?;
+        // A device that is lost meanwhile makes wgpu panic.
+        match crate::panics::caught(|| self.device.poll(poll)) {
+            Ok(waited) => waited.map_err(|e| self.failed(what, e))?,
+            Err(panic) => return Err(self.failed(what, panic)),
+        };
         self.alive(what)
     }
 }

@@ -113,6 +113,13 @@ pub fn disc(width: u32, height: u32) -> GrayImage {
     })
 }
 
+/// Sends a signal to a child. Not by the program `kill`, which a bare machine has not.
+#[cfg(unix)]
+pub fn signal(child: &std::process::Child, signal: nix::sys::signal::Signal) {
+    let pid = i32::try_from(child.id()).expect("a process number");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).expect("the child is there");
+}
+
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -1,0 +1,57 @@
+//! Panics of other people's code as errors: a decoder that a broken picture upsets, wgpu where a device is lost.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
+
+thread_local! {
+    /// How many calls of [`caught`] this thread is in.
+    static SILENT: Cell<u32> = const { Cell::new(0) };
+}
+
+/// What `work` returns, or what it panicked with. Nothing is printed by the panic hook on this thread meanwhile.
+///
+/// What `work` changed may be in any state after a panic: drop it, or use it no more.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    // The hook belongs to the whole process, so it is set once, and lets through what it is not for.
+    HOOK.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |info| {
+            // A thread that ends has no such value any more, and is not in `caught`.
+            if SILENT.try_with(Cell::get).unwrap_or(0) == 0 {
+                before(info);
+            }
+        }));
+    });
+    SILENT.with(|silent| silent.set(silent.get() + 1));
+    let result = catch_unwind(AssertUnwindSafe(work));
+    SILENT.with(|silent| silent.set(silent.get() - 1));
+    result.map_err(|panic| message(panic.as_ref()))
+}
+
+/// What was said, on one line.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let words: Vec<&str> = text.unwrap_or("it did not say why").split_whitespace().collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panics_become_messages() {
+        assert_eq!(caught(|| 3), Ok(3));
+        let outer = caught(|| {
+            assert_eq!(caught(|| -> u8 { panic!("inner {}\n  twice", 2) }), Err("inner 2 twice".into()));
+            // Still within the outer call.
+            assert_eq!(SILENT.get(), 1);
+            panic!("outer")
+        });
+        assert_eq!((outer, SILENT.get()), (Err::<(), _>("outer".into()), 0));
+        assert_eq!(caught(|| std::panic::panic_any(7)), Err("it did not say why".into()));
+    }
+}
