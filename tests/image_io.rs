@@ -444,3 +444,23 @@ fn sixteen_bit_floats_and_two_channel_pictures() {
     image::save_buffer_with_format(&path, &samples, 1, 1, ExtendedColorType::Rgb32F, ImageFormat::Tiff).unwrap();
     assert!(message(load_rgb(&path), &path).contains("floating-point"));
 }
+
+/// A palette of 4 bytes: the decoder panics on it (image-png #694).
+fn png_of_a_broken_palette() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 2, 2);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_palette(vec![9, 9, 9, 9]);
+    encoder.write_header().unwrap().write_image_data(&[0, 0, 0, 0]).unwrap();
+    bytes
+}
+
+#[test]
+fn a_decoders_panic_is_an_error_of_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("palette.png");
+    fs::write(&path, png_of_a_broken_palette()).unwrap();
+    assert!(message(load_rgb(&path), &path).contains("the decoder broke down on it"));
+    message(load_mask(&path, (2, 2)), &path);
+}

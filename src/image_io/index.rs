@@ -4,7 +4,8 @@ use std::io::Cursor;
 use std::path::Path;
 
 use super::ImageError;
-use super::decode::read_file;
+use super::decode::guard::guarded;
+use super::decode::{Source, read_file};
 
 /// Reads a PNG of one channel with at most 8 bits (grey or palette) as class numbers: `[height, width]`.
 ///
@@ -15,16 +16,18 @@ use super::decode::read_file;
 /// (width, height), and whatever reading and decoding bring.
 pub fn load_index_mask(path: &Path, expect: (u32, u32)) -> Result<Vec<u8>, ImageError> {
     let bytes = read_file(path)?;
-    let not_index = |found: String| ImageError::IndexMask { path: path.to_owned(), found };
     if !bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        return Err(not_index("is no PNG".into()));
+        return Err(ImageError::IndexMask { path: path.to_owned(), found: "is no PNG".into() });
     }
-    let failed = |e: png::DecodingError| ImageError::Decode {
-        path: path.to_owned(),
-        format: "PNG",
-        reason: e.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
-    };
-    let mut decoder = png::Decoder::new(Cursor::new(&bytes));
+    let source = Source { path, format: "PNG", bytes: &bytes };
+    guarded(&source, || numbers(&source, expect))
+}
+
+fn numbers(source: &Source, expect: (u32, u32)) -> Result<Vec<u8>, ImageError> {
+    let path = source.path;
+    let not_index = |found: String| ImageError::IndexMask { path: path.to_owned(), found };
+    let failed = |e: png::DecodingError| source.failed(e);
+    let mut decoder = png::Decoder::new(Cursor::new(source.bytes));
     decoder.set_transformations(png::Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(failed)?;
     let info = reader.info();

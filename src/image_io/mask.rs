@@ -5,7 +5,7 @@ use std::path::Path;
 
 use image::{DynamicImage, GrayImage};
 
-use super::decode::{Pixels, decode};
+use super::decode::decode;
 use super::{ImageError, check_length};
 
 /// A binary mask, row by row from the top left: `[height, width]`, true is foreground.
@@ -160,7 +160,7 @@ impl fmt::Display for MaskWarning {
 pub fn load_mask(path: &Path, expect: (u32, u32)) -> Result<LoadedMask, ImageError> {
     let pixels = decode(path)?;
     let (width, height, orientation) = (pixels.width, pixels.height, pixels.orientation);
-    let Thresholded { levels, brightest, alpha, grey } = threshold(&pixels);
+    let Thresholded { levels, brightest, alpha, grey } = threshold(pixels.channels, &pixels.samples.bytes(path)?);
     drop(pixels);
 
     let got = levels.len();
@@ -206,15 +206,14 @@ struct Thresholded {
     grey: Option<MaskWarning>,
 }
 
-fn threshold(pixels: &Pixels) -> Thresholded {
-    let by_alpha = is_drawn_in_alpha(pixels);
-    let alpha_at = pixels.channels - 1;
+fn threshold(channels: usize, samples: &[u8]) -> Thresholded {
+    let by_alpha = is_drawn_in_alpha(channels, samples);
+    let alpha_at = channels - 1;
     let mut lumas = [0u32; 256];
     let mut transparent = false;
     let mut brightest = 0;
-    let levels: Vec<u8> = pixels
-        .samples
-        .chunks_exact(pixels.channels)
+    let levels: Vec<u8> = samples
+        .chunks_exact(channels)
         .map(|p| {
             let luma = match *p {
                 [r, g, b] | [r, g, b, _] => 299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b),
@@ -222,7 +221,7 @@ fn threshold(pixels: &Pixels) -> Thresholded {
             };
             brightest = brightest.max(if by_alpha { 1000 * u32::from(p[alpha_at]) } else { luma });
             lumas[(luma / 1000) as usize] += 1;
-            transparent |= matches!(pixels.channels, 2 | 4) && p[alpha_at] < 255;
+            transparent |= matches!(channels, 2 | 4) && p[alpha_at] < 255;
             let foreground = if by_alpha { p[alpha_at] >= 128 } else { 2 * luma >= WHITE };
             255 * u8::from(foreground)
         })
@@ -244,13 +243,13 @@ fn threshold(pixels: &Pixels) -> Thresholded {
 
 /// Whether alpha varies while all visible pixels have one colour. The colour of invisible pixels is what the
 /// editing program happened to leave there.
-fn is_drawn_in_alpha(pixels: &Pixels) -> bool {
-    if !matches!(pixels.channels, 2 | 4) {
+fn is_drawn_in_alpha(channels: usize, samples: &[u8]) -> bool {
+    if !matches!(channels, 2 | 4) {
         return false;
     }
     let mut alphas = [false; 256];
     let mut color = None;
-    for p in pixels.samples.chunks_exact(pixels.channels) {
+    for p in samples.chunks_exact(channels) {
         let Some((&alpha, this)) = p.split_last() else {
             return false;
         };
@@ -265,46 +264,35 @@ fn is_drawn_in_alpha(pixels: &Pixels) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::metadata::Orientation;
-
-    fn pixels(channels: usize, samples: &[u8]) -> Pixels {
-        Pixels {
-            width: (samples.len() / channels) as u32,
-            height: 1,
-            channels,
-            samples: samples.to_vec(),
-            orientation: Orientation::NoTransforms,
-        }
-    }
 
     #[test]
     fn half_of_white_is_foreground() {
-        let found = threshold(&pixels(1, &[0, 127, 128, 255]));
+        let found = threshold(1, &[0, 127, 128, 255]);
         assert_eq!((found.levels, found.brightest), (vec![0, 0, 255, 255], 100.0));
         // Green alone is 58.7 % of white, red and blue together 41.3 %; 128 grey is just over half.
         let colors = [0, 255, 0, 255, 0, 255, 128, 128, 128, 127, 127, 127];
-        assert_eq!(threshold(&pixels(3, &colors)).levels, [255, 0, 255, 0]);
+        assert_eq!(threshold(3, &colors).levels, [255, 0, 255, 0]);
     }
 
     #[test]
     fn alpha_counts_only_where_colour_says_nothing() {
         // One colour, alpha varies: by alpha, whichever the colour.
-        assert_eq!(threshold(&pixels(2, &[0, 127, 0, 128])).levels, [0, 255]);
-        assert_eq!(threshold(&pixels(2, &[255, 127, 255, 128])).levels, [0, 255]);
+        assert_eq!(threshold(2, &[0, 127, 0, 128]).levels, [0, 255]);
+        assert_eq!(threshold(2, &[255, 127, 255, 128]).levels, [0, 255]);
         // Black strokes on transparent white: what is invisible has no colour.
         let strokes = [255, 255, 255, 0, 0, 0, 0, 255];
-        assert_eq!(threshold(&pixels(4, &strokes)).levels, [0, 255]);
+        assert_eq!(threshold(4, &strokes).levels, [0, 255]);
         // Colour varies, so alpha is ignored.
         let colored = [255, 255, 255, 1, 0, 0, 0, 255];
-        assert_eq!(threshold(&pixels(4, &colored)).levels, [255, 0]);
+        assert_eq!(threshold(4, &colored).levels, [255, 0]);
         // Alpha does not vary: by colour.
-        assert_eq!(threshold(&pixels(2, &[0, 255, 0, 255])).levels, [0, 0]);
-        assert_eq!(threshold(&pixels(2, &[255, 0, 255, 0])).levels, [255, 255]);
+        assert_eq!(threshold(2, &[0, 255, 0, 255]).levels, [0, 0]);
+        assert_eq!(threshold(2, &[255, 0, 255, 0]).levels, [255, 255]);
     }
 
     #[test]
     fn what_is_neither_black_nor_white_is_told() {
-        let warned = |channels: usize, samples: &[u8]| threshold(&pixels(channels, samples)).grey;
+        let warned = |channels: usize, samples: &[u8]| threshold(channels, samples).grey;
         let edge = [vec![0; 60], vec![90, 160, 250], vec![255; 37]].concat();
         assert_eq!(warned(1, &edge), None);
         assert_eq!(warned(1, &[60, 60, 200, 200]), None, "two levels are a mask");

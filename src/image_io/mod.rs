@@ -21,7 +21,7 @@ mod write;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use decode::{MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, load_rgb};
+pub use decode::{LoadedPicture, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Note, dimensions, load_picture, load_rgb};
 pub use image::RgbImage;
 pub use index::load_index_mask;
 pub use map::{DecodedMap, Threshold};
