@@ -1,18 +1,26 @@
 //! `infer`: supports and masks in, masks of the queries out.
 
-use super::errors::{CliError, usage};
+mod crew;
+mod desk;
+mod finish;
+mod load;
+
+use super::engine::{self, Engine, Setup, Watch};
+use super::errors::usage;
 use super::options::{AdapterArgs, MaskArgs, ModelArgs, PrecisionArg};
 use super::output::{self, Job, Wanted};
 use super::progress::{self, Bar};
-use super::report::{self, Report, Support};
-use super::{print, print_raw, show, tell};
+use super::report::{Machine, Support};
+use super::tell;
 use clap::ArgAction;
-use diffews_wgpu::gpu::Gpu;
-use diffews_wgpu::image_io::{self, ImageError, Mask, MaskWarning, RgbImage, Threshold};
-use diffews_wgpu::model::Model;
-use diffews_wgpu::{Error, Options, Precision, Segmentation, Segmenter, Stage, SupportBank};
+use crew::Crew;
+use desk::{Desk, Done, Item};
+use diffews_wgpu::Error;
+use diffews_wgpu::image_io::{self, ImageError, MaskWarning, RgbImage, Threshold};
+use finish::Computed;
+use load::Loaded;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::thread::available_parallelism;
 
 const NOTE: &str = "note: no --weights given; this is the small demonstration model inside this program, which is poor on \
      photographs. The published weights: --weights SD21_DIR --unet DIFFEWS_DIR (where to get them: --help)";
@@ -107,15 +115,24 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let alone = args.query.len() == 1 && !args.query[0].is_dir();
-    let supports = read_supports(args)?;
-    let first = if alone { Some(image_io::load_rgb(&jobs[0].query)?) } else { None };
+    let supports = load::supports(args)?;
+    let first = if alone { Some(load::query(args, &jobs[0].query)?) } else { None };
 
     progress::catch_interrupts();
     let mut bar = Bar::new(args.quiet);
     if args.model.weights.is_none() && !args.quiet {
         tell(NOTE);
     }
-    let engine = Engine::with_retry(args, &supports, &mut bar)?;
+    let setup = Setup {
+        model: &args.model,
+        adapter: &args.adapter,
+        size: args.size,
+        precision: args.precision.into(),
+        guided_filter: args.mask_args.guided_filter,
+        supports: &supports,
+        verbose: args.verbose > 0,
+    };
+    let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
     for support in &supports {
         let (mask, size) = (&support.data.1, engine.segmenter.size());
@@ -123,33 +140,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             tell(&format!("warning: {}: {warning}", support.mask.display()));
         }
     }
-    let threshold = args.mask_args.threshold_or(engine.default_threshold);
-    let mut engine = Some(engine);
-    let mut failed = 0;
-    let mut first = first;
-    for (i, job) in jobs.iter().enumerate() {
-        if jobs.len() > 1 {
-            bar.prefix(format!("{}/{} ", i + 1, jobs.len()));
-        }
-        let rgb = first.take().map_or_else(|| image_io::load_rgb(&job.query), Ok).map_err(anyhow::Error::from);
-        let done = rgb.and_then(|rgb| one(args, &supports, &mut engine, &mut bar, job, &rgb, threshold));
-        bar.clear();
-        match done {
-            Ok(()) => {}
-            Err(error) if !alone && is_of_query(&error) => {
-                failed += 1;
-                tell(&format!("error: {error}"));
-                if args.json {
-                    print(&report::failure(job, &error)?)?;
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    match failed {
-        0 => Ok(()),
-        failed => Err(CliError::SomeFailed { failed, total: jobs.len() }.into()),
-    }
+    Batch { args, jobs: &jobs, supports: &supports, alone }.run(&setup, engine, first, bar)
 }
 
 /// Errors after which the next query may still do.
@@ -157,132 +148,97 @@ fn is_of_query(error: &anyhow::Error) -> bool {
     error.is::<ImageError>() || matches!(error.downcast_ref(), Some(Error::Image(_) | Error::NotFinite { .. }))
 }
 
-fn read_supports(args: &Args) -> anyhow::Result<Vec<Support>> {
-    let read = |(image, mask): (&PathBuf, &PathBuf)| {
-        let rgb = image_io::load_rgb(image)?;
-        let loaded = image_io::load_mask(mask, rgb.dimensions())?;
-        if let Some(warning) = loaded.warning {
-            tell(&format!("warning: {}: {warning}", mask.display()));
-        }
-        Ok(Support { image: image.clone(), mask: mask.clone(), data: (rgb, loaded.mask) })
-    };
-    args.support.iter().zip(&args.mask).map(read).collect()
+/// Most threads that read, and as many that write.
+const MOST_THREADS: usize = 4;
+/// Memory for pictures and maps on their way; one query is on its way whatever it takes.
+const ROOM_BYTES: u64 = 1 << 30;
+/// Of a query on its way, for each pixel: the picture, its enlarged map, mask and painted copy.
+const BYTES_PER_PIXEL: u64 = 12;
+
+/// The queries of a run.
+struct Batch<'a> {
+    args: &'a Args,
+    jobs: &'a [Job],
+    supports: &'a [Support],
+    /// One query, named by itself.
+    alone: bool,
 }
 
-/// A model on a device with the supports' bank.
-struct Engine {
-    segmenter: Segmenter,
-    bank: SupportBank,
-    default_threshold: Threshold,
-    load_seconds: f64,
-}
-
-impl Engine {
-    /// Opens everything; where half precision fails on the supports, once more in f32.
-    fn with_retry(args: &Args, supports: &[Support], bar: &mut Bar) -> anyhow::Result<Engine> {
-        match Engine::new(args, supports, args.precision.into(), bar) {
-            Err(error) if overflowed(&error) => Engine::again(args, supports, &error, bar),
-            other => other,
-        }
+impl Batch<'_> {
+    /// This thread feeds the GPU; pictures are read and results written on others.
+    fn run(&self, setup: &Setup, engine: Engine, first: Option<RgbImage>, bar: Bar) -> anyhow::Result<()> {
+        let side = engine.segmenter.size();
+        let threshold = self.args.mask_args.threshold_or(engine.default_threshold);
+        // Half of the cores: the other half feeds the GPU, or is it where the adapter is the CPU.
+        let cores = available_parallelism().map_or(1, |n| n.get());
+        let threads = if self.alone { 0 } else { (cores / 2).clamp(1, MOST_THREADS).min(self.jobs.len()) };
+        let read = |number: usize| self.load(number, side);
+        let write = |item: Item| self.write(item, threshold);
+        std::thread::scope(|scope| {
+            let mut readers = Crew::start(scope, "read", threads, &read);
+            let writers = Crew::start(scope, "write", threads, &write);
+            let mut desk = Desk::new(bar, self.jobs, self.args.json, self.alone, writers);
+            let mut engine = Some(engine);
+            let mut first = first.map(|rgb| self.loaded(rgb, side));
+            let mut given = usize::from(first.is_some());
+            let mut largest = None;
+            for number in 0..self.jobs.len() {
+                // Each reader has something to do, as far as memory goes.
+                while given < self.jobs.len() && given < number + readers.ahead() {
+                    let flying = (given - desk.over()) as u64;
+                    let fits = flying == 0 || (flying + 1).saturating_mul(largest.unwrap_or(ROOM_BYTES)) <= ROOM_BYTES;
+                    if !fits && given > number {
+                        break;
+                    }
+                    // All that is on its way is being written, and makes room.
+                    if !fits && desk.wait() {
+                        continue;
+                    }
+                    readers.give(given)?;
+                    given += 1;
+                }
+                let loaded = match first.take() {
+                    Some(first) => Ok(first),
+                    None => readers.take()?.unwrap_or_else(|| Err(anyhow::anyhow!("no picture was read"))),
+                };
+                if let Ok(Loaded { size: (width, height), .. }) = &loaded {
+                    let bytes = u64::from(*width) * u64::from(*height) * BYTES_PER_PIXEL;
+                    largest = largest.max(Some(bytes));
+                }
+                if self.jobs.len() > 1 {
+                    desk.bar.prefix(format!("{}/{} ", number + 1, self.jobs.len()));
+                }
+                let computed = loaded.and_then(|loaded| compute(setup, &mut engine, &mut desk, loaded));
+                let last = computed.as_ref().is_err_and(|error| !is_of_query(error));
+                desk.give((number, computed));
+                if last || !desk.goes_on() {
+                    break;
+                }
+            }
+            desk.close()
+        })
     }
 
-    fn again(args: &Args, supports: &[Support], error: &anyhow::Error, bar: &mut Bar) -> anyhow::Result<Engine> {
-        bar.clear();
-        tell(&format!("warning: {error}; trying again with everything in f32"));
-        Engine::new(args, supports, Precision::F32, bar)
+    fn load(&self, number: usize, side: u32) -> anyhow::Result<Loaded> {
+        Ok(self.loaded(load::query(self.args, &self.jobs[number].query)?, side))
     }
 
-    fn new(args: &Args, supports: &[Support], precision: Precision, bar: &mut Bar) -> anyhow::Result<Engine> {
-        let model = Model::load(args.model.files()?)?;
-        for warning in model.warnings() {
-            tell(&format!("warning: {warning}"));
-        }
-        let default_threshold = model.default_threshold();
-        // The flag is the user's to correct, a default the model's.
-        let size = args.size.unwrap_or_else(|| model.default_size());
-        if let Err(error) = model.config().check_size(size as usize) {
-            return match args.size {
-                Some(_) => Err(error.into()),
-                None => Err(CliError::Weights(format!("{}: diffews.json: {error}", args.model.name())).into()),
-            };
-        }
-        let gpu = Gpu::new(&args.adapter.choice())?;
-        let options =
-            Options { size: Some(size), precision, shots: supports.len(), guided_filter: args.mask_args.guided_filter };
-        let planned = Segmenter::plan(gpu, model, options)?;
-        if args.verbose > 0 {
-            tell(planned.memory().to_string().trim_end());
-        }
-        let started = Instant::now();
-        let segmenter = planned.allocate(&mut |stage, done| bar.step(stage, done))?;
-        let load_seconds = started.elapsed().as_secs_f64();
-        let examples: Vec<(RgbImage, Mask)> = supports.iter().map(|s| s.data.clone()).collect();
-        let bank = segmenter.encode_support(&examples, &mut |stage, done| bar.step(stage, done))?;
-        Ok(Engine { segmenter, bank, default_threshold, load_seconds })
+    fn loaded(&self, rgb: RgbImage, side: u32) -> Loaded {
+        Loaded::new(rgb, side, self.args.overlay.is_some() || self.args.show)
     }
-}
 
-/// Whether f32 may do what failed.
-fn overflowed(error: &anyhow::Error) -> bool {
-    error.downcast_ref().is_some_and(Error::halves_overflowed)
-}
-
-/// A query's map, and the engine that made it: another one where half precision was not enough.
-fn segment<'a>(
-    args: &Args,
-    supports: &[Support],
-    slot: &'a mut Option<Engine>,
-    bar: &mut Bar,
-    rgb: &RgbImage,
-) -> anyhow::Result<(&'a Engine, Segmentation)> {
-    let engine = match slot.take() {
-        Some(engine) => engine,
-        // f32 had failed on the supports when an earlier query asked for it.
-        None => Engine::new(args, supports, Precision::F32, bar)?,
-    };
-    let run = |engine: &Engine, bar: &mut Bar| -> anyhow::Result<Segmentation> {
-        Ok(engine.segmenter.segment(&engine.bank, rgb, &mut |stage, done| bar.step(stage, done))?)
-    };
-    match run(&engine, bar) {
-        Err(error) if overflowed(&error) => {
-            // Two engines at once may not fit the device.
-            drop(engine);
-            let engine = slot.insert(Engine::again(args, supports, &error, bar)?);
-            let result = run(engine, bar)?;
-            Ok((engine, result))
-        }
-        result => Ok((slot.insert(engine), result?)),
+    fn write(&self, (number, computed): Item, threshold: Threshold) -> Done {
+        let write = |c| finish::write(self.args, self.supports, &self.jobs[number], c, threshold);
+        (number, computed.and_then(write))
     }
 }
 
-/// Computes, writes and reports one query.
-fn one(
-    args: &Args,
-    supports: &[Support],
-    slot: &mut Option<Engine>,
-    bar: &mut Bar,
-    job: &Job,
-    rgb: &RgbImage,
-    threshold: Threshold,
-) -> anyhow::Result<()> {
-    let (engine, result) = segment(args, supports, slot, bar, rgb)?;
+/// One query on the GPU.
+fn compute(setup: &Setup, engine: &mut Option<Engine>, desk: &mut Desk, loaded: Loaded) -> anyhow::Result<Computed> {
+    let (engine, result) = engine::segment(setup, engine, desk, &loaded.small)?;
     if progress::interrupted() {
         return Err(Error::Interrupted.into());
     }
-    let (width, height) = rgb.dimensions();
-    let mask = result.map.mask_at(width, height, threshold)?;
-    job.write(rgb, &mask, &result.map, args.force)?;
-    bar.clear();
-    let mut times = vec![(Stage::Load, engine.load_seconds)];
-    times.extend(engine.bank.times().iter().chain(&result.times));
-    let report = Report::new(&engine.segmenter, supports, job, &mask, threshold, &times);
-    if args.json {
-        print(&serde_json::to_string(&report)?)?;
-    } else if !args.quiet {
-        print(&report.summary())?;
-    }
-    if args.show {
-        print_raw(&show::draw(rgb, &mask))?;
-    }
-    Ok(())
+    let (machine, times) = (Machine::of(&engine.segmenter), engine.times(&result));
+    Ok(Computed { size: loaded.size, whole: loaded.whole, map: result.map, machine, times })
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod conformance;
 mod devices;
+mod engine;
 mod errors;
 mod eval;
 mod infer;

@@ -39,17 +39,18 @@ impl Job {
     }
 
     /// Writes all files of a result, each whole or not at all.
-    pub fn write(&self, rgb: &RgbImage, mask: &Mask, map: &DecodedMap, force: bool) -> Result<(), ImageError> {
+    /// `rgb` is needed for an overlay.
+    pub fn write(&self, rgb: Option<&RgbImage>, mask: &Mask, map: &DecodedMap, force: bool) -> Result<(), ImageError> {
         let _writing = progress::writing();
         image_io::write_mask(&self.mask, mask, force)?;
-        if let Some(path) = &self.overlay {
+        if let (Some(path), Some(rgb)) = (&self.overlay, rgb) {
             image_io::write_overlay(path, rgb, mask, force)?;
         }
         let Some(path) = &self.probability else { return Ok(()) };
         if is_npy(path) {
             return image_io::write_probability_npy(path, &map.map(), (map.size(), map.size()), force);
         }
-        let (width, height) = rgb.dimensions();
+        let (width, height) = mask.size();
         image_io::write_probability_png(path, &map.map_at(width, height)?, (width, height), force)
     }
 }

@@ -1,14 +1,16 @@
 //! Progress bars by stage, and Ctrl-C.
 
+use super::engine::Watch;
 use diffews_wgpu::Stage;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// Held while a result is written, so that not even a second Ctrl-C leaves a part of a file.
-static WRITING: Mutex<()> = Mutex::new(());
+/// Shared by those who write a result; who ends the process takes it whole, so that not even a second Ctrl-C leaves a
+/// part of a file.
+static WRITING: RwLock<()> = RwLock::new(());
 const EXIT_INTERRUPTED: i32 = 130;
 const STEPS: u64 = 1000;
 
@@ -16,7 +18,7 @@ const STEPS: u64 = 1000;
 pub fn catch_interrupts() {
     let handler = || {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
-            let _writing = writing();
+            let _nobody_writes = WRITING.write().unwrap_or_else(PoisonError::into_inner);
             std::process::exit(EXIT_INTERRUPTED);
         }
     };
@@ -29,8 +31,9 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-pub fn writing() -> MutexGuard<'static, ()> {
-    WRITING.lock().unwrap_or_else(PoisonError::into_inner)
+/// Held while a result is written.
+pub fn writing() -> RwLockReadGuard<'static, ()> {
+    WRITING.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A bar on a terminal; nothing elsewhere.
@@ -56,9 +59,10 @@ impl Bar {
         self.prefix = prefix;
         self.stage = None;
     }
+}
 
-    /// The library's callback: draws, and says whether to go on.
-    pub fn step(&mut self, stage: Stage, done: f64) -> bool {
+impl Watch for Bar {
+    fn step(&mut self, stage: Stage, done: f64) -> bool {
         if self.stage.replace(stage) != Some(stage) {
             self.bar.reset();
             self.bar.set_message(format!("{}{stage}", self.prefix));
@@ -67,8 +71,7 @@ impl Bar {
         !interrupted()
     }
 
-    /// Takes the bar off the terminal, so that lines can be printed.
-    pub fn clear(&mut self) {
+    fn clear(&mut self) {
         self.stage = None;
         self.bar.finish_and_clear();
     }

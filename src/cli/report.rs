@@ -15,9 +15,40 @@ pub struct Support {
     pub data: (RgbImage, Mask),
 }
 
+/// What computed a query.
+#[derive(Serialize)]
+pub struct Machine {
+    /// Side of the square that the network saw.
+    size: u32,
+    /// How outlines were refined, if they were.
+    guided_filter: Option<GuidedFilter>,
+    adapter: String,
+    backend: String,
+    driver: String,
+    precision: &'static str,
+    /// Largest sum of GPU buffers at one time, as planned.
+    peak_memory_bytes: u64,
+}
+
+impl Machine {
+    pub fn of(segmenter: &Segmenter) -> Machine {
+        let facts = &segmenter.gpu().facts;
+        Machine {
+            size: segmenter.size(),
+            guided_filter: segmenter.guided_filter(),
+            adapter: facts.name.clone(),
+            backend: facts.backend.clone(),
+            driver: facts.driver.clone(),
+            // As the flag has it.
+            precision: if segmenter.storage() == Storage::F32 { "f32" } else { "f16" },
+            peak_memory_bytes: segmenter.memory().peak(),
+        }
+    }
+}
+
 /// One line of `--json`.
 #[derive(Serialize)]
-pub struct Report<'a> {
+pub struct Report {
     query: String,
     supports: Vec<Value>,
     mask: String,
@@ -25,33 +56,24 @@ pub struct Report<'a> {
     probability: Option<String>,
     width: u32,
     height: u32,
-    /// Side of the square that the network saw.
-    size: u32,
     foreground_fraction: f64,
     bounding_box: Option<Value>,
     threshold: Value,
-    /// How outlines were refined, if they were.
-    guided_filter: Option<GuidedFilter>,
-    adapter: &'a str,
-    backend: &'a str,
-    driver: &'a str,
-    precision: &'static str,
+    #[serde(flatten)]
+    machine: Machine,
     /// By stage. Loading and the supports count once for all queries of a run.
     seconds: Map<String, Value>,
-    /// Largest sum of GPU buffers at one time, as planned.
-    peak_memory_bytes: u64,
 }
 
-impl<'a> Report<'a> {
+impl Report {
     pub fn new(
-        segmenter: &'a Segmenter,
-        supports: &'a [Support],
-        job: &'a Job,
+        machine: Machine,
+        supports: &[Support],
+        job: &Job,
         mask: &Mask,
         threshold: Threshold,
         times: &[(Stage, f64)],
-    ) -> Report<'a> {
-        let facts = &segmenter.gpu().facts;
+    ) -> Report {
         let (width, height) = mask.size();
         let corners = |b: BoundingBox| json!({"x": b.x, "y": b.y, "width": b.width, "height": b.height});
         Report {
@@ -62,21 +84,14 @@ impl<'a> Report<'a> {
             probability: job.probability.as_deref().map(text),
             width,
             height,
-            size: segmenter.size(),
             foreground_fraction: mask.foreground_fraction(),
             bounding_box: mask.bounding_box().map(corners),
             threshold: match threshold {
                 Threshold::Relative(value) => json!({"relative": value}),
                 Threshold::Absolute(value) => json!({"absolute": value}),
             },
-            guided_filter: segmenter.guided_filter(),
-            adapter: &facts.name,
-            backend: &facts.backend,
-            driver: &facts.driver,
-            // As the flag has it.
-            precision: if segmenter.storage() == Storage::F32 { "f32" } else { "f16" },
+            machine,
             seconds: times.iter().map(|(s, t)| (s.to_string().replace(' ', "_"), json!(t))).collect(),
-            peak_memory_bytes: segmenter.memory().peak(),
         }
     }
 
