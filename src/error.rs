@@ -1,5 +1,6 @@
 //! What can go wrong, for callers that care which.
 
+use crate::gpu::GpuError;
 use crate::plan::Storage;
 use crate::segment::Stage;
 use crate::weights::WeightsError;
@@ -15,7 +16,7 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] crate::model::config::ConfigError),
     #[error(transparent)]
-    Gpu(#[from] crate::gpu::GpuError),
+    Gpu(GpuError),
     #[error(transparent)]
     Plan(#[from] crate::plan::PlanError),
     /// In half precision a larger range, f32, may help; in f32 the weights or the driver are at fault.
@@ -31,7 +32,22 @@ pub enum Error {
     Usage(String),
 }
 
+impl From<GpuError> for Error {
+    /// An interrupt is one, wherever it was heard.
+    fn from(error: GpuError) -> Error {
+        match error {
+            GpuError::Interrupted => Error::Interrupted,
+            other => Error::Gpu(other),
+        }
+    }
+}
+
 impl Error {
+    /// The device is gone: the adapter, opened once more, may do what failed.
+    pub fn device_lost(&self) -> bool {
+        matches!(self, Error::Gpu(GpuError::Lost { .. }))
+    }
+
     /// A weight, NaN or infinity where half precision is or may be the cause: f32 may do what failed.
     pub fn halves_overflowed(&self) -> bool {
         match self {

@@ -66,7 +66,7 @@ struct Row<'a> {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     progress::catch_interrupts();
-    let gpu = Gpu::new(&args.adapter.choice())?;
+    let gpu = args.adapter.open()?;
     let storages: Vec<Storage> = match args.precision {
         None => [Storage::F32, Storage::Packed, Storage::F16, Storage::Mixed]
             .into_iter()
@@ -186,7 +186,7 @@ type Whole = (Segmenter, Vec<(&'static str, Timing, u64)>);
 
 /// The embedded model on a picture of noise: the time does not depend on what is in it.
 fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
-    let gpu = Gpu::new(&args.adapter.choice())?;
+    let gpu = args.adapter.open()?;
     let options = Options { precision, shots: 1, ..Default::default() };
     let planned = Segmenter::plan(gpu, Model::load(ModelFiles::embedded()?)?, options)?;
     let segmenter = planned.allocate(&mut |_, _| !progress::interrupted())?;

@@ -132,6 +132,7 @@ fn measure(args: &Args) -> anyhow::Result<Option<Report>> {
         full: args.full,
         seed: args.seed,
         dump: args.dump.clone(),
+        interrupted: progress::interrupted,
     };
     let entries = conformance::entries(&options);
     if entries.is_empty() {
@@ -180,7 +181,7 @@ fn adapters(args: &Args, choice: &AdapterChoice) -> anyhow::Result<Vec<AdapterFa
             return Ok(all);
         }
     }
-    Ok(vec![Gpu::new(choice)?.facts])
+    Ok(vec![Gpu::new(choice)?.facts.clone()])
 }
 
 fn line(row: &Row) -> String {

@@ -4,7 +4,6 @@ use super::errors::CliError;
 use super::options::{AdapterArgs, ModelArgs};
 use super::report::Support;
 use super::tell;
-use diffews_wgpu::gpu::Gpu;
 use diffews_wgpu::image_io::{Mask, RgbImage, Threshold};
 use diffews_wgpu::model::Model;
 use diffews_wgpu::{Error, GuidedFilter, Options, Precision, Segmentation, Segmenter, Stage, SupportBank};
@@ -37,21 +36,20 @@ pub struct Engine {
     pub bank: SupportBank,
     pub default_threshold: Threshold,
     load_seconds: f64,
+    /// As it was asked for.
+    precision: Precision,
 }
 
 impl Engine {
-    /// Opens everything; where half precision fails on the supports, once more in f32.
+    /// Opens everything; where half precision fails on the supports or the device is lost, once more.
     pub fn with_retry(setup: &Setup, watch: &mut dyn Watch) -> anyhow::Result<Engine> {
-        match Engine::new(setup, setup.precision, watch) {
-            Err(error) if overflowed(&error) => Engine::again(setup, &error, watch),
-            other => other,
+        let mut remedies = Remedies { precision: setup.precision, opened_anew: false };
+        loop {
+            match Engine::new(setup, remedies.precision, watch) {
+                Err(error) => remedies.after(error, watch)?,
+                made => return made,
+            }
         }
-    }
-
-    fn again(setup: &Setup, error: &anyhow::Error, watch: &mut dyn Watch) -> anyhow::Result<Engine> {
-        watch.clear();
-        tell(&format!("warning: {error}; trying again with everything in f32"));
-        Engine::new(setup, Precision::F32, watch)
     }
 
     fn new(setup: &Setup, precision: Precision, watch: &mut dyn Watch) -> anyhow::Result<Engine> {
@@ -68,7 +66,7 @@ impl Engine {
                 None => Err(CliError::Weights(format!("{}: diffews.json: {error}", setup.model.name())).into()),
             };
         }
-        let gpu = Gpu::new(&setup.adapter.choice())?;
+        let gpu = setup.adapter.open()?;
         let shots = setup.supports.len();
         let options = Options { size: Some(size), precision, shots, guided_filter: setup.guided_filter };
         let planned = Segmenter::plan(gpu, model, options)?;
@@ -80,7 +78,7 @@ impl Engine {
         let load_seconds = started.elapsed().as_secs_f64();
         let examples: Vec<(RgbImage, Mask)> = setup.supports.iter().map(|s| s.data.clone()).collect();
         let bank = segmenter.encode_support(&examples, &mut |stage, done| watch.step(stage, done))?;
-        Ok(Engine { segmenter, bank, default_threshold, load_seconds })
+        Ok(Engine { segmenter, bank, default_threshold, load_seconds, precision })
     }
 
     /// Seconds by stage: those of loading and of the supports, which all queries share, and `result`'s.
@@ -91,34 +89,60 @@ impl Engine {
     }
 }
 
-/// Whether f32 may do what failed.
-fn overflowed(error: &anyhow::Error) -> bool {
-    error.downcast_ref().is_some_and(Error::halves_overflowed)
+/// What is tried after a failure, each once.
+struct Remedies {
+    precision: Precision,
+    opened_anew: bool,
 }
 
-/// A query's map, and the engine that made it: another one where half precision was not enough.
+impl Remedies {
+    /// Says what is tried next.
+    ///
+    /// # Errors
+    /// The failure itself where nothing may help.
+    fn after(&mut self, error: anyhow::Error, watch: &mut dyn Watch) -> anyhow::Result<()> {
+        let what = match error.downcast_ref::<Error>() {
+            Some(e) if e.halves_overflowed() && self.precision != Precision::F32 => {
+                self.precision = Precision::F32;
+                "with everything in f32"
+            }
+            Some(e) if e.device_lost() && !self.opened_anew => {
+                self.opened_anew = true;
+                "on the device opened anew"
+            }
+            _ => return Err(error),
+        };
+        watch.clear();
+        tell(&format!("warning: {error}; trying again {what}"));
+        Ok(())
+    }
+}
+
+/// A query's map, and the engine that made it: another one where half precision was not enough, or the device was lost.
 pub fn segment<'a>(
     setup: &Setup,
     slot: &'a mut Option<Engine>,
     watch: &mut dyn Watch,
     rgb: &RgbImage,
 ) -> anyhow::Result<(&'a Engine, Segmentation)> {
-    let engine = match slot.take() {
-        Some(engine) => engine,
-        // f32 had failed on the supports when an earlier query asked for it.
-        None => Engine::new(setup, Precision::F32, watch)?,
-    };
-    let run = |engine: &Engine, watch: &mut dyn Watch| -> anyhow::Result<Segmentation> {
-        Ok(engine.segmenter.segment(&engine.bank, rgb, &mut |stage, done| watch.step(stage, done))?)
-    };
-    match run(&engine, watch) {
-        Err(error) if overflowed(&error) => {
-            // Two engines at once may not fit the device.
-            drop(engine);
-            let engine = slot.insert(Engine::again(setup, &error, watch)?);
-            let result = run(engine, watch)?;
-            Ok((engine, result))
+    // Without an engine, f32 had failed on the supports when an earlier query asked for it.
+    let precision = slot.as_ref().map_or(Precision::F32, |engine| engine.precision);
+    let mut remedies = Remedies { precision, opened_anew: false };
+    loop {
+        let made = slot.take().map_or_else(|| Engine::new(setup, remedies.precision, watch), Ok);
+        let (engine, error) = match made {
+            Ok(engine) => {
+                match engine.segmenter.segment(&engine.bank, rgb, &mut |stage, done| watch.step(stage, done)) {
+                    Ok(result) => return Ok((slot.insert(engine), result)),
+                    Err(error) => (Some(engine), error.into()),
+                }
+            }
+            Err(error) => (None, error),
+        };
+        if let Err(error) = remedies.after(error, watch) {
+            *slot = engine;
+            return Err(error);
         }
-        result => Ok((slot.insert(engine), result?)),
+        // The engine ends here: two at once may not fit the device.
     }
 }

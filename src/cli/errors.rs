@@ -1,6 +1,7 @@
 //! Exit codes: what scripts learn of a failure.
 
 use diffews_wgpu::Error;
+use diffews_wgpu::bench::BenchError;
 use diffews_wgpu::eval::EvalError;
 use diffews_wgpu::gpu::GpuError;
 use diffews_wgpu::image_io::ImageError;
@@ -66,6 +67,9 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         return image(error);
     }
     if let Some(error) = error.downcast_ref::<GpuError>() {
+        return gpu(error);
+    }
+    if let Some(BenchError::Gpu(error)) = error.downcast_ref() {
         return gpu(error);
     }
     if let Some(error) = error.downcast_ref::<ConfigError>() {

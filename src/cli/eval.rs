@@ -11,7 +11,7 @@ use diffews_wgpu::eval::{
     contact_sheet, evaluate, fingerprint, published, to_csv,
 };
 use diffews_wgpu::image_io::{Threshold, check_place, write_rgb, write_whole};
-use diffews_wgpu::{Error, Gpu, Model, Options, Segmenter};
+use diffews_wgpu::{Model, Options, Segmenter};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::fs;
@@ -153,7 +153,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         watcher.take(&mut place, scored)
     });
     watcher.bar.finish_and_clear();
-    if let (Err(EvalError::Engine(Error::Interrupted)), Some(dir)) = (&result, &args.output) {
+    if let (Err(EvalError::Engine(_)), Some(dir)) = (&result, &args.output) {
         tell(&format!(
             "{} of {} episodes are in {}; --resume goes on",
             watcher.records.len(),
@@ -180,7 +180,7 @@ fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, Threshold
             None => Err(CliError::Weights(format!("{}: diffews.json: {error}", args.model.name())).into()),
         };
     }
-    let gpu = Gpu::new(&args.adapter.choice())?;
+    let gpu = args.adapter.open()?;
     let options = Options {
         size: Some(size),
         precision: args.precision.into(),

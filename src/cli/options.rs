@@ -1,8 +1,9 @@
 //! Arguments that several verbs share.
 
 use super::errors::usage;
+use super::progress;
 use clap::{Args, ValueEnum};
-use diffews_wgpu::gpu::AdapterChoice;
+use diffews_wgpu::gpu::{AdapterChoice, Gpu, GpuError};
 use diffews_wgpu::image_io::Threshold;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{GuidedFilter, Precision};
@@ -36,6 +37,13 @@ impl AdapterArgs {
             Backend::Gl => wgpu::Backend::Gl,
         });
         AdapterChoice { backend, adapter: self.adapter.clone() }
+    }
+
+    /// Opens it. Waits for it end where the program is interrupted.
+    pub fn open(&self) -> Result<Gpu, GpuError> {
+        let mut gpu = Gpu::new(&self.choice())?;
+        gpu.set_interrupt(progress::interrupted);
+        Ok(gpu)
     }
 }
 

@@ -112,6 +112,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// The same, of a run that was stopped.
+    pub(super) fn interrupted(mut self) -> Report {
+        self.adapters.iter_mut().for_each(|a| a.made.interrupted = true);
+        self
+    }
+
     /// Adds a row, its status seen in the light of the known deviations. Returns the row as it was added.
     pub fn add(&mut self, mut row: Row, list: &[Known]) -> &Row {
         if let Some(known) = known::find(list, &row.adapter, &row.driver, &row.case) {

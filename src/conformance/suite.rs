@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// What to run.
-#[derive(Default)]
 pub struct Options {
     /// Only cases whose full name this matches.
     pub only: Option<regex::Regex>,
@@ -25,6 +24,14 @@ pub struct Options {
     pub seed: u64,
     /// Where the shaders and their translations go.
     pub dump: Option<PathBuf>,
+    /// Asked during waits for a device: does the run end?
+    pub interrupted: fn() -> bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { only: None, storages: vec![], full: false, seed: 0, dump: None, interrupted: || false }
+    }
 }
 
 impl Options {
@@ -141,12 +148,15 @@ fn run_with(
         for entry in &entries {
             let started = Instant::now();
             let mut rows = on.run(entry, &cases, &mut twins);
+            // What an interrupt cut short has not failed.
+            if (options.interrupted)() && rows.iter().any(|row| row.status == Status::Failed) {
+                return report.interrupted();
+            }
             let seconds = started.elapsed().as_secs_f64() / rows.len().max(1) as f64;
             rows.iter_mut().for_each(|row| row.seconds = (seconds * 1e3).round() / 1e3);
             for row in rows {
                 if !seen(report.add(row, known)) {
-                    report.adapters.iter_mut().for_each(|a| a.made.interrupted = true);
-                    return report;
+                    return report.interrupted();
                 }
             }
         }
@@ -180,7 +190,9 @@ struct On<'a> {
 impl On<'_> {
     fn open(&self) -> Result<Gpu, String> {
         let choice = AdapterChoice { backend: self.choice.backend, adapter: Some(self.facts.index.to_string()) };
-        Gpu::new(&choice).map_err(|e| e.to_string())
+        let mut gpu = Gpu::new(&choice).map_err(|e| e.to_string())?;
+        gpu.set_interrupt(self.options.interrupted);
+        Ok(gpu)
     }
 
     fn row(&self, entry: &Entry) -> Row {

@@ -57,7 +57,7 @@ impl Gpu {
             offset += chunk.len() as u64;
             if self.staged(chunk.len() as u64) >= STAGING {
                 self.queue.submit([]);
-                self.wait(None, "upload")?;
+                self.wait(None, "upload", &mut || false)?;
                 self.staged.set(0);
             }
         }
@@ -92,7 +92,7 @@ impl Gpu {
             // The receiver is gone only if waiting failed, which is reported there.
             let _ = send.send(result);
         });
-        self.wait(None, "readback")?;
+        self.wait(None, "readback", &mut || false)?;
         match receive.recv() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(self.failed("readback", error)),
@@ -100,15 +100,5 @@ impl Gpu {
         }
         let range = staging.get_mapped_range(..).map_err(|e| self.failed("readback", e))?;
         Ok(range.to_vec())
-    }
-
-    pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>, what: &str) -> Result<(), GpuError> {
-        let poll = wgpu::PollType::Wait { submission_index: submission, timeout: None };
-        // A device that is lost meanwhile makes wgpu panic.
-        match crate::panics::caught(|| self.device.poll(poll)) {
-            Ok(waited) => waited.map_err(|e| self.failed(what, e))?,
-            Err(panic) => return Err(self.failed(what, panic)),
-        };
-        self.alive(what)
     }
 }

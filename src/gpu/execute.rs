@@ -180,7 +180,8 @@ impl Gpu {
                 continue;
             }
             if let Some((submission, work)) = waiting.pop_front() {
-                self.wait(Some(submission), &plan.name)?;
+                let share = done as f64 / plan.work.max(1) as f64;
+                self.wait(Some(submission), &plan.name, &mut || !progress(share))?;
                 self.rate.saw(work, last.elapsed().as_secs_f64());
                 last = Instant::now();
                 done += work;

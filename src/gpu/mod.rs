@@ -3,6 +3,7 @@
 mod adapter;
 mod buffers;
 mod execute;
+mod health;
 mod pipelines;
 mod preprocess;
 
@@ -13,7 +14,8 @@ pub use pipelines::{CHECKED, Translator};
 pub use preprocess::preprocess;
 
 use crate::plan::{Limits, Storage, Tuning};
-use std::sync::{Arc, Mutex};
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
 
 /// What goes wrong on the device's side. Each message names the adapter, buffer or dispatch.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,12 @@ pub enum GpuError {
     OutOfMemory { adapter: String, what: String, bytes: u64 },
     #[error("{what} failed on {adapter}: {reason}")]
     Failed { adapter: String, what: String, reason: String },
+    /// Opening the adapter once more may give a device that works.
+    #[error(
+        "{what} failed on {adapter}: {reason}; the driver has given the device up: it hung, was reset or taken away (see the \
+         system's log)"
+    )]
+    Lost { adapter: String, what: String, reason: String },
     #[error("interrupted")]
     Interrupted,
 }
@@ -35,9 +43,10 @@ pub struct Gpu {
     pub facts: AdapterFacts,
     pub tuning: Tuning,
     device: wgpu::Device,
-    queue: wgpu::Queue,
+    queue: ManuallyDrop<wgpu::Queue>,
     pipelines: pipelines::Pipelines,
-    lost: Arc<Mutex<Option<String>>>,
+    health: Arc<health::Health>,
+    interrupted: fn() -> bool,
     staged: std::cell::Cell<u64>,
     rate: execute::Rate,
 }
@@ -70,12 +79,11 @@ impl Gpu {
         };
         let (device, queue) =
             pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| no_device(e.to_string()))?;
-        let lost = Arc::new(Mutex::new(None));
-        let (seen, uncaptured) = (lost.clone(), lost.clone());
-        device.set_device_lost_callback(move |reason, message| {
-            note(&seen, format!("device lost ({reason:?}): {message}"))
-        });
-        device.on_uncaptured_error(Arc::new(move |error| note(&uncaptured, error.to_string())));
+        let health = Arc::new(health::Health::default());
+        let (lost, uncaptured) = (health.clone(), health.clone());
+        device
+            .set_device_lost_callback(move |reason, message| lost.lost(format!("device lost ({reason:?}): {message}")));
+        device.on_uncaptured_error(Arc::new(move |error| uncaptured.error(error.to_string())));
         let tuning = tuning(&facts).map_err(no_device)?;
         let checked = std::env::var("DIFFEWS_CHECKED").is_ok_and(|v| v == "1");
         log::info!("{} ({}, {}), kernels {tuning:?}", facts.name, facts.backend, facts.driver);
@@ -83,9 +91,10 @@ impl Gpu {
             facts,
             tuning,
             device,
-            queue,
+            queue: ManuallyDrop::new(queue),
             pipelines: pipelines::Pipelines::new(checked, translator),
-            lost,
+            health,
+            interrupted: || false,
             staged: Default::default(),
             rate: Default::default(),
         })
@@ -122,7 +131,7 @@ impl Gpu {
     /// Bytes in all live buffers, where the backend keeps count.
     pub fn allocated_bytes(&self) -> Option<u64> {
         // What was dropped is freed only once the device is known to be done with it.
-        self.device.poll(wgpu::PollType::wait_indefinitely()).ok()?;
+        self.wait(None, "counting memory", &mut || false).ok()?;
         self.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
     }
 
@@ -142,24 +151,12 @@ impl Gpu {
                 wgpu::Error::OutOfMemory { .. } => {
                     GpuError::OutOfMemory { adapter: self.facts.name.clone(), what: what.into(), bytes }
                 }
-                other => self.failed(what, other),
+                // That the device is lost explains what came of it.
+                other => self.alive(what).err().unwrap_or_else(|| self.failed(what, other)),
             });
         }
         self.alive(what)?;
         Ok(result)
-    }
-
-    fn alive(&self, what: &str) -> Result<(), GpuError> {
-        match self.lost.lock() {
-            Ok(reason) => reason.as_ref().map_or(Ok(()), |r| Err(self.failed(what, r))),
-            Err(_) => Err(self.failed(what, "a device callback panicked")),
-        }
-    }
-}
-
-fn note(place: &Mutex<Option<String>>, message: String) {
-    if let Ok(mut place) = place.lock() {
-        place.get_or_insert(message);
     }
 }
 

@@ -1,6 +1,6 @@
 //! From pictures to a map: the four plans of a model, their memory, and the order in which they run.
 
-use crate::gpu::{Arena, BoundPlan, Gpu, GpuError};
+use crate::gpu::{Arena, BoundPlan, Gpu};
 use crate::image_io::{self, DecodedMap, Mask, RgbImage};
 use crate::kernels::guided_filter::GuidedFilter;
 use crate::layout;
@@ -281,10 +281,7 @@ impl Segmenter {
     }
 
     fn run(&self, plan: &BoundPlan, progress: &mut dyn FnMut(f64) -> bool) -> Result<(), Error> {
-        self.gpu.run(plan, progress).map_err(|error| match error {
-            GpuError::Interrupted => Error::Interrupted,
-            other => other.into(),
-        })
+        Ok(self.gpu.run(plan, progress)?)
     }
 
     /// An input's or output's values, `[positions, channels]`.
