@@ -4,6 +4,8 @@ mod common;
 
 use common::golden;
 use diffews_wgpu::eval::{Counts, EpisodeFile, Summary, count, read_results};
+use diffews_wgpu::image_io::{load_rgb, resize_bilinear_rgb};
+use image::GrayImage;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -137,24 +139,41 @@ fn scores(path: &Path) -> Vec<(usize, String, Option<Counts>)> {
     records.into_iter().map(|r| (r.episode, r.class, r.counts)).collect()
 }
 
+fn resized_picture(from: &Path, size: u32, to: &Path) {
+    resize_bilinear_rgb(&load_rgb(from).unwrap(), size, size).save(to).unwrap();
+}
+
+/// A mask of levels or class numbers, by the index rule of nearest.
+fn resized_mask(from: &Path, size: u32, to: &Path) {
+    let mask = image::open(from).unwrap().into_luma8();
+    let source = |x: u32, of: u32| (x as f32 * (of as f32 / size as f32)) as u32;
+    let at = |x, y| *mask.get_pixel(source(x, mask.width()), source(y, mask.height()));
+    GrayImage::from_fn(size, size, at).save(to).unwrap();
+}
+
 #[test]
 fn intersection_and_union_equal_pytorchs() {
     let (mut differing, mut compared) = (0, 0);
     for fixture in json_of(&golden().join("eval/parity.json")).as_array().unwrap() {
         let name = fixture["fixture"].as_str().unwrap();
         let spec = json_of(&golden().join(name).join("fixture.json"));
-        let file = |v: &Value| format!("{name}/{}", v.as_str().unwrap());
-        let pair = |pair: &Value| json!({"image": file(&pair[0]), "mask": file(&pair[1])});
+        let file = |v: &Value| golden().join(name).join(v.as_str().unwrap());
+        let size = fixture["size"].as_u64().unwrap() as u32;
+        let pairs = spec["supports"].as_array().unwrap();
+        let pair = |i: usize| json!({"image": format!("{i}.png"), "mask": format!("{i}_mask.png")});
         let episode = json!({
             "class": "x",
-            "supports": spec["supports"].as_array().unwrap().iter().map(pair).collect::<Vec<_>>(),
-            "query": {
-                "image": file(&spec["query"]),
-                "mask": format!("eval/{name}_truth.png"),
-                "value": fixture["value"],
-            },
+            "supports": (0..pairs.len()).map(pair).collect::<Vec<_>>(),
+            "query": {"image": "query.png", "mask": "truth.png", "value": fixture["value"]},
         });
         let place = Place::new(json!({"episodes": [episode]}));
+        // What PyTorch was given had been resized by Pillow 13, which filters columns first for some of these pictures.
+        for (i, pair) in pairs.iter().enumerate() {
+            resized_picture(&file(&pair[0]), size, &place.path(&format!("{i}.png")));
+            resized_mask(&file(&pair[1]), size, &place.path(&format!("{i}_mask.png")));
+        }
+        resized_picture(&file(&spec["query"]), size, &place.path("query.png"));
+        resized_mask(&golden().join(format!("eval/{name}_truth.png")), size, &place.path("truth.png"));
         let of_fixture = |key: &str| golden().join(name).join(spec[key].as_str().unwrap());
         let weights = of_fixture("weights");
         for case in fixture["cases"].as_array().unwrap() {

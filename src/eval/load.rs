@@ -102,7 +102,8 @@ fn guarded(
     }
 }
 
-/// A picture and its mask at `size` x `size`: bilinear as PIL does it, and nearest as torch does it.
+/// A picture and its mask at `size` x `size`: bilinear as the PIL of the published runs does it, and nearest as torch
+/// does it.
 fn example(
     file: &EpisodeFile,
     wanted: &Example,
@@ -134,5 +135,5 @@ fn example(
             *pixel = IGNORE;
         }
     }
-    Ok((image_io::resize_bilinear_rgb(&picture, size, size), truth))
+    Ok((image_io::resize_bilinear_rgb_rows_first(&picture, size, size), truth))
 }

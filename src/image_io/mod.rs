@@ -27,7 +27,10 @@ pub use index::load_index_mask;
 pub use map::{DecodedMap, Threshold};
 pub use mask::{BoundingBox, LoadedMask, Mask, MaskWarning, load_mask};
 pub use overlay::paint_overlay;
-pub use resize::{mask_to_model_input, resize_bilinear_rgb, resize_map, resize_nearest_mask, to_model_input};
+pub use resize::{
+    mask_to_model_input, resize_bilinear_rgb, resize_bilinear_rgb_rows_first, resize_map, resize_nearest_mask,
+    to_model_input,
+};
 pub use write::{
     check_output, check_place, write_mask, write_overlay, write_probability_npy, write_probability_png, write_rgb,
     write_whole,

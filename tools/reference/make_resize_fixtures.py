@@ -34,6 +34,7 @@ RESIZES = [
     ((2, 2), (33, 33)),
     ((90, 120), (1, 1)),  # everything into one pixel
     ((48, 30), (37, 80)),  # not square
+    ((60, 80), (64, 64)),  # a portrait, as 480 x 640 to 512 x 512
 ]
 
 
@@ -53,8 +54,16 @@ def write_resizes(directory):
         picture = texture(rng, *source)
         names = f"in_{source[0]}x{source[1]}.png", f"out_{source[0]}x{source[1]}_{target[0]}x{target[1]}.png"
         picture.save(directory / names[0], optimize=True)
-        picture.resize(target, Image.BILINEAR).save(directory / names[1], optimize=True)
-        cases.append({"input": names[0], "output": names[1], "width": target[0], "height": target[1]})
+        resized = picture.resize(target, Image.BILINEAR)
+        resized.save(directory / names[1], optimize=True)
+        # Pillow up to 11 goes along rows first, always; from 13 on along columns first where the height loses most.
+        rows_first = picture.resize((target[0], source[1]), Image.BILINEAR).resize(target, Image.BILINEAR)
+        order = names[1]
+        if rows_first.tobytes() != resized.tobytes():
+            order = names[1].replace(".png", "_rows_first.png")
+            rows_first.save(directory / order, optimize=True)
+        width, height = target
+        cases.append({"input": names[0], "output": names[1], "rows_first": order, "width": width, "height": height})
     (directory / "cases.json").write_text(json.dumps(cases, indent=1) + "\n")
 
 
