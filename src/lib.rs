@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`segment`] | pictures in, maps out: the four plans and their order |
 //! | [`model`] | the network as functions of a recorder; `model::fold` holds every constant folding |
-//! | [`weights`] | memory-mapped checkpoints, as published |
+//! | [`weights`] | checkpoints as published, read tensor by tensor |
 //! | [`kernels`] | one file per WGSL kernel: parameters, wrapper, f64 twin, conformance cases |
 //! | [`plan`] | recording, pruning, liveness, buffers: plain data, no GPU |
 //! | [`gpu`] | the only room that calls wgpu |
@@ -55,6 +55,8 @@ pub mod model;
 mod panics;
 pub mod plan;
 pub mod segment;
+#[doc(hidden)]
+pub mod shown;
 pub mod weights;
 
 pub use error::Error;

@@ -116,12 +116,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.model.weights.is_none() && !args.quiet {
         tell("note: no --weights given; this measures the small demonstration model inside this program");
     }
-    let (segmenter, threshold) = open_model(args, shots)?;
+    let (segmenter, threshold, model) = open_model(args, shots)?;
     let header = Header {
         diffews_wgpu: env!("CARGO_PKG_VERSION").into(),
         episodes_sha256: file.sha256.clone(),
         benchmark: file.benchmark.clone(),
-        model: fingerprint(&args.model.files()?)?,
+        model,
         size: segmenter.size(),
         precision: segmenter.storage().name().into(),
         threshold: match threshold {
@@ -169,8 +169,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     finish(&watcher.records, &header, place.dir.as_deref(), args.json, args.quiet)
 }
 
-fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, Threshold)> {
-    let model = Model::load(args.model.files()?)?;
+/// The model on its device, the threshold and the model's fingerprint, all of one opening of its files.
+fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, Threshold, String)> {
+    let files = args.model.files()?;
+    let name = fingerprint(&files)?;
+    let model = Model::load(files)?;
     model.warnings().iter().for_each(|warning| tell(&format!("warning: {warning}")));
     let threshold = args.mask_args.threshold_or(model.default_threshold());
     let size = args.size.unwrap_or_else(|| model.default_size());
@@ -188,7 +191,7 @@ fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, Threshold
         guided_filter: args.mask_args.guided_filter,
     };
     let segmenter = Segmenter::plan(gpu, model, options)?.allocate(&mut |_, _| !progress::interrupted())?;
-    Ok((segmenter, threshold))
+    Ok((segmenter, threshold, name))
 }
 
 /// Where results go, if they go anywhere.

@@ -5,8 +5,9 @@ use super::options::ModelArgs;
 use super::{bytes, columns, print, tell};
 use clap::Subcommand;
 use diffews_wgpu::image_io::Threshold;
-use diffews_wgpu::model::config::ModelConfig;
+use diffews_wgpu::model::config::{ConfigError, ModelConfig};
 use diffews_wgpu::model::{Constants, Decoder, Encoder, UNet, text_encoder};
+use diffews_wgpu::shown;
 use diffews_wgpu::weights::{ModelFiles, TextSource, Weights, WeightsError};
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ enum What {
 
 /// Values read at once, so that a large tensor does not fill the memory.
 const CHUNK: usize = 1 << 22;
+/// Most tensors of one component that are listed: an end for configurations that ask for any number.
+const MOST_LISTED: usize = 2000;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.what {
@@ -129,7 +132,13 @@ fn info(args: &ModelArgs) -> anyhow::Result<()> {
         bytes(2 * total)
     ))?;
     config.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
+    tell_prefixes(&files);
     Ok(())
+}
+
+/// Names that begin otherwise than they are published, which does not matter.
+fn tell_prefixes(files: &ModelFiles) {
+    components(files).iter().filter_map(|(_, weights)| weights.note()).for_each(|note| tell(&format!("note: {note}")));
 }
 
 fn millions(n: u64) -> String {
@@ -146,7 +155,10 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
     let prompt = match text_encoder::prompt_embeds(&files, &config) {
         Ok(prompt) => prompt,
         Err(error) => {
-            faults.push(error.to_string());
+            faults.push(match error {
+                ConfigError::Weights(error) => error.listing(MOST_LISTED),
+                error => error.to_string(),
+            });
             vec![0.0; 2 * config.unet.cross_attention_dim]
         }
     };
@@ -158,21 +170,16 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
     let (mut tensors, mut parameters) = (0, 0);
     for (_, weights) in components(&files) {
         match weights.finish() {
-            Ok(report) => {
-                notes.extend(report.unused.iter().map(|t| format!("{}: unused tensor `{t}`", weights.name())))
-            }
-            Err(error) => faults.push(error.to_string()),
+            Ok(report) => notes.extend(report.unused_lines(weights.name(), MOST_LISTED)),
+            Err(error) => faults.push(error.listing(MOST_LISTED)),
         }
         let count = weights.count();
         tensors += count.0;
         parameters += count.1;
     }
-    // A second opening: what is read here must not count as used above.
-    for (_, weights) in components(&args.files()?) {
-        for tensor in weights.unused() {
-            if let Some(fault) = not_finite(&weights, &tensor)? {
-                faults.push(fault);
-            }
+    for (_, weights) in components(&files) {
+        for name in weights.names() {
+            faults.extend(not_finite(&weights, name)?);
         }
     }
     if let Err(error) = config.check_size(files.diffews.size_or_default()) {
@@ -182,6 +189,7 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
     let mut told = std::collections::HashSet::new();
     faults.retain(|fault| told.insert(fault.clone()));
     notes.iter().for_each(|note| tell(&format!("warning: {note}")));
+    tell_prefixes(&files);
     if faults.is_empty() {
         return print(&format!(
             "{}: sound; {tensors} tensors, {} parameters, all finite, {} warnings",
@@ -196,11 +204,7 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
 
 /// What is wrong with the values of a tensor; nothing is wrong with integers, which carry no weights.
 fn not_finite(weights: &Weights, name: &str) -> Result<Option<String>, WeightsError> {
-    let Some(shape) = weights.shape(name) else { return Ok(None) };
-    let tensor = weights.root().tensor(name, shape);
-    if tensor.dtype().is_none() {
-        return Ok(None);
-    }
+    let Some(tensor) = weights.look(name) else { return Ok(None) };
     let (mut bad, mut first) = (0, None);
     for start in (0..tensor.len()).step_by(CHUNK) {
         let values = tensor.to_f32_range(start..(start + CHUNK).min(tensor.len()))?;
@@ -211,6 +215,7 @@ fn not_finite(weights: &Weights, name: &str) -> Result<Option<String>, WeightsEr
     }
     Ok(first.map(|(at, value)| {
         let file = weights.name();
+        let name = shown::text(name);
         format!(
             "{file}: tensor `{name}`: {bad} of {} values are not finite, the first is {value} at {at}",
             tensor.len()

@@ -4,14 +4,12 @@ use super::episodes::hex;
 use crate::weights::{ModelFiles, TextSource, WeightsError};
 use sha2::{Digest, Sha256};
 
-/// Values hashed at either end of a tensor: the whole of a large checkpoint would take longer than loading it.
-const ENDS: usize = 64;
-
-/// A short name for the contents of `files`, which must be freshly opened: the same wherever they lie, another for
-/// another fine-tuning, configuration or prompt.
+/// A short name for the contents of `files`: the same wherever they lie, another for another fine-tuning, configuration or
+/// prompt. Every byte of every tensor counts. Load the model from the same `files`: what is put in their place meanwhile is
+/// not read, and what is changed in place is an error.
 ///
 /// # Errors
-/// Tensors that cannot be read.
+/// Files that cannot be read, or were changed since they were opened.
 pub fn fingerprint(files: &ModelFiles) -> Result<String, WeightsError> {
     let mut hash = Sha256::new();
     let mut all = vec![&files.unet, &files.vae];
@@ -26,20 +24,10 @@ pub fn fingerprint(files: &ModelFiles) -> Result<String, WeightsError> {
     }
     configs.iter().for_each(|config| hash.update(config.text.as_bytes()));
     for weights in all {
-        let mut names = weights.unused();
-        names.sort();
-        for name in names {
-            let Some(shape) = weights.shape(&name) else { continue };
-            hash.update(format!("{name} {shape:?}\n"));
-            let tensor = weights.root().tensor(&name, shape);
-            if tensor.dtype().is_none() {
-                continue;
-            }
-            let len = tensor.len();
-            for range in [0..ENDS.min(len), len.saturating_sub(ENDS)..len] {
-                hash.update(bytemuck::cast_slice::<f32, u8>(&tensor.to_f32_range(range)?));
-            }
-        }
+        let tensor = |hash: &mut Sha256, name: &str, dtype: &str, shape: &[usize]| {
+            hash.update(format!("{name} {dtype} {shape:?}\n"));
+        };
+        weights.walk(&mut hash, tensor, |hash, bytes| hash.update(bytes))?;
     }
     Ok(hex(&hash.finalize()[..8]))
 }

@@ -19,11 +19,12 @@ pub use vae::{Decoder, Encoder};
 use crate::Error;
 use crate::image_io::Threshold;
 use crate::kernels::guided_filter::GuidedFilter;
+use crate::shown;
 use crate::weights::{DiffewsJson, ModelFiles};
 use config::ModelConfig;
 use std::sync::Arc;
 
-/// A DiffewS checkpoint: its configuration and its layers over memory-mapped weights. Nothing is on a GPU yet.
+/// A DiffewS checkpoint: its configuration and its layers over opened weights. Nothing is on a GPU yet.
 pub struct Model {
     pub encoder: Encoder,
     pub unet: UNet,
@@ -51,8 +52,8 @@ impl Model {
         let decoder = Decoder::load(&mut c, &vae, &config.vae);
         let mut warnings = config.warnings.clone();
         for weights in [&files.unet, &files.vae] {
-            let unused = weights.finish()?.unused;
-            warnings.extend(unused.iter().map(|name| format!("{}: unused tensor {name}", weights.name())));
+            weights.note().iter().for_each(|note| log::info!("{note}"));
+            warnings.extend(weights.finish()?.unused_lines(weights.name(), shown::MOST_TENSORS));
         }
         let size = files.diffews.size_or_default();
         let DiffewsJson { threshold, guided_filter, .. } = files.diffews;

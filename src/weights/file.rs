@@ -1,4 +1,8 @@
-//! One safetensors file, mapped or embedded: the header is checked in full before any tensor is looked at.
+//! One safetensors file, opened or embedded: the header is checked in full before any tensor is looked at.
+//!
+//! Files are read, not mapped: what another process shortens or rewrites meanwhile is then an error, not a signal, and the bytes
+//! of a tensor cannot change under a slice. Each reading is followed by a look at the file's size and time, so that a
+//! checkpoint that was changed between its first tensor and its last is not used.
 //!
 //! The `safetensors` crate parses the header and checks that offsets are contiguous and agree with shape and element type. Left to
 //! this module: the size of the header (bounded far below the crate's 100 MB), the sum of the sizes against the file's length (the
@@ -6,34 +10,145 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use safetensors::tensor::{Dtype, Metadata};
+use safetensors::tensor::{Dtype, Metadata as Header};
 
-use super::WeightsError;
+use super::{WeightsError, kind};
+use crate::shown;
 
 /// Bytes before the header: its length, little-endian u64.
-const LENGTH_PREFIX: usize = 8;
+const LENGTH_PREFIX: u64 = 8;
 /// The SD 2.1 UNet's header is 0.1 MB; 16 MiB leaves room for any diffusion model and none for an allocation attack.
 pub const MAX_HEADER: usize = 16 << 20;
+/// Bytes read at once: many for the disk, few enough to stay in a processor's cache until they are decoded. A whole number of
+/// elements of every type.
+const CHUNK: usize = 1 << 20;
 
-/// The bytes of a file, shared by all tensors in it.
+/// Where the bytes of a file come from, shared by all tensors in it.
 #[derive(Clone)]
 pub(super) enum Bytes {
-    Mapped(Arc<memmap2::Mmap>),
+    Opened(Arc<Opened>),
     Owned(Arc<Cow<'static, [u8]>>),
 }
 
+/// A file, and what was known of it when it was opened. Another file that is moved to its path meanwhile does not matter.
+pub(super) struct Opened {
+    path: PathBuf,
+    file: File,
+    stamp: Stamp,
+}
+
+#[derive(PartialEq)]
+struct Stamp {
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    fn of(about: &Metadata) -> Stamp {
+        Stamp { len: about.len(), modified: about.modified().ok() }
+    }
+}
+
+impl Opened {
+    fn open(path: &Path) -> Result<Opened, WeightsError> {
+        // Asked before opening: opening a named pipe would wait for its writer.
+        if !std::fs::metadata(path).map_err(WeightsError::io(path))?.is_file() {
+            return Err(WeightsError::WrongKind { path: path.to_owned(), expected: "a file" });
+        }
+        let file = File::open(path).map_err(WeightsError::io(path))?;
+        let stamp = Stamp::of(&file.metadata().map_err(WeightsError::io(path))?);
+        Ok(Opened { path: path.to_owned(), file, stamp })
+    }
+
+    fn fill(&self, buffer: &mut [u8], offset: u64) -> Result<(), WeightsError> {
+        read_exact_at(&self.file, buffer, offset).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.shortened(),
+            _ => WeightsError::io(&self.path)(error),
+        })
+    }
+
+    fn check_unchanged(&self) -> Result<(), WeightsError> {
+        let now = Stamp::of(&self.file.metadata().map_err(WeightsError::io(&self.path))?);
+        if now == self.stamp {
+            return Ok(());
+        }
+        if now.len < self.stamp.len {
+            return Err(self.shortened());
+        }
+        let reason = "it was changed while it was read".to_owned();
+        Err(WeightsError::Changed { path: self.path.clone(), reason })
+    }
+
+    fn shortened(&self) -> WeightsError {
+        let reason = format!("it ends early: of the {} bytes that it had, some are gone", self.stamp.len);
+        WeightsError::Changed { path: self.path.clone(), reason }
+    }
+}
+
 impl Bytes {
-    pub(super) fn as_slice(&self) -> &[u8] {
+    fn len(&self) -> u64 {
         match self {
-            Bytes::Mapped(map) => map,
-            Bytes::Owned(bytes) => bytes,
+            Bytes::Opened(opened) => opened.stamp.len,
+            Bytes::Owned(bytes) => bytes.len() as u64,
         }
     }
+
+    /// Gives the bytes of `range`, which must lie within the file, piece by piece to `take`. Every piece but the last is
+    /// a whole number of elements.
+    pub(super) fn read(&self, range: Range<u64>, mut take: impl FnMut(&[u8])) -> Result<(), WeightsError> {
+        let opened = match self {
+            // Ranges of a file that is in memory were checked against its length.
+            Bytes::Owned(bytes) => {
+                take(&bytes[range.start as usize..range.end as usize]);
+                return Ok(());
+            }
+            Bytes::Opened(opened) => opened,
+        };
+        let mut buffer = vec![0; CHUNK.min((range.end - range.start) as usize)];
+        let mut at = range.start;
+        while at < range.end {
+            let piece = buffer.len().min((range.end - at) as usize);
+            opened.fill(&mut buffer[..piece], at)?;
+            take(&buffer[..piece]);
+            at += piece as u64;
+        }
+        opened.check_unchanged()
+    }
+
+    fn collect(&self, range: Range<u64>) -> Result<Vec<u8>, WeightsError> {
+        let mut all = Vec::with_capacity((range.end - range.start) as usize);
+        self.read(range, |piece| all.extend_from_slice(piece))?;
+        Ok(all)
+    }
+}
+
+/// Positioned, so that several threads can read one file.
+#[cfg(unix)]
+fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                buffer = &mut buffer[n..];
+                offset += n as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Where a tensor lies in its file.
@@ -42,7 +157,7 @@ pub(super) struct Entry {
     pub dtype: Dtype,
     pub shape: Vec<usize>,
     /// Byte range from the start of the file; within it, and as long as shape and dtype say.
-    pub range: Range<usize>,
+    pub range: Range<u64>,
 }
 
 /// A checked file: every entry's range lies inside the bytes.
@@ -53,21 +168,14 @@ pub(super) struct TensorFile {
 }
 
 impl TensorFile {
-    /// Maps `path`; symbolic links (hub snapshots) are followed.
+    /// Opens `path` and reads its header; symbolic links (hub snapshots) are followed.
     pub fn open(path: &Path) -> Result<TensorFile, WeightsError> {
-        let name = path.display().to_string();
-        // Asked before opening: opening a named pipe would wait for its writer.
-        if !std::fs::metadata(path).map_err(WeightsError::io(path))?.is_file() {
-            return Err(WeightsError::WrongKind { path: path.to_owned(), expected: "a file" });
-        }
-        let file = File::open(path).map_err(WeightsError::io(path))?;
-        if file.metadata().map_err(WeightsError::io(path))?.len() == 0 {
+        let name = shown::path(path);
+        let opened = Opened::open(path)?;
+        if opened.stamp.len == 0 {
             return Err(WeightsError::malformed(&name, "the file is empty"));
         }
-        // SAFETY: the map is only read. Should another process shorten the file meanwhile, the system ends this one with a signal;
-        // that is the known price of mapping, and copying gigabytes instead would break the bound on host memory.
-        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(WeightsError::io(path))?;
-        TensorFile::parse(name, Bytes::Mapped(Arc::new(map)))
+        TensorFile::parse(name, Bytes::Opened(Arc::new(opened)))
     }
 
     /// Checks bytes that are in memory; `name` stands for the file in messages.
@@ -76,38 +184,53 @@ impl TensorFile {
     }
 
     fn parse(file: String, bytes: Bytes) -> Result<TensorFile, WeightsError> {
-        let entries = parse_header(&file, bytes.as_slice())?;
+        let result = parse_header(&file, &bytes);
+        let entries = match result {
+            // The header of something else makes no sense; what it is says more.
+            Err(WeightsError::Malformed { .. }) => {
+                let start = bytes.collect(0..bytes.len().min(kind::LOOK as u64))?;
+                match kind::of_weights(&start) {
+                    Some(reason) => return Err(WeightsError::Invalid { file, reason }),
+                    None => result?,
+                }
+            }
+            other => other?,
+        };
         Ok(TensorFile { file, bytes, entries })
     }
 }
 
-fn parse_header(file: &str, bytes: &[u8]) -> Result<HashMap<String, Entry>, WeightsError> {
+fn parse_header(file: &str, bytes: &Bytes) -> Result<HashMap<String, Entry>, WeightsError> {
     let bad = |reason: String| WeightsError::malformed(file, reason);
-    let Some((prefix, rest)) = bytes.split_first_chunk::<LENGTH_PREFIX>() else {
+    let Some(rest) = bytes.len().checked_sub(LENGTH_PREFIX) else {
         return Err(bad(format!("{} bytes are too few for a header", bytes.len())));
     };
-    let declared = u64::from_le_bytes(*prefix);
-    let header_len = usize::try_from(declared).ok().filter(|&n| n <= MAX_HEADER).ok_or_else(|| {
-        bad(format!("the header claims {declared} bytes, more than the {MAX_HEADER} that are accepted"))
-    })?;
-    let Some((header, data)) = rest.split_at_checked(header_len) else {
-        return Err(bad(format!("the header claims {declared} bytes, but only {} follow (truncated?)", rest.len())));
+    let mut prefix = [0; LENGTH_PREFIX as usize];
+    bytes.read(0..LENGTH_PREFIX, |piece| prefix.copy_from_slice(piece))?;
+    let declared = u64::from_le_bytes(prefix);
+    if declared > MAX_HEADER as u64 {
+        return Err(bad(format!("the header claims {declared} bytes, more than the {MAX_HEADER} that are accepted")));
+    }
+    let Some(held) = rest.checked_sub(declared) else {
+        return Err(bad(format!("the header claims {declared} bytes, but only {rest} follow (truncated?)")));
     };
-    let metadata: Metadata = serde_json::from_slice(header).map_err(|e| bad(format!("header: {e}")))?;
-    if metadata.data_len() != data.len() {
+    let start = LENGTH_PREFIX + declared;
+    let header = bytes.collect(LENGTH_PREFIX..start)?;
+    let header: Header =
+        serde_json::from_slice(&header).map_err(|e| bad(format!("header: {}", shown::text(&e.to_string()))))?;
+    if header.data_len() as u64 != held {
         return Err(bad(format!(
-            "the header describes {} bytes of tensors, the file holds {} (truncated?)",
-            metadata.data_len(),
-            data.len()
+            "the header describes {} bytes of tensors, the file holds {held} (truncated?)",
+            header.data_len()
         )));
     }
-    let start = LENGTH_PREFIX + header_len;
     let mut entries = HashMap::new();
-    for (name, info) in metadata.tensors() {
-        let (from, to) = info.data_offsets;
+    for (name, info) in header.tensors() {
+        let (from, to) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
         // The crate has checked this today; an out-of-range slice later would be a panic, so it is not left to trust.
-        if from > to || to > data.len() {
-            return Err(bad(format!("tensor `{name}`: bytes {from}..{to} lie outside the {} held", data.len())));
+        if from > to || to > held {
+            let name = shown::text(&name);
+            return Err(bad(format!("tensor `{name}`: bytes {from}..{to} lie outside the {held} held")));
         }
         let entry = Entry { dtype: info.dtype, shape: info.shape.clone(), range: start + from..start + to };
         entries.insert(name, entry);

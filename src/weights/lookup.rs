@@ -1,18 +1,22 @@
 //! Which file holds a component: the names under which diffusers and transformers publish weights.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
 use super::file::TensorFile;
+use super::problems::{ORIGINAL_LAYOUT, original_layout};
 use super::source::read_text;
 use super::{Weights, WeightsError};
+use crate::shown;
 
 /// SD-sized indices are about 0.2 MB.
 const MAX_INDEX: u64 = 16 << 20;
-/// No published component has more than a few dozen; each shard is an open map.
-const MAX_SHARDS: usize = 1024;
+/// No published component has more than a few dozen; each shard is an open file.
+const MAX_SHARDS: usize = 256;
 /// Variant names, the more precise first: full precision without a variant, then these, then any other in alphabetical order.
 const VARIANTS: [&str; 5] = ["", "fp32", "non_ema", "fp16", "bf16"];
+/// Endings that browsers and download programs give to what is not complete.
+const UNFINISHED: [&str; 5] = [".incomplete", ".part", ".partial", ".crdownload", ".aria2"];
 const PICKLES: [&str; 4] = ["bin", "ckpt", "pt", "pth"];
 
 impl Weights {
@@ -34,18 +38,19 @@ impl Weights {
         let stem = if component == "text_encoder" { "model" } else { "diffusion_pytorch_model" };
         if !dir.exists() {
             let what = format!("{component} directory");
-            return Err(WeightsError::NotFound {
-                dir: dir.to_owned(),
-                what,
-                looked_for: vec![format!("{component}/")],
-            });
+            let looked_for = vec![format!("{component}/")];
+            let hint = dir.parent().and_then(|base| instead(base, component));
+            return Err(WeightsError::NotFound { dir: dir.to_owned(), what, looked_for, hint });
         }
         let names = list(dir)?;
         let Some(name) = choose(&names, stem) else {
             return Err(absent(dir, component, stem, &names));
         };
         let path = dir.join(&name);
-        if name.ends_with(".json") { open_shards(dir, &path) } else { Weights::open_file(&path) }
+        if name.ends_with(".json") {
+            return open_shards(dir, &path, anchors(component));
+        }
+        Weights::from_files(shown::path(&path), vec![TensorFile::open(&path)?], anchors(component))
     }
 
     /// Opens one safetensors file.
@@ -53,7 +58,66 @@ impl Weights {
     /// # Errors
     /// [`WeightsError::Io`], [`WeightsError::WrongKind`] and [`WeightsError::Malformed`].
     pub fn open_file(path: &Path) -> Result<Weights, WeightsError> {
-        Weights::from_files(path.display().to_string(), vec![TensorFile::open(path)?])
+        Weights::from_files(shown::path(path), vec![TensorFile::open(path)?], &[])
+    }
+}
+
+/// Tensors that every checkpoint of a component has, by the names under which they are published.
+fn anchors(component: &str) -> &'static [&'static str] {
+    match component {
+        "unet" => &["conv_in.weight", "conv_out.weight", "time_embedding.linear_1.weight"],
+        "vae" => &["encoder.conv_in.weight", "decoder.conv_in.weight", "decoder.conv_out.weight"],
+        "text_encoder" => &[
+            "text_model.final_layer_norm.weight",
+            "final_layer_norm.weight",
+            "text_model.embeddings.token_embedding.weight",
+            "embeddings.token_embedding.weight",
+        ],
+        _ => &[],
+    }
+}
+
+/// What is in a directory that should hold `component/`, where that says what to do.
+fn instead(base: &Path, component: &str) -> Option<String> {
+    let names = list(base).ok()?;
+    let has = |name: &str| names.contains(name);
+    if component == "unet" && has("transformer") {
+        return Some(
+            "it holds transformer/, a later kind of model than Stable Diffusion 2.1, which is not run".to_owned(),
+        );
+    }
+    let own = ["diffusion_pytorch_model", "model"].iter().any(|stem| choose(&names, stem).is_some());
+    if has("config.json") && own {
+        let way = if component == "unet" { "; a UNet alone is named with --unet" } else { "" };
+        return Some(format!("it is one component; name the directory that holds unet/, vae/ and the like{way}"));
+    }
+    let single = names.iter().find(|n| SINGLE.iter().any(|e| n.ends_with(e)) && !n.starts_with("empty_prompt"));
+    if let Some(single) = single {
+        let name = shown::text(single);
+        return Some(format!("there is {name}: a model in one file is not read, convert it to the diffusers layout"));
+    }
+    let inner = names.iter().find(|name| base.join(name).join(component).is_dir());
+    inner.map(|name| format!("did you mean {}?", shown::path(&base.join(name))))
+}
+
+/// Endings of files that hold a whole model.
+const SINGLE: [&str; 6] = [".safetensors", ".ckpt", ".gguf", ".pt", ".pth", ".bin"];
+
+/// Why a file that was named in place of a model directory is none.
+pub(super) fn file_for_directory(path: &Path) -> WeightsError {
+    let invalid = |reason: &str| WeightsError::invalid(&shown::path(path), reason);
+    let directory = "name the model directory, which holds unet/, vae/ and the like";
+    let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
+    if name.ends_with(".json") {
+        return invalid(&format!("this is a file of a model; {directory}"));
+    }
+    match TensorFile::open(path) {
+        Ok(file) if file.entries.keys().any(|n| original_layout(n)) => invalid(ORIGINAL_LAYOUT),
+        Ok(_) => invalid(&format!("these are weights of one component; {directory}")),
+        // A file in another format, by its own message.
+        Err(error @ WeightsError::Invalid { .. }) => error,
+        Err(_) if SINGLE.iter().any(|e| name.ends_with(e)) => invalid(ORIGINAL_LAYOUT),
+        Err(_) => WeightsError::WrongKind { path: path.to_owned(), expected: "a model directory" },
     }
 }
 
@@ -107,54 +171,63 @@ fn absent(dir: &Path, component: &str, stem: &str, names: &BTreeSet<String>) -> 
         let convert = format!(
             "python -c \"import torch, safetensors.torch as s; s.save_file({{k: v.clone().contiguous() for k, v in \
              torch.load(r'{}', map_location='cpu', weights_only=True).items()}}, r'{}')\"",
-            path.display(),
-            dir.join(format!("{stem}.safetensors")).display()
+            shown::path(&path),
+            shown::path(&dir.join(format!("{stem}.safetensors")))
         );
         return WeightsError::Pickle { path, convert };
     }
     let mut looked_for: Vec<String> = VARIANTS.iter().flat_map(|v| forms(stem, v)).collect();
     looked_for.push(format!("{stem}.<variant>.safetensors"));
-    WeightsError::NotFound { dir: dir.to_owned(), what: format!("{component} weights"), looked_for }
+    let found = |test: &dyn Fn(&str) -> bool| names.iter().find(|n| test(n)).map(|n| shown::text(n));
+    let hint = if let Some(name) = found(&|n| n.ends_with(".gguf")) {
+        Some(format!("{name} holds quantised weights, which are not read"))
+    } else if let Some(name) = found(&|n| UNFINISHED.iter().any(|e| n.ends_with(e))) {
+        Some(format!("{name} is a download that was not finished"))
+    } else if let Some(name) = found(&|n| n.contains("-of-") && n.ends_with(".safetensors")) {
+        Some(format!("{name} is one of several shards, whose index ({stem}.safetensors.index.json) is missing"))
+    } else {
+        found(&|n| n.ends_with(".safetensors")).map(|name| format!("{name} is not among the names that are published"))
+    };
+    WeightsError::NotFound { dir: dir.to_owned(), what: format!("{component} weights"), looked_for, hint }
 }
 
-fn open_shards(dir: &Path, index: &Path) -> Result<Weights, WeightsError> {
-    let name = index.display().to_string();
+/// The part of an index that is used. Whatever else it holds takes no memory.
+#[derive(serde::Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+fn open_shards(dir: &Path, index: &Path, anchors: &[&str]) -> Result<Weights, WeightsError> {
+    let name = shown::path(index);
     let bad = |reason: String| WeightsError::Index { file: name.clone(), reason };
     let text = read_text(index, MAX_INDEX)?;
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
-    let Some(map) = json.get("weight_map").and_then(|m| m.as_object()) else {
-        return Err(bad("it has no object `weight_map`".to_owned()));
-    };
+    let Index { weight_map: map } = serde_json::from_str(&text).map_err(|e| bad(shown::text(&e.to_string())))?;
     let mut shards = BTreeSet::new();
-    for (tensor, shard) in map {
-        let Some(shard) = shard.as_str() else {
-            return Err(bad(format!("`weight_map.{tensor}` is not a file name")));
-        };
+    for shard in map.values() {
         if !is_plain_name(shard) {
+            let shard = shown::text(shard);
             return Err(bad(format!("`{shard}` is not the name of a safetensors file in the same directory")));
         }
-        shards.insert(shard);
+        shards.insert(shard.as_str());
     }
     if shards.is_empty() || shards.len() > MAX_SHARDS {
         return Err(bad(format!("it names {} shards; 1 to {MAX_SHARDS} are accepted", shards.len())));
     }
     let files = shards.iter().map(|s| TensorFile::open(&dir.join(s))).collect::<Result<Vec<_>, _>>()?;
-    for (tensor, shard) in map {
-        let held = files
-            .iter()
-            .zip(&shards)
-            .any(|(file, name)| shard.as_str() == Some(*name) && file.entries.contains_key(tensor));
+    for (tensor, shard) in &map {
+        let held = files.iter().zip(&shards).any(|(file, name)| shard == *name && file.entries.contains_key(tensor));
         if !held {
+            let (tensor, shard) = (shown::text(tensor), shown::text(shard));
             return Err(bad(format!("tensor `{tensor}` is not in {shard}, where the index has it")));
         }
     }
-    Weights::from_files(name, files)
+    Weights::from_files(name, files, anchors)
 }
 
 /// A file beside the index: one normal path component on every system (`\` and `:` lead elsewhere on Windows).
 fn is_plain_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
-        && !name.contains(['/', '\\', ':', '\0'])
+        && !name.contains(|c: char| matches!(c, '/' | '\\' | ':') || c.is_control())
         && name.ends_with(".safetensors")
 }

@@ -1,4 +1,4 @@
-//! Checkpoints in the diffusers layout, read by memory mapping.
+//! Checkpoints in the diffusers layout: headers are read at once, tensors when they are asked for.
 //!
 //! ```text
 //! directory or embedded bytes --ModelFiles--> unet, vae, text: Weights + their config.json texts
@@ -11,8 +11,10 @@
 
 mod error;
 pub mod file;
+mod kind;
 mod lookup;
 mod nano;
+mod problems;
 mod scope;
 mod source;
 mod tensor;
@@ -21,6 +23,7 @@ mod tests;
 
 pub use error::WeightsError;
 pub use nano::nano;
+pub use problems::Problem;
 pub use scope::{Report, Scope, Weights};
 pub use source::{ConfigText, DiffewsJson, ModelFiles, TextSource};
 pub use tensor::TensorView;

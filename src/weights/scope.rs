@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::WeightsError;
 use super::file::{Bytes, Entry, TensorFile};
+use super::problems::{Problem, cause, common_prefix};
 use super::tensor::{Data, TensorView, readable};
+use crate::shown;
 
 /// A checkpoint: the tensors of one component (UNet, VAE or text encoder), in one file or several shards. Cheap to clone; all
 /// clones share the record of what was asked for.
@@ -17,6 +19,8 @@ pub struct Weights(Arc<Inner>);
 struct Inner {
     /// What messages call this checkpoint: the file, or the index of its shards.
     name: String,
+    /// What all names in the file begin with, and `tensors` do not.
+    prefix: Option<String>,
     files: Vec<(String, Bytes)>,
     tensors: HashMap<String, (usize, Entry)>,
     asked: Mutex<Asked>,
@@ -25,8 +29,8 @@ struct Inner {
 #[derive(Default)]
 struct Asked {
     used: HashSet<String>,
-    /// One line for each missing or unusable tensor, in the order of asking.
-    problems: Vec<String>,
+    /// Missing and unusable tensors, in the order of asking.
+    problems: Vec<Problem>,
 }
 
 /// What [`Weights::finish`] found in a checkpoint that fits.
@@ -36,16 +40,29 @@ pub struct Report {
     pub unused: Vec<String>,
 }
 
+impl Report {
+    /// A line for each of the first `most` unused tensors of `file`, and one for the others.
+    pub fn unused_lines(&self, file: &str, most: usize) -> Vec<String> {
+        let line = |name: &String| format!("{file}: unused tensor `{}`", shown::text(name));
+        let mut lines: Vec<String> = self.unused.iter().take(most).map(line).collect();
+        if let Some(more @ 1..) = self.unused.len().checked_sub(most) {
+            lines.push(format!("{file}: and {more} more unused tensors{}", shown::where_all(most)));
+        }
+        lines
+    }
+}
+
 impl Weights {
     /// A checkpoint held in memory, such as an embedded one. `name` stands for the file in messages.
     ///
     /// # Errors
     /// [`WeightsError::Malformed`] for bytes that are not a sound safetensors file.
     pub fn from_bytes(name: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Weights, WeightsError> {
-        Weights::from_files(name.to_owned(), vec![TensorFile::from_bytes(name, bytes.into())?])
+        Weights::from_files(name.to_owned(), vec![TensorFile::from_bytes(name, bytes.into())?], &[])
     }
 
-    pub(super) fn from_files(name: String, files: Vec<TensorFile>) -> Result<Weights, WeightsError> {
+    /// Joins shards. Where all names begin alike and one of `anchors`, names of the component, lies behind that, it is left out.
+    pub(super) fn from_files(name: String, files: Vec<TensorFile>, anchors: &[&str]) -> Result<Weights, WeightsError> {
         let mut tensors: HashMap<String, (usize, Entry)> = HashMap::new();
         let mut kept: Vec<(String, Bytes)> = Vec::with_capacity(files.len());
         for (index, file) in files.into_iter().enumerate() {
@@ -58,12 +75,22 @@ impl Weights {
             }
             kept.push((file.file, file.bytes));
         }
-        Ok(Weights(Arc::new(Inner { name, files: kept, tensors, asked: Mutex::default() })))
+        let prefix = common_prefix(tensors.keys(), |n| tensors.contains_key(n), anchors);
+        if let Some(prefix) = &prefix {
+            tensors = tensors.into_iter().map(|(name, entry)| (name[prefix.len()..].to_owned(), entry)).collect();
+        }
+        Ok(Weights(Arc::new(Inner { name, prefix, files: kept, tensors, asked: Mutex::default() })))
     }
 
     /// The file or shard index, as messages name it.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// What is worth telling of a sound checkpoint: that its names begin otherwise than they are published.
+    pub fn note(&self) -> Option<String> {
+        let prefix = shown::text(self.0.prefix.as_ref()?);
+        Some(format!("{}: all names begin with `{prefix}`, which is left out", self.0.name))
     }
 
     /// The path of length zero, where a model starts.
@@ -74,6 +101,13 @@ impl Weights {
     /// Whether a tensor of this full name exists. Does not count as use.
     pub fn has(&self, name: &str) -> bool {
         self.0.tensors.contains_key(name)
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.0.tensors.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Shape of a tensor by its full name, where it exists. Does not count as use.
@@ -109,6 +143,32 @@ impl Weights {
         names
     }
 
+    /// A tensor as it is in the file, where its elements are floats. Does not count as use.
+    pub fn look(&self, name: &str) -> Option<TensorView> {
+        let (file, entry) = self.0.tensors.get(name).filter(|(_, entry)| readable(entry.dtype))?;
+        let data = Data { dtype: entry.dtype, bytes: self.0.files[*file].1.clone(), range: entry.range.clone() };
+        Some(TensorView::new(self.clone(), name.to_owned(), entry.shape.clone(), Some(data)))
+    }
+
+    /// Gives every tensor in the order of names to `tensor` (name, element type, shape), and then its bytes, as they are in the
+    /// file, piece by piece to `bytes`. Does not count as use.
+    ///
+    /// # Errors
+    /// Whatever reading a file reports.
+    pub fn walk<S>(
+        &self,
+        state: &mut S,
+        tensor: impl Fn(&mut S, &str, &str, &[usize]),
+        bytes: impl Fn(&mut S, &[u8]),
+    ) -> Result<(), WeightsError> {
+        for name in self.names() {
+            let Some((file, entry)) = self.0.tensors.get(name) else { continue };
+            tensor(state, name, &format!("{:?}", entry.dtype), &entry.shape);
+            self.0.files[*file].1.read(entry.range.clone(), |piece| bytes(state, piece))?;
+        }
+        Ok(())
+    }
+
     /// Closes the building of a model.
     ///
     /// # Errors
@@ -117,7 +177,9 @@ impl Weights {
     pub fn finish(&self) -> Result<Report, WeightsError> {
         let problems = self.asked().problems.clone();
         if !problems.is_empty() {
-            return Err(WeightsError::Mismatch { file: self.0.name.clone(), problems });
+            let asked = self.asked().used.len();
+            let cause = cause(&problems, asked, self.0.tensors.keys());
+            return Err(WeightsError::Mismatch { file: self.0.name.clone(), cause, problems });
         }
         Ok(Report { unused: self.unused() })
     }
@@ -131,7 +193,7 @@ impl Weights {
         let asked_shape = shapes.first().map_or(Vec::new(), |s| s.to_vec());
         let found = self.0.tensors.get(&name);
         let problem = match found {
-            None => Some(format!("missing: `{name}` {asked_shape:?}")),
+            None => Some(Problem::Missing { name: name.clone(), shape: asked_shape.clone() }),
             Some((file, entry)) => self.fault(&name, *file, entry, shapes),
         };
         let mut asked = self.asked();
@@ -142,8 +204,8 @@ impl Weights {
                 Some(Data { dtype: entry.dtype, bytes, range: entry.range.clone() })
             }
             (problem, _) => {
-                if let Some(line) = problem.filter(|line| new || !asked.problems.contains(line)) {
-                    asked.problems.push(line);
+                if let Some(problem) = problem.filter(|problem| new || !asked.problems.contains(problem)) {
+                    asked.problems.push(problem);
                 }
                 None
             }
@@ -155,18 +217,15 @@ impl Weights {
         TensorView::new(self.clone(), name, shape, data)
     }
 
-    fn fault(&self, name: &str, file: usize, entry: &Entry, shapes: &[&[usize]]) -> Option<String> {
-        let file = &self.0.files[file].0;
-        if !shapes.contains(&entry.shape.as_slice()) {
-            let wanted: Vec<String> = shapes.iter().map(|s| format!("{s:?}")).collect();
-            let (wanted, got) = (wanted.join(" or "), &entry.shape);
-            return Some(format!("shape: `{name}` is {got:?} in {file}, config.json asks for {wanted}"));
-        }
+    fn fault(&self, name: &str, file: usize, entry: &Entry, shapes: &[&[usize]]) -> Option<Problem> {
+        let (name, file) = (name.to_owned(), self.0.files[file].0.clone());
+        // Quantised weights have other shapes, too: their type says why.
         if !readable(entry.dtype) {
-            let dtype = entry.dtype;
-            return Some(format!("element type: `{name}` is {dtype:?} in {file}; F16, BF16, F32 and F64 can be read"));
+            return Some(Problem::Type { name, file, dtype: entry.dtype });
         }
-        None
+        let wanted = || shapes.iter().map(|s| s.to_vec()).collect();
+        let fits = shapes.contains(&entry.shape.as_slice());
+        (!fits).then(|| Problem::Shape { name, file, got: entry.shape.clone(), wanted: wanted() })
     }
 }
 

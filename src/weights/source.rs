@@ -1,15 +1,20 @@
 //! [`ModelFiles`]: everything a model is made of, alike for a directory and for the embedded model.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Weights, WeightsError};
+use super::lookup::file_for_directory;
+use super::{Weights, WeightsError, kind};
 use crate::image_io::Threshold;
 use crate::kernels::guided_filter::GuidedFilter;
+use crate::shown;
 
 /// A config.json is some 2 kB.
 const MAX_CONFIG: u64 = 1 << 20;
 /// Widest text embedding that is believed (SD uses 768 and 1024).
 const MAX_CONTEXT: usize = 65_536;
+/// Most unknown keys that a message names.
+const MOST_KEYS: usize = 10;
 const UNET_WEIGHTS: [&str; 2] =
     ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index.json"];
 
@@ -42,7 +47,7 @@ pub enum TextSource {
     },
 }
 
-/// The files of a model, opened (weights are mapped, not read) but not yet interpreted.
+/// The files of a model, opened (headers are read, tensors are not) but not yet interpreted.
 pub struct ModelFiles {
     /// The UNet with `conv_in_ref`.
     pub unet: Weights,
@@ -143,7 +148,7 @@ impl TextSource {
         let width = match weights.shape("prompt_embeds") {
             Some(&[2, width]) if (1..=MAX_CONTEXT).contains(&width) => width,
             Some(shape) => {
-                return Err(bad(format!("tensor `prompt_embeds` is {shape:?}, it must be [2, D]")));
+                return Err(bad(format!("tensor `prompt_embeds` is {}, it must be [2, D]", shown::shape(shape))));
             }
             None => return Err(bad("it has no tensor `prompt_embeds` [2, D]".to_owned())),
         };
@@ -169,20 +174,25 @@ impl DiffewsJson {
     /// [`WeightsError::Invalid`] names unknown keys and senseless values.
     pub fn parse(config: &ConfigText) -> Result<DiffewsJson, WeightsError> {
         let bad = |reason: String| WeightsError::invalid(&config.file, reason);
-        let json: serde_json::Value = serde_json::from_str(&config.text).map_err(|e| bad(e.to_string()))?;
+        let json: serde_json::Value =
+            serde_json::from_str(&config.text).map_err(|e| bad(shown::text(&e.to_string())))?;
         let Some(map) = json.as_object() else {
             return Err(bad("it must be an object such as {\"size\": 256, \"threshold\": 0.25}".to_owned()));
         };
         let known = ["size", "threshold", "absolute_threshold", "guided_filter"];
-        let unknown: Vec<&str> = map.keys().map(String::as_str).filter(|k| !known.contains(k)).collect();
+        let unknown: Vec<String> =
+            map.keys().filter(|k| !known.contains(&k.as_str())).map(|k| shown::text(k)).collect();
         if !unknown.is_empty() {
-            return Err(bad(format!("unknown key(s) {}; known are {}", unknown.join(", "), known.join(", "))));
+            let unknown = shown::first(&unknown, MOST_KEYS).join(", ");
+            return Err(bad(format!("unknown key(s) {unknown}; known are {}", known.join(", "))));
         }
+        let shown = |v: &serde_json::Value| shown::text(&v.to_string());
         let size = match map.get("size") {
             None => None,
             Some(v) => match v.as_u64().filter(|n| (1..=16_384).contains(n)) {
                 Some(n) => Some(n as usize),
                 None => {
+                    let v = shown(v);
                     return Err(bad(format!("`size` is {v}, it must be a whole number of pixels from 1 to 16384")));
                 }
             },
@@ -190,16 +200,17 @@ impl DiffewsJson {
         let part = |key: &str| match map.get(key).map(|v| (v, v.as_f64().filter(|t| (0.0..1.0).contains(t)))) {
             None => Ok(None),
             Some((_, Some(t))) => Ok(Some(t)),
-            Some((v, None)) => Err(bad(format!("`{key}` is {v}, it must be a number from 0 to below 1"))),
+            Some((v, None)) => Err(bad(format!("`{key}` is {}, it must be a number from 0 to below 1", shown(v)))),
         };
         let threshold = match (part("threshold")?, part("absolute_threshold")?) {
             (Some(_), Some(_)) => return Err(bad("it has both `threshold` and `absolute_threshold`".to_owned())),
             (ratio, level) => ratio.map(Threshold::Relative).or(level.map(Threshold::Absolute)),
         };
         let filter = |v: &serde_json::Value| {
-            let object =
-                v.is_object().then(|| v.clone()).ok_or(format!("{v} is not {{\"radius\": .., \"epsilon\": ..}}"));
-            let filter = object.and_then(|v| serde_json::from_value::<GuidedFilter>(v).map_err(|e| e.to_string()));
+            let not = || format!("{} is not {{\"radius\": .., \"epsilon\": ..}}", shown(v));
+            let object = v.is_object().then(|| v.clone()).ok_or_else(not);
+            let filter =
+                object.and_then(|v| serde_json::from_value::<GuidedFilter>(v).map_err(|e| shown::text(&e.to_string())));
             filter.and_then(GuidedFilter::check).map_err(|e| bad(format!("`guided_filter`: {e}")))
         };
         let guided_filter = map.get("guided_filter").map(filter).transpose()?;
@@ -214,6 +225,7 @@ fn text_encoder(base: &Path) -> Result<TextSource, WeightsError> {
             dir: base.to_owned(),
             what: "empty prompt".to_owned(),
             looked_for: vec!["empty_prompt.safetensors".to_owned(), "text_encoder/".to_owned()],
+            hint: None,
         });
     }
     let weights = Weights::open_dir(&dir, "text_encoder")?;
@@ -232,7 +244,7 @@ fn component_dir(path: &Path, name: &str) -> PathBuf {
 fn snapshot(dir: &Path) -> Result<PathBuf, WeightsError> {
     let meta = std::fs::metadata(dir).map_err(WeightsError::io(dir))?;
     if !meta.is_dir() {
-        return Err(WeightsError::WrongKind { path: dir.to_owned(), expected: "a model directory" });
+        return Err(file_for_directory(dir));
     }
     let snapshots = dir.join("snapshots");
     if !snapshots.is_dir() {
@@ -254,7 +266,7 @@ fn snapshot(dir: &Path) -> Result<PathBuf, WeightsError> {
     match found.as_slice() {
         [only] => Ok(only.clone()),
         _ => Err(WeightsError::Invalid {
-            file: snapshots.display().to_string(),
+            file: shown::path(&snapshots),
             reason: format!(
                 "{} snapshots and no refs/main that names one; name the snapshot directory itself",
                 found.len()
@@ -268,22 +280,26 @@ fn first(places: &[&Path], name: &str) -> Option<PathBuf> {
 }
 
 fn config_text(path: &Path) -> Result<ConfigText, WeightsError> {
-    if let (false, Some(dir), Some(name)) = (path.exists(), path.parent(), path.file_name()) {
-        let looked_for = vec![name.display().to_string()];
-        return Err(WeightsError::NotFound { dir: dir.to_owned(), what: "model configuration".to_owned(), looked_for });
+    let there = path.exists() || path.is_symlink();
+    if let (false, Some(dir), Some(name)) = (there, path.parent(), path.file_name()) {
+        let (dir, looked_for) = (dir.to_owned(), vec![name.display().to_string()]);
+        return Err(WeightsError::NotFound { dir, what: "model configuration".to_owned(), looked_for, hint: None });
     }
-    Ok(ConfigText { file: path.display().to_string(), text: read_text(path, MAX_CONFIG)? })
+    Ok(ConfigText { file: shown::path(path), text: read_text(path, MAX_CONFIG)? })
 }
 
-/// Reads a small text file; a larger one than `limit` bytes is refused before it is read.
+/// Reads a small text file; of a larger one than `limit` bytes no more is read.
 pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, WeightsError> {
-    let meta = std::fs::metadata(path).map_err(WeightsError::io(path))?;
-    if !meta.is_file() {
+    // Asked before opening: opening a named pipe would wait for its writer.
+    if !std::fs::metadata(path).map_err(WeightsError::io(path))?.is_file() {
         return Err(WeightsError::WrongKind { path: path.to_owned(), expected: "a file" });
     }
-    if meta.len() > limit {
-        let reason = format!("{} bytes, at most {limit} are accepted for this file", meta.len());
-        return Err(WeightsError::Invalid { file: path.display().to_string(), reason });
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(WeightsError::io(path))?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(WeightsError::io(path))?;
+    if bytes.len() as u64 > limit {
+        let reason = format!("it has more than the {limit} bytes that are accepted for this file");
+        return Err(WeightsError::invalid(&shown::path(path), reason));
     }
-    std::fs::read_to_string(path).map_err(WeightsError::io(path))
+    kind::json_text(bytes).map_err(|reason| WeightsError::invalid(&shown::path(path), reason))
 }

@@ -9,13 +9,14 @@ use safetensors::tensor::Dtype;
 
 use super::file::Bytes;
 use super::{Weights, WeightsError};
+use crate::shown;
 
 /// Where a tensor's bytes lie: within `bytes`, and as many as shape and dtype say.
 #[derive(Clone)]
 pub(super) struct Data {
     pub dtype: Dtype,
     pub bytes: Bytes,
-    pub range: Range<usize>,
+    pub range: Range<u64>,
 }
 
 /// A tensor of a checkpoint: name, shape and where its bytes lie. Cheap to clone, decoded only by [`TensorView::to_f32`].
@@ -29,7 +30,7 @@ pub struct TensorView {
 
 impl std::fmt::Debug for TensorView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {:?} {:?}", self.name, self.shape, self.dtype())
+        write!(f, "{} {} {:?}", shown::text(&self.name), shown::shape(&self.shape), self.dtype())
     }
 }
 
@@ -52,7 +53,7 @@ impl TensorView {
     /// Number of elements.
     pub fn len(&self) -> usize {
         match &self.data {
-            Some(data) => data.range.len() / size_of_element(data.dtype),
+            Some(data) => (data.range.end - data.range.start) as usize / size_of_element(data.dtype),
             None => self.shape.iter().fold(1, |n, &d| n.saturating_mul(d)),
         }
     }
@@ -91,8 +92,10 @@ impl TensorView {
             return Err(WeightsError::Range { file, name, start, end, len });
         }
         let size = size_of_element(data.dtype);
-        let bytes = &data.bytes.as_slice()[data.range.clone()][start * size..end * size];
-        Ok(decode(data.dtype, bytes))
+        let at = |element: usize| data.range.start + (element * size) as u64;
+        let mut out = Vec::with_capacity(end - start);
+        data.bytes.read(at(start)..at(end), |piece| decode(data.dtype, piece, &mut out))?;
+        Ok(out)
     }
 }
 
@@ -110,13 +113,13 @@ fn size_of_element(dtype: Dtype) -> usize {
     }
 }
 
-/// `bytes` need no alignment: tensors in a file have none.
-fn decode(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+/// Appends to `out`. `bytes` need no alignment: tensors in a file have none.
+fn decode(dtype: Dtype, bytes: &[u8], out: &mut Vec<f32>) {
     match dtype {
-        Dtype::F16 => decode_halves(bytes, f16::from_le_bytes, |from, to| from.convert_to_f32_slice(to)),
-        Dtype::BF16 => decode_halves(bytes, bf16::from_le_bytes, |from, to| from.convert_to_f32_slice(to)),
-        Dtype::F64 => chunks(bytes).map(|b| f64::from_le_bytes(b) as f32).collect(),
-        _ => chunks(bytes).map(f32::from_le_bytes).collect(),
+        Dtype::F16 => decode_halves(bytes, out, f16::from_le_bytes, |from, to| from.convert_to_f32_slice(to)),
+        Dtype::BF16 => decode_halves(bytes, out, bf16::from_le_bytes, |from, to| from.convert_to_f32_slice(to)),
+        Dtype::F64 => out.extend(chunks(bytes).map(|b| f64::from_le_bytes(b) as f32)),
+        _ => out.extend(chunks(bytes).map(f32::from_le_bytes)),
     }
 }
 
@@ -126,16 +129,21 @@ fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
 }
 
 /// Through a small aligned buffer, so that the conversion uses the processor's vector instructions.
-fn decode_halves<T: Copy + Default>(bytes: &[u8], read: fn([u8; 2]) -> T, convert: fn(&[T], &mut [f32])) -> Vec<f32> {
+fn decode_halves<T: Copy + Default>(
+    bytes: &[u8],
+    out: &mut Vec<f32>,
+    read: fn([u8; 2]) -> T,
+    convert: fn(&[T], &mut [f32]),
+) {
     const BLOCK: usize = 4096;
-    let mut out = vec![0.0; bytes.len() / 2];
+    let first = out.len();
+    out.resize(first + bytes.len() / 2, 0.0);
     let mut aligned = [T::default(); BLOCK];
-    for (from, to) in bytes.chunks(2 * BLOCK).zip(out.chunks_mut(BLOCK)) {
+    for (from, to) in bytes.chunks(2 * BLOCK).zip(out[first..].chunks_mut(BLOCK)) {
         let aligned = &mut aligned[..to.len()];
         for (half, pair) in aligned.iter_mut().zip(chunks(from)) {
             *half = read(pair);
         }
         convert(aligned, to);
     }
-    out
 }

@@ -2,6 +2,7 @@
 
 mod command;
 mod conformance;
+mod odd_weights;
 mod pictures;
 mod results;
 mod usage;

@@ -5,10 +5,11 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::fs;
 use std::path::Path;
 
-const UNET: &str = "m/unet/diffusion_pytorch_model.safetensors";
+pub const UNET: &str = "m/unet/diffusion_pytorch_model.safetensors";
+pub const VAE: &str = "m/vae/diffusion_pytorch_model.safetensors";
 
 /// A copy of the embedded model in `m`.
-fn model() -> Place {
+pub fn model() -> Place {
     let place = Place::new();
     copy(&repository().join("weights/nano"), &place.path("m"));
     place
@@ -27,11 +28,11 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Changes one of the model's files.
-fn edit(place: &Place, file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+pub fn edit(place: &Place, file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
     place.write(file, &change(fs::read(place.path(file)).unwrap()));
 }
 
-fn replace(place: &Place, file: &str, from: &str, to: &str) {
+pub fn replace(place: &Place, file: &str, from: &str, to: &str) {
     edit(place, file, |bytes| {
         let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).expect("there");
         [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat()

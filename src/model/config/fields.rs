@@ -7,7 +7,11 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::ConfigError;
+use crate::shown;
 use crate::weights::ConfigText;
+
+/// Most unknown keys of one file that are told.
+const MOST_UNKNOWN: usize = 10;
 
 /// The object in a config.json, and which of its keys somebody has asked for.
 pub(super) struct Fields<'a> {
@@ -23,7 +27,7 @@ impl<'a> Fields<'a> {
         match serde_json::from_str(&config.text) {
             Ok(Value::Object(map)) => Ok(Fields { file: &config.file, map, seen: RefCell::default() }),
             Ok(_) => Err(bad("it is no JSON object".to_owned())),
-            Err(e) => Err(bad(e.to_string())),
+            Err(e) => Err(bad(shown::text(&e.to_string()))),
         }
     }
 
@@ -178,18 +182,27 @@ impl<'a> Fields<'a> {
     /// One warning for each key with a value that nobody asked for, but for `_private` and `harmless` ones.
     pub fn warn_unknown(&self, harmless: &[&str], warnings: &mut Vec<String>) {
         let seen = self.seen.borrow();
-        for (key, value) in &self.map {
-            let known = key.starts_with('_') || harmless.contains(&key.as_str()) || seen.contains(key);
-            if !known && !value.is_null() {
-                let key: String = key.chars().take(60).collect();
-                warnings.push(format!("{}: unknown key `{key}` = {} is ignored", self.file, short(value)));
-            }
-        }
+        let unknown = |(key, value): &(&String, &Value)| {
+            let known = key.starts_with('_') || harmless.contains(&key.as_str()) || seen.contains(*key);
+            !known && !value.is_null()
+        };
+        let lines: Vec<String> = self
+            .map
+            .iter()
+            .filter(unknown)
+            .map(|(key, value)| {
+                format!("{}: unknown key `{}` = {} is ignored", self.file, shown::text(key), short(value))
+            })
+            .collect();
+        warnings.extend(shown::first(&lines, MOST_UNKNOWN));
     }
 }
 
 /// A value for a message: at most 60 characters.
 fn short(value: &Value) -> String {
     let text = value.to_string();
-    if text.chars().count() <= 60 { text } else { text.chars().take(57).collect::<String>() + "..." }
+    if text.chars().count() <= 60 {
+        return shown::whole(&text);
+    }
+    shown::whole(&text.chars().take(57).collect::<String>()) + "..."
 }

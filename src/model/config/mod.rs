@@ -115,6 +115,11 @@ impl ModelConfig {
     pub fn read(files: &ModelFiles) -> Result<ModelConfig, ConfigError> {
         let mut warnings = Vec::new();
         let unet = UNetConfig::parse(&files.unet_config, &mut warnings)?;
+        let entrances = ["conv_in.weight", "conv_in_ref.weight", "conv_in_ref.bias"].map(|name| files.unet.has(name));
+        if entrances == [true, false, false] {
+            // Told before its scheduler is, which is another model's, too.
+            return Err(WeightsError::PlainUNet { file: files.unet.name().to_owned() }.into());
+        }
         let vae = VaeConfig::parse(&files.vae_config, &mut warnings)?;
         let (text, context, text_file) = match &files.text {
             TextSource::Embeds { width, file, .. } => (None, *width, file),

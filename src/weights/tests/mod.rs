@@ -7,9 +7,11 @@ use safetensors::tensor::{Dtype, TensorView as View, serialize};
 
 use super::*;
 
+mod changed;
 mod decode;
 mod hostile;
 mod layout;
+mod odd;
 
 /// A file with the given header text and data bytes.
 fn raw(header: &str, data: &[u8]) -> Vec<u8> {
