@@ -5,6 +5,8 @@
 
 use super::config::{Activation, ConfigError, ModelConfig, TextConfig};
 use crate::weights::{ModelFiles, Scope, TensorView, TextSource, Weights, WeightsError};
+use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 
 /// The empty prompt: start of text, end of text.
 pub const EMPTY_PROMPT: [usize; 2] = [49_406, 49_407];
@@ -203,13 +205,20 @@ impl Linear {
         let bias = self.bias.to_f32()?;
         let mut out: Vec<[f64; TOKENS]> = bias.iter().map(|&b| [f64::from(b); TOKENS]).collect();
         let share = out.len().div_ceil(THREADS).max(ROWS);
+        let chunks = Mutex::new(out.chunks_mut(share).enumerate());
+        let worker = || {
+            loop {
+                let next = chunks.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((i, rows)) = next else { return Ok(()) };
+                self.add_rows(i * share, rows, x)?;
+            }
+        };
         std::thread::scope(|threads| {
-            let workers: Vec<_> = out
-                .chunks_mut(share)
-                .enumerate()
-                .map(|(i, rows)| threads.spawn(move || self.add_rows(i * share, rows, x)))
-                .collect();
-            workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            // A thread that the system does not give is no failure: this one works, too.
+            let start = |_| Builder::new().spawn_scoped(threads, worker).ok();
+            let others: Vec<_> = (1..THREADS).map_while(start).collect();
+            let all = others.into_iter().map(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            all.fold(worker(), Result::and)
         })?;
         Ok(std::array::from_fn(|t| out.iter().map(|row| row[t]).collect()))
     }

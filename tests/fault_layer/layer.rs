@@ -10,7 +10,8 @@
 //! - `drop@submit`: the submission ends without having been executed
 //!
 //! `N+` in place of N: each call from the Nth on, on every device. `FAULT_LAYER_LOG=FILE` gets a line for each call counted,
-//! with `!` behind those that failed.
+//! with `!` behind those that failed. The loader unloads a layer with its last instance, so counting goes on where that
+//! file ends.
 #![cfg(target_os = "linux")]
 
 use ash::vk;
@@ -43,13 +44,16 @@ static FAULTS: LazyLock<Faults> = LazyLock::new(|| {
     let text = std::env::var("FAULT_LAYER").unwrap_or_default();
     let (what, at) = text.split_once(':').unwrap_or(("none@none", "0"));
     let (kind, call) = what.split_once('@').unwrap_or((what, ""));
+    let log = std::env::var("FAULT_LAYER_LOG").ok();
+    let before = log.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let counted = |name: &str| before.lines().filter(|line| line.trim_end_matches('!') == name).count() as u64;
     Faults {
         kind: kind.into(),
         call: CALLS.iter().position(|name| *name == call).unwrap_or(CALLS.len()),
         at: at.trim_end_matches('+').parse().unwrap_or(u64::MAX),
         always: at.ends_with('+'),
-        log: std::env::var("FAULT_LAYER_LOG").ok(),
-        counts: Default::default(),
+        log,
+        counts: CALLS.map(|name| AtomicU64::new(counted(name))),
     }
 });
 

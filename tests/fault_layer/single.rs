@@ -1,0 +1,111 @@
+//! One query, and every call that it takes.
+
+use crate::bed::{Bed, golden, infer};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// One picture to a mask and a map.
+fn args() -> Vec<String> {
+    let query = golden().join("odd/query.png");
+    infer(&[query.to_str().unwrap()], &["--output", "m.png", "--probability", "p.npy", "--force"])
+}
+
+fn strs(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+/// How a run may end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    /// With the right result: the device is opened once more, or the fault is none.
+    Right,
+    /// With the right result, or with none and an error.
+    RightOrRefused,
+}
+
+const KINDS: [(&str, &str, End); 6] = [
+    ("lost", "submit", End::Right),
+    ("lost", "wait", End::Right),
+    ("timeout", "wait", End::Right),
+    ("oom", "submit", End::RightOrRefused),
+    ("oom", "allocate", End::RightOrRefused),
+    ("fail", "map", End::RightOrRefused),
+];
+
+#[test]
+fn each_call_fails_once_and_nothing_wrong_is_written() {
+    let args = args();
+    let whole = Bed::new();
+    let sound = whole.run("none", &strs(&args));
+    assert_eq!(sound.code, 0, "{}", sound.err);
+    let (mask, map) = (whole.read("m.png"), whole.read("p.npy"));
+    let mut faults = Vec::new();
+    for (kind, call, end) in KINDS {
+        let calls = sound.calls.get(call).copied().unwrap_or(0);
+        assert!(calls > 0, "a run without {call}: {:?}", sound.calls);
+        faults.extend((0..calls).map(|n| (format!("{kind}@{call}:{n}"), end)));
+    }
+    let next = AtomicUsize::new(0);
+    let (hits, retries) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        let bed = Bed::new();
+        while let Some((fault, end)) = faults.get(next.fetch_add(1, Ordering::SeqCst)) {
+            for name in bed.names() {
+                std::fs::remove_file(bed.path(&name)).unwrap();
+            }
+            let run = bed.run(fault, &strs(&args));
+            // How often a run waits depends on how fast it goes.
+            hits.fetch_add(usize::from(run.hit), Ordering::SeqCst);
+            retries.fetch_add(usize::from(run.err.contains("trying again")), Ordering::SeqCst);
+            match run.code {
+                0 => {
+                    assert_eq!(bed.names(), ["m.png", "p.npy"], "{fault}");
+                    assert!(bed.read("m.png") == mask && bed.read("p.npy") == map, "{fault}: another result");
+                }
+                1 | 4 => {
+                    assert!(run.hit && *end == End::RightOrRefused, "{fault}: exit {}: {}", run.code, run.err);
+                    assert_eq!(bed.names(), [""; 0], "{fault}: exit {}", run.code);
+                }
+                code => panic!("{fault}: exit {code}: {}", run.err),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, |n| n.get()).min(8) {
+            scope.spawn(work);
+        }
+    });
+    let (hits, retries) = (hits.into_inner(), retries.into_inner());
+    println!("{} faults, {hits} happened, {retries} runs were tried again", faults.len());
+    assert!(hits * 10 >= faults.len() * 8 && retries * 10 >= sound.calls["submit"] * 8, "{hits} {retries}");
+}
+
+/// A device that is lost again and again is an error that names the stage, and no mask.
+#[test]
+fn a_device_that_stays_lost_is_named() {
+    let args = args();
+    for fault in ["lost@submit:5+", "lost@wait:5+"] {
+        let bed = Bed::new();
+        let run = bed.run(fault, &strs(&args));
+        assert!(run.code == 1 && run.hit, "{fault}: exit {}: {}", run.code, run.err);
+        for part in ["warning: ", "trying again on the device opened anew", "device lost", "failed on"] {
+            assert!(run.err.contains(part), "{fault}: {part:?} is not in {}", run.err);
+        }
+        assert_eq!(run.err.matches("trying again").count(), 1, "{fault}: {}", run.err);
+        assert_eq!(bed.names(), [""; 0]);
+    }
+}
+
+/// One SIGTERM ends a process that waits for a device that does nothing any more.
+#[test]
+fn a_signal_ends_a_wait_for_a_device_that_hangs() {
+    let args = args();
+    for fault in ["hang@submit:3", "hang@submit:30"] {
+        let bed = Bed::new();
+        let (run, took) = bed.terminated(fault, &strs(&args));
+        assert!([130, 143].contains(&run.code), "{fault}: exit {}: {}", run.code, run.err);
+        assert!(run.err.contains("interrupted"), "{fault}: {}", run.err);
+        assert!(took < Duration::from_secs(4), "{fault}: {took:?}");
+        assert_eq!(bed.names(), [""; 0]);
+    }
+}
