@@ -22,6 +22,7 @@ const LIMITS: Limits = Limits {
     max_workgroups: 65_535,
     max_buffer: 256 << 20,
     max_flops: 4_000_000_000,
+    max_turns: diffews_wgpu::plan::MAX_TURNS,
 };
 
 /// Appends bytes and says where they lie.

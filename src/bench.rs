@@ -215,7 +215,7 @@ fn run(gpu: &Gpu, shape: &Shape, storage: Storage, copies: usize, repetitions: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Limits, Tuning};
+    use crate::plan::{Limits, MAX_TURNS, Tuning};
 
     #[test]
     fn every_shape_records_what_it_says() {
@@ -225,6 +225,7 @@ mod tests {
             max_workgroups: 65_535,
             max_buffer: 1 << 30,
             max_flops: 1 << 32,
+            max_turns: MAX_TURNS,
         };
         for shape in shapes() {
             let mut r = Recorder::new(Storage::F32, Tuning::Tiled, limits.clone());

@@ -139,6 +139,7 @@ fn control(factor: f64, input_beyond: u64, output_beyond: u64) -> Case {
             workgroups: [n.div_ceil(64) + 1, 1, 1],
             flops: 1,
             padding: 0,
+            turns: 0,
         });
         b.expect(&out, move |p, c| Approx::new(x.at(p, c) * factor, 1e-6 * x.at(p, c).abs()));
     })

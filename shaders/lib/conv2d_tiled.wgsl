@@ -53,20 +53,24 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
                 g_tile[t] = select(vec4<f32>(), g, k < q.in_c4 * 4u);
 #endif
                 workgroupBarrier();
-                for (var j = 0u; j < 4u; j++) {
+#for j 4
+                {
                     let at = j * 64u + tx;
                     let w = mat4x4<f32>(b_tile[at], b_tile[at + 16u], b_tile[at + 32u], b_tile[at + 48u]);
 #ifdef GEGLU
                     let v = mat4x4<f32>(g_tile[at], g_tile[at + 16u], g_tile[at + 32u], g_tile[at + 48u]);
 #endif
-                    for (var r = 0u; r < TM; r++) {
+#for r TM
+                    {
                         let x = a_tile[(ty + 16u * r) * 4u + j];
                         acc[r] += x.x * w[0] + x.y * w[1] + x.z * w[2] + x.w * w[3];
 #ifdef GEGLU
                         gates[r] += x.x * v[0] + x.y * v[1] + x.z * v[2] + x.w * v[3];
 #endif
                     }
+#endfor
                 }
+#endfor
             }
         }
     }

@@ -13,7 +13,7 @@ pub use execute::{BoundPlan, Placed, Progress};
 pub use pipelines::{CHECKED, Translator};
 pub use preprocess::preprocess;
 
-use crate::plan::{Limits, Storage, Tuning};
+use crate::plan::{Limits, MAX_TURNS, Storage, Tuning};
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
@@ -115,6 +115,7 @@ impl Gpu {
                 // A fifth of a second on an integrated GPU that reaches 20 of its 400 GFLOP/s.
                 Tuning::Tiled => 4_000_000_000,
             },
+            max_turns: MAX_TURNS,
         }
     }
 

@@ -1,5 +1,8 @@
-//! The shaders' text preprocessing: `#import "lib/x"`, `#ifdef NAME`, `#else`, `#endif`, and nothing else.
-//! Numbers never travel through text; they are parameters or `override` constants.
+//! The shaders' text preprocessing: `#import "lib/x"`, `#ifdef NAME`, `#else`, `#endif`, `#for i N`, `#endfor`, and nothing else.
+//! Numbers never travel through text; they are parameters, `override` constants or `const`s.
+//!
+//! `#for i N` writes its lines N times, the word `i` replaced by 0u, 1u, ...; N is a number or a `const` of the text before. Such
+//! a loop takes no turns when it runs (see [`crate::plan::Dispatch::turns`]), and every compiler sees the indices as constants.
 
 use crate::kernels::LIBRARY;
 use std::collections::HashSet;
@@ -11,7 +14,66 @@ pub fn preprocess(source: &str, defines: &[&str]) -> Result<String, String> {
         out.push_str("enable f16;\n");
     }
     expand(source, defines, &mut HashSet::new(), &mut out)?;
+    unroll(&out, &out)
+}
+
+/// Writes out the `#for` loops of `text`, whose constants are declared in `whole`.
+fn unroll(text: &str, whole: &str) -> Result<String, String> {
+    let mut out = String::with_capacity(text.len());
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(head) = line.trim().strip_prefix("#for ") else {
+            if line.trim() == "#endfor" {
+                return Err("#endfor without #for".into());
+            }
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        };
+        let (name, count) = head.trim().split_once(' ').ok_or(format!("no name and number: {line}"))?;
+        let count = number(count.trim(), whole).ok_or(format!("no such number: {line}"))?;
+        let mut body = String::new();
+        let mut open = 1;
+        for line in lines.by_ref() {
+            open += i32::from(line.trim().starts_with("#for ")) - i32::from(line.trim() == "#endfor");
+            if open == 0 {
+                break;
+            }
+            body.push_str(line);
+            body.push('\n');
+        }
+        if open > 0 {
+            return Err(format!("#for without #endfor: {line}"));
+        }
+        for i in 0..count {
+            out.push_str(&unroll(&replace_word(&body, name, &format!("{i}u")), whole)?);
+        }
+    }
     Ok(out)
+}
+
+/// `text` as a number, or the value of the `const` of that name in `whole`.
+fn number(text: &str, whole: &str) -> Option<u32> {
+    let plain = |text: &str| text.trim_end_matches('u').parse().ok();
+    let value = |line: &str| {
+        let value = line.trim().strip_prefix("const ")?.strip_prefix(text)?.trim_start().strip_prefix('=')?;
+        plain(value.split(';').next()?.trim())
+    };
+    plain(text).or_else(|| whole.lines().find_map(value))
+}
+
+/// `text` with `with` for each `word` that is no part of another, and no component of a vector.
+fn replace_word(text: &str, word: &str, with: &str) -> String {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(word) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + word.len()..];
+        let alone = !out.ends_with(part) && !out.ends_with('.') && !rest.starts_with(part);
+        out.push_str(if alone { with } else { word });
+    }
+    out + rest
 }
 
 fn expand<'a>(
@@ -39,7 +101,7 @@ fn expand<'a>(
             if imported.insert(name) {
                 expand(text, defines, imported, out)?;
             }
-        } else if trimmed.starts_with('#') {
+        } else if trimmed.starts_with('#') && !trimmed.starts_with("#for ") && trimmed != "#endfor" {
             return Err(format!("unknown directive: {trimmed}"));
         } else {
             out.push_str(line);
@@ -62,5 +124,20 @@ mod tests {
         assert!(preprocess("#bad", &[]).is_err());
         let twice = preprocess("#import \"lib/silu\"\n#import \"lib/silu\"", &[]).unwrap();
         assert_eq!(twice.matches("fn silu").count(), 1);
+    }
+
+    #[test]
+    fn loops_are_written_out() {
+        let source = "const N = 2u;\n#for r N\na[r] = rr + v.r + r;\n#for i 2\nb[r * 2u + i];\n#endfor\n#endfor\nend";
+        let text = "const N = 2u;\na[0u] = rr + v.r + 0u;\nb[0u * 2u + 0u];\nb[0u * 2u + 1u];\n\
+                    a[1u] = rr + v.r + 1u;\nb[1u * 2u + 0u];\nb[1u * 2u + 1u];\nend\n";
+        assert_eq!(preprocess(source, &[]).unwrap(), text);
+        assert!(preprocess("#for r M\n#endfor", &[]).unwrap_err().contains("no such number"));
+        assert!(preprocess("#for r 2\na", &[]).unwrap_err().contains("without #endfor"));
+        assert!(preprocess("#endfor", &[]).is_err());
+        // A branch that is not taken declares no constants.
+        let source = "#ifdef A\nconst N = 3u;\n#else\nconst N = 1u;\n#endif\n#for r N\nr\n#endfor";
+        assert!(preprocess(source, &["A"]).unwrap().ends_with("0u\n1u\n2u\n"));
+        assert!(preprocess(source, &[]).unwrap().ends_with("1u;\n0u\n"));
     }
 }

@@ -58,6 +58,7 @@ pub fn record(r: &mut Recorder, a: &Tensor, b: Option<&Tensor>, affine: &Tensor,
             workgroups,
             flops: elements * if silu { 60 } else { 8 },
             padding: 0,
+            turns: 0,
         });
     }
     out

@@ -2,7 +2,7 @@
 //! (torch.nn.Conv2d, torch.nn.Linear), with the epilogues of the blocks that they end.
 
 use super::Kernel;
-use crate::plan::{Channels, Dispatch, Recorder, Tensor, Tuning};
+use crate::plan::{Channels, Dispatch, Recorder, Tensor, Tuning, turns};
 use bytemuck::{Pod, Zeroable};
 
 pub static KERNEL: Kernel = Kernel {
@@ -114,6 +114,20 @@ struct Form {
     lanes: u32,
     /// NARROW: lanes along the columns.
     lanes_n: u32,
+}
+
+impl Form {
+    /// Turns of an invocation's loops: over the window's rows and columns, and for each over the input's channels. The forms
+    /// for CPUs go through their rows before, for each tap and at the end.
+    fn turns(&self, kernel: u32, in_c4: u32) -> u64 {
+        let (kernel, steps) = (kernel as u64, in_c4.div_ceil(self.block_c) as u64);
+        let rows = turns(8, 0);
+        match self.defines.first() {
+            None => 3 * turns(4, 0) + turns(kernel, turns(kernel, turns(steps, 0))),
+            Some(&"BROADCAST") => turns(kernel, turns(kernel, turns(steps, 0))) + rows,
+            Some(_) => turns(kernel, turns(kernel, turns(steps, 0) + 3 * rows)) + 3 * rows,
+        }
+    }
 }
 
 fn form(tuning: Tuning, geglu: bool, n4: u32) -> Form {
@@ -230,6 +244,7 @@ pub fn record(r: &mut Recorder, name: &str, x: &Tensor, w: &Weights, geometry: G
             workgroups,
             flops: row_flops * (y1 - y0) as u64,
             padding: (row_work - row_flops) * (y1 - y0) as u64,
+            turns: form.turns(geometry.kernel, in_c4),
         });
     }
     out

@@ -173,6 +173,9 @@ pub(super) fn cases() -> Vec<Case> {
         ((11, 13), one(10), 67, down((0, 1)), Act::None),
         ((12, 10), one(10), 66, down((1, 1)), Act::None),
         ((3, 5), Channels::heads(3, 10), 34, up, Act::None),
+        // About as many channels as its loops can go through.
+        ((1, 2), one(236_003), 5, linear, Act::None),
+        ((2, 1), one(26_001), 5, same, Act::None),
     ];
     let shape = |(size, cin, cout, geometry, act)| Shape { size, cin, cout, geometry, act };
     let mut cases: Vec<Case> = shapes.into_iter().map(|s| shape(s).case()).collect();

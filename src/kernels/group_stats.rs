@@ -3,7 +3,7 @@
 use super::{Kernel, LANES, bands};
 use crate::conformance::bound::{Approx, EPS};
 use crate::conformance::{Case, CaseBuilder, Fill};
-use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, Tuning};
+use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, Tuning, turns};
 use bytemuck::{Pod, Zeroable};
 
 pub static KERNEL: Kernel = Kernel {
@@ -33,10 +33,13 @@ pub struct Stats {
     pub chunk_len: u32,
 }
 
-/// At most 256 chunks, none shorter than 16 positions.
+/// At most 256 chunks, none shorter than 16 positions; more where their loops would take too many turns.
 fn chunk_len(positions: u32) -> u32 {
-    positions.div_ceil(256).max(16)
+    positions.div_ceil(256).clamp(16, LONGEST)
 }
+
+/// Positions of a chunk, which a lane goes through twice.
+const LONGEST: u32 = 1 << 14;
 
 pub fn record(r: &mut Recorder, x: &Tensor) -> Stats {
     let chunk_len = chunk_len(x.positions());
@@ -70,6 +73,7 @@ pub fn record(r: &mut Recorder, x: &Tensor) -> Stats {
             workgroups,
             flops: (end - first) as u64 * c4 as u64 * 16,
             padding: 0,
+            turns: 2 * turns(chunk_len as u64, 0),
         });
     }
     Stats { values, chunk_len }
@@ -105,6 +109,8 @@ fn cases() -> Vec<Case> {
         (129, 131, 64, 0.5, 0),
         (1024, 65, 256, 0.0, 0),
         (129, 131, 12, 0.5, 28 * 1024),
+        // Chunks as long as they may be, one more than 256.
+        (2049, 2048, 1, 0.5, 0),
     ]
     .into_iter()
     .map(|(h, w, c, mean, limit)| {

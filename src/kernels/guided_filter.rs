@@ -4,7 +4,7 @@
 use super::{Kernel, LANES, bands};
 use crate::conformance::bound::{Approx, EPS, dot};
 use crate::conformance::{Case, CaseBuilder, Fill, HostTensor};
-use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, Tuning};
+use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, Tuning, turns};
 use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
@@ -129,12 +129,13 @@ fn pass(
     let row = |t: &Tensor| width as u64 * t.channels.vec4s() as u64;
     let bytes = all.iter().flatten().map(|t| row(t) * t.vec4_bytes(r.storage)).max().unwrap_or(0);
     // Multiplications and additions for each pixel of a window's row or column.
-    let of_each = match define {
-        "MOMENTS" => 38,
-        "FIT" => 35,
-        _ => 4,
+    let (of_each, loops) = match define {
+        "MOMENTS" => (38, 2),
+        "FIT" => (35, 2),
+        _ => (4, 1),
     };
     let work = (2 * radius as u64 + 1) * of_each;
+    let longest = (2 * radius as u64 + 1).min(if along_rows { width } else { height } as u64);
     let most = (r.limits.max_flops / (width as u64 * work)).max(1);
     let room = r.limits.max_binding.saturating_sub(2 * halo as u64 * bytes);
     // `bands` leaves room for an aligned start.
@@ -170,6 +171,7 @@ fn pass(
             workgroups,
             flops: pixels * work,
             padding: 0,
+            turns: loops * turns(longest, 0),
         });
     }
 }
@@ -278,6 +280,9 @@ fn cases() -> Vec<Case> {
         (7, 5, 3, 4e-6, colours(0.0, 0.3)),
         (1, 1, 2, 4e-4, colours(0.0, 0.3)),
         (3, 70, 64, 4.0, colours(0.0, 1.0)),
+        // Whole windows of the largest radius.
+        (2, 131, 64, 4.0, colours(0.0, 1.0)),
+        (131, 2, 64, 4.0, colours(0.0, 1.0)),
     ];
     let both = |shape| [case(shape, true), case(shape, false)];
     let mut cases: Vec<Case> = shapes.into_iter().flat_map(both).collect();

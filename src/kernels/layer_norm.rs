@@ -3,7 +3,7 @@
 use super::{Kernel, LANES, bands};
 use crate::conformance::bound::{Approx, EPS};
 use crate::conformance::{Case, CaseBuilder, Fill};
-use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, Tuning};
+use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, Tuning, turns};
 use bytemuck::{Pod, Zeroable};
 
 pub static KERNEL: Kernel = Kernel {
@@ -59,6 +59,7 @@ pub fn record(r: &mut Recorder, x: &Tensor, weight: &Tensor, bias: &Tensor, eps:
             workgroups,
             flops: (to - from) as u64 * c4 as u64 * 36,
             padding: 0,
+            turns: 3 * turns(c4 as u64, 0),
         });
     }
     out
@@ -93,6 +94,8 @@ fn cases() -> Vec<Case> {
         (130, 7, 10.0, 2.0, 0),
         (67, 18, 0.0, 0.003, 0),
         (301, 20, 0.5, 2.0, 4096),
+        // About as many channels as its loops can go through.
+        (3, 79_990, 0.5, 2.0, 0),
     ]
     .into_iter()
     .map(|(tokens, c, mean, std, limit)| {

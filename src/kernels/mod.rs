@@ -44,7 +44,9 @@ pub static ALL: [&Kernel; 7] = [
 ];
 
 /// `shaders/lib/*.wgsl`, by the name that `#import` uses.
-pub static LIBRARY: [(&str, &str); 6] = [
+pub static LIBRARY: [(&str, &str); 8] = [
+    ("lib/attention_broadcast", include_str!("../../shaders/lib/attention_broadcast.wgsl")),
+    ("lib/attention_tiled", include_str!("../../shaders/lib/attention_tiled.wgsl")),
     ("lib/conv2d_broadcast", include_str!("../../shaders/lib/conv2d_broadcast.wgsl")),
     ("lib/conv2d_rows", include_str!("../../shaders/lib/conv2d_rows.wgsl")),
     ("lib/conv2d_tiled", include_str!("../../shaders/lib/conv2d_tiled.wgsl")),

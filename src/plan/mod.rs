@@ -4,6 +4,6 @@ mod recorder;
 mod schedule;
 mod tensor;
 
-pub use recorder::{Dispatch, Limits, PlanError, Recorder, Recording, Tuning, Window};
+pub use recorder::{Dispatch, Limits, MAX_TURNS, PlanError, Recorder, Recording, Tuning, Window, turns};
 pub use schedule::Schedule;
 pub use tensor::{Channels, Element, Storage, Tensor, TensorId};

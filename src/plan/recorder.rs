@@ -19,6 +19,18 @@ pub struct Limits {
     pub max_buffer: u64,
     /// A dispatch beyond this many multiplications and additions is cut into several.
     pub max_flops: u64,
+    /// Most turns that one invocation's loops may take together: [`MAX_TURNS`], less where a test asks for it.
+    pub max_turns: u64,
+}
+
+/// Mesa's CPU drivers end the loops of a shader, without a word, once an invocation has taken 65,535 turns, those of all its
+/// loops together. Some are left for what a driver's compiler makes of a loop.
+pub const MAX_TURNS: u64 = 60_000;
+
+/// Turns of a loop that is gone through `n` times, each time with `inner` turns of the loops in it. The test that ends it
+/// counts as one.
+pub fn turns(n: u64, inner: u64) -> u64 {
+    n.saturating_mul(inner.saturating_add(1)).saturating_add(1)
 }
 
 #[cfg(test)]
@@ -30,6 +42,7 @@ impl Limits {
         max_workgroups: 65_535,
         max_buffer: 1 << 30,
         max_flops: 1 << 40,
+        max_turns: MAX_TURNS,
     };
 }
 
@@ -71,6 +84,8 @@ pub struct Dispatch {
     pub flops: u64,
     /// Those beside them that only fill up blocks, and take their time, too.
     pub padding: u64,
+    /// Most turns of one invocation's loops together (see [`turns`]).
+    pub turns: u64,
 }
 
 /// Something a plan cannot do; each is an engine's error or a tensor beyond the adapter's limits.
@@ -187,6 +202,15 @@ impl Recorder {
         let most = self.limits.max_workgroups;
         self.check(dispatch.workgroups.iter().all(|&n| n <= most), || {
             format!("{}: {:?} workgroups, more than this adapter's {most}", dispatch.kernel.name, dispatch.workgroups)
+        });
+        let (turns, most) = (dispatch.turns, self.limits.max_turns);
+        self.check(turns <= most, || {
+            let output = dispatch.outputs.first().map_or("", |w| &w.tensor.name);
+            format!(
+                "{} of {output}: its loops take {turns} turns, more than the {most} that every driver goes through; a network \
+                 with such wide layers cannot be computed",
+                dispatch.kernel.name
+            )
         });
         self.dispatches.push(dispatch);
     }

@@ -163,18 +163,18 @@ pub(super) fn before_decoder(storage: Storage) -> Storage {
     if storage == Storage::Packed { Storage::Mixed } else { storage }
 }
 
-/// Attention reads each layer's keys of all supports through one binding.
+/// Each layer's keys of all supports lie in one buffer, of which attention reads as much at once as a binding holds.
 pub(super) fn check_bank(gpu: &Gpu, storage: Storage, bank: &[Tensor], shots: usize) -> Result<(), Error> {
     let one = bank.iter().map(|t| t.bytes(storage)).max().unwrap_or(0).max(1);
-    let most = gpu.limits().max_binding / one;
+    let most = gpu.limits().max_buffer / one;
     if shots as u64 <= most {
         return Ok(());
     }
     Err(PlanError(format!(
-        "{shots} supports are too many: at this size {} takes {most} ({one} bytes each in a binding of {}). Try fewer or a \
+        "{shots} supports are too many: at this size {} takes {most} ({one} bytes each in a buffer of {}). Try fewer or a \
          smaller --size",
         gpu.facts.name,
-        gpu.limits().max_binding
+        gpu.limits().max_buffer
     ))
     .into())
 }

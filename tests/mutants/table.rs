@@ -53,20 +53,20 @@ pub const MUTANTS: &[Mutant] = &[
     fault(
         "attention",
         "tiled: no barrier after the tiles are written",
-        "k_tile[r * PITCH + i % DEPTH] = b;\n            }\n            workgroupBarrier();",
-        "k_tile[r * PITCH + i % DEPTH] = b;\n            }",
+        "k_tile[r * PITCH + lane % DEPTH] = b;\n            }\n#endfor\n            workgroupBarrier();",
+        "k_tile[r * PITCH + lane % DEPTH] = b;\n            }\n#endfor",
     ),
     fault(
         "attention",
         "tiled: no barrier before the tiles are overwritten",
-        "k_tile[(quarter + 12u) * PITCH + c]));\n            }\n            workgroupBarrier();",
-        "k_tile[(quarter + 12u) * PITCH + c]));\n            }",
+        "k_tile[(quarter + 12u) * PITCH + c]));\n            }\n#endfor\n            workgroupBarrier();",
+        "k_tile[(quarter + 12u) * PITCH + c]));\n            }\n#endfor",
     ),
     Mutant {
         file: "attention",
         why: "tiled: no barrier between reading scores and writing weights",
-        from: "most = max(most, weights[row * WEIGHTS + j]); }\n        workgroupBarrier();",
-        to: "most = max(most, weights[row * WEIGHTS + j]); }",
+        from: "most = max(most, weights[row * WEIGHTS + j]);\n#endfor\n        workgroupBarrier();",
+        to: "most = max(most, weights[row * WEIGHTS + j]);\n#endfor",
         survives: Some(
             "the four lanes that read a row's scores are the four that write its weights, and lie in one subgroup on every driver \
              here: they run in step. The barrier is for drivers whose subgroups are not",
@@ -93,7 +93,7 @@ pub const MUTANTS: &[Mutant] = &[
     fault(
         "attention",
         "tiled: no maximum subtracted in the softmax",
-        "for (var j = 0u; j < KEYS; j++) { most = max(most, weights[row * WEIGHTS + j]); }",
+        "most = max(most, weights[row * WEIGHTS + j]);",
         "most = 0.0;",
     ),
     fault(
@@ -115,8 +115,8 @@ pub const MUTANTS: &[Mutant] = &[
     fault(
         "attention",
         "broadcast: a row's query from its neighbour's lane",
-        "subgroupBroadcast(a, 7u)",
-        "subgroupBroadcast(a, 6u)",
+        "subgroupBroadcast(a, l)",
+        "subgroupBroadcast(a, l / 7u * 6u + l % 7u)",
     ),
     fault("attention", "broadcast: weights of the first eight keys used for all", "score[r] = score[r].yzwx;", ""),
     fault(
@@ -128,6 +128,51 @@ pub const MUTANTS: &[Mutant] = &[
     fault("attention", "scale left out", "* p.scale", ""),
     fault("attention", "tiled: channels beyond the first slice missing", "wg.z * CHUNKS * 4u", "0u"),
     fault("attention", "the first query of a later dispatch ignored", "p.query0 + wg.x", "wg.x"),
+    fault("attention", "a part's first key ignored", "own_k[p.base + i]", "own_k[i]"),
+    fault("attention", "a part's first value ignored", "own_v[p.base + i]", "own_v[i]"),
+    fault(
+        "attention",
+        "tiled: the maximum of the part before forgotten",
+        "var highest = running.x;",
+        "var highest = LOWEST;",
+    ),
+    fault("attention", "tiled: the sum of the part before forgotten", "var total = running.y;", "var total = 0.0;"),
+    fault(
+        "attention",
+        "tiled: every head goes on with the first's",
+        "running_in[resumed * heads + wg.y]",
+        "running_in[resumed * heads]",
+    ),
+    fault(
+        "attention",
+        "tiled: the maximum handed on is zero",
+        "vec4(highest, total, 0.0, 0.0)",
+        "vec4(0.0, total, 0.0, 0.0)",
+    ),
+    fault(
+        "attention",
+        "broadcast: the maximum of the part before forgotten",
+        "highest[r] = running.x;",
+        "highest[r] = LOWEST;",
+    ),
+    fault(
+        "attention",
+        "broadcast: the sum of the part before counted in every lane",
+        "select(0.0, running.y, lane == 0u)",
+        "running.y",
+    ),
+    fault(
+        "attention",
+        "broadcast: values of the part before forgotten",
+        "acc_in[row * p.stride",
+        "0.0 * acc_in[row * p.stride",
+    ),
+    fault(
+        "attention",
+        "broadcast: one lane's sum handed on",
+        "vec4(highest[r], sum, 0.0, 0.0)",
+        "vec4(highest[r], total[r], 0.0, 0.0)",
+    ),
     fault("conv2d", "padding ignored", "* q.stride - q.pad", "* q.stride"),
     fault("conv2d", "<= for < below the image", "yx.x < (q.in_h", "yx.x <= (q.in_h"),
     fault("conv2d", "<= for < right of the image", "yx.y < (q.in_w", "yx.y <= (q.in_w"),

@@ -11,6 +11,9 @@ use crate::plan::{Dispatch, Recorder, Tensor, Window};
 pub static LANGUAGE: [&Kernel; 5] =
     [&numbers::KERNEL, &workgroup::BARRIERS, &workgroup::MEMORY, &workgroup::SUBGROUPS, &memory::KERNEL];
 
+/// No kernel of this layer has longer loops.
+const MOST_TURNS: u64 = 256;
+
 /// Records `kernel` over `n` invocations (or workgroups of its own size), its parameters being n, the folding of
 /// the workgroups and `extra`.
 fn record(
@@ -32,6 +35,7 @@ fn record(
         workgroups,
         flops: n as u64 * 16,
         padding: 0,
+        turns: MOST_TURNS,
     });
 }
 

@@ -1,0 +1,133 @@
+//! No invocation's loops take more turns than its dispatch says: Mesa's CPU drivers end them, without a word, after 65,535.
+//! The shaders count for themselves here, in a text with a counter in each of its loops.
+
+use diffews_wgpu::conformance::Case;
+use diffews_wgpu::gpu::{AdapterChoice, Arena, Gpu, preprocess};
+use diffews_wgpu::kernels::{ALL, Kernel};
+use diffews_wgpu::plan::{Channels, Dispatch, Element, MAX_TURNS, Schedule, Storage, Tensor, TensorId, Tuning, Window};
+use std::collections::HashMap;
+
+const SEED: u64 = 1;
+/// Cases of more multiplications and additions are left to the suite.
+const QUICK: u64 = 300_000_000;
+
+/// `wgsl` with a counter: one for each time that a loop is gone through and one for the test that ends it, the most of all
+/// invocations in the buffer of this binding.
+fn counting(wgsl: &str, binding: usize) -> String {
+    let mut text = String::new();
+    for line in wgsl.lines() {
+        match line.find("for (") {
+            Some(at) if !line[..at].contains("//") => {
+                let (before, head) = line.split_at(at);
+                let (head, body) = head.split_once('{').expect("a loop's body begins on its line");
+                text += &format!("{before}turns += 1u; {head}{{ turns += 1u; {body}\n");
+            }
+            _ => {
+                let code = line.split("//").next().unwrap_or_default();
+                assert!(!code.contains("loop {") && !code.contains("while "), "a loop that is not counted: {line}");
+                text += &format!("{line}\n");
+            }
+        }
+    }
+    // Only the entry point returns nothing.
+    let text = text.replace("return;", "atomicMax(&most_turns, turns); return;");
+    let main = text.find("fn main(").expect("an entry point");
+    let mut depth = 0;
+    let end = text[main..].char_indices().find(|&(_, c)| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == '}' && depth == 0
+    });
+    let end = main + end.expect("main ends").0;
+    format!(
+        "@group(0) @binding({binding}) var<storage, read_write> most_turns: atomic<u32>;\nvar<private> turns: u32;\n\
+         {}atomicMax(&most_turns, turns);\n{}",
+        &text[..end],
+        &text[end..]
+    )
+}
+
+#[derive(Default)]
+struct Counting(HashMap<(String, usize), &'static Kernel>);
+
+impl Counting {
+    fn kernel(&mut self, dispatch: &Dispatch) -> &'static Kernel {
+        let binding = dispatch.inputs.len() + dispatch.outputs.len();
+        let name = format!("{} {:?} counting at {binding}", dispatch.kernel.name, dispatch.defines);
+        self.0.entry((name.clone(), binding)).or_insert_with(|| {
+            let text = preprocess(dispatch.kernel.source, &dispatch.defines).expect("it preprocesses");
+            let source = counting(&text, binding).leak();
+            Box::leak(Box::new(Kernel { name: name.leak(), source, ..*dispatch.kernel }))
+        })
+    }
+}
+
+/// Of each dispatch of the case: the turns that it says it takes, and those that it took.
+fn turns(gpu: &Gpu, case: &Case, tuning: Tuning, counting: &mut Counting) -> Option<Vec<(u64, u64)>> {
+    let mut recording = case.record(Storage::F32, tuning, gpu.limits(), SEED).expect("it records").recording;
+    if recording.dispatches.iter().map(|d| d.flops + d.padding).sum::<u64>() > QUICK {
+        return None;
+    }
+    let mut counters = Vec::new();
+    for dispatch in &mut recording.dispatches {
+        dispatch.kernel = counting.kernel(dispatch);
+        let id = TensorId::Value(recording.values.len() as u32);
+        let counter =
+            Tensor { id, name: "turns".into(), height: 1, width: 1, channels: Channels::one(4), element: Element::F32 };
+        dispatch.outputs.push(Window { tensor: counter.clone(), offset: 0, size: 16 });
+        recording.values.push(counter.clone());
+        recording.outputs.push(counter.clone());
+        counters.push(counter);
+    }
+    // In the order of recording, of which nothing is pruned: each dispatch writes an output.
+    let said: Vec<u64> = recording.dispatches.iter().map(|d| d.turns).collect();
+    let schedule = Schedule::new(recording);
+    let arena = Arena::new(gpu, &Arena::sizes([&schedule])).expect("memory");
+    let plan = gpu.bind(&case.name, &schedule, &arena, &[], HashMap::new()).expect("it is bound");
+    gpu.run(&plan, &mut |_| true).expect("it runs");
+    let took = counters.iter().map(|counter| {
+        let bytes = gpu.download(plan.buffer(counter).expect("a counter has memory"), 4).expect("it is read");
+        u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    });
+    Some(said.into_iter().zip(took).collect())
+}
+
+#[test]
+fn loops_take_the_turns_that_their_dispatches_say() {
+    let gpu = Gpu::new(&AdapterChoice::default()).expect("an adapter is present");
+    let mut counting = Counting::default();
+    let mut longest: HashMap<&str, u64> = HashMap::new();
+    for kernel in ALL {
+        for case in (kernel.cases)() {
+            for &tuning in kernel.tunings.iter().filter(|&t| gpu.tunings().contains(t)) {
+                let Some(dispatches) = turns(&gpu, &case, tuning, &mut counting) else { continue };
+                for (said, took) in dispatches {
+                    let what = format!("{} {} {tuning:?}: said {said}, took {took}", kernel.name, case.name);
+                    assert!(took <= said && said <= 3 * took.max(20), "{what}");
+                    let longest = longest.entry(kernel.name).or_default();
+                    *longest = took.max(*longest);
+                }
+            }
+        }
+    }
+    println!("{longest:?}");
+    // The cases hold the longest loops that are recorded.
+    for kernel in ["attention", "conv2d", "layer_norm"] {
+        assert!(longest[kernel] > MAX_TURNS * 9 / 10, "{kernel}: {longest:?}");
+    }
+    assert!(longest["group_stats"] > MAX_TURNS / 2);
+    assert!(longest.values().all(|&turns| turns <= MAX_TURNS));
+}
+
+/// A network whose loops would be longer is refused, not computed wrong.
+#[test]
+fn longer_loops_are_refused() {
+    use diffews_wgpu::kernels::layer_norm;
+    let gpu = Gpu::new(&AdapterChoice::default()).expect("an adapter is present");
+    let mut r = diffews_wgpu::plan::Recorder::new(Storage::F32, gpu.tuning, gpu.limits());
+    let x = r.input("x", 1, 1, Channels::one(81_000));
+    let weight = r.input("weight", 1, 1, Channels::one(81_000));
+    let out = layer_norm::record(&mut r, &x, &weight, &weight, 1e-5);
+    r.output(&out);
+    let error = r.finish().err().expect("it is refused").to_string();
+    assert!(error.contains("layer_norm of x.layer_norm") && error.contains("60753 turns"), "{error}");
+}
