@@ -186,8 +186,8 @@ pub const MUTANTS: &[Mutant] = &[
     fault(
         "lib/conv2d_tiled",
         "no barrier before the tiles are read",
-        "#endif\n                workgroupBarrier();\n                for",
-        "#endif\n                for",
+        "#endif\n                workgroupBarrier();\n#for",
+        "#endif\n#for",
     ),
     fault(
         "lib/conv2d_tiled",
