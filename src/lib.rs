@@ -46,6 +46,7 @@ pub mod bench;
 pub mod conformance;
 mod error;
 pub mod eval;
+mod files;
 pub mod gpu;
 pub mod image_io;
 pub mod kernels;

@@ -332,8 +332,8 @@ fn a_broken_picture_fails_its_episode_and_no_other() {
     let (_, records) = read_results(&place.path("out/results.jsonl")).unwrap();
     let order: Vec<usize> = records.iter().map(|r| r.episode).collect();
     assert_eq!(order, [0, 1, 3, 5, 2, 4, 6, 7], "{}", again.err);
-    // Masks of other sizes than their pictures stay failures, by name.
-    again.expect(6).says("broken.png");
+    // What is no mask stays a failure, by name; a picture of another size than its mask is none.
+    again.expect(6).says("1 of 8 episodes failed").says("(dog): broken.png").says("support_0_mask.png: the mask is");
 }
 
 #[test]
@@ -366,6 +366,7 @@ fn what_is_not_of_the_run_is_not_replaced() {
 fn masks_that_show_nothing_are_told() {
     let mut all = episodes(3);
     all["episodes"][0]["query"]["value"] = 9.into();
+    all["episodes"][2]["query"] = all["episodes"][0]["query"].clone();
     all["episodes"][1]["supports"][0] = json!({"image": "large.png", "mask": "dot.png"});
     let place = Place::new(all);
     let side = 64 * 5;
@@ -373,8 +374,10 @@ fn masks_that_show_nothing_are_told() {
     let dot = image::GrayImage::from_fn(side, side, |x, y| image::Luma([255 * u8::from((x, y) == (4, 4))]));
     dot.save(place.path("dot.png")).unwrap();
     let run = place.run(&["--size", "64"]).expect(0);
+    let told = run.err.clone();
     run.says("_truth.png: no pixel of the mask has the class number 9")
         .says("dot.png: the mask's foreground is too small");
+    assert_eq!(told.matches("class number 9").count(), 1, "once for a file, however often it is read: {told}");
 }
 
 #[test]
@@ -382,8 +385,8 @@ fn sheets_tables_and_published_numbers_are_given() {
     let mut all = episodes(5);
     all["benchmark"] = json!({"name": "coco", "fold": 2, "shots": 1});
     let place = Place::new(all);
-    let run = place.run(&["--output", "out", "--visualize", "2", "--limit", "4"]).expect(0).says("waited");
-    for part in ["mIoU", "FB-IoU", "4 episodes of 3 classes", "coco fold 2 1-shot", "51.2 / 56.0", "71.3 / 72.2"] {
+    let run = place.run(&["--output", "out", "--visualize", "2"]).expect(0).says("waited");
+    for part in ["mIoU", "FB-IoU", "5 episodes of 3 classes", "coco fold 2 1-shot", "51.2 / 56.0", "71.3 / 72.2"] {
         assert!(run.out.contains(part), "{part} is not in {}", run.out);
     }
     let mut sheets: Vec<String> = fs::read_dir(place.path("out/sheets"))
@@ -396,6 +399,50 @@ fn sheets_tables_and_published_numbers_are_given() {
     // Support, query, truth, prediction, disagreement.
     let sheet = image::open(place.path("out/sheets").join(&sheets[0])).unwrap();
     assert_eq!((sheet.width(), sheet.height()), (5 * 264 + 8, 272));
+}
+
+/// Another evaluation than the published one has no published numbers beside it, and says of how many classes it is.
+#[test]
+fn a_part_of_an_evaluation_is_not_compared() {
+    let mut all = episodes(5);
+    all["benchmark"] = json!({"name": "coco", "fold": 2, "shots": 5});
+    let place = Place::new(all);
+    for (args, parts) in [
+        (&["--limit", "2"][..], ["2 episodes of 2 classes of 3", "--limit leaves"]),
+        (&["--shots", "1"], ["5 episodes of 3 classes\n", "--shots is not"]),
+        (&["--shard", "1/5"], ["1 episodes of 1 classes of 3", "this is shard 1 of 5"]),
+        (&["--control", "shuffled"], ["5 episodes of 3 classes, supports", "are shuffled"]),
+    ] {
+        let run = place.run(args).expect(0);
+        for part in parts.into_iter().chain(["no published numbers beside this"]) {
+            assert!(run.out.contains(part), "{part} is not in {}", run.out);
+        }
+        assert!(!run.out.contains("51.2"), "{}", run.out);
+    }
+    for i in 0..2 {
+        place.run(&["--output", "out", "--limit", "2", "--shard", &format!("{i}/2"), "--quiet"]).expect(0);
+    }
+    let merged = place.merge(&["out"]).expect(0);
+    assert!(merged.out.contains("of 2 classes of 3") && merged.out.contains("--limit leaves"), "{}", merged.out);
+    let object: Value = serde_json::from_str(&place.run(&["--limit", "1", "--json"]).expect(0).out).unwrap();
+    assert_eq!((&object["classes"], &object["of_classes"]), (&json!(1), &json!(3)));
+}
+
+/// Episodes that overflow in half precision are done in f32, whichever others there are.
+#[test]
+fn what_overflows_in_halves_is_done_again_in_f32() {}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_place_of_the_lock_is_not_followed() {
+    let place = Place::new(episodes(1));
+    fs::create_dir(place.path("out")).unwrap();
+    fs::write(place.path("victim"), "mine").unwrap();
+    std::os::unix::fs::symlink("../victim", place.path("out/.results.jsonl.lock")).unwrap();
+    place.run(&["--output", "out"]).expect(1).says(".results.jsonl.lock: cannot be written");
+    assert_eq!(place.text("victim"), "mine");
+    std::os::unix::fs::symlink("/dev/zero", place.path("out/results-0-of-1.jsonl")).unwrap();
+    place.merge(&["out"]).expect(1).says("results-0-of-1.jsonl: cannot be read: is no regular file");
 }
 
 #[test]

@@ -4,17 +4,15 @@ use super::errors::{CliError, usage};
 use super::options::AdapterArgs;
 use super::output::place_of;
 use super::{print, progress, tell};
-use anyhow::Context;
 use clap::ValueEnum;
 use diffews_wgpu::Error;
-use diffews_wgpu::conformance::{self, Options, Report, Row, Status};
+use diffews_wgpu::conformance::{self, Options, Report, ReportError, Row, Status};
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu, list};
 use diffews_wgpu::image_io::{check_place, write_whole};
 use diffews_wgpu::plan::Storage;
-use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use flate2::{Compression, write::GzEncoder};
 use regex::Regex;
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -101,8 +99,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         report
     };
     write(args, &report, other.as_ref())?;
-    for line in other.iter().flat_map(|other| conformance::compare(&report, other)) {
-        print(&line)?;
+    if let Some(other) = &other {
+        conformance::compare(&report, other, &mut print)?;
     }
     print(&summary(&report))?;
     if progress::interrupted() {
@@ -204,28 +202,11 @@ fn line(row: &Row) -> String {
 
 /// A report of `--json`, compressed or not.
 fn read(path: &Path) -> anyhow::Result<Report> {
-    let file = File::open(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-    let refused = |e: String| usage(format!("{}: not a report of --json: {e}", path.display()));
-    let at_most = |from: &mut dyn Read| {
-        let mut bytes = Vec::new();
-        from.take(LONGEST).read_to_end(&mut bytes).map_err(|e| refused(e.to_string()))?;
-        if bytes.len() as u64 == LONGEST {
-            return Err(refused(format!("it has {LONGEST} bytes or more")));
-        }
-        Ok(bytes)
-    };
-    let mut bytes = at_most(&mut &file)?;
-    if bytes.starts_with(&GZIP) {
-        bytes = at_most(&mut GzDecoder::new(bytes.as_slice()))?;
-    }
-    serde_json::from_slice(&bytes).map_err(|e| refused(e.to_string()))
+    conformance::read_report(path).map_err(|error| match error {
+        ReportError::NoReport { .. } => usage(error.to_string()),
+        other => other.into(),
+    })
 }
-
-/// How a file compressed with gzip begins.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// A report has about 600 bytes a case; a file of this many bytes, or that unpacks to them, is none.
-const LONGEST: u64 = 1 << 24;
 
 /// Before all cases run: files that cannot or must not be written.
 fn check_outputs(args: &Args) -> anyhow::Result<()> {

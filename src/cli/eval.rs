@@ -4,19 +4,20 @@ use super::errors::{CliError, usage};
 use super::merge;
 use super::options::{AdapterArgs, MaskArgs, ModelArgs, PrecisionArg};
 use super::progress;
-use super::{print, tell};
+use super::scores::{file_name, finish, keep_strangers, stage_times};
+use super::tell;
 use clap::{Subcommand, ValueEnum};
 use diffews_wgpu::eval::{
-    Benchmark, Control, EpisodeFile, EvalError, Header, Job, Record, ResultsFile, Scored, Shard, Summary, Work,
-    contact_sheet, evaluate, fingerprint, published, to_csv,
+    Control, EpisodeFile, EvalError, Header, Job, Record, ResultsFile, Running, SCORING, Scored, Shard, Work,
+    contact_sheet, evaluate, fingerprint,
 };
-use diffews_wgpu::image_io::{Threshold, check_place, write_rgb, write_whole};
-use diffews_wgpu::{Model, Options, Segmenter};
+use diffews_wgpu::image_io::{Threshold, write_rgb};
+use diffews_wgpu::{Error, Model, Options, Precision, Segmenter};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::fs;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Warnings that are printed; the others are counted.
 const MOST_WARNINGS: usize = 5;
@@ -92,6 +93,15 @@ enum ControlArg {
     Shuffled,
 }
 
+impl From<ControlArg> for Control {
+    fn from(arg: ControlArg) -> Control {
+        match arg {
+            ControlArg::None => Control::None,
+            ControlArg::Shuffled => Control::Shuffled,
+        }
+    }
+}
+
 fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "it must be a whole number of at least 1".into())
 }
@@ -102,10 +112,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let Some(episodes) = &args.episodes else { return Err(usage("--episodes is missing")) };
     let file = EpisodeFile::open(episodes, &args.root)?;
-    let control = match args.control {
-        ControlArg::None => Control::None,
-        ControlArg::Shuffled => Control::Shuffled,
-    };
+    let control: Control = args.control.into();
     let total = args.limit.map_or(file.episodes.len(), |limit| limit.min(file.episodes.len()));
     let mine: Vec<usize> = (0..total).filter(|&episode| args.shard.holds(episode)).collect();
     let mut shots = 1;
@@ -116,15 +123,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.model.weights.is_none() && !args.quiet {
         tell("note: no --weights given; this measures the small demonstration model inside this program");
     }
-    let (segmenter, threshold, model) = open_model(args, shots)?;
+    let opened = open_model(args, shots)?;
+    let segmenter = &opened.segmenter;
     let header = Header {
         diffews_wgpu: env!("CARGO_PKG_VERSION").into(),
+        scoring: SCORING,
         episodes_sha256: file.sha256.clone(),
         benchmark: file.benchmark.clone(),
-        model,
+        model: opened.model.clone(),
         size: segmenter.size(),
         precision: segmenter.storage().name().into(),
-        threshold: match threshold {
+        threshold: match opened.threshold {
             Threshold::Relative(value) => format!("relative {value}"),
             Threshold::Absolute(value) => format!("absolute {value}"),
         },
@@ -133,27 +142,25 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         control,
         seed: args.seed,
         total,
+        limited: total < file.episodes.len(),
+        classes: file.classes(),
         shard: args.shard,
     };
     let mut place = Place::open(args, &header)?;
     let done = std::mem::take(&mut place.done);
-    let shown: Vec<usize> = mine.iter().copied().take(args.visualize).collect();
-    let work: Vec<Work> = mine
-        .iter()
-        .filter(|&&episode| !done.iter().any(|r| r.episode == episode))
-        .map(|&episode| Work { episode, show: shown.contains(&episode) })
+    let there: HashSet<usize> = done.iter().map(|r| r.episode).collect();
+    let shown_before = mine.iter().take(args.visualize).filter(|episode| there.contains(episode)).count();
+    let work: Vec<Work> = (mine.iter().enumerate())
+        .map(|(i, &episode)| Work { episode, show: i < args.visualize })
+        .filter(|work| !there.contains(&work.episode))
         .collect();
-    let job = Job { shots: args.shots, control, seed: args.seed, threshold };
-    let shown_before = shown.iter().filter(|&&episode| done.iter().any(|r| r.episode == episode)).count();
     if shown_before > 0 && !args.quiet {
         tell(&format!("note: {shown_before} episodes of --visualize were done before, and get no new sheets"));
     }
     let mut watcher = Watcher::new(args, done, mine.len());
-    let result = evaluate(&segmenter, &file, &work, &job, &mut |_, _| !progress::interrupted(), &mut |scored| {
-        watcher.take(&mut place, scored)
-    });
+    let result = evaluate_all(args, opened, &file, &work, shots, &mut |scored| watcher.take(&mut place, scored));
     watcher.bar.finish_and_clear();
-    if let (Err(EvalError::Engine(_)), Some(dir)) = (&result, &args.output) {
+    if let (Some(_), Some(dir)) = (result.as_ref().err().and_then(library_error), &args.output) {
         tell(&format!(
             "{} of {} episodes are in {}; --resume goes on",
             watcher.records.len(),
@@ -166,11 +173,79 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if !args.quiet {
         tell(&stage_times(&watcher.records));
     }
+    if let Some(results) = place.results {
+        results.close()?;
+    }
     finish(&watcher.records, &header, place.dir.as_deref(), args.json, args.quiet)
 }
 
-/// The model on its device, the threshold and the model's fingerprint, all of one opening of its files.
-fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, Threshold, String)> {
+fn library_error(error: &anyhow::Error) -> Option<&Error> {
+    match error.downcast_ref() {
+        Some(EvalError::Engine(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
+}
+
+/// Does all of `work`: what overflows in half precision is done again in f32 after everything else, so that an episode's
+/// numbers are the same in whichever order, shard or run it is done.
+fn evaluate_all(
+    args: &Args,
+    opened: Opened,
+    file: &EpisodeFile,
+    work: &[Work],
+    shots: usize,
+    take: &mut dyn FnMut(Scored) -> Result<(), EvalError>,
+) -> anyhow::Result<()> {
+    let Opened { segmenter, threshold, model } = opened;
+    let job = &Job { shots: args.shots, control: args.control.into(), seed: args.seed, threshold };
+    let go_on = &mut |_, _| !progress::interrupted();
+    let again = evaluate(&segmenter, file, work, job, go_on, take)?;
+    if again.is_empty() {
+        return Ok(());
+    }
+    // Two models at once may not fit the device.
+    drop(segmenter);
+    tell(&format!("warning: {} episodes overflow in half precision; they are done again in f32", again.len()));
+    let full = match open_as(args, Precision::F32, shots) {
+        Ok(full) if full.model == model => full.segmenter,
+        Ok(_) => return Err(CliError::Weights(format!("{}: changed while it was measured", args.model.name())).into()),
+        Err(error) if matches!(library_error(&error), Some(Error::Interrupted)) => return Err(error),
+        Err(error) => {
+            for work in again {
+                let told = format!("NaN or infinity in half precision, and there is no f32: {error}");
+                let record = Record::new(work.episode, &file.episodes[work.episode], Err(told));
+                take(Scored { record, pictures: None, warnings: Vec::new() })?;
+            }
+            return Ok(());
+        }
+    };
+    let name = full.storage().name();
+    evaluate(&full, file, &again, job, go_on, &mut |mut scored| {
+        scored.record.precision = Some(name.into());
+        take(scored)
+    })?;
+    Ok(())
+}
+
+/// All of one opening of a model's files.
+struct Opened {
+    segmenter: Segmenter,
+    threshold: Threshold,
+    /// The model's fingerprint.
+    model: String,
+}
+
+fn open_model(args: &Args, shots: usize) -> anyhow::Result<Opened> {
+    match open_as(args, args.precision.into(), shots) {
+        Err(error) if library_error(&error).is_some_and(Error::halves_overflowed) => {
+            tell(&format!("warning: {error}; trying again with everything in f32"));
+            open_as(args, Precision::F32, shots)
+        }
+        other => other,
+    }
+}
+
+fn open_as(args: &Args, precision: Precision, shots: usize) -> anyhow::Result<Opened> {
     let files = args.model.files()?;
     let name = fingerprint(&files)?;
     let model = Model::load(files)?;
@@ -184,14 +259,9 @@ fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, Threshold
         };
     }
     let gpu = args.adapter.open()?;
-    let options = Options {
-        size: Some(size),
-        precision: args.precision.into(),
-        shots,
-        guided_filter: args.mask_args.guided_filter,
-    };
+    let options = Options { size: Some(size), precision, shots, guided_filter: args.mask_args.guided_filter };
     let segmenter = Segmenter::plan(gpu, model, options)?.allocate(&mut |_, _| !progress::interrupted())?;
-    Ok((segmenter, threshold, name))
+    Ok(Opened { segmenter, threshold, model: name })
 }
 
 /// Where results go, if they go anywhere.
@@ -218,33 +288,14 @@ impl Place {
     }
 }
 
-/// Tables of a run whose results are not there are not this run's to replace.
-pub(super) fn keep_strangers(dir: &Path, shard: Shard) -> anyhow::Result<()> {
-    let results = file_name("results", shard, "jsonl");
-    for (stem, extension) in [("episodes", "csv"), ("summary", "json")] {
-        let path = dir.join(file_name(stem, shard, extension));
-        if path.exists() && !dir.join(&results).exists() {
-            let reason = format!("exists already, without its {results}; move it away or name another --output");
-            return Err(EvalError::Results { path, reason }.into());
-        }
-        check_place(&path, true)?;
-    }
-    Ok(())
-}
-
-fn file_name(stem: &str, shard: Shard, extension: &str) -> String {
-    match shard {
-        Shard::WHOLE => format!("{stem}.{extension}"),
-        Shard { index, of } => format!("{stem}-{index}-of-{of}.{extension}"),
-    }
-}
-
 /// Takes each episode as it is done: to the disk, to the bar, to the records.
 struct Watcher {
     bar: ProgressBar,
+    running: Running,
     records: Vec<Record>,
-    seed: u64,
+    /// Each once, and those that were seen.
     warnings: Vec<String>,
+    seen: HashSet<String>,
 }
 
 impl Watcher {
@@ -258,7 +309,9 @@ impl Watcher {
         }
         // What an earlier run did is not this run's speed.
         bar.reset_eta();
-        Watcher { bar, records, seed: args.seed, warnings: Vec::new() }
+        let mut running = Running::default();
+        records.iter().for_each(|r| _ = r.counts.as_ref().map(|counts| running.add(&r.class, counts)));
+        Watcher { bar, running, records, warnings: Vec::new(), seen: HashSet::new() }
     }
 
     fn take(&mut self, place: &mut Place, scored: Scored) -> Result<(), EvalError> {
@@ -276,13 +329,13 @@ impl Watcher {
         if let Some(error) = &record.error {
             self.bar.suspend(|| tell(&format!("error: episode {} ({}): {error}", record.episode, record.class)));
         }
-        self.warnings.extend(warnings);
+        self.warnings.extend(warnings.into_iter().filter(|warning| self.seen.insert(warning.clone())));
+        if let Some(counts) = &record.counts {
+            self.running.add(&record.class, counts);
+        }
         self.records.push(record);
         self.bar.inc(1);
-        if !self.bar.is_hidden() {
-            let running = summary(&self.records, self.seed);
-            self.bar.set_message(format!("mIoU {:.1}", 100.0 * running.miou));
-        }
+        self.bar.set_message(format!("mIoU {:.1}", 100.0 * self.running.miou()));
         Ok(())
     }
 
@@ -292,78 +345,4 @@ impl Watcher {
             tell(&format!("warning: {more} more such masks"));
         }
     }
-}
-
-fn summary(records: &[Record], seed: u64) -> Summary {
-    Summary::of(records.iter().filter_map(|r| Some((r.class.as_str(), r.counts.as_ref()?))), seed)
-}
-
-/// Where the time went: whether the device waited for pictures is what one wants to know.
-fn stage_times(records: &[Record]) -> String {
-    let mut sums = BTreeMap::<&str, f64>::new();
-    for (stage, seconds) in records.iter().flat_map(|r| &r.seconds) {
-        *sums.entry(stage).or_default() += seconds;
-    }
-    let (wait, load) = (sums.remove("wait").unwrap_or(0.0), sums.remove("load").unwrap_or(0.0));
-    let device = sums.values().fold(0.0, |sum, s| sum + s);
-    let stages: Vec<String> = sums.iter().map(|(stage, s)| format!("{} {s:.2}", stage.replace('_', " "))).collect();
-    format!(
-        "seconds: {device:.2} on the device ({}); it waited {wait:.2} for pictures, whose {load:.2} of reading and \
-         resizing ran beside it",
-        stages.join(", ")
-    )
-}
-
-/// Files and words at the end. Failed episodes make it an error, after everything is written.
-pub(super) fn finish(
-    records: &[Record],
-    header: &Header,
-    dir: Option<&Path>,
-    json: bool,
-    quiet: bool,
-) -> anyhow::Result<()> {
-    let summary = summary(records, header.seed);
-    let object = serde_json::to_string(&summary)?;
-    if let Some(dir) = dir {
-        for (stem, extension, text) in
-            [("episodes", "csv", to_csv(records)), ("summary", "json", object.clone() + "\n")]
-        {
-            let path = dir.join(file_name(stem, header.shard, extension));
-            write_whole(&path, text.as_bytes(), true)?;
-        }
-    }
-    if json {
-        print(&object)?;
-    } else if !quiet {
-        print(&table(&summary, header))?;
-    }
-    match records.iter().filter(|r| r.error.is_some()).count() {
-        0 => Ok(()),
-        failed => Err(CliError::EpisodesFailed { failed, total: records.len() }.into()),
-    }
-}
-
-fn table(summary: &Summary, header: &Header) -> String {
-    let percent = |part: f64| format!("{:.1}", 100.0 * part);
-    let [low, high] = summary.miou_ci95.map(percent);
-    let mut lines = vec![format!(
-        "mIoU {} % (95 % of resamples of the classes: {low} to {high}), FB-IoU {} %, {} episodes of {} classes{}",
-        percent(summary.miou),
-        percent(summary.fb_iou),
-        summary.episodes,
-        summary.classes,
-        if header.control == Control::Shuffled { ", supports shuffled" } else { "" }
-    )];
-    if let Some(benchmark @ Benchmark { name, fold, shots }) = &header.benchmark {
-        let told = |n: Option<f64>| n.map_or("-".into(), |n| format!("{n:.1}"));
-        let (fold, shots) = (fold.map(|f| format!(" fold {f}")), shots.map(|s| format!(" {s}-shot")));
-        let this = [name.as_str(), fold.as_deref().unwrap_or(""), shots.as_deref().unwrap_or("")].concat();
-        lines.push(format!("{this}; published, means over all folds, one-shot / few-shot:"));
-        let rows = published(benchmark);
-        lines.extend(rows.iter().map(|r| format!("  {:<40} {} / {}", r.setting, told(r.one_shot), told(r.few_shot))));
-        if rows.is_empty() {
-            lines.push("  nothing known of this benchmark".into());
-        }
-    }
-    lines.join("\n")
 }

@@ -1,6 +1,6 @@
 //! `eval merge`: the shards of a run of `eval` put together.
 
-use super::eval::{finish, keep_strangers};
+use super::scores::{finish, keep_strangers};
 use diffews_wgpu::eval::{EvalError, ResultsFile, merge};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -13,6 +13,7 @@ mod options;
 mod output;
 mod progress;
 mod report;
+mod scores;
 mod show;
 
 use clap::{Parser, Subcommand};

@@ -1,6 +1,6 @@
 //! A report as one self-contained page.
 
-use super::report::{Report, Row};
+use super::report::{Adapter, Report};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -37,16 +37,35 @@ impl Strings {
 /// Each adapter with its rows, which are lists in the order of `FIELDS` in report.html.
 fn short(report: &Report, strings: &mut Strings) -> Value {
     let mut adapters = Vec::new();
-    for adapter in &report.adapters {
-        let of = |r: &&Row| r.adapter == adapter.name && r.driver == adapter.driver;
-        let rows = report.results.iter().filter(of).map(|r| {
+    for (adapter, rows) in report.by_adapter() {
+        let rows = rows.into_iter().map(|r| {
             let [case, kernel, variant, storage, shape] =
                 [&r.case, &r.kernel, &r.variant, &r.storage, &r.shape].map(|text| strings.place(text));
             let reason = r.reason.as_ref().map(|reason| strings.place(reason));
             json!([case, kernel, variant, storage, shape, r.status, r.ratio, r.error, r.bound, r.place, reason])
         });
         let rows: Vec<Value> = rows.collect();
-        adapters.push(json!({"adapter": adapter, "rows": rows}));
+        let Adapter { name, driver, backend, machine, made, facts } = adapter;
+        let head = json!({
+            "name": name, "driver": driver, "backend": backend, "machine": machine, "made": made,
+            "facts": shown(facts.get()),
+        });
+        adapters.push(json!({"adapter": head, "rows": rows}));
     }
     json!({"summary": report.summary, "adapters": adapters})
+}
+
+/// The facts that the page shows, each null where it is not there or not of its type: the file may be anyone's.
+fn shown(facts: &str) -> Value {
+    let all: Value = serde_json::from_str(facts).unwrap_or_default();
+    let number = |key: &str| all[key].as_u64();
+    let sizes = all["subgroup_sizes"].as_array().and_then(|s| s.iter().map(Value::as_u64).collect::<Option<Vec<_>>>());
+    json!({
+        "device_type": all["device_type"].as_str(),
+        "shader_f16": all["shader_f16"].as_bool(),
+        "subgroup_sizes": sizes,
+        "max_binding_bytes": number("max_binding_bytes"),
+        "workgroup_invocations": number("workgroup_invocations"),
+        "workgroup_memory_bytes": number("workgroup_memory_bytes"),
+    })
 }

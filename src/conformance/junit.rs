@@ -22,18 +22,17 @@ fn escape(text: &str) -> String {
 /// One test suite for each adapter, one test case for each row. Known deviations and what was not run are skipped.
 pub fn junit(report: &Report) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"conformance\">\n");
-    for adapter in &report.adapters {
-        let rows = || report.results.iter().filter(|r| r.adapter == adapter.name && r.driver == adapter.driver);
-        let count = |statuses: &[Status]| rows().filter(|r| statuses.contains(&r.status)).count();
+    for (adapter, rows) in report.by_adapter() {
+        let count = |statuses: &[Status]| rows.iter().filter(|r| statuses.contains(&r.status)).count();
         let name = escape(&format!("{} ({})", adapter.name, adapter.driver));
-        let (tests, failed) = (rows().count(), count(&[Status::Failed]));
+        let (tests, failed) = (rows.len(), count(&[Status::Failed]));
         let skipped = count(&[Status::NotRun, Status::Known]);
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
             "<testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" skipped=\"{skipped}\">"
         );
-        for row in rows() {
+        for row in rows {
             let (case, kernel, time) = (escape(&row.case), escape(&row.kernel), row.seconds);
             let _ = write!(out, "<testcase name=\"{case}\" classname=\"{kernel}\" time=\"{time:.3}\">");
             let reason = escape(row.reason.as_deref().unwrap_or("beyond the bound"));

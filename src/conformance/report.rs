@@ -4,6 +4,7 @@ use super::known::{self, Known};
 use crate::gpu::AdapterFacts;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::{HashMap, HashSet};
 
 /// How a case ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,16 +154,17 @@ impl Report {
     /// report does not name.
     pub fn joined(reports: Vec<Report>) -> Result<Report, String> {
         let mut all = Report::default();
+        let mut taken = HashSet::new();
         for report in reports {
-            let named = |r: &&Row| report.adapters.iter().any(|a| (&a.name, &a.driver) == (&r.adapter, &r.driver));
-            if let Some(row) = report.results.iter().find(|r| !named(r)) {
+            let named: HashSet<_> = report.adapters.iter().map(|a| (&a.name, &a.driver)).collect();
+            if let Some(row) = report.results.iter().find(|r| !named.contains(&(&r.adapter, &r.driver))) {
                 return Err(format!(
                     "{} is of {} ({}), which its report does not name",
                     row.case, row.adapter, row.driver
                 ));
             }
             for adapter in report.adapters {
-                if all.adapters.iter().any(|a| (&a.name, &a.driver) == (&adapter.name, &adapter.driver)) {
+                if !taken.insert((adapter.name.clone(), adapter.driver.clone())) {
                     return Err(format!(
                         "two reports of {} ({}): --compare sets them side by side",
                         adapter.name, adapter.driver
@@ -176,6 +178,16 @@ impl Report {
             });
         }
         Ok(all)
+    }
+
+    /// Each adapter with its rows.
+    pub(super) fn by_adapter(&self) -> Vec<(&Adapter, Vec<&Row>)> {
+        let mut rows = HashMap::<_, Vec<&Row>>::new();
+        for row in &self.results {
+            rows.entry((&row.adapter, &row.driver)).or_default().push(row);
+        }
+        let of = |a: &Adapter| rows.get(&(&a.name, &a.driver)).cloned().unwrap_or_default();
+        self.adapters.iter().map(|adapter| (adapter, of(adapter))).collect()
     }
 
     /// `--json`: a line for each adapter and each result, which version control and `grep` can tell apart.
@@ -203,33 +215,40 @@ impl Row {
     }
 }
 
-/// Two reports side by side: what differs in status, or by more than twofold in error / bound, one line each.
-pub fn compare(ours: &Report, theirs: &Report) -> Vec<String> {
-    let mut lines = Vec::new();
-    let label = |r: &Row| format!("{} ({})", r.adapter, r.driver);
+/// Two reports side by side: hands `told` a line for what differs in status, or by more than twofold in error / bound.
+/// Lines may be many times the rows where both have many adapters, so none is kept.
+///
+/// # Errors
+/// The first that `told` gives.
+pub fn compare<E>(ours: &Report, theirs: &Report, told: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    let show = |r: &Row| {
+        let ratio = r.ratio.map_or("-".into(), |v| format!("{v:.3}"));
+        format!("{:?} {ratio} on {} ({})", r.status, r.adapter, r.driver)
+    };
+    let mut of_case = HashMap::<&str, Vec<&Row>>::new();
+    for row in &theirs.results {
+        of_case.entry(&row.case).or_default().push(row);
+    }
     for row in &ours.results {
-        for other in theirs.results.iter().filter(|o| o.case == row.case) {
+        for other in of_case.get(row.case.as_str()).into_iter().flatten() {
             let apart = match (row.ratio, other.ratio) {
                 (Some(a), Some(b)) => a.max(b) > 0.02 && a.max(b) > 2.0 * a.min(b),
                 _ => false,
             };
             if row.status != other.status || apart {
-                let show = |r: &Row| {
-                    let ratio = r.ratio.map_or("-".into(), |v| format!("{v:.3}"));
-                    format!("{:?} {ratio} on {}", r.status, label(r))
-                };
-                lines.push(format!("{}: {} | {}", row.case, show(row), show(other)));
+                told(&format!("{}: {} | {}", row.case, show(row), show(other)))?;
             }
         }
     }
-    let known = |r: &Report, case: &str| r.results.iter().any(|row| row.case == case);
-    let missing = |a: &Report, b: &Report| a.results.iter().filter(|r| !known(b, &r.case)).count();
-    for (n, side) in [(missing(ours, theirs), "here"), (missing(theirs, ours), "there")] {
+    let here: HashSet<&str> = ours.results.iter().map(|r| r.case.as_str()).collect();
+    let only_here = ours.results.iter().filter(|r| !of_case.contains_key(r.case.as_str())).count();
+    let only_there = theirs.results.iter().filter(|r| !here.contains(r.case.as_str())).count();
+    for (n, side) in [(only_here, "here"), (only_there, "there")] {
         if n > 0 {
-            lines.push(format!("{n} results are of cases that were run only {side}"));
+            told(&format!("{n} results are of cases that were run only {side}"))?;
         }
     }
-    lines
+    Ok(())
 }
 
 #[cfg(test)]
@@ -281,11 +300,25 @@ mod tests {
         let (mut a, mut b) = (Report::default(), Report::default());
         a.add(row(Status::Passed, 0.3), &[]);
         b.add(row(Status::Passed, 0.4), &[]);
-        assert!(compare(&a, &b).is_empty());
+        let lines = |a: &Report, b: &Report| {
+            let mut lines = Vec::new();
+            let mut told = |line: &str| {
+                lines.push(line.to_owned());
+                Ok::<_, ()>(())
+            };
+            compare(a, b, &mut told).unwrap();
+            lines
+        };
+        assert!(lines(&a, &b).is_empty());
         b.results[0].status = Status::Failed;
-        assert_eq!(compare(&a, &b).len(), 1);
+        assert_eq!(lines(&a, &b).len(), 1);
+        assert_eq!(compare(&a, &b, &mut |_| Err("full")), Err("full"));
         b.results[0].case = "another".into();
-        assert_eq!(compare(&a, &b).len(), 2);
+        assert_eq!(lines(&a, &b).len(), 2);
+        // Each of two adapters here with each of two there.
+        b.results = vec![row(Status::Failed, 0.3), Row { driver: "2".into(), ..row(Status::Passed, 0.9) }];
+        a.results = vec![row(Status::Passed, 0.3), Row { driver: "2".into(), ..row(Status::Passed, 0.8) }];
+        assert_eq!(lines(&a, &b).len(), 3);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The episodes' file: what is measured.
 
 use super::EvalError;
-use serde::{Deserialize, Serialize};
+use crate::files::read_regular;
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::Read;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -17,7 +17,7 @@ const MAX_BYTES: u64 = 1 << 30;
 pub struct Example {
     pub image: PathBuf,
     pub mask: PathBuf,
-    /// The class number in `mask` that is foreground; 255 there is ignored. Without it the mask is black and white.
+    /// The class number in `mask` that is foreground. Without it the mask is black and white.
     #[serde(default)]
     pub value: Option<u8>,
 }
@@ -42,12 +42,29 @@ pub struct Benchmark {
     pub shots: Option<usize>,
 }
 
+/// The number that the published evaluation of a benchmark leaves out of queries' masks: PASCAL's outlines. To the others
+/// 255 is background. Masks of one's own are taken to be made as PASCAL's are.
+fn published_ignore(benchmark: Option<&Benchmark>) -> Option<u8> {
+    match benchmark.map(|b| b.name.as_str()) {
+        Some("coco" | "fss" | "lvis" | "paco_part" | "pascal_part") => None,
+        _ => Some(255),
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Contents {
     #[serde(default)]
     benchmark: Option<Benchmark>,
+    /// Outer `None`: not in the file.
+    #[serde(default, deserialize_with = "given")]
+    ignore: Option<Option<u8>>,
     episodes: Vec<Episode>,
+}
+
+/// A field that is there, be it null.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u8>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// The part of a run that one process does: the episodes whose number is `index` modulo `of`.
@@ -94,9 +111,13 @@ pub enum Control {
 pub struct EpisodeFile {
     pub benchmark: Option<Benchmark>,
     pub episodes: Vec<Episode>,
+    /// The number in masks of class numbers whose pixels count nowhere in queries, and are background in supports.
+    pub ignore: Option<u8>,
     /// Of the file's bytes, as `sha256sum` prints it.
     pub sha256: String,
     roots: Vec<PathBuf>,
+    /// The episodes of each class, ascending.
+    classes: HashMap<String, Vec<usize>>,
 }
 
 impl EpisodeFile {
@@ -107,29 +128,41 @@ impl EpisodeFile {
     /// at fault.
     pub fn open(path: &Path, roots: &[PathBuf]) -> Result<EpisodeFile, EvalError> {
         let fault = |reason: String| EvalError::Episodes { path: path.to_owned(), reason };
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(|e| EvalError::read(path, e))?;
-        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| EvalError::read(path, e))?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(fault(format!("is larger than {} MiB; cut it into several files", MAX_BYTES >> 20)));
-        }
+        let bytes = read_regular(path, MAX_BYTES)
+            .map_err(|e| EvalError::read(path, e))?
+            .ok_or_else(|| fault(format!("is larger than {} MiB; cut it into several files", MAX_BYTES >> 20)))?;
         let contents: Contents = serde_json::from_slice(&bytes)
             .map_err(|e| fault(format!("is not a file of episodes: {e}; docs/eval.md describes one")))?;
         if contents.episodes.is_empty() {
             return Err(fault("holds no episodes; there is nothing to measure".into()));
         }
+        let ignore = contents.ignore.unwrap_or_else(|| published_ignore(contents.benchmark.as_ref()));
+        let mut classes = HashMap::<String, Vec<usize>>::new();
         for (i, episode) in contents.episodes.iter().enumerate() {
             if episode.supports.is_empty() {
                 return Err(fault(format!("episode {i} has no supports; give it at least one")));
             }
-            if episode.supports.iter().chain([&episode.query]).any(|e| e.value == Some(255)) {
-                return Err(fault(format!("episode {i}: \"value\": 255 cannot be a class, it marks ignored pixels")));
+            let mut values = episode.supports.iter().chain([&episode.query]).filter_map(|e| e.value);
+            if let Some(value) = values.find(|&v| Some(v) == ignore) {
+                let message =
+                    "cannot be a class, it marks ignored pixels; \"ignore\" of the file names another or null";
+                return Err(fault(format!("episode {i}: \"value\": {value} {message}")));
+            }
+            match classes.get_mut(&episode.class) {
+                Some(of_class) => of_class.push(i),
+                None => drop(classes.insert(episode.class.clone(), vec![i])),
             }
         }
         let mut roots = roots.to_vec();
         roots.push(path.parent().unwrap_or(Path::new("")).to_owned());
         let sha256 = hex(&Sha256::digest(&bytes));
-        Ok(EpisodeFile { benchmark: contents.benchmark, episodes: contents.episodes, sha256, roots })
+        let Contents { benchmark, episodes, .. } = contents;
+        Ok(EpisodeFile { benchmark, episodes, ignore, sha256, roots, classes })
+    }
+
+    /// Number of classes in the whole file.
+    pub fn classes(&self) -> usize {
+        self.classes.len()
     }
 
     /// Where a file of an episode is: below the first root that has it, else below the first, to be named in an error.
@@ -165,18 +198,23 @@ impl EpisodeFile {
     }
 
     fn other_class(&self, index: usize, seed: u64) -> Result<usize, EvalError> {
-        let class = &self.episodes[index].class;
-        let others: usize = self.episodes.iter().filter(|e| e.class != *class).count();
+        let of_class = self.classes.get(&self.episodes[index].class).map_or(&[][..], Vec::as_slice);
+        let others = self.episodes.len() - of_class.len();
         if others == 0 {
             let message = "--control shuffled needs episodes of at least two classes; this file has one";
             return Err(EvalError::Usage(message.into()));
         }
         // A multiplier spreads neighbouring numbers over the generator's seeds.
         let mixed = seed ^ (index as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut random = fastrand::Rng::with_seed(mixed);
-        let nth = random.usize(..others);
-        let other = self.episodes.iter().enumerate().filter(|(_, e)| e.class != *class).nth(nth);
-        Ok(other.map_or(index, |(i, _)| i))
+        let nth = fastrand::Rng::with_seed(mixed).usize(..others);
+        // Before the class's episode numbered k in its list lie that many others.
+        let others_before = |k: usize| of_class[k] - k;
+        let (mut low, mut high) = (0, of_class.len());
+        while low < high {
+            let middle = (low + high) / 2;
+            if others_before(middle) <= nth { low = middle + 1 } else { high = middle }
+        }
+        Ok(nth + low)
     }
 }
 
@@ -215,11 +253,40 @@ mod tests {
         assert!(message(no_supports).contains("episode 0 has no supports"));
         let ignored = format!(r#"{{"episodes": [{}]}}"#, episode("a", 0).replace('3', "255"));
         assert!(message(&ignored).contains("ignored pixels"));
+        assert!(message(&ignored.replacen('{', r#"{"ignore": 255, "#, 1)).contains("\"value\": 255"));
+        assert!(opened(&ignored.replacen('{', r#"{"ignore": null, "#, 1)).is_ok());
+        assert!(message(&ignored.replacen('{', r#"{"ignore": 256, "#, 1)).contains("u8"));
+        // A name that Python wrote of bytes that are no text.
+        let surrogate = format!(r#"{{"episodes": [{}]}}"#, episode("a", 0).replace("q0", "q\\udcff"));
+        assert!(message(&surrogate).contains("is not a file of episodes"));
         let unknown = format!(r#"{{"episodes": [{}]}}"#, episode("a", 0).replace("value", "valu"));
         assert!(message(&unknown).contains("valu"));
         let negative = format!(r#"{{"episodes": [{}]}}"#, episode("a", 0).replace('3', "-1"));
         assert!(message(&negative).contains("u8"));
         assert!(EpisodeFile::open(Path::new("nowhere.json"), &[]).unwrap_err().to_string().contains("nowhere.json"));
+    }
+
+    #[test]
+    fn what_is_ignored_is_the_benchmarks_rule_or_the_files() {
+        let ignore = |head: &str| opened(&format!(r#"{{{head}"episodes": [{}]}}"#, episode("a", 0))).unwrap().ignore;
+        assert_eq!(ignore(""), Some(255));
+        assert_eq!(ignore(r#""benchmark": {"name": "mine"}, "#), Some(255));
+        assert_eq!(ignore(r#""benchmark": {"name": "pascal", "fold": 1}, "#), Some(255));
+        for name in ["coco", "fss", "lvis", "paco_part", "pascal_part"] {
+            assert_eq!(ignore(&format!(r#""benchmark": {{"name": "{name}"}}, "#)), None, "{name}");
+        }
+        assert_eq!(ignore(r#""benchmark": {"name": "coco"}, "ignore": 255, "#), Some(255));
+        assert_eq!(ignore(r#""benchmark": {"name": "pascal"}, "ignore": null, "#), None);
+        assert_eq!(ignore(r#""ignore": 0, "#), Some(0));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(EpisodeFile::open(&pipe, &[]).unwrap_err().to_string().contains("is no regular file"));
     }
 
     #[test]
@@ -238,6 +305,13 @@ mod tests {
         assert_eq!(file.locate(&at(2, "a")), at(2, "a"));
     }
 
+    /// The draw as a walk over all episodes has it.
+    fn drawn_by_counting(file: &EpisodeFile, index: usize, seed: u64) -> Option<usize> {
+        let others = || (0..file.episodes.len()).filter(|&i| file.episodes[i].class != file.episodes[index].class);
+        let mixed = seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        others().nth(fastrand::Rng::with_seed(mixed).usize(..others().count()))
+    }
+
     #[test]
     fn shuffled_supports_are_of_another_class_and_the_same_each_time() {
         let file = many(&["a", "b", "a", "c", "c", "c"]);
@@ -247,6 +321,7 @@ mod tests {
                 let supports = file.supports(i, None, Control::Shuffled, seed).unwrap();
                 let from: usize = supports[0].image.to_str().unwrap()[1..].parse().unwrap();
                 assert_ne!(file.episodes[from].class, file.episodes[i].class);
+                assert_eq!(Some(from), drawn_by_counting(&file, i, seed));
                 assert_eq!(supports, file.supports(i, None, Control::Shuffled, seed).unwrap());
                 own += usize::from(
                     file.supports(i, None, Control::None, seed).unwrap()[0].image.ends_with(format!("s{i}")),

@@ -3,9 +3,11 @@
 use super::episodes::{EpisodeFile, Example};
 use super::metrics::{BACKGROUND, FOREGROUND, IGNORE};
 use crate::image_io::{self, ImageError, Mask, MaskWarning, RgbImage};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::panics::caught;
+use std::io;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::{Scope, available_parallelism};
+use std::thread::{Builder, Scope, available_parallelism};
 use std::time::Instant;
 
 /// Episodes that each thread may be ahead.
@@ -31,41 +33,77 @@ pub(super) struct Loaded {
 }
 
 /// The loaders' end: gives the tasks' pictures in order.
-pub(super) struct Queue {
-    receivers: Vec<Receiver<Loaded>>,
+pub(super) struct Queue<'env> {
+    file: &'env EpisodeFile,
+    tasks: &'env [Task<'env>],
+    size: u32,
+    /// Each loads every so many-th task.
+    lanes: Vec<Lane>,
     next: usize,
 }
 
-impl Queue {
+enum Lane {
+    Thread(Receiver<Loaded>),
+    /// Its thread could not be started: whoever asks does the work.
+    Here,
+}
+
+/// Starts a thread, or says why it cannot.
+type Spawn<'a, 'scope> = &'a dyn Fn(Box<dyn FnOnce() + Send + 'scope>) -> io::Result<()>;
+
+impl<'env> Queue<'env> {
     /// Starts threads that work through `tasks` (of `file`, at `size`) until all are done or the queue is dropped.
-    pub fn start<'scope, 'env>(
+    pub fn start<'scope>(
         scope: &'scope Scope<'scope, 'env>,
         file: &'env EpisodeFile,
         tasks: &'env [Task<'env>],
         size: u32,
-    ) -> Queue {
+    ) -> Queue<'env> {
         // Half of the cores: the other half feeds the GPU, or is it where the adapter is the CPU.
         let cores = available_parallelism().map_or(1, |n| n.get());
-        let threads = (cores / 2).clamp(1, MOST_THREADS);
+        let spawn = |work| Builder::new().name("pictures".into()).spawn_scoped(scope, work).map(|_| ());
+        Queue::with_threads((cores / 2).clamp(1, MOST_THREADS), &spawn, file, tasks, size)
+    }
+
+    fn with_threads<'scope>(
+        threads: usize,
+        spawn: Spawn<'_, 'scope>,
+        file: &'env EpisodeFile,
+        tasks: &'env [Task<'env>],
+        size: u32,
+    ) -> Queue<'env>
+    where
+        'env: 'scope,
+    {
         let start = |first: usize| {
             let (sender, receiver) = sync_channel(AHEAD);
-            scope.spawn(move || {
+            let work = move || {
                 for task in tasks.iter().skip(first).step_by(threads) {
                     // Sending fails where the run has ended early.
                     if sender.send(load(file, task, size)).is_err() {
                         return;
                     }
                 }
-            });
-            receiver
+            };
+            match spawn(Box::new(work)) {
+                Ok(()) => Lane::Thread(receiver),
+                Err(error) => {
+                    log::warn!("a thread cannot be started ({error}); pictures are read between the device's work");
+                    Lane::Here
+                }
+            }
         };
-        Queue { receivers: (0..threads).map(start).collect(), next: 0 }
+        Queue { file, tasks, size, lanes: (0..threads).map(start).collect(), next: 0 }
     }
 
     /// The next task's pictures, and the seconds spent waiting for them.
     pub fn next(&mut self) -> Option<(Loaded, f64)> {
         let started = Instant::now();
-        let loaded = self.receivers[self.next % self.receivers.len()].recv().ok()?;
+        let task = self.tasks.get(self.next)?;
+        let loaded = match &self.lanes[self.next % self.lanes.len()] {
+            Lane::Thread(receiver) => receiver.recv().ok()?,
+            Lane::Here => load(self.file, task, self.size),
+        };
         self.next += 1;
         Some((loaded, started.elapsed().as_secs_f64()))
     }
@@ -86,24 +124,24 @@ fn load(file: &EpisodeFile, task: &Task, size: u32) -> Loaded {
     Loaded { supports, query, warnings, seconds: started.elapsed().as_secs_f64() }
 }
 
-/// [`example`] with panics of the decoders made errors: a broken picture must not end a run of hours.
+/// [`example`] with panics made errors: a broken picture must not end a run of hours.
 fn guarded(
     file: &EpisodeFile,
     wanted: &Example,
     size: u32,
     warnings: &mut Vec<String>,
 ) -> Result<(RgbImage, Vec<u8>), String> {
-    match catch_unwind(AssertUnwindSafe(|| example(file, wanted, size, warnings))) {
+    match caught(|| example(file, wanted, size, warnings)) {
         Ok(loaded) => loaded.map_err(|e| e.to_string()),
-        Err(_) => {
+        Err(panic) => {
             let (image, mask) = (wanted.image.display(), wanted.mask.display());
-            Err(format!("{image} or {mask}: the decoder broke down on it; save it again as a PNG"))
+            Err(format!("{image} or {mask}: reading broke down ({panic}); save it again as a PNG"))
         }
     }
 }
 
 /// A picture and its mask at `size` x `size`: bilinear as the PIL of the published runs does it, and nearest as torch
-/// does it.
+/// does it. Each is resized by itself, as in the published evaluation, so the mask may be of another size.
 fn example(
     file: &EpisodeFile,
     wanted: &Example,
@@ -112,28 +150,55 @@ fn example(
 ) -> Result<(RgbImage, Vec<u8>), ImageError> {
     let (image, path) = (file.locate(&wanted.image), file.locate(&wanted.mask));
     let picture = image_io::load_rgb(&image)?;
-    let (width, height) = picture.dimensions();
-    let at_size = |mask: &Mask| image_io::resize_nearest_mask(mask, size, size);
-    let (mask, warning, ignored) = match wanted.value {
-        Some(number) => {
-            let numbers = image_io::load_index_mask(&path, (width, height))?;
-            let is = |wanted: u8| Mask::new(width, height, numbers.iter().map(|&n| n == wanted).collect());
-            let warning = (!numbers.contains(&number)).then_some(MaskWarning::NoClass { number });
-            (is(number)?, warning, Some(at_size(&is(IGNORE)?)))
+    let (mask, sizes_differ) = match truth(file, wanted.value, &path, picture.dimensions()) {
+        Err(ImageError::MaskSize { mask, .. }) if may_be(mask) => {
+            let ((width, height), (mask_width, mask_height)) = (picture.dimensions(), mask);
+            let told = format!(
+                "the mask is {mask_width} x {mask_height}, {} {width} x {height}: each is resized by itself",
+                image.display()
+            );
+            (truth(file, wanted.value, &path, mask)?, Some(told))
         }
-        None => {
-            let loaded = image_io::load_mask(&path, (width, height))?;
-            (loaded.mask, loaded.warning, None)
-        }
+        other => (other?, None),
     };
-    let foreground = at_size(&mask);
-    let told = [warning, MaskWarning::between(&mask, &foreground)];
-    warnings.extend(told.into_iter().flatten().map(|w| format!("{}: {w}", path.display())));
+    let at_size = |mask: &Mask| image_io::resize_nearest_mask(mask, size, size);
+    let foreground = at_size(&mask.foreground);
+    let told = [mask.warning, MaskWarning::between(&mask.foreground, &foreground)];
+    let told = told.into_iter().flatten().map(|w| w.to_string()).chain(sizes_differ);
+    warnings.extend(told.map(|w| format!("{}: {w}", path.display())));
     let mut truth: Vec<u8> = foreground.foreground().iter().map(|&f| if f { FOREGROUND } else { BACKGROUND }).collect();
-    for (pixel, &skip) in truth.iter_mut().zip(ignored.iter().flat_map(|m| m.foreground())) {
-        if skip {
+    if let Some(ignored) = &mask.ignored {
+        for (pixel, _) in truth.iter_mut().zip(at_size(ignored).foreground()).filter(|(_, skip)| **skip) {
             *pixel = IGNORE;
         }
     }
     Ok((image_io::resize_bilinear_rgb_rows_first(&picture, size, size), truth))
 }
+
+/// Whether a picture may have this size at all. That of a mask is its file's word alone.
+fn may_be((width, height): (u32, u32)) -> bool {
+    width.max(height) <= image_io::MAX_SIDE && u64::from(width) * u64::from(height) <= image_io::MAX_PIXELS
+}
+
+/// A mask at its own size.
+struct Truth {
+    foreground: Mask,
+    ignored: Option<Mask>,
+    warning: Option<MaskWarning>,
+}
+
+/// Reads a mask that must be of `expect`'s size: that of the class number `value`, or a black and white one.
+fn truth(file: &EpisodeFile, value: Option<u8>, path: &Path, expect: (u32, u32)) -> Result<Truth, ImageError> {
+    let Some(number) = value else {
+        let loaded = image_io::load_mask(path, expect)?;
+        return Ok(Truth { foreground: loaded.mask, ignored: None, warning: loaded.warning });
+    };
+    let numbers = image_io::load_index_mask(path, expect)?;
+    let is = |wanted: u8| Mask::new(expect.0, expect.1, numbers.iter().map(|&n| n == wanted).collect());
+    let warning = (!numbers.contains(&number)).then_some(MaskWarning::NoClass { number });
+    Ok(Truth { foreground: is(number)?, ignored: file.ignore.map(is).transpose()?, warning })
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

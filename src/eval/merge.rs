@@ -3,6 +3,7 @@
 use super::EvalError;
 use super::episodes::Shard;
 use super::results::{Header, Record, read_results};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// The results of all shards of one run, given in any order, as the unsharded run would have them.
@@ -31,7 +32,7 @@ pub fn merge(files: &[PathBuf]) -> Result<(Header, Vec<Record>), EvalError> {
             None => {}
         }
     }
-    let given: Vec<usize> = read.iter().map(|(header, _)| header.shard.index).collect();
+    let given: HashSet<usize> = read.iter().map(|(header, _)| header.shard.index).collect();
     let lacking: Vec<String> =
         (0..of).filter(|i| !given.contains(i)).take(8).map(|index| format!("{index}/{of}")).collect();
     if !lacking.is_empty() {

@@ -1,7 +1,7 @@
 //! Intersection over union as the published evaluation has it.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A pixel of a query's mask that is not the class.
 pub const BACKGROUND: u8 = 0;
@@ -60,6 +60,8 @@ pub struct Summary {
     pub episodes: usize,
     /// Classes among them.
     pub classes: usize,
+    /// Classes of the whole evaluation: more than `classes` where only a part of it was scored, whose mean is another.
+    pub of_classes: usize,
     /// Mean over the classes of the foreground's IoU, intersection and union each summed over a class's episodes.
     pub miou: f64,
     /// Mean over background and foreground of the IoU summed over everything.
@@ -85,11 +87,39 @@ impl Summary {
         Summary {
             episodes,
             classes: sums.len(),
+            of_classes: sums.len(),
             miou: mean(&ious),
             fb_iou: (part(0) + part(1)) / 2.0,
             miou_ci95: interval(&ious, seed),
             per_class: sums.iter().zip(&ious).map(|((class, _), &iou)| (class.to_string(), iou)).collect(),
         }
+    }
+}
+
+/// The mIoU so far, for a run that goes on: cheap after each episode, where [`Summary::of`] draws its resamples.
+#[derive(Default)]
+pub struct Running {
+    classes: HashMap<String, Counts>,
+    /// Of the classes' IoU.
+    sum: f64,
+}
+
+impl Running {
+    /// Adds an episode.
+    pub fn add(&mut self, class: &str, counts: &Counts) {
+        if !self.classes.contains_key(class) {
+            self.classes.insert(class.to_owned(), Counts::default());
+        }
+        if let Some(of_class) = self.classes.get_mut(class) {
+            self.sum -= of_class.iou();
+            of_class.add(counts);
+            self.sum += of_class.iou();
+        }
+    }
+
+    /// Mean over the classes of the foreground's IoU; 0 before the first episode.
+    pub fn miou(&self) -> f64 {
+        self.sum / self.classes.len().max(1) as f64
     }
 }
 
@@ -139,7 +169,9 @@ mod tests {
         assert_eq!(summary.fb_iou, (12.0 / 22.0 + 18.0 / 28.0) / 2.0);
         assert_eq!(summary.per_class, BTreeMap::from([("a".to_string(), 1.0), ("b".to_string(), 0.0)]));
         let keys: Vec<String> = serde_json::to_value(&summary).unwrap().as_object().unwrap().keys().cloned().collect();
-        let mut want = ["episodes", "classes", "miou", "fb_iou", "miou_ci95", "per_class"].map(String::from).to_vec();
+        let mut want = ["episodes", "classes", "of_classes", "miou", "fb_iou", "miou_ci95", "per_class"]
+            .map(String::from)
+            .to_vec();
         want.sort();
         assert_eq!(
             {
@@ -149,6 +181,21 @@ mod tests {
             },
             want
         );
+    }
+
+    #[test]
+    fn the_running_number_is_that_of_the_summary() {
+        let mut random = fastrand::Rng::with_seed(2);
+        let (mut running, mut scored) = (Running::default(), Vec::new());
+        assert_eq!(running.miou(), 0.0);
+        for _ in 0..50 {
+            let (class, union) = (["a", "b", "c"][random.usize(..3)], random.u64(0..50));
+            let counts = Counts { intersection: [0, random.u64(0..=union)], union: [9, union] };
+            running.add(class, &counts);
+            scored.push((class, counts));
+            let summary = Summary::of(scored.iter().map(|(class, counts)| (*class, counts)), 0);
+            assert!((running.miou() - summary.miou).abs() < 1e-12);
+        }
     }
 
     #[test]

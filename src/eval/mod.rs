@@ -11,6 +11,7 @@
 //! runs can be cut into shards, killed, resumed and merged, and give the same numbers.
 
 mod banks;
+mod csv;
 mod episodes;
 mod error;
 mod fingerprint;
@@ -22,12 +23,13 @@ mod results;
 mod run;
 mod sheet;
 
+pub use csv::to_csv;
 pub use episodes::{Benchmark, Control, Episode, EpisodeFile, Example, Shard};
 pub use error::EvalError;
 pub use fingerprint::fingerprint;
 pub use merge::merge;
-pub use metrics::{BACKGROUND, Counts, FOREGROUND, IGNORE, Summary, count};
+pub use metrics::{BACKGROUND, Counts, FOREGROUND, IGNORE, Running, Summary, count};
 pub use published::{Published, published};
-pub use results::{Header, Record, ResultsFile, read_results, to_csv};
+pub use results::{Header, Record, ResultsFile, SCORING, read_results};
 pub use run::{Job, Scored, Work, evaluate};
 pub use sheet::{Pictures, contact_sheet};

@@ -1,22 +1,28 @@
 //! Results on the disk: JSON lines, one for each episode, so that a run can end at any moment and lose nothing.
 
 use super::EvalError;
-use super::episodes::{Benchmark, Control, Shard};
+use super::episodes::{Benchmark, Control, Episode, Shard};
 use super::metrics::Counts;
 use crate::GuidedFilter;
+use crate::files::{open_or_make, open_regular};
 use crate::image_io::write_whole;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+
+/// Raised whenever the same settings give other numbers than before: how pictures are read and resized, what counts.
+pub const SCORING: u32 = 1;
 
 /// First line of a file of results: everything that the numbers depend on, but for the device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The program's version.
     pub diffews_wgpu: String,
+    /// [`SCORING`] of the program.
+    #[serde(default)]
+    pub scoring: u32,
     /// Of the episodes' file.
     pub episodes_sha256: String,
     pub benchmark: Option<Benchmark>,
@@ -32,6 +38,12 @@ pub struct Header {
     pub seed: u64,
     /// Episodes of the whole run, all shards together.
     pub total: usize,
+    /// Whether the episodes' file has more of them.
+    #[serde(default)]
+    pub limited: bool,
+    /// Classes of the episodes' file.
+    #[serde(default)]
+    pub classes: usize,
     pub shard: Shard,
 }
 
@@ -51,6 +63,9 @@ impl Header {
     }
 }
 
+/// Longest line of a file of results, in bytes: one has less than a thousand, with long names a few thousand.
+const LONGEST_LINE: u64 = 1 << 20;
+
 /// Of one episode: far more than a picture has, and sums over any number of episodes still do not overflow.
 const MOST_PIXELS: u64 = 1 << 40;
 
@@ -67,10 +82,23 @@ pub struct Record {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Where it is not the run's: the episode overflowed in half precision, and was done again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<String>,
     /// `wait`: the device's thread waited for pictures; `load`: reading and resizing them, beside the device; and the
     /// device's stages.
     #[serde(default)]
     pub seconds: BTreeMap<String, f64>,
+}
+
+impl Record {
+    /// What came of the episode numbered `number`.
+    pub fn new(number: usize, episode: &Episode, outcome: Result<Counts, String>) -> Record {
+        let (counts, error) = outcome.map_or_else(|error| (None, Some(error)), |counts| (Some(counts), None));
+        let query = episode.query.image.to_string_lossy().into_owned();
+        let (class, seconds) = (episode.class.clone(), BTreeMap::new());
+        Record { episode: number, class, query, counts, error, precision: None, seconds }
+    }
 }
 
 /// A file of results that is being written, by one process at a time.
@@ -105,11 +133,12 @@ impl ResultsFile {
             return Ok((ResultsFile::create(path, header)?, Vec::new()));
         }
         let lock = lock(path)?;
-        let mut records = of_run(path, header)?;
+        let Contents { mut records, mut clean, .. } = of_run(path, header)?;
+        let all = records.len();
         records.retain(|r| r.counts.is_some());
-        let bytes = whole(path, header, &records)?;
-        if fs::read(path).map_err(|e| EvalError::read(path, e))? != bytes {
-            write_whole(path, &bytes, true)?;
+        clean &= records.len() == all;
+        if !clean {
+            write_whole(path, &whole(path, header, &records)?, true)?;
         }
         Ok((ResultsFile::append_to(path, lock)?, records))
     }
@@ -131,19 +160,34 @@ impl ResultsFile {
         Ok(write_whole(path, &whole(path, header, records)?, true)?)
     }
 
-    /// Adds an episode. When this returns it is on the disk.
+    /// Adds an episode. When this returns the system has it: it survives this process however that ends. It does not wait
+    /// for the disk, which takes milliseconds; [`ResultsFile::close`] does.
+    ///
+    /// # Errors
+    /// It cannot be written.
     pub fn append(&mut self, record: &Record) -> Result<(), EvalError> {
         let line = line(&self.path, record)?;
-        self.file.write_all(&line).and_then(|()| self.file.sync_data()).map_err(|e| EvalError::write(&self.path, e))
+        if line.len() as u64 > LONGEST_LINE {
+            return Err(EvalError::results(&self.path, format!("episode {}: its names are too long", record.episode)));
+        }
+        self.file.write_all(&line).map_err(|e| EvalError::write(&self.path, e))
+    }
+
+    /// Waits until everything is on the disk.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn close(self) -> Result<(), EvalError> {
+        self.file.sync_data().map_err(|e| EvalError::write(&self.path, e))
     }
 }
 
 /// Holds the right to write to `path` as long as what it gives: by a hidden file beside it, as `path` itself is replaced
-/// at times, and on Windows nobody can read what is locked.
+/// at times, and on Windows nobody can read what is locked. Nothing is ever written into that file.
 fn lock(path: &Path) -> Result<File, EvalError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.lock"));
-    let file = File::create(&beside).map_err(|e| EvalError::write(&beside, e))?;
+    let file = open_or_make(&beside).map_err(|e| EvalError::write(&beside, e))?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(EvalError::results(path, "is being written by another process")),
         // Not every file system has locks.
@@ -151,17 +195,18 @@ fn lock(path: &Path) -> Result<File, EvalError> {
     }
 }
 
-/// The records of a file that must be of the run that `header` is of.
-fn of_run(path: &Path, header: &Header) -> Result<Vec<Record>, EvalError> {
-    let (found, records) = read_results(path)?;
-    if let Some(difference) = header.difference(&found) {
+/// What is in a file that must be of the run that `header` is of.
+fn of_run(path: &Path, header: &Header) -> Result<Contents, EvalError> {
+    let contents = read(path)?;
+    let found = &contents.header;
+    if let Some(difference) = header.difference(found) {
         let message = format!("is of another run, where {difference}; name another --output");
         return Err(EvalError::results(path, message));
     }
     if found.shard != header.shard {
         return Err(EvalError::results(path, "is of another shard; name another --output"));
     }
-    Ok(records)
+    Ok(contents)
 }
 
 fn whole(path: &Path, header: &Header, records: &[Record]) -> Result<Vec<u8>, EvalError> {
@@ -182,65 +227,90 @@ fn line<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, EvalError> {
 /// Reads a file of results. A last line that was cut off is left out.
 ///
 /// # Errors
-/// Any other damage, counts that cannot be, an episode that is there twice or is not of the file's shard.
+/// Any other damage, counts that cannot be, an episode that is there twice or is not of the file's shard; a file that
+/// is not a regular one.
 pub fn read_results(path: &Path) -> Result<(Header, Vec<Record>), EvalError> {
-    let bytes = fs::read(path).map_err(|e| EvalError::read(path, e))?;
-    // What comes after the last newline is a line that was not written to its end.
-    let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
-    let mut lines = bytes[..whole].split(|&b| b == b'\n').filter(|l| !l.is_empty());
-    let header: Header = serde_json::from_slice(lines.next().unwrap_or_default())
+    let Contents { header, records, .. } = read(path)?;
+    Ok((header, records))
+}
+
+/// A file of results.
+struct Contents {
+    header: Header,
+    records: Vec<Record>,
+    /// Whether the file has these lines to the byte and nothing else.
+    clean: bool,
+}
+
+fn read(path: &Path) -> Result<Contents, EvalError> {
+    let mut lines = Lines::open(path)?;
+    let (mut records, mut seen) = (Vec::new(), HashSet::new());
+    let header: Header = serde_json::from_slice(lines.next()?.unwrap_or_default())
         .map_err(|e| EvalError::results(path, format!("is no file of results, its first line is not: {e}")))?;
     if header.shard.index >= header.shard.of {
         return Err(EvalError::results(path, "names a shard that cannot be"));
     }
-    let (mut records, mut seen) = (Vec::new(), HashSet::new());
-    for (number, line) in lines.enumerate() {
-        let at = |what: String| EvalError::results(path, format!("line {}: {what}", number + 2));
-        let record: Record = serde_json::from_slice(line).map_err(|e| at(format!("is damaged: {e}")))?;
-        if record.episode >= header.total || !header.shard.holds(record.episode) {
-            return Err(at(format!("episode {} is not of this shard", record.episode)));
-        }
-        if record.counts.is_some() == record.error.is_some() {
-            return Err(at("must hold either counts or an error".into()));
-        }
-        let possible = |c: &Counts| (0..2).all(|i| c.intersection[i] <= c.union[i] && c.union[i] <= MOST_PIXELS);
-        if !record.counts.as_ref().is_none_or(possible) {
-            return Err(at("counts more pixels than can be".into()));
-        }
+    let mut clean = lines.line == line(path, &header)?;
+    while let Some(text) = lines.next()? {
+        let record = serde_json::from_slice(text).map_err(|e| format!("is damaged: {e}"));
+        let record: Record = record.and_then(|r| check(r, &header)).map_err(|what| lines.fault(&what))?;
         if !seen.insert(record.episode) {
-            return Err(at(format!("episode {} is there twice", record.episode)));
+            return Err(lines.fault(&format!("episode {} is there twice", record.episode)));
         }
+        clean &= lines.line == line(path, &record)?;
         records.push(record);
     }
-    Ok((header, records))
+    clean &= !lines.cut;
+    Ok(Contents { header, records, clean })
 }
 
-/// The episodes as a table for spreadsheets and scripts, in the episodes' order.
-pub fn to_csv(records: &[Record]) -> String {
-    let mut rows: Vec<&Record> = records.iter().collect();
-    rows.sort_by_key(|r| r.episode);
-    let mut csv = "episode,class,query,iou,intersection_background,intersection_foreground,union_background,\
-                   union_foreground,error\n"
-        .to_string();
-    for record in rows {
-        let counts = match &record.counts {
-            Some(c) => {
-                let ([ib, i], [ub, u]) = (c.intersection, c.union);
-                format!("{:.6},{ib},{i},{ub},{u}", c.iou())
-            }
-            None => ",,,,".into(),
-        };
-        let (class, query) = (quoted(&record.class), quoted(&record.query));
-        let error = quoted(record.error.as_deref().unwrap_or_default());
-        // Writing to a string cannot fail.
-        let _ = writeln!(csv, "{},{class},{query},{counts},{error}", record.episode);
+fn check(record: Record, header: &Header) -> Result<Record, String> {
+    if record.episode >= header.total || !header.shard.holds(record.episode) {
+        return Err(format!("episode {} is not of this shard", record.episode));
     }
-    csv
+    if record.counts.is_some() == record.error.is_some() {
+        return Err("must hold either counts or an error".into());
+    }
+    let possible = |c: &Counts| (0..2).all(|i| c.intersection[i] <= c.union[i] && c.union[i] <= MOST_PIXELS);
+    if !record.counts.as_ref().is_none_or(possible) {
+        return Err("counts more pixels than can be".into());
+    }
+    Ok(record)
 }
 
-/// As RFC 4180 has it.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
+/// A file's lines one after another, none of them long.
+struct Lines<'a> {
+    path: &'a Path,
+    file: BufReader<File>,
+    /// The present one with its newline, and its number from 1.
+    line: Vec<u8>,
+    number: usize,
+    /// Whether the file ends in a line without a newline: one that was not written to its end.
+    cut: bool,
+}
+
+impl Lines<'_> {
+    fn open(path: &Path) -> Result<Lines<'_>, EvalError> {
+        let file = BufReader::new(open_regular(path).map_err(|e| EvalError::read(path, e))?);
+        Ok(Lines { path, file, line: Vec::new(), number: 0, cut: false })
+    }
+
+    /// The next line.
+    fn next(&mut self) -> Result<Option<&[u8]>, EvalError> {
+        self.number += 1;
+        self.line.clear();
+        let mut limited = Read::take(&mut self.file, LONGEST_LINE);
+        limited.read_until(b'\n', &mut self.line).map_err(|e| EvalError::read(self.path, e))?;
+        if self.line.len() as u64 == LONGEST_LINE && !self.line.ends_with(b"\n") {
+            return Err(self.fault(&format!("has {LONGEST_LINE} bytes or more; this is no file of results")));
+        }
+        self.cut = !self.line.is_empty() && !self.line.ends_with(b"\n");
+        Ok((!self.line.is_empty() && !self.cut).then_some(&self.line))
+    }
+
+    fn fault(&self, what: &str) -> EvalError {
+        EvalError::results(self.path, format!("line {}: {what}", self.number))
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 use super::*;
 use crate::eval::merge;
+use std::fs;
 
 fn header(index: usize, of: usize) -> Header {
     Header {
         diffews_wgpu: "0".into(),
+        scoring: SCORING,
         episodes_sha256: "ab".into(),
         benchmark: None,
         model: "m".into(),
@@ -15,6 +17,8 @@ fn header(index: usize, of: usize) -> Header {
         control: Control::None,
         seed: 0,
         total: 7,
+        limited: false,
+        classes: 1,
         shard: Shard { index, of },
     }
 }
@@ -22,7 +26,15 @@ fn header(index: usize, of: usize) -> Header {
 fn record(episode: usize) -> Record {
     let counts = Counts { intersection: [episode as u64, 2], union: [9, 3] };
     let seconds = BTreeMap::from([("query_pass".to_string(), 0.1)]);
-    Record { episode, class: "a".into(), query: "q".into(), counts: Some(counts), error: None, seconds }
+    Record {
+        episode,
+        class: "a".into(),
+        query: "q".into(),
+        counts: Some(counts),
+        error: None,
+        precision: None,
+        seconds,
+    }
 }
 
 fn failed(episode: usize) -> Record {
@@ -82,6 +94,8 @@ fn what_is_not_this_run_is_not_gone_on_with() {
     assert!(message(header(1, 2)).contains("another shard"));
     assert!(message(header(0, 3)).contains("another run"));
     assert!(ResultsFile::create(&path, &header(0, 2)).err().unwrap().to_string().contains("--resume"));
+    // Results of a program that scored otherwise.
+    assert!(message(Header { scoring: SCORING + 1, ..header(0, 2) }).contains("\"scoring\" is 2 here and 1 there"));
     // Results from before there was a filter.
     let text = fs::read_to_string(&path).unwrap();
     let old = text.replacen("\"guided_filter\":null,", "", 1);
@@ -106,6 +120,10 @@ fn damage_is_told_with_its_line() {
     assert!(message(&bytes.replacen("\"episode\":6", "\"episode\":7", 1)).contains("not of this shard"));
     assert!(message(&bytes.replacen("\"of\":1", "\"of\":0", 1)).contains("cannot be"));
     assert!(message(&bytes.replacen("\"counts\"", "\"countless\"", 1)).contains("either counts or an error"));
+    assert!(
+        message(&bytes.replacen("\"query\":\"q\"", &format!("\"query\":\"{}\"", "q".repeat(1 << 20)), 1))
+            .contains("line 2: has 1048576 bytes or more")
+    );
     for union in ["1", "18446744073709551615"] {
         let text = bytes.replacen("[9,3]", &format!("[9,{union}]"), 1);
         assert!(message(&text).contains("line 2: counts more pixels than can be"), "{union}");
@@ -142,13 +160,27 @@ fn shards_merge_to_the_whole_and_nothing_else_does() {
     assert!(message(&all).contains("episodes are missing"));
 }
 
+#[cfg(unix)]
 #[test]
-fn tables_are_in_order_and_quoted() {
-    let odd = Record { class: "a,b".into(), query: "say \"x\"".into(), ..failed(1) };
-    let csv = to_csv(&[odd, record(0)]);
-    let lines: Vec<&str> = csv.lines().collect();
-    assert_eq!(lines[0].split(',').count(), 9);
-    assert_eq!(lines[1], "0,a,q,0.666667,0,2,9,3,");
-    assert_eq!(lines[2], "1,\"a,b\",\"say \"\"x\"\"\",,,,,,gone");
-    assert_eq!(lines.len(), 3);
+fn endless_files_and_pipes_are_refused_at_once_and_locks_harm_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let [pipe, victim, path, lock] = ["pipe", "victim", "r.jsonl", ".r.jsonl.lock"].map(|n| dir.path().join(n));
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for endless in [&pipe, Path::new("/dev/zero")] {
+        assert!(read_results(endless).unwrap_err().to_string().contains("is no regular file"));
+        assert!(ResultsFile::resume(endless, &header(0, 1)).is_err());
+    }
+    fs::write(&victim, "mine").unwrap();
+    for target in [victim.clone(), dir.path().join("new"), pipe] {
+        std::os::unix::fs::symlink(&target, &lock).unwrap();
+        let error = ResultsFile::create(&path, &header(0, 1)).err().unwrap().to_string();
+        assert!(error.contains(".r.jsonl.lock: cannot be written"), "{error}");
+        fs::remove_file(&lock).unwrap();
+    }
+    assert!(!path.exists() && !dir.path().join("new").exists());
+    assert_eq!(fs::read(&victim).unwrap(), b"mine");
+    // A file of that name is nobody's to empty, and does for a lock.
+    fs::write(&lock, "mine").unwrap();
+    ResultsFile::create(&path, &header(0, 1)).unwrap().close().unwrap();
+    assert_eq!(fs::read(&lock).unwrap(), b"mine");
 }

@@ -48,7 +48,8 @@ pub struct Scored {
 ///
 /// Pictures are read and resized on threads of their own; this one waits for them only where they are slower than
 /// the device. An episode whose pictures cannot be read, or on which the network gives no number, is a record with an
-/// error; the run goes on.
+/// error; the run goes on. In half precision that number may have been too large for it: such work is given back, for a
+/// segmenter in f32. So which precision an episode has does not depend on those before it.
 ///
 /// # Errors
 /// What ends the run: the device's failures, [`Error::Interrupted`], and whatever `done` returns.
@@ -59,7 +60,7 @@ pub fn evaluate(
     job: &Job,
     progress: Progress,
     done: &mut dyn FnMut(Scored) -> Result<(), EvalError>,
-) -> Result<(), EvalError> {
+) -> Result<Vec<Work>, EvalError> {
     let supports: Vec<&[Example]> = work
         .iter()
         .map(|w| file.supports(w.episode, job.shots, job.control, job.seed))
@@ -75,6 +76,7 @@ pub fn evaluate(
     std::thread::scope(|scope| {
         let mut queue = Queue::start(scope, file, &tasks, segmenter.size());
         let mut banks = Banks { segmenter, held: HashMap::new() };
+        let mut again = Vec::new();
         for (work, step) in work.iter().zip(&steps) {
             let (loaded, waited) = queue.next().ok_or_else(|| {
                 EvalError::Usage("a thread that reads pictures has ended; this is a defect of the program".into())
@@ -84,7 +86,7 @@ pub fn evaluate(
             let scored = banks.ready(step, loaded.supports.as_ref(), &mut seconds, progress)?;
             let outcome = match (scored, &loaded.query) {
                 (Err(error), _) => Err(error),
-                (_, Err(error)) => Err(error.clone()),
+                (_, Err(error)) => Err(Fault::Told(error.clone())),
                 (Ok(bank), Ok((picture, truth))) => {
                     of_episode(segmenter.segment(bank, picture, progress))?.map(|result| {
                         add(&mut seconds, &result.times);
@@ -93,14 +95,16 @@ pub fn evaluate(
                     })
                 }
             };
-            let record = Record {
-                episode: work.episode,
-                class: episode.class.clone(),
-                query: episode.query.image.to_string_lossy().into_owned(),
-                counts: outcome.as_ref().ok().map(|o| o.0),
-                error: outcome.as_ref().err().cloned(),
-                seconds,
+            let outcome = match outcome {
+                Err(Fault::Halves) => {
+                    again.push(*work);
+                    continue;
+                }
+                Err(Fault::Told(error)) => Err(error),
+                Ok(done) => Ok(done),
             };
+            let counts = outcome.as_ref().map(|o| o.0).map_err(String::clone);
+            let record = Record { seconds, ..Record::new(work.episode, episode, counts) };
             let pictures = match (work.show, outcome, loaded.supports, loaded.query) {
                 (true, Ok((_, prediction)), Some(Ok(supports)), Ok((query, truth))) => {
                     Some(Pictures { supports, query, truth, prediction })
@@ -109,7 +113,7 @@ pub fn evaluate(
             };
             done(Scored { record, pictures, warnings: loaded.warnings })?;
         }
-        Ok(())
+        Ok(again)
     })
 }
 
@@ -122,10 +126,18 @@ fn room(segmenter: &Segmenter) -> usize {
     (memory.shots + beside) as usize
 }
 
+/// Why an episode could not be done.
+#[derive(Clone)]
+enum Fault {
+    Told(String),
+    /// A value was too large for half precision, or may have been.
+    Halves,
+}
+
 /// Banks on the device by number; where one could not be made, why.
 struct Banks<'a> {
     segmenter: &'a Segmenter,
-    held: HashMap<usize, Result<SupportBank, String>>,
+    held: HashMap<usize, Result<SupportBank, Fault>>,
 }
 
 type Supports = Result<Vec<(crate::image_io::RgbImage, crate::image_io::Mask)>, String>;
@@ -137,14 +149,14 @@ impl Banks<'_> {
         supports: Option<&Supports>,
         seconds: &mut BTreeMap<String, f64>,
         progress: Progress,
-    ) -> Result<Result<&SupportBank, String>, EvalError> {
+    ) -> Result<Result<&SupportBank, Fault>, EvalError> {
         for bank in &step.drop {
             self.held.remove(bank);
         }
         if let (true, Some(supports)) = (step.compute, supports) {
             let bank = match supports {
                 Ok(supports) => of_episode(self.segmenter.encode_support(supports, progress))?,
-                Err(error) => Err(error.clone()),
+                Err(error) => Err(Fault::Told(error.clone())),
             };
             if let Ok(bank) = &bank {
                 add(seconds, bank.times());
@@ -152,14 +164,15 @@ impl Banks<'_> {
             self.held.insert(step.bank, bank);
         }
         let missing = || EvalError::Usage("a bank is missing; this is a defect of the program".into());
-        Ok(self.held.get(&step.bank).ok_or_else(missing)?.as_ref().map_err(String::clone))
+        Ok(self.held.get(&step.bank).ok_or_else(missing)?.as_ref().map_err(Fault::clone))
     }
 }
 
 /// Separates what fails an episode (inner) from what ends the run (outer).
-fn of_episode<T>(result: Result<T, Error>) -> Result<Result<T, String>, EvalError> {
+fn of_episode<T>(result: Result<T, Error>) -> Result<Result<T, Fault>, EvalError> {
     match result {
-        Err(error @ (Error::Image(_) | Error::NotFinite { .. })) => Ok(Err(error.to_string())),
+        Err(error) if error.halves_overflowed() => Ok(Err(Fault::Halves)),
+        Err(error @ (Error::Image(_) | Error::NotFinite { .. })) => Ok(Err(Fault::Told(error.to_string()))),
         other => Ok(Ok(other?)),
     }
 }

@@ -98,3 +98,66 @@ fn reports_say_what_was_run() {
     place.run(&["conformance", "--from", "s.json", "s.json"]).expect(2, &["another driver", "--compare"]);
     place.run(&["conformance", "--from", "s.json", "--full"]).expect(2, &["cannot be used with"]);
 }
+
+/// A report with `rows` of results, as other programs may have written it.
+fn report(facts: &str, rows: &[String]) -> Vec<u8> {
+    let head = r#"{"summary": {"cases": 0, "passed": 0, "failed": 0, "known": 0, "not_run": 0}, "adapters": [{"name": "A",
+        "driver": "D", "backend": "vulkan", "facts": "#;
+    format!("{head}{facts}}}], \"results\": [{}]}}", rows.join(",")).into_bytes()
+}
+
+fn row(case: &str, status: &str) -> String {
+    format!(
+        r#"{{"case": "{case}", "kernel": "k", "variant": "", "storage": "f32", "shape": "", "adapter": "A", "driver": "D",
+            "status": "{status}", "ratio": 0.5, "error": 1, "bound": 2, "where": ""}}"#
+    )
+}
+
+#[test]
+fn strange_reports_are_refused_or_shown() {
+    let place = Place::new();
+    let refused = |name: &str, parts: &[&str]| {
+        for args in [
+            &["conformance", "--from", name, "--html", "h.html"][..],
+            &["conformance", "--from", "ok.json", "--compare", name],
+        ] {
+            place.run(args).expect(2, parts);
+        }
+        assert!(!place.path("h.html").exists());
+    };
+    place.write("ok.json", &report("{}", &[row("a", "passed")]));
+    place.write("twice.json", &report("{}", &[row("a", "passed"), row("b", "passed"), row("a", "failed")]));
+    refused("twice.json", &["twice.json", "a is there twice on A (D)"]);
+    place.write("deep.json", &report(&("[".repeat(300) + &"]".repeat(300)), &[row("a", "passed")]));
+    refused("deep.json", &["deep.json", "the facts of A", "recursion"]);
+    let text = String::from_utf8(report("{}", &[row("a", "passed")])).unwrap();
+    let adapter = &text[text.find("{\"name\"").unwrap()..text.find("], \"results\"").unwrap()];
+    place.write("two.json", text.replace(adapter, &format!("{adapter}, {adapter}")).as_bytes());
+    refused("two.json", &["two.json", "names A (D) twice"]);
+    // Facts of other types than ours are none.
+    let odd = r#"{"device_type": 7, "subgroup_sizes": "</script>", "max_binding_bytes": {"a": []}, "more": [1]}"#;
+    place.write("odd.json", &report(odd, &[row("a", "passed")]));
+    place.run(&["conformance", "--from", "odd.json", "--html", "odd.html", "--json", "again.json"]).expect(0, &[]);
+    let page = fs::read_to_string(place.path("odd.html")).unwrap();
+    let data = page.split("id=\"data\">").nth(1).and_then(|rest| rest.split("</script>").next()).unwrap();
+    let data: Value = serde_json::from_str(data).unwrap();
+    let facts = data["reports"][0]["adapters"][0]["adapter"]["facts"].as_object().unwrap();
+    assert!(facts.contains_key("device_type") && facts.values().all(Value::is_null), "{facts:?}");
+    let again: Value = serde_json::from_slice(&fs::read(place.path("again.json")).unwrap()).unwrap();
+    assert_eq!(again["adapters"][0]["facts"]["more"][0], 1, "facts are passed on as they are");
+}
+
+/// As many rows as a file may hold: joined, compared and shown in seconds, where scans for each row took minutes.
+#[test]
+fn long_reports_are_compared_in_linear_time() {
+    let place = Place::new();
+    let rows = |status: &str| (0..40_000).map(|i| row(&format!("kernels/{i}"), status)).collect::<Vec<_>>();
+    place.write("a.json", &report("{}", &rows("passed")));
+    place.write("b.json", &report("{}", &rows("failed")));
+    let started = std::time::Instant::now();
+    let args = ["conformance", "--from", "a.json", "--compare", "b.json", "--html", "h.html", "--junit", "h.xml"];
+    let run = place.run(&args).expect(0, &[]);
+    let seconds = started.elapsed().as_secs_f64();
+    assert_eq!(run.out.lines().count(), 40_001);
+    assert!(seconds < 30.0, "{seconds} s");
+}

@@ -41,7 +41,7 @@ def main():
         parser.error(f"{args.benchmark} has folds 0 to {(folds or 1) - 1}")
     if args.shots < 1:
         parser.error("--shots must be at least 1")
-    writer = Writer(args.root, args.output)
+    writer = Writer(args.root, args.output, getattr(module, "IGNORE", None))
     try:
         module.make(writer, Draws(), args.fold, args.shots)
     except OSError as error:

@@ -26,8 +26,9 @@ class Writer:
     """Collects episodes. Pictures and masks that a data set does not hold as files are written below `files`, a
     directory beside the episodes' file; paths in the file are relative to the data's root or to the file itself."""
 
-    def __init__(self, root, output):
-        self.root, self.output = Path(root), Path(output)
+    def __init__(self, root, output, ignore=None):
+        """`ignore`: the number in queries' masks that counts nowhere, if the benchmark has one."""
+        self.root, self.output, self.ignore = Path(root), Path(output), ignore
         self.files = self.output.parent / (self.output.stem + "_files")
         self.episodes = []
 
@@ -86,7 +87,8 @@ class Writer:
             head["fold"] = fold
         self.output.parent.mkdir(parents=True, exist_ok=True)
         lines = ",\n".join(json.dumps(episode) for episode in self.episodes)
-        self.output.write_text(f'{{"benchmark": {json.dumps(head)}, "episodes": [\n{lines}\n]}}\n')
+        ignore = json.dumps(self.ignore)
+        self.output.write_text(f'{{"benchmark": {json.dumps(head)}, "ignore": {ignore}, "episodes": [\n{lines}\n]}}\n')
 
 
 def binary(mask):

@@ -54,6 +54,7 @@ def rle(array):
 def check_head(made, name, count, fold, shots):
     head = {"name": name, "shots": shots} | ({} if fold is None else {"fold": fold})
     assert made["benchmark"] == head
+    assert made["ignore"] == (255 if name == "pascal" else None)
     assert len(made["episodes"]) == count
     assert all(len(e["supports"]) == shots for e in made["episodes"])
 

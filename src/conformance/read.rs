@@ -1,0 +1,66 @@
+//! Reports of `--json` from files, which anyone may have written.
+
+use super::{Adapter, Report};
+use crate::files::read_regular;
+use flate2::read::GzDecoder;
+use serde_json::Value;
+use std::collections::HashSet;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// How a file compressed with gzip begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// A report has about 600 bytes a case; a file of this many bytes, or that unpacks to them, is none.
+const LONGEST: u64 = 1 << 24;
+
+/// Why a report cannot be had. One line, with the file's name.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    #[error("{path}: cannot be read: {cause}", path = .path.display())]
+    Read { path: PathBuf, cause: io::Error },
+    #[error("{path}: not a report of --json: {reason}", path = .path.display())]
+    NoReport { path: PathBuf, reason: String },
+}
+
+/// Reads a report of `--json`, compressed or not.
+///
+/// # Errors
+/// [`ReportError`], also for a case that is there twice on one adapter and driver: which of the two counts?
+pub fn read_report(path: &Path) -> Result<Report, ReportError> {
+    let no_report = |reason: String| ReportError::NoReport { path: path.to_owned(), reason };
+    let too_long = || no_report(format!("it has {LONGEST} bytes or more"));
+    let read = read_regular(path, LONGEST - 1).map_err(|cause| ReportError::Read { path: path.to_owned(), cause })?;
+    let mut bytes = read.ok_or_else(too_long)?;
+    if bytes.starts_with(&GZIP) {
+        let mut unpacked = Vec::new();
+        let mut unpacking = GzDecoder::new(bytes.as_slice()).take(LONGEST);
+        unpacking.read_to_end(&mut unpacked).map_err(|e| no_report(e.to_string()))?;
+        if unpacked.len() as u64 == LONGEST {
+            return Err(too_long());
+        }
+        bytes = unpacked;
+    }
+    let report: Report = serde_json::from_slice(&bytes).map_err(|e| no_report(e.to_string()))?;
+    check(&report).map_err(no_report)?;
+    Ok(report)
+}
+
+fn check(report: &Report) -> Result<(), String> {
+    let mut adapters = HashSet::new();
+    for adapter in &report.adapters {
+        let Adapter { name, driver, facts, .. } = adapter;
+        if !adapters.insert((name, driver)) {
+            return Err(format!("it names {name} ({driver}) twice"));
+        }
+        // They are passed on as they are written, and whoever reads them has a limit of depth, too.
+        serde_json::from_str::<Value>(facts.get()).map_err(|e| format!("the facts of {name}: {e}"))?;
+    }
+    let mut rows = HashSet::new();
+    for row in &report.results {
+        if !rows.insert((&row.case, &row.adapter, &row.driver)) {
+            return Err(format!("{} is there twice on {} ({})", row.case, row.adapter, row.driver));
+        }
+    }
+    Ok(())
+}
