@@ -5,6 +5,7 @@
 # make conformance  every kernel on each of them, and through the compilers (tools/conformance.sh)
 # make reports      the reports in docs/results/conformance and the README's table anew (tools/reports/make.sh)
 # make mutants      faults planted in the shaders, one at a time: does the suite see each? -> docs/results/mutants.md
+# make fuzz         changed inputs for everything that is read from files (docs/fuzzing.md); FUZZ_SECONDS=600, TARGET="png tiff"
 # make targets      type-checks for macOS and Windows, whose backends are not built here
 # make validate     whole runs under the Khronos validation layer
 # make clean   remove what was built and demo/
@@ -14,7 +15,7 @@ CARGO ?= cargo
 # A rustup installation that the shell has not read yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: all setup demo test lint clean drivers conformance reports mutants targets validate
+.PHONY: all setup demo test lint clean drivers conformance reports mutants fuzz targets validate
 
 all: setup
 	$(CARGO) build --release --locked
@@ -37,7 +38,7 @@ test: setup
 
 lint: setup
 	$(CARGO) fmt --check
-	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
 drivers:
 	tools/drivers.sh
@@ -51,6 +52,10 @@ reports: all
 mutants: setup
 	@mkdir -p docs/results
 	MUTANTS_REPORT=docs/results/mutants.md $(CARGO) test --release --locked --test mutants -- --include-ignored --nocapture
+
+FUZZ_SECONDS ?= 600
+fuzz: setup
+	cd tools/fuzz && env -u RUSTC_WRAPPER $(CARGO) run --locked --quiet -- run --seconds $(FUZZ_SECONDS) --corpus ../../target/fuzz/corpus $(TARGET)
 
 targets: setup
 	rustup target add aarch64-apple-darwin x86_64-pc-windows-msvc

@@ -1,0 +1,122 @@
+//! What is fuzzed: each target is one way of files into the library. A new one is a line in [`TARGETS`].
+
+mod config;
+mod eval;
+mod pictures;
+mod planted;
+mod report;
+mod seeds;
+mod text;
+mod weights;
+
+use crate::mutate::{self, Source};
+use std::path::{Path, PathBuf};
+
+/// What came of one input.
+pub struct Ran {
+    /// It was read to the end, and not refused.
+    pub accepted: bool,
+    /// Bytes of memory that it may take beyond what every input may, for what its own header announces.
+    pub allowed: usize,
+}
+
+impl Ran {
+    fn new(accepted: bool) -> Ran {
+        Ran { accepted, allowed: 0 }
+    }
+}
+
+/// A picture that is sound.
+pub fn picture() -> PathBuf {
+    seeds::repository("tests/golden/images/grey.png")
+}
+
+/// Runs one input: its bytes, and the file that holds them.
+pub type Runner = Box<dyn FnMut(&[u8], &Path) -> Ran>;
+
+pub struct Target {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub mutate: fn(&mut Vec<u8>, &mut Source),
+    /// Made from files of the repository or by code, the same each time.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Makes ready in an empty directory.
+    pub open: fn(&Path) -> Runner,
+    /// Longest input that is kept to be changed further.
+    pub longest: usize,
+}
+
+pub const TARGETS: &[Target] = &[
+    of_pictures("png", "PNG pictures, masks and class numbers", mutate::chunks::mutate, || seeds::pictures(b"\x89PNG")),
+    of_pictures("jpeg", "JPEG pictures and masks", mutate::chunks::mutate, || seeds::pictures(b"\xff\xd8")),
+    of_pictures("tiff", "TIFF pictures and masks", mutate::tiff::mutate, seeds::tiff),
+    of_pictures("webp", "WebP pictures and masks", mutate::chunks::mutate, || seeds::pictures(b"RIFF")),
+    of_pictures("bmp", "BMP pictures and masks", pictures::mutate_bmp, seeds::bmp),
+    target(
+        "resize",
+        "resizing of pictures, masks and maps",
+        mutate::bytes,
+        pictures::resize_seeds,
+        pictures::open_resize,
+    ),
+    target(
+        "safetensors",
+        "headers, and decoding of every tensor",
+        mutate::safetensors::mutate,
+        seeds::safetensors,
+        weights::open,
+    ),
+    target(
+        "shards",
+        "the index of a sharded component",
+        mutate::json::mutate,
+        weights::index_seeds,
+        weights::open_shards,
+    ),
+    target("config", "configurations of whole models, their plans", mutate::json::mutate, config::seeds, config::open),
+    target(
+        "layers",
+        "tensors of whole models, their constants",
+        mutate::json::mutate,
+        config::layer_seeds,
+        config::open_layers,
+    ),
+    target("diffews", "diffews.json", mutate::json::mutate, text::diffews_seeds, text::open_diffews),
+    target("episodes", "files of episodes", mutate::json::mutate, eval::episodes_seeds, eval::open_episodes),
+    target(
+        "results",
+        "results, merging, tables and sums",
+        mutate::json::mutate_lines,
+        eval::results_seeds,
+        eval::open_results,
+    ),
+    target("report", "conformance reports: joined, compared, written", report::mutate, report::seeds, report::open),
+    target("flags", "what stands behind flags", mutate::bytes, text::flag_seeds, text::open_flags),
+];
+
+/// Not among them, as it is faulty.
+static PLANTED: Target = target("planted", "", mutate::bytes, Vec::new, planted::open);
+
+/// The target of a name.
+pub fn named(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().chain([&PLANTED]).find(|t| t.name == name)
+}
+
+const fn target(
+    name: &'static str,
+    about: &'static str,
+    mutate: fn(&mut Vec<u8>, &mut Source),
+    seeds: fn() -> Vec<Vec<u8>>,
+    open: fn(&Path) -> Runner,
+) -> Target {
+    Target { name, about, mutate, seeds, open, longest: 1 << 15 }
+}
+
+const fn of_pictures(
+    name: &'static str,
+    about: &'static str,
+    mutate: fn(&mut Vec<u8>, &mut Source),
+    seeds: fn() -> Vec<Vec<u8>>,
+) -> Target {
+    target(name, about, mutate, seeds, pictures::open)
+}

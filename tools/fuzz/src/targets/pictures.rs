@@ -1,0 +1,77 @@
+//! Picture files: as pictures, as masks and as class numbers.
+
+use super::{Ran, Runner};
+use crate::mutate::{self, Source, fields};
+use diffews_wgpu::image_io::{self, RgbImage};
+use std::path::Path;
+
+/// Most bytes of memory for each pixel that a file's header announces: the decoder's own, the samples of up to 8 bytes, and
+/// RGB, upright and as stored.
+const PER_PIXEL: usize = 16;
+
+pub fn mutate_bmp(input: &mut Vec<u8>, source: &mut Source) {
+    if source.rng.bool() { fields::set(input, fields::BMP, false, source) } else { mutate::bytes(input, source) }
+}
+
+pub fn open(_: &Path) -> Runner {
+    Box::new(|_, file| {
+        let announced = image_io::dimensions(file);
+        let picture = image_io::load_picture(file);
+        if let Ok(picture) = &picture {
+            let size = picture.rgb.dimensions();
+            assert!(announced.as_ref().is_ok_and(|a| *a == size), "{announced:?} announced, {size:?} read");
+            picture.notes.iter().for_each(|note| one_line(&note.to_string()));
+            let seen = image_io::resize_bilinear_rgb(&picture.rgb, 9, 9);
+            assert_eq!(image_io::to_model_input(&seen).len(), 9 * 9 * 3);
+        }
+        let size = announced.as_ref().map_or((24, 24), |a| *a);
+        let mask = image_io::load_mask(file, size);
+        if let Ok(loaded) = &mask {
+            assert_eq!(loaded.mask.size(), size, "a mask of another size than asked for");
+            assert_eq!(loaded.mask.foreground().len(), size.0 as usize * size.1 as usize);
+            loaded.warning.iter().for_each(|warning| one_line(&warning.to_string()));
+        }
+        let numbers = image_io::load_index_mask(file, size);
+        let errors = [announced.as_ref().err(), picture.as_ref().err(), mask.as_ref().err(), numbers.as_ref().err()];
+        errors.into_iter().flatten().for_each(|error| one_line(&error.to_string()));
+        let pixels = announced.map_or(0, |(width, height)| u64::from(width) * u64::from(height));
+        let allowed = if pixels > image_io::MAX_PIXELS { 0 } else { pixels as usize * PER_PIXEL };
+        Ran { accepted: picture.is_ok() || mask.is_ok() || numbers.is_ok(), allowed }
+    })
+}
+
+/// What is said to people is a line, with an end.
+fn one_line(text: &str) {
+    assert!(!text.contains('\n') && text.len() < 2000, "one line of sense: {text}");
+}
+
+pub fn resize_seeds() -> Vec<Vec<u8>> {
+    let sizes: [[u8; 4]; 5] = [[1, 1, 17, 17], [64, 64, 64, 64], [200, 3, 64, 31], [3, 200, 8, 8], [90, 120, 1, 1]];
+    sizes.iter().map(|s| [s.as_slice(), &[0, 255, 7, 128]].concat()).collect()
+}
+
+/// Two sizes, then samples that are repeated as often as needed.
+pub fn open_resize(_: &Path) -> Runner {
+    Box::new(|bytes, _| {
+        let Some((&[w, h, to_w, to_h], samples)) = bytes.split_first_chunk::<4>() else { return Ran::new(false) };
+        let [w, h, to_w, to_h] = [w, h, to_w, to_h].map(|side| u32::from(side).max(1));
+        let count = (w * h) as usize;
+        let endless = || samples.iter().copied().chain([3]).cycle();
+        let Some(picture) = RgbImage::from_raw(w, h, endless().take(3 * count).collect()) else {
+            return Ran::new(false);
+        };
+        let small = image_io::resize_bilinear_rgb(&picture, to_w, to_h);
+        assert_eq!(small.dimensions(), (to_w, to_h));
+        let (least, most) = (picture.iter().min(), picture.iter().max());
+        assert!(
+            small.iter().min() >= least && small.iter().max() <= most,
+            "resizing leaves the range of what it reads"
+        );
+        let Ok(mask) = image_io::Mask::new(w, h, endless().take(count).map(|b| b > 127).collect()) else {
+            return Ran::new(false);
+        };
+        let seen = image_io::resize_nearest_mask(&mask, to_w, to_h);
+        assert_eq!(image_io::mask_to_model_input(&seen).len(), 3 * (to_w * to_h) as usize);
+        Ran::new(true)
+    })
+}

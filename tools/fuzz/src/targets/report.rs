@@ -1,0 +1,77 @@
+//! Conformance reports, as `conformance --from A --compare B` reads and writes them.
+
+use super::{Ran, Runner, seeds};
+use crate::mutate::{self, Source};
+use diffews_wgpu::conformance::{Report, compare, html, junit};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::path::Path;
+
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// As in the command.
+const LONGEST: u64 = 1 << 24;
+
+fn unpacked(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    GzDecoder::new(bytes).take(LONGEST).read_to_end(&mut out).is_ok().then_some(out)
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Into memory nothing fails.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
+}
+
+pub fn mutate(input: &mut Vec<u8>, source: &mut Source) {
+    match unpacked(input).filter(|_| input.starts_with(&GZIP) && !source.once_in(4)) {
+        Some(mut text) => {
+            mutate::json::mutate(&mut text, source);
+            *input = packed(&text);
+        }
+        None => mutate::json::mutate(input, source),
+    }
+}
+
+/// A few rows of a report that is kept in the repository.
+fn rows(count: usize, driver: &str) -> Vec<u8> {
+    let text = unpacked(&seeds::read("docs/results/conformance/lavapipe@128.json.gz")).unwrap_or_default();
+    let mut report: Value = serde_json::from_slice(&text).unwrap_or_default();
+    report["adapters"][0]["driver"] = json!(driver);
+    if let Some(rows) = report["results"].as_array_mut() {
+        rows.truncate(count);
+        rows.iter_mut().for_each(|row| row["driver"] = json!(driver));
+    }
+    report.to_string().into_bytes()
+}
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    vec![rows(1, "one"), rows(6, "one"), packed(&rows(6, "one"))]
+}
+
+fn read(bytes: &[u8]) -> Option<Report> {
+    let text = if bytes.starts_with(&GZIP) { unpacked(bytes)? } else { bytes.to_vec() };
+    serde_json::from_slice(&text).ok()
+}
+
+pub fn open(_: &Path) -> Runner {
+    let other = rows(6, "two");
+    Box::new(move |bytes, _| {
+        let Some(report) = read(bytes) else { return Ran::new(false) };
+        let Some(beside) = read(&other) else { return Ran::new(false) };
+        let text = report.json().unwrap_or_default();
+        let again = serde_json::from_str::<Report>(&text).map(|r| r.results.len());
+        assert!(again.is_ok_and(|n| n == report.results.len()), "what is written is read again");
+        let page = html(&report, Some(&beside));
+        let scripts = |page: &str| page.to_lowercase().matches("</script").count();
+        let plain = html(&beside, None).map_or(0, |page| scripts(&page));
+        assert!(page.is_ok_and(|page| scripts(&page) == plain), "no text of a report ends its script");
+        let xml = junit(&report);
+        assert!(xml.ends_with("</testsuites>\n"));
+        compare(&report, &beside);
+        report.gone();
+        let allowed = 256 * text.len();
+        Ran { accepted: Report::joined(vec![report, beside]).is_ok(), allowed }
+    })
+}

@@ -1,0 +1,328 @@
+//! One target's process: inputs are run, measured, and kept where they lead to code that no other did.
+
+use crate::coverage::Coverage;
+use crate::memory;
+use crate::mutate::Source;
+use crate::targets::{self, Ran, Runner, Target};
+use clap::Args;
+use fastrand::Rng;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{Error, Result};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Longest that one input may take of the processor's time.
+const LONGEST_CPU: u64 = 10_000;
+/// Longest that it may take in all: it then waits for something. In milliseconds, both.
+const LONGEST: u64 = 120_000;
+/// Memory that every input may take, and more for each of its bytes.
+const MEMORY: usize = 32 << 20;
+const MEMORY_PER_BYTE: usize = 256;
+/// Nothing that this program reads may need more, whatever a header announces.
+const MEMORY_AT_MOST: usize = 3 << 30;
+/// What takes longer is not changed further: there is more to see in many fast runs.
+const SLOW: u64 = 250;
+/// Exit code after an input that took too long.
+pub const HANGS: i32 = 77;
+
+#[derive(Args)]
+pub struct Order {
+    target: String,
+    /// An empty directory
+    #[arg(long)]
+    dir: PathBuf,
+    #[arg(long)]
+    findings: PathBuf,
+    #[arg(long)]
+    corpus: Option<PathBuf>,
+    #[arg(long, default_value_t = 0.0)]
+    seconds: f64,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Run this file and nothing else
+    #[arg(long)]
+    only: Option<PathBuf>,
+}
+
+/// What a process has done.
+#[derive(Clone, Copy, Default)]
+pub struct Stats {
+    pub runs: u64,
+    pub accepted: u64,
+    pub edges: u64,
+    pub corpus: u64,
+    /// Milliseconds of the processor.
+    pub slowest: u64,
+    /// Bytes, of the input that came closest to what it was allowed; and that.
+    pub most: u64,
+    pub most_allowed: u64,
+    pub caught: u64,
+}
+
+impl Stats {
+    fn event(&self) -> Value {
+        json!({"event": "done", "runs": self.runs, "accepted": self.accepted, "edges": self.edges, "corpus": self.corpus,
+            "slowest": self.slowest, "most": self.most, "most_allowed": self.most_allowed, "caught": self.caught})
+    }
+
+    /// Takes in what another process has done for the same target.
+    pub fn add(&mut self, event: &Value) {
+        let of = |key: &str| event[key].as_u64().unwrap_or(0);
+        self.runs += of("runs");
+        self.accepted += of("accepted");
+        self.caught += of("caught");
+        self.edges = self.edges.max(of("edges"));
+        self.corpus = self.corpus.max(of("corpus"));
+        self.slowest = self.slowest.max(of("slowest"));
+        self.near(of("most"), of("most_allowed"));
+    }
+
+    fn near(&mut self, most: u64, allowed: u64) {
+        // By the shares, without dividing.
+        if u128::from(most) * u128::from(self.most_allowed.max(1)) >= u128::from(self.most) * u128::from(allowed.max(1))
+        {
+            (self.most, self.most_allowed) = (most, allowed);
+        }
+    }
+}
+
+/// The last panic: where and what.
+static PANICKED: Mutex<Option<String>> = Mutex::new(None);
+/// When the run that is going on began, in milliseconds of both clocks; 0 where none is.
+static SINCE: AtomicU64 = AtomicU64::new(0);
+static SINCE_CPU: AtomicU64 = AtomicU64::new(0);
+
+fn say(event: &Value) {
+    println!("{event}");
+}
+
+fn now(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
+}
+
+/// Writes an input that is to be kept, named by its content.
+pub fn keep(dir: &Path, kind: &str, input: &[u8]) -> Result<PathBuf> {
+    let mut hash = DefaultHasher::new();
+    input.hash(&mut hash);
+    fs::create_dir_all(dir)?;
+    let file = dir.canonicalize()?.join(format!("{kind}-{:016x}", hash.finish()));
+    fs::write(&file, input)?;
+    Ok(file)
+}
+
+pub fn work(order: &Order) -> Result<()> {
+    let target = targets::named(&order.target).ok_or_else(|| Error::other("no such target"))?;
+    // The library's own hook comes with the first picture and hides what it catches; ours takes its place.
+    let _ = diffews_wgpu::image_io::load_rgb(&targets::picture());
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or_else(String::new, |l| format!("{}:{}", short(l.file()), l.line()));
+        let text = text_of(info.payload()).replace('\n', " ");
+        let text: String = text.chars().take(300).collect();
+        if SINCE.load(Relaxed) == 0 {
+            eprintln!("in the fuzzer itself, {place}: {text}");
+        }
+        if let Ok(mut last) = PANICKED.lock() {
+            *last = Some(format!("{place}: {text}"));
+        }
+    }));
+    // More than any input may take: an allocation that fails ends the process, which is then a finding.
+    let most = Some((MEMORY_AT_MOST as u64) * 2);
+    setrlimit(Resource::As, Rlimit { current: most, maximum: most })?;
+    let current = order.dir.join("current");
+    let (copy, findings) = (current.clone(), order.findings.clone());
+    std::thread::spawn(move || watch(&copy, &findings));
+    let runner = (target.open)(&order.dir);
+    let mut worker = Worker {
+        target,
+        order,
+        runner,
+        current,
+        coverage: Coverage::new(),
+        corpus: Vec::new(),
+        known: HashSet::new(),
+        caught: BTreeMap::new(),
+        told: HashSet::new(),
+        stats: Stats::default(),
+    };
+    match &order.only {
+        Some(file) => worker.run(&fs::read(file)?).map(|_| ())?,
+        None => worker.search()?,
+    }
+    worker.finish();
+    Ok(())
+}
+
+fn text_of(payload: &dyn std::any::Any) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without words")
+}
+
+/// The part of a source file's path that tells where it is from.
+fn short(path: &str) -> &str {
+    path.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/')).map_or(path, |(_, rest)| rest)
+}
+
+/// Ends the process where a run takes too long.
+fn watch(current: &Path, findings: &Path) {
+    loop {
+        std::thread::sleep(Duration::from_millis(200));
+        let (since, cpu) = (SINCE.load(Relaxed), SINCE_CPU.load(Relaxed));
+        if since == 0 {
+            continue;
+        }
+        let (wall, cpu) =
+            (now(ClockId::Monotonic).saturating_sub(since), now(ClockId::ProcessCPUTime).saturating_sub(cpu));
+        // The run may have ended meanwhile; then its own clock tells.
+        if SINCE.load(Relaxed) == since && (cpu > LONGEST_CPU || wall > LONGEST) {
+            let input = fs::read(current).unwrap_or_default();
+            let file = keep(findings, "slow", &input).map_or_else(|e| e.to_string(), |f| f.display().to_string());
+            let what = format!("not done after {cpu} ms of the processor, {wall} ms in all ({} bytes)", input.len());
+            say(&json!({"event": "finding", "kind": "slow", "what": what, "file": file}));
+            std::process::exit(HANGS);
+        }
+    }
+}
+
+struct Worker<'a> {
+    target: &'static Target,
+    order: &'a Order,
+    runner: Runner,
+    current: PathBuf,
+    coverage: Coverage,
+    corpus: Vec<Vec<u8>>,
+    /// Of inputs that are in the corpus' directory already.
+    known: HashSet<Vec<u8>>,
+    caught: BTreeMap<String, (u64, PathBuf)>,
+    /// Findings that were told, by place.
+    told: HashSet<String>,
+    stats: Stats,
+}
+
+impl Worker<'_> {
+    /// Seeds, then what was kept, then changes of both until the time is over.
+    fn search(&mut self) -> Result<()> {
+        let started = Instant::now();
+        let order = self.order;
+        let over = || started.elapsed().as_secs_f64() >= order.seconds;
+        let files = |dir: &Path| {
+            let mut paths: Vec<PathBuf> = fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
+            paths.sort();
+            paths.into_iter().filter_map(|p| fs::read(p).ok())
+        };
+        let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(self.target.name);
+        for seed in files(&committed).chain((self.target.seeds)()) {
+            self.run(&seed)?;
+            self.corpus.push(seed);
+        }
+        for input in order.corpus.iter().flat_map(|dir| files(dir)) {
+            if over() {
+                return Ok(());
+            }
+            let (new, fast) = self.run(&input)?;
+            self.known.insert(input.clone());
+            if new && fast {
+                self.corpus.push(input);
+            }
+        }
+        let mut rng = Rng::with_seed(order.seed);
+        while !over() {
+            let count = self.corpus.len();
+            // The newest lead furthest.
+            let at = if rng.bool() { rng.usize(..count.max(1)) } else { count.saturating_sub(1 + rng.usize(..32)) };
+            let mut input = self.corpus.get(at).cloned().unwrap_or_default();
+            (self.target.mutate)(&mut input, &mut Source { rng: &mut rng, corpus: &self.corpus });
+            let (new, fast) = self.run(&input)?;
+            if !(new && fast && input.len() <= self.target.longest) {
+                continue;
+            }
+            if let Some(dir) = &order.corpus
+                && self.known.insert(input.clone())
+            {
+                keep(dir, "input", &input)?;
+            }
+            self.corpus.push(input);
+        }
+        Ok(())
+    }
+
+    /// Runs an input; whether it led to new code, and whether it was fast.
+    fn run(&mut self, input: &[u8]) -> Result<(bool, bool)> {
+        fs::write(&self.current, input)?;
+        self.coverage.clear();
+        let before = memory::mark();
+        let cpu = now(ClockId::ProcessCPUTime);
+        SINCE_CPU.store(cpu, Relaxed);
+        SINCE.store(now(ClockId::Monotonic).max(1), Relaxed);
+        let ran = panic::catch_unwind(AssertUnwindSafe(|| (self.runner)(input, &self.current)));
+        SINCE.store(0, Relaxed);
+        let took = now(ClockId::ProcessCPUTime).saturating_sub(cpu);
+        let peak = memory::peak_since(before);
+        let panicked = PANICKED.lock().ok().and_then(|mut last| last.take());
+
+        self.stats.runs += 1;
+        self.stats.slowest = self.stats.slowest.max(took);
+        match (ran, panicked) {
+            (Ok(ran), what) => {
+                self.stats.accepted += u64::from(ran.accepted);
+                if let Some(what) = what {
+                    self.note(what, input)?;
+                }
+                self.measure(&ran, peak, input)?;
+            }
+            (Err(_), what) => self.tell("panic", &what.unwrap_or_default(), input)?,
+        }
+        if took > LONGEST_CPU {
+            self.tell("slow", &format!("{took} ms of the processor ({} bytes)", input.len()), input)?;
+        }
+        Ok((self.coverage.gained(), took <= SLOW))
+    }
+
+    /// A panic that the library caught: no fault of it, but one of what it uses.
+    fn note(&mut self, what: String, input: &[u8]) -> Result<()> {
+        self.stats.caught += 1;
+        if let Some((count, _)) = self.caught.get_mut(&what) {
+            *count += 1;
+        } else if self.caught.len() < 50 {
+            let file = keep(&self.order.findings, "caught", input)?;
+            self.caught.insert(what, (1, file));
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self, ran: &Ran, peak: usize, input: &[u8]) -> Result<()> {
+        let allowed = (MEMORY + MEMORY_PER_BYTE * input.len()).saturating_add(ran.allowed).min(MEMORY_AT_MOST);
+        self.stats.near(peak as u64, allowed as u64);
+        if peak > allowed {
+            self.tell("memory", &format!("{peak} bytes where {allowed} are allowed ({} bytes)", input.len()), input)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a finding and tells of it: the first of each place, or of each kind where there is no place.
+    fn tell(&mut self, kind: &str, what: &str, input: &[u8]) -> Result<()> {
+        let place = if kind == "panic" { what.split(": ").next().unwrap_or_default() } else { kind };
+        if self.told.insert(place.to_string()) {
+            let file = keep(&self.order.findings, kind, input)?;
+            say(&json!({"event": "finding", "kind": kind, "what": what, "file": file}));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) {
+        for (what, (count, file)) in &self.caught {
+            say(&json!({"event": "caught", "what": what, "count": count, "file": file}));
+        }
+        self.stats.edges = self.coverage.edges as u64;
+        self.stats.corpus = self.corpus.len() as u64;
+        say(&self.stats.event());
+    }
+}
