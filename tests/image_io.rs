@@ -210,7 +210,7 @@ fn what_is_no_picture_is_refused_by_name() {
     refuse(b"", "empty");
     refuse(b"x", "not a picture");
     refuse(b"hello, this is a text of some length", "not a picture");
-    refuse(b"GIF89a\x01\x00\x01\x00\x00\x00\x00", "format Gif");
+    refuse(b"GIF89a\x01\x00\x01\x00\x00\x00\x00", "cannot be decoded as GIF");
     refuse(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC");
     refuse(b"\x89PNG\r\n\x1a\n", "cannot be decoded as PNG");
     refuse(b"\xff\xd8\xff\xd9 no more than two markers", "JPEG");

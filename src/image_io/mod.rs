@@ -82,7 +82,8 @@ pub enum ImageError {
     TooManyPixels { path: PathBuf, width: u32, height: u32, bytes_per_pixel: u8 },
 
     #[error(
-        "{path}: holds floating-point samples, whose white point is unknown; save it with 8 or 16 bits a sample",
+        "{path}: holds floating-point, signed or 32-bit samples, whose white point is unknown; save it with 8 or 16 bits a \
+         sample",
         path = .path.display()
     )]
     FloatSamples { path: PathBuf },

@@ -9,6 +9,7 @@
 
 pub(super) mod guard;
 mod jpeg;
+mod orientation;
 mod plain;
 mod read;
 mod sniff;
@@ -45,7 +46,6 @@ pub(super) struct Pixels {
     /// `[height, width, channels]`
     pub samples: Samples,
     /// The colour profile that the file carries, as it is there.
-    #[expect(dead_code, reason = "profiles are to be converted in a step of their own")]
     pub icc: Option<Vec<u8>>,
     /// How the picture is to be turned for display.
     pub orientation: Orientation,
@@ -53,16 +53,14 @@ pub(super) struct Pixels {
     pub notes: Vec<Note>,
 }
 
-/// Samples as deep as the file has them. What has less than 8 bits is scaled to 8, what has 9 to 15 is not scaled: its
-/// white is 2^bits - 1.
+/// Samples as deep as the file has them. What has less than 8 bits is scaled to 8, what has 9 to 15 is scaled to 16.
 #[derive(Debug)]
 pub(super) enum Samples {
     /// White is 255.
     Eight(Vec<u8>),
-    /// In the machine's byte order. White is 65535 unless the file says otherwise by fewer bits.
+    /// White is 65535.
     Sixteen(Vec<u16>),
-    /// White is not known.
-    #[expect(dead_code, reason = "stretching is to read them")]
+    /// Floating, signed or of 32 bits: white is not known.
     Float(Vec<f32>),
 }
 
@@ -71,12 +69,20 @@ pub(super) enum Samples {
 pub enum Note {
     /// The file holds several pictures; the first is taken.
     Pages { pages: usize },
+    /// Parts of the picture are left out of the file; they are black.
+    Sparse { missing: usize, chunks: usize },
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pages { pages } => write!(f, "the file holds {pages} pictures; the first is used"),
+            Self::Sparse { missing, chunks } => {
+                write!(
+                    f,
+                    "{missing} of the picture's {chunks} strips or tiles are not in the file; they are taken as 0"
+                )
+            }
         }
     }
 }

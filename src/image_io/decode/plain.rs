@@ -5,14 +5,14 @@ use std::io::Cursor;
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::{Header, ImageError, MAX_DECODED_BYTES, Pixels, Samples, Source};
+use super::{Header, ImageError, MAX_DECODED_BYTES, Pixels, Samples, Source, orientation};
 
 /// Size and orientation, of which nothing is decoded.
 pub(super) fn header(source: &Source, format: ImageFormat) -> Result<Header, ImageError> {
     let mut decoder = open(source, format)?;
     let (width, height) = decoder.dimensions();
     source.check_size(width, height, decoder.color_type().bytes_per_pixel())?;
-    Ok(Header { width, height, orientation: orientation(source, &mut decoder)? })
+    Ok(Header { width, height, orientation: upright(source, &mut decoder)? })
 }
 
 pub(super) fn decode(source: &Source, format: ImageFormat) -> Result<Pixels, ImageError> {
@@ -20,7 +20,7 @@ pub(super) fn decode(source: &Source, format: ImageFormat) -> Result<Pixels, Ima
     let (width, height) = decoder.dimensions();
     let color = decoder.color_type();
     source.check_size(width, height, color.bytes_per_pixel())?;
-    let orientation = orientation(source, &mut decoder)?;
+    let orientation = upright(source, &mut decoder)?;
     let icc = decoder.icc_profile().map_err(|e| source.failed(e))?;
     let channels = usize::from(color.channel_count());
     let count = width as usize * height as usize * channels;
@@ -53,6 +53,8 @@ fn open<'a>(source: &Source<'a>, format: ImageFormat) -> Result<impl ImageDecode
     reader.into_decoder().map_err(|e| source.failed(e))
 }
 
-fn orientation(source: &Source, decoder: &mut impl ImageDecoder) -> Result<Orientation, ImageError> {
-    decoder.orientation().map_err(|e| source.failed(e))
+fn upright(source: &Source, decoder: &mut impl ImageDecoder) -> Result<Orientation, ImageError> {
+    let failed = |e: image::ImageError| source.failed(e);
+    let (exif, xmp) = (decoder.exif_metadata().map_err(failed)?, decoder.xmp_metadata().map_err(failed)?);
+    Ok(orientation::of(exif.as_deref(), xmp.as_deref()))
 }

@@ -8,6 +8,9 @@ use super::ImageError;
 
 /// The picture format that the first bytes announce, and its name.
 pub(super) fn sniff(path: &Path, bytes: &[u8]) -> Result<(ImageFormat, &'static str), ImageError> {
+    if bytes.starts_with(b"II+\0") || bytes.starts_with(b"MM\0+") {
+        return Ok((ImageFormat::Tiff, "TIFF"));
+    }
     let format = image::guess_format(bytes).ok();
     if let Some(format) = format {
         let name = match format {
@@ -16,6 +19,7 @@ pub(super) fn sniff(path: &Path, bytes: &[u8]) -> Result<(ImageFormat, &'static 
             ImageFormat::WebP => "WebP",
             ImageFormat::Bmp => "BMP",
             ImageFormat::Tiff => "TIFF",
+            ImageFormat::Gif => "GIF",
             _ => "",
         };
         if !name.is_empty() {
@@ -28,9 +32,6 @@ pub(super) fn sniff(path: &Path, bytes: &[u8]) -> Result<(ImageFormat, &'static 
             "is a HEIC picture, which is not read".to_owned()
         }
         (_, _, Some(other)) => format!("is of the format {other:?}, which is not read"),
-        _ if bytes.starts_with(b"II+\0") || bytes.starts_with(b"MM\0+") => {
-            "is a BigTIFF picture, which is not read".to_owned()
-        }
         _ => "is not a picture of a known format".to_owned(),
     };
     let path = path.to_owned();

@@ -1,0 +1,231 @@
+//! How a TIFF's picture lies in its file.
+
+use super::directory::{Directory, File};
+
+/// The kinds of sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Unsigned,
+    Signed,
+    Float,
+}
+
+/// What the samples mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Photometric {
+    WhiteIsZero,
+    BlackIsZero,
+    Rgb,
+    Palette,
+    Cmyk,
+    /// Only as JPEG has it.
+    YCbCr,
+}
+
+/// What the first sample behind the colours is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    None,
+    /// Colours are multiplied by it.
+    Associated,
+    Alpha,
+    Other,
+}
+
+/// A picture's layout, checked: sizes are not 0 and the chunks cover the picture.
+pub struct Layout {
+    pub width: u32,
+    pub height: u32,
+    /// Bits of each sample.
+    pub bits: u32,
+    pub kind: Kind,
+    /// Samples of each pixel.
+    pub bands: usize,
+    /// Each band lies in chunks of its own.
+    pub separate: bool,
+    pub photometric: Photometric,
+    pub extra: Extra,
+    pub compression: u64,
+    pub predictor: u64,
+    /// The bits of each byte lie the other way round.
+    pub reversed: bool,
+    /// Strips and tiles are chunks: this many pixels wide and high. The last strip may be lower.
+    pub chunk: (u32, u32),
+    pub tiled: bool,
+    /// Chunks side by side, and one above the other.
+    pub grid: (u32, u32),
+    /// Where each chunk lies, and how many bytes it has; plane by plane.
+    pub chunks: Vec<(u64, Option<u64>)>,
+}
+
+/// Most samples of a pixel. Pictures from above have up to some 300 bands.
+const MOST_BANDS: u64 = 1024;
+
+impl Layout {
+    /// Width and height as stored.
+    pub fn size(directory: &Directory) -> Result<(u32, u32), String> {
+        let side = |tag: u16| directory.number(tag).and_then(|n| u32::try_from(n).ok()).filter(|&n| n > 0);
+        side(256).zip(side(257)).ok_or_else(|| "it does not tell its width and height".into())
+    }
+
+    /// What `directory` tells, or why that cannot be read.
+    pub fn new(directory: &Directory) -> Result<Self, String> {
+        let or = |tag: u16, default: u64| directory.number(tag).unwrap_or(default);
+        let (width, height) = Self::size(directory)?;
+        let bands = or(277, 1);
+        if !(1..=MOST_BANDS).contains(&bands) {
+            return Err(format!("it has {bands} samples a pixel"));
+        }
+        let bands = bands as usize;
+        let same = |tag: u16, default: u64, what: &str| {
+            let Some(mut all) = directory.numbers(tag) else { return Ok(default) };
+            let first = all.next().unwrap_or(default);
+            if all.take(bands - 1).all(|n| n == first) { Ok(first) } else { Err(format!("its bands differ in {what}")) }
+        };
+        let kind = match same(339, 1, "the kind of their samples")? {
+            1 | 4 => Kind::Unsigned,
+            2 => Kind::Signed,
+            3 => Kind::Float,
+            _ => return Err("its samples are complex numbers".into()),
+        };
+        let bits = same(258, 1, "depth")?;
+        let known = match kind {
+            Kind::Unsigned => matches!(bits, 1..=16 | 32),
+            Kind::Signed => matches!(bits, 8 | 16 | 32),
+            Kind::Float => matches!(bits, 16 | 32 | 64),
+        };
+        if !known {
+            return Err(format!("its samples have {bits} bits each"));
+        }
+        let photometric = photometric(directory, bands)?;
+        let extra = extra(directory, photometric, bands)?;
+        if photometric == Photometric::Palette && (bits > 8 || kind != Kind::Unsigned) {
+            return Err(format!("it has a palette for samples of {bits} bits"));
+        }
+        if photometric == Photometric::Cmyk && (!matches!(bits, 8 | 16) || kind != Kind::Unsigned) {
+            return Err(format!("its CMYK samples have {bits} bits each"));
+        }
+        let separate = match or(284, 1) {
+            1 => false,
+            2 => bands > 1,
+            other => return Err(format!("its planes are of the unknown configuration {other}")),
+        };
+
+        let tiled = directory.number(322).is_some();
+        let side = |n: u64, most: u32| u32::try_from(n).unwrap_or(most).min(most);
+        let chunk = match tiled {
+            true => (side(or(322, 0), u32::MAX), side(or(323, 0), u32::MAX)),
+            false => (width, side(or(278, u64::MAX), height)),
+        };
+        if chunk.0 == 0 || chunk.1 == 0 {
+            return Err("its strips or tiles have no size".into());
+        }
+        let grid = (width.div_ceil(chunk.0), height.div_ceil(chunk.1));
+        let planes = if separate { bands } else { 1 };
+        let wanted = u64::from(grid.0) * u64::from(grid.1) * planes as u64;
+        let (offsets, counts) = if tiled { (324, 325) } else { (273, 279) };
+        // Some writers put the one where the other belongs.
+        let offsets = directory.numbers(offsets).or_else(|| directory.numbers(273)).ok_or("it has no samples")?;
+        let counts = directory.numbers(counts).or_else(|| directory.numbers(279));
+        if (offsets.len() as u64) < wanted {
+            return Err(format!("it has {} of {wanted} strips or tiles", offsets.len()));
+        }
+        let mut counts = counts.into_iter().flatten();
+        let chunks = offsets.take(wanted as usize).map(|offset| (offset, counts.next())).collect();
+        Ok(Self {
+            width,
+            height,
+            bits: bits as u32,
+            kind,
+            bands,
+            separate,
+            photometric,
+            extra,
+            compression: or(259, 1),
+            predictor: or(317, 1),
+            reversed: or(266, 1) == 2,
+            chunk,
+            tiled,
+            grid,
+            chunks,
+        })
+    }
+
+    /// Samples of a colour.
+    pub fn colors(&self) -> usize {
+        match self.photometric {
+            Photometric::WhiteIsZero | Photometric::BlackIsZero | Photometric::Palette => 1,
+            Photometric::Rgb | Photometric::YCbCr => 3,
+            Photometric::Cmyk => 4,
+        }
+    }
+
+    /// Samples that lie together for each pixel of a chunk.
+    pub fn together(&self) -> usize {
+        if self.separate { 1 } else { self.bands }
+    }
+
+    /// Bytes of one row of a chunk. Rows begin on a byte.
+    pub fn row_bytes(&self) -> u64 {
+        (u64::from(self.chunk.0) * self.together() as u64 * u64::from(self.bits)).div_ceil(8)
+    }
+
+    /// Bytes of chunk `index` as `file` has them; `None` for one that is left out.
+    pub fn raw<'a>(&self, file: File<'a>, index: usize) -> Result<Option<&'a [u8]>, String> {
+        match self.chunks.get(index) {
+            None | Some((0, _) | (_, Some(0))) => Ok(None),
+            Some(&(offset, count)) => {
+                let rest = (file.bytes.len() as u64).saturating_sub(offset);
+                let bytes = file.slice(offset, count.unwrap_or(rest));
+                bytes.map(Some).ok_or_else(|| format!("{} lies outside of the file", self.named(index)))
+            }
+        }
+    }
+
+    /// A chunk for messages.
+    pub fn named(&self, index: usize) -> String {
+        format!("{} {}", if self.tiled { "tile" } else { "strip" }, index + 1)
+    }
+}
+
+fn photometric(directory: &Directory, bands: usize) -> Result<Photometric, String> {
+    let (found, needed) = match directory.number(262) {
+        Some(0) => (Photometric::WhiteIsZero, 1),
+        Some(1) => (Photometric::BlackIsZero, 1),
+        Some(2) => (Photometric::Rgb, 3),
+        Some(3) => (Photometric::Palette, 1),
+        Some(5) if directory.number(332).unwrap_or(1) != 1 => return Err("its inks are not CMYK".into()),
+        Some(5) => (Photometric::Cmyk, 4),
+        Some(6) => (Photometric::YCbCr, 3),
+        Some(4) => return Err("it is a transparency mask of another picture".into()),
+        Some(8..=10) => return Err("its colours are CIE L*a*b*".into()),
+        Some(32803 | 34892) => return Err("it is a raw picture of a camera".into()),
+        Some(32844 | 32845) => return Err("its colours are LogLuv".into()),
+        Some(other) => return Err(format!("its colours are of the unknown kind {other}")),
+        None => return Err("it does not tell what its samples mean".into()),
+    };
+    if bands < needed {
+        return Err(format!("it has {bands} of {needed} samples a pixel"));
+    }
+    Ok(found)
+}
+
+fn extra(directory: &Directory, photometric: Photometric, bands: usize) -> Result<Extra, String> {
+    let (colors, grey) = match photometric {
+        Photometric::Rgb | Photometric::YCbCr => (3, false),
+        Photometric::Cmyk => (4, false),
+        Photometric::Palette => (1, false),
+        Photometric::WhiteIsZero | Photometric::BlackIsZero => (1, true),
+    };
+    if grey && bands > 2 {
+        return Err(format!("it has {bands} bands and does not tell which are red, green and blue"));
+    }
+    Ok(match (bands - colors, directory.number(338)) {
+        (0, _) => Extra::None,
+        (_, Some(1)) => Extra::Associated,
+        // 999 is Corel's; without the tag, what is one sample behind RGB is alpha for everyone.
+        (_, Some(2 | 999)) => Extra::Alpha,
+        (1, None) if photometric == Photometric::Rgb => Extra::Alpha,
+        _ => Extra::Other,
+    })
+}

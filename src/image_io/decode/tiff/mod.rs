@@ -1,0 +1,76 @@
+//! TIFF, of every layout that photographs and pictures from above come in.
+//!
+//! The `tiff` crate reads some of them wrong without a word (bands behind the colours together with a predictor, chunks
+//! side by side, turned bits), so the container is read here and other crates decompress.
+//!
+//! ```text
+//! bytes --directory--> tags --layout--> where the chunks lie --chunk--> packed samples --samples--> Pixels
+//! ```
+//!
+//! A file may hold several pictures. The first full one is taken: not a thumbnail, nor a mask of another.
+
+mod chunk;
+pub(super) mod directory;
+mod layout;
+mod samples;
+
+use super::{Header, ImageError, Note, Pixels, Source, orientation};
+use directory::{Directory, File};
+use layout::Layout;
+
+/// The tag of XMP metadata.
+const XMP: u16 = 700;
+/// The tag of a colour profile.
+const ICC: u16 = 34675;
+/// The tag of directories below one.
+const SUB: u16 = 330;
+
+/// Size and orientation, of which nothing is decoded.
+pub(super) fn header(source: &Source) -> Result<Header, ImageError> {
+    let (_, directory, _) = open(source)?;
+    let (width, height) = Layout::size(&directory).map_err(|e| source.failed(e))?;
+    source.check_size(width, height, 1)?;
+    Ok(Header { width, height, orientation: upright(&directory) })
+}
+
+pub(super) fn decode(source: &Source) -> Result<Pixels, ImageError> {
+    let (file, directory, pages) = open(source)?;
+    let layout = Layout::new(&directory).map_err(|e| source.failed(e))?;
+    let mut pixels = samples::read(source, &layout, file, &directory)?;
+    pixels.icc = directory.bytes(ICC).filter(|profile| !profile.is_empty()).map(<[u8]>::to_vec);
+    pixels.orientation = upright(&directory);
+    if pages > 1 {
+        pixels.notes.push(Note::Pages { pages });
+    }
+    Ok(pixels)
+}
+
+/// The directory of the first full picture, and how many such there are.
+fn open<'a>(source: &Source<'a>) -> Result<(File<'a>, Directory<'a>, usize), ImageError> {
+    let file = File::new(source.bytes).ok_or_else(|| source.failed("its header is damaged"))?;
+    let mut chain = file.directories();
+    let full: Vec<usize> = (0..chain.len()).filter(|&i| is_full(&chain[i])).collect();
+    if let Some(&first) = full.first() {
+        return Ok((file, chain.swap_remove(first), full.len()));
+    }
+    // Some cameras put the picture below its thumbnail.
+    let below = chain.iter().flat_map(|directory| directory.numbers(SUB)).flatten().take(64);
+    if let Some(directory) = below.filter_map(|at| file.directory(at)).map(|(found, _)| found).find(is_full) {
+        return Ok((file, directory, 1));
+    }
+    match chain.into_iter().next() {
+        Some(only) => Ok((file, only, 1)),
+        None => Err(source.failed("it has no directory, or one that lies outside of the file")),
+    }
+}
+
+/// Whether a directory is of a picture, and not a smaller version (bit 0) or a mask (bit 2) of one.
+fn is_full(directory: &Directory) -> bool {
+    let kind = directory.number(254).unwrap_or(0);
+    // The older tag: 2 is a smaller version.
+    kind & 0b101 == 0 && directory.number(255) != Some(2) && Layout::size(directory).is_ok()
+}
+
+fn upright(directory: &Directory) -> image::metadata::Orientation {
+    orientation::told(Some(directory), directory.bytes(XMP))
+}

@@ -1,0 +1,288 @@
+//! Chunks to a picture: samples are unpacked, put in their places and given their meaning.
+
+use half::f16;
+use image::metadata::Orientation;
+
+use super::chunk;
+use super::directory::{Directory, File};
+use super::layout::{Extra, Kind, Layout, Photometric};
+use crate::image_io::ImageError;
+use crate::image_io::decode::{MAX_PIXELS, Note, Pixels, Samples, Source};
+
+/// The tag of palettes.
+const PALETTE: u16 = 320;
+/// Largest strip or tile, in bytes of decompressed samples (1 GiB).
+const MOST_CHUNK_BYTES: u64 = 1 << 30;
+/// Most bytes that are decompressed for one picture, all its bands together (16 GiB).
+const MOST_BYTES: u64 = 1 << 34;
+
+/// Reads the picture that `layout` tells of. Orientation and profile are left to the caller.
+pub fn read(source: &Source, layout: &Layout, file: File, directory: &Directory) -> Result<Pixels, ImageError> {
+    let failed = |reason: String| source.failed(reason);
+    let bands = bands(layout);
+    let size = if layout.kind != Kind::Unsigned || layout.bits > 16 { 4 } else { layout.bits.div_ceil(8) as usize };
+    // A palette gives three samples for one.
+    let widest = bands.len().max(if layout.photometric == Photometric::Palette { 3 } else { 1 });
+    source.check_size(layout.width, layout.height, (size * widest) as u8)?;
+    // Nor may the chunks be much more than the picture, nor what is decoded for nothing.
+    let whole = u64::from(layout.chunk.0) * u64::from(layout.grid.0) * u64::from(layout.chunk.1);
+    let padded = whole.saturating_mul(u64::from(layout.grid.1));
+    let decoded = padded.saturating_mul(layout.bands as u64 * u64::from(layout.bits)) / 8;
+    let chunk = layout.row_bytes().saturating_mul(u64::from(layout.chunk.1.min(layout.height)));
+    if padded > 2 * MAX_PIXELS || chunk > MOST_CHUNK_BYTES || decoded > MOST_BYTES {
+        let (width, height) = layout.chunk;
+        return Err(failed(format!("its {} bands in chunks of {width} x {height} pixels are too large", layout.bands)));
+    }
+
+    let mut picture = Picture::new(layout, size, &bands);
+    let (across, down) = layout.grid;
+    let mut missing = 0;
+    let planes = if layout.separate { layout.bands } else { 1 };
+    for plane in 0..planes {
+        // Which samples of a chunk's pixels are wanted, and where they go.
+        let picks: Vec<(usize, usize)> = bands.iter().enumerate().map(|(channel, &band)| (band, channel)).collect();
+        let picks: Vec<(usize, usize)> = match layout.separate {
+            false => picks,
+            true => picks.into_iter().filter(|&(band, _)| band == plane).map(|(_, channel)| (0, channel)).collect(),
+        };
+        if picks.is_empty() {
+            continue;
+        }
+        for row in 0..down {
+            let rows = layout.chunk.1.min(layout.height - row * layout.chunk.1);
+            for column in 0..across {
+                let index = (plane * down as usize + row as usize) * across as usize + column as usize;
+                match chunk::read(layout, file, index, rows).map_err(failed)? {
+                    Some(bytes) => picture.place(layout, file, &bytes, (column, row), &picks),
+                    None => missing += 1,
+                }
+            }
+        }
+    }
+    let mut pixels = picture.finish(layout, directory).map_err(failed)?;
+    if missing == layout.chunks.len() {
+        return Err(failed("it holds no samples at all".into()));
+    }
+    if missing > 0 {
+        pixels.notes.push(Note::Sparse { missing, chunks: layout.chunks.len() });
+    }
+    Ok(pixels)
+}
+
+/// The bands to take: the colours, and alpha where there is one.
+fn bands(layout: &Layout) -> Vec<usize> {
+    let colors = layout.colors();
+    let alpha = matches!(layout.extra, Extra::Alpha | Extra::Associated) && layout.photometric != Photometric::Cmyk;
+    (0..colors + usize::from(alpha)).collect()
+}
+
+/// A picture that is being put together, its samples as the file has them.
+struct Picture {
+    channels: usize,
+    samples: Samples,
+}
+
+impl Picture {
+    fn new(layout: &Layout, size: usize, bands: &[usize]) -> Self {
+        let count = layout.width as usize * layout.height as usize * bands.len();
+        let samples = match size {
+            1 => Samples::Eight(vec![0; count]),
+            2 => Samples::Sixteen(vec![0; count]),
+            _ => Samples::Float(vec![0.0; count]),
+        };
+        Self { channels: bands.len(), samples }
+    }
+
+    /// Puts a chunk at its place in the grid.
+    fn place(&mut self, layout: &Layout, file: File, bytes: &[u8], at: (u32, u32), picks: &[(usize, usize)]) {
+        let x = at.0 * layout.chunk.0;
+        let across = layout.chunk.0.min(layout.width - x) as usize;
+        let (step, bits) = (layout.together(), layout.bits as usize);
+        let top = at.1 as usize * layout.chunk.1 as usize;
+        for (y, row) in bytes.chunks_exact(layout.row_bytes() as usize).enumerate() {
+            let first = ((top + y) * layout.width as usize + x as usize) * self.channels;
+            let last = first + across * self.channels;
+            match &mut self.samples {
+                Samples::Eight(out) => {
+                    let out = &mut out[first..last];
+                    match bits {
+                        8 => spread(out, self.channels, step, picks, |i| row[i]),
+                        _ => spread(out, self.channels, step, picks, |i| packed(row, i, bits) as u8),
+                    }
+                }
+                Samples::Sixteen(out) => {
+                    let out = &mut out[first..last];
+                    match (bits, file.big_endian) {
+                        (16, false) => {
+                            spread(out, self.channels, step, picks, |i| u16::from_le_bytes(bytes_at(row, i)))
+                        }
+                        (16, true) => spread(out, self.channels, step, picks, |i| u16::from_be_bytes(bytes_at(row, i))),
+                        _ => spread(out, self.channels, step, picks, |i| packed(row, i, bits)),
+                    }
+                }
+                Samples::Float(out) => {
+                    let value = |i: usize| float(layout, file, &row[i * bits / 8..][..bits / 8]);
+                    spread(&mut out[first..last], self.channels, step, picks, value);
+                }
+            }
+        }
+    }
+
+    /// Looks up palettes, turns white and black, scales to full depth.
+    fn finish(mut self, layout: &Layout, directory: &Directory) -> Result<Pixels, String> {
+        let top = (1_u32 << layout.bits.min(16)) - 1;
+        let mut channels = self.channels;
+        if layout.photometric == Photometric::WhiteIsZero {
+            // Alpha stays as it is.
+            match &mut self.samples {
+                Samples::Eight(samples) => samples.iter_mut().step_by(channels).for_each(|s| *s = top as u8 - *s),
+                Samples::Sixteen(samples) => samples.iter_mut().step_by(channels).for_each(|s| *s = top as u16 - *s),
+                Samples::Float(_) => return Err("its white is 0 in samples whose black is not known".into()),
+            }
+        }
+        let samples = match (layout.photometric, self.samples) {
+            (Photometric::Palette, Samples::Eight(samples)) => {
+                let palette = Palette::new(directory, layout.bits)?;
+                let looked_up = palette.look_up(&samples, channels);
+                channels += 2;
+                Samples::Eight(looked_up)
+            }
+            (Photometric::Cmyk, samples) => {
+                channels = 3;
+                Samples::Eight(multiplied_out(&high_bytes(samples)?))
+            }
+            (_, samples) if layout.extra == Extra::Associated => {
+                let mut bytes = high_bytes(samples)?;
+                divide_by_alpha(&mut bytes, channels);
+                Samples::Eight(bytes)
+            }
+            (_, Samples::Eight(mut samples)) if layout.bits < 8 => {
+                samples.iter_mut().for_each(|s| *s = ((u32::from(*s) * 255 + top / 2) / top) as u8);
+                Samples::Eight(samples)
+            }
+            (_, Samples::Sixteen(mut samples)) if layout.bits < 16 => {
+                // The high bits are repeated below, so that white is white.
+                let (up, down) = (16 - layout.bits, 2 * layout.bits - 16);
+                samples.iter_mut().for_each(|s| *s = *s << up | *s >> down);
+                Samples::Sixteen(samples)
+            }
+            (_, samples) => samples,
+        };
+        let (width, height) = (layout.width, layout.height);
+        let orientation = Orientation::NoTransforms;
+        Ok(Pixels { width, height, channels, samples, icc: None, orientation, notes: Vec::new() })
+    }
+}
+
+/// Takes `picks` (band, channel) of each pixel's `step` bands to `channels` of `out`.
+fn spread<T>(out: &mut [T], channels: usize, step: usize, picks: &[(usize, usize)], get: impl Fn(usize) -> T) {
+    for (i, pixel) in out.chunks_exact_mut(channels).enumerate() {
+        for &(band, channel) in picks {
+            pixel[channel] = get(i * step + band);
+        }
+    }
+}
+
+/// Sample `i` of a row that is packed from the high bits down, `bits` of at most 16 each.
+fn packed(row: &[u8], i: usize, bits: usize) -> u16 {
+    let begin = i * bits;
+    let byte = |at: usize| u32::from(row.get(begin / 8 + at).copied().unwrap_or(0));
+    let window = byte(0) << 16 | byte(1) << 8 | byte(2);
+    (window >> (24 - begin % 8 - bits) & ((1 << bits) - 1)) as u16
+}
+
+fn bytes_at<const N: usize>(row: &[u8], i: usize) -> [u8; N] {
+    std::array::from_fn(|k| row[i * N + k])
+}
+
+/// A sample that has more than 16 bits, or a sign.
+fn float(layout: &Layout, file: File, bytes: &[u8]) -> f32 {
+    let value = file.unsigned(bytes);
+    match (layout.kind, layout.bits) {
+        (Kind::Float, 16) => f16::from_bits(value as u16).to_f32(),
+        (Kind::Float, 32) => f32::from_bits(value as u32),
+        (Kind::Float, _) => f64::from_bits(value) as f32,
+        (Kind::Signed, 8) => f32::from(value as u8 as i8),
+        (Kind::Signed, 16) => f32::from(value as u16 as i16),
+        (Kind::Signed, _) => value as u32 as i32 as f32,
+        (Kind::Unsigned, _) => value as f32,
+    }
+}
+
+/// Colours at 8 bits.
+struct Palette(Vec<[u8; 3]>);
+
+impl Palette {
+    fn new(directory: &Directory, bits: u32) -> Result<Self, String> {
+        let levels: Vec<u64> = directory.numbers(PALETTE).ok_or("its palette is missing")?.collect();
+        let count = 1 << bits;
+        if levels.len() < 3 * count {
+            return Err(format!("its palette has {} of {} numbers", levels.len(), 3 * count));
+        }
+        // Some writers put 8-bit numbers where 16-bit ones belong.
+        let shift = if levels.iter().any(|&level| level > 255) { 8 } else { 0 };
+        Ok(Self((0..count).map(|i| [0, 1, 2].map(|c| (levels[c * count + i] >> shift) as u8)).collect()))
+    }
+
+    /// `[n, channels]` of an index, and perhaps alpha, to `[n, channels + 2]`.
+    fn look_up(&self, samples: &[u8], channels: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(samples.len() / channels * (channels + 2));
+        for pixel in samples.chunks_exact(channels) {
+            out.extend(self.0[usize::from(pixel[0])]);
+            out.extend(&pixel[1..]);
+        }
+        out
+    }
+}
+
+/// The high bytes of samples.
+fn high_bytes(samples: Samples) -> Result<Vec<u8>, String> {
+    match samples {
+        Samples::Eight(samples) => Ok(samples),
+        Samples::Sixteen(samples) => Ok(samples.iter().map(|s| (s >> 8) as u8).collect()),
+        Samples::Float(_) => Err("its colours are multiplied by an alpha whose range is not known".into()),
+    }
+}
+
+/// CMYK to RGB, as PIL does it: each colour's rest times that of black, rounded.
+fn multiplied_out(samples: &[u8]) -> Vec<u8> {
+    let color = |ink: u8, light: u32| {
+        let product = u32::from(ink) * light + 128;
+        light.saturating_sub((product + (product >> 8)) >> 8) as u8
+    };
+    samples.chunks_exact(4).flat_map(|p| [0, 1, 2].map(|c| color(p[c], 255 - u32::from(p[3])))).collect()
+}
+
+/// Undoes a multiplication by alpha, as PIL does it: rounded down, at most 255, 0 where alpha is.
+fn divide_by_alpha(samples: &mut [u8], channels: usize) {
+    for pixel in samples.chunks_exact_mut(channels) {
+        let Some((&mut alpha, colors)) = pixel.split_last_mut() else { return };
+        for color in colors {
+            *color = (u32::from(*color) * 255).checked_div(u32::from(alpha)).map_or(0, |level| level.min(255) as u8);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_samples_of_every_width() {
+        assert_eq!([0, 1, 2].map(|i| packed(&[0x12, 0x3a, 0xbc], i, 8)), [0x12, 0x3a, 0xbc]);
+        assert_eq!([0, 1].map(|i| packed(&[0x12, 0x3a, 0xbc], i, 12)), [0x123, 0xabc]);
+        assert_eq!([0, 1, 2, 7].map(|i| packed(&[0b1010_0001], i, 1)), [1, 0, 1, 1]);
+        assert_eq!(
+            [0, 1].map(|i| packed(&[0b1111_1111, 0b1101_1111, 0b1111_1111], i, 11)),
+            [0b111_1111_1110, 0b111_1111_1111]
+        );
+    }
+
+    #[test]
+    fn alpha_is_divided_out_and_inks_multiplied() {
+        let mut samples = [100, 50, 255, 128, 9, 9, 9, 0, 1, 2, 3, 255];
+        divide_by_alpha(&mut samples, 4);
+        assert_eq!(samples, [199, 99, 255, 128, 0, 0, 0, 0, 1, 2, 3, 255]);
+        assert_eq!(multiplied_out(&[0, 255, 0, 0, 0, 0, 0, 255]), [255, 0, 255, 0, 0, 0]);
+    }
+}
