@@ -3,8 +3,9 @@
 mod common;
 
 use common::{Fixture, fixtures, gpu, relative_l2, run};
-use diffews_wgpu::Precision;
 use diffews_wgpu::plan::Recording;
+use diffews_wgpu::weights::{ModelFiles, TextSource};
+use diffews_wgpu::{Model, Precision};
 
 /// Keeps every value that a layer has marked.
 fn keep_marked(_: &str, recording: &mut Recording) {
@@ -13,7 +14,10 @@ fn keep_marked(_: &str, recording: &mut Recording) {
 
 /// Relative L2 error of the map, and the worst of the marked values that the fixture holds, with their number.
 fn compare(fixture: &Fixture, precision: Precision) -> (f64, (f64, String), usize) {
-    let model = fixture.model();
+    compare_model(fixture, fixture.model(), precision)
+}
+
+fn compare_model(fixture: &Fixture, model: Model, precision: Precision) -> (f64, (f64, String), usize) {
     let run = run(fixture, gpu(), model, precision, &mut keep_marked).unwrap();
     let map = relative_l2(&run.result.map.map(), &fixture.expected["map"]);
     let mut worst = (0.0, String::new());
@@ -58,4 +62,27 @@ fn half_storage_matches_pytorch() {
         let (map, ..) = compare(&fixture, Precision::F16);
         assert!(map <= 3e-3, "{}: the map is off by {map:.2e}", fixture.name);
     }
+}
+
+/// Softmax over each token several times is softmax over each once: the fixtures' numbers hold for a longer prompt, which the model
+/// attends to in another way.
+#[test]
+fn a_prompt_of_many_tokens_matches_pytorch() {
+    for (name, times) in [("sd21", 39), ("odd", 2), ("sd15b", 3)] {
+        let fixture = Fixture::named(name);
+        let (dir, unet) = fixture.weights();
+        let mut files = ModelFiles::open(&dir, unet.as_deref()).unwrap();
+        let values = fixture.expected["prompt_embeds"].repeat(times);
+        let width = values.len() / (2 * times);
+        files.text = TextSource::Embeds { file: "a long prompt".into(), width, values };
+        let (map, worst, _) = compare_model(&fixture, Model::load(files).unwrap(), Precision::F32);
+        assert!(map <= 1e-5, "{name}: the map is off by {map:.2e}");
+        assert!(worst.0 <= 1e-5, "{name}: {} is off by {:.2e}", worst.1, worst.0);
+    }
+    let fixture = Fixture::named("odd");
+    let mut files = ModelFiles::open(&fixture.weights().0, None).unwrap();
+    let values = fixture.expected["prompt_embeds"].repeat(2);
+    files.text = TextSource::Embeds { file: "a long prompt".into(), width: values.len() / 4, values };
+    let (map, ..) = compare_model(&fixture, Model::load(files).unwrap(), Precision::F16);
+    assert!(map <= 3e-3, "the map is off by {map:.2e}");
 }

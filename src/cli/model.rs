@@ -6,6 +6,7 @@ use super::{bytes, columns, print, tell};
 use clap::Subcommand;
 use diffews_wgpu::image_io::Threshold;
 use diffews_wgpu::model::config::{ConfigError, ModelConfig};
+use diffews_wgpu::model::text_encoder::Prompt;
 use diffews_wgpu::model::{Constants, Decoder, Encoder, UNet, text_encoder};
 use diffews_wgpu::shown;
 use diffews_wgpu::weights::{ModelFiles, TextSource, Weights, WeightsError};
@@ -54,7 +55,9 @@ fn info(args: &ModelArgs) -> anyhow::Result<()> {
     let default = files.diffews.size_or_default();
     let (sizes, threshold) = (config.nearest_sizes(default), files.diffews.threshold.unwrap_or(Threshold::PAPER));
     let text = match (&files.text, &config.text) {
-        (TextSource::Embeds { file, width, .. }, _) => format!("two embeddings of {width} given in {file}"),
+        (TextSource::Embeds { file, width, values }, _) => {
+            format!("{} embeddings of {width} given in {file}", values.len() / width)
+        }
         (TextSource::Encoder { config: text, .. }, Some(c)) => {
             format!(
                 "encoder, {} layers of {}, {} heads, {:?} ({})",
@@ -159,7 +162,8 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
                 ConfigError::Weights(error) => error.listing(MOST_LISTED),
                 error => error.to_string(),
             });
-            vec![0.0; 2 * config.unet.cross_attention_dim]
+            let width = config.unet.cross_attention_dim;
+            Prompt { width, values: vec![0.0; width] }
         }
     };
     let mut constants = Constants::default();

@@ -5,11 +5,13 @@
 //! |---|---|---|
 //! | [`repack`] | `[Cout, Cin, kh, kw]` | `[kh * kw, Cin with padding, Cout]` |
 //! | [`TimeEmbedding`] | timestep 1, two linear layers, each resnet's `time_emb_proj` | a bias of the resnet's `conv1` |
-//! | [`TextGate`] | `attn2` over the prompt's two tokens | two thin linear layers and a tanh |
+//! | [`TextGate`] | `attn2` over a prompt of one or two tokens | two thin linear layers and a tanh |
+//! | [`project`] | `attn2`'s keys and values of a longer prompt | constants that attention reads |
 //! | [`compose_1x1`] | `quant_conv`'s mean half and the scaling factor | the encoder's `conv_out` |
 //! | [`scale`] | x0 = -v and 1 / scaling factor | the UNet's `conv_out` |
 
 use crate::model::config::UNetConfig;
+use crate::model::text_encoder::Prompt;
 use crate::weights::{Scope, TensorView, WeightsError};
 use std::sync::{Arc, OnceLock};
 
@@ -54,10 +56,21 @@ pub fn compose_1x1(q: &[f32], w: &[f32], rows: usize, mid: usize, factor: f64) -
 
 /// `w` `[rows, x.len()]` times `x`, plus `b`.
 fn linear(w: &[f32], b: Option<&[f32]>, x: &[f64]) -> Vec<f64> {
-    let row = |(i, row): (usize, &[f32])| {
-        row.iter().zip(x).map(|(&w, x)| w as f64 * x).sum::<f64>() + b.map_or(0.0, |b| b[i] as f64)
-    };
+    let row = |(i, row): (usize, &[f32])| dot(row, x) + b.map_or(0.0, |b| b[i] as f64);
     w.chunks_exact(x.len()).enumerate().map(row).collect()
+}
+
+/// In eight partial sums, so that the compiler may use vector instructions.
+pub fn dot(w: &[f32], x: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    let (w, x) = (w.chunks(LANES), x.chunks(LANES));
+    for (w, x) in w.zip(x) {
+        for ((sum, &w), &x) in sums.iter_mut().zip(w).zip(x) {
+            *sum += f64::from(w) * x;
+        }
+    }
+    sums.iter().sum()
 }
 
 fn silu(x: f64) -> f64 {
@@ -125,14 +138,14 @@ fn sinusoid(timestep: f64, dim: usize, flip_sin_to_cos: bool, freq_shift: f64) -
 
 /// `attn2` over two text tokens. A softmax over two scores is a sigmoid of their difference, so per head
 /// out = v1 + sigmoid(q . (k0 - k1) / sqrt(d)) (v0 - v1): linear before the sigmoid and after it. Written with
-/// sigmoid(z) = (1 + tanh(z / 2)) / 2, whose zero keeps padding lanes zero.
+/// sigmoid(z) = (1 + tanh(z / 2)) / 2, whose zero keeps padding lanes zero. A token alone is taken twice, which gives its value.
 #[derive(Clone)]
 pub struct TextGate(Arc<GateParts>);
 
 struct GateParts {
     heads: usize,
     dim: usize,
-    prompt: Arc<Vec<f32>>,
+    prompt: Arc<Prompt>,
     q: TensorView,
     k: TensorView,
     v: TensorView,
@@ -141,9 +154,12 @@ struct GateParts {
 }
 
 impl TextGate {
-    /// `dim` channels in `heads` heads over `prompt` `[2, context]`.
-    pub fn new(scope: &Scope, dim: usize, heads: usize, prompt: Arc<Vec<f32>>) -> Self {
-        let context = prompt.len() / 2;
+    /// Most tokens of a prompt that this holds for.
+    pub const MOST_TOKENS: usize = 2;
+
+    /// `dim` channels in `heads` heads over `prompt`.
+    pub fn new(scope: &Scope, dim: usize, heads: usize, prompt: Arc<Prompt>) -> Self {
+        let context = prompt.width;
         TextGate(Arc::new(GateParts {
             heads,
             dim,
@@ -158,10 +174,10 @@ impl TextGate {
 
     /// Keys or values of both tokens, `[dim]` each.
     fn project(&self, w: &TensorView) -> Result<[Vec<f64>; 2], WeightsError> {
+        let Prompt { width, values } = &*self.0.prompt;
         let w = w.to_f32()?;
-        let (first, second) = self.0.prompt.split_at(self.0.prompt.len() / 2);
         let token = |t: &[f32]| linear(&w, None, &t.iter().map(|&v| v as f64).collect::<Vec<_>>());
-        Ok([token(first), token(second)])
+        Ok([token(&values[..*width]), token(&values[values.len() - width..])])
     }
 
     /// `[heads, dim]`: a token's channels -> half the difference of a head's two scores.
@@ -199,18 +215,25 @@ impl TextGate {
     }
 }
 
+/// `w` `[dim, width]` times each token of `prompt`: keys or values `[tokens, dim]`.
+pub fn project(w: &TensorView, prompt: &Prompt) -> Result<Vec<f32>, WeightsError> {
+    let w = w.to_f32()?;
+    let token = |t: &[f32]| linear(&w, None, &t.iter().map(|&v| v as f64).collect::<Vec<_>>());
+    Ok(prompt.values.chunks_exact(prompt.width).flat_map(token).map(|v| v as f32).collect())
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::weights::Weights;
     use safetensors::tensor::{Dtype, TensorView as View};
 
-    fn random(seed: u64, n: usize) -> Vec<f32> {
+    pub fn random(seed: u64, n: usize) -> Vec<f32> {
         let mut rng = fastrand::Rng::with_seed(seed);
         (0..n).map(|_| rng.f32() * 2.0 - 1.0).collect()
     }
 
-    fn checkpoint(tensors: &[(&str, Vec<usize>)]) -> Scope {
+    pub fn checkpoint(tensors: &[(&str, Vec<usize>)]) -> Scope {
         let data: Vec<Vec<u8>> = tensors
             .iter()
             .enumerate()
@@ -229,7 +252,7 @@ mod tests {
     }
 
     /// `w` `[rows, x.len()]` times `x`.
-    fn times(w: &[f32], x: &[f64]) -> Vec<f64> {
+    pub fn times(w: &[f32], x: &[f64]) -> Vec<f64> {
         w.chunks_exact(x.len()).map(|row| row.iter().zip(x).map(|(&a, b)| a as f64 * b).sum()).collect()
     }
 
@@ -268,9 +291,13 @@ mod tests {
         times(&scale(w, -1.0 / 0.18215), &x).iter().zip(v).for_each(|(&got, v)| close(got, -v / 0.18215));
     }
 
-    /// Two-token softmax attention, computed as written in the paper's network, against the two layers and the tanh.
     #[test]
     fn the_text_gate_equals_attention_over_two_tokens() {
+        [1, 2].into_iter().for_each(gate_equals_attention);
+    }
+
+    /// Softmax attention over the tokens, computed as written in the paper's network, against the two layers and the tanh.
+    fn gate_equals_attention(tokens: usize) {
         let (dim, heads, context) = (12, 3, 5);
         let size = dim / heads;
         let scope = checkpoint(&[
@@ -280,14 +307,18 @@ mod tests {
             ("to_out.0.weight", vec![dim, dim]),
             ("to_out.0.bias", vec![dim]),
         ]);
-        let prompt = Arc::new(random(99, 2 * context));
+        let prompt = Arc::new(Prompt { width: context, values: random(99, tokens * context) });
         let gate = TextGate::new(&scope, dim, heads, prompt.clone());
         let read = |name: &str, shape: &[usize]| scope.tensor(name, shape).to_f32().expect("reads");
         let project = |name: &str, token: usize| {
-            let token: Vec<f64> = prompt[token * context..][..context].iter().map(|&v| v as f64).collect();
+            let token: Vec<f64> = prompt.values[token * context..][..context].iter().map(|&v| v as f64).collect();
             times(&read(name, &[dim, context]), &token)
         };
-        let (k, v) = ([0, 1].map(|t| project("to_k.weight", t)), [0, 1].map(|t| project("to_v.weight", t)));
+        let all = |name: &str| (0..tokens).map(|t| project(name, t)).collect::<Vec<_>>();
+        let (k, v) = (all("to_k.weight"), all("to_v.weight"));
+        let projected = super::project(&scope.tensor("to_k.weight", &[dim, context]), &prompt).expect("reads");
+        projected.iter().zip(k.iter().flatten()).for_each(|(&got, &exact)| close(got as f64, exact));
+        assert_eq!(projected.len(), tokens * dim);
         for seed in 0..5 {
             let x: Vec<f64> = random(200 + seed, dim).into_iter().map(|v| 3.0 * v as f64).collect();
             let q = times(&read("to_q.weight", &[dim, dim]), &x);
@@ -295,8 +326,9 @@ mod tests {
             for head in 0..heads {
                 let range = head * size..(head + 1) * size;
                 let score = |t: usize| range.clone().map(|i| q[i] * k[t][i]).sum::<f64>() / (size as f64).sqrt();
-                let (e0, e1) = (score(0).exp(), score(1).exp());
-                range.for_each(|i| attended[i] = (e0 * v[0][i] + e1 * v[1][i]) / (e0 + e1));
+                let e: Vec<f64> = (0..tokens).map(|t| score(t).exp()).collect();
+                let total: f64 = e.iter().sum();
+                range.for_each(|i| attended[i] = e.iter().zip(&v).map(|(e, v)| e * v[i]).sum::<f64>() / total);
             }
             let unfolded = times(&read("to_out.0.weight", &[dim, dim]), &attended);
             let bias = read("to_out.0.bias", &[dim]);

@@ -4,6 +4,7 @@
 //! are f64; weights are decoded a few rows at a time, so that half a gigabyte of them passes through kilobytes of memory.
 
 use super::config::{Activation, ConfigError, ModelConfig, TextConfig};
+use super::fold::dot;
 use crate::weights::{ModelFiles, Scope, TensorView, TextSource, Weights, WeightsError};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
@@ -15,20 +16,34 @@ const TOKENS: usize = EMPTY_PROMPT.len();
 const ROWS: usize = 32;
 const THREADS: usize = 2;
 
+/// The embeddings of a prompt, `[tokens, width]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prompt {
+    pub width: usize,
+    /// Row-major, a whole number of tokens and at least one.
+    pub values: Vec<f32>,
+}
+
+impl Prompt {
+    pub fn tokens(&self) -> usize {
+        self.values.len() / self.width
+    }
+}
+
 /// One vector for each token.
 type Tokens = [Vec<f64>; TOKENS];
 
-/// The embeddings of the empty prompt, [2, D] row-major: those that the model carries, or the text encoder's.
+/// The embeddings of the empty prompt: those that the model carries, or the text encoder's two.
 ///
 /// # Errors
 /// Those of [`encode_empty_prompt`].
-pub fn prompt_embeds(files: &ModelFiles, config: &ModelConfig) -> Result<Vec<f32>, ConfigError> {
+pub fn prompt_embeds(files: &ModelFiles, config: &ModelConfig) -> Result<Prompt, ConfigError> {
     match &files.text {
-        TextSource::Embeds { values, .. } => Ok(values.clone()),
+        TextSource::Embeds { values, width, .. } => Ok(Prompt { width: *width, values: values.clone() }),
         TextSource::Encoder { weights, config: text } => {
             // `ModelConfig::read` has parsed it already; a configuration from elsewhere need not have.
             let parsed = config.text.map_or_else(|| TextConfig::parse(text, &mut Vec::new()), Ok)?;
-            Ok(encode_empty_prompt(weights, &parsed)?)
+            Ok(Prompt { width: parsed.hidden_size, values: encode_empty_prompt(weights, &parsed)? })
         }
     }
 }
@@ -236,19 +251,6 @@ impl Linear {
         }
         Ok(())
     }
-}
-
-/// In eight partial sums, so that the compiler may use vector instructions.
-fn dot(w: &[f32], x: &[f64]) -> f64 {
-    const LANES: usize = 8;
-    let mut sums = [0.0; LANES];
-    let (w, x) = (w.chunks(LANES), x.chunks(LANES));
-    for (w, x) in w.zip(x) {
-        for ((sum, &w), &x) in sums.iter_mut().zip(w).zip(x) {
-            *sum += f64::from(w) * x;
-        }
-    }
-    sums.iter().sum()
 }
 
 fn add(mut x: Tokens, y: &Tokens) -> Tokens {

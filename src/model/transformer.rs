@@ -1,11 +1,12 @@
 //! diffusers `Transformer2DModel` with its `BasicTransformerBlock`s, whose `attn1` writes or reads the KV bank.
 
 use super::constants::Constants;
-use super::fold::TextGate;
-use super::layers::{Conv2d, GroupNorm, LayerNorm, Source};
+use super::fold::{self, TextGate};
+use super::layers::{Conv2d, GroupNorm, LayerNorm, Source, width};
+use super::text_encoder::Prompt;
 use crate::kernels::attention::{self, KeyValue};
 use crate::kernels::conv2d::{Epilogue, Geometry};
-use crate::plan::{Channels, Recorder, Tensor};
+use crate::plan::{Channels, Element, Recorder, Tensor};
 use crate::weights::Scope;
 use std::sync::Arc;
 
@@ -56,14 +57,19 @@ impl SelfAttention {
     }
 }
 
-/// Cross-attention on the two tokens of the empty prompt, folded: see [`TextGate`].
-struct CrossAttention {
-    scores: Conv2d,
-    values: Conv2d,
+/// Cross-attention on the empty prompt, whose keys and values are constants of the checkpoint.
+enum CrossAttention {
+    /// On one or two tokens, folded: see [`TextGate`].
+    Gate { scores: Conv2d, values: Conv2d },
+    /// On more.
+    Tokens { path: String, to_q: Conv2d, prompt: KeyValue, to_out: Conv2d },
 }
 
 impl CrossAttention {
-    fn load(c: &mut Constants, scope: &Scope, channels: &Channels, heads: usize, prompt: Arc<Vec<f32>>) -> Self {
+    fn load(c: &mut Constants, scope: &Scope, channels: &Channels, heads: usize, prompt: Arc<Prompt>) -> Self {
+        if prompt.tokens() > TextGate::MOST_TOKENS {
+            return Self::load_tokens(c, scope, channels, heads, prompt);
+        }
         let gate = TextGate::new(scope, channels.logical() as usize, heads, prompt);
         let gates = Channels::one(heads as u32);
         let (g0, g1, g2) = (gate.clone(), gate.clone(), gate);
@@ -71,16 +77,46 @@ impl CrossAttention {
         let scores = Source { weight: move || g0.scores(), bias: zeros };
         let values = Source { weight: move || g1.values(), bias: move || g2.bias() };
         let name = |part: &str| format!("{}.{part}", scope.path());
-        CrossAttention {
+        CrossAttention::Gate {
             scores: Conv2d::from(c, &name("scores"), channels, &gates, Geometry::LINEAR, scores),
             values: Conv2d::from(c, &name("values"), &gates, channels, Geometry::LINEAR, values),
         }
     }
 
+    fn load_tokens(c: &mut Constants, scope: &Scope, channels: &Channels, heads: usize, prompt: Arc<Prompt>) -> Self {
+        let split = Channels::heads(heads as u32, channels.logical() / heads as u32);
+        let tokens = prompt.tokens() as u32;
+        // In f32, as the UNet's plans store the values that attention takes.
+        let mut projected = |name: &str| {
+            let (weight, prompt) =
+                (scope.tensor(format!("{name}.weight"), &[width(channels), prompt.width]), prompt.clone());
+            let name = format!("{}.{name} of the prompt", scope.path());
+            c.add(&name, (1, tokens), split.clone(), Element::F32, move || fold::project(&weight, &prompt))
+        };
+        let prompt = KeyValue { k: projected("to_k"), v: projected("to_v") };
+        CrossAttention::Tokens {
+            path: scope.path().into(),
+            to_q: Conv2d::linear(c, &scope.pp("to_q"), channels, &split, false),
+            prompt,
+            to_out: Conv2d::linear(c, &scope.pp("to_out.0"), &split, channels, true),
+        }
+    }
+
     /// Adds to `residual`.
     fn forward(&self, r: &mut Recorder, x: &Tensor, residual: &Tensor) -> Tensor {
-        let gates = self.scores.forward_with(r, x, Epilogue::Tanh);
-        self.values.forward_with(r, &gates, Epilogue::Residual(residual))
+        match self {
+            CrossAttention::Gate { scores, values } => {
+                let gates = scores.forward_with(r, x, Epilogue::Tanh);
+                values.forward_with(r, &gates, Epilogue::Residual(residual))
+            }
+            CrossAttention::Tokens { path, to_q, prompt, to_out } => {
+                let as_values = !r.storage.is_half(Element::Stored);
+                r.check(as_values, || format!("{path}: keys of the prompt are f32, values of this plan are halves"));
+                let q = to_q.forward(r, x);
+                let h = attention::record(r, path, &q, prompt, None);
+                to_out.forward_with(r, &h, Epilogue::Residual(residual))
+            }
+        }
     }
 }
 
@@ -96,7 +132,7 @@ struct BasicTransformerBlock {
 }
 
 impl BasicTransformerBlock {
-    fn load(c: &mut Constants, scope: &Scope, channels: &Channels, heads: usize, prompt: Arc<Vec<f32>>) -> Self {
+    fn load(c: &mut Constants, scope: &Scope, channels: &Channels, heads: usize, prompt: Arc<Prompt>) -> Self {
         let hidden = Channels::one(channels.logical() * 4);
         BasicTransformerBlock {
             path: scope.path().into(),
@@ -142,7 +178,7 @@ impl Transformer2DModel {
         heads: usize,
         layers: usize,
         groups: usize,
-        prompt: &Arc<Vec<f32>>,
+        prompt: &Arc<Prompt>,
     ) -> Self {
         let block = |c: &mut Constants, i: usize| {
             BasicTransformerBlock::load(c, &scope.pp("transformer_blocks").pp(i), channels, heads, prompt.clone())
@@ -169,3 +205,7 @@ impl Transformer2DModel {
         out
     }
 }
+
+#[cfg(test)]
+#[path = "transformer_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@ use super::constants::Constants;
 use super::fold::{self, TimeEmbedding};
 use super::layers::{Conv2d, GroupNorm, Source};
 use super::resnet::{Norm, ResnetBlock2D, downsample, upsample};
+use super::text_encoder::Prompt;
 use super::transformer::{Bank, Transformer2DModel};
 use crate::kernels::attention::KeyValue;
 use crate::kernels::conv2d::{Epilogue, Geometry};
@@ -40,12 +41,12 @@ pub struct UNet {
 }
 
 impl UNet {
-    /// `prompt`: the text embedding `[2, cross_attention_dim]`. `scaling_factor`: the VAE's.
+    /// `prompt`: the text embeddings, of width `cross_attention_dim`. `scaling_factor`: the VAE's.
     pub fn load(
         c: &mut Constants,
         scope: &Scope,
         config: &UNetConfig,
-        prompt: &Arc<Vec<f32>>,
+        prompt: &Arc<Prompt>,
         scaling_factor: f64,
     ) -> Self {
         let time = TimeEmbedding::new(&scope.pp("time_embedding"), config);

@@ -13,6 +13,8 @@ use crate::shown;
 const MAX_CONFIG: u64 = 1 << 20;
 /// Widest text embedding that is believed (SD uses 768 and 1024).
 const MAX_CONTEXT: usize = 65_536;
+/// Most tokens of a prompt that are believed (CLIP's text encoders have 77).
+const MAX_TOKENS: usize = 4096;
 /// Most unknown keys that a message names.
 const MOST_KEYS: usize = 10;
 const UNET_WEIGHTS: [&str; 2] =
@@ -27,7 +29,7 @@ pub struct ConfigText {
     pub text: String,
 }
 
-/// Where the two embeddings of the empty prompt come from.
+/// Where the embeddings of the empty prompt come from.
 pub enum TextSource {
     /// Given: `empty_prompt.safetensors` (tensor `prompt_embeds`).
     Embeds {
@@ -35,7 +37,7 @@ pub enum TextSource {
         file: String,
         /// D, the width of the UNet's context.
         width: usize,
-        /// [2, D], row-major, finite.
+        /// [n, D], row-major, finite: 2 tokens in the published inference, 77 (padded) in its training.
         values: Vec<f32>,
     },
     /// To be computed by the CLIP text encoder.
@@ -141,18 +143,25 @@ impl ModelFiles {
 }
 
 impl TextSource {
-    /// Reads `prompt_embeds` [2, D].
+    /// Reads `prompt_embeds` [n, D] or [1, n, D].
     pub(super) fn embeds(weights: Weights) -> Result<TextSource, WeightsError> {
         let file = weights.name().to_owned();
         let bad = |reason: String| WeightsError::invalid(&file, reason);
-        let width = match weights.shape("prompt_embeds") {
-            Some(&[2, width]) if (1..=MAX_CONTEXT).contains(&width) => width,
-            Some(shape) => {
-                return Err(bad(format!("tensor `prompt_embeds` is {}, it must be [2, D]", shown::shape(shape))));
-            }
-            None => return Err(bad("it has no tensor `prompt_embeds` [2, D]".to_owned())),
+        let Some(shape) = weights.shape("prompt_embeds") else {
+            return Err(bad("it has no tensor `prompt_embeds` [n, D]".to_owned()));
         };
-        let view = weights.root().tensor("prompt_embeds", &[2, width]);
+        let width = match shape {
+            &[n, width] | &[1, n, width] if (1..=MAX_TOKENS).contains(&n) && (1..=MAX_CONTEXT).contains(&width) => {
+                width
+            }
+            _ => {
+                let shape = shown::shape(shape);
+                return Err(bad(format!(
+                    "tensor `prompt_embeds` is {shape}, it must be [n, D] with n tokens, 1 to {MAX_TOKENS}"
+                )));
+            }
+        };
+        let view = weights.root().tensor("prompt_embeds", shape);
         weights.finish()?;
         let values = view.to_f32()?;
         if !values.iter().all(|v| v.is_finite()) {

@@ -83,7 +83,7 @@ impl TextConfig {
         }
         if text.vocab_size < 49_408 {
             let help = "CLIP's 49408 tokens are needed to encode the empty prompt (start 49406, end 49407); \
-                        for another encoder give empty_prompt.safetensors with its embeddings, tensor `prompt_embeds` [2, D]";
+                        for another encoder give empty_prompt.safetensors with its embeddings, tensor `prompt_embeds` [n, D]";
             return Err(f.unsupported("vocab_size", &Value::from(text.vocab_size), help));
         }
         f.warn_unknown(HARMLESS, warnings);

@@ -120,7 +120,18 @@ fn prompt_embeddings_are_checked() {
     };
     assert!(embeds(&[2, 1], Dtype::F32, &f32s(&[1.0, 2.0])).is_ok());
     assert!(message(embeds(&[2, 1], Dtype::F32, &f32s(&[1.0, f32::NAN]))).contains("NaN"));
-    assert!(message(embeds(&[1, 2], Dtype::F32, &[0; 8])).contains("[1, 2]"));
+    for shape in [&[1, 2][..], &[1, 1, 2], &[1, 2, 1]] {
+        assert!(
+            matches!(embeds(shape, Dtype::F32, &[0; 8]), Ok(TextSource::Embeds { width, .. }) if width == shape[shape.len() - 1])
+        );
+    }
+    assert!(
+        matches!(embeds(&[77, 3], Dtype::F32, &[0; 12 * 77]), Ok(TextSource::Embeds { width: 3, ref values, .. }) if values.len() == 231)
+    );
+    for shape in [&[2][..], &[2, 1, 1], &[1, 1, 1, 2], &[0, 2], &[4097, 1]] {
+        let len = shape.iter().product::<usize>();
+        assert!(message(embeds(shape, Dtype::F32, &vec![0; 4 * len])).contains("[n, D]"), "{shape:?}");
+    }
     assert!(message(embeds(&[2, 0], Dtype::F32, &[])).contains("[2, 0]"));
     assert!(message(embeds(&[2, 1], Dtype::I64, &[0; 16])).contains("I64"));
     assert!(message(TextSource::embeds(Weights::from_bytes("e", scalar("x", 1.0)).unwrap())).contains("prompt_embeds"));
