@@ -53,6 +53,7 @@ pub mod kernels;
 pub mod layout;
 mod memory;
 pub mod model;
+pub mod names;
 mod panics;
 pub mod plan;
 pub mod segment;

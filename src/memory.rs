@@ -59,7 +59,7 @@ impl MemoryPlan {
     pub(crate) fn check(&self, facts: &AdapterFacts) -> Result<(), Error> {
         match facts.memory_bytes {
             Some(memory) if self.peak() > memory => Err(PlanError(format!(
-                "the model needs {} stored as {}, {} has {}. Try a smaller --size or --precision f16\n{self}",
+                "the model needs {} stored as {}, {} has {}. Try a smaller --size or --precision f16\n  {self}",
                 mib(self.peak()),
                 self.storage.name(),
                 facts.name,

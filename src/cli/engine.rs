@@ -1,12 +1,13 @@
 //! A model on a device with its supports' bank; opened again where that helps.
 
-use super::errors::CliError;
+use super::errors::{CliError, usage};
 use super::options::{AdapterArgs, ModelArgs};
 use super::report::Support;
 use super::tell;
 use diffews_wgpu::image_io::{Mask, RgbImage, Threshold};
 use diffews_wgpu::model::Model;
-use diffews_wgpu::{Error, GuidedFilter, Options, Precision, Segmentation, Segmenter, Stage, SupportBank};
+use diffews_wgpu::{Error, GuidedFilter, Options, Planned, Precision, Segmentation, Segmenter, Stage, SupportBank};
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 /// What an engine is made of.
@@ -20,6 +21,8 @@ pub struct Setup<'a> {
     pub supports: &'a [Support],
     /// Print the memory plan.
     pub verbose: bool,
+    /// No notes.
+    pub quiet: bool,
 }
 
 /// Who is told of the progress, and where lines can be printed in between.
@@ -67,9 +70,17 @@ impl Engine {
             };
         }
         let gpu = setup.adapter.open()?;
+        setup.adapter.tell_of_cpu(&gpu.facts, setup.quiet);
         let shots = setup.supports.len();
         let options = Options { size: Some(size), precision, shots, guided_filter: setup.guided_filter };
-        let planned = Segmenter::plan(gpu, model, options)?;
+        let planned = Segmenter::plan(gpu, model, options).map_err(|error| match error {
+            // As any other size that will not do.
+            Error::Plan(_) if setup.size.is_some() => usage(format!("--size {size}: {error}")),
+            other => other.into(),
+        })?;
+        if let (Some(words), false) = (duration(&planned), setup.quiet) {
+            tell(&words);
+        }
         if setup.verbose {
             tell(planned.memory().to_string().trim_end());
         }
@@ -87,6 +98,31 @@ impl Engine {
         times.extend(self.bank.times().iter().chain(&result.times));
         times
     }
+}
+
+/// Seconds that a query may take without a word before.
+const LONG: f64 = 60.0;
+/// What one core does in a second, measured with Mesa's CPU driver on several convolutions and products.
+const CPU_FLOPS: f64 = 15e9;
+
+/// How long a query takes, where it is a CPU that needs long.
+fn duration(planned: &Planned) -> Option<String> {
+    if planned.gpu().facts.device_type != "Cpu" {
+        return None;
+    }
+    let of =
+        |wanted: &str| planned.memory().plans.iter().filter(|p| p.0.contains(wanted)).map(|p| p.4).sum::<u64>() as f64;
+    let query = of("encoder") + of("query") + of("decoder");
+    let cores = available_parallelism().map_or(1, |n| n.get()) as f64;
+    let seconds = query / (CPU_FLOPS * cores);
+    (seconds > LONG).then(|| {
+        format!(
+            "note: {:.1} TFLOP for each query, about {:.0} minutes on this CPU ({cores} cores), and about as much for each \
+             support; a smaller --size is faster",
+            query / 1e12,
+            (seconds / 60.0).max(1.0)
+        )
+    })
 }
 
 /// What is tried after a failure, each once.

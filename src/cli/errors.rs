@@ -1,5 +1,6 @@
 //! Exit codes: what scripts learn of a failure.
 
+use super::interrupt;
 use diffews_wgpu::Error;
 use diffews_wgpu::bench::BenchError;
 use diffews_wgpu::eval::EvalError;
@@ -14,8 +15,6 @@ const WEIGHTS: u8 = 3;
 const NO_ADAPTER: u8 = 4;
 const CONFORMANCE: u8 = 5;
 const SOME_FAILED: u8 = 6;
-/// 128 + SIGINT, as shells have it.
-const INTERRUPTED: u8 = 130;
 
 /// Errors that only the command has.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +25,9 @@ pub enum CliError {
     /// A model that cannot be used, found by the command itself.
     #[error("{0}")]
     Weights(String),
+    /// A run over several queries that ended before its last.
+    #[error("{cause}{standing}")]
+    Ended { cause: anyhow::Error, standing: String },
     #[error("{failed} of {total} queries failed, see above; the others are done")]
     SomeFailed { failed: usize, total: usize },
     #[error("{failed} of {total} episodes failed, see above; the scores are those of the others")]
@@ -46,6 +48,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<CliError>() {
         return match error {
             CliError::Usage(_) => USAGE,
+            CliError::Ended { cause, .. } => exit_code(cause),
             CliError::Weights(_) => WEIGHTS,
             CliError::SomeFailed { .. } | CliError::EpisodesFailed { .. } => SOME_FAILED,
             CliError::Conformance { .. } => CONFORMANCE,
@@ -84,9 +87,30 @@ fn library(error: &Error) -> u8 {
         Error::Weights(_) => WEIGHTS,
         Error::Config(error) => config(error),
         Error::Gpu(error) => gpu(error),
-        Error::Interrupted => INTERRUPTED,
+        Error::Interrupted => interrupt::exit_code(),
         Error::Usage(_) => USAGE,
         _ => FAILURE,
+    }
+}
+
+/// Errors after which the next query may still do: not where the place for results has no room or is gone.
+pub fn is_of_query(error: &anyhow::Error) -> bool {
+    match (error.downcast_ref::<ImageError>(), error.downcast_ref::<Error>()) {
+        (Some(error), _) | (_, Some(Error::Image(error))) => !is_of_place(error),
+        (_, Some(Error::NotFinite { .. })) => true,
+        _ => false,
+    }
+}
+
+/// Failures to write that are not this file's alone.
+fn is_of_place(error: &ImageError) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match error {
+        ImageError::NoParent { .. } => true,
+        ImageError::Write { cause, .. } => {
+            matches!(cause.kind(), NotADirectory | NotFound | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+        }
+        _ => false,
     }
 }
 
@@ -104,8 +128,9 @@ fn config(error: &ConfigError) -> u8 {
 
 fn gpu(error: &GpuError) -> u8 {
     match error {
+        GpuError::Backend(_) => USAGE,
         GpuError::NoAdapter(_) | GpuError::NoDevice { .. } => NO_ADAPTER,
-        GpuError::Interrupted => INTERRUPTED,
+        GpuError::Interrupted => interrupt::exit_code(),
         _ => FAILURE,
     }
 }
@@ -119,5 +144,22 @@ mod tests {
         let code = |error: CliError| exit_code(&error.into());
         assert_eq!(code(CliError::Conformance { failed: 1, total: 9 }), 5);
         assert_eq!(code(CliError::SomeFailed { failed: 1, total: 9 }), 6);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_or_missing_place_is_no_fault_of_a_query() {
+        let write =
+            |number| ImageError::Write { path: "m.png".into(), cause: std::io::Error::from_raw_os_error(number) };
+        // ENOSPC, EROFS, EDQUOT, ENOENT, ENOTDIR; EFBIG and EACCES may be one file's own.
+        for (number, ends) in [(28, true), (30, true), (122, true), (2, true), (20, true), (27, false), (13, false)] {
+            assert_eq!(is_of_query(&write(number).into()), !ends, "{number}");
+            assert_eq!(is_of_query(&Error::from(write(number)).into()), !ends, "{number}");
+        }
+        let ended = CliError::Ended { cause: write(28).into(), standing: "; 1 of 2 is done".into() };
+        assert!(ended.to_string().ends_with("; 1 of 2 is done"));
+        assert_eq!(exit_code(&ended.into()), 1);
+        let usage = CliError::Ended { cause: usage("no"), standing: String::new() };
+        assert_eq!(exit_code(&usage.into()), 2);
     }
 }

@@ -1,24 +1,27 @@
 //! `infer`: supports and masks in, masks of the queries out.
 
+mod claim;
 mod crew;
 mod desk;
 mod finish;
 mod load;
+mod standard;
 
 use super::engine::{self, Engine, Setup, Watch};
-use super::errors::usage;
+use super::errors::{is_of_query, usage};
 use super::options::{AdapterArgs, MaskArgs, ModelArgs, PrecisionArg};
-use super::output::{self, Job, Wanted};
+use super::output::{self, Existing, Job, Plan, Wanted};
 use super::progress::{self, Bar};
 use super::report::{Machine, Support};
 use super::tell;
+use claim::Claim;
 use clap::ArgAction;
 use crew::Crew;
 use desk::{Desk, Done, Item};
-use diffews_wgpu::Error;
-use diffews_wgpu::image_io::{self, ImageError, MaskWarning, RgbImage, Threshold};
+use diffews_wgpu::image_io::{self, MaskWarning, RgbImage, Threshold};
+use diffews_wgpu::{Error, gpu};
 use finish::Computed;
-use load::Loaded;
+use load::{Loaded, Ready};
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
@@ -30,6 +33,7 @@ Examples:
   diffews-wgpu infer --support cat.jpg --mask cat_mask.png --query other.jpg            writes other_mask.png
   diffews-wgpu infer --support a.png b.png --mask a_m.png b_m.png --query photos/ --output masks/ --overlay masks/
   diffews-wgpu infer --support a.png --mask a_m.png --query q.png --output m.png --probability map.npy --json
+  curl -s URL | diffews-wgpu infer --support a.png --mask a_m.png --query - --output - > mask.png
 
 Exit codes, environment variables and where to get the published weights: diffews-wgpu --help";
 
@@ -42,7 +46,8 @@ pub struct Args {
     /// Mask of the example picture of the same place: white (>= 50 %) is what to find
     #[arg(long, value_name = "IMAGE", required = true, num_args = 1..)]
     mask: Vec<PathBuf>,
-    /// Picture to segment, or a directory of them (not those below it)
+    /// Picture to segment, or a directory of them (not those below it). - is standard input, once for --support, --mask and
+    /// --query
     #[arg(long, value_name = "IMAGE|DIR", required = true, num_args = 1..)]
     query: Vec<PathBuf>,
     #[command(flatten)]
@@ -58,7 +63,8 @@ pub struct Args {
     #[arg(help_heading = "Model")]
     precision: PrecisionArg,
 
-    /// Mask to write [default: <query>_mask.png here]; a directory for several queries
+    /// Mask to write [default: <query>_mask.png here]; a directory for several queries. - is standard output, for one of
+    /// --output, --overlay and --probability
     #[arg(long, short, value_name = "FILE.png|DIR", help_heading = "Output")]
     output: Option<PathBuf>,
     /// Also write the query with its mask painted over it (in DIR: <query>_overlay.png)
@@ -73,8 +79,8 @@ pub struct Args {
     /// Replace files that exist
     #[arg(long, help_heading = "Output")]
     force: bool,
-    /// Leave out queries whose results are all there: goes on with a batch that was interrupted; with --force those of which
-    /// a part is there are done again
+    /// Leave out queries whose results are all there: goes on with a batch that was interrupted, and several runs at once
+    /// share one; with --force those of which a part is there are done again
     #[arg(long, help_heading = "Output")]
     skip_existing: bool,
     /// Print one JSON object for each query
@@ -99,7 +105,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "{supports} --support and {masks} --mask; give one mask for each support, in order"
         )));
     }
-    let jobs = output::plan(&Wanted {
+    standard::check(args)?;
+    gpu::check_backend(&args.adapter.choice())?;
+    let Plan { jobs, notes } = output::plan(&Wanted {
         queries: &args.query,
         inputs: args.support.iter().chain(&args.mask).map(PathBuf::as_path).collect(),
         output: args.output.as_deref(),
@@ -108,15 +116,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         force: args.force,
         skip_existing: args.skip_existing,
     })?;
+    if !args.quiet {
+        notes.iter().for_each(|note| tell(&format!("note: {note}")));
+    }
     if jobs.is_empty() {
         if !args.quiet {
             tell("nothing to do: all results are there");
         }
         return Ok(());
     }
-    let alone = args.query.len() == 1 && !args.query[0].is_dir();
+    let alone = args.query.len() == 1 && !output::is_folder(&args.query[0]);
     let supports = load::supports(args)?;
-    let first = if alone { Some(load::query(args, &jobs[0].query)?) } else { None };
+    let first = if alone { Some(load::query(args, &jobs[0])?) } else { None };
 
     progress::catch_interrupts();
     let mut bar = Bar::new(args.quiet);
@@ -131,6 +142,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         guided_filter: args.mask_args.guided_filter,
         supports: &supports,
         verbose: args.verbose > 0,
+        quiet: args.quiet,
     };
     let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
@@ -141,11 +153,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     Batch { args, jobs: &jobs, supports: &supports, alone }.run(&setup, engine, first, bar)
-}
-
-/// Errors after which the next query may still do.
-fn is_of_query(error: &anyhow::Error) -> bool {
-    error.is::<ImageError>() || matches!(error.downcast_ref(), Some(Error::Image(_) | Error::NotFinite { .. }))
 }
 
 /// Most threads that read, and as many that write.
@@ -172,63 +179,113 @@ impl Batch<'_> {
         // Half of the cores: the other half feeds the GPU, or is it where the adapter is the CPU.
         let cores = available_parallelism().map_or(1, |n| n.get());
         let threads = if self.alone { 0 } else { (cores / 2).clamp(1, MOST_THREADS).min(self.jobs.len()) };
-        let read = |number: usize| self.load(number, side);
+        let read = |number: usize| self.read(number, side);
         let write = |item: Item| self.write(item, threshold);
         std::thread::scope(|scope| {
             let mut readers = Crew::start(scope, "read", threads, &read);
             let writers = Crew::start(scope, "write", threads, &write);
-            let mut desk = Desk::new(bar, self.jobs, self.args.json, self.alone, writers);
-            let mut engine = Some(engine);
-            let mut first = first.map(|rgb| self.loaded(rgb, side));
-            let mut given = usize::from(first.is_some());
-            let mut largest = None;
-            for number in 0..self.jobs.len() {
-                // Each reader has something to do, as far as memory goes.
-                while given < self.jobs.len() && given < number + readers.ahead() {
-                    let flying = (given - desk.over()) as u64;
-                    let fits = flying == 0 || (flying + 1).saturating_mul(largest.unwrap_or(ROOM_BYTES)) <= ROOM_BYTES;
-                    if !fits && given > number {
-                        break;
-                    }
-                    // All that is on its way is being written, and makes room.
-                    if !fits && desk.wait() {
-                        continue;
-                    }
-                    readers.give(given)?;
-                    given += 1;
-                }
-                let loaded = match first.take() {
-                    Some(first) => Ok(first),
-                    None => readers.take()?.unwrap_or_else(|| Err(anyhow::anyhow!("no picture was read"))),
-                };
-                if let Ok(Loaded { size: (width, height), .. }) = &loaded {
-                    let bytes = u64::from(*width) * u64::from(*height) * BYTES_PER_PIXEL;
-                    largest = largest.max(Some(bytes));
-                }
-                if self.jobs.len() > 1 {
-                    desk.bar.prefix(format!("{}/{} ", number + 1, self.jobs.len()));
-                }
-                let computed = loaded.and_then(|loaded| compute(setup, &mut engine, &mut desk, loaded));
-                let last = computed.as_ref().is_err_and(|error| !is_of_query(error));
-                desk.give((number, computed));
-                if last || !desk.goes_on() {
-                    break;
-                }
+            let mut desk = Desk::new(bar, self.args, self.jobs, self.alone, writers);
+            let (mut engine, mut first) = (Some(engine), first.map(|rgb| self.loaded(rgb, side, None)));
+            let all: Vec<usize> = (0..self.jobs.len()).collect();
+            let busy = self.pass(&all, setup, &mut engine, &mut first, &mut readers, &mut desk)?;
+            // What other runs had begun: they are done with it, or gone.
+            if desk.goes_on() && !busy.is_empty() {
+                let busy = self.pass(&busy, setup, &mut engine, &mut first, &mut readers, &mut desk)?;
+                desk.leave_to_others(busy.len());
             }
             desk.close()
         })
     }
 
-    fn load(&self, number: usize, side: u32) -> anyhow::Result<Loaded> {
-        Ok(self.loaded(load::query(self.args, &self.jobs[number].query)?, side))
+    /// Does the jobs of these numbers; gives those that another run is at.
+    fn pass<'env>(
+        &self,
+        numbers: &[usize],
+        setup: &Setup,
+        engine: &mut Option<Engine>,
+        first: &mut Option<Loaded>,
+        readers: &mut Crew<'env, usize, anyhow::Result<Ready>>,
+        desk: &mut Desk<'_, 'env>,
+    ) -> anyhow::Result<Vec<usize>> {
+        let before = desk.over();
+        let (mut given, mut largest, mut busy) = (usize::from(first.is_some()), None, Vec::new());
+        for (at, &number) in numbers.iter().enumerate() {
+            // Each reader has something to do, as far as memory goes.
+            while given < numbers.len() && given < at + readers.ahead() {
+                let flying = (given + before - desk.over() - busy.len()) as u64;
+                let fits = flying == 0 || (flying + 1).saturating_mul(largest.unwrap_or(ROOM_BYTES)) <= ROOM_BYTES;
+                if !fits && given > at {
+                    break;
+                }
+                // All that is on its way is being written, and makes room.
+                if !fits && desk.wait() {
+                    continue;
+                }
+                readers.give(numbers[given])?;
+                given += 1;
+            }
+            let ready = match first.take() {
+                Some(first) => Ok(Ready::Picture(first)),
+                None => readers.take()?.unwrap_or(Ok(Ready::There)),
+            };
+            if self.jobs.len() > 1 {
+                desk.bar.prefix(format!("{}/{} ", number + 1, self.jobs.len()));
+            }
+            let computed = match ready {
+                Ok(Ready::Picture(loaded)) => {
+                    largest = largest.max(Some(loaded.pixels() * BYTES_PER_PIXEL));
+                    if self.is_there(number) {
+                        desk.found();
+                        continue;
+                    }
+                    compute(setup, engine, desk, loaded)
+                }
+                Ok(Ready::There) => {
+                    desk.found();
+                    continue;
+                }
+                Ok(Ready::Busy) => {
+                    busy.push(number);
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
+            let last = computed.as_ref().is_err_and(|error| !is_of_query(error));
+            desk.give((number, computed));
+            if last || !desk.goes_on() {
+                break;
+            }
+        }
+        while desk.wait() {}
+        Ok(busy)
     }
 
-    fn loaded(&self, rgb: RgbImage, side: u32) -> Loaded {
-        Loaded::new(rgb, side, self.args.overlay.is_some() || self.args.show)
+    /// Whether there is nothing left to do for a query, be it by another run.
+    fn is_there(&self, number: usize) -> bool {
+        self.args.skip_existing && self.jobs[number].is_done()
+    }
+
+    fn read(&self, number: usize, side: u32) -> anyhow::Result<Ready> {
+        let mut claim = None;
+        if self.args.skip_existing {
+            claim = Claim::on(&self.jobs[number]);
+            // In this order: who had the claim until now has written.
+            match (self.is_there(number), &claim) {
+                (true, _) => return Ok(Ready::There),
+                (false, None) => return Ok(Ready::Busy),
+                (false, Some(_)) => {}
+            }
+        }
+        Ok(Ready::Picture(self.loaded(load::query(self.args, &self.jobs[number])?, side, claim)))
+    }
+
+    fn loaded(&self, rgb: RgbImage, side: u32, claim: Option<Claim>) -> Loaded {
+        Loaded::new(rgb, side, self.args.overlay.is_some() || self.args.show, claim)
     }
 
     fn write(&self, (number, computed): Item, threshold: Threshold) -> Done {
-        let write = |c| finish::write(self.args, self.supports, &self.jobs[number], c, threshold);
+        let existing = Existing { force: self.args.force, keep: self.args.skip_existing };
+        let write = |c| finish::write(self.args, self.supports, &self.jobs[number], c, threshold, existing);
         (number, computed.and_then(write))
     }
 }
@@ -240,5 +297,5 @@ fn compute(setup: &Setup, engine: &mut Option<Engine>, desk: &mut Desk, loaded: 
         return Err(Error::Interrupted.into());
     }
     let (machine, times) = (Machine::of(&engine.segmenter), engine.times(&result));
-    Ok(Computed { size: loaded.size, whole: loaded.whole, map: result.map, machine, times })
+    Ok(Computed { loaded, map: result.map, machine, times })
 }

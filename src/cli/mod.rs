@@ -6,7 +6,9 @@ mod devices;
 mod engine;
 mod errors;
 mod eval;
+mod folder;
 mod infer;
+mod interrupt;
 mod merge;
 mod model;
 mod options;
@@ -49,7 +51,7 @@ Exit codes:
   0  everything done           4  no usable adapter (GPU or CPU driver)
   1  failure                   5  conformance failed
   2  wrong usage               6  some queries or episodes failed, the others are done
-  3  weights unusable          130  interrupted
+  3  weights unusable          130, 143, 129  interrupted by Ctrl-C, SIGTERM, SIGHUP
 
 Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the defaults):
   DIFFEWS_WEIGHTS, DIFFEWS_UNET, DIFFEWS_SIZE, DIFFEWS_PRECISION, DIFFEWS_BACKEND, DIFFEWS_ADAPTER
@@ -57,7 +59,7 @@ Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the default
   DIFFEWS_TUNING       form of the kernels: broadcast, rows (CPU drivers) or tiled (GPUs)
   DIFFEWS_CHECKED=1    keep the shader translator's bounds checks (slower)
   WGPU_BACKEND, WGPU_ADAPTER_NAME
-                       wgpu's own choice of backend and adapter
+                       wgpu's own choice of backends (of vulkan, metal, dx12, gl) and adapter
   RUST_LOG             what is logged to stderr, such as diffews_wgpu=debug; -v wins over it";
 
 #[derive(Parser)]
@@ -84,6 +86,7 @@ enum Verb {
 }
 
 pub fn main() -> ExitCode {
+    interrupt::keep_file_limit_an_error();
     let cli = Cli::parse();
     let verbosity = match &cli.verb {
         Verb::Infer(args) => args.verbose,
@@ -118,14 +121,46 @@ fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", harmless(line));
 }
 
-/// Names come from files, and must not move the cursor.
-fn harmless(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+/// Names come from files: they must not move the cursor, reorder what is read, or begin a line that looks like ours.
+/// Where we go on in a new line, that begins with two spaces.
+fn harmless(text: &str) -> String {
+    let shown = |(at, c): (usize, char)| match c {
+        '\n' if text[at..].starts_with("\n  ") => c,
+        c if c.is_control() || is_invisible(c) => '\u{fffd}',
+        c => c,
+    };
+    text.char_indices().map(shown).collect()
 }
 
-/// A line of results on stdout. A reader that has gone (`| head`) is no failure; a full disk is.
-fn print(line: &str) -> anyhow::Result<()> {
-    print_raw(&harmless(line))
+/// The same of a name within a text of several lines.
+fn one_line(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() || is_invisible(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Marks that show nothing and change how the rest is shown: of direction, joiners, separators of lines and paragraphs.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A JSON object in one line whose strings are what they were, and whose text does no harm on a terminal.
+fn json_line(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    let mut line = String::new();
+    for c in serde_json::to_string(value)?.chars() {
+        if c.is_control() || is_invisible(c) {
+            // They come in strings only, where such escapes stand for them.
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| line.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            line.push(c);
+        }
+    }
+    Ok(line)
+}
+
+/// Lines of results on stdout. A reader that has gone (`| head`) is no failure; a full disk is.
+fn print(text: &str) -> anyhow::Result<()> {
+    print_raw(&text.split('\n').map(one_line).collect::<Vec<_>>().join("\n"))
 }
 
 /// The same of a text that is ours to the last character, and moves the cursor where it likes.
@@ -166,5 +201,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn names_forge_no_lines() {
+        use super::{harmless, json_line, one_line};
+        let name = "a\nerror: b\u{202e}c\u{1b}[2J\u{9b}1m\u{2028}d";
+        assert_eq!(harmless(name), "a\u{fffd}error: b\u{fffd}c\u{fffd}[2J\u{fffd}1m\u{fffd}d");
+        assert_eq!(one_line("a\n  b"), "a\u{fffd}  b");
+        // Ours go on.
+        assert_eq!(harmless("there are:\n  0: x\n  1: y"), "there are:\n  0: x\n  1: y");
+        let line = json_line(&serde_json::json!({ "query": name })).unwrap();
+        assert!(!line.chars().any(|c| c.is_control() || super::is_invisible(c)), "{line}");
+        let back: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(back["query"], name);
     }
 }

@@ -1,13 +1,14 @@
 //! Arguments that several verbs share.
 
 use super::errors::usage;
-use super::progress;
+use super::{progress, tell};
 use clap::{Args, ValueEnum};
-use diffews_wgpu::gpu::{AdapterChoice, Gpu, GpuError};
+use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu, GpuError};
 use diffews_wgpu::image_io::Threshold;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{GuidedFilter, Precision};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Args)]
 #[command(next_help_heading = "Adapter")]
@@ -37,6 +38,14 @@ impl AdapterArgs {
             Backend::Gl => wgpu::Backend::Gl,
         });
         AdapterChoice { backend, adapter: self.adapter.clone() }
+    }
+
+    /// Says once that the CPU does the work, where nobody asked for that.
+    pub fn tell_of_cpu(&self, facts: &AdapterFacts, quiet: bool) {
+        static TOLD: AtomicBool = AtomicBool::new(false);
+        if facts.device_type == "Cpu" && self.adapter.is_none() && !quiet && !TOLD.swap(true, Ordering::Relaxed) {
+            tell(&format!("note: no GPU found: this runs on the CPU, by the driver {}, and is slow", facts.name));
+        }
     }
 
     /// Opens it. Waits for it end where the program is interrupted.

@@ -1,15 +1,19 @@
 //! Which query goes to which files: settled, and checked, before anything is computed.
 
 use super::errors::usage;
-use super::progress;
-use anyhow::bail;
-use diffews_wgpu::image_io::{self, DecodedMap, ImageError, Mask, RgbImage};
-use std::collections::HashMap;
+use super::{folder, progress};
+use diffews_wgpu::image_io::{self, DecodedMap, ImageError, Mask, RgbImage, is_standard};
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-/// Extensions that count as pictures in a directory.
-const PICTURES: [&str; 7] = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"];
+/// What begins the names of the hidden files that a run makes.
+pub const HIDDEN: &str = ".diffews-";
+/// Hidden files so old are of runs that were killed.
+const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
+/// Another run needs about so long between a query's mask and its other files.
+const BETWEEN_FILES: Duration = Duration::from_secs(2);
 
 /// What the user asked for.
 pub struct Wanted<'a> {
@@ -28,9 +32,20 @@ pub struct Wanted<'a> {
 #[derive(Debug)]
 pub struct Job {
     pub query: PathBuf,
+    /// A folder named it, not the user: what it is may have changed since.
+    pub listed: bool,
     pub mask: PathBuf,
     pub overlay: Option<PathBuf>,
     pub probability: Option<PathBuf>,
+}
+
+/// What may happen to files that exist.
+#[derive(Clone, Copy)]
+pub struct Existing {
+    /// They are replaced.
+    pub force: bool,
+    /// They are as good as ours, and stay.
+    pub keep: bool,
 }
 
 impl Job {
@@ -38,20 +53,39 @@ impl Job {
         [Some(&self.mask), self.overlay.as_ref(), self.probability.as_ref()].into_iter().flatten().map(PathBuf::as_path)
     }
 
-    /// Writes all files of a result, each whole or not at all.
-    /// `rgb` is needed for an overlay.
-    pub fn write(&self, rgb: Option<&RgbImage>, mask: &Mask, map: &DecodedMap, force: bool) -> Result<(), ImageError> {
+    /// Whether all files of the result are there.
+    pub fn is_done(&self) -> bool {
+        self.outputs().all(Path::exists)
+    }
+
+    /// Writes all files of a result, each whole or not at all; false where none had to be. `rgb` is needed for an overlay.
+    pub fn write(
+        &self,
+        rgb: Option<&RgbImage>,
+        mask: &Mask,
+        map: &DecodedMap,
+        existing: Existing,
+    ) -> Result<bool, ImageError> {
+        let Existing { force, keep } = existing;
         let _writing = progress::writing();
-        image_io::write_mask(&self.mask, mask, force)?;
+        let mut any = false;
+        let mut settle = |written: Result<(), ImageError>| match written {
+            Err(ImageError::Exists { .. }) if keep => Ok(()),
+            other => other.map(|()| any = true),
+        };
+        settle(image_io::write_mask(&self.mask, mask, force))?;
         if let (Some(path), Some(rgb)) = (&self.overlay, rgb) {
-            image_io::write_overlay(path, rgb, mask, force)?;
+            settle(image_io::write_overlay(path, rgb, mask, force))?;
         }
-        let Some(path) = &self.probability else { return Ok(()) };
-        if is_npy(path) {
-            return image_io::write_probability_npy(path, &map.map(), (map.size(), map.size()), force);
+        if let Some(path) = &self.probability {
+            settle(if is_npy(path) {
+                image_io::write_probability_npy(path, &map.map(), (map.size(), map.size()), force)
+            } else {
+                let (width, height) = mask.size();
+                image_io::write_probability_png(path, &map.map_at(width, height)?, (width, height), force)
+            })?;
         }
-        let (width, height) = mask.size();
-        image_io::write_probability_png(path, &map.map_at(width, height)?, (width, height), force)
+        Ok(any)
     }
 }
 
@@ -59,20 +93,29 @@ fn is_npy(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
 }
 
+/// What is to be done, and what the user should know of it.
+pub struct Plan {
+    pub jobs: Vec<Job>,
+    pub notes: Vec<String>,
+}
+
 /// The queries, directories replaced by their pictures in the order of their names, and their files.
 ///
 /// # Errors
 /// Directories without pictures, two queries for one file, files that exist or cannot be written.
-pub fn plan(wanted: &Wanted) -> anyhow::Result<Vec<Job>> {
-    let mut queries = Vec::new();
+pub fn plan(wanted: &Wanted) -> anyhow::Result<Plan> {
+    let (mut queries, mut notes) = (Vec::new(), Vec::new());
     for path in wanted.queries {
-        match path.is_dir() {
-            true => queries.extend(pictures(path)?),
-            false => queries.push(path.clone()),
+        if is_folder(path) {
+            let (pictures, left_out) = folder::pictures(path)?;
+            queries.extend(pictures.into_iter().map(|picture| (picture, true)));
+            notes.extend(left_out);
+        } else {
+            queries.push((path.clone(), false));
         }
     }
     // A directory is several even where it holds one picture: its results must not depend on that.
-    let several = queries.len() > 1 || wanted.queries.iter().any(|q| q.is_dir());
+    let several = queries.len() > 1 || wanted.queries.iter().any(|q| is_folder(q));
     let place = |given: Option<&Path>, flag: &str, files: &str| -> anyhow::Result<Place> {
         let Some(path) = given else { return Ok(Place::Absent) };
         let named_as_directory = path.to_string_lossy().ends_with(std::path::is_separator);
@@ -93,7 +136,7 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Vec<Job>> {
             }
             return Ok(Place::Directory(path.to_owned()));
         }
-        if path.extension().is_none() {
+        if path.extension().is_none() && !is_standard(path) {
             return Err(usage(format!("{flag} {}: name {files} file, or a directory that exists", path.display())));
         }
         Ok(Place::File(path.to_owned()))
@@ -102,8 +145,9 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Vec<Job>> {
     let overlay = place(wanted.overlay, "--overlay", "a .png")?;
     let probability = place(wanted.probability, "--probability", "a .png or .npy")?;
     let mut jobs = Vec::with_capacity(queries.len());
-    for query in &queries {
-        let Some(stem) = query.file_stem() else {
+    for (query, listed) in queries {
+        let stem = if is_standard(&query) { Some("stdin".as_ref()) } else { query.file_stem() };
+        let Some(stem) = stem else {
             return Err(usage(format!("--query {}: is not the name of a file", query.display())));
         };
         let named = |what: &str| {
@@ -111,25 +155,38 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Vec<Job>> {
             name.push(format!("_{what}.png"));
             name
         };
-        jobs.push(Job {
-            query: query.clone(),
-            mask: output.resolve(named("mask")).unwrap_or_else(|| named("mask").into()),
-            overlay: overlay.resolve(named("overlay")),
-            probability: probability.resolve(named("probability")),
-        });
+        let mask = output.resolve(named("mask")).unwrap_or_else(|| named("mask").into());
+        let (overlay, probability) = (overlay.resolve(named("overlay")), probability.resolve(named("probability")));
+        jobs.push(Job { query, listed, mask, overlay, probability });
     }
-    no_two_alike(&jobs)?;
-    keep_inputs(&jobs, &wanted.inputs)?;
+    let mut places = Places::default();
+    no_two_alike(&jobs, &mut places)?;
+    keep_inputs(&jobs, &wanted.inputs, &mut places)?;
     for place in [&output, &overlay, &probability] {
         if let Place::Directory(path) = place {
             fs::create_dir_all(path).map_err(|cause| ImageError::Write { path: path.clone(), cause })?;
         }
     }
+    let begun = |jobs: &[Job]| jobs.iter().flat_map(Job::outputs).find(|o| o.exists()).map(Path::to_owned);
     if wanted.skip_existing {
-        jobs.retain(|job| !job.outputs().all(Path::exists));
+        jobs.retain(|job| !job.is_done());
+        if !wanted.force && begun(&jobs).is_some() {
+            // By a run that was interrupted, or by one that is at it.
+            std::thread::sleep(BETWEEN_FILES);
+            jobs.retain(|job| !job.is_done());
+            if let Some(path) = begun(&jobs) {
+                return Err(ImageError::Exists { path }.into());
+            }
+        }
     }
-    check(&jobs, wanted.force)?;
-    Ok(jobs)
+    // What comes up from here on is another run's.
+    check(&jobs, wanted.force || wanted.skip_existing)?;
+    Ok(Plan { jobs, notes })
+}
+
+/// `-` is no folder, whatever lies there.
+pub fn is_folder(path: &Path) -> bool {
+    !is_standard(path) && path.is_dir()
 }
 
 enum Place {
@@ -148,38 +205,41 @@ impl Place {
     }
 }
 
-/// The picture files of a directory, not of those in it, by name.
-fn pictures(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let failed = |cause| ImageError::Read { path: dir.to_owned(), cause };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        if PICTURES.contains(&extension.as_str()) && !hidden && path.is_file() {
-            found.push(path);
-        }
-    }
-    if found.is_empty() {
-        bail!("--query {}: no pictures in this directory ({})", dir.display(), PICTURES.join(", "));
-    }
-    found.sort();
-    Ok(found)
-}
-
 /// Where a file will lie, however it is spelled: its directory's real place, and its name.
 pub fn place_of(path: &Path) -> PathBuf {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let parent = fs::canonicalize(parent).unwrap_or_else(|_| parent.to_owned());
-    path.file_name().map_or(parent.clone(), |name| parent.join(name))
+    Places::default().of(path)
+}
+
+/// The real places of directories, each looked up once.
+#[derive(Default)]
+struct Places(HashMap<PathBuf, PathBuf>);
+
+impl Places {
+    fn of(&mut self, path: &Path) -> PathBuf {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !self.0.contains_key(parent) {
+            let real = fs::canonicalize(parent).unwrap_or_else(|_| parent.to_owned());
+            self.0.insert(parent.to_owned(), real);
+        }
+        let parent = &self.0[parent];
+        path.file_name().map_or(parent.clone(), |name| parent.join(name))
+    }
+
+    /// The same of what may be a link: where that leads.
+    fn behind(&mut self, path: &Path) -> PathBuf {
+        match path.is_symlink() {
+            true => fs::canonicalize(path).unwrap_or_else(|_| self.of(path)),
+            false => self.of(path),
+        }
+    }
 }
 
 /// Two results must not meet in one file: not those of queries of one name, not a query's mask and overlay.
-fn no_two_alike(jobs: &[Job]) -> anyhow::Result<()> {
+fn no_two_alike(jobs: &[Job], places: &mut Places) -> anyhow::Result<()> {
     let mut owners: HashMap<PathBuf, &Path> = HashMap::new();
     for job in jobs {
         for output in job.outputs() {
-            let Some(other) = owners.insert(place_of(output), &job.query) else { continue };
+            let Some(other) = owners.insert(places.of(output), &job.query) else { continue };
             let (output, query) = (output.display(), job.query.display());
             return Err(usage(match other == job.query && jobs.len() == 1 {
                 true => format!("{output}: two results of {query} would go to this file; name different ones"),
@@ -194,32 +254,48 @@ fn no_two_alike(jobs: &[Job]) -> anyhow::Result<()> {
 }
 
 fn check(jobs: &[Job], force: bool) -> anyhow::Result<()> {
-    let mut probed: Vec<&Path> = Vec::new();
+    let mut probed: HashSet<&Path> = HashSet::new();
     for job in jobs {
-        for output in job.outputs() {
+        for output in job.outputs().filter(|o| !is_standard(o)) {
             let npy = job.probability.as_deref() == Some(output) && is_npy(output);
             image_io::check_output(output, if npy { "npy" } else { "png" }, force)?;
             let parent = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            if !probed.contains(&parent) {
+            if probed.insert(parent) {
+                sweep(parent);
                 // Whether the system lets us write there is better known now than after the computation.
                 tempfile::Builder::new()
-                    .prefix(".diffews-")
+                    .prefix(HIDDEN)
+                    .suffix(".part")
                     .tempfile_in(parent)
                     .map_err(|cause| ImageError::Write { path: output.to_owned(), cause })?;
-                probed.push(parent);
             }
         }
     }
     Ok(())
 }
 
+/// Removes what runs left behind that were killed while they wrote.
+fn sweep(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let ours = name.starts_with(HIDDEN) && (name.ends_with(".part") || name.ends_with(".lock"));
+        let old = |at: SystemTime| at.elapsed().is_ok_and(|age| age > LEFT_BEHIND);
+        // Metadata of the entry itself, should it be a link.
+        if ours && entry.metadata().is_ok_and(|about| about.is_file() && about.modified().is_ok_and(old)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// No result may replace what it is made from, `--force` or not.
-fn keep_inputs(jobs: &[Job], others: &[&Path]) -> anyhow::Result<()> {
-    let real = |path: &Path| fs::canonicalize(path).ok();
+fn keep_inputs(jobs: &[Job], others: &[&Path], places: &mut Places) -> anyhow::Result<()> {
     let queries = jobs.iter().map(|j| j.query.as_path());
-    let inputs: Vec<PathBuf> = others.iter().copied().chain(queries).filter_map(real).collect();
+    let inputs = others.iter().copied().chain(queries).filter(|i| !is_standard(i));
+    let inputs: HashSet<PathBuf> = inputs.map(|input| places.behind(input)).collect();
     for output in jobs.iter().flat_map(Job::outputs) {
-        if real(output).is_some_and(|o| inputs.contains(&o)) {
+        if inputs.contains(&places.behind(output)) {
             return Err(usage(format!("{}: is an input of this run; name another file to write", output.display())));
         }
     }

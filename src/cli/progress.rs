@@ -1,40 +1,12 @@
-//! Progress bars by stage, and Ctrl-C.
+//! Progress bars by stage.
 
 use super::engine::Watch;
+pub use super::interrupt::{catch_interrupts, interrupted, writing};
 use diffews_wgpu::Stage;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// Shared by those who write a result; who ends the process takes it whole, so that not even a second Ctrl-C leaves a
-/// part of a file.
-static WRITING: RwLock<()> = RwLock::new(());
-const EXIT_INTERRUPTED: i32 = 130;
 const STEPS: u64 = 1000;
-
-/// The first Ctrl-C stops at the next submission, a second one at once.
-pub fn catch_interrupts() {
-    let handler = || {
-        if INTERRUPTED.swap(true, Ordering::SeqCst) {
-            let _nobody_writes = WRITING.write().unwrap_or_else(PoisonError::into_inner);
-            std::process::exit(EXIT_INTERRUPTED);
-        }
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        log::warn!("Ctrl-C ends this program without cleaning up: {error}");
-    }
-}
-
-pub fn interrupted() -> bool {
-    INTERRUPTED.load(Ordering::SeqCst)
-}
-
-/// Held while a result is written.
-pub fn writing() -> RwLockReadGuard<'static, ()> {
-    WRITING.read().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A bar on a terminal; nothing elsewhere.
 pub struct Bar {

@@ -1,7 +1,9 @@
 //! What is said of a result: one line for people, one JSON object for programs.
 
 use super::output::Job;
+use super::{json_line, one_line};
 use diffews_wgpu::image_io::{BoundingBox, Mask, RgbImage, Threshold};
+use diffews_wgpu::names::percent_encoded;
 use diffews_wgpu::plan::Storage;
 use diffews_wgpu::{GuidedFilter, Segmenter, Stage};
 use serde::Serialize;
@@ -54,6 +56,9 @@ pub struct Report {
     mask: String,
     overlay: Option<String>,
     probability: Option<String>,
+    /// Names that are not UTF-8, in their bytes, as `query_bytes` and so on.
+    #[serde(flatten)]
+    exact: Map<String, Value>,
     width: u32,
     height: u32,
     foreground_fraction: f64,
@@ -78,10 +83,16 @@ impl Report {
         let corners = |b: BoundingBox| json!({"x": b.x, "y": b.y, "width": b.width, "height": b.height});
         Report {
             query: text(&job.query),
-            supports: supports.iter().map(|s| json!({"image": text(&s.image), "mask": text(&s.mask)})).collect(),
+            supports: supports.iter().map(support).collect(),
             mask: text(&job.mask),
             overlay: job.overlay.as_deref().map(text),
             probability: job.probability.as_deref().map(text),
+            exact: exact([
+                ("query_bytes", Some(&job.query)),
+                ("mask_bytes", Some(&job.mask)),
+                ("overlay_bytes", job.overlay.as_ref()),
+                ("probability_bytes", job.probability.as_ref()),
+            ]),
             width,
             height,
             foreground_fraction: mask.foreground_fraction(),
@@ -101,7 +112,7 @@ impl Report {
             0.0 => "nothing found".to_string(),
             part => format!("{:.1} % foreground", 100.0 * part),
         };
-        format!("{} -> {} ({found}, {seconds:.2} s)", self.query, self.mask)
+        format!("{} -> {} ({found}, {seconds:.2} s)", one_line(&self.query), one_line(&self.mask))
     }
 }
 
@@ -110,7 +121,23 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
+/// The names among these that [`text`] does not give back.
+fn exact<const N: usize>(names: [(&str, Option<&PathBuf>); N]) -> Map<String, Value> {
+    let encoded = |(key, path): (&str, Option<&PathBuf>)| Some((key.to_string(), percent_encoded(path?)?.into()));
+    names.into_iter().filter_map(encoded).collect()
+}
+
+fn support(support: &Support) -> Value {
+    let mut object = exact([("image_bytes", Some(&support.image)), ("mask_bytes", Some(&support.mask))]);
+    object.insert("image".into(), text(&support.image).into());
+    object.insert("mask".into(), text(&support.mask).into());
+    object.into()
+}
+
 /// The line of `--json` for a query that failed.
 pub fn failure(job: &Job, error: &anyhow::Error) -> anyhow::Result<String> {
-    Ok(serde_json::to_string(&json!({"query": text(&job.query), "error": error.to_string()}))?)
+    let mut object = exact([("query_bytes", Some(&job.query))]);
+    object.insert("query".into(), text(&job.query).into());
+    object.insert("error".into(), error.to_string().into());
+    json_line(&object)
 }

@@ -36,9 +36,36 @@ const INVOCATIONS: u32 = 256;
 const WORKGROUP_MEMORY: u32 = 16 * 1024;
 
 /// The user's backends, or all of them.
-fn backends(choice: &AdapterChoice) -> Backends {
-    let default = || if env(BACKEND).is_some() { Backends::from_env() } else { None }.unwrap_or(Backends::all());
-    choice.backend.map_or_else(default, Backends::from)
+///
+/// # Errors
+/// [`GpuError::Backend`] for one that there is not, or that this system cannot have.
+fn backends(choice: &AdapterChoice) -> Result<Backends, GpuError> {
+    let possible = wgpu::Instance::enabled_backend_features();
+    let refused = |what: String| {
+        let all =
+            [("vulkan", Backends::VULKAN), ("metal", Backends::METAL), ("dx12", Backends::DX12), ("gl", Backends::GL)];
+        let names: Vec<&str> = all.iter().filter(|(_, one)| possible.contains(*one)).map(|(name, _)| *name).collect();
+        Err(GpuError::Backend(format!("{what}; this system can have: {}", names.join(", "))))
+    };
+    if let Some(backend) = choice.backend {
+        let wanted = Backends::from(backend);
+        return match possible.contains(wanted) {
+            true => Ok(wanted),
+            false => refused(format!("there is no backend {backend} here")),
+        };
+    }
+    let Some(text) = env(BACKEND) else { return Ok(Backends::all()) };
+    let mut wanted = Backends::empty();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        match Backends::from_comma_list(name) {
+            unknown if unknown.is_empty() => return refused(format!("{BACKEND}={text}: `{name}` is no backend")),
+            known => wanted |= known,
+        }
+    }
+    match wanted.intersects(possible) {
+        true => Ok(wanted),
+        false => refused(format!("{BACKEND}={text}: there is no such backend here")),
+    }
 }
 
 const BACKEND: &str = "WGPU_BACKEND";
@@ -48,9 +75,10 @@ fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Every adapter of the chosen backends, in a fixed order: Vulkan, Metal, DX12, then OpenGL.
+/// Every adapter of the chosen backends (none where these cannot be, which [`super::Gpu::new`] tells), in a fixed order: Vulkan, Metal, DX12, then OpenGL.
 pub fn list(choice: &AdapterChoice) -> Vec<AdapterFacts> {
-    adapters(backends(choice)).iter().enumerate().map(|(i, a)| facts(i, a)).collect()
+    let Ok(backends) = backends(choice) else { return Vec::new() };
+    adapters(backends).iter().enumerate().map(|(i, a)| facts(i, a)).collect()
 }
 
 fn adapters(backends: Backends) -> Vec<wgpu::Adapter> {
@@ -123,10 +151,18 @@ fn rank(info: &wgpu::AdapterInfo) -> u32 {
     kind * 2 + u32::from(info.backend == Backend::Gl)
 }
 
+/// Fails for a backend that this system cannot have, before anything is looked for.
+///
+/// # Errors
+/// [`GpuError::Backend`].
+pub fn check_backend(choice: &AdapterChoice) -> Result<(), GpuError> {
+    backends(choice).map(|_| ())
+}
+
 pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterFacts), GpuError> {
     let wanted = choice.adapter.clone().or_else(|| env("WGPU_ADAPTER_NAME"));
     let index = wanted.as_ref().and_then(|w| w.parse::<usize>().ok());
-    let backends = backends(choice);
+    let backends = backends(choice)?;
     // OpenGL is a last resort, and only looking for it makes its libraries talk; an index counts it.
     let mut all = if index.is_none() { adapters(backends - Backends::GL) } else { Vec::new() };
     let named = |a: &wgpu::Adapter| {

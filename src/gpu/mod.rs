@@ -7,7 +7,7 @@ mod health;
 mod pipelines;
 mod preprocess;
 
-pub use adapter::{AdapterChoice, AdapterFacts, list};
+pub use adapter::{AdapterChoice, AdapterFacts, check_backend, list};
 pub use buffers::Arena;
 pub use execute::{BoundPlan, Placed, Progress};
 pub use pipelines::{CHECKED, Translator};
@@ -22,6 +22,9 @@ use std::sync::Arc;
 pub enum GpuError {
     #[error("{0}")]
     NoAdapter(String),
+    /// A backend that is unknown, or that this system cannot have.
+    #[error("{0}")]
+    Backend(String),
     #[error("{adapter} cannot give a device: {reason}")]
     NoDevice { adapter: String, reason: String },
     #[error("out of memory on {adapter}: {what}; it needs {bytes} bytes. Try a smaller --size or --precision f16")]

@@ -21,7 +21,9 @@ mod write;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use decode::{LoadedPicture, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Note, dimensions, load_picture, load_rgb};
+pub use decode::{
+    LoadedPicture, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Note, check_ordinary, dimensions, load_picture, load_rgb,
+};
 pub use image::RgbImage;
 pub use index::load_index_mask;
 pub use map::{DecodedMap, Threshold};
@@ -35,6 +37,15 @@ pub use write::{
     check_output, check_place, write_mask, write_overlay, write_probability_npy, write_probability_png, write_rgb,
     write_whole,
 };
+
+/// Stands for standard input where a picture or a mask is read, and for standard output where one is written; a file of
+/// this name is `./-`.
+pub const STANDARD: &str = "-";
+
+/// Whether `path` is [`STANDARD`].
+pub fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == STANDARD
+}
 
 /// What can go wrong between a file and a tensor. Every message is one line, complete in itself (there is no source to
 /// print after it), names the file where there is one, and says what to do.

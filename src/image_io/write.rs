@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
-use super::{ImageError, Mask, check_finite, check_length, paint_overlay};
+use super::{ImageError, Mask, check_finite, check_length, is_standard, paint_overlay};
 
 /// Writes `mask` as an 8-bit grey PNG, 255 for foreground and 0 for background.
 ///
@@ -87,7 +87,7 @@ pub fn check_output(path: &Path, wanted: &'static str, force: bool) -> Result<()
 /// # Errors
 /// As [`write_whole`].
 pub fn check_place(path: &Path, force: bool) -> Result<(), ImageError> {
-    place(path, force).map(|_| ())
+    if is_standard(path) { Ok(()) } else { place(path, force).map(|_| ()) }
 }
 
 /// Where `path` really lies (a symbolic link is followed, so that its target is replaced and not the link), and
@@ -127,6 +127,7 @@ fn place(path: &Path, force: bool) -> Result<(PathBuf, PathBuf), ImageError> {
 fn check_extension(path: &Path, wanted: &'static str) -> Result<(), ImageError> {
     match path.extension() {
         Some(extension) if extension.eq_ignore_ascii_case(wanted) => Ok(()),
+        _ if is_standard(path) => Ok(()),
         _ => Err(ImageError::Extension { path: path.to_owned(), wanted }),
     }
 }
@@ -147,13 +148,22 @@ fn write_png(
     write_whole(path, &png, force)
 }
 
-/// Writes a file of any kind beside `path` and renames it into place. On any failure the file beside is removed.
+/// Writes a file of any kind beside `path` and renames it into place. On any failure the file beside is removed. Where
+/// `path` is [`STANDARD`](super::STANDARD), the bytes go to standard output.
 ///
 /// # Errors
 /// As [`write_mask`], whatever the name ends in.
 pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<(), ImageError> {
-    let (target, parent) = place(path, force)?;
     let failed = |e: io::Error| ImageError::write(path, e);
+    if is_standard(path) {
+        let mut out = io::stdout().lock();
+        return match out.write_all(bytes).and_then(|()| out.flush()) {
+            // A reader that has gone is no failure.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
+            _ => Ok(()),
+        };
+    }
+    let (target, parent) = place(path, force)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".diffews-").suffix(".part");
     #[cfg(unix)]

@@ -1,9 +1,13 @@
 //! The command as its users meet it: processes, files, exit codes.
 
+mod batch;
 mod command;
 mod conformance;
 mod odd_weights;
 mod pictures;
 mod results;
+#[cfg(unix)]
+mod signals;
+mod standard;
 mod usage;
 mod weights;

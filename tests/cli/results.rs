@@ -162,7 +162,10 @@ fn names_beyond_unicode() {
     let mut command = place.command(&infer(&["--json", "--query"]));
     let output = command.arg(name(".png")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(lines(std::str::from_utf8(&output.stdout).unwrap())[0]["query"], "q\u{fffd}.png");
+    let answer = &lines(std::str::from_utf8(&output.stdout).unwrap())[0];
+    assert_eq!((answer["query"].as_str(), answer["query_bytes"].as_str()), (Some("q\u{fffd}.png"), Some("q%FF.png")));
+    assert_eq!(answer["mask_bytes"], "q%FF_mask.png");
+    assert!(answer["supports"][0]["image_bytes"].is_null());
     assert!(place.path("").join(name("_mask.png")).is_file());
 }
 

@@ -39,6 +39,8 @@ fn sizes_that_cannot_be_halved_name_the_nearest() {
         run.expect(2, &parts);
     }
     place.infer(&["--query", "q.png", "--size", "-5"]).expect(2, &["-5"]);
+    // Right, and too much for the adapter.
+    place.infer(&["--query", "q.png", "--size", "16384"]).expect(2, &["--size 16384"]);
 }
 
 #[test]
@@ -130,7 +132,31 @@ fn no_adapter_ends_with_4() {
     for index in [10, 25, 99] {
         place.run(&["devices", "--adapter", &index.to_string()]).expect(4, &["no adapter matches"]);
     }
-    place.run_with(&[("WGPU_BACKEND", "nonsense")], &["devices"]).expect(4, &["WGPU_BACKEND=nonsense"]);
+    place.run_with(&[("WGPU_BACKEND", "nonsense")], &["devices"]).expect(2, &["WGPU_BACKEND=nonsense", "can have"]);
+    assert_eq!(place.names(), ["q.png", "s.png", "s_mask.png"]);
+}
+
+#[test]
+fn backends_that_cannot_be_are_wrong_usage() {
+    let place = Place::new();
+    let query = infer(&["--query", "q.png"]);
+    let strange = if cfg!(target_os = "linux") { "dx12" } else { "noop" };
+    for verb in [&query[..], &["devices"], &["bench"]] {
+        place.run_with(&[("WGPU_BACKEND", "foo")], verb).expect(2, &["WGPU_BACKEND=foo", "this system can have"]);
+        place.run_with(&[("WGPU_BACKEND", strange)], verb).expect(2, &[strange, "this system can have"]);
+    }
+    if cfg!(target_os = "linux") {
+        for backend in ["dx12", "metal"] {
+            let run = place.run(&["devices", "--backend", backend]);
+            run.expect(2, &["no backend", "this system can have: vulkan, gl"]);
+            place.run_with(&[("DIFFEWS_BACKEND", backend)], &query).expect(2, &["no backend"]);
+        }
+        // One of several is enough, and a flag wins.
+        place.run_with(&[("WGPU_BACKEND", "dx12, vulkan"), NO_DRIVER[0], NO_DRIVER[1]], &["devices"]).expect(4, &[]);
+        place
+            .run_with(&[("WGPU_BACKEND", "foo"), NO_DRIVER[0], NO_DRIVER[1]], &["devices", "--backend", "vulkan"])
+            .expect(4, &[]);
+    }
     assert_eq!(place.names(), ["q.png", "s.png", "s_mask.png"]);
 }
 

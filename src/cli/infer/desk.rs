@@ -1,13 +1,14 @@
 //! What is said of each query, in their order, and what has become of the run.
 
 use super::super::engine::Watch;
-use super::super::errors::CliError;
+use super::super::errors::{CliError, is_of_query};
+use super::super::interrupt;
 use super::super::output::Job;
 use super::super::progress::Bar;
 use super::super::{print, print_raw, report, tell};
 use super::crew::Crew;
 use super::finish::{Computed, Said};
-use super::is_of_query;
+use super::{Args, standard};
 use diffews_wgpu::Stage;
 
 /// A query's number and what came of it.
@@ -17,25 +18,58 @@ pub type Done = (usize, anyhow::Result<Said>);
 /// Hands results to the threads that write them, and prints what those say.
 pub struct Desk<'a, 'env> {
     pub bar: Bar,
-    pub jobs: &'a [Job],
-    pub json: bool,
+    args: &'a Args,
+    jobs: &'a [Job],
     /// One query, named by itself: what fails it fails the run.
-    pub alone: bool,
+    alone: bool,
     writers: Crew<'env, Item, Done>,
     done: usize,
     failed: usize,
+    /// Done by other runs meanwhile.
+    found: usize,
+    /// Left to another run that is at them.
+    left: usize,
     /// What ends the run.
     fatal: Option<anyhow::Error>,
 }
 
 impl<'a, 'env> Desk<'a, 'env> {
-    pub fn new(bar: Bar, jobs: &'a [Job], json: bool, alone: bool, writers: Crew<'env, Item, Done>) -> Self {
-        Desk { bar, jobs, json, alone, writers, done: 0, failed: 0, fatal: None }
+    pub fn new(bar: Bar, args: &'a Args, jobs: &'a [Job], alone: bool, writers: Crew<'env, Item, Done>) -> Self {
+        let desk = Desk { bar, args, jobs, alone, writers, done: 0, failed: 0, found: 0, left: 0, fatal: None };
+        desk.note();
+        desk
     }
 
     /// Queries that are done with, well or not.
     pub fn over(&self) -> usize {
-        self.done + self.failed
+        self.done + self.failed + self.found
+    }
+
+    /// Another run has done a query.
+    pub fn found(&mut self) {
+        self.found += 1;
+        self.note();
+    }
+
+    /// Queries that other runs are at, at the end of this one.
+    pub fn leave_to_others(&mut self, queries: usize) {
+        self.left = queries;
+    }
+
+    /// How far the run is, behind the reason why it ends there.
+    fn standing(&self) -> String {
+        if self.alone {
+            return String::new();
+        }
+        let goes_on = match self.args.skip_existing {
+            true => "the same command goes on from there",
+            false => "the same command with --skip-existing goes on from there",
+        };
+        format!("; {} of {} queries are done, {goes_on}", self.done + self.found, self.jobs.len())
+    }
+
+    fn note(&self) {
+        interrupt::standing(self.standing());
     }
 
     /// Whether the run goes on.
@@ -73,22 +107,38 @@ impl<'a, 'env> Desk<'a, 'env> {
         self.bar.clear();
         let printed = match said {
             Ok(said) => {
-                self.done += 1;
-                let line = said.line.map_or(Ok(()), |line| print(&line));
-                line.and_then(|()| said.drawing.map_or(Ok(()), |drawing| print_raw(&drawing)))
+                *(if matches!(said, Said::Found) { &mut self.found } else { &mut self.done }) += 1;
+                self.print(said)
             }
             Err(error) if !self.alone && is_of_query(&error) => {
                 self.failed += 1;
                 tell(&format!("error: {error}"));
-                match self.json {
-                    true => report::failure(&self.jobs[number], &error).and_then(|line| print(&line)),
+                match self.args.json {
+                    true => report::failure(&self.jobs[number], &error).and_then(|line| print_raw(&line)),
                     false => Ok(()),
                 }
             }
             Err(error) => Err(error),
         };
+        self.note();
         if let Err(error) = printed {
             self.end(error);
+        }
+    }
+
+    fn print(&self, said: Said) -> anyhow::Result<()> {
+        match said {
+            Said::Found => Ok(()),
+            Said::Json(line) => print_raw(&line),
+            Said::Line(line, drawing) => {
+                match line {
+                    // What goes to standard output is a picture.
+                    Some(line) if standard::is_taken(self.args) => tell(&line),
+                    Some(line) => print(&line)?,
+                    None => {}
+                }
+                drawing.map_or(Ok(()), |drawing| print_raw(&drawing))
+            }
         }
     }
 
@@ -101,8 +151,14 @@ impl<'a, 'env> Desk<'a, 'env> {
     pub fn close(mut self) -> anyhow::Result<()> {
         while self.wait() {}
         self.bar.clear();
+        if !self.args.quiet && self.found + self.left > 0 {
+            let (found, left) = (self.found, self.left);
+            tell(&format!("note: other runs have done {found} of these queries meanwhile, and are at {left} more"));
+        }
+        let standing = self.standing();
         match (self.fatal, self.failed) {
-            (Some(error), _) => Err(error),
+            (Some(cause), _) if self.alone => Err(cause),
+            (Some(cause), _) => Err(CliError::Ended { cause, standing }.into()),
             (None, 0) => Ok(()),
             (None, failed) => Err(CliError::SomeFailed { failed, total: self.jobs.len() }.into()),
         }

@@ -1,26 +1,29 @@
 //! A query's map to its files and to what is said of it: beside the GPU's thread.
 
-use super::super::output::Job;
+use super::super::output::{Existing, Job};
 use super::super::report::{Machine, Report, Support};
-use super::super::show;
+use super::super::{json_line, show};
 use super::Args;
+use super::load::Loaded;
 use diffews_wgpu::Stage;
-use diffews_wgpu::image_io::{DecodedMap, RgbImage, Threshold};
+use diffews_wgpu::image_io::{DecodedMap, Threshold};
 
 /// A query that was computed.
 pub struct Computed {
-    pub size: (u32, u32),
-    pub whole: Option<RgbImage>,
+    pub loaded: Loaded,
     pub map: DecodedMap,
     pub machine: Machine,
     pub times: Vec<(Stage, f64)>,
 }
 
 /// What is printed of a query that is done.
-pub struct Said {
-    /// The line for people or the object for programs.
-    pub line: Option<String>,
-    pub drawing: Option<String>,
+pub enum Said {
+    /// The object for programs.
+    Json(String),
+    /// The line for people, and a drawing.
+    Line(Option<String>, Option<String>),
+    /// Nothing: another run has written all of it meanwhile.
+    Found,
 }
 
 /// Writes the files of `job`.
@@ -30,16 +33,18 @@ pub fn write(
     job: &Job,
     computed: Computed,
     threshold: Threshold,
+    existing: Existing,
 ) -> anyhow::Result<Said> {
-    let Computed { size: (width, height), whole, map, machine, times } = computed;
+    let Computed { loaded, map, machine, times } = computed;
+    let (width, height) = loaded.size;
     let mask = map.mask_at(width, height, threshold)?;
-    job.write(whole.as_ref(), &mask, &map, args.force)?;
+    if !job.write(loaded.whole.as_ref(), &mask, &map, existing)? {
+        return Ok(Said::Found);
+    }
     let report = Report::new(machine, supports, job, &mask, threshold, &times);
-    let line = match (args.json, args.quiet) {
-        (true, _) => Some(serde_json::to_string(&report)?),
-        (false, true) => None,
-        (false, false) => Some(report.summary()),
-    };
-    let drawing = whole.filter(|_| args.show).map(|rgb| show::draw(&rgb, &mask));
-    Ok(Said { line, drawing })
+    if args.json {
+        return Ok(Said::Json(json_line(&report)?));
+    }
+    let drawing = loaded.whole.filter(|_| args.show).map(|rgb| show::draw(&rgb, &mask));
+    Ok(Said::Line((!args.quiet).then(|| report.summary()), drawing))
 }

@@ -1,10 +1,12 @@
 //! Pictures of a run of `infer`: its supports, and its queries as the network sees them.
 
+use super::super::output::Job;
 use super::super::report::Support;
 use super::super::tell;
 use super::Args;
+use super::claim::Claim;
 use diffews_wgpu::image_io::{self, RgbImage};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// All supports with their masks.
 pub fn supports(args: &Args) -> anyhow::Result<Vec<Support>> {
@@ -20,8 +22,20 @@ pub fn supports(args: &Args) -> anyhow::Result<Vec<Support>> {
 }
 
 /// One query's picture.
-pub fn query(_args: &Args, path: &Path) -> anyhow::Result<RgbImage> {
-    Ok(image_io::load_rgb(path)?)
+pub fn query(_args: &Args, job: &Job) -> anyhow::Result<RgbImage> {
+    if job.listed {
+        image_io::check_ordinary(&job.query)?;
+    }
+    Ok(image_io::load_rgb(&job.query)?)
+}
+
+/// What there is to do for a query.
+pub enum Ready {
+    Picture(Loaded),
+    /// Nothing: another run has done it.
+    There,
+    /// Nothing now: another run is at it.
+    Busy,
 }
 
 /// A query for the GPU's thread.
@@ -32,11 +46,17 @@ pub struct Loaded {
     pub size: (u32, u32),
     /// As it is, where something is painted over it.
     pub whole: Option<RgbImage>,
+    /// Held until its results are written.
+    _claim: Option<Claim>,
 }
 
 impl Loaded {
-    pub fn new(rgb: RgbImage, side: u32, keep: bool) -> Loaded {
+    pub fn new(rgb: RgbImage, side: u32, keep: bool, claim: Option<Claim>) -> Loaded {
         let small = image_io::resize_bilinear_rgb(&rgb, side, side);
-        Loaded { small, size: rgb.dimensions(), whole: keep.then_some(rgb) }
+        Loaded { small, size: rgb.dimensions(), whole: keep.then_some(rgb), _claim: claim }
+    }
+
+    pub fn pixels(&self) -> u64 {
+        u64::from(self.size.0) * u64::from(self.size.1)
     }
 }

@@ -24,6 +24,7 @@ use image::{DynamicImage, ImageFormat, RgbImage};
 
 use super::ImageError;
 use guard::guarded;
+pub use read::check_ordinary;
 pub(super) use read::read_file;
 
 /// Largest picture file that is read, in bytes (1 GiB).

@@ -5,9 +5,27 @@ use std::io::Read;
 use std::path::Path;
 
 use super::{ImageError, MAX_FILE_BYTES};
+use crate::image_io::is_standard;
 
-/// Reads a whole file, at most [`MAX_FILE_BYTES`] of it, be it a file or a pipe.
+/// Fails for what is neither a file nor a folder, such as a pipe to which nobody may ever write. What a list or a folder
+/// names is looked at so before it is read.
+///
+/// # Errors
+/// [`ImageError::Read`], also where there is nothing.
+pub fn check_ordinary(path: &Path) -> Result<(), ImageError> {
+    let about = std::fs::metadata(path).map_err(|e| ImageError::read(path, e))?;
+    if about.is_file() || about.is_dir() {
+        return Ok(());
+    }
+    Err(ImageError::read(path, std::io::Error::other("it is not an ordinary file")))
+}
+
+/// Reads a whole file, at most [`MAX_FILE_BYTES`] of it, be it a file, a pipe or [`STANDARD`](crate::image_io::STANDARD)
+/// input.
 pub(in crate::image_io) fn read_file(path: &Path) -> Result<Vec<u8>, ImageError> {
+    if is_standard(path) {
+        return to_end(path, std::io::stdin().lock(), 0);
+    }
     let file = File::open(path).map_err(|e| {
         // Windows cannot open a directory at all; elsewhere it is the read that would fail.
         if path.is_dir() {
@@ -25,7 +43,12 @@ pub(in crate::image_io) fn read_file(path: &Path) -> Result<Vec<u8>, ImageError>
     if about.len() > MAX_FILE_BYTES {
         return Err(ImageError::FileTooLarge { path: path_buf() });
     }
-    let mut bytes = Vec::with_capacity(about.len() as usize);
+    to_end(path, file, about.len())
+}
+
+fn to_end(path: &Path, file: impl Read, expected: u64) -> Result<Vec<u8>, ImageError> {
+    let path_buf = || path.to_owned();
+    let mut bytes = Vec::with_capacity(expected as usize);
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|e| ImageError::read(path, e))?;
     if bytes.is_empty() {
         return Err(ImageError::Empty { path: path_buf() });

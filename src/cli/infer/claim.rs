@@ -1,0 +1,40 @@
+//! Queries that another run of the same command is at: two runs with `--skip-existing` share their work.
+
+use super::super::output::Job;
+use diffews_wgpu::image_io::is_standard;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::PathBuf;
+
+/// The right to do a query. It ends with the process, or when this is dropped.
+pub struct Claim {
+    file: Option<File>,
+    path: PathBuf,
+}
+
+impl Claim {
+    /// The right to do `job`, or nothing where another run has it. Where there are no locks, everybody has it.
+    pub fn on(job: &Job) -> Option<Claim> {
+        let name = job.mask.file_name().unwrap_or_default();
+        let mut hidden = std::ffi::OsString::from(".diffews-");
+        hidden.push(name);
+        hidden.push(".lock");
+        let path = job.mask.with_file_name(hidden);
+        let stranger = fs::symlink_metadata(&path).is_ok_and(|about| !about.is_file());
+        if is_standard(&job.mask) || stranger {
+            return Some(Claim { file: None, path });
+        }
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).ok();
+        match file.as_ref().map(File::try_lock) {
+            Some(Err(TryLockError::WouldBlock)) => None,
+            _ => Some(Claim { file, path }),
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
