@@ -306,6 +306,28 @@ fn killed_at_any_moment_a_run_resumes_to_the_same_results() {
     assert_eq!(place.text("whole/summary.json"), place.text("out/summary.json"));
 }
 
+/// Episodes that are done cost a run nothing but their reading.
+#[test]
+fn twenty_thousand_episodes_that_are_done_are_looked_up_at_once() {
+    let number = 20_000;
+    let place = Place::new(episodes(number));
+    place.run(&["--output", "out", "--shard", "0/20000", "--quiet"]).expect(0);
+    let text = place.text("out/results-0-of-20000.jsonl");
+    let [header, record] = [0, 1].map(|line| text.lines().nth(line).unwrap());
+    let mut all = header.replace("\"of\":20000", "\"of\":1") + "\n";
+    (0..number).for_each(|i| all += &(record.replace("\"episode\":0,", &format!("\"episode\":{i},")) + "\n"));
+    fs::create_dir(place.path("whole")).unwrap();
+    fs::write(place.path("whole/results.jsonl"), all).unwrap();
+    let started = std::time::Instant::now();
+    let run = place.run(&["--output", "whole", "--resume", "--visualize", "20000"]).expect(0);
+    let seconds = started.elapsed().as_secs_f64();
+    run.says("20000 episodes of --visualize were done before");
+    assert_eq!(place.text("whole/episodes.csv").lines().count(), number + 1);
+    assert!(seconds < 60.0, "{seconds} s");
+    // The shard of one is merged with nothing else.
+    place.merge(&["out"]).expect(1).says("shards are missing: 1/20000, 2/20000");
+}
+
 #[test]
 fn a_broken_picture_fails_its_episode_and_no_other() {
     let mut all = episodes(8);
@@ -431,6 +453,24 @@ fn a_part_of_an_evaluation_is_not_compared() {
 /// Episodes that overflow in half precision are done in f32, whichever others there are.
 #[test]
 fn what_overflows_in_halves_is_done_again_in_f32() {}
+
+#[test]
+fn names_forge_no_lines() {
+    let mut all = episodes(2);
+    all["benchmark"] = json!({"name": "x\nmIoU 100 %\u{202e}"});
+    all["episodes"][0]["class"] = "a\nerror: b".into();
+    all["episodes"][0]["query"]["mask"] = "gone\nwarning: c.png".into();
+    let run = Place::new(all).run(&[]).expect(6);
+    for line in run.out.lines().chain(run.err.lines()) {
+        assert!(!["mIoU 100", "error: b", "warning: c"].iter().any(|forged| line.starts_with(forged)), "{line}");
+    }
+    assert!(
+        run.out.contains("x\\nmIoU 100 %\\u{202e}") && run.err.contains("(a\\nerror: b)"),
+        "{}{}",
+        run.out,
+        run.err
+    );
+}
 
 #[cfg(unix)]
 #[test]

@@ -10,6 +10,7 @@ use diffews_wgpu::conformance::{self, Options, Report, ReportError, Row, Status}
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu, list};
 use diffews_wgpu::image_io::{check_place, write_whole};
 use diffews_wgpu::plan::Storage;
+use diffews_wgpu::shown;
 use flate2::{Compression, write::GzEncoder};
 use regex::Regex;
 use std::io::Write;
@@ -94,7 +95,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let reports = args.from.iter().map(|path| read(path)).collect::<anyhow::Result<_>>()?;
         let report = Report::joined(reports).map_err(usage)?;
         for adapter in report.adapters.iter().filter(|a| a.made.interrupted) {
-            tell(&format!("warning: the run on {} ({}) was stopped: cases are missing", adapter.name, adapter.driver));
+            let [name, driver] = [&adapter.name, &adapter.driver].map(|text| shown::text(text));
+            tell(&format!("warning: the run on {name} ({driver}) was stopped: cases are missing"));
         }
         report
     };
@@ -158,7 +160,7 @@ fn measure(args: &Args) -> anyhow::Result<Option<Report>> {
 fn summary(report: &Report) -> String {
     let s = report.summary;
     let on = match report.adapters.as_slice() {
-        [one] => one.name.clone(),
+        [one] => shown::text(&one.name),
         many => format!("{} adapters", many.len()),
     };
     let gone = match report.gone() {

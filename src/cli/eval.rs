@@ -12,7 +12,7 @@ use diffews_wgpu::eval::{
     contact_sheet, evaluate, fingerprint,
 };
 use diffews_wgpu::image_io::{Threshold, write_rgb};
-use diffews_wgpu::{Error, Model, Options, Precision, Segmenter};
+use diffews_wgpu::{Error, Model, Options, Precision, Segmenter, shown};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashSet;
 use std::fs;
@@ -160,7 +160,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut watcher = Watcher::new(args, done, mine.len());
     let result = evaluate_all(args, opened, &file, &work, shots, &mut |scored| watcher.take(&mut place, scored));
     watcher.bar.finish_and_clear();
-    if let (Some(_), Some(dir)) = (result.as_ref().err().and_then(library_error), &args.output) {
+    if let (Err(_), Some(dir)) = (&result, &args.output) {
         tell(&format!(
             "{} of {} episodes are in {}; --resume goes on",
             watcher.records.len(),
@@ -168,14 +168,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             dir.display()
         ));
     }
-    result?;
     watcher.tell_warnings();
+    result?;
     if !args.quiet {
         tell(&stage_times(&watcher.records));
     }
-    if let Some(results) = place.results {
-        results.close()?;
+    if let Some(results) = &place.results {
+        results.sync()?;
     }
+    // The lock on the results is held until the tables are there.
     finish(&watcher.records, &header, place.dir.as_deref(), args.json, args.quiet)
 }
 
@@ -300,8 +301,8 @@ struct Watcher {
 
 impl Watcher {
     fn new(args: &Args, records: Vec<Record>, total: usize) -> Watcher {
-        let shown = !args.quiet && std::io::stderr().is_terminal();
-        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let visible = !args.quiet && std::io::stderr().is_terminal();
+        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total as u64), target).with_position(records.len() as u64);
         let template = "{pos}/{len} [{bar:32}] {msg}  {per_sec}, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -327,7 +328,8 @@ impl Watcher {
             results.append(&record)?;
         }
         if let Some(error) = &record.error {
-            self.bar.suspend(|| tell(&format!("error: episode {} ({}): {error}", record.episode, record.class)));
+            let (class, error) = (shown::text(&record.class), shown::whole(error));
+            self.bar.suspend(|| tell(&format!("error: episode {} ({class}): {error}", record.episode)));
         }
         self.warnings.extend(warnings.into_iter().filter(|warning| self.seen.insert(warning.clone())));
         if let Some(counts) = &record.counts {

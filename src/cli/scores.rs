@@ -4,6 +4,7 @@ use super::errors::CliError;
 use super::print;
 use diffews_wgpu::eval::{Benchmark, Control, EvalError, Header, Record, Shard, Summary, published, to_csv};
 use diffews_wgpu::image_io::{check_place, write_whole};
+use diffews_wgpu::shown;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -44,7 +45,8 @@ pub(super) fn stage_times(records: &[Record]) -> String {
     }
     let (wait, load) = (sums.remove("wait").unwrap_or(0.0), sums.remove("load").unwrap_or(0.0));
     let device = sums.values().fold(0.0, |sum, s| sum + s);
-    let stages: Vec<String> = sums.iter().map(|(stage, s)| format!("{} {s:.2}", stage.replace('_', " "))).collect();
+    let stages: Vec<String> =
+        sums.iter().map(|(stage, s)| format!("{} {s:.2}", shown::text(&stage.replace('_', " ")))).collect();
     format!(
         "seconds: {device:.2} on the device ({}); it waited {wait:.2} for pictures, whose {load:.2} of reading and \
          resizing ran beside it",
@@ -97,7 +99,7 @@ fn table(summary: &Summary, header: &Header, failed: usize) -> String {
     if let Some(benchmark @ Benchmark { name, fold, shots }) = &header.benchmark {
         let told = |n: Option<f64>| n.map_or("-".into(), |n| format!("{n:.1}"));
         let (fold, shots) = (fold.map(|f| format!(" fold {f}")), shots.map(|s| format!(" {s}-shot")));
-        let this = [name.as_str(), fold.as_deref().unwrap_or(""), shots.as_deref().unwrap_or("")].concat();
+        let this = [&shown::text(name), fold.as_deref().unwrap_or(""), shots.as_deref().unwrap_or("")].concat();
         if let Some(reason) = not_the_published(header, benchmark, failed) {
             lines.push(format!("{this}; no published numbers beside this: {reason}"));
             return lines.join("\n");

@@ -2,6 +2,7 @@
 
 use super::{Adapter, Report};
 use crate::files::read_regular;
+use crate::shown;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -17,9 +18,9 @@ const LONGEST: u64 = 1 << 24;
 /// Why a report cannot be had. One line, with the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    #[error("{path}: cannot be read: {cause}", path = .path.display())]
+    #[error("{path}: cannot be read: {cause}", path = shown::path(.path))]
     Read { path: PathBuf, cause: io::Error },
-    #[error("{path}: not a report of --json: {reason}", path = .path.display())]
+    #[error("{path}: not a report of --json: {reason}", path = shown::path(.path))]
     NoReport { path: PathBuf, reason: String },
 }
 
@@ -35,13 +36,13 @@ pub fn read_report(path: &Path) -> Result<Report, ReportError> {
     if bytes.starts_with(&GZIP) {
         let mut unpacked = Vec::new();
         let mut unpacking = GzDecoder::new(bytes.as_slice()).take(LONGEST);
-        unpacking.read_to_end(&mut unpacked).map_err(|e| no_report(e.to_string()))?;
+        unpacking.read_to_end(&mut unpacked).map_err(|e| no_report(shown::text(&e.to_string())))?;
         if unpacked.len() as u64 == LONGEST {
             return Err(too_long());
         }
         bytes = unpacked;
     }
-    let report: Report = serde_json::from_slice(&bytes).map_err(|e| no_report(e.to_string()))?;
+    let report: Report = serde_json::from_slice(&bytes).map_err(|e| no_report(shown::text(&e.to_string())))?;
     check(&report).map_err(no_report)?;
     Ok(report)
 }
@@ -51,15 +52,16 @@ fn check(report: &Report) -> Result<(), String> {
     for adapter in &report.adapters {
         let Adapter { name, driver, facts, .. } = adapter;
         if !adapters.insert((name, driver)) {
-            return Err(format!("it names {name} ({driver}) twice"));
+            return Err(format!("it names {} ({}) twice", shown::text(name), shown::text(driver)));
         }
         // They are passed on as they are written, and whoever reads them has a limit of depth, too.
-        serde_json::from_str::<Value>(facts.get()).map_err(|e| format!("the facts of {name}: {e}"))?;
+        serde_json::from_str::<Value>(facts.get()).map_err(|e| format!("the facts of {}: {e}", shown::text(name)))?;
     }
     let mut rows = HashSet::new();
     for row in &report.results {
         if !rows.insert((&row.case, &row.adapter, &row.driver)) {
-            return Err(format!("{} is there twice on {} ({})", row.case, row.adapter, row.driver));
+            let [case, adapter, driver] = [&row.case, &row.adapter, &row.driver].map(|text| shown::text(text));
+            return Err(format!("{case} is there twice on {adapter} ({driver})"));
         }
     }
     Ok(())

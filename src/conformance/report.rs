@@ -2,6 +2,7 @@
 
 use super::known::{self, Known};
 use crate::gpu::AdapterFacts;
+use crate::shown;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet};
@@ -158,17 +159,13 @@ impl Report {
         for report in reports {
             let named: HashSet<_> = report.adapters.iter().map(|a| (&a.name, &a.driver)).collect();
             if let Some(row) = report.results.iter().find(|r| !named.contains(&(&r.adapter, &r.driver))) {
-                return Err(format!(
-                    "{} is of {} ({}), which its report does not name",
-                    row.case, row.adapter, row.driver
-                ));
+                let [case, adapter, driver] = [&row.case, &row.adapter, &row.driver].map(|text| shown::text(text));
+                return Err(format!("{case} is of {adapter} ({driver}), which its report does not name"));
             }
             for adapter in report.adapters {
                 if !taken.insert((adapter.name.clone(), adapter.driver.clone())) {
-                    return Err(format!(
-                        "two reports of {} ({}): --compare sets them side by side",
-                        adapter.name, adapter.driver
-                    ));
+                    let [name, driver] = [&adapter.name, &adapter.driver].map(|text| shown::text(text));
+                    return Err(format!("two reports of {name} ({driver}): --compare sets them side by side"));
                 }
                 all.adapters.push(adapter);
             }
@@ -223,7 +220,7 @@ impl Row {
 pub fn compare<E>(ours: &Report, theirs: &Report, told: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
     let show = |r: &Row| {
         let ratio = r.ratio.map_or("-".into(), |v| format!("{v:.3}"));
-        format!("{:?} {ratio} on {} ({})", r.status, r.adapter, r.driver)
+        format!("{:?} {ratio} on {} ({})", r.status, shown::text(&r.adapter), shown::text(&r.driver))
     };
     let mut of_case = HashMap::<&str, Vec<&Row>>::new();
     for row in &theirs.results {
@@ -236,7 +233,7 @@ pub fn compare<E>(ours: &Report, theirs: &Report, told: &mut dyn FnMut(&str) -> 
                 _ => false,
             };
             if row.status != other.status || apart {
-                told(&format!("{}: {} | {}", row.case, show(row), show(other)))?;
+                told(&format!("{}: {} | {}", shown::text(&row.case), show(row), show(other)))?;
             }
         }
     }

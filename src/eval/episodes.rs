@@ -2,6 +2,7 @@
 
 use super::EvalError;
 use crate::files::read_regular;
+use crate::shown;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -10,6 +11,9 @@ use std::str::FromStr;
 
 /// Largest episodes' file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// Longest class and path, in bytes: no system takes longer paths.
+const LONGEST_NAME: usize = 4096;
 
 /// A picture and its mask, as paths below a root.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
@@ -131,8 +135,9 @@ impl EpisodeFile {
         let bytes = read_regular(path, MAX_BYTES)
             .map_err(|e| EvalError::read(path, e))?
             .ok_or_else(|| fault(format!("is larger than {} MiB; cut it into several files", MAX_BYTES >> 20)))?;
-        let contents: Contents = serde_json::from_slice(&bytes)
-            .map_err(|e| fault(format!("is not a file of episodes: {e}; docs/eval.md describes one")))?;
+        let contents: Contents = serde_json::from_slice(&bytes).map_err(|e| {
+            fault(format!("is not a file of episodes: {}; docs/eval.md describes one", shown::text(&e.to_string())))
+        })?;
         if contents.episodes.is_empty() {
             return Err(fault("holds no episodes; there is nothing to measure".into()));
         }
@@ -141,6 +146,11 @@ impl EpisodeFile {
         for (i, episode) in contents.episodes.iter().enumerate() {
             if episode.supports.is_empty() {
                 return Err(fault(format!("episode {i} has no supports; give it at least one")));
+            }
+            let examples = episode.supports.iter().chain([&episode.query]);
+            let mut names = examples.flat_map(|e| [e.image.as_os_str(), e.mask.as_os_str()]);
+            if episode.class.len() > LONGEST_NAME || names.any(|name| name.len() > LONGEST_NAME) {
+                return Err(fault(format!("episode {i}: a name has more than {LONGEST_NAME} bytes")));
             }
             let mut values = episode.supports.iter().chain([&episode.query]).filter_map(|e| e.value);
             if let Some(value) = values.find(|&v| Some(v) == ignore) {
@@ -256,6 +266,9 @@ mod tests {
         assert!(message(&ignored.replacen('{', r#"{"ignore": 255, "#, 1)).contains("\"value\": 255"));
         assert!(opened(&ignored.replacen('{', r#"{"ignore": null, "#, 1)).is_ok());
         assert!(message(&ignored.replacen('{', r#"{"ignore": 256, "#, 1)).contains("u8"));
+        let long = format!(r#"{{"episodes": [{}]}}"#, episode(&"a".repeat(5000), 0));
+        assert!(message(&long).contains("episode 0: a name has more than 4096 bytes"));
+        assert!(message(&format!(r#"{{"{}": 1}}"#, "a".repeat(1 << 20))).len() < 500, "a message with an end");
         // A name that Python wrote of bytes that are no text.
         let surrogate = format!(r#"{{"episodes": [{}]}}"#, episode("a", 0).replace("q0", "q\\udcff"));
         assert!(message(&surrogate).contains("is not a file of episodes"));
@@ -334,6 +347,18 @@ mod tests {
         assert_eq!((own, drawn.len()), (120, 6), "every episode's supports are drawn some time");
         let error = many(&["a", "a"]).supports(0, None, Control::Shuffled, 0).unwrap_err();
         assert!(error.to_string().contains("two classes"));
+    }
+
+    #[test]
+    fn a_hundred_thousand_draws_take_no_walks() {
+        let names: Vec<String> = (0..100_000).map(|i| format!("class {}", i % 700)).collect();
+        let file = many(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let started = std::time::Instant::now();
+        for i in 0..100_000 {
+            assert!(file.supports(i, None, Control::Shuffled, 0).is_ok());
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        assert!(seconds < 5.0, "{seconds} s");
     }
 
     #[test]

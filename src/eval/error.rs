@@ -1,5 +1,6 @@
 //! What can go wrong with a measurement as a whole. What goes wrong with one episode is a record of the results.
 
+use crate::shown;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -7,15 +8,15 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
-    #[error("{path}: cannot be read: {cause}", path = .path.display())]
+    #[error("{path}: cannot be read: {cause}", path = shown::path(.path))]
     Read { path: PathBuf, cause: io::Error },
-    #[error("{path}: cannot be written: {cause}", path = .path.display())]
+    #[error("{path}: cannot be written: {cause}", path = shown::path(.path))]
     Write { path: PathBuf, cause: io::Error },
     /// The episodes' file is not one.
-    #[error("{path}: {reason}", path = .path.display())]
+    #[error("{path}: {reason}", path = shown::path(.path))]
     Episodes { path: PathBuf, reason: String },
     /// A file of results is damaged or belongs to something else.
-    #[error("{path}: {reason}", path = .path.display())]
+    #[error("{path}: {reason}", path = shown::path(.path))]
     Results { path: PathBuf, reason: String },
     /// Results that do not make one measurement.
     #[error("{0}")]

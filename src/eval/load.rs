@@ -4,6 +4,7 @@ use super::episodes::{EpisodeFile, Example};
 use super::metrics::{BACKGROUND, FOREGROUND, IGNORE};
 use crate::image_io::{self, ImageError, Mask, MaskWarning, RgbImage};
 use crate::panics::caught;
+use crate::shown;
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -134,7 +135,7 @@ fn guarded(
     match caught(|| example(file, wanted, size, warnings)) {
         Ok(loaded) => loaded.map_err(|e| e.to_string()),
         Err(panic) => {
-            let (image, mask) = (wanted.image.display(), wanted.mask.display());
+            let (image, mask) = (shown::path(&wanted.image), shown::path(&wanted.mask));
             Err(format!("{image} or {mask}: reading broke down ({panic}); save it again as a PNG"))
         }
     }
@@ -155,7 +156,7 @@ fn example(
             let ((width, height), (mask_width, mask_height)) = (picture.dimensions(), mask);
             let told = format!(
                 "the mask is {mask_width} x {mask_height}, {} {width} x {height}: each is resized by itself",
-                image.display()
+                shown::path(&image)
             );
             (truth(file, wanted.value, &path, mask)?, Some(told))
         }
@@ -165,7 +166,7 @@ fn example(
     let foreground = at_size(&mask.foreground);
     let told = [mask.warning, MaskWarning::between(&mask.foreground, &foreground)];
     let told = told.into_iter().flatten().map(|w| w.to_string()).chain(sizes_differ);
-    warnings.extend(told.map(|w| format!("{}: {w}", path.display())));
+    warnings.extend(told.map(|w| format!("{}: {w}", shown::path(&path))));
     let mut truth: Vec<u8> = foreground.foreground().iter().map(|&f| if f { FOREGROUND } else { BACKGROUND }).collect();
     if let Some(ignored) = &mask.ignored {
         for (pixel, _) in truth.iter_mut().zip(at_size(ignored).foreground()).filter(|(_, skip)| **skip) {

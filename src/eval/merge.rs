@@ -3,6 +3,7 @@
 use super::EvalError;
 use super::episodes::Shard;
 use super::results::{Header, Record, read_results};
+use crate::shown;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -19,13 +20,13 @@ pub fn merge(files: &[PathBuf]) -> Result<(Header, Vec<Record>), EvalError> {
     let mut owners: Vec<Option<&Path>> = vec![None; of.min(files.len())];
     for (file, (header, _)) in files.iter().zip(&read) {
         if let Some(difference) = first.difference(header) {
-            let (a, b) = (files[0].display(), file.display());
+            let (a, b) = (shown::path(&files[0]), shown::path(file));
             return Err(EvalError::Merge(format!("{a} and {b} are not of one run: {difference}, in this order")));
         }
         match owners.get_mut(header.shard.index) {
             Some(owner @ None) => *owner = Some(file),
             Some(Some(other)) => {
-                let (shard, a, b) = (header.shard.index, other.display(), file.display());
+                let (shard, a, b) = (header.shard.index, shown::path(other), shown::path(file));
                 return Err(EvalError::Merge(format!("shard {shard}/{of} is there twice: {a} and {b}")));
             }
             // Its number is beyond that of the files, so another one lacks; told below.
@@ -44,7 +45,7 @@ pub fn merge(files: &[PathBuf]) -> Result<(Header, Vec<Record>), EvalError> {
         if records.len() != expected {
             return Err(EvalError::Merge(format!(
                 "{}: {} of {expected} episodes are missing; run this shard again with --resume",
-                file.display(),
+                shown::path(file),
                 expected - records.len()
             )));
         }

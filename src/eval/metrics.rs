@@ -23,8 +23,9 @@ pub struct Counts {
 impl Counts {
     fn add(&mut self, other: &Counts) {
         for i in 0..2 {
-            self.intersection[i] += other.intersection[i];
-            self.union[i] += other.union[i];
+            // Only made-up counts come near the end.
+            self.intersection[i] = self.intersection[i].saturating_add(other.intersection[i]);
+            self.union[i] = self.union[i].saturating_add(other.union[i]);
         }
     }
 

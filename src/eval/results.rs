@@ -6,10 +6,11 @@ use super::metrics::Counts;
 use crate::GuidedFilter;
 use crate::files::{open_or_make, open_regular};
 use crate::image_io::write_whole;
+use crate::shown;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Take, Write};
 use std::path::{Path, PathBuf};
 
 /// Raised whenever the same settings give other numbers than before: how pictures are read and resized, what counts.
@@ -55,16 +56,19 @@ impl Header {
             serde_json::to_value(alike).ok()?.as_object().cloned()
         };
         let (a, b) = (fields(self)?, fields(other)?);
+        let shown = |value: &serde_json::Value| shown::text(&value.to_string());
         let differs = |(key, value): (&String, &serde_json::Value)| {
             let theirs = b.get(key)?;
-            (value != theirs).then(|| format!("\"{key}\" is {value} here and {theirs} there"))
+            (value != theirs).then(|| format!("\"{key}\" is {} here and {} there", shown(value), shown(theirs)))
         };
         a.iter().find_map(differs)
     }
 }
 
-/// Longest line of a file of results, in bytes: one has less than a thousand, with long names a few thousand.
+/// Longest line of a file of results, in bytes: one has less than a thousand, with the longest names some ten thousand.
 const LONGEST_LINE: u64 = 1 << 20;
+/// Largest file of results that is read, in bytes: some ten million episodes.
+const MAX_BYTES: u64 = 1 << 32;
 
 /// Of one episode: far more than a picture has, and sums over any number of episodes still do not overflow.
 const MOST_PIXELS: u64 = 1 << 40;
@@ -161,15 +165,12 @@ impl ResultsFile {
     }
 
     /// Adds an episode. When this returns the system has it: it survives this process however that ends. It does not wait
-    /// for the disk, which takes milliseconds; [`ResultsFile::close`] does.
+    /// for the disk, which takes milliseconds; [`ResultsFile::sync`] does.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn append(&mut self, record: &Record) -> Result<(), EvalError> {
         let line = line(&self.path, record)?;
-        if line.len() as u64 > LONGEST_LINE {
-            return Err(EvalError::results(&self.path, format!("episode {}: its names are too long", record.episode)));
-        }
         self.file.write_all(&line).map_err(|e| EvalError::write(&self.path, e))
     }
 
@@ -177,7 +178,7 @@ impl ResultsFile {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn close(self) -> Result<(), EvalError> {
+    pub fn sync(&self) -> Result<(), EvalError> {
         self.file.sync_data().map_err(|e| EvalError::write(&self.path, e))
     }
 }
@@ -245,14 +246,18 @@ struct Contents {
 fn read(path: &Path) -> Result<Contents, EvalError> {
     let mut lines = Lines::open(path)?;
     let (mut records, mut seen) = (Vec::new(), HashSet::new());
-    let header: Header = serde_json::from_slice(lines.next()?.unwrap_or_default())
-        .map_err(|e| EvalError::results(path, format!("is no file of results, its first line is not: {e}")))?;
+    let header: Header = serde_json::from_slice(lines.next()?.unwrap_or_default()).map_err(|e| {
+        EvalError::results(
+            path,
+            format!("is no file of results, its first line is not: {}", shown::text(&e.to_string())),
+        )
+    })?;
     if header.shard.index >= header.shard.of {
         return Err(EvalError::results(path, "names a shard that cannot be"));
     }
     let mut clean = lines.line == line(path, &header)?;
     while let Some(text) = lines.next()? {
-        let record = serde_json::from_slice(text).map_err(|e| format!("is damaged: {e}"));
+        let record = serde_json::from_slice(text).map_err(|e| format!("is damaged: {}", shown::text(&e.to_string())));
         let record: Record = record.and_then(|r| check(r, &header)).map_err(|what| lines.fault(&what))?;
         if !seen.insert(record.episode) {
             return Err(lines.fault(&format!("episode {} is there twice", record.episode)));
@@ -281,7 +286,7 @@ fn check(record: Record, header: &Header) -> Result<Record, String> {
 /// A file's lines one after another, none of them long.
 struct Lines<'a> {
     path: &'a Path,
-    file: BufReader<File>,
+    file: BufReader<Take<File>>,
     /// The present one with its newline, and its number from 1.
     line: Vec<u8>,
     number: usize,
@@ -291,7 +296,12 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn open(path: &Path) -> Result<Lines<'_>, EvalError> {
-        let file = BufReader::new(open_regular(path).map_err(|e| EvalError::read(path, e))?);
+        let file = open_regular(path).map_err(|e| EvalError::read(path, e))?;
+        if file.metadata().map_err(|e| EvalError::read(path, e))?.len() > MAX_BYTES {
+            return Err(EvalError::results(path, format!("is no file of results, it has more than {MAX_BYTES} bytes")));
+        }
+        // It may grow meanwhile.
+        let file = BufReader::new(file.take(MAX_BYTES));
         Ok(Lines { path, file, line: Vec::new(), number: 0, cut: false })
     }
 

@@ -181,6 +181,6 @@ fn endless_files_and_pipes_are_refused_at_once_and_locks_harm_nothing() {
     assert_eq!(fs::read(&victim).unwrap(), b"mine");
     // A file of that name is nobody's to empty, and does for a lock.
     fs::write(&lock, "mine").unwrap();
-    ResultsFile::create(&path, &header(0, 1)).unwrap().close().unwrap();
+    ResultsFile::create(&path, &header(0, 1)).unwrap().sync().unwrap();
     assert_eq!(fs::read(&lock).unwrap(), b"mine");
 }

@@ -147,6 +147,15 @@ fn strange_reports_are_refused_or_shown() {
     assert_eq!(again["adapters"][0]["facts"]["more"][0], 1, "facts are passed on as they are");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_report_and_is_not_waited_for() {
+    let place = Place::new();
+    nix::unistd::mkfifo(&place.path("pipe.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    place.run(&["conformance", "--from", "pipe.json"]).expect(1, &["pipe.json: cannot be read: is no regular file"]);
+    place.run(&["conformance", "--from", "/dev/zero"]).expect(1, &["/dev/zero: cannot be read"]);
+}
+
 /// As many rows as a file may hold: joined, compared and shown in seconds, where scans for each row took minutes.
 #[test]
 fn long_reports_are_compared_in_linear_time() {
