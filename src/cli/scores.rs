@@ -76,7 +76,7 @@ pub(super) fn finish(
     if json {
         print(&object)?;
     } else if !quiet {
-        print(&table(&summary, header, failed))?;
+        table(&summary, header, failed).iter().try_for_each(|line| print(line))?;
     }
     match failed {
         0 => Ok(()),
@@ -84,7 +84,7 @@ pub(super) fn finish(
     }
 }
 
-fn table(summary: &Summary, header: &Header, failed: usize) -> String {
+fn table(summary: &Summary, header: &Header, failed: usize) -> Vec<String> {
     let percent = |part: f64| format!("{:.1}", 100.0 * part);
     let [low, high] = summary.miou_ci95.map(percent);
     let mut lines = vec![format!(
@@ -102,7 +102,7 @@ fn table(summary: &Summary, header: &Header, failed: usize) -> String {
         let this = [&shown::text(name), fold.as_deref().unwrap_or(""), shots.as_deref().unwrap_or("")].concat();
         if let Some(reason) = not_the_published(header, benchmark, failed) {
             lines.push(format!("{this}; no published numbers beside this: {reason}"));
-            return lines.join("\n");
+            return lines;
         }
         lines.push(format!("{this}; published, means over all folds, one-shot / few-shot:"));
         let rows = published(benchmark);
@@ -111,7 +111,7 @@ fn table(summary: &Summary, header: &Header, failed: usize) -> String {
             lines.push("  nothing known of this benchmark".into());
         }
     }
-    lines.join("\n")
+    lines
 }
 
 /// Why a run is another evaluation than the published one, if it is.
