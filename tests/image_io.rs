@@ -212,6 +212,8 @@ fn what_is_no_picture_is_refused_by_name() {
     refuse(b"hello, this is a text of some length", "not a picture");
     refuse(b"GIF89a\x01\x00\x01\x00\x00\x00\x00", "cannot be decoded as GIF");
     refuse(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC");
+    refuse(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF");
+    refuse(b"\xff\x0a....", "JPEG XL");
     refuse(b"\x89PNG\r\n\x1a\n", "cannot be decoded as PNG");
     refuse(b"\xff\xd8\xff\xd9 no more than two markers", "JPEG");
     refuse(b"BM", "BMP");
@@ -453,7 +455,7 @@ fn sixteen_bit_floats_and_two_channel_pictures() {
     assert!(message(load_rgb(&path), &path).contains("floating-point"));
 }
 
-/// A palette of 4 bytes: the decoder panics on it (image-png #694).
+/// A palette of 4 bytes: the decoder panics on it (image-png #694), so it is refused before.
 fn png_of_a_broken_palette() -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, 2, 2);
@@ -465,10 +467,37 @@ fn png_of_a_broken_palette() -> Vec<u8> {
 }
 
 #[test]
-fn a_decoders_panic_is_an_error_of_the_file() {
+fn what_decoders_panic_on_is_an_error_of_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("palette.png");
     fs::write(&path, png_of_a_broken_palette()).unwrap();
-    assert!(message(load_rgb(&path), &path).contains("the decoder broke down on it"));
+    assert!(message(load_rgb(&path), &path).contains("cannot be decoded as PNG: its palette has 4 bytes"));
     message(load_mask(&path, (2, 2)), &path);
+}
+
+#[test]
+fn a_masks_size_is_compared_before_it_is_decoded() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mask.bmp");
+    // The samples are missing: whoever decodes it finds that.
+    fs::write(&path, bmp_header(1000, 800)).unwrap();
+    let refusal = |size| message(load_mask(&path, size), &path);
+    assert!(refusal((1000, 801)).contains("1000 x 800"));
+    assert!(refusal((1000, 800)).contains("cannot be decoded") && refusal((800, 1000)).contains("cannot be decoded"));
+    assert_eq!(dimensions(&path).unwrap(), (1000, 800));
+    assert_eq!(
+        dimensions(&golden("images/exif_6.jpg")).unwrap(),
+        load_rgb(&golden("images/exif_6.jpg")).unwrap().dimensions()
+    );
+}
+
+#[test]
+fn what_the_user_must_be_told_comes_along() {
+    let told = |name: &str| load_picture(&golden("images/corpus").join(name)).unwrap().notes;
+    assert_eq!(told("tiff_pages.tif"), [Note::Pages { pages: 2 }]);
+    assert_eq!(told("tiff_thumbnail_first.tif"), []);
+    assert_eq!(told("tiff_sparse_tile.tif"), [Note::Sparse { missing: 1, chunks: 12 }]);
+    assert_eq!(told("gif_animation.gif"), [Note::Frames { frames: 3 }]);
+    assert_eq!(told("webp_animation.webp"), [Note::Frames { frames: 3 }]);
+    assert_eq!(told("png_animation.png"), [Note::Frames { frames: 3 }]);
 }

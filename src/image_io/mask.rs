@@ -5,7 +5,7 @@ use std::path::Path;
 
 use image::{DynamicImage, GrayImage};
 
-use super::decode::decode;
+use super::decode::decode_mask;
 use super::{ImageError, check_length};
 
 /// A binary mask, row by row from the top left: `[height, width]`, true is foreground.
@@ -158,7 +158,7 @@ impl fmt::Display for MaskWarning {
 /// # Errors
 /// [`ImageError::MaskSize`] for another size than `expect`; otherwise as [`super::load_rgb`].
 pub fn load_mask(path: &Path, expect: (u32, u32)) -> Result<LoadedMask, ImageError> {
-    let pixels = decode(path)?;
+    let pixels = decode_mask(path, expect)?;
     let (width, height, orientation) = (pixels.width, pixels.height, pixels.orientation);
     let Thresholded { levels, brightest, alpha, grey } = threshold(pixels.channels, &pixels.samples.bytes(path)?);
     drop(pixels);

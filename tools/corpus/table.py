@@ -22,10 +22,11 @@ def rows(folder):
             told.append("exact" if exact == len(found) else f"{exact} exact")
         if off:
             told.append(f"{len(off)} within {max(off)}" if len(off) < len(found) else f"within {max(off)}")
-        refused = sorted({reason for outcome, _, reason in found if outcome == "refused"})
+        reasons = {re.sub("cannot be decoded as [A-Za-z]+: ", "", reason) for outcome, _, reason in found if outcome == "refused"}
+        refused = sorted(reasons)
         if refused:
             count = sum(outcome == "refused" for outcome, _, _ in found)
-            told.append(("" if count == len(found) else f"{count} ") + "refused: " + "; ".join(refused))
+            told.append(("" if count == len(found) else f"{count} ") + "refused: " + "; ".join(refused[:3]))
         whose = sorted({by for _, by, _ in found if by != "-"})
         format, what = kind.split(": ", 1)
         yield f"| {format} | {what} | {len(found)} | {', '.join(told)} | {', '.join(whose)} |"

@@ -7,10 +7,12 @@
 //! [`decode`] is the one place that chooses by format. Each decoder keeps the samples as deep as its file has them; what
 //! becomes of depth, alpha and profiles is decided behind it. All of them run in [`guard`].
 
+mod animation;
 pub(super) mod guard;
 mod jpeg;
 mod orientation;
 mod plain;
+mod png;
 mod read;
 mod sniff;
 mod tiff;
@@ -70,14 +72,24 @@ pub(super) enum Samples {
 pub enum Note {
     /// The file holds several pictures; the first is taken.
     Pages { pages: usize },
+    /// The file is an animation; its first frame is taken.
+    Frames { frames: usize },
     /// Parts of the picture are left out of the file; they are black.
     Sparse { missing: usize, chunks: usize },
+}
+
+impl Note {
+    /// What is to be said of a file of so many frames.
+    fn of_frames(frames: usize) -> Option<Self> {
+        (frames > 1).then_some(Self::Frames { frames })
+    }
 }
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pages { pages } => write!(f, "the file holds {pages} pictures; the first is used"),
+            Self::Frames { frames } => write!(f, "the file is an animation of {frames} frames; the first is used"),
             Self::Sparse { missing, chunks } => {
                 write!(
                     f,
@@ -131,7 +143,7 @@ impl Source<'_> {
     }
 }
 
-/// Reads a JPEG, PNG, WebP, BMP or TIFF picture as upright 8-bit RGB.
+/// Reads a JPEG, PNG, WebP, BMP, GIF or TIFF picture as upright 8-bit RGB.
 ///
 /// The format is told by the file's content, not its name. Samples become what PIL's `convert("RGB")` makes of
 /// them: grey is repeated, palettes are looked up, CMYK is multiplied out, alpha is dropped and not composited,
@@ -172,16 +184,7 @@ pub fn dimensions(path: &Path) -> Result<(u32, u32), ImageError> {
     let bytes = read_file(path)?;
     let (format, name) = sniff::sniff(path, &bytes)?;
     let source = Source { path, format: name, bytes: &bytes };
-    let header = guarded(&source, || match format {
-        ImageFormat::Jpeg => jpeg::header(&source),
-        ImageFormat::Tiff => tiff::header(&source),
-        other => plain::header(&source, other),
-    })?;
-    use Orientation::*;
-    Ok(match header.orientation {
-        Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH => (header.height, header.width),
-        NoTransforms | Rotate180 | FlipHorizontal | FlipVertical => (header.width, header.height),
-    })
+    guarded(&source, || Ok(header(&source, format)?.displayed()))
 }
 
 /// Decodes a picture file of any kind.
@@ -189,11 +192,56 @@ pub(super) fn decode(path: &Path) -> Result<Pixels, ImageError> {
     let bytes = read_file(path)?;
     let (format, name) = sniff::sniff(path, &bytes)?;
     let source = Source { path, format: name, bytes: &bytes };
-    guarded(&source, || match format {
-        ImageFormat::Jpeg => jpeg::decode(&source),
-        ImageFormat::Tiff => tiff::decode(&source),
-        other => plain::decode(&source, other),
+    guarded(&source, || samples(&source, format))
+}
+
+/// [`decode`] of the mask of a picture that has the size `expect` as displayed. Where the header tells another size, upright
+/// and turned, nothing is decoded. A mask that is turned is the caller's to judge.
+///
+/// # Errors
+/// [`ImageError::MaskSize`], and as [`decode`].
+pub(super) fn decode_mask(path: &Path, expect: (u32, u32)) -> Result<Pixels, ImageError> {
+    let bytes = read_file(path)?;
+    let (format, name) = sniff::sniff(path, &bytes)?;
+    let source = Source { path, format: name, bytes: &bytes };
+    guarded(&source, || {
+        let mask = header(&source, format)?.displayed();
+        if mask != expect && (mask.1, mask.0) != expect {
+            return Err(ImageError::MaskSize { path: path.to_owned(), mask, image: expect });
+        }
+        samples(&source, format)
     })
+}
+
+fn header(source: &Source, format: ImageFormat) -> Result<Header, ImageError> {
+    match format {
+        ImageFormat::Jpeg => jpeg::header(source),
+        ImageFormat::Tiff => tiff::header(source),
+        ImageFormat::Png => png::header(source),
+        ImageFormat::Gif | ImageFormat::WebP => animation::header(source, format),
+        _ => plain::header(source, format),
+    }
+}
+
+fn samples(source: &Source, format: ImageFormat) -> Result<Pixels, ImageError> {
+    match format {
+        ImageFormat::Jpeg => jpeg::decode(source),
+        ImageFormat::Tiff => tiff::decode(source),
+        ImageFormat::Png => png::decode(source),
+        ImageFormat::Gif | ImageFormat::WebP => animation::decode(source, format),
+        _ => plain::decode(source, format),
+    }
+}
+
+impl Header {
+    /// Width and height as displayed.
+    fn displayed(self) -> (u32, u32) {
+        use Orientation::*;
+        match self.orientation {
+            Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH => (self.height, self.width),
+            NoTransforms | Rotate180 | FlipHorizontal | FlipVertical => (self.width, self.height),
+        }
+    }
 }
 
 impl Samples {

@@ -1,0 +1,118 @@
+//! GIF and WebP: how many frames they have, and what their decoders break down on.
+
+use image::ImageFormat;
+
+use super::{Header, ImageError, Note, Pixels, Source, plain};
+
+/// Size and orientation, of which nothing is decoded.
+pub(super) fn header(source: &Source, format: ImageFormat) -> Result<Header, ImageError> {
+    frames(source, format)?;
+    plain::header(source, format)
+}
+
+/// The first frame.
+pub(super) fn decode(source: &Source, format: ImageFormat) -> Result<Pixels, ImageError> {
+    let frames = frames(source, format)?;
+    let mut pixels = plain::decode(source, format)?;
+    pixels.notes.extend(Note::of_frames(frames));
+    Ok(pixels)
+}
+
+fn frames(source: &Source, format: ImageFormat) -> Result<usize, ImageError> {
+    let counted = if format == ImageFormat::Gif { gif(source.bytes) } else { webp(source.bytes) };
+    counted.map_err(|reason| source.failed(reason))
+}
+
+/// Steps over a GIF's blocks. One that is cut is the decoder's to refuse.
+fn gif(bytes: &[u8]) -> Result<usize, &'static str> {
+    let number = |at: usize| bytes.get(at..at + 2).map(|b| u16::from_le_bytes([b[0], b[1]]));
+    // A table of colours follows where the high bit is set.
+    let table = |flags: u8| if flags & 0x80 != 0 { 3 << ((flags & 7) + 1) } else { 0 };
+    let screen = (number(6), number(8));
+    let mut at = 13 + bytes.get(10).map_or(0, |&flags| table(flags));
+    let mut count = 0;
+    loop {
+        match bytes.get(at) {
+            Some(0x2c) => {
+                let place = (number(at + 1), number(at + 3), number(at + 5), number(at + 7));
+                if count == 0 && place != (Some(0), Some(0), screen.0, screen.1) {
+                    return Err("its first frame does not cover the picture");
+                }
+                count += 1;
+                at += 11 + bytes.get(at + 9).map_or(0, |&flags| table(flags));
+            }
+            Some(0x21) => at += 2,
+            _ => return Ok(count),
+        }
+        while let Some(&length) = bytes.get(at).filter(|&&length| length > 0) {
+            at += 1 + usize::from(length);
+        }
+        at += 1;
+    }
+}
+
+/// Goes through a WebP's chunks.
+fn webp(bytes: &[u8]) -> Result<usize, &'static str> {
+    let mut count = 0;
+    for (kind, data) in chunks(bytes.get(12..).unwrap_or_default()) {
+        match kind {
+            b"VP8 " => sized(data)?,
+            b"ANMF" => {
+                count += 1;
+                chunks(data.get(16..).unwrap_or_default()).filter(|c| c.0 == b"VP8 ").try_for_each(|c| sized(c.1))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(count)
+}
+
+/// The chunks of a RIFF file: a name of four bytes, a length, and that many bytes, filled to an even number.
+fn chunks(mut rest: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    std::iter::from_fn(move || {
+        let (head, behind) = rest.split_first_chunk::<8>()?;
+        let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+        let data = &behind[..length.min(behind.len())];
+        rest = behind.get(length.checked_add(length % 2)?..).unwrap_or_default();
+        Some((&head[..4], data))
+    })
+}
+
+/// Fails for a lossy frame of no size, which the decoder panics on. The sizes are behind a tag and a start code.
+fn sized(frame: &[u8]) -> Result<(), &'static str> {
+    let side = |at: usize| frame.get(at..at + 2).map(|b| u16::from_le_bytes([b[0], b[1]]) & 0x3fff);
+    if side(6) == Some(0) || side(8) == Some(0) { Err("it has a frame of no size") } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_counted_over_damage() {
+        // A screen of 1 x 1 with two colours, an extension, and two frames.
+        let mut bytes = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff\x21\xf9\x04\0\0\0\0\0".to_vec();
+        let frame = b"\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0";
+        bytes.extend(frame);
+        assert_eq!(gif(&bytes), Ok(1));
+        bytes.extend(frame);
+        assert_eq!(gif(&bytes), Ok(2));
+        for length in 0..bytes.len() {
+            assert!(gif(&bytes[..length]).is_ok_and(|n| n <= 2));
+        }
+        let place = bytes.len() - 2 * frame.len() + 1;
+        bytes[place] = 1;
+        assert!(gif(&bytes).is_err());
+        assert_eq!(webp(b"RIFF\xff\xff\xff\xffWEBPANMF\xff\xff\xff\xff"), Ok(1));
+        assert_eq!(webp(b"RIFF"), Ok(0));
+    }
+
+    #[test]
+    fn a_webp_frame_of_no_size_is_refused() {
+        let lossy = |width: u8| [b"VP8 \x0a\0\0\0" as &[u8], &[0, 0, 0, 0x9d, 1, 0x2a, width, 0, 1, 0]].concat();
+        let file = |chunks: &[u8]| [b"RIFF\0\0\0\0WEBP" as &[u8], chunks].concat();
+        let frame = |width| [b"ANMF\x22\0\0\0" as &[u8], &[0; 16], &lossy(width)].concat();
+        assert_eq!((webp(&file(&lossy(1))), webp(&file(&frame(1)))), (Ok(0), Ok(1)));
+        assert!(webp(&file(&lossy(0))).is_err() && webp(&file(&frame(0))).is_err());
+    }
+}
