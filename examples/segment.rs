@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let image = image_io::load_rgb(Path::new(support))?;
     let loaded = image_io::load_mask(Path::new(mask), image.dimensions())?;
-    if let Some(warning) = loaded.warning {
+    for warning in loaded.warnings {
         eprintln!("warning: {mask}: {warning}");
     }
     let bank = segmenter.encode_support(&[(image, loaded.mask)], quiet)?;

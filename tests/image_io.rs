@@ -71,10 +71,10 @@ fn masks_of_every_kind_are_read() {
     for case in cases("images").iter().filter(|case| text(case, "kind") == "mask") {
         let want = load_rgb(&golden("images").join(text(case, "expected"))).unwrap();
         let got = load_mask(&golden("images").join(text(case, "file")), want.dimensions()).unwrap();
-        match got.warning {
-            None => {}
-            Some(MaskWarning::Grey { .. }) => grey.push(text(case, "file").to_owned()),
-            Some(other) => panic!("{case}: {other}"),
+        match &got.warnings[..] {
+            [] => {}
+            [MaskWarning::Grey { .. }] => grey.push(text(case, "file").to_owned()),
+            others => panic!("{case}: {others:?}"),
         }
         let want: Vec<bool> = want.chunks_exact(3).map(|p| p[0] >= 128).collect();
         assert!(want.contains(&true) && want.contains(&false));
@@ -313,18 +313,16 @@ fn masks_without_foreground_or_background_come_with_a_warning() {
         mask.save(&path).unwrap();
         load_mask(&path, mask.dimensions()).unwrap()
     };
-    // Labels 0 and 1 instead of black and white.
-    let labels = load(GrayImage::from_fn(4, 2, |x, _| Luma([u8::from(x > 1)])));
-    assert_eq!(labels.mask.foreground_fraction(), 0.0);
-    let text = labels.warning.unwrap().to_string();
-    assert!(text.contains("0.4 %") && text.lines().count() == 1, "{text}");
-    let black = load(GrayImage::new(4, 2)).warning.unwrap();
-    assert_eq!(black, MaskWarning::NoForeground { brightest: 0.0, alpha: false });
-    assert!(black.to_string().contains("black"));
+    let black = load(GrayImage::new(4, 2)).warnings;
+    assert_eq!(black, [MaskWarning::NoForeground { brightest: 0.0, alpha: false }]);
+    assert!(black[0].to_string().contains("black"));
+    let dark = load(GrayImage::from_pixel(4, 2, Luma([1]))).warnings;
+    let text = dark[0].to_string();
+    assert!(dark.len() == 1 && text.contains("0.4 %") && text.lines().count() == 1, "{text}");
     let white = load(GrayImage::from_pixel(4, 2, Luma([255])));
-    assert_eq!((white.warning, white.mask.foreground_fraction()), (Some(MaskWarning::NoBackground), 1.0));
+    assert_eq!((white.warnings, white.mask.foreground_fraction()), (vec![MaskWarning::NoBackground], 1.0));
     // A single pixel has one warning or the other, never none.
-    assert!(load(GrayImage::new(1, 1)).warning.is_some());
+    assert_eq!(load(GrayImage::new(1, 1)).warnings.len(), 1);
 }
 
 #[test]
@@ -333,7 +331,7 @@ fn written_files_read_back() {
     let at = |name: &str| directory.path().join(name);
     let mask = Mask::new(3, 2, vec![true, false, true, false, false, true]).unwrap();
     write_mask(&at("mask.png"), &mask, false).unwrap();
-    assert_eq!(load_mask(&at("mask.png"), (3, 2)).unwrap(), LoadedMask { mask: mask.clone(), warning: None });
+    assert_eq!(load_mask(&at("mask.png"), (3, 2)).unwrap(), LoadedMask { mask: mask.clone(), warnings: vec![] });
     let levels = image::open(at("mask.png")).unwrap();
     assert_eq!(levels.color(), image::ColorType::L8);
     assert_eq!(levels.into_luma8().as_raw(), &[255, 0, 255, 0, 0, 255]);

@@ -9,6 +9,7 @@ mod standard;
 
 use super::engine::{self, Engine, Setup, Watch};
 use super::errors::{is_of_query, usage};
+use super::mask_file::MaskFileArgs;
 use super::options::{AdapterArgs, MaskArgs, ModelArgs, PrecisionArg};
 use super::output::{self, Existing, Job, Plan, Wanted};
 use super::progress::{self, Bar};
@@ -43,9 +44,11 @@ pub struct Args {
     /// Example picture; several are shots of one example set
     #[arg(long, value_name = "IMAGE", required = true, num_args = 1..)]
     support: Vec<PathBuf>,
-    /// Mask of the example picture of the same place: white (>= 50 %) is what to find
+    /// Mask of the example picture of the same place: white (>= 50 %) is what to find, or the one label or colour on black
     #[arg(long, value_name = "IMAGE", required = true, num_args = 1..)]
     mask: Vec<PathBuf>,
+    #[command(flatten)]
+    mask_file: MaskFileArgs,
     /// Picture to segment, or a directory of them (not those below it). - is standard input, once for --support, --mask and
     /// --query
     #[arg(long, value_name = "IMAGE|DIR", required = true, num_args = 1..)]

@@ -9,6 +9,7 @@ mod eval;
 mod folder;
 mod infer;
 mod interrupt;
+mod mask_file;
 mod merge;
 mod model;
 mod options;

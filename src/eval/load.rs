@@ -2,7 +2,7 @@
 
 use super::episodes::{EpisodeFile, Example};
 use super::metrics::{BACKGROUND, FOREGROUND, IGNORE};
-use crate::image_io::{self, ImageError, Mask, MaskWarning, RgbImage};
+use crate::image_io::{self, ImageError, Mask, MaskReading, MaskSource, MaskWarning, RgbImage};
 use crate::panics::caught;
 use crate::shown;
 use std::io;
@@ -164,8 +164,8 @@ fn example(
     };
     let at_size = |mask: &Mask| image_io::resize_nearest_mask(mask, size, size);
     let foreground = at_size(&mask.foreground);
-    let told = [mask.warning, MaskWarning::between(&mask.foreground, &foreground)];
-    let told = told.into_iter().flatten().map(|w| w.to_string()).chain(sizes_differ);
+    let lost = MaskWarning::between(&mask.foreground, &foreground);
+    let told = mask.warnings.iter().chain(&lost).map(|w| w.to_string()).chain(sizes_differ);
     warnings.extend(told.map(|w| format!("{}: {w}", shown::path(&path))));
     let mut truth: Vec<u8> = foreground.foreground().iter().map(|&f| if f { FOREGROUND } else { BACKGROUND }).collect();
     if let Some(ignored) = &mask.ignored {
@@ -185,19 +185,20 @@ fn may_be((width, height): (u32, u32)) -> bool {
 struct Truth {
     foreground: Mask,
     ignored: Option<Mask>,
-    warning: Option<MaskWarning>,
+    warnings: Vec<MaskWarning>,
 }
 
 /// Reads a mask that must be of `expect`'s size: that of the class number `value`, or a black and white one.
 fn truth(file: &EpisodeFile, value: Option<u8>, path: &Path, expect: (u32, u32)) -> Result<Truth, ImageError> {
     let Some(number) = value else {
-        let loaded = image_io::load_mask(path, expect)?;
-        return Ok(Truth { foreground: loaded.mask, ignored: None, warning: loaded.warning });
+        let how = MaskReading { source: MaskSource::HalfOfWhite, invert: false };
+        let loaded = image_io::load_mask_with(path, expect, how)?;
+        return Ok(Truth { foreground: loaded.mask, ignored: None, warnings: loaded.warnings });
     };
     let numbers = image_io::load_index_mask(path, expect)?;
     let is = |wanted: u8| Mask::new(expect.0, expect.1, numbers.iter().map(|&n| n == wanted).collect());
-    let warning = (!numbers.contains(&number)).then_some(MaskWarning::NoClass { number });
-    Ok(Truth { foreground: is(number)?, ignored: file.ignore.map(is).transpose()?, warning })
+    let warnings = if numbers.contains(&number) { vec![] } else { vec![MaskWarning::NoClass { number }] };
+    Ok(Truth { foreground: is(number)?, ignored: file.ignore.map(is).transpose()?, warnings })
 }
 
 #[cfg(test)]

@@ -16,43 +16,107 @@ use super::decode::{Source, read_file};
 /// (width, height), and whatever reading and decoding bring.
 pub fn load_index_mask(path: &Path, expect: (u32, u32)) -> Result<Vec<u8>, ImageError> {
     let bytes = read_file(path)?;
-    if !bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        return Err(ImageError::IndexMask { path: path.to_owned(), found: "is no PNG".into() });
+    let not_index = |found: String| ImageError::IndexMask { path: path.to_owned(), found };
+    if !bytes.starts_with(SIGNATURE) {
+        return Err(not_index("is no PNG".into()));
     }
     let source = Source { path, format: "PNG", bytes: &bytes };
-    guarded(&source, || numbers(&source, expect))
+    guarded(&source, || {
+        let png = Png::open(&source)?;
+        // Before memory is taken: the size is the picture's, which was read, so it is within bounds.
+        if png.size != expect {
+            return Err(ImageError::MaskSize { path: path.to_owned(), mask: png.size, image: expect });
+        }
+        if !png.has_one_channel() || png.bits > 8 {
+            return Err(not_index(format!("is a PNG of the kind {:?} with {} bits a sample", png.color, png.bits)));
+        }
+        Ok(png.numbers()?.numbers.into_iter().map(|number| number as u8).collect())
+    })
 }
 
-fn numbers(source: &Source, expect: (u32, u32)) -> Result<Vec<u8>, ImageError> {
-    let path = source.path;
-    let not_index = |found: String| ImageError::IndexMask { path: path.to_owned(), found };
-    let failed = |e: png::DecodingError| source.failed(e);
-    let mut decoder = png::Decoder::new(Cursor::new(source.bytes));
-    decoder.set_transformations(png::Transformations::IDENTITY);
-    let mut reader = decoder.read_info().map_err(failed)?;
-    let info = reader.info();
-    let (size, depth, color) = ((info.width, info.height), info.bit_depth, info.color_type);
-    // Before memory is taken: the size is the picture's, which was read, so it is within bounds.
-    if size != expect {
-        return Err(ImageError::MaskSize { path: path.to_owned(), mask: size, image: expect });
+/// The first bytes of every PNG.
+const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// What a PNG of one channel stores for each pixel, before a palette or a range of levels makes a colour of it.
+pub(super) struct OneChannel {
+    /// Width and height.
+    pub size: (u32, u32),
+    pub bits: u8,
+    /// `[height, width]`
+    pub numbers: Vec<u16>,
+    /// The colours of the numbers, if they are a palette's.
+    pub palette: Option<Vec<[u8; 3]>>,
+    /// The alpha of the palette's first entries; others are opaque.
+    pub alphas: Vec<u8>,
+    /// The one number that is transparent, where there is no palette.
+    pub transparent: Option<u16>,
+}
+
+/// The numbers of a PNG of one channel; `None` for other files. The size must have been found to be within bounds.
+pub(super) fn one_channel(source: &Source) -> Result<Option<OneChannel>, ImageError> {
+    if !source.bytes.starts_with(SIGNATURE) {
+        return Ok(None);
     }
-    if !matches!(color, png::ColorType::Grayscale | png::ColorType::Indexed) || depth == png::BitDepth::Sixteen {
-        return Err(not_index(format!("is a PNG of the kind {color:?} with {} bits a sample", depth as u8)));
+    let png = Png::open(source)?;
+    if png.has_one_channel() { png.numbers().map(Some) } else { Ok(None) }
+}
+
+/// A PNG whose header was read.
+struct Png<'a> {
+    source: Source<'a>,
+    reader: png::Reader<Cursor<&'a [u8]>>,
+    size: (u32, u32),
+    color: png::ColorType,
+    bits: u8,
+}
+
+impl<'a> Png<'a> {
+    fn open(source: &Source<'a>) -> Result<Png<'a>, ImageError> {
+        let mut decoder = png::Decoder::new(Cursor::new(source.bytes));
+        decoder.set_transformations(png::Transformations::IDENTITY);
+        let reader = decoder.read_info().map_err(|e| source.failed(e))?;
+        let info = reader.info();
+        let (size, color, bits) = ((info.width, info.height), info.color_type, info.bit_depth as u8);
+        Ok(Png { source: *source, reader, size, color, bits })
     }
-    let (width, bits) = (size.0 as usize, depth as usize);
-    let mut packed = vec![0; reader.output_buffer_size().unwrap_or(0)];
-    let frame = reader.next_frame(&mut packed).map_err(failed)?;
-    let mut numbers = Vec::with_capacity(width * size.1 as usize);
-    for row in packed.chunks_exact(frame.line_size.max(1)).take(size.1 as usize) {
-        // Samples are packed from the high bits down; rows begin on a byte.
-        let sample = |x: usize| match bits {
-            8 => row.get(x).copied(),
-            _ => row.get(x * bits / 8).map(|byte| byte >> (8 - bits - x * bits % 8) & ((1 << bits) - 1) as u8),
+
+    fn has_one_channel(&self) -> bool {
+        matches!(self.color, png::ColorType::Grayscale | png::ColorType::Indexed)
+    }
+
+    /// Of a PNG of one channel.
+    fn numbers(mut self) -> Result<OneChannel, ImageError> {
+        let (size, bits) = (self.size, self.bits);
+        let (width, depth) = (size.0 as usize, usize::from(bits));
+        let info = self.reader.info();
+        let indexed = self.color == png::ColorType::Indexed;
+        let palette = indexed.then(|| info.palette.as_deref().unwrap_or(&[]).as_chunks().0.to_vec());
+        let trns = info.trns.as_deref().unwrap_or(&[]);
+        let (alphas, transparent) = match (indexed, trns) {
+            (true, alphas) => (alphas.to_vec(), None),
+            (false, &[high, low, ..]) => (Vec::new(), Some(u16::from_be_bytes([high, low]))),
+            // What has at most 8 bits comes without its high byte.
+            (false, &[low]) => (Vec::new(), Some(u16::from(low))),
+            (false, []) => (Vec::new(), None),
         };
-        numbers.extend((0..width).map_while(sample));
+        let mut packed = vec![0; self.reader.output_buffer_size().unwrap_or(0)];
+        let frame = self.reader.next_frame(&mut packed).map_err(|e| self.source.failed(e))?;
+        let mut numbers = Vec::with_capacity(width * size.1 as usize);
+        for row in packed.chunks_exact(frame.line_size.max(1)).take(size.1 as usize) {
+            // Samples are packed from the high bits down; rows begin on a byte.
+            let sample = |x: usize| match depth {
+                16 => row.get(2 * x..2 * x + 2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])),
+                8 => row.get(x).map(|&byte| u16::from(byte)),
+                _ => {
+                    let byte = u16::from(*row.get(x * depth / 8)?);
+                    Some(byte >> (8 - depth - x * depth % 8) & ((1 << depth) - 1))
+                }
+            };
+            numbers.extend((0..width).map_while(sample));
+        }
+        super::check_length("the index mask", numbers.len(), size, 1)?;
+        Ok(OneChannel { size, bits, numbers, palette, alphas, transparent })
     }
-    super::check_length("the index mask", numbers.len(), size, 1)?;
-    Ok(numbers)
 }
 
 #[cfg(test)]

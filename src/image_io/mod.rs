@@ -27,7 +27,10 @@ pub use decode::{
 pub use image::RgbImage;
 pub use index::load_index_mask;
 pub use map::{DecodedMap, Threshold};
-pub use mask::{BoundingBox, LoadedMask, Mask, MaskWarning, load_mask};
+pub use mask::{
+    BoundingBox, LoadedMask, Mask, MaskKind, MaskPart, MaskReading, MaskSource, MaskValue, MaskWarning, load_mask,
+    load_mask_of, load_mask_with,
+};
 pub use overlay::paint_overlay;
 pub use resize::{
     mask_to_model_input, resize_bilinear_rgb, resize_bilinear_rgb_rows_first, resize_map, resize_nearest_mask,
@@ -101,10 +104,14 @@ pub enum ImageError {
 
     #[error(
         "{path}: the mask is {mw} x {mh} pixels but its picture is {iw} x {ih} (as displayed, orientation applied); \
-         give a mask of the picture's size",
-        path = .path.display(), mw = .mask.0, mh = .mask.1, iw = .image.0, ih = .image.1
+         give a mask of the picture's size{hint}",
+        path = .path.display(), mw = .mask.0, mh = .mask.1, iw = .image.0, ih = .image.1,
+        hint = if *.mask == (.image.1, .image.0) { ": turn it by a quarter" } else { "" }
     )]
     MaskSize { path: PathBuf, mask: (u32, u32), image: (u32, u32) },
+
+    #[error("{path}: {found}", path = .path.display())]
+    MaskReading { path: PathBuf, found: String },
 
     #[error(
         "{path}: {found}; a mask of class numbers must be a PNG with one channel of at most 8 bits (grey or palette)",

@@ -3,6 +3,7 @@
 mod batch;
 mod command;
 mod conformance;
+mod masks;
 mod odd_weights;
 mod pictures;
 mod results;

@@ -1,6 +1,6 @@
 //! Pictures of every kind, and things that are none.
 
-use crate::command::{NO_DRIVER, Place, disc, infer, lines, picture, repository};
+use crate::command::{NO_DRIVER, Place, infer, lines, picture, repository};
 use image::{GrayImage, ImageEncoder, Luma};
 use std::fs;
 
@@ -120,11 +120,6 @@ fn masks_without_foreground_or_background_are_warnings() {
         place.run(&args).expect(0, &["warning", name, says]);
         assert!(place.path("q_mask.png").is_file());
     }
-    // Labels 0 and 1 rather than black and white.
-    let labels = GrayImage::from_fn(48, 40, |x, y| Luma([u8::from(disc(48, 40).get_pixel(x, y).0[0] > 0)]));
-    labels.save(place.path("labels.png")).unwrap();
-    let args = ["infer", "--support", "s.png", "--mask", "labels.png", "--query", "q.png", "--force"];
-    place.run(&args).expect(0, &["warning", "labels.png", "0.4 %"]);
     // So small that none of the model's 160 pixels a side falls on it.
     picture(480, 480).save(place.path("large.png")).unwrap();
     let dot = GrayImage::from_fn(480, 480, |x, y| Luma([255 * u8::from((x, y) == (100, 100))]));

@@ -1,8 +1,8 @@
 //! Pictures of a run of `infer`: its supports, and its queries as the network sees them.
 
+use super::super::mask_file::tell_of;
 use super::super::output::Job;
 use super::super::report::Support;
-use super::super::tell;
 use super::Args;
 use super::claim::Claim;
 use diffews_wgpu::image_io::{self, RgbImage};
@@ -11,12 +11,10 @@ use std::path::PathBuf;
 /// All supports with their masks.
 pub fn supports(args: &Args) -> anyhow::Result<Vec<Support>> {
     let read = |(image, mask): (&PathBuf, &PathBuf)| {
-        let rgb = image_io::load_rgb(image)?;
-        let loaded = image_io::load_mask(mask, rgb.dimensions())?;
-        if let Some(warning) = loaded.warning {
-            tell(&format!("warning: {}: {warning}", mask.display()));
-        }
-        Ok(Support { image: image.clone(), mask: mask.clone(), data: (rgb, loaded.mask) })
+        let picture = image_io::load_picture(image)?;
+        let loaded = image_io::load_mask_of(mask, &picture, args.mask_file.reading())?;
+        tell_of(mask, &loaded.warnings, args.quiet);
+        Ok(Support { image: image.clone(), mask: mask.clone(), data: (picture.rgb, loaded.mask) })
     };
     args.support.iter().zip(&args.mask).map(read).collect()
 }

@@ -10,6 +10,7 @@
 mod animation;
 pub(super) mod guard;
 mod jpeg;
+mod opened;
 mod orientation;
 mod plain;
 mod png;
@@ -25,7 +26,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageFormat, RgbImage};
 
 use super::ImageError;
-use guard::guarded;
+pub(super) use opened::{Opened, is_turned};
 pub use read::check_ordinary;
 pub(super) use read::read_file;
 
@@ -104,15 +105,17 @@ impl fmt::Display for Note {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadedPicture {
     pub rgb: RgbImage,
+    /// How the file's pixels were turned for that.
+    pub orientation: Orientation,
     pub notes: Vec<Note>,
 }
 
 /// What is known of a picture before it is decoded.
 #[derive(Clone, Copy, Debug)]
-struct Header {
-    width: u32,
-    height: u32,
-    orientation: Orientation,
+pub(super) struct Header {
+    pub width: u32,
+    pub height: u32,
+    pub orientation: Orientation,
 }
 
 /// A file's bytes, with what a message needs to name it.
@@ -173,7 +176,7 @@ pub fn load_picture(path: &Path) -> Result<LoadedPicture, ImageError> {
     };
     let mut picture = DynamicImage::ImageRgb8(rgb);
     picture.apply_orientation(orientation);
-    Ok(LoadedPicture { rgb: picture.into_rgb8(), notes: pixels.notes })
+    Ok(LoadedPicture { rgb: picture.into_rgb8(), orientation, notes: pixels.notes })
 }
 
 /// Width and height of a picture as displayed, of which nothing is decoded.
@@ -181,36 +184,12 @@ pub fn load_picture(path: &Path) -> Result<LoadedPicture, ImageError> {
 /// # Errors
 /// As [`load_rgb`], as far as the file's header tells.
 pub fn dimensions(path: &Path) -> Result<(u32, u32), ImageError> {
-    let bytes = read_file(path)?;
-    let (format, name) = sniff::sniff(path, &bytes)?;
-    let source = Source { path, format: name, bytes: &bytes };
-    guarded(&source, || Ok(header(&source, format)?.displayed()))
+    Ok(Opened::read(path)?.header()?.displayed())
 }
 
 /// Decodes a picture file of any kind.
 pub(super) fn decode(path: &Path) -> Result<Pixels, ImageError> {
-    let bytes = read_file(path)?;
-    let (format, name) = sniff::sniff(path, &bytes)?;
-    let source = Source { path, format: name, bytes: &bytes };
-    guarded(&source, || samples(&source, format))
-}
-
-/// [`decode`] of the mask of a picture that has the size `expect` as displayed. Where the header tells another size, upright
-/// and turned, nothing is decoded. A mask that is turned is the caller's to judge.
-///
-/// # Errors
-/// [`ImageError::MaskSize`], and as [`decode`].
-pub(super) fn decode_mask(path: &Path, expect: (u32, u32)) -> Result<Pixels, ImageError> {
-    let bytes = read_file(path)?;
-    let (format, name) = sniff::sniff(path, &bytes)?;
-    let source = Source { path, format: name, bytes: &bytes };
-    guarded(&source, || {
-        let mask = header(&source, format)?.displayed();
-        if mask != expect && (mask.1, mask.0) != expect {
-            return Err(ImageError::MaskSize { path: path.to_owned(), mask, image: expect });
-        }
-        samples(&source, format)
-    })
+    Opened::read(path)?.decode()
 }
 
 fn header(source: &Source, format: ImageFormat) -> Result<Header, ImageError> {
@@ -235,12 +214,8 @@ fn samples(source: &Source, format: ImageFormat) -> Result<Pixels, ImageError> {
 
 impl Header {
     /// Width and height as displayed.
-    fn displayed(self) -> (u32, u32) {
-        use Orientation::*;
-        match self.orientation {
-            Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH => (self.height, self.width),
-            NoTransforms | Rotate180 | FlipHorizontal | FlipVertical => (self.width, self.height),
-        }
+    pub fn displayed(self) -> (u32, u32) {
+        if is_turned(self.orientation) { (self.height, self.width) } else { (self.width, self.height) }
     }
 }
 

@@ -1,0 +1,66 @@
+//! A picture's file, before it is decoded.
+
+use std::path::{Path, PathBuf};
+
+use image::ImageFormat;
+use image::metadata::Orientation;
+
+use super::guard::guarded;
+use super::{Header, ImageError, Pixels, Source, read_file, sniff};
+
+/// A file that was read, and what kind of picture it says to be.
+pub(in crate::image_io) struct Opened {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    format: ImageFormat,
+    name: &'static str,
+}
+
+impl Opened {
+    pub fn read(path: &Path) -> Result<Opened, ImageError> {
+        let bytes = read_file(path)?;
+        let (format, name) = sniff::sniff(path, &bytes)?;
+        Ok(Opened { path: path.to_owned(), bytes, format, name })
+    }
+
+    /// What `decode` makes of the file, a panic in it being an error.
+    pub fn guarded<T>(&self, decode: impl FnOnce(&Source) -> Result<T, ImageError>) -> Result<T, ImageError> {
+        let source = Source { path: &self.path, format: self.name, bytes: &self.bytes };
+        guarded(&source, || decode(&source))
+    }
+
+    /// Size and orientation, of which nothing is decoded.
+    pub fn header(&self) -> Result<Header, ImageError> {
+        self.guarded(|source| super::header(source, self.format))
+    }
+
+    pub fn decode(&self) -> Result<Pixels, ImageError> {
+        self.guarded(|source| super::samples(source, self.format))
+    }
+
+    /// Whether the file says that it was compressed with loss: JPEG, and WebP with a VP8 frame.
+    pub fn is_lossy(&self) -> bool {
+        match self.format {
+            ImageFormat::Jpeg => true,
+            // A RIFF file's chunks: a name, a length, and as many bytes, made even.
+            ImageFormat::WebP => {
+                let mut at = 12;
+                while let Some(&[a, b, c, d, ref length @ ..]) = self.bytes.get(at..at + 8) {
+                    if [a, b, c, d] == *b"VP8 " {
+                        return true;
+                    }
+                    let length = u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize;
+                    at = at.saturating_add(8 + length + length % 2);
+                }
+                false
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether an orientation exchanges width and height.
+pub(in crate::image_io) fn is_turned(orientation: Orientation) -> bool {
+    use Orientation::*;
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}

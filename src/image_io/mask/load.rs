@@ -1,0 +1,158 @@
+//! Masks from files.
+
+use std::path::Path;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage};
+
+use super::reading::{self, Found, MaskReading, MaskSource, Refusal};
+use super::stored::Stored;
+use super::warning::{MaskValue, MaskWarning};
+use super::{ImageError, Mask};
+use crate::image_io::LoadedPicture;
+use crate::image_io::decode::{Opened, is_turned};
+use crate::image_io::index;
+
+/// More than this part of a picture, touching all its borders, is rarely a thing.
+const MOST: f64 = 0.5;
+/// So many values of a mask are named at most.
+const MOST_NAMED: usize = 12;
+
+/// A mask as read, and what its user should be told about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadedMask {
+    pub mask: Mask,
+    pub warnings: Vec<MaskWarning>,
+}
+
+/// Reads any picture file as the mask of a picture of `expect` (width, height) pixels: [`load_mask_with`] and
+/// [`MaskSource::Auto`].
+///
+/// # Errors
+/// As [`load_mask_with`].
+pub fn load_mask(path: &Path, expect: (u32, u32)) -> Result<LoadedMask, ImageError> {
+    load_mask_with(path, expect, MaskReading::default())
+}
+
+/// Reads any picture file as the mask of a picture of `expect` (width, height) pixels, as `how` says.
+///
+/// By default foreground is what has a luma (0.299 R + 0.587 G + 0.114 B) of at least half of white, in a mask of black
+/// and white. In others it is the one label, colour or level beside black; what is opaque, where the visible pixels have
+/// one colour; and what is told in the warnings where that is in doubt. Palettes of black and white count by their
+/// colours, others by their numbers. Transparent pixels are background. The file's orientation is applied as for
+/// [`crate::image_io::load_rgb`].
+///
+/// # Errors
+/// [`ImageError::MaskSize`] for another size than `expect`; [`ImageError::MaskReading`] where the file has no pixel as
+/// `how` says; otherwise as [`crate::image_io::load_rgb`].
+pub fn load_mask_with(path: &Path, expect: (u32, u32), how: MaskReading) -> Result<LoadedMask, ImageError> {
+    load(path, expect, Orientation::NoTransforms, how)
+}
+
+/// [`load_mask_with`] of a picture that may be turned by its EXIF orientation: a mask of the picture as stored is
+/// turned alike, which is a note among the warnings.
+///
+/// # Errors
+/// As [`load_mask_with`].
+pub fn load_mask_of(path: &Path, picture: &LoadedPicture, how: MaskReading) -> Result<LoadedMask, ImageError> {
+    load(path, picture.rgb.dimensions(), picture.orientation, how)
+}
+
+fn load(path: &Path, expect: (u32, u32), picture: Orientation, how: MaskReading) -> Result<LoadedMask, ImageError> {
+    let file = Opened::read(path)?;
+    // The size comes before memory is taken for what may be of another one.
+    let header = file.header()?;
+    let turned = |size: (u32, u32), by| if is_turned(by) { (size.1, size.0) } else { size };
+    let stored = (header.width, header.height);
+    let (upright, own) = (turned(stored, header.orientation), header.orientation != Orientation::NoTransforms);
+    let (orientation, note) = if upright == expect {
+        // Sides of one length, or orientations that keep them, leave open which of the two the mask is of.
+        let open = picture != Orientation::NoTransforms && !own && turned(expect, picture) == expect;
+        (header.orientation, open.then_some(MaskWarning::NotTurned))
+    } else if !own && turned(stored, picture) == expect {
+        (picture, Some(MaskWarning::Turned))
+    } else {
+        return Err(ImageError::MaskSize { path: path.to_owned(), mask: upright, image: expect });
+    };
+
+    let stored = match file.guarded(index::one_channel)? {
+        Some(png) => Stored::from_numbers(png),
+        None => {
+            let lossy = file.is_lossy();
+            Stored::from_pixels(file.decode()?, lossy)
+                .ok_or_else(|| ImageError::FloatSamples { path: path.to_owned() })?
+        }
+    };
+    drop(file);
+    let size = (stored.width as u32, stored.height as u32);
+    let found = reading::read(&stored, how.source).map_err(|refusal| refused(path, how.source, refusal))?;
+    drop(stored);
+    let Found { foreground, mut said, brightest, alpha } = found;
+    if how.invert {
+        said = said.into_iter().filter_map(MaskWarning::inverted).collect();
+    }
+    let mask = upright_mask(foreground, size, orientation, how.invert)?;
+    if mask.size() != expect {
+        return Err(ImageError::MaskSize { path: path.to_owned(), mask: mask.size(), image: expect });
+    }
+    let part = mask.foreground_fraction();
+    let whole = part == 1.0;
+    if whole {
+        said.insert(0, MaskWarning::NoBackground);
+    } else if part == 0.0 && how.invert {
+        said.insert(0, MaskWarning::InvertedAway);
+    } else if part == 0.0 {
+        said.insert(0, MaskWarning::NoForeground { brightest, alpha });
+    }
+    said.extend(note);
+    // Who names a label or a colour has looked.
+    let asked = !matches!(how.source, MaskSource::Auto | MaskSource::Alpha);
+    if !asked && part > MOST && !whole && mask.touches_all_borders() {
+        said.push(MaskWarning::Inverted { percent: 100.0 * part as f32, asked: how.invert });
+    }
+    Ok(LoadedMask { mask, warnings: said })
+}
+
+fn upright_mask(
+    foreground: Vec<bool>,
+    (width, height): (u32, u32),
+    orientation: Orientation,
+    invert: bool,
+) -> Result<Mask, ImageError> {
+    let levels: Vec<u8> = foreground.into_iter().map(|f| u8::from(f != invert)).collect();
+    let got = levels.len();
+    let Some(levels) = GrayImage::from_raw(width, height, levels) else {
+        let want = width as usize * height as usize;
+        let what = "the decoded mask";
+        return Err(ImageError::Length { what, got, want });
+    };
+    let mut upright = DynamicImage::ImageLuma8(levels);
+    upright.apply_orientation(orientation);
+    let (width, height) = (upright.width(), upright.height());
+    Mask::new(width, height, upright.into_luma8().into_raw().iter().map(|&level| level != 0).collect())
+}
+
+fn refused(path: &Path, source: MaskSource, refusal: Refusal) -> ImageError {
+    let wanted = match source {
+        MaskSource::Value(number) => MaskValue::Number(number),
+        MaskSource::Color(colour) => MaskValue::Color(colour),
+        MaskSource::Auto | MaskSource::HalfOfWhite | MaskSource::Alpha => MaskValue::Number(0),
+    };
+    let found = match refusal {
+        Refusal::NoAlpha => "the mask has no alpha, or is opaque all over; leave out --mask-alpha".to_owned(),
+        Refusal::NotNumbers => format!(
+            "the mask holds colours, not label numbers, so that {wanted} cannot be found in it; name its colour with \
+             --mask-color R,G,B"
+        ),
+        Refusal::Absent(held) => {
+            let mut names: Vec<String> = held.iter().take(MOST_NAMED).map(MaskValue::to_string).collect();
+            if let Some(more @ 1..) = held.len().checked_sub(MOST_NAMED) {
+                names.push(format!("{more} more"));
+            }
+            // Colours have commas of their own.
+            let between = if matches!(wanted, MaskValue::Color(_)) { "; " } else { ", " };
+            format!("no visible pixel of the mask is {wanted}; it holds {}", names.join(between))
+        }
+    };
+    ImageError::MaskReading { path: path.to_owned(), found }
+}

@@ -1,0 +1,298 @@
+//! What the user of a mask should be told.
+
+use std::fmt;
+
+use super::Mask;
+
+/// What stands for a class in a mask's file. `Display` gives it as the flags take it: `15`, `200,171,44`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaskValue {
+    /// A grey value or the index of a palette's entry, as stored.
+    Number(u16),
+    /// Red, green and blue.
+    Color([u8; 3]),
+}
+
+impl MaskValue {
+    /// The flag that takes it.
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Number(_) => "--mask-value K",
+            Self::Color(_) => "--mask-color R,G,B",
+        }
+    }
+}
+
+impl fmt::Display for MaskValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Color([r, g, b]) => write!(f, "{r},{g},{b}"),
+        }
+    }
+}
+
+/// A value of a mask, and the pixels that have it in percent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MaskPart {
+    pub value: MaskValue,
+    pub percent: f32,
+}
+
+/// Why a mask of other values than black and white was read as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaskKind {
+    /// One label, colour or level on black: there is no doubt.
+    One,
+    /// Several labels or colours on black: all of them were taken.
+    Several,
+    /// A label beside 255, which is either ignored or foreground.
+    Ignored,
+    /// Two values of which none is black.
+    Two,
+    /// Areas of black, of white and between: at least half of white was taken.
+    Levels,
+}
+
+/// Something about a mask that its user should be told, for it may not be what was meant; where
+/// [`MaskWarning::is_note`], it is beyond doubt. `Display` gives one line without the file's name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MaskWarning {
+    /// Nothing is foreground. `brightest` is the largest luma in the file, in percent of white: 15 in a mask painted
+    /// dark red; of a mask drawn in `alpha` the largest alpha.
+    NoForeground { brightest: f32, alpha: bool },
+    /// Everything is foreground.
+    NoBackground,
+    /// Everything was, and was to be inverted.
+    InvertedAway,
+    /// Much, or most of what is not near black, is not near white either: a photograph, a soft mask. `percent` of the
+    /// pixels; `alpha`: some of the file is transparent.
+    Grey { percent: f32, alpha: bool },
+    /// Other values than black and white: what was taken of them, what was not, and what counts as ignored.
+    Chosen { kind: MaskKind, foreground: Vec<MaskPart>, background: Vec<MaskPart>, ignored: Option<MaskValue> },
+    /// Black and grey levels up to `brightest` percent of white: at least half of those was taken.
+    Dim { brightest: f32 },
+    /// Colours that are no mask, on transparent ground: `percent` of the pixels are opaque and were taken.
+    Cutout { percent: f32 },
+    /// A mask in colours of which `percent` are transparent: those are background. `hidden`: although the colour of some
+    /// is that of the foreground.
+    Transparent { percent: f32, hidden: bool },
+    /// Black on transparent pixels whose hidden colour is white: the opaque `percent` were taken.
+    Hidden { percent: f32 },
+    /// All pixels are transparent: the hidden colours were taken.
+    Invisible,
+    /// The foreground touches all borders and is most of the picture. `asked`: the user has had it inverted.
+    Inverted { percent: f32, asked: bool },
+    /// The mask has the size of the picture as stored, and was turned as the picture's orientation says.
+    Turned,
+    /// The picture's orientation says how to turn it, the mask's does not, and its size fits either way: it was taken
+    /// as one of the picture as displayed.
+    NotTurned,
+    /// What holds of the mask before it was inverted, as its user asked for.
+    BeforeInversion(Box<MaskWarning>),
+    /// No pixel has the class number that is asked for.
+    NoClass { number: u8 },
+    /// There is foreground, but none of it is left once the mask has the model's `size`.
+    Lost { size: u32 },
+}
+
+impl MaskWarning {
+    /// What is to be said of `mask` where a model sees it as `seen`.
+    pub fn between(mask: &Mask, seen: &Mask) -> Option<MaskWarning> {
+        let any = |m: &Mask| m.foreground.contains(&true);
+        (any(mask) && !any(seen)).then_some(MaskWarning::Lost { size: seen.width })
+    }
+
+    /// The same of a mask that its user has had inverted; what asked for that is answered.
+    pub(super) fn inverted(self) -> Option<MaskWarning> {
+        match self {
+            Self::Chosen { kind: MaskKind::Two, .. } | Self::Hidden { .. } => None,
+            said => Some(Self::BeforeInversion(Box::new(said))),
+        }
+    }
+
+    /// Whether the mask is beyond doubt read as it was meant, and only the way is told.
+    pub fn is_note(&self) -> bool {
+        matches!(
+            self,
+            Self::BeforeInversion(said) if said.is_note()
+        ) || matches!(
+            self,
+            Self::Chosen { kind: MaskKind::One, .. }
+                | Self::Transparent { hidden: false, .. }
+                | Self::Dim { .. }
+                | Self::Turned
+                | Self::NotTurned
+        )
+    }
+}
+
+impl fmt::Display for MaskWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoForeground { brightest, alpha: true } => write!(
+                f,
+                "the mask has no foreground: it is drawn in alpha, where pixels of at least 50 % are foreground, and the \
+                 most opaque here has {brightest:.1} %"
+            ),
+            Self::NoForeground { brightest, .. } if *brightest > 0.0 => write!(
+                f,
+                "the mask has no foreground: pixels of at least 50 % of white are foreground, the brightest here \
+                 has {brightest:.1} %; --mask-value K or --mask-color R,G,B says which label or colour is meant"
+            ),
+            Self::NoForeground { .. } => f.write_str("the mask has no foreground: it is black all over"),
+            Self::NoBackground => f.write_str(
+                "the mask has no background: all of its pixels are foreground",
+            ),
+            Self::InvertedAway => {
+                f.write_str("the mask has no foreground once it is inverted, for all of it was; leave out --invert-mask")
+            }
+            Self::Grey { percent, alpha } => {
+                let hint = if *alpha { "; --mask-alpha takes what is opaque instead" } else { "" };
+                write!(
+                    f,
+                    "{percent:.2} % of the mask's pixels are neither near black nor near white; at least 50 % of white \
+                     was taken as foreground, which colours of classes or a photograph do not tell{hint}; --mask-value K or \
+                     --mask-color R,G,B says which label or colour is meant"
+                )
+            }
+            Self::Chosen { kind, foreground, background, ignored } => chosen(f, *kind, foreground, background, *ignored),
+            Self::Dim { brightest } => write!(
+                f,
+                "the mask's brightest level has {brightest:.1} % of white; what has at least half of that was taken as \
+                 foreground"
+            ),
+            Self::Cutout { percent } => write!(
+                f,
+                "the mask is a cut-out, whose colours tell no foreground: what is opaque in its alpha ({percent:.1} %) was \
+                 taken as foreground; --mask-alpha confirms that, --invert-mask takes what is transparent, --mask-color \
+                 R,G,B one colour"
+            ),
+            Self::Transparent { percent, hidden } => {
+                let though = if *hidden { ", though colours of the foreground are hidden there" } else { "" };
+                write!(
+                    f,
+                    "{percent:.1} % of the mask's pixels are transparent and were taken as background{though}; --mask-alpha \
+                     takes all that is opaque instead"
+                )
+            }
+            Self::Hidden { percent } => write!(
+                f,
+                "the mask is drawn in alpha: what is opaque ({percent:.1} %) was taken as foreground, though it is black \
+                 and what is transparent has white hidden under it; --mask-alpha confirms that, --invert-mask takes the other \
+                 part"
+            ),
+            Self::Invisible => f.write_str(
+                "the mask is transparent all over; the colours hidden there were read; save it without alpha if that is \
+                 right",
+            ),
+            Self::Inverted { percent, asked } => {
+                let hint =
+                    if *asked { "leave out --invert-mask if it is" } else { "--invert-mask takes the other part if it is" };
+                write!(
+                    f,
+                    "the mask's foreground is {percent:.1} % of the picture and touches all four borders; is it inverted? \
+                     {hint}"
+                )
+            }
+            Self::Turned => f.write_str(
+                "the mask has the size of its picture as stored, not as displayed; it was turned as the picture's EXIF \
+                 orientation says",
+            ),
+            Self::NotTurned => f.write_str(
+                "its picture is turned or mirrored by its EXIF orientation, the mask has none: it was taken as a mask of \
+                 the picture as displayed",
+            ),
+            Self::BeforeInversion(said) => write!(f, "before its inversion: {said}"),
+            Self::NoClass { number } => {
+                write!(f, "no pixel of the mask has the class number {number} (\"value\" of the episode)")
+            }
+            Self::Lost { size } => write!(
+                f,
+                "the mask's foreground is too small: nothing of it is left at the model's {size} x {size} pixels; crop \
+                 the picture and its mask around it"
+            ),
+        }
+    }
+}
+
+fn chosen(
+    f: &mut fmt::Formatter<'_>,
+    kind: MaskKind,
+    foreground: &[MaskPart],
+    background: &[MaskPart],
+    ignored: Option<MaskValue>,
+) -> fmt::Result {
+    let value = foreground.first().or(background.first()).map(|part| part.value);
+    let flag = value.map_or("--mask-value K", MaskValue::flag);
+    let what = match value {
+        Some(MaskValue::Color(_)) => "colour",
+        _ => "value",
+    };
+    let (taken, left) = (parts(foreground), parts(background));
+    let skipped = ignored.map_or(String::new(), |value| format!(", {value} as ignored, which is background here"));
+    match kind {
+        MaskKind::One => {
+            write!(f, "the mask's one {what} beside black is not white: {taken} was taken as foreground{skipped}")
+        }
+        MaskKind::Several => write!(
+            f,
+            "the mask has several {what}s beside black: {taken} were taken as foreground together{skipped}; {flag} takes one of \
+             them"
+        ),
+        MaskKind::Ignored => write!(
+            f,
+            "the mask has one {what} beside black and white, so that white may be foreground or mean ignored: {taken} was \
+             taken as foreground, {left} was not; {flag} takes another"
+        ),
+        MaskKind::Two => write!(
+            f,
+            "of the mask's two {what}s none is black: {taken}, the brighter, was taken as foreground, {left} as background; \
+             --invert-mask or {flag} takes the other"
+        ),
+        MaskKind::Levels => write!(
+            f,
+            "the mask has areas of more {what}s than black and white: {taken} (at least 50 % of white) were taken as \
+             foreground, {left} as background; {flag} takes one of them"
+        ),
+    }
+}
+
+/// Values with their shares; of many the first ones.
+fn parts(parts: &[MaskPart]) -> String {
+    const MOST: usize = 8;
+    let mut list: Vec<String> =
+        parts.iter().take(MOST).map(|part| format!("{} ({:.1} %)", part.value, part.percent)).collect();
+    if list.is_empty() {
+        return "nothing".to_owned();
+    }
+    if let Some(more @ 1..) = parts.len().checked_sub(MOST) {
+        list.push(format!("{more} more"));
+    }
+    list.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_is_named_with_the_flag_that_says_otherwise() {
+        let part = |value| MaskPart { value: MaskValue::Number(value), percent: 2.5 };
+        let told = |kind, foreground: Vec<MaskPart>, background: Vec<MaskPart>, ignored| {
+            let warning = MaskWarning::Chosen { kind, foreground, background, ignored };
+            let text = warning.to_string();
+            assert_eq!(text.lines().count(), 1);
+            (text, warning.is_note())
+        };
+        let (text, note) = told(MaskKind::One, vec![part(1)], vec![], Some(MaskValue::Number(255)));
+        assert!(note && text.contains("1 (2.5 %) was taken as foreground, 255 as ignored"), "{text}");
+        let many = (1..=20).map(part).collect();
+        let (text, note) = told(MaskKind::Several, many, vec![], None);
+        assert!(!note && text.contains("8 (2.5 %), 12 more were taken") && text.contains("--mask-value K"), "{text}");
+        let colour = MaskPart { value: MaskValue::Color([200, 171, 44]), percent: 94.8 };
+        let (text, note) = told(MaskKind::Two, vec![colour], vec![], None);
+        assert!(!note && text.contains("200,171,44 (94.8 %)") && text.contains("nothing as background"), "{text}");
+        assert!(text.contains("--invert-mask") && text.contains("--mask-color R,G,B"), "{text}");
+    }
+}
