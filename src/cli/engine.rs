@@ -6,6 +6,7 @@ use super::report::Support;
 use super::tell;
 use diffews_wgpu::image_io::{Mask, RgbImage, Threshold};
 use diffews_wgpu::model::Model;
+use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Error, GuidedFilter, Options, Planned, Precision, Segmentation, Segmenter, Stage, SupportBank};
 use std::thread::available_parallelism;
 use std::time::Instant;
@@ -13,6 +14,8 @@ use std::time::Instant;
 /// What an engine is made of.
 pub struct Setup<'a> {
     pub model: &'a ModelArgs,
+    /// Opened once, so that all queries get the same model.
+    pub files: ModelFiles,
     pub adapter: &'a AdapterArgs,
     /// As the user asked for it, if so.
     pub size: Option<u32>,
@@ -56,7 +59,7 @@ impl Engine {
     }
 
     fn new(setup: &Setup, precision: Precision, watch: &mut dyn Watch) -> anyhow::Result<Engine> {
-        let model = Model::load(setup.model.files()?)?;
+        let model = Model::load(setup.files.clone())?;
         for warning in model.warnings() {
             tell(&format!("warning: {warning}"));
         }

@@ -139,6 +139,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let setup = Setup {
         model: &args.model,
+        files: args.model.files()?,
         adapter: &args.adapter,
         size: args.size,
         precision: args.precision.into(),

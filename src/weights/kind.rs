@@ -10,6 +10,7 @@ const WANTED: &str = "get the model in the diffusers layout, with safetensors in
 
 /// What stands in the place of any file, by its first bytes.
 fn of_any(start: &[u8]) -> Option<String> {
+    let start = &start[..start.len().min(LOOK)];
     let lower: Vec<u8> = start.trim_ascii_start().iter().map(u8::to_ascii_lowercase).collect();
     if start.starts_with(b"version https://git-lfs") {
         return Some(format!("it is a git-lfs pointer; run `git lfs pull` where it was cloned, or {DOWNLOAD}"));

@@ -30,6 +30,7 @@ pub struct ConfigText {
 }
 
 /// Where the embeddings of the empty prompt come from.
+#[derive(Clone)]
 pub enum TextSource {
     /// Given: `empty_prompt.safetensors` (tensor `prompt_embeds`).
     Embeds {
@@ -49,7 +50,9 @@ pub enum TextSource {
     },
 }
 
-/// The files of a model, opened (headers are read, tensors are not) but not yet interpreted.
+/// The files of a model, opened (headers are read, tensors are not) but not yet interpreted. A clone reads from the same open
+/// files: who loads a model twice keeps one, and gets the same model whatever was put in the files' place meanwhile.
+#[derive(Clone)]
 pub struct ModelFiles {
     /// The UNet with `conv_in_ref`.
     pub unet: Weights,
@@ -285,7 +288,8 @@ fn snapshot(dir: &Path) -> Result<PathBuf, WeightsError> {
 }
 
 fn first(places: &[&Path], name: &str) -> Option<PathBuf> {
-    places.iter().map(|dir| dir.join(name)).find(|path| path.exists())
+    // A link that leads nowhere is no file that is not there: leaving it out would leave out what the model asks for.
+    places.iter().map(|dir| dir.join(name)).find(|path| path.exists() || path.is_symlink())
 }
 
 fn config_text(path: &Path) -> Result<ConfigText, WeightsError> {

@@ -183,6 +183,11 @@ fn links() {
         refused_of(&place, &["--weights", "models--x"], &says);
         fs::copy(place.path("models--x/blobs/1"), place.path(&format!("models--x/blobs/{gone}"))).unwrap();
     }
+    // Not left out as if there were none: its threshold is the model's.
+    let place = model();
+    fs::remove_file(place.path("m/diffews.json")).unwrap();
+    symlink("../blobs/nowhere", place.path("m/diffews.json")).unwrap();
+    refused(&place, &["m/diffews.json", "it is a link to ../blobs/nowhere"]);
 }
 
 #[test]
@@ -303,28 +308,37 @@ fn lists_and_shapes_end() {
 }
 
 /// Another process cuts the file or writes over it while it is read: it was read before that, or the command says so.
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[test]
 fn files_that_change_while_they_are_read() {
-    use std::fs::OpenOptions;
+    use std::process::Stdio;
     use std::time::Duration;
     let mut seen = 0;
-    for run in 0..12 {
+    for run in 0..6 {
         let place = model();
-        // Some 140 MB, so that there is a while.
+        // 64 MB, so that there is a while.
         retell(&place, UNET, |mut all| {
-            all.push(("large".to_owned(), Dtype::F32, vec![32 << 20], vec![0; 128 << 20]));
+            all.push(("large".to_owned(), Dtype::F32, vec![16 << 20], vec![0; 64 << 20]));
             all
         });
+        // Writing again within the same step of the file system's clock would not show.
         std::thread::sleep(Duration::from_millis(20));
-        let child = place
-            .command(&["model", "verify", "--weights", "m"])
-            .stderr(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(15 + 15 * run));
-        let file = OpenOptions::new().write(true).open(place.path(UNET)).unwrap();
+        let mut command = place.command(&["model", "verify", "--weights", "m"]);
+        let child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let fds = format!("/proc/{}/fd", child.id());
+        let opened = || {
+            let mut links =
+                fs::read_dir(&fds).into_iter().flatten().flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
+            links.any(|to| to.ends_with(UNET))
+        };
+        for _ in 0..10_000 {
+            if opened() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(3 * run));
+        let file = fs::OpenOptions::new().write(true).open(place.path(UNET)).unwrap();
         if run % 2 == 0 {
             file.set_len(100).unwrap();
         } else {
@@ -333,10 +347,10 @@ fn files_that_change_while_they_are_read() {
         let output = child.wait_with_output().unwrap();
         let err = String::from_utf8(output.stderr).unwrap();
         let code = output.status.code().expect("no signal ends it");
-        assert!(code == 0 || code == 3, "{code}: {err}");
-        let told = ["ends early", "was changed while it was read", "truncated", "does not fit"];
-        assert!(code == 0 || told.iter().any(|t| err.contains(t)), "{err}");
-        seen += usize::from(err.contains("ends early") || err.contains("was changed"));
+        let told = err.contains("ends early") || err.contains("was changed while it was read");
+        // Just after it was opened its length counts as that of a file that was not downloaded whole.
+        assert!(code == 0 || (code == 3 && (told || err.contains("truncated"))), "{code}: {err}");
+        seen += usize::from(told);
     }
     assert!(seen > 0, "no run was caught while it read");
 }

@@ -190,4 +190,7 @@ fn the_embedded_model_opens() {
     assert!(matches!(files.text, TextSource::Embeds { width: 32, ref values, .. } if values.len() == 64));
     assert_eq!(files.diffews.size, Some(160));
     assert!(files.unet.unused().len() == files.unet.count().0);
+    // Loaded twice, for another precision or device.
+    let load = || crate::Model::load(files.clone()).map(|model| model.constants.tensors().len()).unwrap();
+    assert_eq!(load(), load());
 }
