@@ -2,7 +2,7 @@
 //! suite itself put to the test. No adapter is a failure.
 
 use diffews_wgpu::conformance::bound::Approx;
-use diffews_wgpu::conformance::{Case, Fill, Options, Report, Row, Status, html, junit, run, run_case};
+use diffews_wgpu::conformance::{Case, Fill, Options, Report, Row, Seen, Status, html, junit, run, run_case};
 use diffews_wgpu::gpu::{AdapterChoice, Gpu, list};
 use diffews_wgpu::kernels::Kernel;
 use diffews_wgpu::plan::{Channels, Dispatch, Element, Storage, Tuning};
@@ -36,7 +36,8 @@ fn every_case_on_every_adapter() {
     let adapters = list(&choice);
     assert!(!adapters.is_empty(), "no adapter is present: nothing was tested");
     let options = Options { seed: SEED, ..Default::default() };
-    let report = run(&adapters, &choice, &options, &mut |row| {
+    let report = run(&adapters, &choice, &options, &mut |seen| {
+        let Seen::Row(row) = seen else { return true };
         let ratio = row.ratio.map_or("-".into(), |r| format!("{r:.3}"));
         println!("{:?} {ratio} {:.2} s {} ({})", row.status, row.seconds, row.case, row.adapter);
         true

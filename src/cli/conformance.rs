@@ -6,14 +6,14 @@ use super::output::place_of;
 use super::{print, progress, tell};
 use clap::ValueEnum;
 use diffews_wgpu::Error;
-use diffews_wgpu::conformance::{self, Options, Report, ReportError, Row, Status};
+use diffews_wgpu::conformance::{self, Journal, Options, Report, ReportError, Row, Seen, Status};
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu, list};
 use diffews_wgpu::image_io::{check_place, write_whole};
 use diffews_wgpu::plan::Storage;
 use diffews_wgpu::shown;
 use flate2::{Compression, write::GzEncoder};
 use regex::Regex;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -88,9 +88,11 @@ fn pattern(text: &str) -> Result<Regex, String> {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     check_outputs(args)?;
     let other = args.compare.as_deref().map(read).transpose()?;
+    let (mut journal, mut printed) = (None, Ok(()));
     let report = if args.from.is_empty() {
-        let Some(report) = measure(args)? else { return Ok(()) };
-        report
+        let Some(measured) = measure(args)? else { return Ok(()) };
+        (journal, printed) = (measured.journal, measured.printed);
+        measured.report
     } else {
         let reports = args.from.iter().map(|path| read(path)).collect::<anyhow::Result<_>>()?;
         let report = Report::joined(reports).map_err(usage)?;
@@ -101,6 +103,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         report
     };
     write(args, &report, other.as_ref())?;
+    if let Some(Err(error)) = journal.map(Journal::remove) {
+        tell(&format!("warning: the report is written, but its journal is still there: {error}"));
+    }
+    printed?;
     if let Some(other) = &other {
         conformance::compare(&report, other, &mut print)?;
     }
@@ -118,8 +124,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
+/// A run's report, and what is left to do with it.
+struct Measured {
+    report: Report,
+    journal: Option<Journal>,
+    /// Whether its lines could be printed.
+    printed: anyhow::Result<()>,
+}
+
 /// Runs the cases; none where they were only to be listed.
-fn measure(args: &Args) -> anyhow::Result<Option<Report>> {
+fn measure(args: &Args) -> anyhow::Result<Option<Measured>> {
     let options = Options {
         only: args.only.clone(),
         storages: match args.precision {
@@ -146,15 +160,33 @@ fn measure(args: &Args) -> anyhow::Result<Option<Report>> {
     progress::catch_interrupts();
     let started = Instant::now();
     let mut printed = Ok(());
-    let report = conformance::run(&adapters, &choice, &options, &mut |row| {
-        if !args.quiet || row.gone() || matches!(row.status, Status::Failed | Status::Known) {
+    let mut journal = report_files(args).next().map(|path| begin_journal(path, args.force)).transpose()?;
+    let report = conformance::run(&adapters, &choice, &options, &mut |seen| {
+        if let Some(Err(error)) = journal.as_mut().map(|journal| journal.add(&seen)) {
+            tell(&format!("warning: what was done is not kept should this run be cut short: {error}"));
+            journal = None;
+        }
+        if let Seen::Row(row) = seen
+            && (!args.quiet || row.gone() || matches!(row.status, Status::Failed | Status::Known))
+        {
             printed = print(&line(row));
         }
         printed.is_ok() && !progress::interrupted()
     });
-    printed?;
     tell(&format!("seed {}, {:.0} s", options.seed, started.elapsed().as_secs_f64()));
-    Ok(Some(report))
+    Ok(Some(Measured { report, journal, printed }))
+}
+
+/// Rows go there as they come, and stay where the report is never written.
+fn begin_journal(report: &Path, force: bool) -> anyhow::Result<Journal> {
+    let place = Journal::place(report);
+    Journal::create(report, force).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => usage(format!(
+            "{0}: a run that was cut short has left what it did; `conformance --from {0}` reads it, --force replaces it",
+            place.display()
+        )),
+        _ => anyhow::anyhow!("{}: cannot be written: {error}", place.display()),
+    })
 }
 
 fn summary(report: &Report) -> String {
@@ -210,9 +242,13 @@ fn read(path: &Path) -> anyhow::Result<Report> {
     })
 }
 
+fn report_files(args: &Args) -> impl Iterator<Item = &PathBuf> {
+    [&args.json, &args.junit, &args.html].into_iter().flatten()
+}
+
 /// Before all cases run: files that cannot or must not be written.
 fn check_outputs(args: &Args) -> anyhow::Result<()> {
-    let files: Vec<&PathBuf> = [&args.json, &args.junit, &args.html].into_iter().flatten().collect();
+    let files: Vec<&PathBuf> = report_files(args).collect();
     for (i, path) in files.iter().enumerate() {
         if files[..i].iter().any(|other| place_of(other) == place_of(path)) {
             return Err(usage(format!("{}: two reports would go to this file; name different ones", path.display())));

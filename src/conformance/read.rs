@@ -1,6 +1,6 @@
 //! Reports of `--json` from files, which anyone may have written.
 
-use super::{Adapter, Report};
+use super::{Adapter, Report, journal};
 use crate::files::read_regular;
 use crate::shown;
 use flate2::read::GzDecoder;
@@ -24,7 +24,7 @@ pub enum ReportError {
     NoReport { path: PathBuf, reason: String },
 }
 
-/// Reads a report of `--json`, compressed or not.
+/// Reads a report of `--json`, compressed or not, or the journal of a run that was cut short.
 ///
 /// # Errors
 /// [`ReportError`], also for a case that is there twice on one adapter and driver: which of the two counts?
@@ -42,7 +42,8 @@ pub fn read_report(path: &Path) -> Result<Report, ReportError> {
         }
         bytes = unpacked;
     }
-    let report: Report = serde_json::from_slice(&bytes).map_err(|e| no_report(shown::text(&e.to_string())))?;
+    let report = if journal::is_journal(&bytes) { journal::parse(&bytes) } else { serde_json::from_slice(&bytes) };
+    let report: Report = report.map_err(|e| no_report(shown::text(&e.to_string())))?;
     check(&report).map_err(no_report)?;
     Ok(report)
 }

@@ -135,7 +135,7 @@ impl Report {
         self.push(row)
     }
 
-    fn push(&mut self, row: Row) -> &Row {
+    pub(super) fn push(&mut self, row: Row) -> &Row {
         let s = &mut self.summary;
         s.cases += 1;
         *match row.status {

@@ -1,6 +1,7 @@
 //! The whole suite: which cases there are, and running them on one adapter or several.
 
 use super::case::{Case, STORAGES};
+use super::journal::Seen;
 use super::known::{KNOWN, Known};
 use super::model::{self, BLOCKS, Found, WHOLE};
 use super::report::{Adapter, Made, Report, Row, Status};
@@ -8,6 +9,7 @@ use super::run::{Outcome, Twins, record_case, run_case_with};
 use super::{LANGUAGE, dump};
 use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
 use crate::kernels::{ALL, Kernel};
+use crate::panics;
 use crate::plan::{Storage, Tuning};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -120,13 +122,13 @@ fn select(cases: &[(&'static str, Case)], options: &Options) -> Vec<Entry> {
     all
 }
 
-/// Runs what `options` select on the adapters given. `seen` is told of every row, and stops the run by returning
+/// Runs what `options` select on the adapters given. `seen` is told of every adapter and row, and stops the run by returning
 /// false: what was done until then is in the report.
 pub fn run(
     adapters: &[AdapterFacts],
     choice: &AdapterChoice,
     options: &Options,
-    seen: &mut dyn FnMut(&Row) -> bool,
+    seen: &mut dyn FnMut(Seen) -> bool,
 ) -> Report {
     run_with(adapters, choice, options, KNOWN, seen)
 }
@@ -136,18 +138,27 @@ fn run_with(
     choice: &AdapterChoice,
     options: &Options,
     known: &[Known],
-    seen: &mut dyn FnMut(&Row) -> bool,
+    seen: &mut dyn FnMut(Seen) -> bool,
 ) -> Report {
     let mut report = Report::default();
     let cases = cases();
     let entries = select(&cases, options);
     let mut twins = Twins::default();
     for facts in &told_apart(adapters) {
-        report.adapters.push(Adapter::new(facts, options.made()));
+        let adapter = Adapter::new(facts, options.made());
+        let goes_on = seen(Seen::Adapter(&adapter));
+        report.adapters.push(adapter);
+        if !goes_on {
+            return report.interrupted();
+        }
         let mut on = On { facts, choice, options, gpu: None, dumped: HashSet::new() };
         for entry in &entries {
             let started = Instant::now();
-            let mut rows = on.run(entry, &cases, &mut twins);
+            let mut rows = panics::caught(|| on.run(entry, &cases, &mut twins)).unwrap_or_else(|panic| {
+                // The device was closed on the way, and the next case opens another.
+                let reason = format!("it broke down: {panic}");
+                vec![Row { status: Status::Failed, reason: Some(reason), ..on.row(entry) }]
+            });
             // What an interrupt cut short has not failed.
             if (options.interrupted)() && rows.iter().any(|row| row.status == Status::Failed) {
                 return report.interrupted();
@@ -155,7 +166,7 @@ fn run_with(
             let seconds = started.elapsed().as_secs_f64() / rows.len().max(1) as f64;
             rows.iter_mut().for_each(|row| row.seconds = (seconds * 1e3).round() / 1e3);
             for row in rows {
-                if !seen(report.add(row, known)) {
+                if !seen(Seen::Row(report.add(row, known))) {
                     return report.interrupted();
                 }
             }

@@ -3,6 +3,7 @@
 use crate::command::{NO_DRIVER, Place};
 use serde_json::Value;
 use std::fs;
+use std::process::Stdio;
 
 const CASE: &str = "^language/numbers/(exp|all 65,536 halves read)/";
 
@@ -169,4 +170,32 @@ fn long_reports_are_compared_in_linear_time() {
     let seconds = started.elapsed().as_secs_f64();
     assert_eq!(run.out.lines().count(), 40_001);
     assert!(seconds < 30.0, "{seconds} s");
+}
+
+/// Whatever ends a run, what it had done is on the disk, and is read as a report.
+#[test]
+fn a_run_that_is_cut_short_leaves_what_it_did() {
+    let place = Place::new();
+    let args = ["conformance", "--only", "^language/numbers/", "--json", "r.json", "-q"];
+    let journal = || fs::read_to_string(place.path("r.json.journal")).unwrap_or_default();
+    let rows = |text: &str| text.lines().filter(|line| line.starts_with("{\"row\":")).count();
+    let mut child = place.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while rows(&journal()) < 3 {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!place.path("r.json").exists());
+    // A line that was not written to its end is none.
+    let text = journal();
+    place.write("r.json.journal", format!("{text}{{\"row\":{{\"case\":\"ha").as_bytes());
+    place.run(&args).expect(2, &["r.json.journal", "cut short", "--from"]);
+    let joined = place.run(&["conformance", "--from", "r.json.journal", "--json", "s.json"]);
+    let joined = joined.expect(0, &["was stopped: cases are missing"]);
+    let report: Value = serde_json::from_slice(&fs::read(place.path("s.json")).unwrap()).unwrap();
+    assert_eq!(report["results"].as_array().unwrap().len(), rows(&text), "{}", joined.out);
+    assert_eq!(report["adapters"][0]["made"]["interrupted"], true);
+    place.run(&[&args[..], &["--force"]].concat()).expect(0, &[]);
+    assert!(place.path("r.json").is_file() && !place.path("r.json.journal").exists());
 }
