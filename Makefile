@@ -8,6 +8,7 @@
 # make fuzz         changed inputs for everything that is read from files (docs/fuzzing.md); FUZZ_SECONDS=600, TARGET="png tiff"
 # make targets      type-checks for macOS and Windows, whose backends are not built here
 # make validate     whole runs under the Khronos validation layer
+# make bare         make test in a Debian with nothing installed (tools/bare.sh)
 # make clean   remove what was built and demo/
 # Each installs what it needs first (tools/setup.sh).
 
@@ -15,7 +16,7 @@ CARGO ?= cargo
 # A rustup installation that the shell has not read yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: all setup demo test lint clean drivers conformance reports mutants fuzz targets validate
+.PHONY: all setup demo test lint clean drivers conformance reports mutants fuzz targets validate bare
 
 all: setup
 	$(CARGO) build --release --locked
@@ -64,6 +65,10 @@ targets: setup
 
 validate: setup
 	tools/validate.sh
+
+# Needs nothing of this machine but root and debootstrap.
+bare:
+	tools/bare.sh
 
 clean:
 	$(CARGO) clean

@@ -7,6 +7,11 @@ fn strs(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }
 
+/// A wait that every run has: how many there are depends on how fast it goes, since each is in turns of a tenth of a second.
+fn early_wait(sound: &Run) -> usize {
+    sound.calls["submit"] / 6
+}
+
 #[test]
 fn a_batch_goes_on_after_a_device_was_lost() {
     let queries = ["odd", "sd15", "five"].map(|name| golden().join(name).join("query.png"));
@@ -21,7 +26,7 @@ fn a_batch_goes_on_after_a_device_was_lost() {
     let run = sound.run("none", &strs(&args));
     assert_eq!(run.code, 0, "{}", run.err);
     let late = run.calls["submit"] - 5;
-    for fault in [format!("lost@submit:{late}"), format!("lost@wait:{}", run.calls["wait"] / 2)] {
+    for fault in [format!("lost@submit:{late}"), format!("lost@wait:{}", early_wait(&run))] {
         let bed = Bed::new();
         copies(&bed);
         let run = bed.run(&fault, &strs(&args));
@@ -80,7 +85,7 @@ fn eval_keeps_what_was_done() {
     assert_eq!(wanted.len(), 6);
     let at = |call: &str| run.calls[call] * 2 / 3;
     let faults = [
-        format!("lost@wait:{}", at("wait")),
+        format!("lost@wait:{}", early_wait(&run)),
         format!("lost@submit:{}", at("submit")),
         format!("oom@submit:{}", at("submit")),
         "oom@allocate:0".into(),
@@ -93,7 +98,7 @@ fn eval_keeps_what_was_done() {
         assert!(run.hit && (run.code == 1 || early && run.code == 4), "{fault}: exit {}: {}", run.code, run.err);
         if !early {
             assert!(run.err.contains("of 6 episodes are in out; --resume goes on"), "{fault}: {}", run.err);
-            assert!((1..6).contains(&scores(&bed).len()), "{fault}");
+            assert!(scores(&bed).len() < 6, "{fault}");
         }
         let resumed = bed.run("none", &[&args[..], &["--resume"]].concat());
         assert_eq!((resumed.code, scores(&bed)), (0, wanted.clone()), "{fault}: {}", resumed.err);
@@ -119,7 +124,7 @@ fn conformance_goes_on_with_a_new_device() {
     let all = cases(&sound);
     let at = |call: &str| run.calls[call] / 2;
     let faults = [
-        ("lost@wait", at("wait"), "device lost"),
+        ("lost@wait", early_wait(&run), "device lost"),
         ("lost@submit", at("submit"), "device lost"),
         ("oom@submit", at("submit"), "out of memory"),
         ("oom@allocate", 0, "emory"),
@@ -140,6 +145,18 @@ fn conformance_goes_on_with_a_new_device() {
         assert_eq!(differ.len(), 1, "{fault}: {differ:?}");
         assert!(differ[0].1 == "failed" && differ[0].2.contains(reason), "{fault}: {differ:?}");
     }
+}
+
+/// What was done before the device hung is in the report; the case that waited for it is not.
+#[test]
+fn conformance_is_interrupted_while_a_device_hangs() {
+    let args = ["conformance", "--only", "^kernels/affine/.*f32", "--json", "r.json", "-q"];
+    let bed = Bed::new();
+    let (run, _) = bed.terminated("hang@submit:9", &args);
+    assert!([130, 143].contains(&run.code), "exit {}: {}", run.code, run.err);
+    let report: Value = serde_json::from_slice(&bed.read("r.json")).unwrap();
+    assert_eq!(report["adapters"][0]["made"]["interrupted"], true);
+    assert!(cases(&bed).iter().all(|case| case.1 != "failed") && bed.names() == ["r.json"], "{:?}", cases(&bed));
 }
 
 #[test]

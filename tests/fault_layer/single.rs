@@ -77,7 +77,9 @@ fn each_call_fails_once_and_nothing_wrong_is_written() {
     });
     let (hits, retries) = (hits.into_inner(), retries.into_inner());
     println!("{} faults, {hits} happened, {retries} runs were tried again", faults.len());
-    assert!(hits * 10 >= faults.len() * 8 && retries * 10 >= sound.calls["submit"] * 8, "{hits} {retries}");
+    // Two kinds of faults have each submission fail; one of them is tried again.
+    let submissions = sound.calls["submit"];
+    assert!(hits * 10 >= 2 * submissions * 8 && retries * 10 >= submissions * 8, "{hits} {retries}");
 }
 
 /// A device that is lost again and again is an error that names the stage, and no mask.
