@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 from common import picture, pillow, saved, tool
 
@@ -196,6 +197,23 @@ def libtiff(corpus):
     for name, compression in (("lzma", "lzma"), ("zstd", "zstd"), ("webp", "webp"), ("jpeg2000", "jpeg2000"), ("lerc", "lerc"),
                               ("jpegxl", "jpegxl")):  # fmt: skip
         corpus.add(f"tiff_{name}.tif", "TIFF: compressed otherwise", written(rgb, compression=compression), None)
+    # JPEG within TIFF: what is lost is lost, and Pillow's libtiff says what is left.
+    for name, options in (
+        ("jpeg", ["-c", "jpeg:90", "-r", "64"]),
+        ("jpeg_rgb", ["-c", "jpeg:r:90", "-r", "8"]),
+        ("jpeg_strips", ["-c", "jpeg:90", "-r", "16"]),
+        ("jpeg_tiles", ["-c", "jpeg:90", "-t", "-w", "32", "-l", "16"]),
+        ("jpeg_rgb_tiles", ["-c", "jpeg:r:90", "-t", "-w", "32", "-l", "16"]),
+        ("jpeg_planes", ["-c", "jpeg:r:90", "-p", "separate", "-r", "16"]),
+    ):
+        made = tool(["tiffcp", *options, "in.tif", "out.tif"], {"in.tif": plain}, "out.tif")
+        corpus.add(f"tiff_{name}.tif", "TIFF: JPEG within", made, tolerance=12)
+    made = tool(["tiffcp", "-c", "jpeg:90", "-r", "16", "in.tif", "out.tif"], {"in.tif": written(grey)}, "out.tif")
+    corpus.add("tiff_jpeg_grey.tif", "TIFF: JPEG within", made, tolerance=1)
+    corpus.add("tiff_jpeg_tifffile.tif", "TIFF: JPEG within", written(rgb, compression="jpeg", tile=(32, 32)), tolerance=12)
+    ycbcr = np.asarray(Image.fromarray(rgb).convert("YCbCr"))
+    corpus.add("tiff_ycbcr.tif", "TIFF: YCbCr without JPEG", written(ycbcr, photometric="ycbcr", subsampling=(1, 1)), None)
+    corpus.add("tiff_ycbcr_lzw.tif", "TIFF: YCbCr without JPEG", written(ycbcr, photometric="ycbcr", subsampling=(1, 1), compression="lzw"), None)
     lab = written(rgb, photometric="cielab")
     corpus.add("tiff_lab.tif", "TIFF: CIE L*a*b*", lab, None)
 

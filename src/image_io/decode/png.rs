@@ -46,7 +46,7 @@ impl<'a> About<'a> {
             let Some(data) = behind.get(..length) else { break };
             match &head[4..] {
                 // The decoder panics on such a palette.
-                b"PLTE" if length % 3 != 0 || !(3..=768).contains(&length) => {
+                b"PLTE" if !length.is_multiple_of(3) || !(3..=768).contains(&length) => {
                     return Err(
                         source.failed(format!("its palette has {length} bytes, which are not 1 to 256 colours"))
                     );

@@ -3,12 +3,14 @@
 use std::io::Read;
 
 use super::directory::File;
-use super::layout::{Kind, Layout};
+use super::layout::{JPEG, Kind, Layout, Photometric};
+use crate::image_io::ImageError;
+use crate::image_io::decode::{Samples, Source, jpeg};
 
 /// The first `rows` rows of chunk `index` of `layout`, in the file's byte order; `None` where the file leaves it out.
 ///
 /// What is decoded is bounded by what is asked for, whatever the chunk claims to hold.
-pub fn read(layout: &Layout, file: File, index: usize, rows: u32) -> Result<Option<Vec<u8>>, String> {
+pub fn read(source: &Source, layout: &Layout, file: File, index: usize, rows: u32) -> Result<Option<Vec<u8>>, String> {
     let Some(raw) = layout.raw(file, index)? else { return Ok(None) };
     let reversed: Vec<u8>;
     let raw = match layout.reversed {
@@ -20,10 +22,14 @@ pub fn read(layout: &Layout, file: File, index: usize, rows: u32) -> Result<Opti
     };
     let row = layout.row_bytes() as usize;
     let want = row * rows as usize;
-    let mut bytes = decompress(layout, raw, want)?;
+    let mut bytes = match layout.compression {
+        JPEG => picture(source, layout, raw)?,
+        _ => decompress(layout, raw, want)?,
+    };
     if bytes.len() < want {
         return Err(format!("{} ends after {} of {want} bytes", layout.named(index), bytes.len()));
     }
+    bytes.truncate(want);
     for row in bytes.chunks_exact_mut(row) {
         unpredict(layout, file.big_endian, row)?;
     }
@@ -47,7 +53,6 @@ fn decompress(layout: &Layout, raw: &[u8], want: usize) -> Result<Vec<u8>, Strin
             let name = match other {
                 2 | 3 => "CCITT fax of group 3",
                 6 => "JPEG of the old kind",
-                7 => "JPEG",
                 34712 | 33003 | 33005 => "JPEG 2000",
                 34887 => "LERC",
                 34925 => "LZMA",
@@ -102,6 +107,34 @@ fn packbits(mut raw: &[u8], want: usize) -> Vec<u8> {
     }
     bytes.truncate(want);
     bytes
+}
+
+/// A chunk that is a JPEG. What all have in common is kept once for all, and the colours are told by the TIFF: what a JPEG
+/// without a mark of its own has is for its reader to guess.
+fn picture(source: &Source, layout: &Layout, raw: &[u8]) -> Result<Vec<u8>, String> {
+    let mut bytes = b"\xff\xd8".to_vec();
+    if layout.together() >= 3 {
+        let transform = u8::from(layout.photometric == Photometric::YCbCr);
+        bytes.extend(b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0");
+        bytes.push(transform);
+    }
+    let inside = |jpeg: &[u8]| jpeg.strip_prefix(b"\xff\xd8").unwrap_or(jpeg).to_vec();
+    let tables = inside(&layout.jpeg_tables);
+    bytes.extend(tables.strip_suffix(b"\xff\xd9").unwrap_or(&tables));
+    bytes.extend(inside(raw));
+    let decoded = jpeg::decode(&Source { bytes: &bytes, ..*source }).map_err(|error| match error {
+        ImageError::Decode { reason, .. } => reason,
+        ImageError::Truncated { .. } => "a JPEG in it ends before its picture does".into(),
+        other => other.to_string(),
+    })?;
+    if decoded.width != layout.chunk.0 || decoded.channels != layout.together() {
+        let (width, channels) = (decoded.width, decoded.channels);
+        return Err(format!("it holds a JPEG of {width} pixels a row and {channels} samples a pixel"));
+    }
+    match decoded.samples {
+        Samples::Eight(samples) => Ok(samples),
+        _ => Err("it holds a JPEG with more than 8 bits".into()),
+    }
 }
 
 /// CCITT group 4: a bit for each pixel, 1 in the runs that the code calls black. What that means is for the photometric tag.

@@ -18,7 +18,7 @@ pub enum Photometric {
     Rgb,
     Palette,
     Cmyk,
-    /// Only as JPEG has it.
+    /// Only within JPEG.
     YCbCr,
 }
 
@@ -54,10 +54,14 @@ pub struct Layout {
     pub tiled: bool,
     /// Chunks side by side, and one above the other.
     pub grid: (u32, u32),
+    /// What the JPEGs of all chunks have in common.
+    pub jpeg_tables: Vec<u8>,
     /// Where each chunk lies, and how many bytes it has; plane by plane.
     pub chunks: Vec<(u64, Option<u64>)>,
 }
 
+/// The number of JPEG among the compressions, of the kind that is used today.
+pub const JPEG: u64 = 7;
 /// Most samples of a pixel. Pictures from above have up to some 300 bands.
 const MOST_BANDS: u64 = 1024;
 
@@ -105,6 +109,13 @@ impl Layout {
         if photometric == Photometric::Cmyk && (!matches!(bits, 8 | 16) || kind != Kind::Unsigned) {
             return Err(format!("its CMYK samples have {bits} bits each"));
         }
+        let compression = or(259, 1);
+        if compression != JPEG && photometric == Photometric::YCbCr {
+            return Err("its colours are YCbCr and not compressed as JPEG, which is not read".into());
+        }
+        if compression == JPEG && (bits != 8 || kind != Kind::Unsigned) {
+            return Err(format!("its samples are compressed as JPEG and have {bits} bits each"));
+        }
         let separate = match or(284, 1) {
             1 => false,
             2 => bands > 1,
@@ -141,12 +152,14 @@ impl Layout {
             separate,
             photometric,
             extra,
-            compression: or(259, 1),
+            compression,
             predictor: or(317, 1),
-            reversed: or(266, 1) == 2,
+            // A JPEG's bits have but one order.
+            reversed: or(266, 1) == 2 && compression != JPEG,
             chunk,
             tiled,
             grid,
+            jpeg_tables: directory.bytes(347).unwrap_or_default().to_vec(),
             chunks,
         })
     }

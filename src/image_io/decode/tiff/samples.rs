@@ -52,7 +52,7 @@ pub fn read(source: &Source, layout: &Layout, file: File, directory: &Directory)
             let rows = layout.chunk.1.min(layout.height - row * layout.chunk.1);
             for column in 0..across {
                 let index = (plane * down as usize + row as usize) * across as usize + column as usize;
-                match chunk::read(layout, file, index, rows).map_err(failed)? {
+                match chunk::read(source, layout, file, index, rows).map_err(failed)? {
                     Some(bytes) => picture.place(layout, file, &bytes, (column, row), &picks),
                     None => missing += 1,
                 }
