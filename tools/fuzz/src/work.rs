@@ -221,7 +221,9 @@ impl Worker<'_> {
         let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(self.target.name);
         for seed in files(&committed).chain((self.target.seeds)()) {
             self.run(&seed)?;
-            self.corpus.push(seed);
+            if seed.len() <= self.target.longest {
+                self.corpus.push(seed);
+            }
         }
         for input in order.corpus.iter().flat_map(|dir| files(dir)) {
             if over() {
@@ -286,8 +288,11 @@ impl Worker<'_> {
         Ok((self.coverage.gained(), took <= SLOW))
     }
 
-    /// A panic that the library caught: no fault of it, but one of what it uses.
+    /// A panic that the library caught: no fault of it, but one of what it uses. Its own are faults.
     fn note(&mut self, what: String, input: &[u8]) -> Result<()> {
+        if what.starts_with("src/") {
+            return self.tell("panic", &what, input);
+        }
         self.stats.caught += 1;
         if let Some((count, _)) = self.caught.get_mut(&what) {
             *count += 1;

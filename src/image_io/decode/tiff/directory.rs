@@ -2,6 +2,8 @@
 
 /// Directories that are followed: a chain may be long (a stack of pages), or a loop.
 const MOST_DIRECTORIES: usize = 4096;
+/// Tags of all directories of a chain together: in a hostile file they overlap, and each has as many as the file has room for.
+const MOST_TAGS: usize = 1 << 18;
 
 /// The bytes of a TIFF, and how its numbers are written.
 #[derive(Clone, Copy)]
@@ -57,9 +59,14 @@ impl<'a> File<'a> {
         let mut seen = Vec::new();
         let mut found = Vec::new();
         let mut next = first;
+        let mut tags = 0;
         while let Some(at) = next.filter(|&at| at != 0 && seen.len() < MOST_DIRECTORIES && !seen.contains(&at)) {
             seen.push(at);
             let Some((directory, following)) = self.directory(at) else { break };
+            tags += directory.entries.len();
+            if tags > MOST_TAGS && !found.is_empty() {
+                break;
+            }
             found.push(directory);
             next = following;
         }
@@ -131,6 +138,23 @@ mod tests {
         let found = File::new(&bytes).unwrap().directories();
         assert_eq!((found.len(), found[0].number(256)), (1, Some(7)));
         assert_eq!(found[0].number(257), None);
+    }
+
+    #[test]
+    fn directories_that_overlap_do_not_fill_the_memory() {
+        // Each begins 12 bytes behind the one before, and has 20,000 tags; where the next one lies is told behind them.
+        let (tags, count) = (20_000_u32, 1000);
+        let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+        for i in 0..=tags + count {
+            // The number of tags, and most of a tag: number and type (BYTE) or the next place, one value.
+            let place = if i < tags { 0x1_0100 } else { 8 + 12 * (i - tags + 1) };
+            bytes.extend((tags as u16).to_le_bytes());
+            bytes.extend(place.to_le_bytes());
+            bytes.extend(b"\x01\0\0\0\0\0");
+        }
+        let found = File::new(&bytes).unwrap().directories();
+        let held: usize = found.iter().map(|directory| directory.entries.len()).sum();
+        assert!(found.len() > 1 && held <= MOST_TAGS, "{} directories, {held} tags", found.len());
     }
 
     #[test]

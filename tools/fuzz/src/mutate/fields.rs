@@ -34,6 +34,22 @@ pub const BMP: &[Field] = &[
     (66, 4, &[0xff00_0000, 0]),
 ];
 
+/// A GIF's screen, and a frame behind a palette of two colours.
+pub const GIF: &[Field] = &[
+    (4, 1, &[0x37, 0x39]),
+    (6, 2, SIDE),
+    (8, 2, SIDE),
+    (10, 1, &[0, 0x80, 0x81, 0xf7]),
+    (11, 1, &[]),
+    (19, 1, &[0x21, 0x2c, 0x3b]),
+    (20, 2, SIDE),
+    (22, 2, SIDE),
+    (24, 2, SIDE),
+    (26, 2, SIDE),
+    (28, 1, &[0, 0x40, 0x80, 0xc0, 0x87]),
+    (29, 1, &[1, 2, 3, 8, 9, 12, 13]),
+];
+
 /// PNG's IHDR, without its length and name.
 pub const IHDR: &[Field] =
     &[(0, 4, SIDE), (4, 4, SIDE), (8, 1, &[1, 2, 4, 8, 16]), (9, 1, &[0, 2, 3, 4, 6]), (12, 1, &[0, 1])];

@@ -1,4 +1,4 @@
-//! TIFF: the directory's entries are changed, added and taken out; what they point to stays where it is.
+//! TIFF and BigTIFF: the directory's entries are changed, added and taken out; what they point to stays where it is.
 
 use super::{Source, bytes, put};
 
@@ -32,72 +32,109 @@ const TAGS: [(u16, &[u64]); 26] = [
     (34_675, &[8]),
 ];
 
+/// How a file writes its numbers.
+#[derive(Clone, Copy)]
+struct Form {
+    big_endian: bool,
+    /// Bytes of counts and offsets: 4, or 8 in a BigTIFF.
+    word: usize,
+}
+
+impl Form {
+    fn of(input: &[u8]) -> Option<Form> {
+        let (big_endian, word) = match input.get(..4)? {
+            b"II*\0" => (false, 4),
+            b"MM\0*" => (true, 4),
+            b"II+\0" => (false, 8),
+            b"MM\0+" => (true, 8),
+            _ => return None,
+        };
+        Some(Form { big_endian, word })
+    }
+
+    /// Where the place of the first directory is told, and bytes of a directory's count.
+    fn head(self) -> (usize, usize) {
+        if self.word == 8 { (8, 8) } else { (4, 2) }
+    }
+
+    fn entry(self) -> usize {
+        4 + 2 * self.word
+    }
+
+    fn number(self, bytes: &[u8]) -> u64 {
+        let push = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+        if self.big_endian { bytes.iter().fold(0, push) } else { bytes.iter().rev().fold(0, push) }
+    }
+
+    fn put(self, to: &mut [u8], at: usize, width: usize, value: u64) {
+        put(to, at, width, self.big_endian, value);
+    }
+}
+
 pub fn mutate(input: &mut Vec<u8>, source: &mut Source) {
-    let big_endian = input.starts_with(b"MM\0*");
-    let little_endian = input.starts_with(b"II*\0");
-    let found = (big_endian || little_endian).then(|| entries(input, big_endian)).flatten();
-    let Some(mut entries) = found.filter(|_| !source.once_in(4)) else { return bytes(input, source) };
+    let found = Form::of(input).and_then(|form| Some((form, entries(input, form)?)));
+    let Some((form, mut entries)) = found.filter(|_| !source.once_in(4)) else { return bytes(input, source) };
     for _ in 0..source.few() {
-        edit(&mut entries, big_endian, source);
+        edit(&mut entries, form, source);
     }
     if !source.once_in(8) {
-        entries.sort_by_key(|e| number(&e[..2], big_endian));
+        entries.sort_by_key(|e| form.number(&e[..2]));
     }
     // A new directory at the end; all offsets stay right.
     input.resize(input.len() + input.len() % 2, 0);
-    let start = input.len();
-    put(input, 4, 4, big_endian, start as u64);
-    input.resize(start + 2, 0);
-    put(input, start, 2, big_endian, entries.len() as u64);
+    let (start, (first, count)) = (input.len(), form.head());
+    form.put(input, first, form.word, start as u64);
+    input.resize(start + count, 0);
+    form.put(input, start, count, entries.len() as u64);
     input.extend(entries.concat());
-    let next = if source.once_in(8) { source.number() } else { 0 };
-    input.extend([0; 4]);
-    let end = input.len() - 4;
-    put(input, end, 4, big_endian, next);
+    let (end, next) = (input.len(), if source.once_in(8) { source.number() } else { 0 });
+    input.resize(end + form.word, 0);
+    form.put(input, end, form.word, next);
 }
 
-fn edit(entries: &mut Vec<[u8; 12]>, big_endian: bool, source: &mut Source) {
+fn edit(entries: &mut Vec<Vec<u8>>, form: Form, source: &mut Source) {
     let at = source.below(entries.len());
     match source.below(8) {
         0 if !entries.is_empty() => drop(entries.remove(at)),
         1 => {
             let &(tag, values) = source.one_of(&TAGS);
-            let mut entry = [0; 12];
-            put(&mut entry, 0, 2, big_endian, tag.into());
-            put(&mut entry, 2, 2, big_endian, if source.rng.bool() { 3 } else { 4 });
-            put(&mut entry, 4, 4, big_endian, if source.once_in(4) { source.number() } else { 1 });
-            set_value(&mut entry, values, big_endian, source);
+            let mut entry = vec![0; form.entry()];
+            form.put(&mut entry, 0, 2, tag.into());
+            form.put(&mut entry, 2, 2, if source.rng.bool() { 3 } else { 4 });
+            form.put(&mut entry, 4, form.word, if source.once_in(4) { source.number() } else { 1 });
+            set_value(&mut entry, values, form, source);
             entries.push(entry);
         }
         2 | 3 if !entries.is_empty() => {
-            let (place, width) = *source.one_of(&[(2, 2), (4, 4), (8, 4)]);
+            let (place, width) = *source.one_of(&[(2, 2), (4, form.word), (4 + form.word, form.word)]);
             let value = if place == 2 { source.rng.u64(..19) } else { source.number() };
-            put(&mut entries[at], place, width, big_endian, value);
+            form.put(&mut entries[at], place, width, value);
         }
         _ if !entries.is_empty() => {
-            let tag = number(&entries[at][..2], big_endian) as u16;
+            let tag = form.number(&entries[at][..2]) as u16;
             let values = TAGS.iter().find(|(t, _)| *t == tag).map_or(&[][..], |(_, v)| v);
-            set_value(&mut entries[at], values, big_endian, source);
+            set_value(&mut entries[at], values, form, source);
         }
         _ => {}
     }
 }
 
-fn set_value(entry: &mut [u8; 12], values: &[u64], big_endian: bool, source: &mut Source) {
+fn set_value(entry: &mut [u8], values: &[u64], form: Form, source: &mut Source) {
     let value = if values.is_empty() || source.once_in(5) { source.number() } else { *source.one_of(values) };
-    let width = if number(&entry[2..4], big_endian) == 3 { 2 } else { 4 };
-    put(entry, 8, width, big_endian, value);
+    let width = match form.number(&entry[2..4]) {
+        3 => 2,
+        4 => 4,
+        _ => form.word,
+    };
+    form.put(entry, 4 + form.word, width, value);
 }
 
 /// The first directory's.
-fn entries(input: &[u8], big_endian: bool) -> Option<Vec<[u8; 12]>> {
-    let start = number(input.get(4..8)?, big_endian) as usize;
-    let count = number(input.get(start..start + 2)?, big_endian) as usize;
-    let all = input.get(start + 2..start + 2 + 12 * count)?;
-    all.chunks_exact(12).map(|entry| entry.try_into().ok()).collect()
-}
-
-fn number(bytes: &[u8], big_endian: bool) -> u64 {
-    let push = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-    if big_endian { bytes.iter().fold(0, push) } else { bytes.iter().rev().fold(0, push) }
+fn entries(input: &[u8], form: Form) -> Option<Vec<Vec<u8>>> {
+    let (first, count) = form.head();
+    let start = form.number(input.get(first..first + form.word)?) as usize;
+    let table = start.checked_add(count)?;
+    let size = (form.number(input.get(start..table)?) as usize).checked_mul(form.entry())?;
+    let all = input.get(table..table.checked_add(size)?)?;
+    Some(all.chunks_exact(form.entry()).map(<[u8]>::to_vec).collect())
 }

@@ -52,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     of_pictures("tiff", "TIFF pictures and masks", mutate::tiff::mutate, seeds::tiff),
     of_pictures("webp", "WebP pictures and masks", mutate::chunks::mutate, || seeds::pictures(b"RIFF")),
     of_pictures("bmp", "BMP pictures and masks", pictures::mutate_bmp, seeds::bmp),
+    of_pictures("gif", "GIF pictures and masks", pictures::mutate_gif, seeds::gif),
     target(
         "resize",
         "resizing of pictures, masks and maps",

@@ -13,6 +13,11 @@ pub fn mutate_bmp(input: &mut Vec<u8>, source: &mut Source) {
     if source.rng.bool() { fields::set(input, fields::BMP, false, source) } else { mutate::bytes(input, source) }
 }
 
+/// GIF's screen, and its first frame where that follows a palette of two colours.
+pub fn mutate_gif(input: &mut Vec<u8>, source: &mut Source) {
+    if source.once_in(3) { fields::set(input, fields::GIF, false, source) } else { mutate::bytes(input, source) }
+}
+
 pub fn open(_: &Path) -> Runner {
     Box::new(|_, file| {
         let announced = image_io::dimensions(file);

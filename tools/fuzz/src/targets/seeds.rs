@@ -82,6 +82,17 @@ pub fn tiff() -> Vec<Vec<u8>> {
     all
 }
 
+/// The tests' own; one of a pixel; and one with a transparent colour, interlaced, of two frames.
+pub fn gif() -> Vec<Vec<u8>> {
+    let screen = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff";
+    let frame = b"\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0";
+    let plain = [screen.as_slice(), frame, b";"].concat();
+    let control = b"\x21\xf9\x04\x05\x0a\0\0\0";
+    let interlaced = b"\x2c\0\0\0\0\x01\0\x01\0\x40\x02\x02\x4c\x01\0";
+    let two = [screen.as_slice(), control, frame, control, interlaced, b";"].concat();
+    [pictures(b"GIF8"), vec![plain, two]].concat()
+}
+
 /// The tests' own, and one for each number of bits and each header.
 pub fn bmp() -> Vec<Vec<u8>> {
     let mut all = pictures(b"BM");
