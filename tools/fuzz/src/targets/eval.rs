@@ -1,12 +1,12 @@
 //! Files of episodes and of results.
 
 use super::{Ran, Runner, seeds};
-use diffews_wgpu::eval::{Control, EpisodeFile, Record, Summary, merge, published, read_results, to_csv};
+use diffews_wgpu::eval::{Control, EpisodeFile, Record, Running, Summary, merge, published, read_results, to_csv};
 use std::path::Path;
 
 pub fn episodes_seeds() -> Vec<Vec<u8>> {
     vec![
-        br#"{"benchmark": {"name": "coco", "fold": 0, "shots": 1}, "episodes": [
+        br#"{"benchmark": {"name": "coco", "fold": 0, "shots": 1}, "ignore": 255, "episodes": [
 {"class": "a", "supports": [{"image": "s", "mask": "m"}, {"image": "t", "mask": "n", "value": 3}], "query": {"image": "q", "mask": "p", "value": 1}},
 {"class": "b", "supports": [{"image": "s", "mask": "m"}], "query": {"image": "q", "mask": "t"}}]}"#
             .to_vec(),
@@ -36,7 +36,7 @@ pub fn open_episodes(_: &Path) -> Runner {
 pub fn results_seeds() -> Vec<Vec<u8>> {
     let header = |shard: u8| {
         format!(
-            r#"{{"diffews_wgpu":"0.1.0","episodes_sha256":"ab","benchmark":{{"name":"coco","fold":1,"shots":1}},"model":"x","size":160,"precision":"f32","threshold":"relative 0.25","guided_filter":{{"radius":8,"epsilon":1e-5}},"shots":null,"control":"none","seed":0,"total":4,"shard":{{"index":{shard},"of":2}}}}"#
+            r#"{{"diffews_wgpu":"0.1.0","scoring":1,"episodes_sha256":"ab","benchmark":{{"name":"coco","fold":1,"shots":1}},"model":"x","size":160,"precision":"f32","threshold":"relative 0.25","guided_filter":{{"radius":8,"epsilon":1e-5}},"shots":null,"control":"none","seed":0,"total":4,"limited":false,"classes":2,"shard":{{"index":{shard},"of":2}}}}"#
         )
     };
     let scored = |n: u8| {
@@ -68,8 +68,11 @@ pub fn open_results(dir: &Path) -> Runner {
 fn sums(records: &[Record], seed: u64) {
     let csv = to_csv(records);
     assert!(csv.lines().count() > records.len(), "a line for each episode at least");
-    let scored = records.iter().filter_map(|r| Some((r.class.as_str(), r.counts.as_ref()?)));
-    let summary = Summary::of(scored, seed);
+    let scored = || records.iter().filter_map(|r| Some((r.class.as_str(), r.counts.as_ref()?)));
+    let summary = Summary::of(scored(), seed);
+    let mut running = Running::default();
+    scored().for_each(|(class, counts)| running.add(class, counts));
+    assert!((running.miou() - summary.miou).abs() < 1e-9, "the sum so far is the sum in the end");
     let share = |value: f64| (0.0..=1.0).contains(&value);
     assert!(share(summary.miou) && share(summary.fb_iou), "mIoU {}, FB-IoU {}", summary.miou, summary.fb_iou);
 }
