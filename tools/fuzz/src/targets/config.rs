@@ -94,6 +94,7 @@ fn record(model: &Model, size: u32, storage: Storage) -> bool {
         max_workgroups: 65_535,
         max_buffer: 1 << 31,
         max_flops: 1 << 36,
+        max_turns: 60_000,
     };
     let recorder = || Recorder::new(storage, Tuning::Tiled, limits.clone());
     let finish = |mut r: Recorder, outputs: &[Tensor]| {
