@@ -53,6 +53,9 @@ fn gif(bytes: &[u8]) -> Result<usize, &'static str> {
 
 /// Goes through a WebP's chunks.
 fn webp(bytes: &[u8]) -> Result<usize, &'static str> {
+    if !is_whole(bytes) {
+        return Err("it ends before its picture or what belongs to it does");
+    }
     let mut count = 0;
     for (kind, data) in chunks(bytes.get(12..).unwrap_or_default()) {
         match kind {
@@ -65,6 +68,22 @@ fn webp(bytes: &[u8]) -> Result<usize, &'static str> {
         }
     }
     Ok(count)
+}
+
+/// Whether a WebP's chunks lie within the file. The decoder takes memory for as much as they claim, which may be 4 GiB.
+fn is_whole(bytes: &[u8]) -> bool {
+    let length = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(|four| u32::from_le_bytes(four) as usize);
+    // What follows the container is none of its chunks.
+    let end = length(4).unwrap_or(0).saturating_add(8).min(bytes.len());
+    let mut at = 12;
+    while at + 8 <= end {
+        let Some(after) = length(at + 4).and_then(|length| length.checked_add(at + 8)) else { return false };
+        if after > bytes.len() {
+            return false;
+        }
+        at = after + after % 2;
+    }
+    true
 }
 
 /// The chunks of a RIFF file: a name of four bytes, a length, and that many bytes, filled to an even number.
@@ -103,8 +122,22 @@ mod tests {
         let place = bytes.len() - 2 * frame.len() + 1;
         bytes[place] = 1;
         assert!(gif(&bytes).is_err());
-        assert_eq!(webp(b"RIFF\xff\xff\xff\xffWEBPANMF\xff\xff\xff\xff"), Ok(1));
+        assert_eq!(webp(b"RIFF\x0c\0\0\0WEBPANMF\0\0\0\0"), Ok(1));
+        assert!(webp(b"RIFF\xff\xff\xff\xffWEBPANMF\xff\xff\xff\xff").is_err());
         assert_eq!(webp(b"RIFF"), Ok(0));
+    }
+
+    #[test]
+    fn chunks_of_a_webp_must_lie_in_the_file() {
+        let mut webp = b"RIFF\x1a\0\0\0WEBPVP8L\x03\0\0\0abc\0ICCP\x01\0\0\0x".to_vec();
+        assert!(is_whole(&webp));
+        // A padding byte that is left out, and bytes behind the container.
+        webp.extend(b"\0and more: EXIF\xff\xff\xff\xff");
+        assert!(is_whole(&webp));
+        webp[28..32].fill(0xff);
+        assert!(!is_whole(&webp));
+        assert!(!is_whole(&webp[..20]));
+        assert!(is_whole(&webp[..4]));
     }
 
     #[test]

@@ -159,9 +159,9 @@ impl Row<'_> {
         let input = fs::read(dir.join("current")).unwrap_or_default();
         let said = fs::read(dir.join("stderr")).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
-        let last = said.lines().rev().find(|l| !l.is_empty()).unwrap_or_default();
+        let first = said.lines().find(|l| !l.is_empty()).unwrap_or_default();
         let file = crate::work::keep(findings, "abort", &input)?;
-        self.finding("abort", &format!("{status}: {last}"), &file.display().to_string());
+        self.finding("abort", &format!("{status}: {first}"), &file.display().to_string());
         Ok(())
     }
 

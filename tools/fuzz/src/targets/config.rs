@@ -5,7 +5,7 @@ use crate::mutate::safetensors::{join, split};
 use diffews_wgpu::eval::fingerprint;
 use diffews_wgpu::kernels::attention::KeyValue;
 use diffews_wgpu::kernels::guided_filter;
-use diffews_wgpu::plan::{Channels, Element, Limits, Recorder, Schedule, Storage, Tensor, Tuning};
+use diffews_wgpu::plan::{Channels, Element, Limits, MAX_TURNS, Recorder, Schedule, Storage, Tensor, Tuning};
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{GuidedFilter, Model};
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ fn record(model: &Model, size: u32, storage: Storage) -> bool {
         max_workgroups: 65_535,
         max_buffer: 1 << 31,
         max_flops: 1 << 36,
-        max_turns: 60_000,
+        max_turns: MAX_TURNS,
     };
     let recorder = || Recorder::new(storage, Tuning::Tiled, limits.clone());
     let finish = |mut r: Recorder, outputs: &[Tensor]| {
