@@ -13,6 +13,8 @@ use crate::image_io::decode::{MAX_PIXELS, Note, Pixels, Samples, Source};
 const PALETTE: u16 = 320;
 /// Largest strip or tile, in bytes of decompressed samples (1 GiB).
 const MOST_CHUNK_BYTES: u64 = 1 << 30;
+/// Bytes that a strip or tile may have beyond those of its picture: tiles of small pictures are filled up.
+const MOST_PADDING: u64 = 24 << 20;
 /// Most bytes that are decompressed for one picture, all its bands together (16 GiB).
 const MOST_BYTES: u64 = 1 << 34;
 
@@ -24,12 +26,7 @@ pub fn read(source: &Source, layout: &Layout, file: File, directory: &Directory)
     // A palette gives three samples for one.
     let widest = bands.len().max(if layout.photometric == Photometric::Palette { 3 } else { 1 });
     source.check_size(layout.width, layout.height, (size * widest) as u8)?;
-    // Nor may the chunks be much more than the picture, nor what is decoded for nothing.
-    let whole = u64::from(layout.chunk.0) * u64::from(layout.grid.0) * u64::from(layout.chunk.1);
-    let padded = whole.saturating_mul(u64::from(layout.grid.1));
-    let decoded = padded.saturating_mul(layout.bands as u64 * u64::from(layout.bits)) / 8;
-    let chunk = layout.row_bytes().saturating_mul(u64::from(layout.chunk.1.min(layout.height)));
-    if padded > 2 * MAX_PIXELS || chunk > MOST_CHUNK_BYTES || decoded > MOST_BYTES {
+    if are_too_large(layout) {
         let (width, height) = layout.chunk;
         return Err(failed(format!("its {} bands in chunks of {width} x {height} pixels are too large", layout.bands)));
     }
@@ -67,6 +64,17 @@ pub fn read(source: &Source, layout: &Layout, file: File, directory: &Directory)
         pixels.notes.push(Note::Sparse { missing, chunks: layout.chunks.len() });
     }
     Ok(pixels)
+}
+
+/// Whether the chunks are much more than the picture, or what is decoded for nothing is.
+fn are_too_large(layout: &Layout) -> bool {
+    let all_bits = layout.bands as u64 * u64::from(layout.bits);
+    let whole = u64::from(layout.chunk.0) * u64::from(layout.grid.0) * u64::from(layout.chunk.1);
+    let padded = whole.saturating_mul(u64::from(layout.grid.1));
+    let decoded = padded.saturating_mul(all_bits) / 8;
+    let picture = u64::from(layout.width) * u64::from(layout.height) * all_bits / 8;
+    let chunk = layout.row_bytes().saturating_mul(u64::from(layout.chunk.1.min(layout.height)));
+    padded > 2 * MAX_PIXELS || chunk > MOST_CHUNK_BYTES.min(picture + MOST_PADDING) || decoded > MOST_BYTES
 }
 
 /// The bands to take: the colours, and alpha where there is one.
@@ -266,6 +274,30 @@ fn divide_by_alpha(samples: &mut [u8], channels: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tiles_are_not_much_more_than_the_picture() {
+        let of = |chunk: (u32, u32)| Layout {
+            width: 61,
+            height: 43,
+            bits: 8,
+            kind: Kind::Unsigned,
+            bands: 4,
+            separate: false,
+            photometric: Photometric::Rgb,
+            extra: Extra::Alpha,
+            compression: 5,
+            predictor: 1,
+            reversed: false,
+            chunk,
+            tiled: true,
+            grid: (1, 1),
+            chunks: vec![(8, Some(100))],
+        };
+        assert!(!are_too_large(&of((256, 256))) && !are_too_large(&of((2048, 2048))));
+        // 500 MB for a picture of 10 kB.
+        assert!(are_too_large(&of((4_000_000, 32))));
+    }
 
     #[test]
     fn packed_samples_of_every_width() {
