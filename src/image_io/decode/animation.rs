@@ -35,7 +35,8 @@ fn gif(bytes: &[u8]) -> Result<usize, &'static str> {
         match bytes.get(at) {
             Some(0x2c) => {
                 let place = (number(at + 1), number(at + 3), number(at + 5), number(at + 7));
-                if count == 0 && place != (Some(0), Some(0), screen.0, screen.1) {
+                let whole = place.3.is_some();
+                if count == 0 && whole && place != (Some(0), Some(0), screen.0, screen.1) {
                     return Err("its first frame does not cover the picture");
                 }
                 count += 1;

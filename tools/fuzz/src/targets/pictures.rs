@@ -2,12 +2,15 @@
 
 use super::{Ran, Runner};
 use crate::mutate::{self, Source, fields};
-use diffews_wgpu::image_io::{self, RgbImage};
+use diffews_wgpu::image_io::{self, MaskReading, MaskSource, RgbImage};
 use std::path::Path;
 
 /// Most bytes of memory for each pixel that a file's header announces: the decoder's own, the samples of up to 8 bytes, and
 /// RGB, upright and as stored.
 const PER_PIXEL: usize = 16;
+
+const SOURCES: [MaskSource; 4] =
+    [MaskSource::HalfOfWhite, MaskSource::Value(1), MaskSource::Color([255, 0, 0]), MaskSource::Alpha];
 
 pub fn mutate_bmp(input: &mut Vec<u8>, source: &mut Source) {
     if source.rng.bool() { fields::set(input, fields::BMP, false, source) } else { mutate::bytes(input, source) }
@@ -19,7 +22,7 @@ pub fn mutate_gif(input: &mut Vec<u8>, source: &mut Source) {
 }
 
 pub fn open(_: &Path) -> Runner {
-    Box::new(|_, file| {
+    Box::new(|bytes, file| {
         let announced = image_io::dimensions(file);
         let picture = image_io::load_picture(file);
         if let Ok(picture) = &picture {
@@ -34,10 +37,24 @@ pub fn open(_: &Path) -> Runner {
         if let Ok(loaded) = &mask {
             assert_eq!(loaded.mask.size(), size, "a mask of another size than asked for");
             assert_eq!(loaded.mask.foreground().len(), size.0 as usize * size.1 as usize);
-            loaded.warning.iter().for_each(|warning| one_line(&warning.to_string()));
+            loaded.warnings.iter().for_each(|warning| one_line(&warning.to_string()));
+        }
+        // One of the other readings, told by the input alone.
+        let source = SOURCES[bytes.len() % SOURCES.len()];
+        let how = MaskReading { source, invert: bytes.len() & 8 != 0 };
+        let other = image_io::load_mask_with(file, size, how);
+        if let Ok(loaded) = &other {
+            assert_eq!(loaded.mask.size(), size, "a mask of another size than asked for");
+            loaded.warnings.iter().for_each(|warning| one_line(&warning.to_string()));
         }
         let numbers = image_io::load_index_mask(file, size);
-        let errors = [announced.as_ref().err(), picture.as_ref().err(), mask.as_ref().err(), numbers.as_ref().err()];
+        let errors = [
+            announced.as_ref().err(),
+            picture.as_ref().err(),
+            mask.as_ref().err(),
+            other.as_ref().err(),
+            numbers.as_ref().err(),
+        ];
         errors.into_iter().flatten().for_each(|error| one_line(&error.to_string()));
         let pixels = announced.map_or(0, |(width, height)| u64::from(width) * u64::from(height));
         let allowed = if pixels > image_io::MAX_PIXELS { 0 } else { pixels as usize * PER_PIXEL };
