@@ -292,6 +292,7 @@ mod tests {
             chunk,
             tiled: true,
             grid: (1, 1),
+            jpeg_tables: Vec::new(),
             chunks: vec![(8, Some(100))],
             jpeg_tables: Vec::new(),
         };
