@@ -63,7 +63,7 @@ pub fn where_all(most: usize) -> &'static str {
 }
 
 /// Characters that show nothing and change how the rest is shown: marks of direction, joiners, line and paragraph separators.
-fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')

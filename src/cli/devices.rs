@@ -1,7 +1,7 @@
 //! `devices`: what there is to run on.
 
 use super::options::AdapterArgs;
-use super::{bytes, print, tell};
+use super::{bytes, print_lines, tell};
 use diffews_wgpu::gpu::{AdapterFacts, Gpu, GpuError, list};
 
 #[derive(clap::Args)]
@@ -29,12 +29,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let index = chosen.as_ref().ok().map(|gpu| gpu.facts.index);
     let rows: Vec<Row> = all.iter().map(|facts| Row { chosen: index == Some(facts.index), facts }).collect();
     if args.json {
-        print(&serde_json::to_string_pretty(&rows)?)?;
+        print_lines(&serde_json::to_string_pretty(&rows)?)?;
     } else if !rows.is_empty() {
         table(&rows)?;
     }
     match chosen {
-        Ok(gpu) if !args.json => print(&format!("\n* is used, with the {:?} form of the kernels.", gpu.tuning)),
+        Ok(gpu) if !args.json => print_lines(&format!("\n* is used, with the {:?} form of the kernels.", gpu.tuning)),
         Ok(_) => Ok(()),
         Err(error @ (GpuError::NoAdapter(_) | GpuError::NoDevice { .. })) => Err(error.into()),
         Err(error) => {
@@ -67,5 +67,5 @@ fn table(rows: &[Row]) -> anyhow::Result<()> {
             facts.memory_bytes.map_or("unknown".into(), bytes),
         ]
     }));
-    super::print(&super::columns(&cells))
+    print_lines(&super::columns(&cells))
 }

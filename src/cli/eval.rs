@@ -260,6 +260,7 @@ fn open_as(args: &Args, precision: Precision, shots: usize) -> anyhow::Result<Op
         };
     }
     let gpu = args.adapter.open()?;
+    args.adapter.tell_of_cpu(&gpu.facts, args.quiet);
     let options = Options { size: Some(size), precision, shots, guided_filter: args.mask_args.guided_filter };
     let segmenter = Segmenter::plan(gpu, model, options)?.allocate(&mut |_, _| !progress::interrupted())?;
     Ok(Opened { segmenter, threshold, model: name })

@@ -20,6 +20,7 @@ mod scores;
 mod show;
 
 use clap::{Parser, Subcommand};
+use diffews_wgpu::shown::is_invisible;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -133,16 +134,9 @@ fn harmless(text: &str) -> String {
     text.char_indices().map(shown).collect()
 }
 
-/// The same of a name within a text of several lines.
+/// The same of what has no lines of ours.
 fn one_line(name: &str) -> String {
     name.chars().map(|c| if c.is_control() || is_invisible(c) { '\u{fffd}' } else { c }).collect()
-}
-
-/// Marks that show nothing and change how the rest is shown: of direction, joiners, separators of lines and paragraphs.
-fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A JSON object in one line whose strings are what they were, and whose text does no harm on a terminal.
@@ -159,9 +153,14 @@ fn json_line(value: &impl serde::Serialize) -> anyhow::Result<String> {
     Ok(line)
 }
 
-/// Lines of results on stdout. A reader that has gone (`| head`) is no failure; a full disk is.
-fn print(text: &str) -> anyhow::Result<()> {
-    print_raw(&text.split('\n').map(one_line).collect::<Vec<_>>().join("\n"))
+/// One line of results on stdout. A reader that has gone (`| head`) is no failure; a full disk is.
+fn print(line: &str) -> anyhow::Result<()> {
+    print_raw(&one_line(line))
+}
+
+/// Several lines of ours, in which foreign names have gone through [`one_line`].
+fn print_lines(text: &str) -> anyhow::Result<()> {
+    text.split('\n').try_for_each(print)
 }
 
 /// The same of a text that is ours to the last character, and moves the cursor where it likes.

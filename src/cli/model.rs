@@ -2,7 +2,7 @@
 
 use super::errors::CliError;
 use super::options::ModelArgs;
-use super::{bytes, columns, print, tell};
+use super::{bytes, columns, print, print_lines, tell};
 use clap::Subcommand;
 use diffews_wgpu::image_io::Threshold;
 use diffews_wgpu::model::config::{ConfigError, ModelConfig};
@@ -117,7 +117,7 @@ fn info(args: &ModelArgs) -> anyhow::Result<()> {
         ),
     ];
     let rows: Vec<Vec<String>> = lines.into_iter().map(|(key, value)| vec![key.to_string(), value]).collect();
-    print(&columns(&rows))?;
+    print_lines(&columns(&rows))?;
     let mut rows = vec![["", "component", "tensors", "parameters", "types", "file"].map(String::from).to_vec()];
     let mut total = 0;
     for (name, weights) in components(&files) {
@@ -127,7 +127,7 @@ fn info(args: &ModelArgs) -> anyhow::Result<()> {
         rows.push(std::iter::once(String::new()).chain(cells).collect());
         total += parameters;
     }
-    print(&format!(
+    print_lines(&format!(
         "\n{}\n{} parameters: {} in f32, {} in half precision",
         columns(&rows),
         millions(total),

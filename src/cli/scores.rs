@@ -1,7 +1,7 @@
 //! Scores of a run of `eval`: the tables in its directory, and what is printed.
 
 use super::errors::CliError;
-use super::print;
+use super::{json_line, print, print_raw};
 use diffews_wgpu::eval::{Benchmark, Control, EvalError, Header, Record, Shard, Summary, published, to_csv};
 use diffews_wgpu::image_io::{check_place, write_whole};
 use diffews_wgpu::shown;
@@ -74,7 +74,7 @@ pub(super) fn finish(
         }
     }
     if json {
-        print(&object)?;
+        print_raw(&json_line(&summary)?)?;
     } else if !quiet {
         table(&summary, header, failed).iter().try_for_each(|line| print(line))?;
     }

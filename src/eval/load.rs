@@ -150,6 +150,7 @@ fn example(
     warnings: &mut Vec<String>,
 ) -> Result<(RgbImage, Vec<u8>), ImageError> {
     let (image, path) = (file.locate(&wanted.image), file.locate(&wanted.mask));
+    [&image, &path].into_iter().try_for_each(|path| image_io::check_ordinary(path))?;
     let picture = image_io::load_rgb(&image)?;
     let (mask, sizes_differ) = match truth(file, wanted.value, &path, picture.dimensions()) {
         Err(ImageError::MaskSize { mask, .. }) if may_be(mask) => {

@@ -98,3 +98,15 @@ fn threads_that_cannot_start_are_done_without() {
         assert_eq!(started.get(), working);
     }
 }
+
+/// Nobody writes to it: to open it would be to wait for ever.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_an_error_of_its_episode() {
+    let place = Place::new();
+    nix::unistd::mkfifo(&place.path("pipe.png"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let loaded = place.loaded("", "pipe.png", "");
+    for error in [loaded.query.unwrap_err(), loaded.supports.unwrap().unwrap_err()] {
+        assert!(error.contains("pipe.png: cannot be read: is no regular file"), "{error}");
+    }
+}

@@ -53,7 +53,7 @@ fn what_cannot_go_through_pipes_is_refused() {
     // What comes is no picture, or nothing: named before a driver is looked for.
     place.write("text", b"no picture");
     place.write("empty", b"");
-    for (file, says) in [("text", "-: is not a picture"), ("empty", "-: is empty")] {
+    for (file, says) in [("text", "-: is not a picture"), ("empty", "-: the file is empty")] {
         for args in
             [&infer(&["--query", "-"])[..], &["infer", "--support", "-", "--mask", "s_mask.png", "--query", "q.png"]]
         {

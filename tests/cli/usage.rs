@@ -49,6 +49,7 @@ fn help_tells_codes_environment_and_weights() {
     let help = place.run(&["--help"]).expect(0, &[]).out;
     for part in [
         "Exit codes",
+        "143",
         "DIFFEWS_TUNING",
         "DIFFEWS_CHECKED",
         "WGPU_BACKEND",

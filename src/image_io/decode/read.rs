@@ -5,19 +5,16 @@ use std::io::Read;
 use std::path::Path;
 
 use super::{ImageError, MAX_FILE_BYTES};
+use crate::files::open_regular;
 use crate::image_io::is_standard;
 
-/// Fails for what is neither a file nor a folder, such as a pipe to which nobody may ever write. What a list or a folder
-/// names is looked at so before it is read.
+/// Fails for what is no regular file, such as a pipe to which nobody may ever write, without waiting for it. What a list or
+/// a folder names is looked at so before it is read.
 ///
 /// # Errors
 /// [`ImageError::Read`], also where there is nothing.
 pub fn check_ordinary(path: &Path) -> Result<(), ImageError> {
-    let about = std::fs::metadata(path).map_err(|e| ImageError::read(path, e))?;
-    if about.is_file() || about.is_dir() {
-        return Ok(());
-    }
-    Err(ImageError::read(path, std::io::Error::other("it is not an ordinary file")))
+    open_regular(path).map(drop).map_err(|e| ImageError::read(path, e))
 }
 
 /// Reads a whole file, at most [`MAX_FILE_BYTES`] of it, be it a file, a pipe or [`STANDARD`](crate::image_io::STANDARD)
