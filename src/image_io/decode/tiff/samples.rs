@@ -294,7 +294,6 @@ mod tests {
             grid: (1, 1),
             jpeg_tables: Vec::new(),
             chunks: vec![(8, Some(100))],
-            jpeg_tables: Vec::new(),
         };
         assert!(!are_too_large(&of((256, 256))) && !are_too_large(&of((2048, 2048))));
         // 500 MB for a picture of 10 kB.
