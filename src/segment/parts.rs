@@ -50,6 +50,7 @@ impl Segmenter {
     pub fn plan_with(gpu: Gpu, model: Model, options: Options, edit: Edit) -> Result<Planned, Error> {
         let size = options.size.unwrap_or(model.default_size());
         model.config().check_size(size as usize)?;
+        check_first_layer(&gpu, &model, size)?;
         let shots = options.shots.max(1);
         let guided_filter = options.guided_filter.or(model.default_guided_filter()).filter(|f| f.radius > 0);
         guided_filter
@@ -105,6 +106,21 @@ impl Part {
             "query" => "UNet, query",
             other => other,
         }
+    }
+}
+
+/// Refuses what cannot fit before anything is recorded: the list of dispatches of such a size would itself fill the memory.
+fn check_first_layer(gpu: &Gpu, model: &Model, size: u32) -> Result<(), Error> {
+    // The encoder's first convolution and what is made of it, in f32 whatever the precision.
+    let channels = model.config().vae.block_out_channels.first().copied().unwrap_or(1) as u64;
+    let least = u64::from(size).pow(2).saturating_mul(channels).saturating_mul(8);
+    match gpu.facts.memory_bytes {
+        Some(memory) if least > memory => Err(PlanError(format!(
+            "pictures of {size} x {size} take more than {least} bytes, {} has {memory}. Try a smaller --size",
+            gpu.facts.name
+        ))
+        .into()),
+        _ => Ok(()),
     }
 }
 

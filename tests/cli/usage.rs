@@ -39,8 +39,6 @@ fn sizes_that_cannot_be_halved_name_the_nearest() {
         run.expect(2, &parts);
     }
     place.infer(&["--query", "q.png", "--size", "-5"]).expect(2, &["-5"]);
-    // Right, and too much for the adapter.
-    place.infer(&["--query", "q.png", "--size", "16384"]).expect(2, &["--size 16384"]);
 }
 
 #[test]
