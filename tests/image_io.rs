@@ -491,11 +491,55 @@ fn a_masks_size_is_compared_before_it_is_decoded() {
 
 #[test]
 fn what_the_user_must_be_told_comes_along() {
-    let told = |name: &str| load_picture(&golden("images/corpus").join(name)).unwrap().notes;
+    let told = |name: &str| load_rgb_with(&golden("images/corpus").join(name), &PictureOptions::PIL).unwrap().notes;
     assert_eq!(told("tiff_pages.tif"), [Note::Pages { pages: 2 }]);
     assert_eq!(told("tiff_thumbnail_first.tif"), []);
     assert_eq!(told("tiff_sparse_tile.tif"), [Note::Sparse { missing: 1, chunks: 12 }]);
     assert_eq!(told("gif_animation.gif"), [Note::Frames { frames: 3 }]);
     assert_eq!(told("webp_animation.webp"), [Note::Frames { frames: 3 }]);
     assert_eq!(told("png_animation.png"), [Note::Frames { frames: 3 }]);
+}
+
+/// An uncompressed little-endian TIFF with several 16-bit bands and no colour interpretation.
+fn banded_tiff(width: u16, height: u16, bands: u16, samples: &[u16]) -> Vec<u8> {
+    let entries: [(u16, u16, u32, u32); 9] = [
+        (256, 3, 1, width.into()),
+        (257, 3, 1, height.into()),
+        (258, 3, 1, 16),
+        (259, 3, 1, 1),
+        (262, 3, 1, 1),
+        (273, 4, 1, 8 + 2 + 9 * 12 + 4),
+        (277, 3, 1, bands.into()),
+        (278, 3, 1, height.into()),
+        (279, 4, 1, 2 * samples.len() as u32),
+    ];
+    let mut bytes = b"II*\0\x08\0\0\0\x09\0".to_vec();
+    for (tag, kind, count, value) in entries {
+        bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        bytes.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    bytes.extend([0; 4]);
+    bytes.extend(samples.iter().flat_map(|s| s.to_le_bytes()));
+    bytes
+}
+
+#[test]
+fn bands_of_a_scientific_picture_become_its_colours() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bands.tif");
+    // Two pixels of five bands: of 16 bits, so that the high byte counts.
+    let samples: Vec<u16> = (0..10).map(|i| i * 25 * 256 + 7).collect();
+    fs::write(&path, banded_tiff(2, 1, 5, &samples)).unwrap();
+    assert!(message(load_rgb(&path), &path).contains("5 bands"));
+    let of = |numbers: &[u16]| {
+        let options = PictureOptions { bands: Bands::new(numbers), ..Default::default() };
+        load_rgb_with(&path, &options).map(|picture| picture.rgb.into_raw())
+    };
+    assert_eq!(of(&[5, 3, 2]).unwrap(), [100, 50, 25, 225, 175, 150]);
+    assert_eq!(of(&[4]).unwrap(), [75, 75, 75, 200, 200, 200]);
+    assert!(of(&[1, 6, 2]).unwrap_err().to_string().contains("5 bands, and the band 6"));
+    // Of other formats too: alpha is the fourth band.
+    let rgba = [1, 2, 3, 200, 4, 5, 6, 100];
+    image::save_buffer_with_format(&path, &rgba, 2, 1, ExtendedColorType::Rgba8, ImageFormat::Png).unwrap();
+    assert_eq!(of(&[4, 1, 1]).unwrap(), [200, 1, 1, 100, 4, 4]);
 }

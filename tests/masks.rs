@@ -130,7 +130,7 @@ fn a_mask_of_the_stored_orientation_is_turned_with_its_picture() {
         turned_picture(&image, size, orientation);
         // The top left pixels.
         GrayImage::from_fn(mask.0, mask.1, |x, y| Luma([255 * u8::from(x < 2 && y < 3)])).save(&path).unwrap();
-        load_mask_of(&path, &load_picture(&image).unwrap(), MaskReading::default())
+        load_mask_of(&path, &load_rgb_with(&image, &PictureOptions::default()).unwrap(), MaskReading::default())
     };
     // Orientation 6: what is stored on top is on the right.
     let turned = load((12, 8), 6, (12, 8)).unwrap();

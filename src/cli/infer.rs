@@ -5,12 +5,13 @@ mod crew;
 mod desk;
 mod finish;
 mod load;
+mod notes;
 mod standard;
 
 use super::engine::{self, Engine, Setup, Watch};
 use super::errors::{is_of_query, usage};
 use super::mask_file::MaskFileArgs;
-use super::options::{AdapterArgs, MaskArgs, ModelArgs, PrecisionArg};
+use super::options::{AdapterArgs, MaskArgs, ModelArgs, PictureArgs, PrecisionArg};
 use super::output::{self, Existing, Job, Plan, Wanted};
 use super::progress::{self, Bar};
 use super::report::{Machine, Support};
@@ -19,10 +20,11 @@ use claim::Claim;
 use clap::ArgAction;
 use crew::Crew;
 use desk::{Desk, Done, Item};
-use diffews_wgpu::image_io::{self, MaskWarning, RgbImage, Threshold};
+use diffews_wgpu::image_io::{self, LoadedPicture, MaskWarning, PictureOptions, Threshold};
 use diffews_wgpu::{Error, gpu};
 use finish::Computed;
 use load::{Loaded, Ready};
+use notes::Notes;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
@@ -79,6 +81,8 @@ pub struct Args {
     probability: Option<PathBuf>,
     #[command(flatten)]
     mask_args: MaskArgs,
+    #[command(flatten)]
+    pictures: PictureArgs,
     /// Replace files that exist
     #[arg(long, help_heading = "Output")]
     force: bool,
@@ -129,8 +133,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let alone = args.query.len() == 1 && !output::is_folder(&args.query[0]);
-    let supports = load::supports(args)?;
-    let first = if alone { Some(load::query(args, &jobs[0])?) } else { None };
+    let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
+    let supports = load::supports(args, &mut pictures, &mut notes)?;
+    let first = if alone { Some(load::query(&pictures, &jobs[0])?) } else { None };
 
     progress::catch_interrupts();
     let mut bar = Bar::new(args.quiet);
@@ -156,7 +161,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             tell(&format!("warning: {}: {warning}", support.mask.display()));
         }
     }
-    Batch { args, jobs: &jobs, supports: &supports, alone }.run(&setup, engine, first, bar)
+    Batch { args, jobs: &jobs, supports: &supports, alone, pictures }.run(&setup, engine, first, bar, notes)
 }
 
 /// Most threads that read, and as many that write.
@@ -173,11 +178,20 @@ struct Batch<'a> {
     supports: &'a [Support],
     /// One query, named by itself.
     alone: bool,
+    /// How queries are read.
+    pictures: PictureOptions,
 }
 
 impl Batch<'_> {
     /// This thread feeds the GPU; pictures are read and results written on others.
-    fn run(&self, setup: &Setup, engine: Engine, first: Option<RgbImage>, bar: Bar) -> anyhow::Result<()> {
+    fn run(
+        &self,
+        setup: &Setup,
+        engine: Engine,
+        first: Option<LoadedPicture>,
+        bar: Bar,
+        notes: Notes,
+    ) -> anyhow::Result<()> {
         let side = engine.segmenter.size();
         let threshold = self.args.mask_args.threshold_or(engine.default_threshold);
         // Half of the cores: the other half feeds the GPU, or is it where the adapter is the CPU.
@@ -188,8 +202,8 @@ impl Batch<'_> {
         std::thread::scope(|scope| {
             let mut readers = Crew::start(scope, "read", threads, &read);
             let writers = Crew::start(scope, "write", threads, &write);
-            let mut desk = Desk::new(bar, self.args, self.jobs, self.alone, writers);
-            let (mut engine, mut first) = (Some(engine), first.map(|rgb| self.loaded(rgb, side, None)));
+            let mut desk = Desk::new(bar, notes, self.args, self.jobs, self.alone, writers);
+            let (mut engine, mut first) = (Some(engine), first.map(|picture| self.loaded(picture, side, None)));
             let all: Vec<usize> = (0..self.jobs.len()).collect();
             let busy = self.pass(&all, setup, &mut engine, &mut first, &mut readers, &mut desk)?;
             // What other runs had begun: they are done with it, or gone.
@@ -237,6 +251,7 @@ impl Batch<'_> {
             }
             let computed = match ready {
                 Ok(Ready::Picture(loaded)) => {
+                    desk.notes.tell(&self.jobs[number].query, &loaded.notes, || desk.bar.clear());
                     largest = largest.max(Some(loaded.pixels() * BYTES_PER_PIXEL));
                     if self.is_there(number) {
                         desk.found();
@@ -280,11 +295,11 @@ impl Batch<'_> {
                 (false, Some(_)) => {}
             }
         }
-        Ok(Ready::Picture(self.loaded(load::query(self.args, &self.jobs[number])?, side, claim)))
+        Ok(Ready::Picture(self.loaded(load::query(&self.pictures, &self.jobs[number])?, side, claim)))
     }
 
-    fn loaded(&self, rgb: RgbImage, side: u32, claim: Option<Claim>) -> Loaded {
-        Loaded::new(rgb, side, self.args.overlay.is_some() || self.args.show, claim)
+    fn loaded(&self, picture: LoadedPicture, side: u32, claim: Option<Claim>) -> Loaded {
+        Loaded::new(picture, side, self.args.overlay.is_some() || self.args.show, claim)
     }
 
     fn write(&self, (number, computed): Item, threshold: Threshold) -> Done {

@@ -4,7 +4,7 @@ use super::errors::usage;
 use super::{progress, tell};
 use clap::{Args, ValueEnum};
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu, GpuError};
-use diffews_wgpu::image_io::Threshold;
+use diffews_wgpu::image_io::{Bands, Depth, PictureOptions, Threshold};
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{GuidedFilter, Precision};
 use std::path::PathBuf;
@@ -134,4 +134,95 @@ fn part(text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| "it must be a number from 0 to 1".to_string())?;
     Threshold::Absolute(value).check().map_err(|e| e.to_string())?;
     Ok(value)
+}
+
+/// How pictures are read.
+#[derive(Args)]
+#[command(next_help_heading = "Pictures")]
+pub struct PictureArgs {
+    /// Colour that transparent parts are put on: R,G,B of 0 to 255, #rrggbb, white, black or grey
+    #[arg(long, value_name = "COLOUR", default_value = "white", value_parser = colour)]
+    background: Colour,
+    /// Bits that all pictures of 16 bits use, 8 to 16 [default: what the supports use]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(8..=16), conflicts_with = "stretch")]
+    bits: Option<u32>,
+    /// Stretch each band of each picture from one of its percentiles to another, as 2,98; also reads floating-point samples
+    #[arg(long, value_name = "LOW,HIGH", value_parser = percentiles)]
+    stretch: Option<Depth>,
+    /// Bands of all pictures to take for red, green and blue, from 1, as 4,3,2; one is grey
+    #[arg(long, value_name = "R,G,B|N", value_parser = bands)]
+    bands: Option<Bands>,
+}
+
+impl PictureArgs {
+    pub fn options(&self) -> PictureOptions {
+        let depth = self.stretch.or(self.bits.map(Depth::Bits)).unwrap_or(Depth::Full);
+        PictureOptions { background: Some(self.background.0), depth, bands: self.bands, ..Default::default() }
+    }
+}
+
+/// 8-bit sRGB.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Colour(pub [u8; 3]);
+
+/// A colour as users write it: R,G,B of 0 to 255, #rrggbb, or one of three names.
+pub fn colour(text: &str) -> Result<Colour, String> {
+    let wrong = || "it must be R,G,B of 0 to 255, #rrggbb, white, black or grey".to_string();
+    let hex = |at: usize| text.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    let bytes = match text {
+        "white" => Some([255; 3]),
+        "black" => Some([0; 3]),
+        "grey" | "gray" => Some([128; 3]),
+        _ if text.starts_with('#') && text.len() == 7 && text[1..].bytes().all(|b| b.is_ascii_hexdigit()) => {
+            hex(1).zip(hex(3)).zip(hex(5)).map(|((r, g), b)| [r, g, b])
+        }
+        _ => {
+            let parts: Vec<u8> = text.split(',').map_while(|part| part.trim().parse().ok()).collect();
+            <[u8; 3]>::try_from(parts).ok().filter(|_| text.split(',').count() == 3)
+        }
+    };
+    bytes.map(Colour).ok_or_else(wrong)
+}
+
+fn percentiles(text: &str) -> Result<Depth, String> {
+    let wrong = || "it must be two percentiles, 0 <= LOW < HIGH <= 100, as 2,98".to_string();
+    let (low, high) = text.split_once(',').ok_or_else(wrong)?;
+    let number = |text: &str| text.trim().parse::<f64>().map_err(|_| wrong());
+    let (low, high) = (number(low)?, number(high)?);
+    if !(0.0 <= low && low < high && high <= 100.0) {
+        return Err(wrong());
+    }
+    Ok(Depth::Stretch { low, high })
+}
+
+fn bands(text: &str) -> Result<Bands, String> {
+    let numbers: Result<Vec<u16>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+    let wrong = || "it must be one or three numbers from 1, as 4,3,2".to_string();
+    numbers.ok().and_then(|numbers| Bands::new(&numbers)).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_and_percentiles_as_users_write_them() {
+        for (text, want) in [("white", [255; 3]), ("#0a80FF", [10, 128, 255]), ("1,2, 255", [1, 2, 255])] {
+            assert_eq!(colour(text), Ok(Colour(want)));
+        }
+        for text in
+            ["", "red", "#12345", "#+1+2+3", "#\u{e9}\u{e9}\u{e9}", "1,2", "1,2,3,4", "1,2,256", "1,2,x", "-1,2,3"]
+        {
+            assert!(colour(text).is_err(), "{text}");
+        }
+        assert_eq!(percentiles("2,98"), Ok(Depth::Stretch { low: 2.0, high: 98.0 }));
+        assert_eq!(percentiles("0.5, 100"), Ok(Depth::Stretch { low: 0.5, high: 100.0 }));
+        for text in ["", "2", "98,2", "5,5", "-1,50", "0,101", "nan,98", "2,98,99"] {
+            assert!(percentiles(text).is_err(), "{text}");
+        }
+        assert_eq!(bands("4, 3,2"), Ok(Bands::new(&[4, 3, 2]).unwrap()));
+        for text in ["", "0", "1,2", "1,2,3,4", "1,x,3", "-1"] {
+            assert!(bands(text).is_err(), "{text}");
+        }
+    }
 }

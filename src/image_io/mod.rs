@@ -22,7 +22,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use decode::{
-    LoadedPicture, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Note, check_ordinary, dimensions, load_picture, load_rgb,
+    Bands, Depth, LoadedPicture, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Note, PictureOptions, check_ordinary,
+    dimensions, load_rgb, load_rgb_with, load_together,
 };
 pub use image::RgbImage;
 pub use index::load_index_mask;
@@ -96,11 +97,25 @@ pub enum ImageError {
     TooManyPixels { path: PathBuf, width: u32, height: u32, bytes_per_pixel: u8 },
 
     #[error(
-        "{path}: holds floating-point, signed or 32-bit samples, whose white point is unknown; save it with 8 or 16 bits a \
-         sample",
+        "{path}: holds floating-point, signed or 32-bit samples, whose white point is unknown; pass infer --stretch 2,98, or \
+         save it with 8 or 16 bits a sample",
         path = .path.display()
     )]
     FloatSamples { path: PathBuf },
+
+    #[error(
+        "{path}: its samples of 16 bits use {used} of them, so that it would be all but black; in infer pass --bits {used}, \
+         or --stretch 2,98, else scale its values first",
+        path = .path.display()
+    )]
+    FewBits { path: PathBuf, used: u32 },
+
+    #[error(
+        "{path}: its samples use {used} bits, where all pictures of this run are taken to have {bits}; pass --bits {used}, \
+         or --stretch 2,98",
+        path = .path.display()
+    )]
+    ManyBits { path: PathBuf, used: u32, bits: u32 },
 
     #[error(
         "{path}: the mask is {mw} x {mh} pixels but its picture is {iw} x {ih} (as displayed, orientation applied); \

@@ -102,20 +102,19 @@ def write_images(directory):
     def as_mask(name, why):
         case("mask", name, mask, 0, why)
 
-    # JPEG decoders differ by a step or two in the inverse transform; chroma is not subsampled here
     for orientation in range(2, 9):
         exif = Image.Exif()
         exif[0x0112] = orientation
         name = f"exif_{orientation}.jpg"
         picture.save(directory / name, quality=92, subsampling=0, exif=exif)
-        image(name, 3, f"EXIF orientation {orientation} is applied")
+        image(name, 0, f"EXIF orientation {orientation} is applied")
     inks = Image.merge("CMYK", [*picture.split(), Image.fromarray(np.array(picture)[..., 0] // 3 + 20)])
     inks.save(directory / "cmyk.jpg", quality=95)
-    image("cmyk.jpg", 4, "CMYK JPEG (Adobe, inverted): r = (255 - c) * (255 - k) / 255")
+    image("cmyk.jpg", 0, "CMYK JPEG (Adobe, inverted): r = (255 - c) * (255 - k) / 255")
     picture.convert("L").save(directory / "grey.jpg", quality=92)
-    image("grey.jpg", 3, "one-channel JPEG")
+    image("grey.jpg", 0, "one-channel JPEG")
     picture.save(directory / "progressive.jpg", quality=92, subsampling=0, progressive=True)
-    image("progressive.jpg", 3, "progressive JPEG")
+    image("progressive.jpg", 0, "progressive JPEG")
 
     wide = np.array(picture).astype(np.uint16) * 257 ^ rng.integers(0, 200, (28, 41, 3)).astype(np.uint16)
     write_png16(directory / "rgb16.png", wide)

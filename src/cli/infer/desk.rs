@@ -8,6 +8,7 @@ use super::super::progress::Bar;
 use super::super::{print, print_raw, report, tell};
 use super::crew::Crew;
 use super::finish::{Computed, Said};
+use super::notes::Notes;
 use super::{Args, standard};
 use diffews_wgpu::Stage;
 
@@ -18,6 +19,7 @@ pub type Done = (usize, anyhow::Result<Said>);
 /// Hands results to the threads that write them, and prints what those say.
 pub struct Desk<'a, 'env> {
     pub bar: Bar,
+    pub notes: Notes,
     args: &'a Args,
     jobs: &'a [Job],
     /// One query, named by itself: what fails it fails the run.
@@ -34,8 +36,15 @@ pub struct Desk<'a, 'env> {
 }
 
 impl<'a, 'env> Desk<'a, 'env> {
-    pub fn new(bar: Bar, args: &'a Args, jobs: &'a [Job], alone: bool, writers: Crew<'env, Item, Done>) -> Self {
-        let desk = Desk { bar, args, jobs, alone, writers, done: 0, failed: 0, found: 0, left: 0, fatal: None };
+    pub fn new(
+        bar: Bar,
+        notes: Notes,
+        args: &'a Args,
+        jobs: &'a [Job],
+        alone: bool,
+        writers: Crew<'env, Item, Done>,
+    ) -> Self {
+        let desk = Desk { bar, notes, args, jobs, alone, writers, done: 0, failed: 0, found: 0, left: 0, fatal: None };
         desk.note();
         desk
     }

@@ -5,26 +5,29 @@ use super::super::output::Job;
 use super::super::report::Support;
 use super::Args;
 use super::claim::Claim;
-use diffews_wgpu::image_io::{self, RgbImage};
-use std::path::PathBuf;
+use super::notes::Notes;
+use diffews_wgpu::image_io::{self, LoadedPicture, Note, PictureOptions, RgbImage};
+use std::path::{Path, PathBuf};
 
-/// All supports with their masks.
-pub fn supports(args: &Args) -> anyhow::Result<Vec<Support>> {
-    let read = |(image, mask): (&PathBuf, &PathBuf)| {
-        let picture = image_io::load_picture(image)?;
+/// All supports with their masks. What they have together is decided in `options`.
+pub fn supports(args: &Args, options: &mut PictureOptions, notes: &mut Notes) -> anyhow::Result<Vec<Support>> {
+    let paths: Vec<&Path> = args.support.iter().map(PathBuf::as_path).collect();
+    let pictures = image_io::load_together(&paths, options)?;
+    let read = |((image, mask), picture): ((&PathBuf, &PathBuf), LoadedPicture)| {
+        notes.tell(image, &picture.notes, || ());
         let loaded = image_io::load_mask_of(mask, &picture, args.mask_file.reading())?;
         tell_of(mask, &loaded.warnings, args.quiet);
         Ok(Support { image: image.clone(), mask: mask.clone(), data: (picture.rgb, loaded.mask) })
     };
-    args.support.iter().zip(&args.mask).map(read).collect()
+    args.support.iter().zip(&args.mask).zip(pictures).map(read).collect()
 }
 
 /// One query's picture.
-pub fn query(_args: &Args, job: &Job) -> anyhow::Result<RgbImage> {
+pub fn query(options: &PictureOptions, job: &Job) -> anyhow::Result<LoadedPicture> {
     if job.listed {
         image_io::check_ordinary(&job.query)?;
     }
-    Ok(image_io::load_rgb(&job.query)?)
+    Ok(image_io::load_rgb_with(&job.query, options)?)
 }
 
 /// What there is to do for a query.
@@ -44,14 +47,17 @@ pub struct Loaded {
     pub size: (u32, u32),
     /// As it is, where something is painted over it.
     pub whole: Option<RgbImage>,
+    /// What is to be told.
+    pub notes: Vec<Note>,
     /// Held until its results are written.
     _claim: Option<Claim>,
 }
 
 impl Loaded {
-    pub fn new(rgb: RgbImage, side: u32, keep: bool, claim: Option<Claim>) -> Loaded {
+    pub fn new(picture: LoadedPicture, side: u32, keep: bool, claim: Option<Claim>) -> Loaded {
+        let LoadedPicture { rgb, notes, .. } = picture;
         let small = image_io::resize_bilinear_rgb(&rgb, side, side);
-        Loaded { small, size: rgb.dimensions(), whole: keep.then_some(rgb), _claim: claim }
+        Loaded { small, size: rgb.dimensions(), whole: keep.then_some(rgb), notes, _claim: claim }
     }
 
     pub fn pixels(&self) -> u64 {

@@ -1,31 +1,37 @@
 //! Picture files to pixels.
 //!
 //! ```text
-//! file --read--> bytes --sniff--> format --jpeg, tiff, plain--> Pixels --to_rgb8, upright--> RgbImage
+//! file --read--> bytes --sniff--> format --jpeg, tiff, plain--> Pixels --colour: depth, profile, alpha--> RgbImage
 //! ```
 //!
-//! [`decode`] is the one place that chooses by format. Each decoder keeps the samples as deep as its file has them; what
+//! [`samples`] is the one place that chooses by format. Each decoder keeps the samples as deep as its file has them; what
 //! becomes of depth, alpha and profiles is decided behind it. All of them run in [`guard`].
 
 mod animation;
+mod bands;
+mod colour;
+mod depth;
 pub(super) mod guard;
 mod jpeg;
 mod opened;
 mod orientation;
 mod plain;
 mod png;
+mod profile;
 mod read;
 mod sniff;
 mod tiff;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageFormat, RgbImage};
+use image::{ImageFormat, RgbImage};
 
 use super::ImageError;
+pub use bands::Bands;
+pub use colour::{PictureOptions, load_rgb, load_rgb_with, load_together};
+pub use depth::Depth;
 pub(super) use opened::{Opened, is_turned};
 pub use read::check_ordinary;
 pub(super) use read::read_file;
@@ -62,6 +68,8 @@ pub(super) struct Pixels {
 pub(super) enum Samples {
     /// White is 255.
     Eight(Vec<u8>),
+    /// Cyan, magenta, yellow and black of each pixel, in place of RGB and alpha. Full ink is 255.
+    Inks(Vec<u8>),
     /// White is 65535.
     Sixteen(Vec<u16>),
     /// Floating, signed or of 32 bits: white is not known.
@@ -71,6 +79,14 @@ pub(super) enum Samples {
 /// Something about a picture that its user must be told. `Display` gives one line without the file's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
+    /// Samples of 16 bits use so many of them, which are taken as all.
+    Bits { bits: u32 },
+    /// Transparent parts were put on this colour.
+    Background { colour: [u8; 3] },
+    /// Colours were converted to sRGB from the file's profile.
+    Profile,
+    /// The colour profile is damaged or of another kind of picture, and was left out.
+    BadProfile { reason: String },
     /// The file holds several pictures; the first is taken.
     Pages { pages: usize },
     /// The file is an animation; its first frame is taken.
@@ -89,6 +105,18 @@ impl Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Bits { bits } => {
+                let white = (1_u32 << bits) - 1;
+                write!(
+                    f,
+                    "its samples of 16 bits use {bits}: {white} is taken for white, in all 16-bit pictures of a run (--bits)"
+                )
+            }
+            Self::Background { colour: [r, g, b] } => {
+                write!(f, "its transparent parts are put on the colour {r},{g},{b} (--background)")
+            }
+            Self::Profile => f.write_str("its colours are converted to sRGB by its profile"),
+            Self::BadProfile { reason } => write!(f, "its colour profile is not used: {reason}"),
             Self::Pages { pages } => write!(f, "the file holds {pages} pictures; the first is used"),
             Self::Frames { frames } => write!(f, "the file is an animation of {frames} frames; the first is used"),
             Self::Sparse { missing, chunks } => {
@@ -146,50 +174,12 @@ impl Source<'_> {
     }
 }
 
-/// Reads a JPEG, PNG, WebP, BMP, GIF or TIFF picture as upright 8-bit RGB.
-///
-/// The format is told by the file's content, not its name. Samples become what PIL's `convert("RGB")` makes of
-/// them: grey is repeated, palettes are looked up, CMYK is multiplied out, alpha is dropped and not composited,
-/// 16-bit samples keep their high byte (for 16-bit grey, where PIL clips at 255 instead, too). The EXIF
-/// orientation is applied, so the size is that of the picture as displayed. Colour profiles are not.
-///
-/// # Errors
-/// Unreadable, empty or damaged files, other formats, floating-point samples, and pictures over [`MAX_PIXELS`],
-/// [`MAX_SIDE`] or [`MAX_FILE_BYTES`].
-pub fn load_rgb(path: &Path) -> Result<RgbImage, ImageError> {
-    Ok(load_picture(path)?.rgb)
-}
-
-/// [`load_rgb`] with what the user should be told.
-///
-/// # Errors
-/// As [`load_rgb`].
-pub fn load_picture(path: &Path) -> Result<LoadedPicture, ImageError> {
-    let pixels = decode(path)?;
-    let (width, height, orientation) = (pixels.width, pixels.height, pixels.orientation);
-    let samples = to_rgb(pixels.samples.into_bytes(path)?, pixels.channels);
-    let got = samples.len();
-    let Some(rgb) = RgbImage::from_raw(width, height, samples) else {
-        let want = width as usize * height as usize * 3;
-        let what = "the decoded picture";
-        return Err(ImageError::Length { what, got, want });
-    };
-    let mut picture = DynamicImage::ImageRgb8(rgb);
-    picture.apply_orientation(orientation);
-    Ok(LoadedPicture { rgb: picture.into_rgb8(), orientation, notes: pixels.notes })
-}
-
 /// Width and height of a picture as displayed, of which nothing is decoded.
 ///
 /// # Errors
 /// As [`load_rgb`], as far as the file's header tells.
 pub fn dimensions(path: &Path) -> Result<(u32, u32), ImageError> {
     Ok(Opened::read(path)?.header()?.displayed())
-}
-
-/// Decodes a picture file of any kind.
-pub(super) fn decode(path: &Path) -> Result<Pixels, ImageError> {
-    Opened::read(path)?.decode()
 }
 
 fn header(source: &Source, format: ImageFormat) -> Result<Header, ImageError> {
@@ -202,13 +192,17 @@ fn header(source: &Source, format: ImageFormat) -> Result<Header, ImageError> {
     }
 }
 
-fn samples(source: &Source, format: ImageFormat) -> Result<Pixels, ImageError> {
-    match format {
-        ImageFormat::Jpeg => jpeg::decode(source),
-        ImageFormat::Tiff => tiff::decode(source),
-        ImageFormat::Png => png::decode(source),
-        ImageFormat::Gif | ImageFormat::WebP => animation::decode(source, format),
-        _ => plain::decode(source, format),
+fn samples(source: &Source, format: ImageFormat, bands: Option<Bands>) -> Result<Pixels, ImageError> {
+    let pixels = match format {
+        ImageFormat::Tiff => return tiff::decode(source, bands),
+        ImageFormat::Jpeg => jpeg::decode(source)?,
+        ImageFormat::Png => png::decode(source)?,
+        ImageFormat::Gif | ImageFormat::WebP => animation::decode(source, format)?,
+        _ => plain::decode(source, format)?,
+    };
+    match bands {
+        Some(bands) => bands.of(pixels).map_err(|reason| source.failed(reason)),
+        None => Ok(pixels),
     }
 }
 
@@ -216,62 +210,5 @@ impl Header {
     /// Width and height as displayed.
     pub fn displayed(self) -> (u32, u32) {
         if is_turned(self.orientation) { (self.height, self.width) } else { (self.width, self.height) }
-    }
-}
-
-impl Samples {
-    /// The samples at 8 bits: of 16 the high byte, as PIL's raw modes for 16-bit colour do.
-    ///
-    /// # Errors
-    /// [`ImageError::FloatSamples`], of the file `path`.
-    pub fn bytes(&self, path: &Path) -> Result<Cow<'_, [u8]>, ImageError> {
-        match self {
-            Self::Eight(samples) => Ok(Cow::Borrowed(samples)),
-            Self::Sixteen(samples) => Ok(Cow::Owned(samples.iter().map(|s| (s >> 8) as u8).collect())),
-            Self::Float(_) => Err(ImageError::FloatSamples { path: path.to_owned() }),
-        }
-    }
-
-    /// [`Self::bytes`] without a copy of what has 8 bits.
-    fn into_bytes(self, path: &Path) -> Result<Vec<u8>, ImageError> {
-        match self {
-            Self::Eight(samples) => Ok(samples),
-            other => Ok(other.bytes(path)?.into_owned()),
-        }
-    }
-}
-
-/// Drops alpha and repeats grey: `[n, channels]` to `[n, 3]`.
-fn to_rgb(mut samples: Vec<u8>, channels: usize) -> Vec<u8> {
-    match channels {
-        1 | 2 => samples.chunks_exact(channels).flat_map(|pixel| [pixel[0]; 3]).collect(),
-        4 => {
-            // In place: a large picture is not held twice.
-            let count = samples.len() / 4;
-            for i in 0..count {
-                samples.copy_within(4 * i..4 * i + 3, 3 * i);
-            }
-            samples.truncate(3 * count);
-            samples
-        }
-        _ => samples,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sixteen_bits_keep_the_high_byte() {
-        let samples = Samples::Sixteen(vec![0x1234, 0xffff, 0x00ff, 0x8000]);
-        assert_eq!(samples.into_bytes(Path::new("x")).unwrap(), [0x12, 0xff, 0x00, 0x80]);
-    }
-
-    #[test]
-    fn alpha_is_dropped_and_grey_repeated() {
-        assert_eq!(to_rgb(vec![5, 9], 1), [5, 5, 5, 9, 9, 9]);
-        assert_eq!(to_rgb(vec![5, 0, 9, 255], 2), [5, 5, 5, 9, 9, 9]);
-        assert_eq!(to_rgb(vec![1, 2, 3, 0, 4, 5, 6, 7], 4), [1, 2, 3, 4, 5, 6]);
     }
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use image::ImageFormat;
 use image::metadata::Orientation;
 
+use super::colour::multiply_out;
 use super::guard::guarded;
-use super::{Header, ImageError, Pixels, Source, read_file, sniff};
+use super::{Bands, Header, ImageError, Pixels, Samples, Source, read_file, sniff};
 
 /// A file that was read, and what kind of picture it says to be.
 pub(in crate::image_io) struct Opened {
@@ -34,8 +35,19 @@ impl Opened {
         self.guarded(|source| super::header(source, self.format))
     }
 
+    /// The samples; inks are multiplied out.
     pub fn decode(&self) -> Result<Pixels, ImageError> {
-        self.guarded(|source| super::samples(source, self.format))
+        let mut pixels = self.decode_as_stored(None)?;
+        if let Samples::Inks(inks) = &pixels.samples {
+            pixels.samples = Samples::Eight(multiply_out(inks));
+            pixels.channels = 3;
+        }
+        Ok(pixels)
+    }
+
+    /// The samples, those of `bands` where some are asked for.
+    pub fn decode_as_stored(&self, bands: Option<Bands>) -> Result<Pixels, ImageError> {
+        self.guarded(|source| super::samples(source, self.format, bands))
     }
 
     /// Whether the file says that it was compressed with loss: JPEG, and WebP with a VP8 frame.

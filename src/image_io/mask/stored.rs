@@ -37,7 +37,7 @@ impl Stored {
     /// From decoded samples. Colours that are all grey are levels. `None` for floating-point samples.
     pub fn from_pixels(pixels: Pixels, lossy: bool) -> Option<Stored> {
         let (values, alpha) = match pixels.samples {
-            Samples::Eight(samples) => split(&samples, pixels.channels),
+            Samples::Eight(samples) | Samples::Inks(samples) => split(&samples, pixels.channels),
             Samples::Sixteen(samples) => split(&samples, pixels.channels),
             Samples::Float(_) => return None,
         };

@@ -133,6 +133,7 @@ fn picture(source: &Source, layout: &Layout, raw: &[u8]) -> Result<Vec<u8>, Stri
     }
     match decoded.samples {
         Samples::Eight(samples) => Ok(samples),
+        Samples::Inks(_) => Err("it holds a JPEG of inks, which is not read".into()),
         _ => Err("it holds a JPEG with more than 8 bits".into()),
     }
 }

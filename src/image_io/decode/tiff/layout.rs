@@ -1,6 +1,7 @@
 //! How a TIFF's picture lies in its file.
 
 use super::directory::{Directory, File};
+use crate::image_io::Bands;
 
 /// The kinds of sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct Layout {
     pub separate: bool,
     pub photometric: Photometric,
     pub extra: Extra,
+    /// The bands that the user takes for grey or for RGB, from 0.
+    pub chosen: Option<Vec<usize>>,
     pub compression: u64,
     pub predictor: u64,
     /// The bits of each byte lie the other way round.
@@ -72,8 +75,8 @@ impl Layout {
         side(256).zip(side(257)).ok_or_else(|| "it does not tell its width and height".into())
     }
 
-    /// What `directory` tells, or why that cannot be read.
-    pub fn new(directory: &Directory) -> Result<Self, String> {
+    /// What `directory` tells, or why that cannot be read. Bands that were `chosen` are taken as they are.
+    pub fn new(directory: &Directory, chosen: Option<Bands>) -> Result<Self, String> {
         let or = |tag: u16, default: u64| directory.number(tag).unwrap_or(default);
         let (width, height) = Self::size(directory)?;
         let bands = or(277, 1);
@@ -101,8 +104,16 @@ impl Layout {
         if !known {
             return Err(format!("its samples have {bits} bits each"));
         }
-        let photometric = photometric(directory, bands)?;
-        let extra = extra(directory, photometric, bands)?;
+        let (photometric, extra) = match chosen {
+            Some(chosen) => {
+                chosen.check(bands)?;
+                (if chosen.count() == 1 { Photometric::BlackIsZero } else { Photometric::Rgb }, Extra::Other)
+            }
+            None => {
+                let photometric = photometric(directory, bands)?;
+                (photometric, extra(directory, photometric, bands)?)
+            }
+        };
         if photometric == Photometric::Palette && (bits > 8 || kind != Kind::Unsigned) {
             return Err(format!("it has a palette for samples of {bits} bits"));
         }
@@ -152,6 +163,7 @@ impl Layout {
             separate,
             photometric,
             extra,
+            chosen: chosen.map(|bands| bands.indices().collect()),
             compression,
             predictor: or(317, 1),
             // A JPEG's bits have but one order.

@@ -14,7 +14,7 @@ pub(super) mod directory;
 mod layout;
 mod samples;
 
-use super::{Header, ImageError, Note, Pixels, Source, orientation};
+use super::{Bands, Header, ImageError, Note, Pixels, Source, orientation};
 use directory::{Directory, File};
 use layout::Layout;
 
@@ -33,11 +33,11 @@ pub(super) fn header(source: &Source) -> Result<Header, ImageError> {
     Ok(Header { width, height, orientation: upright(&directory) })
 }
 
-pub(super) fn decode(source: &Source) -> Result<Pixels, ImageError> {
+pub(super) fn decode(source: &Source, bands: Option<Bands>) -> Result<Pixels, ImageError> {
     let (file, directory, pages) = open(source)?;
-    let layout = Layout::new(&directory).map_err(|e| source.failed(e))?;
+    let layout = Layout::new(&directory, bands).map_err(|e| source.failed(e))?;
     let mut pixels = samples::read(source, &layout, file, &directory)?;
-    pixels.icc = directory.bytes(ICC).filter(|profile| !profile.is_empty()).map(<[u8]>::to_vec);
+    pixels.icc = directory.bytes(ICC).filter(|profile| !profile.is_empty() && bands.is_none()).map(<[u8]>::to_vec);
     pixels.orientation = upright(&directory);
     if pages > 1 {
         pixels.notes.push(Note::Pages { pages });

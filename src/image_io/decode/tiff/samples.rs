@@ -77,8 +77,11 @@ fn are_too_large(layout: &Layout) -> bool {
     padded > 2 * MAX_PIXELS || chunk > MOST_CHUNK_BYTES.min(picture + MOST_PADDING) || decoded > MOST_BYTES
 }
 
-/// The bands to take: the colours, and alpha where there is one.
+/// The bands to take: what was chosen, else the colours, and alpha where there is one.
 fn bands(layout: &Layout) -> Vec<usize> {
+    if let Some(chosen) = &layout.chosen {
+        return chosen.clone();
+    }
     let colors = layout.colors();
     let alpha = matches!(layout.extra, Extra::Alpha | Extra::Associated) && layout.photometric != Photometric::Cmyk;
     (0..colors + usize::from(alpha)).collect()
@@ -111,7 +114,7 @@ impl Picture {
             let first = ((top + y) * layout.width as usize + x as usize) * self.channels;
             let last = first + across * self.channels;
             match &mut self.samples {
-                Samples::Eight(out) => {
+                Samples::Eight(out) | Samples::Inks(out) => {
                     let out = &mut out[first..last];
                     match bits {
                         8 => spread(out, self.channels, step, picks, |i| row[i]),
@@ -143,7 +146,9 @@ impl Picture {
         if layout.photometric == Photometric::WhiteIsZero {
             // Alpha stays as it is.
             match &mut self.samples {
-                Samples::Eight(samples) => samples.iter_mut().step_by(channels).for_each(|s| *s = top as u8 - *s),
+                Samples::Eight(samples) | Samples::Inks(samples) => {
+                    samples.iter_mut().step_by(channels).for_each(|s| *s = top as u8 - *s);
+                }
                 Samples::Sixteen(samples) => samples.iter_mut().step_by(channels).for_each(|s| *s = top as u16 - *s),
                 Samples::Float(_) => return Err("its white is 0 in samples whose black is not known".into()),
             }
@@ -155,10 +160,7 @@ impl Picture {
                 channels += 2;
                 Samples::Eight(looked_up)
             }
-            (Photometric::Cmyk, samples) => {
-                channels = 3;
-                Samples::Eight(multiplied_out(&high_bytes(samples)?))
-            }
+            (Photometric::Cmyk, samples) => Samples::Inks(high_bytes(samples)?),
             (_, samples) if layout.extra == Extra::Associated => {
                 let mut bytes = high_bytes(samples)?;
                 divide_by_alpha(&mut bytes, channels);
@@ -246,19 +248,10 @@ impl Palette {
 /// The high bytes of samples.
 fn high_bytes(samples: Samples) -> Result<Vec<u8>, String> {
     match samples {
-        Samples::Eight(samples) => Ok(samples),
+        Samples::Eight(samples) | Samples::Inks(samples) => Ok(samples),
         Samples::Sixteen(samples) => Ok(samples.iter().map(|s| (s >> 8) as u8).collect()),
         Samples::Float(_) => Err("its colours are multiplied by an alpha whose range is not known".into()),
     }
-}
-
-/// CMYK to RGB, as PIL does it: each colour's rest times that of black, rounded.
-fn multiplied_out(samples: &[u8]) -> Vec<u8> {
-    let color = |ink: u8, light: u32| {
-        let product = u32::from(ink) * light + 128;
-        light.saturating_sub((product + (product >> 8)) >> 8) as u8
-    };
-    samples.chunks_exact(4).flat_map(|p| [0, 1, 2].map(|c| color(p[c], 255 - u32::from(p[3])))).collect()
 }
 
 /// Undoes a multiplication by alpha, as PIL does it: rounded down, at most 255, 0 where alpha is.
@@ -293,6 +286,7 @@ mod tests {
             tiled: true,
             grid: (1, 1),
             jpeg_tables: Vec::new(),
+            chosen: None,
             chunks: vec![(8, Some(100))],
         };
         assert!(!are_too_large(&of((256, 256))) && !are_too_large(&of((2048, 2048))));
@@ -316,6 +310,5 @@ mod tests {
         let mut samples = [100, 50, 255, 128, 9, 9, 9, 0, 1, 2, 3, 255];
         divide_by_alpha(&mut samples, 4);
         assert_eq!(samples, [199, 99, 255, 128, 0, 0, 0, 0, 1, 2, 3, 255]);
-        assert_eq!(multiplied_out(&[0, 255, 0, 0, 0, 0, 0, 255]), [255, 0, 255, 0, 0, 0]);
     }
 }
