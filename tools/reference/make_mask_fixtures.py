@@ -187,6 +187,8 @@ def write(directory):
     cases.add("alpha_white_hidden.png", png(black_white, 8, RGBA), taken, "white hidden under transparency is background")
     black_black = colours((thing, (*white, 255)), (hidden, (0, 0, 0, 0)), ground=(0, 0, 0, 255))
     cases.add("alpha_black_hidden.png", png(black_black, 8, RGBA), ["note: transparent"], "black is background either way")
+    labels = colours((thing, (1, 1, 1, 255)), (hidden, (*white, 0)), ground=(0, 0, 0, 255))
+    cases.add("alpha_label.png", png(labels, 8, RGBA), ["note: 1 (", "note: transparent"], "a label, some of it transparent")
     cut = np.dstack([picture // 5, np.where(thing, 255, 0)])
     cases.add("cutout_dark.png", png(cut, 8, RGBA), ["warning: --mask-alpha"], "a dark photograph, cut out")
     cases.read("cutout_dark.png", [], "confirmed", alpha=True)

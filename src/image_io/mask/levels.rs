@@ -11,7 +11,7 @@ const MOST_GREY: f64 = 0.05;
 const MOSTLY_GREY: f64 = 0.5;
 const FEW_LEVELS: usize = 4;
 /// Values of which this part lies inside areas are labels, not edges or a photograph.
-const FLAT: f64 = 0.3;
+pub(super) const FLAT: f64 = 0.3;
 /// More values than this are not told one by one.
 const MOST_AREAS: usize = 16;
 /// Below this part of white, black and something brighter may as well be the noise of black.

@@ -4,7 +4,7 @@ use super::colours::{self, LOSSY};
 use super::levels::{self, Scale};
 use super::rule::{Choice, Rule, apart, unpack};
 use super::stored::{OPAQUE, Stored, Values};
-use super::table::Table;
+use super::table::{Entry, Table, flatness};
 use super::warning::{MaskKind, MaskValue, MaskWarning};
 
 /// What counts as foreground in a mask's file.
@@ -190,9 +190,15 @@ fn with_alpha(said: Option<MaskWarning>) -> Vec<MaskWarning> {
 /// Whether all visible pixels have one colour, but for what compression and edges make of it.
 fn is_one_colour(stored: &Stored) -> bool {
     const DRIFT: u8 = 8;
+    const FEW_LABELS: usize = 4;
     let table = stored.table(|i| stored.colour(i));
     let tolerance = if stored.lossy { LOSSY } else { DRIFT };
     let main = table.entries.iter().max_by_key(|e| e.count);
+    // Labels lie as near to each other as that, but fill areas.
+    let others: Vec<Entry> = table.entries.iter().filter(|&e| Some(e) != main).copied().collect();
+    if !stored.lossy && others.len() < FEW_LABELS && flatness(&others) >= levels::FLAT {
+        return false;
+    }
     main.is_some_and(|main| table.entries.iter().all(|e| apart(unpack(e.value), unpack(main.value)) <= tolerance))
 }
 
