@@ -2,7 +2,7 @@
 
 use super::{Ran, Runner};
 use crate::mutate::{self, Source, fields};
-use diffews_wgpu::image_io::{self, MaskReading, MaskSource, RgbImage};
+use diffews_wgpu::image_io::{self, MaskReading, MaskSource, PictureOptions, RgbImage};
 use std::path::Path;
 
 /// Most bytes of memory for each pixel that a file's header announces: the decoder's own, the samples of up to 8 bytes, and
@@ -24,7 +24,7 @@ pub fn mutate_gif(input: &mut Vec<u8>, source: &mut Source) {
 pub fn open(_: &Path) -> Runner {
     Box::new(|bytes, file| {
         let announced = image_io::dimensions(file);
-        let picture = image_io::load_picture(file);
+        let picture = image_io::load_rgb_with(file, &PictureOptions::default());
         if let Ok(picture) = &picture {
             let size = picture.rgb.dimensions();
             assert!(announced.as_ref().is_ok_and(|a| *a == size), "{announced:?} announced, {size:?} read");
