@@ -244,7 +244,7 @@ impl Batch<'_> {
             }
             let ready = match first.take() {
                 Some(first) => Ok(Ready::Picture(first)),
-                None => readers.take()?.unwrap_or(Ok(Ready::There)),
+                None => readers.take(&mut || desk.say_ready())?.unwrap_or(Ok(Ready::There)),
             };
             if self.jobs.len() > 1 {
                 desk.bar.prefix(format!("{}/{} ", number + 1, self.jobs.len()));

@@ -1,11 +1,13 @@
 //! Threads that work beside the GPU's.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::thread::{Builder, Scope};
+use std::time::Duration;
 
 /// Items that each thread may have before it, besides the one that it works on.
 pub const AHEAD: usize = 2;
+const NOW_AND_THEN: Duration = Duration::from_millis(20);
 
 /// Threads that do one kind of work. What they make comes back in the order in which the items were given.
 pub struct Crew<'env, In, Out> {
@@ -68,14 +70,20 @@ impl<'env, In: Send + 'env, Out: Send + 'env> Crew<'env, In, Out> {
         self.given - self.taken
     }
 
-    /// The next thing made, waited for; nothing where nothing is to come.
-    pub fn take(&mut self) -> anyhow::Result<Option<Out>> {
+    /// The next thing made, waited for, with `meanwhile` called now and then; nothing where nothing is to come.
+    pub fn take(&mut self, meanwhile: &mut dyn FnMut()) -> anyhow::Result<Option<Out>> {
         if self.waiting() == 0 {
             return Ok(None);
         }
         let out = match self.lanes.is_empty() {
             true => self.made.pop_front().ok_or_else(ended)?,
-            false => self.lanes[self.taken % self.lanes.len()].1.recv().map_err(|_| ended())?,
+            false => loop {
+                match self.lanes[self.taken % self.lanes.len()].1.recv_timeout(NOW_AND_THEN) {
+                    Ok(out) => break out,
+                    Err(RecvTimeoutError::Timeout) => meanwhile(),
+                    Err(RecvTimeoutError::Disconnected) => return Err(ended()),
+                }
+            },
         };
         self.taken += 1;
         Ok(Some(out))
@@ -115,10 +123,10 @@ mod tests {
                     crew.give(n).unwrap();
                     made.extend(crew.take_ready());
                     if crew.waiting() >= crew.ahead() {
-                        made.extend(crew.take().unwrap());
+                        made.extend(crew.take(&mut || {}).unwrap());
                     }
                 }
-                while let Some(out) = crew.take().unwrap() {
+                while let Some(out) = crew.take(&mut || {}).unwrap() {
                     made.push(out);
                 }
                 assert_eq!(made, (0..20).map(|n| n * n).collect::<Vec<_>>(), "{count} threads");

@@ -95,7 +95,7 @@ impl<'a, 'env> Desk<'a, 'env> {
 
     /// Waits until one more query is over; false where none is on its way.
     pub fn wait(&mut self) -> bool {
-        match self.writers.take() {
+        match self.writers.take(&mut || {}) {
             Ok(Some(done)) => self.say(done),
             Ok(None) => return false,
             Err(error) => {
@@ -106,7 +106,8 @@ impl<'a, 'env> Desk<'a, 'env> {
         true
     }
 
-    fn say_ready(&mut self) {
+    /// Prints what there is to say.
+    pub fn say_ready(&mut self) {
         while let Some(done) = self.writers.take_ready() {
             self.say(done);
         }
