@@ -214,6 +214,9 @@ fn push(r: &mut Recorder, form: &Form, q: &Tensor, part: Part) {
     let most = (r.limits.max_flops / tile_flops.max(1)).clamp(1, r.limits.max_workgroups as u64) as u32;
     let key_tiles = part.own.div_ceil(form.keys) as u64 + part.bank.div_ceil(form.keys) as u64;
     for first in (0..tiles).step_by(most as usize) {
+        if r.has_failed() {
+            return;
+        }
         let count = most.min(tiles - first);
         let params = Params {
             queries: q.positions(),

@@ -27,6 +27,9 @@ pub struct Limits {
 /// loops together. Some are left for what a driver's compiler makes of a loop.
 pub const MAX_TURNS: u64 = 60_000;
 
+/// Dispatches of one recording. Those of SD 2.1 at 2048 pixels are some thousands; a size that takes more would take days.
+const MOST_DISPATCHES: usize = 1 << 18;
+
 /// Turns of a loop that is gone through `n` times, each time with `inner` turns of the loops in it. The test that ends it
 /// counts as one.
 pub fn turns(n: u64, inner: u64) -> u64 {
@@ -187,7 +190,15 @@ impl Recorder {
         holds
     }
 
+    /// Whether a check has failed: nothing more is kept then.
+    pub fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
+
     pub fn push(&mut self, dispatch: Dispatch) {
+        self.check(self.dispatches.len() < MOST_DISPATCHES, || {
+            format!("{} takes more than {MOST_DISPATCHES} dispatches; {SMALLER}", dispatch.kernel.name)
+        });
         for window in dispatch.inputs.iter().chain(&dispatch.outputs) {
             let (size, most) = (window.size, self.limits.max_binding);
             self.check(size <= most, || {
@@ -212,7 +223,9 @@ impl Recorder {
                 dispatch.kernel.name
             )
         });
-        self.dispatches.push(dispatch);
+        if !self.has_failed() {
+            self.dispatches.push(dispatch);
+        }
     }
 
     /// The whole of `tensor` as one binding.
@@ -253,5 +266,22 @@ impl Recorder {
             outputs: self.outputs,
             marks: self.marks,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::attention::{self, KeyValue};
+
+    #[test]
+    fn a_recording_has_an_end() {
+        let limits = Limits { max_flops: 1, max_turns: 200, max_buffer: 1 << 40, max_binding: 1 << 40, ..Limits::TEST };
+        let mut r = Recorder::new(Storage::F32, Tuning::Tiled, limits);
+        let mut tokens = |name: &str| r.input(name, 4096, 1024, Channels::heads(1, 64));
+        let (q, k, v) = (tokens("q"), tokens("k"), tokens("v"));
+        attention::record(&mut r, "out", &q, &KeyValue { k, v }, None);
+        assert_eq!(r.dispatches.len(), MOST_DISPATCHES);
+        assert!(r.finish().err().expect("refused").to_string().contains("dispatches"));
     }
 }

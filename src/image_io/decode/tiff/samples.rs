@@ -17,6 +17,8 @@ const MOST_CHUNK_BYTES: u64 = 1 << 30;
 const MOST_PADDING: u64 = 24 << 20;
 /// Most bytes that are decompressed for one picture, all its bands together (16 GiB).
 const MOST_BYTES: u64 = 1 << 34;
+/// Most that chunks may hold together where they lie in one another, in times of the file's length: writers share equal tiles.
+const MOST_SHARED: u64 = 16;
 
 /// Reads the picture that `layout` tells of. Orientation and profile are left to the caller.
 pub fn read(source: &Source, layout: &Layout, file: File, directory: &Directory) -> Result<Pixels, ImageError> {
@@ -26,6 +28,17 @@ pub fn read(source: &Source, layout: &Layout, file: File, directory: &Directory)
     // A palette gives three samples for one.
     let widest = bands.len().max(if layout.photometric == Photometric::Palette { 3 } else { 1 });
     source.check_size(layout.width, layout.height, (size * widest) as u8)?;
+    let stored: u64 = layout
+        .chunks
+        .iter()
+        .map(|&(offset, count)| if offset == 0 { 0 } else { count.unwrap_or(0) })
+        .fold(0, u64::saturating_add);
+    if stored > MOST_SHARED * file.bytes.len() as u64 {
+        let length = file.bytes.len();
+        return Err(failed(format!(
+            "its strips or tiles claim {stored} bytes of a file of {length}: they lie in one another"
+        )));
+    }
     if are_too_large(layout) {
         let (width, height) = layout.chunk;
         return Err(failed(format!("its {} bands in chunks of {width} x {height} pixels are too large", layout.bands)));
