@@ -8,7 +8,7 @@ use std::fs;
 /// A picture of 16 bits whose values use ten.
 fn ten_bits(width: u32, height: u32) -> (Vec<u16>, RgbImage) {
     let seen = picture(width, height);
-    (seen.as_raw().iter().enumerate().map(|(i, &v)| u16::from(v) << 2 | i as u16 % 4).collect(), seen)
+    (seen.as_raw().iter().enumerate().map(|(i, &v)| (u16::from(v) << 2) | (i as u16 % 4)).collect(), seen)
 }
 
 fn save16(place: &Place, name: &str, samples: &[u16], (width, height): (u32, u32)) {
