@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Fixture, gpu, relative_l2, run};
+use common::{Fixture, gpu, relative_l2, rewritten, run};
 use diffews_wgpu::kernels::{Kernel, group_norm};
 use diffews_wgpu::plan::{Recording, Tuning};
 use diffews_wgpu::weights::{ModelFiles, Weights};
@@ -134,31 +134,7 @@ fn with_tensor(name: &str, component: &str, tensor: &str, change: impl Fn(&mut [
 }
 
 fn rewrite(dir: &Path, name: &str, change: impl Fn(&mut [f32], &[usize])) -> Weights {
-    let entry = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
-    let file = entry.into_iter().find(|p| p.extension().is_some_and(|e| e == "safetensors")).unwrap();
-    let bytes = std::fs::read(file).unwrap();
-    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let mut found = false;
-    let mut all = Vec::new();
-    for (key, view) in tensors.tensors() {
-        let mut values: Vec<f32> = match view.dtype() {
-            safetensors::Dtype::F32 => bytemuck::pod_collect_to_vec(view.data()),
-            safetensors::Dtype::F16 => {
-                bytemuck::pod_collect_to_vec::<u8, half::f16>(view.data()).iter().map(|v| v.to_f32()).collect()
-            }
-            other => panic!("{key}: {other:?}"),
-        };
-        if key == name {
-            change(&mut values, view.shape());
-            found = true;
-        }
-        all.push((key, view.shape().to_vec(), bytemuck::cast_slice::<f32, u8>(&values).to_vec()));
-    }
-    assert!(found, "no tensor {name}");
-    let views = all.iter().map(|(key, shape, data)| {
-        (key.as_str(), safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), data).unwrap())
-    });
-    Weights::from_bytes("rewritten", safetensors::serialize(views, None).unwrap()).unwrap()
+    Weights::from_bytes("rewritten", rewritten(dir, name, change)).unwrap()
 }
 
 #[test]

@@ -105,3 +105,32 @@ pub fn relative_l2(got: &[f32], expected: &[f32]) -> f64 {
     let difference = square(&mut got.iter().zip(expected).map(|(&a, &b)| a as f64 - b as f64));
     (difference / square(&mut expected.iter().map(|&v| v as f64))).sqrt()
 }
+
+/// The file of weights in `dir`, all of it in f32 and one tensor of it changed.
+pub fn rewritten(dir: &Path, name: &str, change: impl Fn(&mut [f32], &[usize])) -> Vec<u8> {
+    let entry = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+    let file = entry.into_iter().find(|p| p.extension().is_some_and(|e| e == "safetensors")).unwrap();
+    let bytes = std::fs::read(file).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut found = false;
+    let mut all = Vec::new();
+    for (key, view) in tensors.tensors() {
+        let mut values: Vec<f32> = match view.dtype() {
+            safetensors::Dtype::F32 => bytemuck::pod_collect_to_vec(view.data()),
+            safetensors::Dtype::F16 => {
+                bytemuck::pod_collect_to_vec::<u8, half::f16>(view.data()).iter().map(|v| v.to_f32()).collect()
+            }
+            other => panic!("{key}: {other:?}"),
+        };
+        if key == name {
+            change(&mut values, view.shape());
+            found = true;
+        }
+        all.push((key, view.shape().to_vec(), bytemuck::cast_slice::<f32, u8>(&values).to_vec()));
+    }
+    assert!(found, "no tensor {name}");
+    let views = all.iter().map(|(key, shape, data)| {
+        (key.as_str(), safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), data).unwrap())
+    });
+    safetensors::serialize(views, None).unwrap()
+}
