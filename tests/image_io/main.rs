@@ -9,6 +9,7 @@ use bed::{all_formats, cases, golden, message, number, picture, text};
 use diffews_wgpu::image_io::*;
 use image::{ExtendedColorType, GrayImage, ImageFormat, Luma};
 use std::fs;
+use std::path::Path;
 
 #[test]
 fn pictures_decode_as_pil_does() {
@@ -213,6 +214,18 @@ fn what_decoders_panic_on_is_an_error_of_the_file() {
     fs::write(&path, png_of_a_broken_palette()).unwrap();
     assert!(message(load_rgb(&path), &path).contains("cannot be decoded as PNG: its palette has 4 bytes"));
     message(load_mask(&path, (2, 2)), &path);
+    // Nothing refuses these before the decoder, so its panic is caught.
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/fuzz/seeds/jpeg");
+    for name in ["divides-by-zero.jpg", "index-32-of-32.jpg", "index-of-nothing.jpg", "index-of-nothing-2.jpg"] {
+        let text = message(load_rgb(&seeds.join(name)), &seeds.join(name));
+        assert!(text.contains("cannot be decoded as JPEG: the decoder broke down on it"), "{text}");
+    }
+}
+
+#[test]
+fn strips_that_lie_in_one_another_are_refused_before_they_are_unpacked() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/fuzz/seeds/tiff/strips-in-one-another.tif");
+    assert!(message(load_rgb(&path), &path).contains("claim 16707584 bytes of a file of 24630"));
 }
 
 #[test]
