@@ -1,12 +1,13 @@
 //! Writes the small conformance cases as plain data, for implementations of WebGPU outside Rust (`tools/tint/run.mjs`):
 //! `cargo run --release --example dump_cases -- DIR` leaves `DIR/cases.json` and, for all bytes in it, `DIR/cases.bin`.
 
-use diffews_wgpu::conformance::bound::Approx;
-use diffews_wgpu::conformance::{Case, Check, LANGUAGE, Recorded, STORAGES};
-use diffews_wgpu::gpu::preprocess;
-use diffews_wgpu::kernels::{ALL, Kernel};
-use diffews_wgpu::layout;
-use diffews_wgpu::plan::{Limits, Storage, TensorId, Tuning};
+use diffews_wgpu::check::bound::Approx;
+use diffews_wgpu::check::{Case, Check, Recorded, STORAGES};
+use diffews_wgpu::conformance::LANGUAGE;
+use diffews_wgpu::kernels::ALL;
+use diffews_wgpu::plan::{Limits, Storage, TensorId, layout};
+use diffews_wgpu::shader::{Kernel, Tuning, preprocess};
+use diffews_wgpu::twins;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,10 +121,10 @@ fn main() -> Result<(), Failure> {
         STORAGES.iter().flat_map(of).collect::<Vec<_>>()
     };
     let mut variants: BTreeSet<String> = ALL.iter().flat_map(declared).collect();
-    for kernel in LANGUAGE.into_iter().chain(ALL) {
-        for case in (kernel.cases)() {
+    for tested in LANGUAGE.iter().chain(&twins::ALL) {
+        for case in (tested.cases)() {
             for &storage in case.storages {
-                for &tuning in kernel.tunings {
+                for &tuning in tested.kernel.tunings {
                     match dump(&case, storage, tuning, &mut data, &mut variants)? {
                         Some(value) => cases.push(value),
                         None => too_large += 1,

@@ -5,10 +5,12 @@
 //!   through_dxc run DIR [REGEX]                            exits with 1 if a case fails, or if none ran
 //! DIFFEWS_CHECKED=1 in the environment: the HLSL with run-time checks, of `translate` as of `run`.
 
-use diffews_wgpu::conformance::{Case, LANGUAGE, Twins, hlsl, record_case, run_case_with};
-use diffews_wgpu::gpu::{AdapterChoice, CHECKED, Gpu, Translator, preprocess};
-use diffews_wgpu::kernels::ALL;
-use diffews_wgpu::plan::{Dispatch, Storage, Tuning};
+use diffews_wgpu::check::{Case, Twins, record_case, run_case_with};
+use diffews_wgpu::conformance::{LANGUAGE, hlsl};
+use diffews_wgpu::gpu::{AdapterChoice, CHECKED, Gpu, Translator};
+use diffews_wgpu::plan::{Dispatch, Storage};
+use diffews_wgpu::shader::{Tuning, preprocess};
+use diffews_wgpu::twins;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,9 +31,9 @@ struct Job {
 
 /// All cases, and each in all storages and forms.
 fn jobs(gpu: &Gpu) -> (Vec<Case>, Vec<Job>) {
-    let kernels = LANGUAGE.iter().map(|k| ("language", k)).chain(ALL.iter().map(|k| ("kernels", k)));
+    let tested = LANGUAGE.iter().map(|t| ("language", t)).chain(twins::ALL.iter().map(|t| ("kernels", t)));
     let (layers, cases): (Vec<_>, Vec<_>) =
-        kernels.flat_map(|(layer, kernel)| (kernel.cases)().into_iter().map(move |case| (layer, case))).unzip();
+        tested.flat_map(|(layer, tested)| (tested.cases)().into_iter().map(move |case| (layer, case))).unzip();
     let mut jobs = Vec::new();
     for (i, case) in cases.iter().enumerate() {
         for (&storage, &tuning) in case.storages.iter().flat_map(|s| case.kernel.tunings.iter().map(move |t| (s, t))) {

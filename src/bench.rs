@@ -3,10 +3,10 @@
 use crate::gpu::{Arena, Gpu, GpuError};
 use crate::kernels::attention::KeyValue;
 use crate::kernels::conv2d::{Epilogue, Geometry, Weights};
-use crate::kernels::guided_filter::{self, GuidedFilter};
-use crate::kernels::{Kernel, affine, attention, conv2d, group_stats, layer_norm};
-use crate::layout;
-use crate::plan::{Channels, Element, PlanError, Recorder, Schedule, Storage, Tensor};
+use crate::kernels::{affine, attention, conv2d, group_stats, guided_filter, layer_norm};
+use crate::plan::{Channels, Element, PlanError, Recorder, Schedule, Storage, Tensor, layout};
+use crate::settings::GuidedFilter;
+use crate::shader::Kernel;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -215,7 +215,8 @@ fn run(gpu: &Gpu, shape: &Shape, storage: Storage, copies: usize, repetitions: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Limits, MAX_TURNS, Tuning};
+    use crate::plan::{Limits, MAX_TURNS};
+    use crate::shader::Tuning;
 
     #[test]
     fn every_shape_records_what_it_says() {

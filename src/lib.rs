@@ -12,12 +12,18 @@
 //! | [`segment`] | pictures in, maps out: the four plans and their order |
 //! | [`model`] | the network as functions of a recorder; `model::fold` holds every constant folding |
 //! | [`weights`] | checkpoints as published, read tensor by tensor |
-//! | [`kernels`] | one file per WGSL kernel: parameters, wrapper, f64 twin, conformance cases |
+//! | [`kernels`] | one file per WGSL kernel: parameters and wrapper |
 //! | [`plan`] | recording, pruning, liveness, buffers: plain data, no GPU |
 //! | [`gpu`] | the only room that calls wgpu |
+//! | [`shader`] | WGSL as text and tables, and its preprocessor |
+//! | [`twins`] | one file per kernel: what it must compute in f64, the bound, and cases |
+//! | [`check`] | how a case is run and judged |
 //! | [`conformance`] | does this adapter compute right? |
 //! | [`eval`] | measuring: episodes, scores, shards, resuming |
 //! | [`image_io`] | pictures, masks, resizing as PIL does it, atomic writes |
+//! | [`settings`] | threshold and guided filter, and what `diffews.json` may say of them |
+//!
+//! A module uses those below it; `tests/structure.rs` has the order, from the command to the ground.
 //!
 //! ```no_run
 //! use diffews_wgpu::{Gpu, Model, Options, Segmenter, image_io, weights::ModelFiles};
@@ -43,6 +49,7 @@
 //! ```
 
 pub mod bench;
+pub mod check;
 pub mod conformance;
 mod error;
 pub mod eval;
@@ -50,20 +57,20 @@ mod files;
 pub mod gpu;
 pub mod image_io;
 pub mod kernels;
-pub mod layout;
-mod memory;
 pub mod model;
 pub mod names;
 mod panics;
 pub mod plan;
 pub mod segment;
+pub mod settings;
+pub mod shader;
 #[doc(hidden)]
 pub mod shown;
+pub mod twins;
 pub mod weights;
 
 pub use error::Error;
 pub use gpu::Gpu;
-pub use kernels::guided_filter::GuidedFilter;
-pub use memory::MemoryPlan;
 pub use model::Model;
-pub use segment::{Options, Planned, Precision, Progress, Segmentation, Segmenter, Stage, SupportBank};
+pub use segment::{MemoryPlan, Options, Planned, Precision, Progress, Segmentation, Segmenter, Stage, SupportBank};
+pub use settings::{GuidedFilter, Threshold};

@@ -1,11 +1,12 @@
 //! The conformance suite on every adapter present, as `diffews-wgpu conformance --all-adapters` runs it, and the
 //! suite itself put to the test. No adapter is a failure.
 
-use diffews_wgpu::conformance::bound::Approx;
-use diffews_wgpu::conformance::{Case, Fill, Options, Report, Row, Seen, Status, html, junit, run, run_case};
+use diffews_wgpu::check::bound::Approx;
+use diffews_wgpu::check::{Case, Fill, run_case};
+use diffews_wgpu::conformance::{Options, Report, Row, Seen, Status, html, junit, run};
 use diffews_wgpu::gpu::{AdapterChoice, Gpu, list};
-use diffews_wgpu::kernels::Kernel;
-use diffews_wgpu::plan::{Channels, Dispatch, Element, Storage, Tuning};
+use diffews_wgpu::plan::{Channels, Dispatch, Element, Storage};
+use diffews_wgpu::shader::{Kernel, Tuning};
 use std::collections::BTreeMap;
 
 const SEED: u64 = 20241;
@@ -119,7 +120,6 @@ fn control(factor: f64, input_beyond: u64, output_beyond: u64) -> Case {
             }",
         variants: &[&[]],
         tunings: &[Tuning::Tiled],
-        cases: Vec::new,
     };
     Case::new(&KERNEL, "control".into(), move |b| {
         let n = 640;

@@ -4,8 +4,9 @@
 mod common;
 
 use common::{Fixture, gpu, relative_l2, rewritten, run};
-use diffews_wgpu::kernels::{Kernel, group_norm};
-use diffews_wgpu::plan::{Recording, Tuning};
+use diffews_wgpu::kernels::group_norm;
+use diffews_wgpu::plan::Recording;
+use diffews_wgpu::shader::{Kernel, Tuning};
 use diffews_wgpu::weights::{ModelFiles, Weights};
 use diffews_wgpu::{Error, Model, Options, Precision, Segmenter};
 use std::path::Path;
@@ -111,7 +112,6 @@ fn a_barrier_left_out_is_seen() {
         source: source.leak(),
         variants: &[&[]],
         tunings: &[Tuning::Tiled],
-        cases: Vec::new,
     }));
     let error = error_with("sd21", &mut |_, r| {
         r.dispatches.iter_mut().filter(|d| d.kernel.name == "group_norm").for_each(|d| d.kernel = kernel);

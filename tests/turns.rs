@@ -1,10 +1,11 @@
 //! No invocation's loops take more turns than its dispatch says: Mesa's CPU drivers end them, without a word, after 65,535.
 //! The shaders count for themselves here, in a text with a counter in each of its loops.
 
-use diffews_wgpu::conformance::Case;
-use diffews_wgpu::gpu::{AdapterChoice, Arena, Gpu, preprocess};
-use diffews_wgpu::kernels::{ALL, Kernel};
-use diffews_wgpu::plan::{Channels, Dispatch, Element, MAX_TURNS, Schedule, Storage, Tensor, TensorId, Tuning, Window};
+use diffews_wgpu::check::{Case, Tested};
+use diffews_wgpu::gpu::{AdapterChoice, Arena, Gpu};
+use diffews_wgpu::plan::{Channels, Dispatch, Element, MAX_TURNS, Schedule, Storage, Tensor, TensorId, Window};
+use diffews_wgpu::shader::{Kernel, Tuning, preprocess};
+use diffews_wgpu::twins;
 use std::collections::HashMap;
 
 const SEED: u64 = 1;
@@ -96,8 +97,8 @@ fn loops_take_the_turns_that_their_dispatches_say() {
     let gpu = Gpu::new(&AdapterChoice::default()).expect("an adapter is present");
     let mut counting = Counting::default();
     let mut longest: HashMap<&str, u64> = HashMap::new();
-    for kernel in ALL {
-        for case in (kernel.cases)() {
+    for Tested { kernel, cases } in &twins::ALL {
+        for case in cases() {
             for &tuning in kernel.tunings.iter().filter(|&t| gpu.tunings().contains(t)) {
                 let Some(dispatches) = turns(&gpu, &case, tuning, &mut counting) else { continue };
                 for (said, took) in dispatches {

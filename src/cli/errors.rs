@@ -117,7 +117,7 @@ fn is_of_place(error: &ImageError) -> bool {
 /// Outputs that will not do are the command line's fault, unreadable inputs are not.
 fn image(error: &ImageError) -> u8 {
     match error {
-        ImageError::Threshold { .. } | ImageError::Extension { .. } => USAGE,
+        ImageError::Extension { .. } => USAGE,
         _ => FAILURE,
     }
 }

@@ -11,7 +11,8 @@ use diffews_wgpu::eval::{
     Control, EpisodeFile, EvalError, Header, Job, Record, ResultsFile, Running, SCORING, Scored, Shard, Work,
     contact_sheet, evaluate, fingerprint,
 };
-use diffews_wgpu::image_io::{Threshold, write_rgb};
+use diffews_wgpu::image_io::write_rgb;
+use diffews_wgpu::settings::Threshold;
 use diffews_wgpu::{Error, Model, Options, Precision, Segmenter, shown};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashSet;

@@ -2,9 +2,10 @@
 
 use super::output::Job;
 use super::{json_line, one_line};
-use diffews_wgpu::image_io::{BoundingBox, Mask, RgbImage, Threshold};
+use diffews_wgpu::image_io::{BoundingBox, Mask, RgbImage};
 use diffews_wgpu::names::percent_encoded;
 use diffews_wgpu::plan::Storage;
+use diffews_wgpu::settings::Threshold;
 use diffews_wgpu::{GuidedFilter, Segmenter, Stage};
 use serde::Serialize;
 use serde_json::{Map, Value, json};

@@ -1,8 +1,8 @@
 //! `--dump DIR`: the WGSL of what was run, and what the translator of wgpu (naga) makes of it for each API. What a
 //! driver's engineer needs to look into a case.
 
-use crate::gpu::preprocess;
 use crate::plan::{Dispatch, Storage};
+use crate::shader::preprocess;
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};

@@ -1,8 +1,6 @@
-//! Does this adapter and driver compute right? Cases declared by the kernels, run against f64 twins; the
+//! Does this adapter and driver compute right? The cases of the kernels, run against their f64 twins; the
 //! language features that they rely on; blocks and the whole embedded model against PyTorch's recorded numbers.
 
-pub mod bound;
-mod case;
 mod dump;
 mod html;
 mod journal;
@@ -12,10 +10,8 @@ mod language;
 mod model;
 mod read;
 mod report;
-mod run;
 mod suite;
 
-pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, Need, Recorded, STORAGES};
 pub use dump::hlsl;
 pub use html::html;
 pub use journal::{Journal, Seen};
@@ -24,5 +20,4 @@ pub use known::{KNOWN, Known};
 pub use language::LANGUAGE;
 pub use read::{ReportError, read_report};
 pub use report::{Adapter, Made, Report, Row, Status, Summary, compare};
-pub use run::{Expected, Outcome, Twins, record_case, run_case, run_case_with};
 pub use suite::{Entry, Options, entries, run};

@@ -4,10 +4,12 @@
 //! The record (`recorded/`, made by `tools/reference/make_conformance.py` in f64) holds a drawn episode, every
 //! 61st element of each block's output, and the decoder's output whole.
 
-use super::bound::EPS;
+use crate::check::bound::EPS;
 use crate::gpu::Gpu;
-use crate::image_io::{DecodedMap, Mask, RgbImage, Threshold};
-use crate::plan::{Element, Recording, TensorId, Tuning, Window};
+use crate::image_io::{DecodedMap, Mask, RgbImage};
+use crate::plan::{Element, Recording, TensorId, Window};
+use crate::settings::Threshold;
+use crate::shader::Tuning;
 use crate::weights::ModelFiles;
 use crate::{Error, GuidedFilter, Model, Options, Precision, Segmenter};
 use safetensors::SafeTensors;

@@ -1,16 +1,16 @@
 //! The whole suite: which cases there are, and running them on one adapter or several.
 
-use super::case::{Case, STORAGES};
 use super::journal::Seen;
 use super::known::{KNOWN, Known};
 use super::model::{self, BLOCKS, Found, WHOLE};
 use super::report::{Adapter, Made, Report, Row, Status};
-use super::run::{Outcome, Twins, record_case, run_case_with};
 use super::{LANGUAGE, dump};
+use crate::check::{Case, Outcome, STORAGES, Tested, Twins, record_case, run_case_with};
 use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
-use crate::kernels::{ALL, Kernel};
 use crate::panics;
-use crate::plan::{Storage, Tuning};
+use crate::plan::Storage;
+use crate::shader::Tuning;
+use crate::twins;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -72,11 +72,10 @@ const TUNINGS: [Tuning; 3] = [Tuning::Broadcast, Tuning::Rows, Tuning::Tiled];
 
 /// Every case of the kernels given, in order.
 fn cases() -> Vec<(&'static str, Case)> {
-    let of = |layer: &'static str, kernels: &[&'static Kernel]| {
-        let all: Vec<_> = kernels.iter().flat_map(|k| (k.cases)()).map(|case| (layer, case)).collect();
-        all
+    let of = |layer: &'static str, tested: &'static [Tested]| {
+        tested.iter().flat_map(move |t| (t.cases)().into_iter().map(move |case| (layer, case)))
     };
-    [of("language", &LANGUAGE), of("kernels", &ALL)].into_iter().flatten().collect()
+    of("language", &LANGUAGE).chain(of("kernels", &twins::ALL)).collect()
 }
 
 fn name(layer: &str, kernel: &str, shape: &str, storage: Storage, tuning: Tuning) -> String {

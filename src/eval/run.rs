@@ -7,8 +7,8 @@ use super::load::{Queue, Task};
 use super::metrics::count;
 use super::results::Record;
 use super::sheet::Pictures;
-use crate::image_io::Threshold;
 use crate::segment::Progress;
+use crate::settings::Threshold;
 use crate::{Error, Segmenter, SupportBank};
 use std::collections::{BTreeMap, HashMap};
 

@@ -5,15 +5,14 @@ mod buffers;
 mod execute;
 mod health;
 mod pipelines;
-mod preprocess;
 
 pub use adapter::{AdapterChoice, AdapterFacts, check_backend, list};
 pub use buffers::Arena;
 pub use execute::{BoundPlan, Placed, Progress};
 pub use pipelines::{CHECKED, Translator};
-pub use preprocess::preprocess;
 
-use crate::plan::{Limits, MAX_TURNS, Storage, Tuning};
+use crate::plan::{Limits, MAX_TURNS, Storage};
+use crate::shader::Tuning;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 

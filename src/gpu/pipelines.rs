@@ -1,7 +1,8 @@
 //! Compute pipelines, made once per kernel, variant and storage.
 
-use super::{Gpu, GpuError, preprocess};
+use super::{Gpu, GpuError};
 use crate::plan::{Dispatch, Storage};
+use crate::shader::preprocess;
 use std::collections::HashMap;
 use std::sync::Mutex;
 

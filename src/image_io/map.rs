@@ -1,38 +1,7 @@
 //! From the decoder's output to a mask.
 
 use super::{ImageError, Mask, check_finite, check_length, resize_map};
-
-/// What the mean of a pixel's three channels must exceed to be foreground.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Threshold {
-    /// This part of the largest value of any channel anywhere in the output (the paper's rule, best at 0.25). Of a map whose
-    /// outlines were refined: of the largest value of that.
-    Relative(f64),
-    /// This value, in [0, 1].
-    Absolute(f64),
-}
-
-impl Threshold {
-    /// The rule of the paper's results: a quarter of the maximum.
-    pub const PAPER: Self = Self::Relative(0.25);
-
-    /// Fails unless the number is from 0 to 1.
-    ///
-    /// # Errors
-    /// [`ImageError::Threshold`], for NaN too.
-    pub fn check(self) -> Result<Self, ImageError> {
-        let (Self::Relative(value) | Self::Absolute(value)) = self;
-        if (0.0..=1.0).contains(&value) { Ok(self) } else { Err(ImageError::Threshold { value }) }
-    }
-
-    /// The level that a mean must exceed where the largest channel is `peak` and white is `white`.
-    fn level(self, peak: f64, white: f64) -> f64 {
-        match self {
-            Self::Relative(ratio) => ratio * peak,
-            Self::Absolute(level) => level * white,
-        }
-    }
-}
+use crate::settings::Threshold;
 
 /// The picture that the VAE decoder gives for a query, known to be finite.
 #[derive(Clone, Debug)]

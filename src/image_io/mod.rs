@@ -27,7 +27,7 @@ pub use decode::{
 };
 pub use image::RgbImage;
 pub use index::load_index_mask;
-pub use map::{DecodedMap, Threshold};
+pub use map::DecodedMap;
 pub use mask::{
     BoundingBox, LoadedMask, Mask, MaskKind, MaskPart, MaskReading, MaskSource, MaskValue, MaskWarning, load_mask,
     load_mask_of, load_mask_with,
@@ -142,9 +142,6 @@ pub enum ImageError {
          try --precision f32, and `model verify` on the weights"
     )]
     NotFinite { count: usize, total: usize, first: usize },
-
-    #[error("a threshold of {value} makes no sense; give a number from 0 to 1")]
-    Threshold { value: f64 },
 
     #[error("{path}: exists already; pass --force to replace it, or name another file", path = .path.display())]
     Exists { path: PathBuf },

@@ -1,8 +1,8 @@
 //! `conv2d`: 2-D convolution as an implicit GEMM, and with kernel size 1 every linear layer
 //! (torch.nn.Conv2d, torch.nn.Linear), with the epilogues of the blocks that they end.
 
-use super::Kernel;
-use crate::plan::{Channels, Dispatch, Recorder, Tensor, Tuning, turns};
+use crate::plan::{Channels, Dispatch, Recorder, Tensor, turns};
+use crate::shader::{Kernel, Tuning};
 use bytemuck::{Pod, Zeroable};
 
 pub static KERNEL: Kernel = Kernel {
@@ -27,7 +27,6 @@ pub static KERNEL: Kernel = Kernel {
         &["TANH"],
     ],
     tunings: &[Tuning::Broadcast, Tuning::Rows, Tuning::Tiled],
-    cases: super::conv2d_cases::cases,
 };
 
 #[repr(C)]

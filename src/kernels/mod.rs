@@ -1,37 +1,15 @@
-//! The compute kernels. Each is two files of one name: `shaders/<k>.wgsl`, and here its parameters, the
-//! checked function that records it, its f64 twin and its conformance cases.
+//! The compute kernels. Each is three files of one name: `shaders/<k>.wgsl`, and here its parameters and the
+//! checked function that records it. What it must compute is in `twins/<k>.rs`.
 
 pub mod affine;
 pub mod attention;
 pub mod conv2d;
-mod conv2d_cases;
 pub mod group_norm;
 pub mod group_stats;
 pub mod guided_filter;
 pub mod layer_norm;
 
-use crate::conformance::Case;
-use crate::plan::Tuning;
-
-/// One WGSL kernel.
-pub struct Kernel {
-    /// The stem of both its files.
-    pub name: &'static str,
-    /// WGSL with `#import` and `#ifdef` lines, entry point `main`; see [`crate::gpu::preprocess`].
-    pub source: &'static str,
-    /// Every combination of `#ifdef` symbols (storage aside) that the engine records.
-    pub variants: &'static [&'static [&'static str]],
-    /// The tunings under which its recording differs; one stands for all where it does not.
-    pub tunings: &'static [Tuning],
-    /// Production shapes and ragged ones.
-    pub cases: fn() -> Vec<Case>,
-}
-
-impl std::fmt::Debug for Kernel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name)
-    }
-}
+use crate::shader::Kernel;
 
 pub static ALL: [&Kernel; 7] = [
     &affine::KERNEL,
@@ -41,18 +19,6 @@ pub static ALL: [&Kernel; 7] = [
     &group_stats::KERNEL,
     &guided_filter::KERNEL,
     &layer_norm::KERNEL,
-];
-
-/// `shaders/lib/*.wgsl`, by the name that `#import` uses.
-pub static LIBRARY: [(&str, &str); 8] = [
-    ("lib/attention_broadcast", include_str!("../../shaders/lib/attention_broadcast.wgsl")),
-    ("lib/attention_tiled", include_str!("../../shaders/lib/attention_tiled.wgsl")),
-    ("lib/conv2d_broadcast", include_str!("../../shaders/lib/conv2d_broadcast.wgsl")),
-    ("lib/conv2d_rows", include_str!("../../shaders/lib/conv2d_rows.wgsl")),
-    ("lib/conv2d_tiled", include_str!("../../shaders/lib/conv2d_tiled.wgsl")),
-    ("lib/gelu", include_str!("../../shaders/lib/gelu.wgsl")),
-    ("lib/silu", include_str!("../../shaders/lib/silu.wgsl")),
-    ("lib/storage", include_str!("../../shaders/lib/storage.wgsl")),
 ];
 
 /// Invocations per workgroup of the kernels that treat elements one by one.

@@ -1,7 +1,6 @@
 //! The model's constants: repacked and folded weights, described now, computed one by one at upload.
 
-use crate::layout;
-use crate::plan::{Channels, Element, Storage, Tensor, TensorId};
+use crate::plan::{Channels, Element, Storage, Tensor, TensorId, layout};
 use crate::weights::WeightsError;
 
 /// Gives a constant's values as `[positions, logical channels]`, reading the checkpoint when it is called.

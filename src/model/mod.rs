@@ -17,10 +17,9 @@ pub use unet::UNet;
 pub use vae::{Decoder, Encoder};
 
 use crate::Error;
-use crate::image_io::Threshold;
-use crate::kernels::guided_filter::GuidedFilter;
+use crate::settings::{DiffewsJson, GuidedFilter, Threshold};
 use crate::shown;
-use crate::weights::{DiffewsJson, ModelFiles};
+use crate::weights::ModelFiles;
 use config::ModelConfig;
 use std::sync::Arc;
 

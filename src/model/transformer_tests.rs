@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::gpu::{AdapterChoice, Arena, Gpu};
-use crate::layout;
 use crate::model::fold::tests::{checkpoint, random, times};
-use crate::plan::{Schedule, Storage};
+use crate::plan::{Schedule, Storage, layout};
 use std::collections::HashMap;
 
 const WIDTH: usize = 5;

@@ -1,7 +1,7 @@
 //! Plain data, no wgpu: kernels append shape-checked dispatches, a [`Recorder`] keeps them in order.
 
 use super::tensor::{Channels, Element, Storage, Tensor, TensorId};
-use crate::kernels::Kernel;
+use crate::shader::{Kernel, Tuning};
 use std::collections::HashMap;
 
 const SMALLER: &str = "a smaller --size needs less, and so do halves (--precision f16) where f32 is used";
@@ -47,17 +47,6 @@ impl Limits {
         max_flops: 1 << 40,
         max_turns: MAX_TURNS,
     };
-}
-
-/// Which form of a kernel to record where it has several. A property of the adapter, never of the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Tuning {
-    /// No barriers; the lanes of a subgroup (of 8 or more) broadcast to each other what each has loaded. CPU drivers.
-    Broadcast,
-    /// No barriers, operands straight from memory: CPU drivers with smaller subgroups or none.
-    Rows,
-    /// Tiles staged through workgroup memory: GPUs. Runs on every adapter.
-    Tiled,
 }
 
 /// A part of a tensor, as one binding sees it.

@@ -112,7 +112,8 @@ fn place(recording: &Recording) -> (Vec<u64>, HashMap<u32, usize>) {
 mod tests {
     use super::*;
     use crate::kernels::affine;
-    use crate::plan::{Channels, Element, Limits, Recorder, Storage, Tuning};
+    use crate::plan::{Channels, Element, Limits, Recorder, Storage};
+    use crate::shader::Tuning;
 
     fn recorder() -> Recorder {
         Recorder::new(Storage::F32, Tuning::Tiled, Limits::TEST)

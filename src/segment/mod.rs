@@ -1,18 +1,19 @@
 //! From pictures to a map: the four plans of a model, their memory, and the order in which they run.
 
+use crate::Error;
 use crate::gpu::{Arena, BoundPlan, Gpu};
 use crate::image_io::{self, DecodedMap, Mask, RgbImage};
-use crate::kernels::guided_filter::GuidedFilter;
-use crate::layout;
 use crate::model::Model;
-use crate::plan::{Storage, Tensor, TensorId};
-use crate::{Error, MemoryPlan};
+use crate::plan::{Storage, Tensor, TensorId, layout};
+use crate::settings::GuidedFilter;
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Instant;
 
+mod memory;
 mod parts;
 
+pub use memory::MemoryPlan;
 pub use parts::{Edit, Planned};
 use parts::{Finish, Part, before_decoder, check_bank, query_part};
 

@@ -1,12 +1,14 @@
 //! What is known before any memory is taken: the four plans of a model, and how they store their values.
 
+use super::MemoryPlan;
 use super::{Bound, Options, Precision, Progress, Segmenter, Stage};
+use crate::Error;
 use crate::gpu::{Arena, Gpu};
 use crate::kernels::attention::KeyValue;
-use crate::kernels::guided_filter::{self, GuidedFilter};
+use crate::kernels::guided_filter;
 use crate::model::Model;
 use crate::plan::{Channels, Element, PlanError, Recorder, Recording, Schedule, Storage, Tensor};
-use crate::{Error, MemoryPlan};
+use crate::settings::GuidedFilter;
 use std::collections::HashMap;
 
 /// Hooks that tests use to look into a plan or to break it: called with the plan's name and its recording.

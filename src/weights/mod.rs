@@ -25,5 +25,5 @@ pub use error::WeightsError;
 pub use nano::nano;
 pub use problems::Problem;
 pub use scope::{Report, Scope, Weights};
-pub use source::{ConfigText, DiffewsJson, ModelFiles, TextSource};
+pub use source::{ConfigText, ModelFiles, TextSource};
 pub use tensor::TensorView;

@@ -1,6 +1,6 @@
 //! The embedded demonstration model (`weights/nano/`, see its README for where it comes from and what it cannot do).
 
-use super::source::{ConfigText, DiffewsJson, ModelFiles, TextSource};
+use super::source::{ConfigText, ModelFiles, TextSource, read_diffews};
 use super::{Weights, WeightsError};
 
 macro_rules! embedded {
@@ -32,6 +32,6 @@ pub fn nano() -> Result<ModelFiles, WeightsError> {
         vae_config: config(embedded!("vae/config.json"))?,
         scheduler_config: Some(config(embedded!("scheduler/scheduler_config.json"))?),
         separate_unet: false,
-        diffews: DiffewsJson::parse(&config(embedded!("diffews.json"))?)?,
+        diffews: read_diffews(&config(embedded!("diffews.json"))?)?,
     })
 }

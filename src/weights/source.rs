@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::lookup::file_for_directory;
 use super::{Weights, WeightsError, kind};
-use crate::image_io::Threshold;
-use crate::kernels::guided_filter::GuidedFilter;
+use crate::settings::DiffewsJson;
 use crate::shown;
 
 /// A config.json is some 2 kB.
@@ -15,8 +14,6 @@ const MAX_CONFIG: u64 = 1 << 20;
 const MAX_CONTEXT: usize = 65_536;
 /// Most tokens of a prompt that are believed (CLIP's text encoders have 77).
 const MAX_TOKENS: usize = 4096;
-/// Most unknown keys that a message names.
-const MOST_KEYS: usize = 10;
 const UNET_WEIGHTS: [&str; 2] =
     ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index.json"];
 
@@ -73,17 +70,6 @@ pub struct ModelFiles {
     pub diffews: DiffewsJson,
 }
 
-/// Defaults that a model may carry: `{"size": 256, "threshold": 0.25, "guided_filter": {"radius": 8, "epsilon": 1e-5}}`, each
-/// optional; `absolute_threshold` may stand in the place of `threshold`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct DiffewsJson {
-    /// Side of the square input in pixels, 1 to 16384.
-    pub size: Option<usize>,
-    /// What is foreground; the number is in [0, 1).
-    pub threshold: Option<Threshold>,
-    pub guided_filter: Option<GuidedFilter>,
-}
-
 impl ModelFiles {
     /// Opens a model directory in the diffusers layout. `dir` may also be a hub cache directory (`models--...` with `snapshots/`).
     /// `unet` names another directory for the fine-tuned UNet: the one that holds its files, or that one's parent; then the base's
@@ -116,7 +102,7 @@ impl ModelFiles {
             None => text_encoder(&base)?,
         };
         let diffews = match first(&places, "diffews.json") {
-            Some(path) => DiffewsJson::parse(&config_text(&path)?)?,
+            Some(path) => read_diffews(&config_text(&path)?)?,
             None => DiffewsJson::default(),
         };
         let own = &places[..places.len() - 1];
@@ -174,60 +160,10 @@ impl TextSource {
     }
 }
 
-impl DiffewsJson {
-    /// The size that it names, or the paper's 512.
-    pub fn size_or_default(&self) -> usize {
-        self.size.unwrap_or(512)
-    }
-
-    /// Parses `diffews.json`.
-    ///
-    /// # Errors
-    /// [`WeightsError::Invalid`] names unknown keys and senseless values.
-    pub fn parse(config: &ConfigText) -> Result<DiffewsJson, WeightsError> {
-        let bad = |reason: String| WeightsError::invalid(&config.file, reason);
-        let json: serde_json::Value =
-            serde_json::from_str(&config.text).map_err(|e| bad(shown::text(&e.to_string())))?;
-        let Some(map) = json.as_object() else {
-            return Err(bad("it must be an object such as {\"size\": 256, \"threshold\": 0.25}".to_owned()));
-        };
-        let known = ["size", "threshold", "absolute_threshold", "guided_filter"];
-        let unknown: Vec<String> =
-            map.keys().filter(|k| !known.contains(&k.as_str())).map(|k| shown::text(k)).collect();
-        if !unknown.is_empty() {
-            let unknown = shown::first(&unknown, MOST_KEYS).join(", ");
-            return Err(bad(format!("unknown key(s) {unknown}; known are {}", known.join(", "))));
-        }
-        let shown = |v: &serde_json::Value| shown::text(&v.to_string());
-        let size = match map.get("size") {
-            None => None,
-            Some(v) => match v.as_u64().filter(|n| (1..=16_384).contains(n)) {
-                Some(n) => Some(n as usize),
-                None => {
-                    let v = shown(v);
-                    return Err(bad(format!("`size` is {v}, it must be a whole number of pixels from 1 to 16384")));
-                }
-            },
-        };
-        let part = |key: &str| match map.get(key).map(|v| (v, v.as_f64().filter(|t| (0.0..1.0).contains(t)))) {
-            None => Ok(None),
-            Some((_, Some(t))) => Ok(Some(t)),
-            Some((v, None)) => Err(bad(format!("`{key}` is {}, it must be a number from 0 to below 1", shown(v)))),
-        };
-        let threshold = match (part("threshold")?, part("absolute_threshold")?) {
-            (Some(_), Some(_)) => return Err(bad("it has both `threshold` and `absolute_threshold`".to_owned())),
-            (ratio, level) => ratio.map(Threshold::Relative).or(level.map(Threshold::Absolute)),
-        };
-        let filter = |v: &serde_json::Value| {
-            let not = || format!("{} is not {{\"radius\": .., \"epsilon\": ..}}", shown(v));
-            let object = v.is_object().then(|| v.clone()).ok_or_else(not);
-            let filter =
-                object.and_then(|v| serde_json::from_value::<GuidedFilter>(v).map_err(|e| shown::text(&e.to_string())));
-            filter.and_then(GuidedFilter::check).map_err(|e| bad(format!("`guided_filter`: {e}")))
-        };
-        let guided_filter = map.get("guided_filter").map(filter).transpose()?;
-        Ok(DiffewsJson { size, threshold, guided_filter })
-    }
+/// # Errors
+/// [`WeightsError::Invalid`] names unknown keys and senseless values.
+pub(super) fn read_diffews(config: &ConfigText) -> Result<DiffewsJson, WeightsError> {
+    DiffewsJson::parse(&config.text).map_err(|reason| WeightsError::invalid(&config.file, reason))
 }
 
 fn text_encoder(base: &Path) -> Result<TextSource, WeightsError> {

@@ -1,8 +1,8 @@
 //! Every text that the engine can hand to a driver, and naga's translations of it.
 #![allow(dead_code)] // each user takes its own part
 
-use diffews_wgpu::gpu::preprocess;
-use diffews_wgpu::kernels::{ALL, Kernel};
+use diffews_wgpu::kernels::ALL;
+use diffews_wgpu::shader::{Kernel, preprocess};
 use naga::back::{hlsl, msl};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage};

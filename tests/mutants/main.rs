@@ -4,10 +4,12 @@
 
 mod table;
 
-use diffews_wgpu::conformance::{Case, run_case};
+use diffews_wgpu::check::{Case, Tested, run_case};
 use diffews_wgpu::gpu::{AdapterChoice, Gpu};
-use diffews_wgpu::kernels::{ALL, Kernel, LIBRARY};
-use diffews_wgpu::plan::{Storage, Tuning};
+use diffews_wgpu::kernels;
+use diffews_wgpu::plan::Storage;
+use diffews_wgpu::shader::{Kernel, LIBRARY, Tuning};
+use diffews_wgpu::twins;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::time::Instant;
@@ -39,22 +41,23 @@ fn inlined(source: &str) -> String {
 /// The text of the file that a mutant names, as it lies in the kernels' sources.
 fn text_of(file: &str) -> &'static str {
     let library = LIBRARY.iter().find(|l| l.0 == file).map(|l| l.1);
-    library.or_else(|| ALL.iter().find(|k| k.name == file).map(|k| k.source)).expect("a mutant's file exists")
+    library.or_else(|| kernels::ALL.iter().find(|k| k.name == file).map(|k| k.source)).expect("a mutant's file exists")
 }
 
 /// Each kernel that `mutant` reaches, changed.
-fn plant(number: usize, mutant: &Mutant) -> Vec<(&'static Kernel, &'static Kernel)> {
+fn plant(number: usize, mutant: &Mutant) -> Vec<(&'static Tested, &'static Kernel)> {
     let part = inlined(text_of(mutant.file));
     assert!(part.contains(mutant.from), "{}: {:?} is not there", mutant.file, mutant.from);
     let changed = part.replace(mutant.from, mutant.to);
     assert_ne!(part, changed, "{}: no change", mutant.file);
     let mut planted = Vec::new();
-    for kernel in ALL {
+    for tested in &twins::ALL {
+        let kernel = tested.kernel;
         let whole = inlined(kernel.source);
         if whole.contains(&part) {
             let source = whole.replace(&part, &changed).leak();
             let name = format!("{} with fault {number}", kernel.name).leak();
-            planted.push((kernel, &*Box::leak(Box::new(Kernel { name, source, ..*kernel }))));
+            planted.push((tested, &*Box::leak(Box::new(Kernel { name, source, ..*kernel }))));
         }
     }
     assert!(!planted.is_empty(), "{}: no kernel holds it", mutant.file);
@@ -80,9 +83,9 @@ impl Suite {
     fn new() -> Suite {
         let gpu = Gpu::new(&AdapterChoice::default()).expect("an adapter is present");
         let mut runs = HashMap::new();
-        for kernel in ALL {
+        for Tested { kernel, cases } in &twins::ALL {
             let mut all = Vec::new();
-            for (i, case) in (kernel.cases)().iter().enumerate() {
+            for (i, case) in cases().iter().enumerate() {
                 let recorded = case.record(Storage::F32, gpu.tuning, gpu.limits(), SEED).expect("the case records");
                 let flops = recorded.recording.dispatches.iter().map(|d| d.flops).sum::<u64>();
                 for storage in STORAGES {
@@ -99,10 +102,9 @@ impl Suite {
 
     /// The first case that sees `mutant`, and passes without it.
     fn hunt(&mut self, number: usize, mutant: &Mutant) -> Option<Caught> {
-        for (kernel, planted) in plant(number, mutant) {
-            let truth = (kernel.cases)();
-            let cases: Vec<Case> =
-                (kernel.cases)().into_iter().map(|case| case.with_kernel(kernel.name, planted)).collect();
+        for (Tested { kernel, cases }, planted) in plant(number, mutant) {
+            let truth = cases();
+            let cases: Vec<Case> = cases().into_iter().map(|case| case.with_kernel(kernel.name, planted)).collect();
             for &(flops, i, storage, tuning) in &self.runs[kernel.name] {
                 if mutant.survives.is_some() && flops > QUICK {
                     break;
@@ -176,7 +178,7 @@ fn every_fault_can_be_planted() {
             for variant in kernel.variants {
                 for storage in [None, Some("PACKED"), Some("F16"), Some("MIXED")] {
                     let defines: Vec<_> = variant.iter().copied().chain(storage).collect();
-                    let wgsl = diffews_wgpu::gpu::preprocess(kernel.source, &defines).expect("it preprocesses");
+                    let wgsl = diffews_wgpu::shader::preprocess(kernel.source, &defines).expect("it preprocesses");
                     naga::front::wgsl::parse_str(&wgsl)
                         .unwrap_or_else(|e| panic!("fault {number}: {}", e.emit_to_string(&wgsl)));
                 }

@@ -6,7 +6,8 @@ use super::super::{json_line, show};
 use super::Args;
 use super::load::Loaded;
 use diffews_wgpu::Stage;
-use diffews_wgpu::image_io::{DecodedMap, Threshold};
+use diffews_wgpu::image_io::DecodedMap;
+use diffews_wgpu::settings::Threshold;
 
 /// A query that was computed.
 pub struct Computed {

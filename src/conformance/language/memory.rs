@@ -2,18 +2,18 @@
 //! range in the checked mode, the order of dispatches and the parameters of each.
 
 use super::{record, record_elements};
-use crate::conformance::bound::Approx;
-use crate::conformance::{Case, CaseBuilder};
+use crate::check::bound::Approx;
+use crate::check::{Case, CaseBuilder};
 use crate::gpu::CHECKED;
-use crate::kernels::{Kernel, LANES};
-use crate::plan::{Channels, Element, Storage, Tuning};
+use crate::kernels::LANES;
+use crate::plan::{Channels, Element, Storage};
+use crate::shader::{Kernel, Tuning};
 
 pub static KERNEL: Kernel = Kernel {
     name: "memory",
     source: include_str!("../../../shaders/conformance/memory.wgsl"),
     variants: &[&["FOLDED"], &[CHECKED, "READS"], &[CHECKED, "WRITES"], &["SCATTER"], &["GATHER"], &["ROTATE"]],
     tunings: &[Tuning::Tiled],
-    cases,
 };
 
 fn ramp(n: u32) -> Vec<f32> {
@@ -98,7 +98,7 @@ fn order(b: &mut CaseBuilder) {
     });
 }
 
-fn cases() -> Vec<Case> {
+pub fn cases() -> Vec<Case> {
     let case =
         |name: &str, build: fn(&mut CaseBuilder)| Case::new(&KERNEL, name.into(), build).stored_as(&[Storage::F32]);
     vec![

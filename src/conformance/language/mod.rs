@@ -4,12 +4,19 @@ mod memory;
 mod numbers;
 mod workgroup;
 
-use crate::kernels::{Kernel, LANES};
+use crate::check::Tested;
+use crate::kernels::LANES;
 use crate::plan::{Dispatch, Recorder, Tensor, Window};
+use crate::shader::Kernel;
 
 /// The kernels of this layer; they are listed apart from the engine's own.
-pub static LANGUAGE: [&Kernel; 5] =
-    [&numbers::KERNEL, &workgroup::BARRIERS, &workgroup::MEMORY, &workgroup::SUBGROUPS, &memory::KERNEL];
+pub static LANGUAGE: [Tested; 5] = [
+    Tested { kernel: &numbers::KERNEL, cases: numbers::cases },
+    Tested { kernel: &workgroup::BARRIERS, cases: workgroup::barriers },
+    Tested { kernel: &workgroup::MEMORY, cases: workgroup::memory },
+    Tested { kernel: &workgroup::SUBGROUPS, cases: workgroup::subgroups },
+    Tested { kernel: &memory::KERNEL, cases: memory::cases },
+];
 
 /// No kernel of this layer has longer loops.
 const MOST_TURNS: u64 = 256;

@@ -2,10 +2,10 @@
 //! half precision.
 
 use super::record_elements;
-use crate::conformance::bound::{Approx, EPS, TINY};
-use crate::conformance::{Case, CaseBuilder};
-use crate::kernels::Kernel;
-use crate::plan::{Channels, Element, Storage, Tuning};
+use crate::check::bound::{Approx, EPS, TINY};
+use crate::check::{Case, CaseBuilder};
+use crate::plan::{Channels, Element, Storage};
+use crate::shader::{Kernel, Tuning};
 use half::f16;
 
 pub static KERNEL: Kernel = Kernel {
@@ -33,7 +33,6 @@ pub static KERNEL: Kernel = Kernel {
         &["OVERFLOW"],
     ],
     tunings: &[Tuning::Tiled],
-    cases,
 };
 
 /// The kinds of storage that read and write differently.
@@ -270,7 +269,7 @@ fn overflow() -> Case {
     .stored_as(&[Storage::Packed, Storage::F16])
 }
 
-fn cases() -> Vec<Case> {
+pub fn cases() -> Vec<Case> {
     let signed = |a: u32, b: u32| ((a as i32).wrapping_div(b as i32) as u32, (a as i32 >> 3) as u32);
     let remainder = |a: u32, b: u32| {
         let r = (a as i32).wrapping_rem(b as i32);

@@ -1,17 +1,16 @@
 //! Invocations that work together: barriers with workgroup memory, subgroups.
 
 use super::record;
-use crate::conformance::bound::Approx;
-use crate::conformance::{Case, CaseBuilder, Need};
-use crate::kernels::Kernel;
-use crate::plan::{Channels, Element, Storage, Tuning};
+use crate::check::bound::Approx;
+use crate::check::{Case, CaseBuilder, Need};
+use crate::plan::{Channels, Element, Storage};
+use crate::shader::{Kernel, Tuning};
 
 pub static BARRIERS: Kernel = Kernel {
     name: "barriers",
     source: include_str!("../../../shaders/conformance/barriers.wgsl"),
     variants: &[&[]],
     tunings: &[Tuning::Tiled],
-    cases: barriers,
 };
 
 pub static MEMORY: Kernel = Kernel {
@@ -19,7 +18,6 @@ pub static MEMORY: Kernel = Kernel {
     source: include_str!("../../../shaders/conformance/workgroup_memory.wgsl"),
     variants: &[&[]],
     tunings: &[Tuning::Tiled],
-    cases: memory,
 };
 
 pub static SUBGROUPS: Kernel = Kernel {
@@ -27,7 +25,6 @@ pub static SUBGROUPS: Kernel = Kernel {
     source: include_str!("../../../shaders/conformance/subgroups.wgsl"),
     variants: &[&[]],
     tunings: &[Tuning::Tiled],
-    cases: subgroups,
 };
 
 /// Small whole numbers, of which f32 makes exact sums.
@@ -36,7 +33,7 @@ fn numbers(n: usize) -> Vec<f32> {
     (0..n).map(|_| rng.i32(-500..500) as f32).collect()
 }
 
-fn barriers() -> Vec<Case> {
+pub fn barriers() -> Vec<Case> {
     const LANES: usize = 256;
     let case = |groups: usize| {
         Case::new(&BARRIERS, format!("{groups} workgroups of {LANES}"), move |b: &mut CaseBuilder| {
@@ -60,7 +57,7 @@ fn barriers() -> Vec<Case> {
 }
 
 /// As many bytes as an adapter must have: 16 KiB.
-fn memory() -> Vec<Case> {
+pub fn memory() -> Vec<Case> {
     const VEC4S: usize = 1024;
     let case = Case::new(&MEMORY, "16 KiB in 50 workgroups of 256".into(), move |b: &mut CaseBuilder| {
         let values = numbers(50 * VEC4S * 4);
@@ -80,7 +77,7 @@ fn memory() -> Vec<Case> {
     vec![case.stored_as(&[Storage::F32])]
 }
 
-fn subgroups() -> Vec<Case> {
+pub fn subgroups() -> Vec<Case> {
     let case = Case::new(
         &SUBGROUPS,
         "broadcast, shuffle, sum and maximum, 60 workgroups".into(),

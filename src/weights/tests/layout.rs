@@ -1,8 +1,7 @@
 //! Where files are found, and the side files of a model.
 
 use super::*;
-use crate::image_io::Threshold;
-use crate::kernels::guided_filter::GuidedFilter;
+use crate::settings::{GuidedFilter, Threshold};
 
 #[test]
 fn finds_each_published_name_and_prefers_full_precision() {
@@ -143,7 +142,7 @@ fn prompt_embeddings_are_checked() {
 
 #[test]
 fn diffews_json_is_checked() {
-    let parse = |text: &str| DiffewsJson::parse(&ConfigText { file: "diffews.json".to_owned(), text: text.to_owned() });
+    let parse = |text: &str| read_diffews(&ConfigText { file: "diffews.json".to_owned(), text: text.to_owned() });
     assert_eq!(
         parse(r#"{"size": 256, "threshold": 0.25}"#).unwrap(),
         DiffewsJson { size: Some(256), threshold: Some(Threshold::Relative(0.25)), guided_filter: None }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView as View, serialize};
 
+use super::source::read_diffews;
 use super::*;
+use crate::settings::DiffewsJson;
 
 mod changed;
 mod decode;

@@ -120,7 +120,7 @@ fn deep_and_huge_json_is_refused() {
     assert!(message(open(&format!(r#"{{"metadata":{},"weight_map":{{}}}}"#, deep(100_000)))).contains("index"));
     assert!(message(open(&" ".repeat((16 << 20) + 1))).contains("more than the 16777216 bytes"));
     assert!(message(open("version https://git-lfs.github.com/spec/v1\n")).contains("git lfs pull"));
-    let parse = |text: &str| DiffewsJson::parse(&ConfigText { file: "diffews.json".to_owned(), text: text.to_owned() });
+    let parse = |text: &str| read_diffews(&ConfigText { file: "diffews.json".to_owned(), text: text.to_owned() });
     assert!(message(parse(&format!(r#"{{"size":{}}}"#, deep(100_000)))).len() < 300);
     assert!(message(parse(&format!(r#"{{"size":"{}"}}"#, "x".repeat(1 << 20)))).len() < 400);
     let keys: Vec<String> = (0..1000).map(|i| format!("\"k{i}\": 1")).collect();

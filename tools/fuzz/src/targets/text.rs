@@ -3,7 +3,7 @@
 use super::{Ran, Runner};
 use diffews_wgpu::GuidedFilter;
 use diffews_wgpu::eval::Shard;
-use diffews_wgpu::weights::{ConfigText, DiffewsJson};
+use diffews_wgpu::settings::DiffewsJson;
 use std::path::Path;
 
 pub fn flag_seeds() -> Vec<Vec<u8>> {
@@ -28,7 +28,7 @@ pub fn diffews_seeds() -> Vec<Vec<u8>> {
 pub fn open_diffews(_: &Path) -> Runner {
     Box::new(|bytes, _| {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        let parsed = DiffewsJson::parse(&ConfigText { file: "diffews.json".into(), text });
+        let parsed = DiffewsJson::parse(&text);
         if let Ok(parsed) = &parsed {
             assert!((1..=16_384).contains(&parsed.size_or_default()));
             assert!(parsed.threshold.is_none_or(|t| t.check().is_ok()), "a threshold that makes sense");

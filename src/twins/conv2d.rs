@@ -1,8 +1,8 @@
-//! The f64 twin of `conv2d` and its conformance cases.
+//! The f64 twin of `conv2d` and its cases.
 
-use super::conv2d::{Epilogue, Geometry, KERNEL, Weights, record};
-use crate::conformance::bound::{self, Approx, EPS};
-use crate::conformance::{Case, CaseBuilder, Fill, HostTensor};
+use crate::check::bound::{self, Approx, EPS};
+use crate::check::{Case, CaseBuilder, Fill, HostTensor};
+use crate::kernels::conv2d::{Epilogue, Geometry, KERNEL, Weights, record};
 use crate::plan::{Channels, Element};
 
 /// One output before its epilogue, with the loop order of the shader: taps, then channels.
@@ -142,7 +142,7 @@ impl Shape {
     }
 }
 
-pub(super) fn cases() -> Vec<Case> {
+pub fn cases() -> Vec<Case> {
     let one = Channels::one;
     let down = |pad| Geometry { kernel: 3, stride: 2, pad, upsample: false };
     let up = Geometry { upsample: true, ..Geometry::SAME };

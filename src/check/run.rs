@@ -3,8 +3,8 @@
 use super::bound::Approx;
 use super::case::{Case, CaseBuilder, Check};
 use crate::gpu::{Arena, CHECKED, Gpu, GpuError, Placed};
-use crate::layout;
-use crate::plan::{Recording, Schedule, Storage, Tensor, TensorId, Tuning};
+use crate::plan::{Recording, Schedule, Storage, Tensor, TensorId, layout};
+use crate::shader::Tuning;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Elements compared with the twin when a tensor has more: its corners and a sample of the rest.

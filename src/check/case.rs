@@ -2,11 +2,17 @@
 
 use super::bound::Approx;
 use crate::gpu::Gpu;
-use crate::kernels::Kernel;
-use crate::plan::{Channels, Element, Limits, PlanError, Recorder, Recording, Storage, Tensor, Tuning};
+use crate::plan::{Channels, Element, Limits, PlanError, Recorder, Recording, Storage, Tensor};
+use crate::shader::{Kernel, Tuning};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::sync::{Arc, OnceLock};
+
+/// A kernel, and the cases that say whether it computes right: production shapes and ragged ones.
+pub struct Tested {
+    pub kernel: &'static Kernel,
+    pub cases: fn() -> Vec<Case>,
+}
 
 /// One case: a kernel, a shape, and a closure that records it. The same for tests and the command.
 pub struct Case {

@@ -1,6 +1,6 @@
 //! Between the host's `[positions, channels]` f32 and a tensor's bytes: padding and storage.
 
-use crate::plan::{Storage, Tensor};
+use super::{Storage, Tensor};
 use half::f16;
 
 fn is_f32(tensor: &Tensor, storage: Storage) -> bool {

@@ -2,9 +2,9 @@
 //! Numbers never travel through text; they are parameters, `override` constants or `const`s.
 //!
 //! `#for i N` writes its lines N times, the word `i` replaced by 0u, 1u, ...; N is a number or a `const` of the text before. Such
-//! a loop takes no turns when it runs (see [`crate::plan::Dispatch::turns`]), and every compiler sees the indices as constants.
+//! a loop takes no turns when it runs (see `plan::Dispatch::turns`), and every compiler sees the indices as constants.
 
-use crate::kernels::LIBRARY;
+use super::LIBRARY;
 use std::collections::HashSet;
 
 /// WGSL of `source` with `defines` set. An error names the offending line.

@@ -1,0 +1,8 @@
+//! How a case is run and judged: its data from a seed, everything poisoned, an exact value and a bound for each element.
+
+pub mod bound;
+mod case;
+mod run;
+
+pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, Need, Recorded, STORAGES, Tested};
+pub use run::{Expected, Outcome, Twins, record_case, run_case, run_case_with};
