@@ -4,7 +4,7 @@ use crate::gpu::{Arena, Gpu, GpuError};
 use crate::kernels::attention::KeyValue;
 use crate::kernels::conv2d::{Epilogue, Geometry, Weights};
 use crate::kernels::{affine, attention, conv2d, group_stats, guided_filter, layer_norm};
-use crate::plan::{Channels, Element, PlanError, Recorder, Schedule, Storage, Tensor, layout};
+use crate::plan::{Channels, Element, PlanError, Recorder, Schedule, Storage, Tensor};
 use crate::settings::GuidedFilter;
 use crate::shader::Kernel;
 use std::collections::HashMap;
@@ -197,9 +197,7 @@ fn run(gpu: &Gpu, shape: &Shape, storage: Storage, copies: usize, repetitions: u
         let n = tensor.positions() as usize * tensor.channels.logical() as usize;
         // Small enough that no sum leaves the range of half precision.
         let values: Vec<f32> = (0..n).map(|_| rng.f32() - 0.5).collect();
-        if let Some(buffer) = plan.buffer(tensor) {
-            gpu.upload(buffer, 0, &layout::to_bytes(tensor, storage, &values))?;
-        }
+        gpu.write(&gpu.port(&plan, tensor)?, &values)?;
     }
     let mut seconds = Vec::with_capacity(repetitions);
     for repetition in 0..=repetitions {

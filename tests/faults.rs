@@ -6,6 +6,7 @@ mod common;
 use common::{Fixture, gpu, relative_l2, rewritten, run};
 use diffews_wgpu::kernels::group_norm;
 use diffews_wgpu::plan::Recording;
+use diffews_wgpu::segment::Pass;
 use diffews_wgpu::shader::{Kernel, Tuning};
 use diffews_wgpu::weights::{ModelFiles, Weights};
 use diffews_wgpu::{Error, Model, Options, Precision, Segmenter};
@@ -14,7 +15,7 @@ use std::path::Path;
 const BOUND: f64 = 1e-5;
 
 /// Relative L2 error of the fixture's map when each recording passes through `edit`.
-fn error_with(name: &str, edit: &mut dyn FnMut(&str, &mut Recording)) -> f64 {
+fn error_with(name: &str, edit: &mut dyn FnMut(Pass, &mut Recording)) -> f64 {
     let fixture = Fixture::named(name);
     match run(&fixture, gpu(), fixture.model(), Precision::F32, edit) {
         Ok(run) => relative_l2(&run.result.map.map(), &fixture.expected["map"]),
@@ -83,16 +84,16 @@ fn an_ignored_bank_is_seen() {
 
 #[test]
 fn off_by_one_padding_of_the_stride_2_convolutions_is_seen() {
-    for plan in ["encoder", "query"] {
-        let error = error_with("sd21", &mut |name, r| {
-            for dispatch in r.dispatches.iter_mut().filter(|d| name == plan && d.kernel.name == "conv2d") {
+    for pass in [Pass::Encoder, Pass::Query] {
+        let error = error_with("sd21", &mut |recorded, r| {
+            for dispatch in r.dispatches.iter_mut().filter(|d| recorded == pass && d.kernel.name == "conv2d") {
                 let stride = u32::from_le_bytes(dispatch.params[28..32].try_into().unwrap());
                 if stride == 2 {
                     dispatch.params[32] ^= 1;
                 }
             }
         });
-        assert!(error > 3.0 * BOUND, "{plan}: {error:.2e}");
+        assert!(error > 3.0 * BOUND, "{pass}: {error:.2e}");
     }
 }
 

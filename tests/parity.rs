@@ -4,11 +4,12 @@ mod common;
 
 use common::{Fixture, fixtures, gpu, relative_l2, run};
 use diffews_wgpu::plan::Recording;
+use diffews_wgpu::segment::Pass;
 use diffews_wgpu::weights::{ModelFiles, TextSource};
 use diffews_wgpu::{Model, Precision};
 
 /// Keeps every value that a layer has marked.
-fn keep_marked(_: &str, recording: &mut Recording) {
+fn keep_marked(_: Pass, recording: &mut Recording) {
     recording.outputs.extend(recording.marks.values().cloned());
 }
 

@@ -86,7 +86,8 @@ fn turns(gpu: &Gpu, case: &Case, tuning: Tuning, counting: &mut Counting) -> Opt
     let plan = gpu.bind(&case.name, &schedule, &arena, &[], HashMap::new()).expect("it is bound");
     gpu.run(&plan, &mut |_| true).expect("it runs");
     let took = counters.iter().map(|counter| {
-        let bytes = gpu.download(plan.buffer(counter).expect("a counter has memory"), 4).expect("it is read");
+        let bytes =
+            gpu.download(gpu.port(&plan, counter).expect("a counter has memory").buffer(), 4).expect("it is read");
         u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     });
     Some(said.into_iter().zip(took).collect())

@@ -131,9 +131,9 @@ fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut 
     let key = (format!("{} {}, {}", case.kernel.name, case.name, gpu.limits().max_workgroups), rounding, seed);
     let expected = twins.0.entry(key).or_insert_with(|| checks.iter().map(|c| c.expected(storage)).collect());
     for (check, expected) in checks.iter().zip(expected.iter()) {
-        let buffer = plan.buffer(&check.tensor).ok_or("an output has no buffer")?;
+        let port = gpu.port(&plan, &check.tensor).map_err(text)?;
         let size = check.tensor.bytes(storage) as usize;
-        let bytes = gpu.download(buffer, size as u64 + 2 * GUARD).map_err(text)?;
+        let bytes = gpu.download(port.buffer(), size as u64 + 2 * GUARD).map_err(text)?;
         let (before, rest) = bytes.split_at(GUARD as usize);
         let (bytes, after) = rest.split_at(size);
         for (guard, side) in [(before, "before its beginning"), (after, "beyond its end")] {

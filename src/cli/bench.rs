@@ -8,6 +8,7 @@ use diffews_wgpu::bench::{self, Timing};
 use diffews_wgpu::gpu::{Gpu, GpuError};
 use diffews_wgpu::image_io::{Mask, RgbImage};
 use diffews_wgpu::plan::{Element, Storage};
+use diffews_wgpu::segment::Pass;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Error, Model, Options, Precision, Segmenter};
 use serde::Serialize;
@@ -206,14 +207,14 @@ fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
             query.push(started.elapsed().as_secs_f64() - encoded);
         }
     }
-    let flops = |name: &str| segmenter.memory().plans.iter().filter(|p| p.0 == name).map(|p| p.4).sum::<u64>();
-    let encode = flops("VAE encoder");
+    let flops = |pass: Pass| segmenter.memory().of(pass).flops;
+    let encode = flops(Pass::Encoder);
     let timing = |mut seconds: Vec<f64>| {
         seconds.sort_by(f64::total_cmp);
         Timing { median: bench::median(&seconds), least: seconds[0], most: seconds[seconds.len() - 1], copies: 1 }
     };
     // A support is two pictures to the encoder: itself and its mask.
-    let support = (SUPPORT, timing(support), 2 * encode + flops("UNet, support"));
-    let query = (QUERY, timing(query), encode + flops("UNet, query") + flops("VAE decoder"));
+    let support = (SUPPORT, timing(support), 2 * encode + flops(Pass::Support));
+    let query = (QUERY, timing(query), encode + flops(Pass::Query) + flops(Pass::Decoder));
     Ok((segmenter, vec![support, query]))
 }

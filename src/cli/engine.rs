@@ -114,9 +114,7 @@ fn duration(planned: &Planned) -> Option<String> {
     if planned.gpu().facts.device_type != "Cpu" {
         return None;
     }
-    let of =
-        |wanted: &str| planned.memory().plans.iter().filter(|p| p.0.contains(wanted)).map(|p| p.4).sum::<u64>() as f64;
-    let query = of("encoder") + of("query") + of("decoder");
+    let query = planned.query_flops() as f64;
     let cores = available_parallelism().map_or(1, |n| n.get()) as f64;
     let seconds = query / (CPU_FLOPS * cores);
     (seconds > LONG).then(|| {

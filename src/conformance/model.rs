@@ -8,6 +8,7 @@ use crate::check::bound::EPS;
 use crate::gpu::Gpu;
 use crate::image_io::{DecodedMap, Mask, RgbImage};
 use crate::plan::{Element, Recording, TensorId, Window};
+use crate::segment::Pass;
 use crate::settings::Threshold;
 use crate::shader::Tuning;
 use crate::weights::ModelFiles;
@@ -117,7 +118,7 @@ impl Roundings {
     /// one unit of a half where that is stored as one, and by half a unit where weights were rounded to halves on the
     /// host. The errors of different dispatches are independent, so their squares add up; the bands of one tensor are one
     /// dispatch. Norms and residual connections keep the gain of a layer near one.
-    fn edit(&mut self, plan: &str, recording: &mut Recording) {
+    fn edit(&mut self, pass: Pass, recording: &mut Recording) {
         let storage = recording.storage;
         let kept = |w: &Window| storage.is_half(w.tensor.element) && w.tensor.element == Element::Stored;
         let weight = |w: &Window| storage.is_half(w.tensor.element) && w.tensor.element == Element::Weight;
@@ -136,11 +137,7 @@ impl Roundings {
                 written.insert(output.tensor.id, self.total);
             }
         }
-        let prefix = match plan {
-            "support" => "support.",
-            "query" => "query.",
-            _ => "vae.",
-        };
+        let prefix = pass.prefix();
         for (path, tensor) in &recording.marks {
             if let Some(&sum) = written.get(&tensor.id) {
                 self.of.insert(format!("{prefix}{path}"), sum);
@@ -162,7 +159,7 @@ fn segmenter(
     let precision = if half { Precision::F16 } else { Precision::F32 };
     let model = Model::load(ModelFiles::embedded()?)?;
     let options = Options { precision, shots: 1, guided_filter, ..Default::default() };
-    Segmenter::plan_with(gpu, model, options, &mut |name, r| roundings.edit(name, r))?.allocate(&mut |_, _| true)
+    Segmenter::plan_with(gpu, model, options, &mut |pass, r| roundings.edit(pass, r))?.allocate(&mut |_, _| true)
 }
 
 /// Runs the episode once and compares every block and the result.

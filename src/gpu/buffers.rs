@@ -69,22 +69,23 @@ impl Gpu {
         self.staged.get()
     }
 
-    /// Copies `bytes` of `from`, from its start, to `offset` of `to`.
-    pub fn copy(&self, from: &wgpu::Buffer, to: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<(), GpuError> {
-        self.guarded("copy", bytes, || {
-            let mut encoder = self.device.create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(from, 0, to, offset, bytes);
-            self.queue.submit([encoder.finish()]);
-        })
-    }
-
     /// The first `bytes` of a buffer. Waits for all that was submitted.
     pub fn download(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>, GpuError> {
+        Ok(self.download_all(&[(buffer, 0, bytes)])?.remove(0))
+    }
+
+    /// Of each buffer as many bytes from an offset, with one wait. Waits for all that was submitted.
+    pub(super) fn download_all(&self, parts: &[(&wgpu::Buffer, u64, u64)]) -> Result<Vec<Vec<u8>>, GpuError> {
         use wgpu::BufferUsages as Usage;
-        let staging = self.create("readback", bytes, Usage::COPY_DST | Usage::MAP_READ)?;
-        self.guarded("readback", bytes, || {
+        let total = parts.iter().map(|part| part.2).sum();
+        let staging = self.create("readback", total, Usage::COPY_DST | Usage::MAP_READ)?;
+        self.guarded("readback", total, || {
             let mut encoder = self.device.create_command_encoder(&Default::default());
-            encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes);
+            let mut at = 0;
+            for &(buffer, offset, bytes) in parts {
+                encoder.copy_buffer_to_buffer(buffer, offset, &staging, at, bytes);
+                at += bytes;
+            }
             self.queue.submit([encoder.finish()]);
         })?;
         let (send, receive) = std::sync::mpsc::channel();
@@ -99,6 +100,12 @@ impl Gpu {
             Err(error) => return Err(self.failed("readback", error)),
         }
         let range = staging.get_mapped_range(..).map_err(|e| self.failed("readback", e))?;
-        Ok(range.to_vec())
+        let mut rest: &[u8] = &range;
+        let mut part = |bytes: u64| {
+            let (part, after) = rest.split_at(bytes as usize);
+            rest = after;
+            part.to_vec()
+        };
+        Ok(parts.iter().map(|&(_, _, bytes)| part(bytes)).collect())
     }
 }

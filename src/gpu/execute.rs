@@ -62,16 +62,16 @@ pub struct BoundPlan {
 }
 
 impl BoundPlan {
-    /// The buffer of an input or output of this plan.
-    pub fn buffer(&self, tensor: &Tensor) -> Option<&wgpu::Buffer> {
+    /// Where an input or output of this plan lies; nothing for any other tensor.
+    pub(super) fn placed(&self, tensor: &Tensor) -> Option<&Placed> {
         match tensor.id {
-            TensorId::Value(v) => self.outside.get(&v).map(|placed| &placed.buffer),
+            TensorId::Value(v) => self.outside.get(&v),
             TensorId::Constant(_) => None,
         }
     }
 
     /// How this plan's values are stored.
-    pub fn storage(&self) -> Storage {
+    pub(super) fn storage(&self) -> Storage {
         self.storage
     }
 }

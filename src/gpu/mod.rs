@@ -5,11 +5,13 @@ mod buffers;
 mod execute;
 mod health;
 mod pipelines;
+mod ports;
 
 pub use adapter::{AdapterChoice, AdapterFacts, check_backend, list};
 pub use buffers::Arena;
 pub use execute::{BoundPlan, Placed, Progress};
 pub use pipelines::{CHECKED, Translator};
+pub use ports::Port;
 
 use crate::plan::{Limits, MAX_TURNS, Storage};
 use crate::shader::Tuning;

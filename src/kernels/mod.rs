@@ -4,6 +4,7 @@
 pub mod affine;
 pub mod attention;
 pub mod conv2d;
+pub mod convert;
 pub mod group_norm;
 pub mod group_stats;
 pub mod guided_filter;
@@ -11,10 +12,11 @@ pub mod layer_norm;
 
 use crate::shader::Kernel;
 
-pub static ALL: [&Kernel; 7] = [
+pub static ALL: [&Kernel; 8] = [
     &affine::KERNEL,
     &attention::KERNEL,
     &conv2d::KERNEL,
+    &convert::KERNEL,
     &group_norm::KERNEL,
     &group_stats::KERNEL,
     &guided_filter::KERNEL,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::gpu::{AdapterChoice, Arena, Gpu};
 use crate::model::fold::tests::{checkpoint, random, times};
-use crate::plan::{Schedule, Storage, layout};
+use crate::plan::{Schedule, Storage};
 use std::collections::HashMap;
 
 const WIDTH: usize = 5;
@@ -36,12 +36,11 @@ fn on_the_device(gpu: &Gpu, scope: &Scope, shape: &Shape, prompt: &Prompt, x: &[
     let arena = Arena::new(gpu, &Arena::sizes([&schedule])).expect("memory");
     let plan = gpu.bind("test", &schedule, &arena, &constants, HashMap::new()).expect("binds");
     for (tensor, values) in [(&input_x, x), (&residual, &vec![0.0; x.len()][..])] {
-        let bytes = layout::to_bytes(tensor, plan.storage(), values);
-        gpu.upload(plan.buffer(tensor).expect("an input"), 0, &bytes).expect("uploads");
+        gpu.write(&gpu.port(&plan, tensor).expect("an input"), values).expect("uploads");
     }
     gpu.run(&plan, &mut |_| true).expect("runs");
-    let bytes = gpu.download(plan.buffer(&out).expect("an output"), out.bytes(plan.storage())).expect("downloads");
-    layout::from_bytes(&out, plan.storage(), &bytes)
+    let [values] = gpu.read([&gpu.port(&plan, &out).expect("an output")]).expect("downloads");
+    values
 }
 
 /// diffusers' attention, head by head.

@@ -1,5 +1,7 @@
 //! How much device memory a model takes, known before any of it is taken.
 
+use super::Pass;
+use super::record::Passes;
 use crate::Error;
 use crate::gpu::{AdapterFacts, Arena};
 use crate::model::Model;
@@ -18,36 +20,56 @@ pub struct MemoryPlan {
     pub shots: u64,
     /// Inputs and outputs of the plans.
     pub outside: u64,
-    /// Name, dispatches, dispatches dropped, bytes of working memory, and work of each plan.
-    pub plans: Vec<(String, usize, usize, u64, u64)>,
+    /// In the order of [`Pass`].
+    pub passes: [PassPlan; 4],
+}
+
+/// What one pass takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassPlan {
+    pub pass: Pass,
+    pub dispatches: usize,
+    /// Recorded, and left out because nothing reads what they compute.
+    pub dropped: usize,
+    /// Working memory in bytes.
+    pub arena: u64,
+    /// Multiplications and additions, each counted.
+    pub flops: u64,
 }
 
 impl MemoryPlan {
-    /// `plans`: encoder, support, query, decoder. `bank`: the support plan's outputs.
-    pub(crate) fn new(
-        model: &Model,
-        plans: &[(&str, &Schedule)],
-        storage: Storage,
-        bank: &[Tensor],
-        shots: usize,
-    ) -> MemoryPlan {
+    pub(super) fn new(model: &Model, passes: &Passes, storage: Storage, shots: usize) -> MemoryPlan {
+        let schedules = [
+            (Pass::Encoder, &passes.encoder.schedule),
+            (Pass::Support, &passes.support.schedule),
+            (Pass::Query, &passes.query.schedule),
+            (Pass::Decoder, &passes.decoder.schedule),
+        ];
         let bytes =
             |tensors: &[Tensor], s: &Schedule| tensors.iter().map(|t| t.bytes(s.recording.storage)).sum::<u64>();
-        let ends: u64 = plans.iter().map(|(_, s)| bytes(&s.recording.inputs, s) + bytes(&s.recording.outputs, s)).sum();
-        let bank_per_support = plans.get(1).map_or(0, |(_, s)| bytes(bank, s));
-        let row = |(name, s): &(&str, &Schedule)| {
-            (name.to_string(), s.dispatches().len(), s.pruned, s.arena_bytes(), s.flops())
+        let ends = |s: &Schedule| bytes(&s.recording.inputs, s) + bytes(&s.recording.outputs, s);
+        let bank_per_support = bytes(&passes.support.ends.bank, &passes.support.schedule);
+        let row = |(pass, s): (Pass, &Schedule)| PassPlan {
+            pass,
+            dispatches: s.dispatches().len(),
+            dropped: s.pruned,
+            arena: s.arena_bytes(),
+            flops: s.flops(),
         };
         MemoryPlan {
             storage,
             weights: model.constants.bytes(storage),
-            arena: Arena::sizes(plans.iter().map(|p| p.1)),
+            arena: Arena::sizes(schedules.iter().map(|s| s.1)),
             bank_per_support,
             shots: shots as u64,
-            // The query plan's inputs are the bank, counted by itself.
-            outside: ends - shots as u64 * bank_per_support,
-            plans: plans.iter().map(row).collect(),
+            // The query pass's inputs are the bank, counted by itself.
+            outside: schedules.iter().map(|s| ends(s.1)).sum::<u64>() - shots as u64 * bank_per_support,
+            passes: schedules.map(row),
         }
+    }
+
+    pub fn of(&self, pass: Pass) -> PassPlan {
+        self.passes[pass as usize]
     }
 
     /// Everything at once.
@@ -56,7 +78,7 @@ impl MemoryPlan {
     }
 
     /// Refuses what cannot fit, with the numbers.
-    pub(crate) fn check(&self, facts: &AdapterFacts) -> Result<(), Error> {
+    pub(super) fn check(&self, facts: &AdapterFacts) -> Result<(), Error> {
         match facts.memory_bytes {
             Some(memory) if self.peak() > memory => Err(PlanError(format!(
                 "the model needs {} stored as {}, {} has {}. Try a smaller --size or --precision f16\n  {self}",
@@ -85,12 +107,11 @@ impl fmt::Display for MemoryPlan {
         writeln!(f, "  support bank      {:>12}  {} x {}", mib(bank), self.shots, mib(self.bank_per_support))?;
         writeln!(f, "  inputs, outputs   {:>12}", mib(self.outside))?;
         writeln!(f, "  peak              {:>12}", mib(self.peak()))?;
-        for (name, dispatches, pruned, arena, flops) in &self.plans {
-            let work = *flops as f64 / 1e9;
+        for PassPlan { pass, dispatches, dropped, arena, flops } in &self.passes {
+            let (arena, work) = (mib(*arena), *flops as f64 / 1e9);
             writeln!(
                 f,
-                "  {name:<15} {dispatches:>5} dispatches ({pruned} dropped), {} at work, {work:.1} GFLOP",
-                mib(*arena)
+                "  {pass:<15} {dispatches:>5} dispatches ({dropped} dropped), {arena} at work, {work:.1} GFLOP"
             )?;
         }
         Ok(())

@@ -4,6 +4,7 @@
 use diffews_wgpu::gpu::AdapterChoice;
 use diffews_wgpu::image_io::{Mask, RgbImage, load_mask, load_rgb};
 use diffews_wgpu::plan::Recording;
+use diffews_wgpu::segment::Pass;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Error, Gpu, Model, Options, Precision, Segmentation, Segmenter, SupportBank};
 use std::collections::HashMap;
@@ -84,7 +85,7 @@ pub fn run(
     gpu: Gpu,
     model: Model,
     precision: Precision,
-    edit: &mut dyn FnMut(&str, &mut Recording),
+    edit: &mut dyn FnMut(Pass, &mut Recording),
 ) -> Result<Run, Error> {
     let supports = fixture.supports();
     let options = Options { precision, shots: supports.len(), ..Default::default() };

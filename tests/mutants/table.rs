@@ -35,6 +35,10 @@ pub const MUTANTS: &[Mutant] = &[
     fault("affine", "start of the output's window ignored", "out[p.base_out + i]", "out[i]"),
     fault("affine", "start of a's window ignored", "a[p.base_a + pos", "a[pos"),
     fault("affine", "start of b's window ignored", "b[p.base_b + pos", "b[pos"),
+    fault("convert", "the fold of workgroups into two dimensions ignored", "wg.x + wg.y * p.groups_x", "wg.x"),
+    fault("convert", "start of the output's window ignored", "out[p.base_out + i]", "out[i]"),
+    fault("convert", "start of the input's window ignored", "x[p.base + i]", "x[i]"),
+    fault("convert", "the end of the band ignored", "if i >= p.n { return; }", ""),
     fault("attention", "last tile of the bank's keys missing", "(p.bank + KEYS - 1u) / KEYS", "p.bank / KEYS"),
     fault("attention", "last tile of the image's own keys missing", "(p.own + KEYS - 1u) / KEYS", "p.own / KEYS"),
     fault(

@@ -1,0 +1,71 @@
+//! The ends of a bound plan: tensors that are written before it runs, or read after.
+
+use super::{BoundPlan, Gpu, GpuError, Placed};
+use crate::plan::{Storage, Tensor, layout};
+
+/// An input or output of a bound plan, with its memory.
+#[derive(Clone)]
+pub struct Port {
+    tensor: Tensor,
+    storage: Storage,
+    placed: Placed,
+}
+
+impl Port {
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> u64 {
+        self.tensor.bytes(self.storage)
+    }
+
+    /// What it lies in, with whatever lies around it.
+    pub fn buffer(&self) -> &wgpu::Buffer {
+        &self.placed.buffer
+    }
+}
+
+impl Gpu {
+    /// The end of `plan` that `tensor` is.
+    ///
+    /// # Errors
+    /// `tensor` is no input or output of the plan.
+    pub fn port(&self, plan: &BoundPlan, tensor: &Tensor) -> Result<Port, GpuError> {
+        let placed = plan.placed(tensor).cloned();
+        let placed = placed.ok_or_else(|| self.failed(&plan.name, format!("{} is no end of it", tensor.name)))?;
+        Ok(Port { tensor: tensor.clone(), storage: plan.storage(), placed })
+    }
+
+    /// Fills `port` with `values`, `[positions, channels]`.
+    pub fn write(&self, port: &Port, values: &[f32]) -> Result<(), GpuError> {
+        let bytes = layout::to_bytes(&port.tensor, port.storage, values);
+        self.upload(&port.placed.buffer, port.placed.offset, &bytes)
+    }
+
+    /// The values of `ports`, `[positions, channels]` each: one wait for all of them. Waits for all that was submitted.
+    pub fn read<const N: usize>(&self, ports: [&Port; N]) -> Result<[Vec<f32>; N], GpuError> {
+        let parts = ports.map(|port| (&port.placed.buffer, port.placed.offset, port.bytes()));
+        let mut bytes = self.download_all(&parts)?.into_iter();
+        Ok(ports.map(|port| layout::from_bytes(&port.tensor, port.storage, &bytes.next().unwrap_or_default())))
+    }
+
+    /// Copies `from` to the `nth` place of its size in `to`.
+    ///
+    /// # Errors
+    /// They are stored otherwise, or `to` ends before.
+    pub fn hand_over(&self, from: &Port, to: &Port, nth: u64) -> Result<(), GpuError> {
+        let (what, bytes) = (format!("{} to {}", from.tensor.name, to.tensor.name), from.bytes());
+        let halves = |port: &Port| (port.storage.is_half(port.tensor.element), port.tensor.channels.clone());
+        if halves(from) != halves(to) || (nth + 1) * bytes > to.bytes() {
+            return Err(self.failed(&what, "their shapes or how they are stored do not fit"));
+        }
+        let (a, b) = (&from.placed, &to.placed);
+        self.guarded(&what, bytes, || {
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(&a.buffer, a.offset, &b.buffer, b.offset + nth * bytes, bytes);
+            self.queue.submit([encoder.finish()]);
+        })
+    }
+}

@@ -1,0 +1,53 @@
+//! `convert`: f32 as a pass stores its values.
+
+use super::{LANES, bands};
+use crate::plan::{Dispatch, Element, Recorder, Tensor};
+use crate::shader::{Kernel, Tuning};
+use bytemuck::{Pod, Zeroable};
+
+pub static KERNEL: Kernel = Kernel {
+    name: "convert",
+    source: include_str!("../../shaders/convert.wgsl"),
+    variants: &[&[]],
+    tunings: &[Tuning::Tiled],
+};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    n: u32,
+    base: u32,
+    base_out: u32,
+    groups_x: u32,
+}
+
+/// `[H, W, C]` in f32 -> the same in the plan's storage; itself where that is f32.
+pub fn record(r: &mut Recorder, x: &Tensor) -> Tensor {
+    if !r.storage.is_half(Element::Stored) {
+        return x.clone();
+    }
+    let out = r.value(&format!("{}.stored", x.name), x.height, x.width, x.channels.clone());
+    r.check(x.element == Element::F32, || format!("convert of {}: it is not in f32", x.name));
+    let c4 = x.channels.vec4s() as u64;
+    let row = c4 * x.vec4_bytes(r.storage);
+    for (from, to) in bands(x.positions(), row, r.limits.max_binding, r.limits.offset_alignment) {
+        let (from, to) = (from as u64 * c4, to as u64 * c4);
+        let (window, base) = r.window(x, from, to);
+        let (window_out, base_out) = r.window(&out, from, to);
+        let workgroups = r.fold_workgroups((to - from).div_ceil(LANES));
+        let params = Params { n: (to - from) as u32, base, base_out, groups_x: workgroups[0] };
+        r.push(Dispatch {
+            kernel: &KERNEL,
+            defines: vec![],
+            overrides: vec![],
+            inputs: vec![window],
+            outputs: vec![window_out],
+            params: bytemuck::bytes_of(&params).to_vec(),
+            workgroups,
+            flops: 4 * (to - from),
+            padding: 0,
+            turns: 0,
+        });
+    }
+    out
+}

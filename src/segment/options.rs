@@ -1,0 +1,54 @@
+//! What a segmenter is asked for, and what it tells while it works.
+
+use crate::settings::GuidedFilter;
+use std::fmt;
+
+/// How elements are stored on the device; sums are f32 either way. Half precision is for the weights and for the
+/// decoder's values, which take the most memory; the encoder's and the UNet's values stay f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// f32, or half precision where f32 would not fit the adapter's memory.
+    #[default]
+    Auto,
+    F32,
+    F16,
+}
+
+/// What a [`Segmenter`](super::Segmenter) is built for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Side of the square that pictures are resized to; the model's default where `None`.
+    pub size: Option<u32>,
+    pub precision: Precision,
+    /// Most supports of one bank, for the memory plan; at least one is planned for.
+    pub shots: usize,
+    /// How outlines are refined; as the model has it where `None`. [`GuidedFilter::OFF`] gives DiffewS' own map.
+    pub guided_filter: Option<GuidedFilter>,
+}
+
+/// A part of the work, for progress, times and error messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    Load,
+    EncodeSupport,
+    Support,
+    EncodeQuery,
+    Query,
+    Decode,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Stage::Load => "load weights",
+            Stage::EncodeSupport => "encode support",
+            Stage::Support => "support pass",
+            Stage::EncodeQuery => "encode query",
+            Stage::Query => "query pass",
+            Stage::Decode => "decode",
+        })
+    }
+}
+
+/// Told of the share of a stage that is done (0 to 1); returns false to stop with [`Error::Interrupted`](crate::Error::Interrupted).
+pub type Progress<'a> = &'a mut dyn FnMut(Stage, f64) -> bool;

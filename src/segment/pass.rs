@@ -1,0 +1,154 @@
+//! The four passes of a model, each a schedule with typed ends: tensors when it is recorded, [`Port`]s when it is bound.
+
+use crate::gpu::{Arena, BoundPlan, Gpu, GpuError, Port};
+use crate::plan::{Recording, Schedule, Tensor};
+use std::collections::HashMap;
+use std::fmt;
+
+/// A pass through a part of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// The VAE's encoder: a picture to its latent.
+    Encoder,
+    /// The UNet on a support and its mask: keys and values of the bank.
+    Support,
+    /// The UNet on a query, which reads the bank.
+    Query,
+    /// The VAE's decoder: what the UNet predicted to the map.
+    Decoder,
+}
+
+impl Pass {
+    /// The name that begins the paths of what its layers mark.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Pass::Encoder | Pass::Decoder => "vae.",
+            Pass::Support => "support.",
+            Pass::Query => "query.",
+        }
+    }
+}
+
+impl fmt::Display for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Pass::Encoder => "VAE encoder",
+            Pass::Support => "UNet, support",
+            Pass::Query => "UNet, query",
+            Pass::Decoder => "VAE decoder",
+        })
+    }
+}
+
+/// Hooks that tests use to look into a pass or to break it: called with its recording.
+pub type Edit<'a> = &'a mut dyn FnMut(Pass, &mut Recording);
+
+/// The tensors or ports by which a pass meets the others. All are inputs or outputs of its recording.
+pub(super) trait Ends {
+    const PASS: Pass;
+    type Bound;
+    fn bind(&self, port: &dyn Fn(&Tensor) -> Result<Port, GpuError>) -> Result<Self::Bound, GpuError>;
+}
+
+/// `[S, S, 3]` in -1 to 1 to `[S / 8, S / 8, L]`.
+#[derive(Clone)]
+pub(super) struct EncoderEnds<T> {
+    pub image: T,
+    pub latent: T,
+}
+
+#[derive(Clone)]
+pub(super) struct SupportEnds<T> {
+    /// Latents of the support and of its mask.
+    pub image: T,
+    pub mask: T,
+    /// K and V of each layer in turn.
+    pub bank: Vec<T>,
+}
+
+#[derive(Clone)]
+pub(super) struct QueryEnds<T> {
+    pub latent: T,
+    /// As [`SupportEnds::bank`], of all supports one after the other.
+    pub bank: Vec<T>,
+    pub predicted: T,
+}
+
+#[derive(Clone)]
+pub(super) struct DecoderEnds<T> {
+    /// In f32, whatever the decoder's values are stored as.
+    pub latent: T,
+    /// `[S, S, 3]`: what the decoder drew, its outlines refined where they are.
+    pub map: T,
+    pub refined: Option<Refined<T>>,
+}
+
+/// Where outlines are refined.
+#[derive(Clone)]
+pub(super) struct Refined<T> {
+    /// The query's picture, `[S, S, 3]` in f32.
+    pub guide: T,
+    /// What the decoder drew.
+    pub drawn: T,
+}
+
+impl Ends for EncoderEnds<Tensor> {
+    const PASS: Pass = Pass::Encoder;
+    type Bound = EncoderEnds<Port>;
+
+    fn bind(&self, port: &dyn Fn(&Tensor) -> Result<Port, GpuError>) -> Result<Self::Bound, GpuError> {
+        Ok(EncoderEnds { image: port(&self.image)?, latent: port(&self.latent)? })
+    }
+}
+
+impl Ends for SupportEnds<Tensor> {
+    const PASS: Pass = Pass::Support;
+    type Bound = SupportEnds<Port>;
+
+    fn bind(&self, port: &dyn Fn(&Tensor) -> Result<Port, GpuError>) -> Result<Self::Bound, GpuError> {
+        let bank = self.bank.iter().map(port).collect::<Result<_, _>>()?;
+        Ok(SupportEnds { image: port(&self.image)?, mask: port(&self.mask)?, bank })
+    }
+}
+
+impl Ends for QueryEnds<Tensor> {
+    const PASS: Pass = Pass::Query;
+    type Bound = QueryEnds<Port>;
+
+    fn bind(&self, port: &dyn Fn(&Tensor) -> Result<Port, GpuError>) -> Result<Self::Bound, GpuError> {
+        let bank = self.bank.iter().map(port).collect::<Result<_, _>>()?;
+        Ok(QueryEnds { latent: port(&self.latent)?, bank, predicted: port(&self.predicted)? })
+    }
+}
+
+impl Ends for DecoderEnds<Tensor> {
+    const PASS: Pass = Pass::Decoder;
+    type Bound = DecoderEnds<Port>;
+
+    fn bind(&self, port: &dyn Fn(&Tensor) -> Result<Port, GpuError>) -> Result<Self::Bound, GpuError> {
+        let refined = |r: &Refined<Tensor>| Ok(Refined { guide: port(&r.guide)?, drawn: port(&r.drawn)? });
+        let refined = self.refined.as_ref().map(refined).transpose()?;
+        Ok(DecoderEnds { latent: port(&self.latent)?, map: port(&self.map)?, refined })
+    }
+}
+
+/// A pass that is ready to be bound.
+#[derive(Clone)]
+pub(super) struct Recorded<E> {
+    pub schedule: Schedule,
+    pub ends: E,
+}
+
+/// A pass with its memory: run for each picture.
+pub(super) struct Bound<E: Ends> {
+    pub plan: BoundPlan,
+    pub ends: E::Bound,
+}
+
+impl<E: Ends> Recorded<E> {
+    pub fn bind(&self, gpu: &Gpu, arena: &Arena, constants: &[wgpu::Buffer]) -> Result<Bound<E>, GpuError> {
+        let plan = gpu.bind(&E::PASS.to_string(), &self.schedule, arena, constants, HashMap::new())?;
+        let ends = self.ends.bind(&|tensor| gpu.port(&plan, tensor))?;
+        Ok(Bound { plan, ends })
+    }
+}

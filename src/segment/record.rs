@@ -1,0 +1,120 @@
+//! Recording the four passes, and how each stores its values.
+
+use super::pass::{DecoderEnds, Edit, EncoderEnds, Ends, QueryEnds, Recorded, Refined, SupportEnds};
+use crate::Error;
+use crate::gpu::Gpu;
+use crate::kernels::attention::KeyValue;
+use crate::kernels::{convert, guided_filter};
+use crate::model::Model;
+use crate::plan::{Channels, Element, PlanError, Recorder, Schedule, Storage, Tensor};
+use crate::settings::GuidedFilter;
+
+/// All passes of a model.
+pub(super) struct Passes {
+    pub encoder: Recorded<EncoderEnds<Tensor>>,
+    pub support: Recorded<SupportEnds<Tensor>>,
+    pub query: Recorded<QueryEnds<Tensor>>,
+    pub decoder: Recorded<DecoderEnds<Tensor>>,
+}
+
+/// What the passes are recorded for.
+#[derive(Clone, Copy)]
+pub(super) struct Recipe<'a> {
+    pub gpu: &'a Gpu,
+    pub model: &'a Model,
+    pub size: u32,
+    pub storage: Storage,
+}
+
+impl Recipe<'_> {
+    fn recorder(&self, storage: Storage) -> Recorder {
+        Recorder::new(storage, self.gpu.tuning, self.gpu.limits())
+    }
+
+    /// The decoder needs the most working memory; the rounding of what comes before it is what the map feels most.
+    fn before_decoder(&self) -> Storage {
+        if self.storage == Storage::Packed { Storage::Mixed } else { self.storage }
+    }
+
+    fn latent(&self, r: &mut Recorder, name: &str, element: Element) -> Tensor {
+        let side = self.model.config().latent_size(self.size as usize) as u32;
+        r.input_of(name, side, side, Channels::one(self.model.config().vae.latent_channels as u32), element)
+    }
+
+    /// The four passes, for a bank of `shots` supports.
+    ///
+    /// # Errors
+    /// A tensor or a bank beyond the adapter's limits.
+    pub fn passes(&self, shots: usize, filter: Option<GuidedFilter>, edit: Edit) -> Result<Passes, Error> {
+        let (encoder, support) = (self.encoder(edit)?, self.support(edit)?);
+        self.check_bank(&support.ends.bank, shots)?;
+        let query = self.query(&support.ends.bank, shots, edit)?;
+        Ok(Passes { encoder, support, query, decoder: self.decoder(filter, edit)? })
+    }
+
+    fn encoder(&self, edit: Edit) -> Result<Recorded<EncoderEnds<Tensor>>, Error> {
+        let mut r = self.recorder(self.before_decoder());
+        let image = r.input("image", self.size, self.size, Channels::one(3));
+        let latent = self.model.encoder.forward(&mut r, &image);
+        finish(r, EncoderEnds { image, latent: latent.clone() }, &[latent], edit)
+    }
+
+    fn support(&self, edit: Edit) -> Result<Recorded<SupportEnds<Tensor>>, Error> {
+        let mut r = self.recorder(self.before_decoder());
+        let image = self.latent(&mut r, "support image", Element::Stored);
+        let mask = self.latent(&mut r, "support mask", Element::Stored);
+        let layers = self.model.unet.support(&mut r, &image, &mask);
+        let bank: Vec<Tensor> = layers.iter().flat_map(|kv| [kv.k.clone(), kv.v.clone()]).collect();
+        finish(r, SupportEnds { image, mask, bank: bank.clone() }, &bank, edit)
+    }
+
+    /// The query pass over `shots` banks like `bank`. Its working memory does not depend on their number.
+    pub fn query(&self, bank: &[Tensor], shots: usize, edit: Edit) -> Result<Recorded<QueryEnds<Tensor>>, Error> {
+        let mut r = self.recorder(self.before_decoder());
+        let latent = self.latent(&mut r, "query", Element::Stored);
+        let mut rows =
+            |t: &Tensor| r.input(&format!("bank {}", t.name), shots as u32 * t.height, t.width, t.channels.clone());
+        let bank: Vec<Tensor> = bank.iter().map(&mut rows).collect();
+        let layers: Vec<KeyValue> =
+            bank.chunks_exact(2).map(|kv| KeyValue { k: kv[0].clone(), v: kv[1].clone() }).collect();
+        let predicted = self.model.unet.query(&mut r, &latent, &layers);
+        finish(r, QueryEnds { latent, bank, predicted: predicted.clone() }, &[predicted], edit)
+    }
+
+    fn decoder(&self, filter: Option<GuidedFilter>, edit: Edit) -> Result<Recorded<DecoderEnds<Tensor>>, Error> {
+        let mut r = self.recorder(self.storage);
+        let latent = self.latent(&mut r, "latent", Element::F32);
+        let stored = convert::record(&mut r, &latent);
+        let drawn = self.model.decoder.forward(&mut r, &stored);
+        let Some(filter) = filter else {
+            return finish(r, DecoderEnds { latent, map: drawn.clone(), refined: None }, &[drawn], edit);
+        };
+        let guide = r.input_of("guide", self.size, self.size, Channels::one(3), Element::F32);
+        let map = guided_filter::record(&mut r, &drawn, &guide, filter);
+        let outputs = [map.clone(), drawn.clone()];
+        finish(r, DecoderEnds { latent, map, refined: Some(Refined { guide, drawn }) }, &outputs, edit)
+    }
+
+    /// Each layer's keys of all supports lie in one buffer, of which attention reads as much at once as a binding holds.
+    pub fn check_bank(&self, bank: &[Tensor], shots: usize) -> Result<(), Error> {
+        let one = bank.iter().map(|t| t.bytes(self.before_decoder())).max().unwrap_or(0).max(1);
+        let most = self.gpu.limits().max_buffer / one;
+        if shots as u64 <= most {
+            return Ok(());
+        }
+        Err(PlanError(format!(
+            "{shots} supports are too many: at this size {} takes {most} ({one} bytes each in a buffer of {}). Try fewer or a \
+             smaller --size",
+            self.gpu.facts.name,
+            self.gpu.limits().max_buffer
+        ))
+        .into())
+    }
+}
+
+fn finish<E: Ends>(mut r: Recorder, ends: E, outputs: &[Tensor], edit: Edit) -> Result<Recorded<E>, Error> {
+    outputs.iter().for_each(|tensor| r.output(tensor));
+    let mut recording = r.finish()?;
+    edit(E::PASS, &mut recording);
+    Ok(Recorded { schedule: Schedule::new(recording), ends })
+}

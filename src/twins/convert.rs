@@ -1,0 +1,34 @@
+//! The f64 twin of `convert` and its cases.
+
+use crate::check::bound::Approx;
+use crate::check::{Case, CaseBuilder, Fill};
+use crate::kernels::convert::{KERNEL, record};
+use crate::plan::{Channels, Element, Storage};
+
+/// Nothing but the rounding of storage, which the check itself allows for. Where nothing is rounded, nothing is recorded.
+pub fn cases() -> Vec<Case> {
+    [
+        case((64, 64, 4, 1.0)),
+        case((9, 7, 5, 1.0)),
+        case((1, 1, 3, 0.001)),
+        // About a half's smallest normal number, and as large as a half holds.
+        case((17, 5, 6, 6e-5)),
+        case((17, 5, 6, 15_000.0)),
+        // Rows of an odd number of vec4s, in bands: windows begin between two aligned addresses.
+        case((37, 19, 12, 1.0)).with_binding_limit(10 * 1024),
+        // More workgroups than one dimension holds.
+        case((128, 129, 16, 1.0)).with_workgroup_limit(33),
+    ]
+    .into()
+}
+
+fn case((height, width, channels, spread): (u32, u32, u32, f64)) -> Case {
+    let name = format!("{height}x{width}x{channels} spread {spread}");
+    Case::new(&KERNEL, name, move |b: &mut CaseBuilder| {
+        let fill = Fill::Normal { mean: 0.0, std: spread };
+        let x = b.input("x", height, width, Channels::one(channels), Element::F32, fill);
+        let out = record(&mut b.recorder, &x.tensor);
+        b.expect(&out, move |p, c| Approx::new(x.at(p, c), 0.0));
+    })
+    .stored_as(&[Storage::Packed, Storage::F16])
+}
