@@ -6,7 +6,7 @@
 # dxc[:DRIVER]: the conformance cases run on DXC's SPIR-V of their HLSL, on the system's lavapipe unless named.
 # dxc-checked[:DRIVER]: the same of the HLSL with wgpu's run-time checks.
 # dawn[:DRIVER]: the conformance cases run by Dawn, on lavapipe25 unless named.
-# Exits with 1 if any step fails.
+# ONLY: a regular expression, of the cases that dxc and dxc-checked run. Exits with 1 if any step fails.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 drivers=${DRIVERS:-.drivers}
@@ -36,7 +36,7 @@ dxc() {
     rm -rf target/dxc
     tools/with-driver.sh "$1" target/release/examples/through_dxc translate target/dxc &&
         "${compile[@]}" --only-spirv target/dxc &&
-        tools/with-driver.sh "$1" target/release/examples/through_dxc run target/dxc
+        tools/with-driver.sh "$1" target/release/examples/through_dxc run target/dxc "${ONLY:-}"
 }
 
 dawn() {

@@ -1,24 +1,27 @@
 #!/bin/bash
 # The `conformance` command of the release binary under every driver that tools/drivers.sh fetched, a report of each; all
 # reports on one page; then the shader compilers. Exits with 1 if anything fails or nothing ran.
-#   tools/conformance.sh [--full | --whole] [--into DIR] [--command-only] [DRIVER...]
+#   tools/conformance.sh [--full | --whole | --brief] [--into DIR] [--command-only] [DRIVER...]
 # Drivers that are named must be there; of all others it says which were left out. By default what cannot differ from a driver
 # that has run, or takes minutes, is left out (see `part`); --whole runs all of the command's quick mode everywhere; --full every
-# case in every form, the stress test and the parity tests. --command-only leaves out these and the compilers. Reports go to
+# case in every form, the stress test and the parity tests; --brief of the kernels what f32 and packed halves store, of the model
+# f32, and no more: for CI. --command-only leaves out these and the compilers. Reports go to
 # DIR/DRIVER.json.gz, DIR/DRIVER.log and DIR/all.html (default: target/conformance).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 into=target/conformance
 full=()
 whole=
+brief=
 others=yes
 while [ $# -gt 0 ]; do
     case $1 in
         --into) into=${2:?--into needs a folder}; shift 2 ;;
         --full) full=(--full) whole=yes; shift ;;
         --whole) whole=yes; shift ;;
+        --brief) brief=yes; shift ;;
         --command-only) others=; shift ;;
-        -*) sed -n '2,9s/^# //p' "$0"; exit 2 ;;
+        -*) sed -n '2,10s/^# //p' "$0"; exit 2 ;;
         *) break ;;
     esac
 done
@@ -34,6 +37,10 @@ reports=()
 # What is run of each driver in little time, as a regular expression; nothing means all of the quick mode.
 part() {
     [ -z "$whole" ] || return 0
+    if [ -n "$brief" ]; then
+        echo '^(language/|kernels/.*/(f32|packed)/|blocks/.*/f32/)'
+        return
+    fi
     case $1 in
         # At another width of vectors only the size of subgroups differs: the form that suits it. With 4 lanes none broadcasts.
         *@128) echo '^(language/(barriers|subgroups)/|kernels/.*/rows$|blocks/)' ;;
