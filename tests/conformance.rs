@@ -118,6 +118,7 @@ fn control(factor: f64, input_beyond: u64, output_beyond: u64) -> Case {
                 let place = min(id.x + p.skip, p.last);
                 if id.x < p.n { output[id.x] = input[place]; }
             }",
+        params: &["n", "skip", "last"],
         variants: &[&[]],
         tunings: &[Tuning::Tiled],
     };

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Fixture, gpu, relative_l2, rewritten, run};
 use diffews_wgpu::kernels::group_norm;
-use diffews_wgpu::plan::Recording;
+use diffews_wgpu::plan::{Dispatch, Recording};
 use diffews_wgpu::segment::Pass;
 use diffews_wgpu::shader::{Kernel, Tuning};
 use diffews_wgpu::weights::{ModelFiles, Weights};
@@ -25,16 +25,21 @@ fn error_with(name: &str, edit: &mut dyn FnMut(Pass, &mut Recording)) -> f64 {
     }
 }
 
-/// Replaces the u32 at `index` of the parameters of every dispatch of `kernel`.
-fn set_param(recording: &mut Recording, kernel: &str, index: usize, change: impl Fn(u32) -> u32) -> usize {
+/// Replaces the parameter of that name of every dispatch of `kernel`.
+fn set_param(recording: &mut Recording, kernel: &str, name: &str, change: impl Fn(u32) -> u32) -> usize {
     let mut changed = 0;
     for dispatch in recording.dispatches.iter_mut().filter(|d| d.kernel.name == kernel) {
-        let place = &mut dispatch.params[index * 4..index * 4 + 4];
-        let old = u32::from_le_bytes(place.try_into().unwrap());
-        place.copy_from_slice(&change(old).to_le_bytes());
+        let old = param(dispatch, name);
+        let place = dispatch.kernel.param(name).unwrap();
+        dispatch.params[place].copy_from_slice(&change(old).to_le_bytes());
         changed += usize::from(change(old) != old);
     }
     changed
+}
+
+fn param(dispatch: &Dispatch, name: &str) -> u32 {
+    let place = dispatch.kernel.param(name).unwrap_or_else(|| panic!("{} has no {name}", dispatch.kernel.name));
+    u32::from_le_bytes(dispatch.params[place].try_into().unwrap())
 }
 
 #[test]
@@ -47,10 +52,10 @@ fn control_is_within_the_bound() {
 
 #[test]
 fn a_wrong_eps_is_seen() {
-    for (kernel, index) in [("group_norm", 8), ("layer_norm", 6)] {
+    for kernel in ["group_norm", "layer_norm"] {
         let mut changed = 0;
         let error = error_with("sd21", &mut |_, r| {
-            changed += set_param(r, kernel, index, |eps| (f32::from_bits(eps) * 100.0).to_bits());
+            changed += set_param(r, kernel, "eps", |eps| (f32::from_bits(eps) * 100.0).to_bits());
         });
         assert!(changed > 0 && error > 3.0 * BOUND, "{kernel}: {changed} changed, {error:.2e}");
     }
@@ -69,7 +74,7 @@ fn swapped_keys_and_values_of_the_bank_are_seen() {
 #[test]
 fn a_missing_support_is_seen() {
     let error = error_with("sd21_shots3", &mut |_, r| {
-        set_param(r, "attention", 2, |bank| bank / 3 * 2);
+        set_param(r, "attention", "bank", |bank| bank / 3 * 2);
     });
     assert!(error > 3.0 * BOUND, "{error:.2e}");
 }
@@ -77,7 +82,7 @@ fn a_missing_support_is_seen() {
 #[test]
 fn an_ignored_bank_is_seen() {
     let error = error_with("sd21", &mut |_, r| {
-        set_param(r, "attention", 2, |_| 0);
+        set_param(r, "attention", "bank", |_| 0);
     });
     assert!(error > 3.0 * BOUND, "{error:.2e}");
 }
@@ -86,11 +91,11 @@ fn an_ignored_bank_is_seen() {
 fn off_by_one_padding_of_the_stride_2_convolutions_is_seen() {
     for pass in [Pass::Encoder, Pass::Query] {
         let error = error_with("sd21", &mut |recorded, r| {
-            for dispatch in r.dispatches.iter_mut().filter(|d| recorded == pass && d.kernel.name == "conv2d") {
-                let stride = u32::from_le_bytes(dispatch.params[28..32].try_into().unwrap());
-                if stride == 2 {
-                    dispatch.params[32] ^= 1;
-                }
+            let two = |d: &&mut Dispatch| recorded == pass && d.kernel.name == "conv2d" && param(d, "stride") == 2;
+            for dispatch in r.dispatches.iter_mut().filter(two) {
+                let pad = param(dispatch, "pad") ^ 1;
+                let place = dispatch.kernel.param("pad").unwrap();
+                dispatch.params[place].copy_from_slice(&pad.to_le_bytes());
             }
         });
         assert!(error > 3.0 * BOUND, "{pass}: {error:.2e}");
@@ -111,6 +116,7 @@ fn a_barrier_left_out_is_seen() {
     let kernel: &'static Kernel = Box::leak(Box::new(Kernel {
         name: "group_norm without a barrier",
         source: source.leak(),
+        params: group_norm::KERNEL.params,
         variants: &[&[]],
         tunings: &[Tuning::Tiled],
     }));

@@ -21,6 +21,24 @@ fn workgroups(shader: &Shader) -> Vec<Option<f64>> {
     if has_workgroup_override(shader) { vec![Some(8.0), Some(16.0)] } else { vec![None] }
 }
 
+/// The host writes parameters by these names and places.
+#[test]
+fn parameters_are_those_of_the_host() {
+    for shader in all() {
+        let (module, _) = parse(&shader, has_workgroup_override(&shader).then_some(8.0));
+        let uniform = module.global_variables.iter().find(|(_, v)| v.space == naga::AddressSpace::Uniform).unwrap().1;
+        let naga::TypeInner::Struct { members, .. } = &module.types[uniform.ty].inner else {
+            panic!("{}: its parameters are no struct", shader.name)
+        };
+        let names: Vec<&str> = members.iter().map(|m| m.name.as_deref().unwrap_or("")).collect();
+        assert_eq!(names, shader.kernel.params, "{}", shader.name);
+        for (i, member) in members.iter().enumerate() {
+            let number = matches!(&module.types[member.ty].inner, naga::TypeInner::Scalar(s) if s.width == 4);
+            assert!(number && member.offset == 4 * i as u32, "{}: {}", shader.name, names[i]);
+        }
+    }
+}
+
 #[test]
 fn every_shader_becomes_hlsl() {
     let mut translated = 0;

@@ -2,19 +2,17 @@
 
 use super::{LANES, bands};
 use crate::plan::{Dispatch, Recorder, Tensor};
-use crate::shader::{Kernel, Tuning};
-use bytemuck::{Pod, Zeroable};
+use crate::shader::{Kernel, Tuning, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "affine",
     source: include_str!("../../shaders/affine.wgsl"),
+    params: Params::FIELDS,
     variants: &[&[], &["SILU"]],
     tunings: &[Tuning::Tiled],
 };
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+params! {
     positions: u32,
     a4: u32,
     b4: u32,

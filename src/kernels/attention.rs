@@ -2,12 +2,12 @@
 //! (DiffewS's KV concatenation), with one online softmax over both.
 
 use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, Window, turns};
-use crate::shader::{Kernel, Tuning};
-use bytemuck::{Pod, Zeroable};
+use crate::shader::{Kernel, Tuning, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "attention",
     source: include_str!("../../shaders/attention.wgsl"),
+    params: Params::FIELDS,
     variants: &[
         &["D32"],
         &["D64"],
@@ -37,9 +37,7 @@ pub static KERNEL: Kernel = Kernel {
     tunings: &[Tuning::Broadcast, Tuning::Tiled],
 };
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+params! {
     queries: u32,
     own: u32,
     bank: u32,

@@ -2,12 +2,12 @@
 //! (torch.nn.Conv2d, torch.nn.Linear), with the epilogues of the blocks that they end.
 
 use crate::plan::{Channels, Dispatch, Recorder, Tensor, turns};
-use crate::shader::{Kernel, Tuning};
-use bytemuck::{Pod, Zeroable};
+use crate::shader::{Kernel, Tuning, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "conv2d",
     source: include_str!("../../shaders/conv2d.wgsl"),
+    params: Params::FIELDS,
     variants: &[
         &["ROWS"],
         &["ROWS", "RESIDUAL"],
@@ -29,9 +29,7 @@ pub static KERNEL: Kernel = Kernel {
     tunings: &[Tuning::Broadcast, Tuning::Rows, Tuning::Tiled],
 };
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+params! {
     in_h: u32,
     in_w: u32,
     in_c4: u32,

@@ -2,19 +2,17 @@
 
 use super::{LANES, bands};
 use crate::plan::{Dispatch, Element, Recorder, Tensor};
-use crate::shader::{Kernel, Tuning};
-use bytemuck::{Pod, Zeroable};
+use crate::shader::{Kernel, Tuning, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "convert",
     source: include_str!("../../shaders/convert.wgsl"),
+    params: Params::FIELDS,
     variants: &[&[]],
     tunings: &[Tuning::Tiled],
 };
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+params! {
     n: u32,
     base: u32,
     base_out: u32,

@@ -3,19 +3,17 @@
 use super::LANES;
 use super::group_stats::Stats;
 use crate::plan::{Dispatch, Element, Recorder, Tensor, turns};
-use crate::shader::{Kernel, Tuning};
-use bytemuck::{Pod, Zeroable};
+use crate::shader::{Kernel, Tuning, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "group_norm",
     source: include_str!("../../shaders/group_norm.wgsl"),
+    params: Params::FIELDS,
     variants: &[&[]],
     tunings: &[Tuning::Tiled],
 };
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+params! {
     positions: u32,
     chunk_len: u32,
     chunks: u32,

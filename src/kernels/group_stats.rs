@@ -2,19 +2,17 @@
 
 use super::{LANES, bands};
 use crate::plan::{Dispatch, Element, Recorder, Tensor, turns};
-use crate::shader::{Kernel, Tuning};
-use bytemuck::{Pod, Zeroable};
+use crate::shader::{Kernel, Tuning, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "group_stats",
     source: include_str!("../../shaders/group_stats.wgsl"),
+    params: Params::FIELDS,
     variants: &[&[]],
     tunings: &[Tuning::Tiled],
 };
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+params! {
     positions: u32,
     c4: u32,
     chunk_len: u32,

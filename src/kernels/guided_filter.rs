@@ -4,19 +4,17 @@
 use super::{LANES, bands};
 use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, turns};
 use crate::settings::GuidedFilter;
-use crate::shader::{Kernel, Tuning};
-use bytemuck::{Pod, Zeroable};
+use crate::shader::{Kernel, Tuning, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "guided_filter",
     source: include_str!("../../shaders/guided_filter.wgsl"),
+    params: Params::FIELDS,
     variants: &[&["ROWS", "MOMENTS"], &["FIT"], &["ROWS", "SPREAD"], &["APPLY"]],
     tunings: &[Tuning::Tiled],
 };
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+params! {
     height: u32,
     width: u32,
     y0: u32,

@@ -2,19 +2,17 @@
 
 use super::{LANES, bands};
 use crate::plan::{Dispatch, Recorder, Tensor, turns};
-use crate::shader::{Kernel, Tuning};
-use bytemuck::{Pod, Zeroable};
+use crate::shader::{Kernel, Tuning, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "layer_norm",
     source: include_str!("../../shaders/layer_norm.wgsl"),
+    params: Params::FIELDS,
     variants: &[&[]],
     tunings: &[Tuning::Tiled],
 };
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
+params! {
     tokens: u32,
     c4: u32,
     channels: u32,

@@ -1,7 +1,9 @@
 //! WGSL as text and tables: what a kernel is, the library that it imports, and the preprocessor. Uses nothing else of ours.
 
+mod params;
 mod preprocess;
 
+pub(crate) use params::params;
 pub use preprocess::preprocess;
 
 /// One WGSL kernel.
@@ -10,10 +12,20 @@ pub struct Kernel {
     pub name: &'static str,
     /// WGSL with `#import` and `#ifdef` lines, entry point `main`; see [`preprocess`].
     pub source: &'static str,
+    /// Names of the fields of its `Params`, each of four bytes.
+    pub params: &'static [&'static str],
     /// Every combination of `#ifdef` symbols (storage aside) that the engine records.
     pub variants: &'static [&'static [&'static str]],
     /// The tunings under which its recording differs; one stands for all where it does not.
     pub tunings: &'static [Tuning],
+}
+
+impl Kernel {
+    /// Where the parameter of that name lies among the bytes of all.
+    pub fn param(&self, name: &str) -> Option<std::ops::Range<usize>> {
+        let index = self.params.iter().position(|param| *param == name)?;
+        Some(4 * index..4 * index + 4)
+    }
 }
 
 impl std::fmt::Debug for Kernel {

@@ -12,6 +12,7 @@ use crate::shader::{Kernel, Tuning};
 pub static KERNEL: Kernel = Kernel {
     name: "memory",
     source: include_str!("../../../shaders/conformance/memory.wgsl"),
+    params: &["n", "groups_x", "stride"],
     variants: &[&["FOLDED"], &[CHECKED, "READS"], &[CHECKED, "WRITES"], &["SCATTER"], &["GATHER"], &["ROTATE"]],
     tunings: &[Tuning::Tiled],
 };

@@ -11,6 +11,7 @@ use half::f16;
 pub static KERNEL: Kernel = Kernel {
     name: "numbers",
     source: include_str!("../../../shaders/conformance/numbers.wgsl"),
+    params: &["n", "groups_x"],
     variants: &[
         &["EXP"],
         &["EXP2"],

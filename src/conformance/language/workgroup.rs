@@ -9,6 +9,7 @@ use crate::shader::{Kernel, Tuning};
 pub static BARRIERS: Kernel = Kernel {
     name: "barriers",
     source: include_str!("../../../shaders/conformance/barriers.wgsl"),
+    params: &["n", "groups_x"],
     variants: &[&[]],
     tunings: &[Tuning::Tiled],
 };
@@ -16,6 +17,7 @@ pub static BARRIERS: Kernel = Kernel {
 pub static MEMORY: Kernel = Kernel {
     name: "workgroup_memory",
     source: include_str!("../../../shaders/conformance/workgroup_memory.wgsl"),
+    params: &["n", "groups_x"],
     variants: &[&[]],
     tunings: &[Tuning::Tiled],
 };
@@ -23,6 +25,7 @@ pub static MEMORY: Kernel = Kernel {
 pub static SUBGROUPS: Kernel = Kernel {
     name: "subgroups",
     source: include_str!("../../../shaders/conformance/subgroups.wgsl"),
+    params: &["n", "groups_x"],
     variants: &[&[]],
     tunings: &[Tuning::Tiled],
 };
