@@ -1,32 +1,22 @@
 //! A model on a device with its supports' bank; opened again where that helps.
 
-use super::errors::{CliError, usage};
-use super::options::{AdapterArgs, ModelArgs};
+use super::open::{self, Told};
+use super::options::EngineArgs;
 use super::report::Support;
 use super::tell;
 use diffews_wgpu::image_io::{Mask, RgbImage};
-use diffews_wgpu::model::Model;
 use diffews_wgpu::settings::Threshold;
 use diffews_wgpu::weights::ModelFiles;
-use diffews_wgpu::{Error, GuidedFilter, Options, Planned, Precision, Segmentation, Segmenter, Stage, SupportBank};
-use std::thread::available_parallelism;
+use diffews_wgpu::{Error, Precision, Segmentation, Segmenter, Stage, SupportBank};
 use std::time::Instant;
 
 /// What an engine is made of.
 pub struct Setup<'a> {
-    pub model: &'a ModelArgs,
+    pub args: &'a EngineArgs,
     /// Opened once, so that all queries get the same model.
     pub files: ModelFiles,
-    pub adapter: &'a AdapterArgs,
-    /// As the user asked for it, if so.
-    pub size: Option<u32>,
-    pub precision: Precision,
-    pub guided_filter: Option<GuidedFilter>,
     pub supports: &'a [Support],
-    /// Print the memory plan.
-    pub verbose: bool,
-    /// No notes.
-    pub quiet: bool,
+    pub told: Told,
 }
 
 /// Who is told of the progress, and where lines can be printed in between.
@@ -50,7 +40,7 @@ pub struct Engine {
 impl Engine {
     /// Opens everything; where half precision fails on the supports or the device is lost, once more.
     pub fn with_retry(setup: &Setup, watch: &mut dyn Watch) -> anyhow::Result<Engine> {
-        let mut remedies = Remedies { precision: setup.precision, opened_anew: false };
+        let mut remedies = Remedies { precision: setup.args.precision, opened_anew: false };
         loop {
             match Engine::new(setup, remedies.precision, watch) {
                 Err(error) => remedies.after(error, watch)?,
@@ -60,34 +50,8 @@ impl Engine {
     }
 
     fn new(setup: &Setup, precision: Precision, watch: &mut dyn Watch) -> anyhow::Result<Engine> {
-        let model = Model::load(setup.files.clone())?;
-        for warning in model.warnings() {
-            tell(&format!("warning: {warning}"));
-        }
-        let default_threshold = model.default_threshold();
-        // The flag is the user's to correct, a default the model's.
-        let size = setup.size.unwrap_or_else(|| model.default_size());
-        if let Err(error) = model.config().check_size(size as usize) {
-            return match setup.size {
-                Some(_) => Err(error.into()),
-                None => Err(CliError::Weights(format!("{}: diffews.json: {error}", setup.model.name())).into()),
-            };
-        }
-        let gpu = setup.adapter.open()?;
-        setup.adapter.tell_of_cpu(&gpu.facts, setup.quiet);
-        let shots = setup.supports.len();
-        let options = Options { size: Some(size), precision, shots, guided_filter: setup.guided_filter };
-        let planned = Segmenter::plan(gpu, model, options).map_err(|error| match error {
-            // As any other size that will not do.
-            Error::Plan(_) if setup.size.is_some() => usage(format!("--size {size}: {error}")),
-            other => other.into(),
-        })?;
-        if let (Some(words), false) = (duration(&planned), setup.quiet) {
-            tell(&words);
-        }
-        if setup.verbose {
-            tell(planned.memory().to_string().trim_end());
-        }
+        let planned = open::plan(setup.args, setup.files.clone(), precision, setup.supports.len(), setup.told)?;
+        let default_threshold = planned.model().default_threshold();
         let started = Instant::now();
         let segmenter = planned.allocate(&mut |stage, done| watch.step(stage, done))?;
         let load_seconds = started.elapsed().as_secs_f64();
@@ -102,29 +66,6 @@ impl Engine {
         times.extend(self.bank.times().iter().chain(&result.times));
         times
     }
-}
-
-/// Seconds that a query may take without a word before.
-const LONG: f64 = 60.0;
-/// What one core does in a second, measured with Mesa's CPU driver on several convolutions and products.
-const CPU_FLOPS: f64 = 15e9;
-
-/// How long a query takes, where it is a CPU that needs long.
-fn duration(planned: &Planned) -> Option<String> {
-    if planned.gpu().facts.device_type != "Cpu" {
-        return None;
-    }
-    let query = planned.query_flops() as f64;
-    let cores = available_parallelism().map_or(1, |n| n.get()) as f64;
-    let seconds = query / (CPU_FLOPS * cores);
-    (seconds > LONG).then(|| {
-        format!(
-            "note: {:.1} TFLOP for each query, about {:.0} minutes on this CPU ({cores} cores), and about as much for each \
-             support; a smaller --size is faster",
-            query / 1e12,
-            (seconds / 60.0).max(1.0)
-        )
-    })
 }
 
 /// What is tried after a failure, each once.

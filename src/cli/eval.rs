@@ -2,7 +2,8 @@
 
 use super::errors::{CliError, usage};
 use super::merge;
-use super::options::{AdapterArgs, MaskArgs, ModelArgs, PrecisionArg};
+use super::open::{self, Told};
+use super::options::EngineArgs;
 use super::progress;
 use super::scores::{file_name, finish, keep_strangers, stage_times};
 use super::tell;
@@ -13,7 +14,7 @@ use diffews_wgpu::eval::{
 };
 use diffews_wgpu::image_io::write_rgb;
 use diffews_wgpu::settings::Threshold;
-use diffews_wgpu::{Error, Model, Options, Precision, Segmenter, shown};
+use diffews_wgpu::{Error, Precision, Segmenter, shown};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashSet;
 use std::fs;
@@ -50,19 +51,7 @@ pub struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
-    adapter: AdapterArgs,
-
-    /// Side of the square at which pictures are segmented and scored [default: what the model says, else 512]
-    #[arg(long, value_name = "PIXELS", env = "DIFFEWS_SIZE", hide_env_values = true, help_heading = "Model")]
-    size: Option<u32>,
-    /// How values are stored on the adapter; sums are f32 always. auto picks f32 where it fits, else half precision
-    #[arg(long, value_enum, default_value = "auto", env = "DIFFEWS_PRECISION", hide_env_values = true)]
-    #[arg(help_heading = "Model")]
-    precision: PrecisionArg,
-    #[command(flatten)]
-    mask_args: MaskArgs,
+    engine: EngineArgs,
 
     /// Directory for results.jsonl (one line for each episode, at once), episodes.csv and summary.json; those of a
     /// shard carry its number
@@ -121,7 +110,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         shots = shots.max(file.supports(episode, args.shots, control, args.seed)?.len());
     }
     progress::catch_interrupts();
-    if args.model.weights.is_none() && !args.quiet {
+    if args.engine.model.weights.is_none() && !args.quiet {
         tell("note: no --weights given; this measures the small demonstration model inside this program");
     }
     let opened = open_model(args, shots)?;
@@ -210,7 +199,9 @@ fn evaluate_all(
     tell(&format!("warning: {} episodes overflow in half precision; they are done again in f32", again.len()));
     let full = match open_as(args, Precision::F32, shots) {
         Ok(full) if full.model == model => full.segmenter,
-        Ok(_) => return Err(CliError::Weights(format!("{}: changed while it was measured", args.model.name())).into()),
+        Ok(_) => {
+            return Err(CliError::Weights(format!("{}: changed while it was measured", args.engine.model.name())).into());
+        }
         Err(error) if matches!(library_error(&error), Some(Error::Interrupted)) => return Err(error),
         Err(error) => {
             for work in again {
@@ -238,7 +229,7 @@ struct Opened {
 }
 
 fn open_model(args: &Args, shots: usize) -> anyhow::Result<Opened> {
-    match open_as(args, args.precision.into(), shots) {
+    match open_as(args, args.engine.precision, shots) {
         Err(error) if library_error(&error).is_some_and(Error::halves_overflowed) => {
             tell(&format!("warning: {error}; trying again with everything in f32"));
             open_as(args, Precision::F32, shots)
@@ -248,22 +239,11 @@ fn open_model(args: &Args, shots: usize) -> anyhow::Result<Opened> {
 }
 
 fn open_as(args: &Args, precision: Precision, shots: usize) -> anyhow::Result<Opened> {
-    let files = args.model.files()?;
+    let files = args.engine.model.files()?;
     let name = fingerprint(&files)?;
-    let model = Model::load(files)?;
-    model.warnings().iter().for_each(|warning| tell(&format!("warning: {warning}")));
-    let threshold = args.mask_args.threshold_or(model.default_threshold());
-    let size = args.size.unwrap_or_else(|| model.default_size());
-    if let Err(error) = model.config().check_size(size as usize) {
-        return match args.size {
-            Some(_) => Err(error.into()),
-            None => Err(CliError::Weights(format!("{}: diffews.json: {error}", args.model.name())).into()),
-        };
-    }
-    let gpu = args.adapter.open()?;
-    args.adapter.tell_of_cpu(&gpu.facts, args.quiet);
-    let options = Options { size: Some(size), precision, shots, guided_filter: args.mask_args.guided_filter };
-    let segmenter = Segmenter::plan(gpu, model, options)?.allocate(&mut |_, _| !progress::interrupted())?;
+    let planned = open::plan(&args.engine, files, precision, shots, Told { verbose: false, quiet: args.quiet })?;
+    let threshold = args.engine.mask_args.threshold_or(planned.model().default_threshold());
+    let segmenter = planned.allocate(&mut |_, _| !progress::interrupted())?;
     Ok(Opened { segmenter, threshold, model: name })
 }
 

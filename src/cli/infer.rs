@@ -11,7 +11,8 @@ mod standard;
 use super::engine::{self, Engine, Setup, Watch};
 use super::errors::{is_of_query, usage};
 use super::mask_file::MaskFileArgs;
-use super::options::{AdapterArgs, MaskArgs, ModelArgs, PictureArgs, PrecisionArg};
+use super::open::Told;
+use super::options::{EngineArgs, PictureArgs};
 use super::output::{self, Existing, Job, Plan, Wanted};
 use super::progress::{self, Bar};
 use super::report::{Machine, Support};
@@ -57,17 +58,7 @@ pub struct Args {
     #[arg(long, value_name = "IMAGE|DIR", required = true, num_args = 1..)]
     query: Vec<PathBuf>,
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
-    adapter: AdapterArgs,
-
-    /// Side of the square that pictures are scaled to [default: what the model says, else 512]
-    #[arg(long, value_name = "PIXELS", env = "DIFFEWS_SIZE", hide_env_values = true, help_heading = "Model")]
-    size: Option<u32>,
-    /// How values are stored on the adapter; sums are f32 always. auto picks f32 where it fits, else half precision
-    #[arg(long, value_enum, default_value = "auto", env = "DIFFEWS_PRECISION", hide_env_values = true)]
-    #[arg(help_heading = "Model")]
-    precision: PrecisionArg,
+    engine: EngineArgs,
 
     /// Mask to write [default: <query>_mask.png here]; a directory for several queries. - is standard output, for one of
     /// --output, --overlay and --probability
@@ -80,8 +71,6 @@ pub struct Args {
     /// [0, 1], before it is enlarged (in DIR: <query>_probability.png)
     #[arg(long, value_name = "FILE.png|FILE.npy|DIR", help_heading = "Output")]
     probability: Option<PathBuf>,
-    #[command(flatten)]
-    mask_args: MaskArgs,
     #[command(flatten)]
     pictures: PictureArgs,
     /// Replace files that exist
@@ -114,7 +103,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         )));
     }
     standard::check(args)?;
-    gpu::check_backend(&args.adapter.choice())?;
+    gpu::check_backend(&args.engine.adapter.choice())?;
     let Plan { jobs, notes } = output::plan(&Wanted {
         queries: &args.query,
         inputs: args.support.iter().chain(&args.mask).map(PathBuf::as_path).collect(),
@@ -140,19 +129,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
     progress::catch_interrupts();
     let mut bar = Bar::new(args.quiet);
-    if args.model.weights.is_none() && !args.quiet {
+    if args.engine.model.weights.is_none() && !args.quiet {
         tell(NOTE);
     }
     let setup = Setup {
-        model: &args.model,
-        files: args.model.files()?,
-        adapter: &args.adapter,
-        size: args.size,
-        precision: args.precision.into(),
-        guided_filter: args.mask_args.guided_filter,
+        args: &args.engine,
+        files: args.engine.model.files()?,
         supports: &supports,
-        verbose: args.verbose > 0,
-        quiet: args.quiet,
+        told: Told { verbose: args.verbose > 0, quiet: args.quiet },
     };
     let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
@@ -194,7 +178,7 @@ impl Batch<'_> {
         notes: Notes,
     ) -> anyhow::Result<()> {
         let side = engine.segmenter.size();
-        let threshold = self.args.mask_args.threshold_or(engine.default_threshold);
+        let threshold = self.args.engine.mask_args.threshold_or(engine.default_threshold);
         // Half of the cores: the other half feeds the GPU, or is it where the adapter is the CPU.
         let cores = available_parallelism().map_or(1, |n| n.get());
         let threads = if self.alone { 0 } else { (cores / 2).clamp(1, MOST_THREADS).min(self.jobs.len()) };

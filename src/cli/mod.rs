@@ -12,6 +12,7 @@ mod interrupt;
 mod mask_file;
 mod merge;
 mod model;
+mod open;
 mod options;
 mod output;
 mod progress;

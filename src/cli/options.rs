@@ -2,6 +2,7 @@
 
 use super::errors::usage;
 use super::{progress, tell};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu, GpuError};
 use diffews_wgpu::image_io::{Bands, Depth, PictureOptions};
@@ -89,21 +90,26 @@ impl ModelArgs {
     }
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub enum PrecisionArg {
-    Auto,
-    F32,
-    F16,
+/// A model, where it runs and how: what `infer` and `eval` share.
+#[derive(Args)]
+pub struct EngineArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub adapter: AdapterArgs,
+    /// Side of the square that pictures are scaled to [default: what the model says, else 512]
+    #[arg(long, value_name = "PIXELS", env = "DIFFEWS_SIZE", hide_env_values = true, help_heading = "Model")]
+    pub size: Option<u32>,
+    /// How values are stored on the adapter; sums are f32 always. auto picks f32 where it fits, else half precision
+    #[arg(long, value_parser = precision(), default_value = "auto", env = "DIFFEWS_PRECISION", hide_env_values = true)]
+    #[arg(help_heading = "Model")]
+    pub precision: Precision,
+    #[command(flatten)]
+    pub mask_args: MaskArgs,
 }
 
-impl From<PrecisionArg> for Precision {
-    fn from(arg: PrecisionArg) -> Precision {
-        match arg {
-            PrecisionArg::Auto => Precision::Auto,
-            PrecisionArg::F32 => Precision::F32,
-            PrecisionArg::F16 => Precision::F16,
-        }
-    }
+fn precision() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse::<Precision>())
 }
 
 /// How the network's output becomes a mask.
@@ -133,7 +139,7 @@ impl MaskArgs {
 
 fn part(text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| "it must be a number from 0 to 1".to_string())?;
-    Threshold::Absolute(value).check().map_err(|e| e.to_string())?;
+    Threshold::Absolute(value).check()?;
     Ok(value)
 }
 

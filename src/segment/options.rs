@@ -2,6 +2,7 @@
 
 use crate::settings::GuidedFilter;
 use std::fmt;
+use std::str::FromStr;
 
 /// How elements are stored on the device; sums are f32 either way. Half precision is for the weights and for the
 /// decoder's values, which take the most memory; the encoder's and the UNet's values stay f32.
@@ -12,6 +13,28 @@ pub enum Precision {
     Auto,
     F32,
     F16,
+}
+
+impl Precision {
+    pub const ALL: [Precision; 3] = [Precision::Auto, Precision::F32, Precision::F16];
+
+    /// As it is written: auto, f32, f16.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::Auto => "auto",
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+        }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Precision, String> {
+        let named = Precision::ALL.into_iter().find(|precision| precision.name() == text);
+        named.ok_or_else(|| "it must be auto, f32 or f16".to_string())
+    }
 }
 
 /// What a [`Segmenter`](super::Segmenter) is built for.

@@ -82,6 +82,10 @@ impl Planned {
         self.storage
     }
 
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
     }
