@@ -200,7 +200,9 @@ fn evaluate_all(
     let full = match open_as(args, Precision::F32, shots) {
         Ok(full) if full.model == model => full.segmenter,
         Ok(_) => {
-            return Err(CliError::Weights(format!("{}: changed while it was measured", args.engine.model.name())).into());
+            return Err(
+                CliError::Weights(format!("{}: changed while it was measured", args.engine.model.name())).into()
+            );
         }
         Err(error) if matches!(library_error(&error), Some(Error::Interrupted)) => return Err(error),
         Err(error) => {

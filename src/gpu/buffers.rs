@@ -78,6 +78,7 @@ impl Gpu {
     pub(super) fn download_all(&self, parts: &[(&wgpu::Buffer, u64, u64)]) -> Result<Vec<Vec<u8>>, GpuError> {
         use wgpu::BufferUsages as Usage;
         let total = parts.iter().map(|part| part.2).sum();
+        log::trace!("readback of {total} bytes");
         let staging = self.create("readback", total, Usage::COPY_DST | Usage::MAP_READ)?;
         self.guarded("readback", total, || {
             let mut encoder = self.device.create_command_encoder(&Default::default());

@@ -1,7 +1,7 @@
 //! The bank: keys and values of supports.
 
 use super::pass::{Bound, QueryEnds, Recorded};
-use super::run::{Clock, encoded};
+use super::run::Clock;
 use super::{Progress, Segmenter, Stage};
 use crate::Error;
 use crate::image_io::{self, Mask, RgbImage};
@@ -57,8 +57,13 @@ impl Segmenter {
             let ends = &self.support.ends;
             for (pixels, latent, first) in [(&picture, &ends.image, 0.0), (&mask, &ends.mask, 0.5)] {
                 clock.time(Stage::EncodeSupport, || {
-                    let told = &mut |p: f64| progress(Stage::EncodeSupport, share(first + p / 2.0));
-                    encoded(self, pixels, latent, told)
+                    let stage = Stage::EncodeSupport;
+                    self.encode(pixels, latent, &mut |p| progress(stage, share(first + p / 2.0)))?;
+                    // Looked at here, once: many queries will read the bank.
+                    match self.is_finite(latent)? {
+                        true => Ok(()),
+                        false => Err(Error::NotFinite { stage, storage: self.storage }),
+                    }
                 })?;
             }
             clock.time(Stage::Support, || {

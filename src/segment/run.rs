@@ -109,21 +109,30 @@ impl Segmenter {
     /// The first stage whose results hold NaN or infinity, where the decoder's do.
     fn guilty(&self, bank: &SupportBank) -> Result<Stage, Error> {
         let ends = &bank.query.ends;
-        let sound = |port: &Port| Ok::<bool, Error>(finite(&self.gpu.read([port])?[0]));
         for port in &ends.bank {
-            if !sound(port)? {
+            if !self.is_finite(port)? {
                 return Ok(Stage::Support);
             }
         }
-        Ok(match (sound(&ends.latent)?, sound(&ends.predicted)?) {
+        Ok(match (self.is_finite(&ends.latent)?, self.is_finite(&ends.predicted)?) {
             (false, _) => Stage::EncodeQuery,
             (true, false) => Stage::Query,
             (true, true) => Stage::Decode,
         })
     }
 
+    pub(super) fn is_finite(&self, port: &Port) -> Result<bool, Error> {
+        let [values] = self.gpu.read([port])?;
+        Ok(finite(&values))
+    }
+
     /// `[S, S, 3]` pixels through the encoder to `latent`, an input of another pass.
-    fn encode(&self, pixels: &[f32], latent: &Port, progress: &mut dyn FnMut(f64) -> bool) -> Result<(), Error> {
+    pub(super) fn encode(
+        &self,
+        pixels: &[f32],
+        latent: &Port,
+        progress: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<(), Error> {
         let Bound { plan, ends } = &self.encoder;
         self.gpu.write(&ends.image, pixels)?;
         self.gpu.run(plan, progress)?;
@@ -155,21 +164,6 @@ impl Segmenter {
         }
         Ok(())
     }
-}
-
-/// A support's or mask's pixels through the encoder to `latent`. They are looked at once, here: a bank is read by many queries.
-pub(super) fn encoded(
-    segmenter: &Segmenter,
-    pixels: &[f32],
-    latent: &Port,
-    progress: &mut dyn FnMut(f64) -> bool,
-) -> Result<(), Error> {
-    segmenter.encode(pixels, latent, progress)?;
-    let [values] = segmenter.gpu.read([latent])?;
-    if finite(&values) {
-        return Ok(());
-    }
-    Err(Error::NotFinite { stage: Stage::EncodeSupport, storage: segmenter.storage })
 }
 
 fn finite(values: &[f32]) -> bool {

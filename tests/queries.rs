@@ -1,0 +1,46 @@
+//! What a query costs beside its arithmetic.
+
+mod common;
+
+use common::{Fixture, gpu};
+use diffews_wgpu::{GuidedFilter, Options, Segmenter};
+use std::cell::Cell;
+
+thread_local!(static READBACKS: Cell<usize> = const { Cell::new(0) });
+
+/// Counts what the engine says it reads back, each thread for itself.
+struct Counting;
+
+impl log::Log for Counting {
+    fn enabled(&self, _: &log::Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record) {
+        if record.target().starts_with("diffews_wgpu") && record.args().to_string().starts_with("readback of ") {
+            READBACKS.set(READBACKS.get() + 1);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Each one would have the device wait for the host.
+#[test]
+fn a_query_is_read_back_once() {
+    log::set_logger(&Counting).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    let fixture = Fixture::named("odd");
+    for filter in [GuidedFilter::OFF, GuidedFilter { radius: 2, epsilon: 1e-5 }] {
+        for precision in [diffews_wgpu::Precision::F32, diffews_wgpu::Precision::F16] {
+            let options = Options { guided_filter: Some(filter), precision, ..Default::default() };
+            let segmenter = Segmenter::plan(gpu(), fixture.model(), options).unwrap();
+            let segmenter = segmenter.allocate(&mut |_, _| true).unwrap();
+            let bank = segmenter.encode_support(&fixture.supports(), &mut |_, _| true).unwrap();
+            // The latents of a picture and its mask.
+            assert_eq!(READBACKS.replace(0), 2, "{precision:?}");
+            segmenter.segment(&bank, &fixture.query(), &mut |_, _| true).unwrap();
+            assert_eq!(READBACKS.replace(0), 1, "{precision:?} {filter:?}");
+        }
+    }
+}
