@@ -6,7 +6,7 @@
 # dxc[:DRIVER]: the conformance cases run on DXC's SPIR-V of their HLSL, on the system's lavapipe unless named.
 # dxc-checked[:DRIVER]: the same of the HLSL with wgpu's run-time checks.
 # dawn[:DRIVER]: the conformance cases run by Dawn, on lavapipe25 unless named.
-# ONLY: a regular expression, of the cases that dxc and dxc-checked run. Exits with 1 if any step fails.
+# BRIEF=1: of the cases, dxc and dawn run those that store f32 or packed halves. Exits with 1 if any step fails.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 drivers=${DRIVERS:-.drivers}
@@ -36,12 +36,12 @@ dxc() {
     rm -rf target/dxc
     tools/with-driver.sh "$1" target/release/examples/through_dxc translate target/dxc &&
         "${compile[@]}" --only-spirv target/dxc &&
-        tools/with-driver.sh "$1" target/release/examples/through_dxc run target/dxc "${ONLY:-}"
+        tools/with-driver.sh "$1" target/release/examples/through_dxc run target/dxc "${BRIEF:+/(f32|packed)/}"
 }
 
 dawn() {
     target/release/examples/dump_cases target/dawn &&
-        tools/with-driver.sh "$1" node tools/tint/run.mjs --webgpu "$webgpu" target/dawn
+        tools/with-driver.sh "$1" node tools/tint/run.mjs --webgpu "$webgpu" --only "${BRIEF:+ (f32|packed) }" target/dawn
 }
 
 failed=()
