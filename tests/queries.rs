@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Fixture, gpu};
-use diffews_wgpu::{GuidedFilter, Options, Segmenter};
+use diffews_wgpu::{GuidedFilter, Options, Precision, Segmenter};
 use std::cell::Cell;
 
 thread_local!(static READBACKS: Cell<usize> = const { Cell::new(0) });
@@ -32,7 +32,7 @@ fn a_query_is_read_back_once() {
     log::set_max_level(log::LevelFilter::Trace);
     let fixture = Fixture::named("odd");
     for filter in [GuidedFilter::OFF, GuidedFilter { radius: 2, epsilon: 1e-5 }] {
-        for precision in [diffews_wgpu::Precision::F32, diffews_wgpu::Precision::F16] {
+        for precision in [Precision::F32, Precision::F16] {
             let options = Options { guided_filter: Some(filter), precision, ..Default::default() };
             let segmenter = Segmenter::plan(gpu(), fixture.model(), options).unwrap();
             let segmenter = segmenter.allocate(&mut |_, _| true).unwrap();

@@ -71,11 +71,15 @@ impl Gpu {
 
     /// The first `bytes` of a buffer. Waits for all that was submitted.
     pub fn download(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>, GpuError> {
-        Ok(self.download_all(&[(buffer, 0, bytes)])?.remove(0))
+        let [bytes] = self.download_all([(buffer, 0, bytes)])?;
+        Ok(bytes)
     }
 
     /// Of each buffer as many bytes from an offset, with one wait. Waits for all that was submitted.
-    pub(super) fn download_all(&self, parts: &[(&wgpu::Buffer, u64, u64)]) -> Result<Vec<Vec<u8>>, GpuError> {
+    pub(super) fn download_all<const N: usize>(
+        &self,
+        parts: [(&wgpu::Buffer, u64, u64); N],
+    ) -> Result<[Vec<u8>; N], GpuError> {
         use wgpu::BufferUsages as Usage;
         let total = parts.iter().map(|part| part.2).sum();
         log::trace!("readback of {total} bytes");
@@ -83,7 +87,7 @@ impl Gpu {
         self.guarded("readback", total, || {
             let mut encoder = self.device.create_command_encoder(&Default::default());
             let mut at = 0;
-            for &(buffer, offset, bytes) in parts {
+            for (buffer, offset, bytes) in parts {
                 encoder.copy_buffer_to_buffer(buffer, offset, &staging, at, bytes);
                 at += bytes;
             }
@@ -107,6 +111,6 @@ impl Gpu {
             rest = after;
             part.to_vec()
         };
-        Ok(parts.iter().map(|&(_, _, bytes)| part(bytes)).collect())
+        Ok(parts.map(|(_, _, bytes)| part(bytes)))
     }
 }

@@ -12,10 +12,6 @@ pub struct Port {
 }
 
 impl Port {
-    pub fn tensor(&self) -> &Tensor {
-        &self.tensor
-    }
-
     /// Bytes that it takes.
     pub fn bytes(&self) -> u64 {
         self.tensor.bytes(self.storage)
@@ -47,8 +43,8 @@ impl Gpu {
     /// The values of `ports`, `[positions, channels]` each: one wait for all of them. Waits for all that was submitted.
     pub fn read<const N: usize>(&self, ports: [&Port; N]) -> Result<[Vec<f32>; N], GpuError> {
         let parts = ports.map(|port| (&port.placed.buffer, port.placed.offset, port.bytes()));
-        let mut bytes = self.download_all(&parts)?.into_iter();
-        Ok(ports.map(|port| layout::from_bytes(&port.tensor, port.storage, &bytes.next().unwrap_or_default())))
+        let bytes = self.download_all(parts)?;
+        Ok(std::array::from_fn(|i| layout::from_bytes(&ports[i].tensor, ports[i].storage, &bytes[i])))
     }
 
     /// Copies `from` to the `nth` place of its size in `to`.
@@ -57,8 +53,8 @@ impl Gpu {
     /// They are stored otherwise, or `to` ends before.
     pub fn hand_over(&self, from: &Port, to: &Port, nth: u64) -> Result<(), GpuError> {
         let (what, bytes) = (format!("{} to {}", from.tensor.name, to.tensor.name), from.bytes());
-        let halves = |port: &Port| (port.storage.is_half(port.tensor.element), port.tensor.channels.clone());
-        if halves(from) != halves(to) || (nth + 1) * bytes > to.bytes() {
+        let kind = |port: &Port| (port.storage.is_half(port.tensor.element), port.tensor.channels.clone());
+        if kind(from) != kind(to) || (nth + 1) * bytes > to.bytes() {
             return Err(self.failed(&what, "their shapes or how they are stored do not fit"));
         }
         let (a, b) = (&from.placed, &to.placed);

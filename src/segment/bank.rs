@@ -1,6 +1,6 @@
 //! The bank: keys and values of supports.
 
-use super::pass::{Bound, QueryEnds, Recorded};
+use super::pass::{Bound, QueryEnds};
 use super::run::Clock;
 use super::{Progress, Segmenter, Stage};
 use crate::Error;
@@ -12,7 +12,6 @@ pub struct SupportBank {
     shots: usize,
     /// The query pass, bound to this bank.
     pub(super) query: Bound<QueryEnds<Tensor>>,
-    pub(super) planned: Recorded<QueryEnds<Tensor>>,
     times: Vec<(Stage, f64)>,
 }
 
@@ -40,12 +39,11 @@ impl Segmenter {
         let shots = supports.len();
         let one = &self.passes.support.ends.bank;
         self.recipe().check_bank(one, shots)?;
-        let planned = if shots == self.shots {
-            self.passes.query.clone()
+        let query = if shots == self.shots {
+            self.passes.query.bind(&self.gpu, &self.arena, &self.constants)?
         } else {
-            self.recipe().query(one, shots, &mut |_, _| {})?
+            self.recipe().query(one, shots, &mut |_, _| {})?.bind(&self.gpu, &self.arena, &self.constants)?
         };
-        let query = planned.bind(&self.gpu, &self.arena, &self.constants)?;
         let mut clock = Clock::default();
         for (i, (image, mask)) in supports.iter().enumerate() {
             if mask.size() != image.dimensions() {
@@ -74,6 +72,6 @@ impl Segmenter {
                 Ok(())
             })?;
         }
-        Ok(SupportBank { shots, query, planned, times: clock.0 })
+        Ok(SupportBank { shots, query, times: clock.0 })
     }
 }

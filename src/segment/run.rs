@@ -145,7 +145,7 @@ impl Segmenter {
         let mut all = Vec::new();
         self.kept(&self.passes.encoder, &self.encoder, &mut all)?;
         self.kept(&self.passes.support, &self.support, &mut all)?;
-        self.kept(&bank.planned, &bank.query, &mut all)?;
+        self.kept(&self.passes.query, &bank.query, &mut all)?;
         self.kept(&self.passes.decoder, &self.decoder, &mut all)?;
         Ok(all)
     }
