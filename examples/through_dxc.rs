@@ -5,9 +5,12 @@
 //!   through_dxc run DIR [REGEX]                            exits with 1 if a case fails, or if none ran
 //! DIFFEWS_CHECKED=1 in the environment: the HLSL with run-time checks, of `translate` as of `run`.
 
+#[path = "../src/cli/environment.rs"]
+mod environment;
+
 use diffews_wgpu::check::{Case, Twins, record_case, run_case_with};
 use diffews_wgpu::conformance::{LANGUAGE, hlsl};
-use diffews_wgpu::gpu::{AdapterChoice, CHECKED, Gpu, Translator};
+use diffews_wgpu::gpu::{CHECKED, Gpu, Translator};
 use diffews_wgpu::plan::{Dispatch, Storage};
 use diffews_wgpu::shader::{Tuning, preprocess};
 use diffews_wgpu::twins;
@@ -56,7 +59,7 @@ fn stem(kernel: &str, hlsl: &str) -> String {
 }
 
 fn translate(dir: &Path, gpu: &Gpu) -> Result<(), Failure> {
-    let checked = std::env::var("DIFFEWS_CHECKED").is_ok_and(|v| v == "1");
+    let checked = environment::choice(None, None)?.checked;
     let (cases, jobs) = jobs(gpu);
     let mut texts = BTreeMap::new();
     for job in jobs.iter().filter(|job| job.left_out.is_none()) {
@@ -92,7 +95,7 @@ fn open(dir: &Path) -> Result<Gpu, Failure> {
 
 fn through(translator: Translator) -> Result<Gpu, Failure> {
     // SAFETY: DXC made the modules of kernels that bound themselves; whether they still do is what guard bands tell.
-    Ok(unsafe { Gpu::with_translator(&AdapterChoice::default(), translator) }?)
+    Ok(unsafe { Gpu::with_translator(&environment::choice(None, None)?, translator) }?)
 }
 
 /// exp with the module of exp2 has to fail: that what DXC made is what runs.
@@ -116,7 +119,7 @@ fn run(dir: &Path, only: &regex::Regex) -> Result<bool, Failure> {
     let mut gpu = open(dir)?;
     let (cases, jobs) = jobs(&gpu);
     control(dir, &cases)?;
-    println!("{} ({}) through DXC", gpu.facts.name, gpu.facts.driver);
+    println!("{} ({}) through DXC", gpu.facts().name, gpu.facts().driver);
     let (mut ran, mut failed, mut twins) = (0, 0, Twins::default());
     let mut left_out: BTreeMap<&str, usize> = BTreeMap::new();
     for job in jobs.iter().filter(|job| only.is_match(&job.name)) {
@@ -145,7 +148,7 @@ fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["translate", dir] => translate(&PathBuf::from(dir), &Gpu::new(&AdapterChoice::default())?),
+        ["translate", dir] => translate(&PathBuf::from(dir), &Gpu::new(&environment::choice(None, None)?)?),
         ["run", dir] | ["run", dir, _] => {
             let only = regex::Regex::new(arguments.get(2).unwrap_or(&""))?;
             if run(&PathBuf::from(dir), &only)? { Ok(()) } else { std::process::exit(1) }

@@ -48,6 +48,9 @@
 //! # }
 //! ```
 
+#[cfg(test)]
+extern crate self as diffews_wgpu;
+
 pub mod bench;
 pub mod check;
 pub mod conformance;

@@ -1,10 +1,13 @@
 //! The conformance suite on every adapter present, as `diffews-wgpu conformance --all-adapters` runs it, and the
 //! suite itself put to the test. No adapter is a failure.
 
+mod common;
+
+use common::{choice, gpu};
 use diffews_wgpu::check::bound::Approx;
 use diffews_wgpu::check::{Case, Fill, run_case};
 use diffews_wgpu::conformance::{Options, Report, Row, Seen, Status, html, junit, run};
-use diffews_wgpu::gpu::{AdapterChoice, Gpu, list};
+use diffews_wgpu::gpu::list;
 use diffews_wgpu::plan::{Channels, Dispatch, Element, Storage};
 use diffews_wgpu::shader::{Kernel, Tuning};
 use std::collections::BTreeMap;
@@ -33,7 +36,7 @@ fn told(report: &Report) -> Vec<String> {
 
 #[test]
 fn every_case_on_every_adapter() {
-    let choice = AdapterChoice::default();
+    let choice = choice();
     let adapters = list(&choice);
     assert!(!adapters.is_empty(), "no adapter is present: nothing was tested");
     let options = Options { seed: SEED, ..Default::default() };
@@ -64,7 +67,7 @@ fn every_case_on_every_adapter() {
 
 #[test]
 fn what_an_adapter_lacks_is_not_run_and_says_so() {
-    let choice = AdapterChoice::default();
+    let choice = choice();
     let mut adapters = list(&choice);
     adapters.truncate(1);
     let only = regex::Regex::new("^language/numbers/all 65,536 halves read").ok();
@@ -78,7 +81,7 @@ fn what_an_adapter_lacks_is_not_run_and_says_so() {
 /// Two GPUs of one kind in a machine: each row, and each test case for a CI service, belongs to one of them.
 #[test]
 fn alike_adapters_are_told_apart() {
-    let choice = AdapterChoice::default();
+    let choice = choice();
     let one = list(&choice).swap_remove(0);
     let only = regex::Regex::new("^language/numbers/all 65,536 halves read").ok();
     let report = run(&[one.clone(), one], &choice, &Options { only, seed: SEED, ..Default::default() }, &mut |_| true);
@@ -91,7 +94,7 @@ fn alike_adapters_are_told_apart() {
 /// Controls that must fail: the runner notices what it says it notices.
 #[test]
 fn planted_faults_are_seen() {
-    let gpu = Gpu::new(&AdapterChoice::default()).expect("an adapter is present");
+    let gpu = gpu();
     let ask = |case: Case| run_case(&gpu, &case, Storage::F32, Tuning::Tiled, SEED);
     let right = ask(control(1.0, 0, 0));
     assert!(right.passed(), "{right}");

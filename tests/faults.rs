@@ -106,7 +106,7 @@ fn off_by_one_padding_of_the_stride_2_convolutions_is_seen() {
 /// subgroups are as wide as the workgroup the lanes keep step by themselves.
 #[test]
 fn a_barrier_left_out_is_seen() {
-    if gpu().facts.device_type != "Cpu" {
+    if gpu().facts().device_type != "Cpu" {
         println!("not run: only a CPU's lanes are sure to run apart");
         return;
     }

@@ -1,8 +1,10 @@
 //! No invocation's loops take more turns than its dispatch says: Mesa's CPU drivers end them, without a word, after 65,535.
 //! The shaders count for themselves here, in a text with a counter in each of its loops.
 
+mod common;
+
 use diffews_wgpu::check::{Case, Tested};
-use diffews_wgpu::gpu::{AdapterChoice, Arena, Gpu};
+use diffews_wgpu::gpu::{Arena, Gpu};
 use diffews_wgpu::plan::{Channels, Dispatch, Element, MAX_TURNS, Schedule, Storage, Tensor, TensorId, Window};
 use diffews_wgpu::shader::{Kernel, Tuning, preprocess};
 use diffews_wgpu::twins;
@@ -95,7 +97,7 @@ fn turns(gpu: &Gpu, case: &Case, tuning: Tuning, counting: &mut Counting) -> Opt
 
 #[test]
 fn loops_take_the_turns_that_their_dispatches_say() {
-    let gpu = Gpu::new(&AdapterChoice::default()).expect("an adapter is present");
+    let gpu = common::gpu();
     let mut counting = Counting::default();
     let mut longest: HashMap<&str, u64> = HashMap::new();
     for Tested { kernel, cases } in &twins::ALL {
@@ -124,7 +126,7 @@ fn loops_take_the_turns_that_their_dispatches_say() {
 #[test]
 fn longer_loops_are_refused() {
     use diffews_wgpu::kernels::layer_norm;
-    let gpu = Gpu::new(&AdapterChoice::default()).expect("an adapter is present");
+    let gpu = common::gpu();
     let mut r = diffews_wgpu::plan::Recorder::new(Storage::F32, gpu.tuning, gpu.limits());
     let x = r.input("x", 1, 1, Channels::one(81_000));
     let weight = r.input("weight", 1, 1, Channels::one(81_000));

@@ -106,7 +106,7 @@ impl Case {
     pub fn lacks(&self, gpu: &Gpu, storage: Storage, tuning: Tuning) -> Option<&'static str> {
         if !gpu.supports(storage) {
             Some("the adapter lacks shader-f16")
-        } else if self.needs == Some(Need::Subgroups) && gpu.facts.subgroup_sizes.is_none() {
+        } else if self.needs == Some(Need::Subgroups) && gpu.facts().subgroup_sizes.is_none() {
             Some("the adapter lacks subgroups")
         } else if !gpu.tunings().contains(&tuning) {
             Some("the adapter lacks subgroups of 8 lanes or more")

@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     if let Some(storage) = storages.iter().find(|&&s| !gpu.supports(s)) {
         let reason = format!("it does not have native {}; --precision packed runs everywhere", storage.name());
-        return Err(GpuError::NoAdapter(format!("{}: {reason}", gpu.facts.name)).into());
+        return Err(GpuError::NoAdapter(format!("{}: {reason}", gpu.facts().name)).into());
     }
     let wanted = |kernel: &str, shape: &str| {
         args.only
@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 return Err(Error::Interrupted.into());
             }
             if std::mem::take(&mut head) {
-                let facts = &gpu.facts;
+                let facts = gpu.facts();
                 print(&format!(
                     "{} ({}, {}), commit {COMMIT}, {:?} kernels",
                     facts.name, facts.backend, facts.driver, gpu.tuning
@@ -159,9 +159,9 @@ fn row<'a>(
         most_seconds: timing.most,
         repetitions: args.repetitions,
         applications_per_run: timing.copies,
-        adapter: &gpu.facts.name,
-        backend: &gpu.facts.backend,
-        driver: &gpu.facts.driver,
+        adapter: &gpu.facts().name,
+        backend: &gpu.facts().backend,
+        driver: &gpu.facts().driver,
         version: env!("CARGO_PKG_VERSION"),
         commit: COMMIT,
     }

@@ -155,7 +155,7 @@ fn measure(args: &Args) -> anyhow::Result<Option<Measured>> {
     if args.list {
         return entries.iter().try_for_each(|e| print(&e.name)).map(|()| None);
     }
-    let choice = args.adapter.choice();
+    let choice = args.adapter.choice()?;
     let adapters = adapters(args, &choice)?;
     progress::catch_interrupts();
     let started = Instant::now();
@@ -213,7 +213,7 @@ fn adapters(args: &Args, choice: &AdapterChoice) -> anyhow::Result<Vec<AdapterFa
             return Ok(all);
         }
     }
-    Ok(vec![Gpu::new(choice)?.facts.clone()])
+    Ok(vec![Gpu::new(choice)?.facts().clone()])
 }
 
 fn line(row: &Row) -> String {

@@ -22,12 +22,13 @@ struct Row<'a> {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let choice = args.adapter.choice();
+    let choice = args.adapter.choice()?;
     let all = list(&choice);
     // Opening it is the only proof that it can be used.
     let chosen = Gpu::new(&choice);
-    let index = chosen.as_ref().ok().map(|gpu| gpu.facts.index);
-    let rows: Vec<Row> = all.iter().map(|facts| Row { chosen: index == Some(facts.index), facts }).collect();
+    let index = chosen.as_ref().ok().and_then(|gpu| gpu.facts().index);
+    let rows: Vec<Row> =
+        all.iter().map(|facts| Row { chosen: index.is_some() && index == facts.index, facts }).collect();
     if args.json {
         print_lines(&serde_json::to_string_pretty(&rows)?)?;
     } else if !rows.is_empty() {
@@ -55,7 +56,7 @@ fn table(rows: &[Row]) -> anyhow::Result<()> {
         };
         vec![
             if *chosen { "*" } else { "" }.into(),
-            facts.index.to_string(),
+            facts.index.map_or(String::new(), |index| index.to_string()),
             facts.name.clone(),
             facts.backend.clone(),
             facts.device_type.clone(),

@@ -103,7 +103,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         )));
     }
     standard::check(args)?;
-    gpu::check_backend(&args.engine.adapter.choice())?;
+    gpu::check_backend(&args.engine.adapter.choice()?)?;
     let Plan { jobs, notes } = output::plan(&Wanted {
         queries: &args.query,
         inputs: args.support.iter().chain(&args.mask).map(PathBuf::as_path).collect(),

@@ -4,6 +4,7 @@ mod bench;
 mod conformance;
 mod devices;
 mod engine;
+mod environment;
 mod errors;
 mod eval;
 mod folder;

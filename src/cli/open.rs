@@ -35,7 +35,7 @@ pub fn plan(
         };
     }
     let gpu = args.adapter.open()?;
-    args.adapter.tell_of_cpu(&gpu.facts, told.quiet);
+    args.adapter.tell_of_cpu(gpu.facts(), told.quiet);
     let options = Options { size: Some(size), precision, shots, guided_filter: args.mask_args.guided_filter };
     let planned = Segmenter::plan(gpu, model, options).map_err(|error| match error {
         // As any other size that will not do.
@@ -58,7 +58,7 @@ const CPU_FLOPS: f64 = 15e9;
 
 /// How long a query takes, where it is a CPU that needs long.
 fn duration(planned: &Planned) -> Option<String> {
-    if planned.gpu().facts.device_type != "Cpu" {
+    if planned.gpu().facts().device_type != "Cpu" {
         return None;
     }
     let query = planned.query_flops() as f64;

@@ -1,7 +1,7 @@
 //! Arguments that several verbs share.
 
 use super::errors::usage;
-use super::{progress, tell};
+use super::{environment, progress, tell};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu, GpuError};
@@ -32,14 +32,15 @@ enum Backend {
 }
 
 impl AdapterArgs {
-    pub fn choice(&self) -> AdapterChoice {
-        let backend = self.backend.map(|b| match b {
-            Backend::Vulkan => wgpu::Backend::Vulkan,
-            Backend::Metal => wgpu::Backend::Metal,
-            Backend::Dx12 => wgpu::Backend::Dx12,
-            Backend::Gl => wgpu::Backend::Gl,
+    /// What flags and environment say.
+    pub fn choice(&self) -> Result<AdapterChoice, GpuError> {
+        let backends = self.backend.map(|b| match b {
+            Backend::Vulkan => wgpu::Backends::VULKAN,
+            Backend::Metal => wgpu::Backends::METAL,
+            Backend::Dx12 => wgpu::Backends::DX12,
+            Backend::Gl => wgpu::Backends::GL,
         });
-        AdapterChoice { backend, adapter: self.adapter.clone() }
+        environment::choice(backends, self.adapter.clone())
     }
 
     /// Says once that the CPU does the work, where nobody asked for that.
@@ -52,9 +53,7 @@ impl AdapterArgs {
 
     /// Opens it. Waits for it end where the program is interrupted.
     pub fn open(&self) -> Result<Gpu, GpuError> {
-        let mut gpu = Gpu::new(&self.choice())?;
-        gpu.set_interrupt(progress::interrupted);
-        Ok(gpu)
+        Ok(Gpu::new(&self.choice()?)?.interrupted_by(progress::interrupted))
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Machine {
 
 impl Machine {
     pub fn of(segmenter: &Segmenter) -> Machine {
-        let facts = &segmenter.gpu().facts;
+        let facts = segmenter.gpu().facts();
         Machine {
             size: segmenter.size(),
             guided_filter: segmenter.guided_filter(),

@@ -199,10 +199,9 @@ struct On<'a> {
 
 impl On<'_> {
     fn open(&self) -> Result<Gpu, String> {
-        let choice = AdapterChoice { backend: self.choice.backend, adapter: Some(self.facts.index.to_string()) };
-        let mut gpu = Gpu::new(&choice).map_err(|e| e.to_string())?;
-        gpu.set_interrupt(self.options.interrupted);
-        Ok(gpu)
+        let adapter = self.facts.index.map(|index| index.to_string());
+        let gpu = Gpu::new(&AdapterChoice { adapter, ..self.choice.clone() }).map_err(|e| e.to_string())?;
+        Ok(gpu.interrupted_by(self.options.interrupted))
     }
 
     fn row(&self, entry: &Entry) -> Row {

@@ -121,7 +121,7 @@ pub fn evaluate(
 fn room(segmenter: &Segmenter) -> usize {
     let memory = segmenter.memory();
     // Half of what the plan leaves free: drivers and other programs need some too.
-    let free = segmenter.gpu().facts.memory_bytes.map_or(KEPT_BYTES, |m| m.saturating_sub(memory.peak()) / 2);
+    let free = segmenter.gpu().facts().memory_bytes.map_or(KEPT_BYTES, |m| m.saturating_sub(memory.peak()) / 2);
     let beside = free.min(KEPT_BYTES) / memory.bank_per_support.max(1);
     (memory.shots + beside) as usize
 }

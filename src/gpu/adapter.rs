@@ -4,18 +4,36 @@ use super::GpuError;
 use serde::Serialize;
 use wgpu::{Backend, Backends, DeviceType, Features};
 
-/// How a user names an adapter. Everything unset means the best one present.
-#[derive(Clone, Debug, Default)]
+/// Which adapter, and how its device is to be. The default is the best one present.
+#[derive(Clone, Debug)]
 pub struct AdapterChoice {
-    pub backend: Option<Backend>,
+    /// Adapters of these backends only.
+    pub backends: Backends,
     /// An index into [`list`]'s order, or else a part of the adapter's name (which a number below 100 is not).
     pub adapter: Option<String>,
+    /// Keep the shader translator's bounds checks: slower, and for finding faults only.
+    pub checked: bool,
+    pub flags: wgpu::InstanceFlags,
+    pub options: wgpu::BackendOptions,
+}
+
+impl Default for AdapterChoice {
+    fn default() -> Self {
+        AdapterChoice {
+            backends: Backends::all(),
+            adapter: None,
+            checked: false,
+            flags: Default::default(),
+            options: Default::default(),
+        }
+    }
 }
 
 /// One adapter as `diffews-wgpu devices` shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct AdapterFacts {
-    pub index: usize,
+    /// Its place in [`list`]'s order; none for the device of an application.
+    pub index: Option<usize>,
     pub name: String,
     pub backend: String,
     pub device_type: String,
@@ -35,69 +53,63 @@ const STORAGE_BUFFERS: u32 = 8;
 const INVOCATIONS: u32 = 256;
 const WORKGROUP_MEMORY: u32 = 16 * 1024;
 
-/// The user's backends, or all of them.
-///
-/// # Errors
-/// [`GpuError::Backend`] for one that there is not, or that this system cannot have.
-fn backends(choice: &AdapterChoice) -> Result<Backends, GpuError> {
-    let possible = wgpu::Instance::enabled_backend_features();
-    let refused = |what: String| {
-        let all =
-            [("vulkan", Backends::VULKAN), ("metal", Backends::METAL), ("dx12", Backends::DX12), ("gl", Backends::GL)];
-        let names: Vec<&str> = all.iter().filter(|(_, one)| possible.contains(*one)).map(|(name, _)| *name).collect();
-        Err(GpuError::Backend(format!("{what}; this system can have: {}", names.join(", "))))
-    };
-    if let Some(backend) = choice.backend {
-        let wanted = Backends::from(backend);
-        return match possible.contains(wanted) {
-            true => Ok(wanted),
-            false => refused(format!("there is no backend {backend} here")),
-        };
-    }
-    let Some(text) = env(BACKEND) else { return Ok(Backends::all()) };
-    let mut wanted = Backends::empty();
-    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        match Backends::from_comma_list(name) {
-            unknown if unknown.is_empty() => return refused(format!("{BACKEND}={text}: `{name}` is no backend")),
-            known => wanted |= known,
-        }
-    }
-    match wanted.intersects(possible) {
-        true => Ok(wanted),
-        false => refused(format!("{BACKEND}={text}: there is no such backend here")),
-    }
+const NAMES: [(&str, Backends); 4] =
+    [("vulkan", Backends::VULKAN), ("metal", Backends::METAL), ("dx12", Backends::DX12), ("gl", Backends::GL)];
+
+fn names(backends: Backends) -> String {
+    let names: Vec<&str> = NAMES.iter().filter(|(_, one)| backends.contains(*one)).map(|(name, _)| *name).collect();
+    if names.is_empty() { format!("{backends:?}").to_lowercase() } else { names.join(", ") }
 }
 
-const BACKEND: &str = "WGPU_BACKEND";
+/// `problem` with a backend, and those that this system can have.
+pub fn no_backend(problem: &str) -> GpuError {
+    let possible = names(wgpu::Instance::enabled_backend_features());
+    GpuError::Backend(format!("{problem}; this system can have: {possible}"))
+}
 
-/// A variable of the environment; one that is empty is none.
-fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+/// Fails for backends that this system cannot have, before anything is looked for.
+///
+/// # Errors
+/// [`GpuError::Backend`].
+pub fn check_backend(choice: &AdapterChoice) -> Result<(), GpuError> {
+    match choice.backends.intersects(wgpu::Instance::enabled_backend_features()) {
+        true => Ok(()),
+        false => Err(no_backend(&format!("there is no backend {} here", names(choice.backends)))),
+    }
 }
 
 /// Every adapter of the chosen backends (none where these cannot be, which [`super::Gpu::new`] tells), in a fixed order: Vulkan, Metal, DX12, then OpenGL.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn list(choice: &AdapterChoice) -> Vec<AdapterFacts> {
-    let Ok(backends) = backends(choice) else { return Vec::new() };
-    adapters(backends).iter().enumerate().map(|(i, a)| facts(i, a)).collect()
+    let all = pollster::block_on(adapters(choice, choice.backends));
+    all.iter().enumerate().map(|(i, a)| facts(Some(i), a, a.features(), &a.limits())).collect()
 }
 
-fn adapters(backends: Backends) -> Vec<wgpu::Adapter> {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+async fn adapters(choice: &AdapterChoice, backends: Backends) -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
-    let mut all = pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends));
+    descriptor.flags = choice.flags;
+    descriptor.backend_options = choice.options.clone();
+    let mut all = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
     all.sort_by_key(|a| a.get_info().backend as u32);
     all
 }
 
-fn facts(index: usize, adapter: &wgpu::Adapter) -> AdapterFacts {
-    let (info, limits) = (adapter.get_info(), adapter.limits());
-    let subgroups = adapter.features().contains(Features::SUBGROUP);
+/// What a device of `adapter` with these features and limits can do, which may be less than the adapter could.
+pub(super) fn facts(
+    index: Option<usize>,
+    adapter: &wgpu::Adapter,
+    features: Features,
+    limits: &wgpu::Limits,
+) -> AdapterFacts {
+    let info = adapter.get_info();
+    let subgroups = features.contains(Features::SUBGROUP);
     AdapterFacts {
         index,
         backend: info.backend.to_string(),
         device_type: format!("{:?}", info.device_type),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
-        shader_f16: adapter.features().contains(Features::SHADER_F16),
+        shader_f16: features.contains(Features::SHADER_F16),
         subgroup_sizes: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
@@ -151,25 +163,16 @@ fn rank(info: &wgpu::AdapterInfo) -> u32 {
     kind * 2 + u32::from(info.backend == Backend::Gl)
 }
 
-/// Fails for a backend that this system cannot have, before anything is looked for.
-///
-/// # Errors
-/// [`GpuError::Backend`].
-pub fn check_backend(choice: &AdapterChoice) -> Result<(), GpuError> {
-    backends(choice).map(|_| ())
-}
-
-pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterFacts), GpuError> {
-    let wanted = choice.adapter.clone().or_else(|| env("WGPU_ADAPTER_NAME"));
-    let index = wanted.as_ref().and_then(|w| w.parse::<usize>().ok());
-    let backends = backends(choice)?;
+/// The adapter of `choice`, and its place among all.
+pub(super) async fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, usize), GpuError> {
+    check_backend(choice)?;
+    let (wanted, backends) = (choice.adapter.as_ref(), choice.backends);
+    let index = wanted.and_then(|w| w.parse::<usize>().ok());
     // OpenGL is a last resort, and only looking for it makes its libraries talk; an index counts it.
-    let mut all = if index.is_none() { adapters(backends - Backends::GL) } else { Vec::new() };
-    let named = |a: &wgpu::Adapter| {
-        wanted.as_ref().is_none_or(|w| a.get_info().name.to_lowercase().contains(&w.to_lowercase()))
-    };
+    let mut all = if index.is_none() { adapters(choice, backends - Backends::GL).await } else { Vec::new() };
+    let named = |a: &wgpu::Adapter| wanted.is_none_or(|w| a.get_info().name.to_lowercase().contains(&w.to_lowercase()));
     if !all.iter().any(named) {
-        all = adapters(backends);
+        all = adapters(choice, backends).await;
     }
     let listing = || {
         let lines = all.iter().enumerate().map(|(i, a)| {
@@ -179,8 +182,7 @@ pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterFa
         lines.collect::<Vec<_>>().join("\n")
     };
     if all.is_empty() {
-        let from_env = || env(BACKEND).map_or("any backend".to_string(), |value| format!("{BACKEND}={value}"));
-        let backend = choice.backend.map_or_else(from_env, |b| format!("backend {b}"));
+        let backend = if backends.is_all() { "any backend".into() } else { format!("backend {}", names(backends)) };
         return Err(GpuError::NoAdapter(format!(
             "no adapter found for {backend}. Install your GPU's driver; without a GPU, a CPU driver: on Debian and Ubuntu \
              `apt install mesa-vulkan-drivers`"
@@ -196,22 +198,28 @@ pub(super) fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, AdapterFa
     let Some(index) = index else {
         return Err(GpuError::NoAdapter(format!(
             "no adapter matches {:?}; there are:\n{}",
-            wanted.unwrap_or_default(),
+            choice.adapter.as_deref().unwrap_or_default(),
             listing()
         )));
     };
-    let (adapter, facts) = (all[index].clone(), facts(index, &all[index]));
-    check(&facts)?;
-    Ok((adapter, facts))
+    Ok((all.swap_remove(index), index))
 }
 
-fn check(facts: &AdapterFacts) -> Result<(), GpuError> {
-    let lacks = |what: &str, has: u32, needs: u32| {
-        (has < needs)
-            .then(|| GpuError::NoAdapter(format!("adapter {} has {has} {what}, {needs} are needed", facts.name)))
-    };
-    let problem = lacks("storage buffers per shader", facts.storage_buffers, STORAGE_BUFFERS)
-        .or_else(|| lacks("invocations per workgroup", facts.workgroup_invocations, INVOCATIONS))
-        .or_else(|| lacks("bytes of workgroup memory", facts.workgroup_memory_bytes, WORKGROUP_MEMORY));
-    problem.map_or(Ok(()), Err)
+/// Does a device with these limits run the baseline of every kernel?
+pub(super) fn check(name: &str, limits: &wgpu::Limits) -> Result<(), GpuError> {
+    let needs = [
+        ("storage buffers per shader", limits.max_storage_buffers_per_shader_stage, STORAGE_BUFFERS),
+        ("invocations per workgroup", limits.max_compute_invocations_per_workgroup, INVOCATIONS),
+        ("invocations along a workgroup's x", limits.max_compute_workgroup_size_x, INVOCATIONS),
+        ("bytes of workgroup memory", limits.max_compute_workgroup_storage_size, WORKGROUP_MEMORY),
+        ("bind groups", limits.max_bind_groups, 2),
+        ("uniform buffers per shader", limits.max_uniform_buffers_per_shader_stage, 1),
+        ("uniform buffers at dynamic offsets", limits.max_dynamic_uniform_buffers_per_pipeline_layout, 1),
+    ];
+    match needs.into_iter().find(|(_, has, needed)| has < needed) {
+        Some((what, has, needed)) => {
+            Err(GpuError::NoAdapter(format!("adapter {name} has {has} {what}, {needed} are needed")))
+        }
+        None => Ok(()),
+    }
 }

@@ -1,7 +1,9 @@
 //! Buffers: creation, upload through bounded staging, readback, and the arena that plans share.
 
-use super::{Gpu, GpuError};
+use super::later::later;
+use super::{Gpu, GpuError, Wait};
 use crate::plan::Schedule;
+use std::sync::atomic::Ordering;
 
 /// Uploads in flight are bounded by this many bytes, so that host memory is.
 const STAGING: u64 = 64 << 20;
@@ -47,37 +49,42 @@ impl Gpu {
 
     pub(super) fn create(&self, name: &str, size: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
         let descriptor = wgpu::BufferDescriptor { label: Some(name), size, usage, mapped_at_creation: false };
-        self.guarded(name, size, || self.device.create_buffer(&descriptor))
+        self.guarded(name, size, || self.shared.device.create_buffer(&descriptor))
     }
 
     /// Writes `bytes` at `offset`. Returns when at most [`STAGING`] bytes are on their way.
     pub fn upload(&self, buffer: &wgpu::Buffer, mut offset: u64, bytes: &[u8]) -> Result<(), GpuError> {
         for chunk in bytes.chunks(STAGING as usize) {
-            self.guarded("upload", chunk.len() as u64, || self.queue.write_buffer(buffer, offset, chunk))?;
+            self.guarded("upload", chunk.len() as u64, || self.shared.queue.write_buffer(buffer, offset, chunk))?;
             offset += chunk.len() as u64;
-            if self.staged(chunk.len() as u64) >= STAGING {
-                self.queue.submit([]);
-                self.wait(None, "upload", &mut || false)?;
-                self.staged.set(0);
-            }
+            // A browser keeps account by itself.
+            #[cfg(not(target_arch = "wasm32"))]
+            self.staged(chunk.len() as u64)?;
         }
         Ok(())
     }
 
-    fn staged(&self, more: u64) -> u64 {
-        self.staged.set(self.staged.get() + more);
-        self.staged.get()
+    #[cfg(not(target_arch = "wasm32"))]
+    fn staged(&self, more: u64) -> Result<(), GpuError> {
+        if self.shared.staged.fetch_add(more, Ordering::Relaxed) + more >= STAGING {
+            self.shared.queue.submit([]);
+            self.wait_here(None, "upload")?;
+            self.shared.staged.store(0, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// The first `bytes` of a buffer. Waits for all that was submitted.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn download(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>, GpuError> {
-        let [bytes] = self.download_all([(buffer, 0, bytes)])?;
+        let [bytes] = pollster::block_on(self.download_all(Wait::Here, [(buffer, 0, bytes)]))?;
         Ok(bytes)
     }
 
     /// Of each buffer as many bytes from an offset, with one wait. Waits for all that was submitted.
-    pub(super) fn download_all<const N: usize>(
+    pub(super) async fn download_all<const N: usize>(
         &self,
+        wait: Wait,
         parts: [(&wgpu::Buffer, u64, u64); N],
     ) -> Result<[Vec<u8>; N], GpuError> {
         use wgpu::BufferUsages as Usage;
@@ -85,24 +92,21 @@ impl Gpu {
         log::trace!("readback of {total} bytes");
         let staging = self.create("readback", total, Usage::COPY_DST | Usage::MAP_READ)?;
         self.guarded("readback", total, || {
-            let mut encoder = self.device.create_command_encoder(&Default::default());
+            let mut encoder = self.shared.device.create_command_encoder(&Default::default());
             let mut at = 0;
             for (buffer, offset, bytes) in parts {
                 encoder.copy_buffer_to_buffer(buffer, offset, &staging, at, bytes);
                 at += bytes;
             }
-            self.queue.submit([encoder.finish()]);
+            self.shared.queue.submit([encoder.finish()]);
         })?;
-        let (send, receive) = std::sync::mpsc::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            // The receiver is gone only if waiting failed, which is reported there.
-            let _ = send.send(result);
-        });
-        self.wait(None, "readback", &mut || false)?;
-        match receive.recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(self.failed("readback", error)),
-            Err(error) => return Err(self.failed("readback", error)),
+        let (say, mapped) = later();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| say.say(result));
+        self.wait(wait, None, "readback", || false).await?;
+        match mapped.await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(self.failed("readback", error)),
+            None => return Err(self.failed("readback", "nothing was mapped")),
         }
         let range = staging.get_mapped_range(..).map_err(|e| self.failed("readback", e))?;
         let mut rest: &[u8] = &range;

@@ -1,6 +1,6 @@
 //! Binding a schedule to memory once, and running it any number of times in short submissions.
 
-use super::{Arena, Gpu, GpuError};
+use super::{Arena, Gpu, GpuError, Wait};
 use crate::plan::{Schedule, Storage, Tensor, TensorId, Window};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
@@ -117,7 +117,7 @@ impl Gpu {
             }
             let first = dispatch.outputs.first().map_or("", |w| &w.tensor.name);
             let tensors = self.guarded(&format!("{} of {first}", dispatch.kernel.name), 0, || {
-                self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                self.shared.device.create_bind_group(&wgpu::BindGroupDescriptor {
                     label: Some(first),
                     layout: &pipeline.tensors,
                     entries: &entries,
@@ -146,7 +146,7 @@ impl Gpu {
     fn params(&self, schedule: &Schedule) -> Result<(wgpu::BindGroup, u32), GpuError> {
         let longest = schedule.dispatches().iter().map(|d| d.params.len()).max().unwrap_or(0).max(16);
         let size = longest.next_multiple_of(16);
-        let stride = size.next_multiple_of(self.device.limits().min_uniform_buffer_offset_alignment as usize);
+        let stride = size.next_multiple_of(self.shared.device.limits().min_uniform_buffer_offset_alignment as usize);
         let mut bytes = vec![0u8; stride * schedule.dispatches().len().max(1)];
         for (place, dispatch) in bytes.chunks_mut(stride).zip(schedule.dispatches()) {
             place[..dispatch.params.len()].copy_from_slice(&dispatch.params);
@@ -157,7 +157,7 @@ impl Gpu {
         let binding = wgpu::BufferBinding { buffer: &buffer, offset: 0, size: wgpu::BufferSize::new(size as u64) };
         let layout = self.params_layout();
         let group = self.guarded("parameters", 0, || {
-            self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            self.shared.device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some("parameters"),
                 layout: &layout,
                 entries: &[wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(binding) }],
@@ -167,7 +167,25 @@ impl Gpu {
     }
 
     /// Runs a plan to its end. Its inputs were uploaded before; its outputs can be downloaded after.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn run(&self, plan: &BoundPlan, progress: Progress) -> Result<(), GpuError> {
+        pollster::block_on(self.run_by(Wait::Here, plan, progress))
+    }
+
+    /// [`Gpu::run`] without blocking. Dropped before its end it submits no more; what was submitted still runs.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn run_async(&self, plan: &BoundPlan, progress: impl FnMut(f64) -> bool) -> Result<(), GpuError> {
+        self.run_by(Wait::Aside, plan, progress).await
+    }
+
+    async fn run_by(
+        &self,
+        wait: Wait,
+        plan: &BoundPlan,
+        mut progress: impl FnMut(f64) -> bool,
+    ) -> Result<(), GpuError> {
         let mut next = 0;
         let mut done = 0;
         let mut waiting: VecDeque<(wgpu::SubmissionIndex, u64)> = VecDeque::new();
@@ -181,8 +199,8 @@ impl Gpu {
             }
             if let Some((submission, work)) = waiting.pop_front() {
                 let share = done as f64 / plan.work.max(1) as f64;
-                self.wait(Some(submission), &plan.name, &mut || !progress(share))?;
-                self.rate.saw(work, last.elapsed().as_secs_f64());
+                self.wait(wait, Some(submission), &plan.name, || !progress(share)).await?;
+                self.shared.rate.saw(work, last.elapsed().as_secs_f64());
                 last = Instant::now();
                 done += work;
                 if !progress(done as f64 / plan.work.max(1) as f64) {
@@ -195,7 +213,7 @@ impl Gpu {
 
     /// Encodes and submits steps from `from` until the budget of one submission is spent.
     fn submit(&self, plan: &BoundPlan, from: usize) -> Result<(wgpu::SubmissionIndex, u64, usize), GpuError> {
-        let budget = self.rate.budget();
+        let budget = self.shared.rate.budget();
         let mut work = 0;
         let mut end = from;
         while end < plan.steps.len() && (end == from || work + plan.steps[end].work <= budget) {
@@ -204,7 +222,7 @@ impl Gpu {
         }
         let what = || format!("{}, dispatches {from} ({}) to {end}", plan.name, plan.steps[from].name);
         let submission = self.guarded(&what(), 0, || {
-            let mut encoder = self.device.create_command_encoder(&Default::default());
+            let mut encoder = self.shared.device.create_command_encoder(&Default::default());
             {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
                 for (i, step) in plan.steps[from..end].iter().enumerate() {
@@ -215,7 +233,7 @@ impl Gpu {
                     pass.dispatch_workgroups(x, y, z);
                 }
             }
-            self.queue.submit([encoder.finish()])
+            self.shared.queue.submit([encoder.finish()])
         })?;
         Ok((submission, work, end))
     }

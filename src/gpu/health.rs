@@ -1,6 +1,7 @@
 //! Waiting for the device, and what is left when it is lost or hangs.
 
-use super::{Gpu, GpuError};
+use super::later::later;
+use super::{Gpu, GpuError, Shared, Wait};
 use crate::panics;
 use std::mem::ManuallyDrop;
 use std::sync::Mutex;
@@ -38,11 +39,9 @@ impl Health {
     }
 }
 
-impl Gpu {
-    /// Has waits ask `interrupted` ten times a second whether to end with [`GpuError::Interrupted`]. Without it a wait for a
-    /// device that hangs ends only where a callback of progress says so.
-    pub fn set_interrupt(&mut self, interrupted: fn() -> bool) {
-        self.interrupted = interrupted;
+impl Shared {
+    pub(super) fn failed(&self, what: &str, reason: impl ToString) -> GpuError {
+        GpuError::Failed { adapter: self.facts.name.clone(), what: what.into(), reason: reason.to_string() }
     }
 
     pub(super) fn alive(&self, what: &str) -> Result<(), GpuError> {
@@ -56,22 +55,8 @@ impl Gpu {
         }
     }
 
-    /// Waits for a submission, or for all, until `stop` or the hook of [`Gpu::set_interrupt`] says no.
-    pub(super) fn wait(
-        &self,
-        submission: Option<wgpu::SubmissionIndex>,
-        what: &str,
-        stop: &mut dyn FnMut() -> bool,
-    ) -> Result<(), GpuError> {
-        while !self.poll(submission.clone(), TURN, what)? {
-            if (self.interrupted)() || stop() {
-                return Err(GpuError::Interrupted);
-            }
-        }
-        Ok(())
-    }
-
     /// Is it done within `timeout`?
+    #[cfg(not(target_arch = "wasm32"))]
     fn poll(
         &self,
         submission_index: Option<wgpu::SubmissionIndex>,
@@ -95,10 +80,68 @@ impl Gpu {
     }
 }
 
-impl Drop for Gpu {
+impl Gpu {
+    pub(super) fn alive(&self, what: &str) -> Result<(), GpuError> {
+        self.shared.alive(what)
+    }
+
+    /// Waits for a submission, or for all, until `stop` or the hook of [`Gpu::interrupted_by`] says no.
+    pub(super) async fn wait(
+        &self,
+        wait: Wait,
+        submission: Option<wgpu::SubmissionIndex>,
+        what: &str,
+        mut stop: impl FnMut() -> bool,
+    ) -> Result<(), GpuError> {
+        while !self.turn(wait, submission.clone(), what).await? {
+            if (self.interrupted)() || stop() {
+                return Err(GpuError::Interrupted);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same by this thread, until it is done or interrupted.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn wait_here(&self, submission: Option<wgpu::SubmissionIndex>, what: &str) -> Result<(), GpuError> {
+        pollster::block_on(self.wait(Wait::Here, submission, what, || false))
+    }
+
+    /// Is it done after one turn?
+    async fn turn(&self, wait: Wait, submission: Option<wgpu::SubmissionIndex>, what: &str) -> Result<bool, GpuError> {
+        match wait {
+            #[cfg(not(target_arch = "wasm32"))]
+            Wait::Here => self.shared.poll(submission, TURN, what),
+            #[cfg(not(target_arch = "wasm32"))]
+            Wait::Aside => {
+                let (say, heard) = later();
+                let (shared, whose) = (self.shared.clone(), what.to_string());
+                let thread = std::thread::Builder::new().name("diffews-wgpu waits".into());
+                thread
+                    .spawn(move || say.say(shared.poll(submission, TURN, &whose)))
+                    .map_err(|error| self.failed(what, error))?;
+                heard.await.unwrap_or_else(|| Err(self.failed(what, "the thread that waits has ended")))
+            }
+            #[cfg(target_arch = "wasm32")]
+            Wait::Aside => {
+                // The browser tells, of all that was submitted so far.
+                let (say, heard) = later();
+                self.shared.queue.on_submitted_work_done(move || say.say(()));
+                heard.await;
+                self.alive(what).map(|()| true)
+            }
+        }
+    }
+}
+
+impl Drop for Shared {
     /// wgpu's queue waits for its work before it goes, for ever where the device hangs, and panics where waiting fails.
     fn drop(&mut self) {
-        let idle = self.poll(None, GRACE, "closing");
+        // An application's device is not ours to wait for: it has handles of its own.
+        #[cfg(not(target_arch = "wasm32"))]
+        let idle = if self.own { self.poll(None, GRACE, "closing") } else { Ok(true) };
+        #[cfg(target_arch = "wasm32")]
+        let idle = self.alive("closing").map(|()| true);
         // SAFETY: this is the end of `self`: nothing uses the queue after.
         let queue = unsafe { ManuallyDrop::take(&mut self.queue) };
         if let Ok(false) = idle {

@@ -4,10 +4,14 @@ mod adapter;
 mod buffers;
 mod execute;
 mod health;
+mod later;
+mod open;
 mod pipelines;
 mod ports;
 
-pub use adapter::{AdapterChoice, AdapterFacts, check_backend, list};
+#[cfg(not(target_arch = "wasm32"))]
+pub use adapter::list;
+pub use adapter::{AdapterChoice, AdapterFacts, check_backend, no_backend};
 pub use buffers::Arena;
 pub use execute::{BoundPlan, Placed, Progress};
 pub use pipelines::{CHECKED, Translator};
@@ -17,6 +21,7 @@ use crate::plan::{Limits, MAX_TURNS, Storage};
 use crate::shader::Tuning;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// What goes wrong on the device's side. Each message names the adapter, buffer or dispatch.
 #[derive(Debug, thiserror::Error)]
@@ -42,71 +47,52 @@ pub enum GpuError {
     Interrupted,
 }
 
-/// A device and its queue, with the adapter's real limits.
+/// A device and its queue. A clone is another handle of the same device, for this thread or another.
+#[derive(Clone)]
 pub struct Gpu {
-    pub facts: AdapterFacts,
     pub tuning: Tuning,
+    interrupted: fn() -> bool,
+    shared: Arc<Shared>,
+}
+
+/// What all handles of a device have in common.
+struct Shared {
+    facts: AdapterFacts,
     device: wgpu::Device,
     queue: ManuallyDrop<wgpu::Queue>,
+    /// Opened here, so that it is for us to close it.
+    own: bool,
     pipelines: pipelines::Pipelines,
     health: Arc<health::Health>,
-    interrupted: fn() -> bool,
-    staged: std::cell::Cell<u64>,
+    /// Bytes of uploads since the last wait for all.
+    staged: AtomicU64,
     rate: execute::Rate,
 }
 
+/// How a wait for the device is spent.
+#[derive(Clone, Copy)]
+enum Wait {
+    /// By this thread.
+    #[cfg(not(target_arch = "wasm32"))]
+    Here,
+    /// By another thread, or by the browser, while this one does something else.
+    Aside,
+}
+
 impl Gpu {
-    /// Opens the adapter that `choice` names, or the best one present.
-    pub fn new(choice: &AdapterChoice) -> Result<Gpu, GpuError> {
-        Gpu::open(choice, None)
+    /// What the device can do.
+    pub fn facts(&self) -> &AdapterFacts {
+        &self.shared.facts
     }
 
-    /// The same, running what `translator` makes of the kernels: how other shader compilers are put to the test.
-    ///
-    /// # Safety
-    /// Nobody checks these modules: they must be valid SPIR-V that stays within its bindings, as the WGSL does.
-    pub unsafe fn with_translator(choice: &AdapterChoice, translator: Translator) -> Result<Gpu, GpuError> {
-        Gpu::open(choice, Some(translator))
-    }
-
-    fn open(choice: &AdapterChoice, translator: Option<Translator>) -> Result<Gpu, GpuError> {
-        let (adapter, facts) = adapter::choose(choice)?;
-        let no_device = |reason: String| GpuError::NoDevice { adapter: facts.name.clone(), reason };
-        let mut features = adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP);
-        features.set(wgpu::Features::PASSTHROUGH_SHADERS, translator.is_some());
-        let descriptor = wgpu::DeviceDescriptor {
-            label: Some("diffews-wgpu"),
-            required_features: features,
-            required_limits: adapter.limits(),
-            memory_hints: wgpu::MemoryHints::MemoryUsage,
-            ..Default::default()
-        };
-        let (device, queue) =
-            pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| no_device(e.to_string()))?;
-        let health = Arc::new(health::Health::default());
-        let (lost, uncaptured) = (health.clone(), health.clone());
-        device
-            .set_device_lost_callback(move |reason, message| lost.lost(format!("device lost ({reason:?}): {message}")));
-        device.on_uncaptured_error(Arc::new(move |error| uncaptured.error(error.to_string())));
-        let tuning = tuning(&facts).map_err(no_device)?;
-        let checked = std::env::var("DIFFEWS_CHECKED").is_ok_and(|v| v == "1");
-        log::info!("{} ({}, {}), kernels {tuning:?}", facts.name, facts.backend, facts.driver);
-        Ok(Gpu {
-            facts,
-            tuning,
-            device,
-            queue: ManuallyDrop::new(queue),
-            pipelines: pipelines::Pipelines::new(checked, translator),
-            health,
-            interrupted: || false,
-            staged: Default::default(),
-            rate: Default::default(),
-        })
+    /// Is it another handle of the same device?
+    pub fn same_device(&self, other: &Gpu) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// What plans recorded for this device must keep to.
     pub fn limits(&self) -> Limits {
-        let limits = self.device.limits();
+        let limits = self.shared.device.limits();
         Limits {
             max_binding: limits.max_storage_buffer_binding_size,
             offset_alignment: limits.min_storage_buffer_offset_alignment as u64,
@@ -125,36 +111,37 @@ impl Gpu {
 
     /// The kernel forms that this device can run.
     pub fn tunings(&self) -> Vec<Tuning> {
-        tunings(&self.facts)
+        tunings(self.facts())
     }
 
     /// Can this device hold elements as `storage`?
     pub fn supports(&self, storage: Storage) -> bool {
-        storage != Storage::F16 || self.facts.shader_f16
+        storage != Storage::F16 || self.facts().shader_f16
     }
 
     /// Bytes in all live buffers, where the backend keeps count.
     pub fn allocated_bytes(&self) -> Option<u64> {
         // What was dropped is freed only once the device is known to be done with it.
-        self.wait(None, "counting memory", &mut || false).ok()?;
-        self.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
+        #[cfg(not(target_arch = "wasm32"))]
+        self.wait_here(None, "counting memory").ok()?;
+        self.shared.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
     }
 
     fn failed(&self, what: &str, reason: impl ToString) -> GpuError {
-        GpuError::Failed { adapter: self.facts.name.clone(), what: what.into(), reason: reason.to_string() }
+        self.shared.failed(what, reason)
     }
 
     /// Runs `work` and turns what wgpu reports during it into an error that names `what`.
     fn guarded<T>(&self, what: &str, bytes: u64, work: impl FnOnce() -> T) -> Result<T, GpuError> {
-        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
-        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let memory = self.shared.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let internal = self.shared.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let validation = self.shared.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let result = work();
         let errors = [validation, internal, memory].map(|scope| pollster::block_on(scope.pop()));
         if let Some(error) = errors.into_iter().flatten().next() {
             return Err(match error {
                 wgpu::Error::OutOfMemory { .. } => {
-                    GpuError::OutOfMemory { adapter: self.facts.name.clone(), what: what.into(), bytes }
+                    GpuError::OutOfMemory { adapter: self.facts().name.clone(), what: what.into(), bytes }
                 }
                 // That the device is lost explains what came of it.
                 other => self.alive(what).err().unwrap_or_else(|| self.failed(what, other)),

@@ -11,7 +11,7 @@ pub const CHECKED: &str = "CHECKED";
 
 /// Makes SPIR-V of a dispatch's WGSL by other means than wgpu's translator; told whether bounds checks are wanted.
 /// Overrides must be resolved in it, the entry point be `main`, and set and binding as in the WGSL.
-pub type Translator = Box<dyn Fn(&Dispatch, &str, bool) -> Result<Vec<u32>, String> + Send>;
+pub type Translator = Box<dyn Fn(&Dispatch, &str, bool) -> Result<Vec<u32>, String> + Send + Sync>;
 
 #[derive(Clone)]
 pub(super) struct Pipeline {
@@ -55,12 +55,12 @@ impl Gpu {
     /// Group 1: the parameters, all of a plan's in one buffer, told apart by a dynamic offset.
     pub(super) fn params_layout(&self) -> wgpu::BindGroupLayout {
         let make = || {
-            self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            self.shared.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
                 label: Some("params"),
                 entries: &[entry(0, wgpu::BufferBindingType::Uniform, true)],
             })
         };
-        match self.pipelines.params.lock() {
+        match self.shared.pipelines.params.lock() {
             Ok(mut layout) => layout.get_or_insert_with(make).clone(),
             Err(_) => make(),
         }
@@ -73,7 +73,7 @@ impl Gpu {
             defines: dispatch.defines.clone(),
             overrides: dispatch.overrides.iter().map(|&(name, value)| (name, value.to_bits())).collect(),
         };
-        let mut made = self.pipelines.made.lock().map_err(|e| self.failed("pipelines", e))?;
+        let mut made = self.shared.pipelines.made.lock().map_err(|e| self.failed("pipelines", e))?;
         if let Some(pipeline) = made.get(&key) {
             return Ok(pipeline.clone());
         }
@@ -92,8 +92,9 @@ impl Gpu {
         let kinds = dispatch.inputs.iter().map(|_| read).chain(dispatch.outputs.iter().map(|_| write));
         let entries: Vec<_> = kinds.enumerate().map(|(i, ty)| entry(i as u32, ty, false)).collect();
         let params = self.params_layout();
-        let checked = self.pipelines.checked || dispatch.defines.contains(&CHECKED);
-        let translated = self.pipelines.translator.as_ref().map(|translate| translate(dispatch, &source, checked));
+        let checked = self.shared.pipelines.checked || dispatch.defines.contains(&CHECKED);
+        let translated =
+            self.shared.pipelines.translator.as_ref().map(|translate| translate(dispatch, &source, checked));
         let translated = translated.transpose().map_err(|e| self.failed(&what, e))?;
         // Without WGSL there is nothing left to override.
         let constants: &[_] = if translated.is_some() { &[] } else { &dispatch.overrides };
@@ -110,23 +111,26 @@ impl Gpu {
                     ..Default::default()
                 };
                 // SAFETY: `Gpu::with_translator` has its caller answer for this.
-                unsafe { self.device.create_shader_module_passthrough(descriptor) }
+                unsafe { self.shared.device.create_shader_module_passthrough(descriptor) }
             } else if checked {
-                self.device.create_shader_module(descriptor)
+                self.shared.device.create_shader_module(descriptor)
             } else {
                 // SAFETY: the text is ours; every kernel bounds its own loops and indices, which the conformance suite checks
                 // with guard bands inside each binding.
-                unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+                unsafe {
+                    self.shared.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+                }
             };
             let tensors = self
+                .shared
                 .device
                 .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
-            let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            let layout = self.shared.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: Some(name),
                 bind_group_layouts: &[Some(&tensors), Some(&params)],
                 immediate_size: 0,
             });
-            let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            let pipeline = self.shared.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(name),
                 layout: Some(&layout),
                 module: &module,

@@ -1,6 +1,6 @@
 //! The ends of a bound plan: tensors that are written before it runs, or read after.
 
-use super::{BoundPlan, Gpu, GpuError, Placed};
+use super::{BoundPlan, Gpu, GpuError, Placed, Wait};
 use crate::plan::{Storage, Tensor, layout};
 
 /// An input or output of a bound plan, with its memory.
@@ -41,9 +41,22 @@ impl Gpu {
     }
 
     /// The values of `ports`, `[positions, channels]` each: one wait for all of them. Waits for all that was submitted.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read<const N: usize>(&self, ports: [&Port; N]) -> Result<[Vec<f32>; N], GpuError> {
+        pollster::block_on(self.read_by(Wait::Here, ports))
+    }
+
+    /// [`Gpu::read`] without blocking.
+    ///
+    /// # Errors
+    /// Whatever the device reports.
+    pub async fn read_async<const N: usize>(&self, ports: [&Port; N]) -> Result<[Vec<f32>; N], GpuError> {
+        self.read_by(Wait::Aside, ports).await
+    }
+
+    async fn read_by<const N: usize>(&self, wait: Wait, ports: [&Port; N]) -> Result<[Vec<f32>; N], GpuError> {
         let parts = ports.map(|port| (&port.placed.buffer, port.placed.offset, port.bytes()));
-        let bytes = self.download_all(parts)?;
+        let bytes = self.download_all(wait, parts).await?;
         Ok(std::array::from_fn(|i| layout::from_bytes(&ports[i].tensor, ports[i].storage, &bytes[i])))
     }
 
@@ -59,9 +72,9 @@ impl Gpu {
         }
         let (a, b) = (&from.placed, &to.placed);
         self.guarded(&what, bytes, || {
-            let mut encoder = self.device.create_command_encoder(&Default::default());
+            let mut encoder = self.shared.device.create_command_encoder(&Default::default());
             encoder.copy_buffer_to_buffer(&a.buffer, a.offset, &b.buffer, b.offset + nth * bytes, bytes);
-            self.queue.submit([encoder.finish()]);
+            self.shared.queue.submit([encoder.finish()]);
         })
     }
 }

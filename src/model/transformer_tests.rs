@@ -1,7 +1,10 @@
 //! Cross-attention on prompts of several lengths, on a device, against softmax attention in f64.
 
+#[path = "../cli/environment.rs"]
+mod environment;
+
 use super::*;
-use crate::gpu::{AdapterChoice, Arena, Gpu};
+use crate::gpu::{Arena, Gpu};
 use crate::model::fold::tests::{checkpoint, random, times};
 use crate::plan::{Schedule, Storage};
 use std::collections::HashMap;
@@ -74,7 +77,7 @@ fn in_f64(scope: &Scope, shape: &Shape, prompt: &Prompt, x: &[f32]) -> Vec<f64> 
 
 #[test]
 fn prompts_of_any_length_are_attended_to() {
-    let gpu = Gpu::new(&AdapterChoice::default()).expect("an adapter is present");
+    let gpu = Gpu::new(&environment::choice(None, None).unwrap()).expect("an adapter is present");
     for (tokens, heads, size) in [(1, 3, 4), (2, 3, 4), (3, 3, 4), (5, 2, 6), (77, 2, 16), (78, 1, 40)] {
         let shape = Shape { tokens, heads, size };
         let dim = heads * size;

@@ -45,7 +45,7 @@ impl Segmenter {
         let planned = |storage: Storage, edit: Edit| {
             let passes = Recipe { gpu: &gpu, model: &model, size, storage }.passes(shots, guided_filter, edit)?;
             let memory = MemoryPlan::new(&model, &passes, storage, shots);
-            memory.check(&gpu.facts)?;
+            memory.check(gpu.facts())?;
             Ok::<_, Error>((storage, passes, memory))
         };
         let (storage, passes, memory) = match options.precision {
@@ -62,10 +62,10 @@ fn check_first_layer(gpu: &Gpu, model: &Model, size: u32) -> Result<(), Error> {
     // The encoder's first convolution and what is made of it, in f32 whatever the precision.
     let channels = model.config().vae.block_out_channels.first().copied().unwrap_or(1) as u64;
     let least = u64::from(size).pow(2).saturating_mul(channels).saturating_mul(8);
-    match gpu.facts.memory_bytes {
+    match gpu.facts().memory_bytes {
         Some(memory) if least > memory => Err(PlanError(format!(
             "pictures of {size} x {size} take more than {least} bytes, {} has {memory}. Try a smaller --size",
-            gpu.facts.name
+            gpu.facts().name
         ))
         .into()),
         _ => Ok(()),

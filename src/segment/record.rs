@@ -105,7 +105,7 @@ impl Recipe<'_> {
         Err(PlanError(format!(
             "{shots} supports are too many: at this size {} takes {most} ({one} bytes each in a buffer of {}). Try fewer or a \
              smaller --size",
-            self.gpu.facts.name,
+            self.gpu.facts().name,
             self.gpu.limits().max_buffer
         ))
         .into())

@@ -1,6 +1,10 @@
 //! What the parity and fault tests share: fixtures made by `tools/reference`, and running them.
 #![allow(dead_code)] // each test file uses its own part
 
+// A driver is chosen for tests as for the command.
+#[path = "../../src/cli/environment.rs"]
+mod environment;
+
 use diffews_wgpu::gpu::AdapterChoice;
 use diffews_wgpu::image_io::{Mask, RgbImage, load_mask, load_rgb};
 use diffews_wgpu::plan::Recording;
@@ -95,8 +99,13 @@ pub fn run(
     Ok(Run { segmenter, bank, result })
 }
 
+/// The adapter that the environment names.
+pub fn choice() -> AdapterChoice {
+    environment::choice(None, None).expect("WGPU_BACKEND names backends")
+}
+
 pub fn gpu() -> Gpu {
-    Gpu::new(&AdapterChoice::default()).expect("an adapter is present")
+    Gpu::new(&choice()).expect("an adapter is present")
 }
 
 /// || got - expected || / || expected ||; NaN where anything is NaN.

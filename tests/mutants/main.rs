@@ -2,10 +2,12 @@
 //! default: `make mutants`. No recompilation: a mutant is a [`Kernel`] of another name and text, which takes the
 //! place of the true one in each case's recording.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod table;
 
 use diffews_wgpu::check::{Case, Tested, run_case};
-use diffews_wgpu::gpu::{AdapterChoice, Gpu};
+use diffews_wgpu::gpu::Gpu;
 use diffews_wgpu::kernels;
 use diffews_wgpu::plan::Storage;
 use diffews_wgpu::shader::{Kernel, LIBRARY, Tuning};
@@ -81,7 +83,7 @@ struct Suite {
 
 impl Suite {
     fn new() -> Suite {
-        let gpu = Gpu::new(&AdapterChoice::default()).expect("an adapter is present");
+        let gpu = common::gpu();
         let mut runs = HashMap::new();
         for Tested { kernel, cases } in &twins::ALL {
             let mut all = Vec::new();
@@ -155,7 +157,7 @@ fn every_planted_fault_is_seen() {
     }
     println!("{caught} caught");
     if let Ok(path) = std::env::var("MUTANTS_REPORT") {
-        let facts = &suite.gpu.facts;
+        let facts = suite.gpu.facts();
         let text = format!(
             "# Faults planted in the shaders\n\nWritten by `make mutants` on {} ({}), seed {SEED}. Each fault is planted alone; \
              the case is the smallest that sees it.\n\n{caught} of {} seen.\n\n\

@@ -1,0 +1,44 @@
+//! What the environment says of the adapter. The library reads none of it; tests share this file, so that a driver can be chosen for
+//! them too.
+
+use diffews_wgpu::gpu::{AdapterChoice, GpuError, no_backend};
+use wgpu::Backends;
+
+/// What flags say of backend and adapter, else the environment: `WGPU_BACKEND` and `WGPU_ADAPTER_NAME`, and `DIFFEWS_CHECKED` with
+/// wgpu's other variables for what no flag says.
+///
+/// # Errors
+/// [`GpuError::Backend`] where `WGPU_BACKEND` is needed and names one that there is not.
+pub fn choice(backends: Option<Backends>, adapter: Option<String>) -> Result<AdapterChoice, GpuError> {
+    Ok(AdapterChoice {
+        backends: match backends {
+            Some(backends) => backends,
+            None => variable(BACKEND).map_or(Ok(Backends::all()), |text| listed(&text))?,
+        },
+        adapter: adapter.or_else(|| variable("WGPU_ADAPTER_NAME")),
+        checked: variable("DIFFEWS_CHECKED").is_some_and(|value| value == "1"),
+        flags: wgpu::InstanceFlags::default().with_env(),
+        options: wgpu::BackendOptions::from_env_or_default(),
+    })
+}
+
+const BACKEND: &str = "WGPU_BACKEND";
+
+/// A variable of the environment; one that is empty is none.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Names with commas between.
+fn listed(text: &str) -> Result<Backends, GpuError> {
+    let mut listed = Backends::empty();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        match Backends::from_comma_list(name) {
+            unknown if unknown.is_empty() => {
+                return Err(no_backend(&format!("{BACKEND}={text}: `{name}` is no backend")));
+            }
+            known => listed |= known,
+        }
+    }
+    Ok(listed)
+}

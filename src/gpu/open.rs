@@ -1,0 +1,112 @@
+//! How a [`Gpu`] comes about: from an adapter that is looked for, or from a device that an application has.
+
+use super::adapter::{AdapterChoice, AdapterFacts, check, choose, facts};
+use super::health::Health;
+use super::pipelines::{Pipelines, Translator};
+use super::{Gpu, GpuError, Shared, tuning};
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+
+impl Gpu {
+    /// Opens the adapter that `choice` names, or the best one present.
+    ///
+    /// # Errors
+    /// There is none, it lacks what the kernels need, or it gives no device.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new(choice: &AdapterChoice) -> Result<Gpu, GpuError> {
+        pollster::block_on(Gpu::request(choice))
+    }
+
+    /// [`Gpu::new`] without blocking.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn request(choice: &AdapterChoice) -> Result<Gpu, GpuError> {
+        Gpu::open(choice, None).await
+    }
+
+    /// The same, running what `translator` makes of the kernels: how other shader compilers are put to the test.
+    ///
+    /// # Safety
+    /// Nobody checks these modules: they must be valid SPIR-V that stays within its bindings, as the WGSL does.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub unsafe fn with_translator(choice: &AdapterChoice, translator: Translator) -> Result<Gpu, GpuError> {
+        pollster::block_on(Gpu::open(choice, Some(translator)))
+    }
+
+    async fn open(choice: &AdapterChoice, translator: Option<Translator>) -> Result<Gpu, GpuError> {
+        let (adapter, index) = choose(choice).await?;
+        let name = adapter.get_info().name;
+        let limits = adapter.limits();
+        check(&name, &limits)?;
+        let mut features = adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP);
+        features.set(wgpu::Features::PASSTHROUGH_SHADERS, translator.is_some());
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("diffews-wgpu"),
+            required_features: features,
+            required_limits: limits,
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let opened = adapter.request_device(&descriptor).await;
+        let (device, queue) =
+            opened.map_err(|e| GpuError::NoDevice { adapter: name.clone(), reason: e.to_string() })?;
+        let health = Arc::new(Health::default());
+        let (lost, uncaptured) = (health.clone(), health.clone());
+        device
+            .set_device_lost_callback(move |reason, message| lost.lost(format!("device lost ({reason:?}): {message}")));
+        device.on_uncaptured_error(Arc::new(move |error| uncaptured.error(error.to_string())));
+        let facts = facts(Some(index), &adapter, device.features(), &device.limits());
+        Gpu::of(facts, device, queue, true, health, Pipelines::new(choice.checked, translator))
+    }
+
+    /// A device that an application has already, with the features and limits that it was made with.
+    ///
+    /// The application's callbacks for errors and for the loss of the device stay as they are: errors of calls from here are caught by
+    /// error scopes, and do not reach them. A device that is lost ends the call that meets it with an error. The handle that is given
+    /// is dropped with the last clone of the [`Gpu`], without a wait.
+    ///
+    /// # Errors
+    /// `device` is not of `adapter`, or was made with less than the kernels need: 8 storage buffers in a shader, workgroups of 256
+    /// invocations and 16 KiB (all within [`wgpu::Limits::default`]).
+    pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu, GpuError> {
+        let (info, of) = (adapter.get_info(), device.adapter_info());
+        if info != of {
+            let reason = format!("the device given with it is one of {} ({})", of.name, of.backend);
+            return Err(GpuError::NoDevice { adapter: format!("{} ({})", info.name, info.backend), reason });
+        }
+        let limits = device.limits();
+        check(&info.name, &limits)?;
+        let facts = facts(None, adapter, device.features(), &limits);
+        Gpu::of(facts, device, queue, false, Default::default(), Pipelines::new(false, None))
+    }
+
+    fn of(
+        facts: AdapterFacts,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        own: bool,
+        health: Arc<Health>,
+        pipelines: Pipelines,
+    ) -> Result<Gpu, GpuError> {
+        let tuning = tuning(&facts).map_err(|reason| GpuError::NoDevice { adapter: facts.name.clone(), reason })?;
+        log::info!("{} ({}, {}), kernels {tuning:?}", facts.name, facts.backend, facts.driver);
+        let shared = Shared {
+            facts,
+            device,
+            queue: ManuallyDrop::new(queue),
+            own,
+            pipelines,
+            health,
+            staged: Default::default(),
+            rate: Default::default(),
+        };
+        Ok(Gpu { tuning, interrupted: || false, shared: Arc::new(shared) })
+    }
+
+    /// This device, whose waits ask `interrupted` ten times a second whether to end with [`GpuError::Interrupted`]. Without it a wait
+    /// for a device that hangs ends only where a callback of progress says so.
+    pub fn interrupted_by(self, interrupted: fn() -> bool) -> Gpu {
+        Gpu { interrupted, ..self }
+    }
+}
