@@ -19,13 +19,15 @@ pub enum Error {
     Gpu(GpuError),
     #[error(transparent)]
     Plan(#[from] crate::plan::PlanError),
-    /// In half precision a larger range, f32, may help; in f32 the weights or the driver are at fault.
-    #[error(
-        "NaN or infinity after the stage \"{stage}\" (elements stored as {}){}",
-        storage.name(),
-        if *storage == Storage::F32 { ": `model verify` checks the weights, `conformance` the adapter and its driver" } else { "" }
-    )]
+    /// In f32 the weights or the driver are at fault; in half precision also the range of numbers may be.
+    #[error("NaN or infinity after the stage \"{stage}\" (elements stored as {})", storage.name())]
     NotFinite { stage: Stage, storage: Storage },
+    /// Half precision was not enough, and there is no f32.
+    #[error("{halves}, and there is no f32: {full}")]
+    Overflow { halves: Box<Error>, full: Box<Error> },
+    /// Banks are read by the segmenter that made them.
+    #[error("the bank is of another segmenter: of {bank}; this one is of {segmenter}")]
+    ForeignBank { bank: String, segmenter: String },
     #[error("interrupted")]
     Interrupted,
     #[error("{0}")]
@@ -48,8 +50,18 @@ impl Error {
         matches!(self, Error::Gpu(GpuError::Lost { .. }))
     }
 
+    /// `full`, which came of trying again in f32 what had failed as `halves` tells.
+    pub(crate) fn after(halves: Option<Error>, full: Error) -> Error {
+        match (halves, full) {
+            (Some(halves), full @ (Error::Plan(_) | Error::Gpu(GpuError::OutOfMemory { .. }))) => {
+                Error::Overflow { halves: Box::new(halves), full: Box::new(full) }
+            }
+            (_, full) => full,
+        }
+    }
+
     /// A weight, NaN or infinity where half precision is or may be the cause: f32 may do what failed.
-    pub fn halves_overflowed(&self) -> bool {
+    pub(crate) fn halves_overflowed(&self) -> bool {
         match self {
             Error::NotFinite { storage, .. } => *storage != Storage::F32,
             Error::Weights(WeightsError::Value { value, half, .. }) => *half && value.is_finite(),

@@ -25,25 +25,18 @@
 //!
 //! A module uses those below it; `tests/structure.rs` has the order, from the command to the ground.
 //!
+//! The names of the top level are all that most programs need:
+//!
 //! ```no_run
-//! use diffews_wgpu::{Gpu, Model, Options, Segmenter, image_io, weights::ModelFiles};
-//! use std::path::Path;
+//! use diffews_wgpu::{Example, Segmenter, open_image};
 //!
-//! # fn main() -> Result<(), diffews_wgpu::Error> {
-//! let gpu = Gpu::new(&Default::default())?;
-//! let model = Model::load(ModelFiles::embedded()?)?;
-//! let threshold = model.default_threshold();
-//! let quiet = &mut |_, _| true;
-//! let segmenter = Segmenter::plan(gpu, model, Options::default())?.allocate(quiet)?;
-//!
-//! let support = image_io::load_rgb(Path::new("support.png"))?;
-//! let mask = image_io::load_mask(Path::new("support_mask.png"), support.dimensions())?.mask;
-//! let bank = segmenter.encode_support(&[(support, mask)], quiet)?;
-//!
-//! let query = image_io::load_rgb(Path::new("query.png"))?;
-//! let (width, height) = query.dimensions();
-//! let found = segmenter.segment(&bank, &query, quiet)?;
-//! image_io::write_mask(Path::new("query_mask.png"), &found.map.mask_at(width, height, threshold)?, false)?;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let segmenter = Segmenter::builder().build()?; // .weights(dir) .unet(dir) .size(n) .precision(p) .shots(n) .gpu(gpu) ..
+//! let cat = Example::open("support.png", "support_mask.png")?;
+//! let bank = segmenter.encode(&[cat])?;
+//! let found = segmenter.segment(&bank, &open_image("query.png")?)?;
+//! found.mask().save("query_mask.png")?; // of the query's own size, by the model's own threshold; refuses to overwrite
+//! println!("{:?} in {:?}", found.bounding_box(), found.times());
 //! # Ok(())
 //! # }
 //! ```
@@ -74,6 +67,6 @@ pub mod weights;
 
 pub use error::Error;
 pub use gpu::Gpu;
-pub use model::Model;
-pub use segment::{MemoryPlan, Options, Planned, Precision, Progress, Segmentation, Segmenter, Stage, SupportBank};
+pub use image_io::{Mask, RgbImage, open_image};
+pub use segment::{Example, Precision, Segmentation, Segmenter, Stage, SupportBank};
 pub use settings::{GuidedFilter, Threshold};

@@ -5,11 +5,12 @@ mod common;
 
 use common::{Fixture, gpu, relative_l2, rewritten, run};
 use diffews_wgpu::kernels::group_norm;
+use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::{Dispatch, Recording};
 use diffews_wgpu::segment::Pass;
 use diffews_wgpu::shader::{Kernel, Tuning};
 use diffews_wgpu::weights::{ModelFiles, Weights};
-use diffews_wgpu::{Error, Model, Options, Precision, Segmenter};
+use diffews_wgpu::{Error, Precision, Segmenter};
 use std::path::Path;
 
 const BOUND: f64 = 1e-5;
@@ -18,7 +19,7 @@ const BOUND: f64 = 1e-5;
 fn error_with(name: &str, edit: &mut dyn FnMut(Pass, &mut Recording)) -> f64 {
     let fixture = Fixture::named(name);
     match run(&fixture, gpu(), fixture.model(), Precision::F32, edit) {
-        Ok(run) => relative_l2(&run.result.map.map(), &fixture.expected["map"]),
+        Ok(run) => relative_l2(&run.result.map().map(), &fixture.expected["map"]),
         // Uninitialised sums may be anything, NaN too: the engine says so itself.
         Err(Error::NotFinite { .. }) => f64::INFINITY,
         Err(error) => panic!("{error}"),
@@ -137,7 +138,7 @@ fn with_tensor(name: &str, component: &str, tensor: &str, change: impl Fn(&mut [
         _ => files.vae = weights,
     }
     let result = run(&fixture, gpu(), Model::load(files)?, Precision::F32, &mut |_, _| {})?.result;
-    Ok(relative_l2(&result.map.map(), &fixture.expected["map"]))
+    Ok(relative_l2(&result.map().map(), &fixture.expected["map"]))
 }
 
 fn rewrite(dir: &Path, name: &str, change: impl Fn(&mut [f32], &[usize])) -> Weights {
@@ -199,10 +200,9 @@ fn an_overflow_of_the_decoder_is_seen_through_the_guided_filter() {
     let (dir, _) = fixture.weights();
     let mut files = ModelFiles::open(&dir, None).unwrap();
     files.vae = rewrite(&dir.join("vae"), "decoder.conv_out.weight", |values, _| values.fill(3e38));
-    let options = Options { guided_filter: "2".parse().ok(), ..Default::default() };
-    let segmenter = Segmenter::plan(gpu(), Model::load(files).unwrap(), options).unwrap();
-    let segmenter = segmenter.allocate(&mut |_, _| true).unwrap();
-    let bank = segmenter.encode_support(&fixture.supports(), &mut |_, _| true).unwrap();
-    let error = segmenter.segment(&bank, &fixture.query(), &mut |_, _| true).err().unwrap();
+    let builder = Segmenter::builder().gpu(gpu()).files(files).guided_filter("2".parse().unwrap());
+    let segmenter = builder.build().unwrap();
+    let bank = segmenter.encode(&fixture.supports()).unwrap();
+    let error = segmenter.segment(&bank, &fixture.query()).err().unwrap();
     assert!(error.to_string().contains("decode"), "{error}");
 }

@@ -3,10 +3,11 @@
 mod common;
 
 use common::{Fixture, fixtures, gpu, relative_l2, run};
+use diffews_wgpu::Precision;
+use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::Recording;
 use diffews_wgpu::segment::Pass;
 use diffews_wgpu::weights::{ModelFiles, TextSource};
-use diffews_wgpu::{Model, Precision};
 
 /// Keeps every value that a layer has marked.
 fn keep_marked(_: Pass, recording: &mut Recording) {
@@ -20,7 +21,7 @@ fn compare(fixture: &Fixture, precision: Precision) -> (f64, (f64, String), usiz
 
 fn compare_model(fixture: &Fixture, model: Model, precision: Precision) -> (f64, (f64, String), usize) {
     let run = run(fixture, gpu(), model, precision, &mut keep_marked).unwrap();
-    let map = relative_l2(&run.result.map.map(), &fixture.expected["map"]);
+    let map = relative_l2(&run.result.map().map(), &fixture.expected["map"]);
     let mut worst = (0.0, String::new());
     let mut compared = 0;
     let scaling_factor = run.segmenter.model().config().vae.scaling_factor as f32;

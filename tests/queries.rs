@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Fixture, gpu};
-use diffews_wgpu::{GuidedFilter, Options, Precision, Segmenter};
+use diffews_wgpu::{GuidedFilter, Precision, Segmenter};
 use std::cell::Cell;
 
 thread_local!(static READBACKS: Cell<usize> = const { Cell::new(0) });
@@ -33,13 +33,12 @@ fn a_query_is_read_back_once() {
     let fixture = Fixture::named("odd");
     for filter in [GuidedFilter::OFF, GuidedFilter { radius: 2, epsilon: 1e-5 }] {
         for precision in [Precision::F32, Precision::F16] {
-            let options = Options { guided_filter: Some(filter), precision, ..Default::default() };
-            let segmenter = Segmenter::plan(gpu(), fixture.model(), options).unwrap();
-            let segmenter = segmenter.allocate(&mut |_, _| true).unwrap();
-            let bank = segmenter.encode_support(&fixture.supports(), &mut |_, _| true).unwrap();
+            let builder = Segmenter::builder().gpu(gpu()).model(fixture.model());
+            let segmenter = builder.guided_filter(filter).precision(precision).build().unwrap();
+            let bank = segmenter.encode(&fixture.supports()).unwrap();
             // The latents of a picture and its mask.
             assert_eq!(READBACKS.replace(0), 2, "{precision:?}");
-            segmenter.segment(&bank, &fixture.query(), &mut |_, _| true).unwrap();
+            segmenter.segment(&bank, &fixture.query()).unwrap();
             assert_eq!(READBACKS.replace(0), 1, "{precision:?} {filter:?}");
         }
     }

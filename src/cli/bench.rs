@@ -1,6 +1,7 @@
 //! `bench`: kernels and the embedded model against the clock.
 
 use super::errors::usage;
+use super::open::{self, Told, Wanted};
 use super::options::AdapterArgs;
 use super::{print, progress};
 use clap::ValueEnum;
@@ -10,7 +11,7 @@ use diffews_wgpu::image_io::{Mask, RgbImage};
 use diffews_wgpu::plan::{Element, Storage};
 use diffews_wgpu::segment::Pass;
 use diffews_wgpu::weights::ModelFiles;
-use diffews_wgpu::{Error, Model, Options, Precision, Segmenter};
+use diffews_wgpu::{Error, Example, Precision, Segmenter};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -187,21 +188,29 @@ type Whole = (Segmenter, Vec<(&'static str, Timing, u64)>);
 
 /// The embedded model on a picture of noise: the time does not depend on what is in it.
 fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
-    let gpu = args.adapter.open()?;
-    let options = Options { precision, shots: 1, ..Default::default() };
-    let planned = Segmenter::plan(gpu, Model::load(ModelFiles::embedded()?)?, options)?;
-    let segmenter = planned.allocate(&mut |_, _| !progress::interrupted())?;
+    let wanted = Wanted {
+        files: ModelFiles::embedded()?,
+        name: "the embedded model".into(),
+        adapter: &args.adapter,
+        size: None,
+        precision,
+        shots: 1,
+        threshold: None,
+        guided_filter: None,
+    };
+    let go_on = &mut |_, _| progress::go_on();
+    let segmenter = open::plan(wanted, Told { verbose: false, quiet: true })?.allocate_with(go_on)?;
     let side = segmenter.size();
     let mut rng = fastrand::Rng::with_seed(1);
     let picture = RgbImage::from_fn(side, side, |_, _| image::Rgb([0; 3].map(|_: u8| rng.u8(..))));
     let mask = Mask::new(side, side, (0..side * side).map(|i| i % side < side / 2).collect())?;
-    let example = [(picture.clone(), mask)];
+    let example = [Example::new(picture.clone(), mask)?];
     let (mut support, mut query) = (Vec::new(), Vec::new());
     for repetition in 0..=args.repetitions {
         let started = Instant::now();
-        let bank = segmenter.encode_support(&example, &mut |_, _| !progress::interrupted())?;
+        let bank = segmenter.encode_with(&example, go_on)?;
         let encoded = started.elapsed().as_secs_f64();
-        segmenter.segment(&bank, &picture, &mut |_, _| !progress::interrupted())?;
+        segmenter.segment_with(&bank, &picture, go_on)?;
         if repetition > 0 {
             support.push(encoded);
             query.push(started.elapsed().as_secs_f64() - encoded);

@@ -1,6 +1,6 @@
 //! `eval`: a model scored over a file of episodes.
 
-use super::errors::{CliError, usage};
+use super::errors::usage;
 use super::merge;
 use super::open::{self, Told};
 use super::options::EngineArgs;
@@ -14,7 +14,7 @@ use diffews_wgpu::eval::{
 };
 use diffews_wgpu::image_io::write_rgb;
 use diffews_wgpu::settings::Threshold;
-use diffews_wgpu::{Error, Precision, Segmenter, shown};
+use diffews_wgpu::{Segmenter, shown};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashSet;
 use std::fs;
@@ -113,17 +113,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.engine.model.weights.is_none() && !args.quiet {
         tell("note: no --weights given; this measures the small demonstration model inside this program");
     }
-    let opened = open_model(args, shots)?;
-    let segmenter = &opened.segmenter;
+    let (segmenter, model) = open_model(args, shots)?;
     let header = Header {
         diffews_wgpu: env!("CARGO_PKG_VERSION").into(),
         scoring: SCORING,
         episodes_sha256: file.sha256.clone(),
         benchmark: file.benchmark.clone(),
-        model: opened.model.clone(),
+        model,
         size: segmenter.size(),
         precision: segmenter.storage().name().into(),
-        threshold: match opened.threshold {
+        threshold: match segmenter.threshold() {
             Threshold::Relative(value) => format!("relative {value}"),
             Threshold::Absolute(value) => format!("absolute {value}"),
         },
@@ -148,7 +147,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         tell(&format!("note: {shown_before} episodes of --visualize were done before, and get no new sheets"));
     }
     let mut watcher = Watcher::new(args, done, mine.len());
-    let result = evaluate_all(args, opened, &file, &work, shots, &mut |scored| watcher.take(&mut place, scored));
+    let job = &Job { shots: args.shots, control, seed: args.seed, threshold: segmenter.threshold() };
+    let result = evaluate(&segmenter, &file, &work, job, &mut |_, _| progress::go_on(), &mut |scored| {
+        watcher.take(&mut place, scored)
+    });
     watcher.bar.finish_and_clear();
     if let (Err(_), Some(dir)) = (&result, &args.output) {
         tell(&format!(
@@ -159,6 +161,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         ));
     }
     watcher.tell_warnings();
+    if watcher.in_f32 > 0 {
+        tell(&format!(
+            "warning: {} episodes overflowed in half precision; they were done again in f32",
+            watcher.in_f32
+        ));
+    }
     result?;
     if !args.quiet {
         tell(&stage_times(&watcher.records));
@@ -170,83 +178,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     finish(&watcher.records, &header, place.dir.as_deref(), args.json, args.quiet)
 }
 
-fn library_error(error: &anyhow::Error) -> Option<&Error> {
-    match error.downcast_ref() {
-        Some(EvalError::Engine(error)) => Some(error),
-        _ => error.downcast_ref(),
-    }
-}
-
-/// Does all of `work`: what overflows in half precision is done again in f32 after everything else, so that an episode's
-/// numbers are the same in whichever order, shard or run it is done.
-fn evaluate_all(
-    args: &Args,
-    opened: Opened,
-    file: &EpisodeFile,
-    work: &[Work],
-    shots: usize,
-    take: &mut dyn FnMut(Scored) -> Result<(), EvalError>,
-) -> anyhow::Result<()> {
-    let Opened { segmenter, threshold, model } = opened;
-    let job = &Job { shots: args.shots, control: args.control.into(), seed: args.seed, threshold };
-    let go_on = &mut |_, _| !progress::interrupted();
-    let again = evaluate(&segmenter, file, work, job, go_on, take)?;
-    if again.is_empty() {
-        return Ok(());
-    }
-    // Two models at once may not fit the device.
-    drop(segmenter);
-    tell(&format!("warning: {} episodes overflow in half precision; they are done again in f32", again.len()));
-    let full = match open_as(args, Precision::F32, shots) {
-        Ok(full) if full.model == model => full.segmenter,
-        Ok(_) => {
-            return Err(
-                CliError::Weights(format!("{}: changed while it was measured", args.engine.model.name())).into()
-            );
-        }
-        Err(error) if matches!(library_error(&error), Some(Error::Interrupted)) => return Err(error),
-        Err(error) => {
-            for work in again {
-                let told = format!("NaN or infinity in half precision, and there is no f32: {error}");
-                let record = Record::new(work.episode, &file.episodes[work.episode], Err(told));
-                take(Scored { record, pictures: None, warnings: Vec::new() })?;
-            }
-            return Ok(());
-        }
-    };
-    let name = full.storage().name();
-    evaluate(&full, file, &again, job, go_on, &mut |mut scored| {
-        scored.record.precision = Some(name.into());
-        take(scored)
-    })?;
-    Ok(())
-}
-
-/// All of one opening of a model's files.
-struct Opened {
-    segmenter: Segmenter,
-    threshold: Threshold,
-    /// The model's fingerprint.
-    model: String,
-}
-
-fn open_model(args: &Args, shots: usize) -> anyhow::Result<Opened> {
-    match open_as(args, args.engine.precision, shots) {
-        Err(error) if library_error(&error).is_some_and(Error::halves_overflowed) => {
-            tell(&format!("warning: {error}; trying again with everything in f32"));
-            open_as(args, Precision::F32, shots)
-        }
-        other => other,
-    }
-}
-
-fn open_as(args: &Args, precision: Precision, shots: usize) -> anyhow::Result<Opened> {
+/// The segmenter, and the fingerprint of its model.
+fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, String)> {
     let files = args.engine.model.files()?;
     let name = fingerprint(&files)?;
-    let planned = open::plan(&args.engine, files, precision, shots, Told { verbose: false, quiet: args.quiet })?;
-    let threshold = args.engine.mask_args.threshold_or(planned.model().default_threshold());
-    let segmenter = planned.allocate(&mut |_, _| !progress::interrupted())?;
-    Ok(Opened { segmenter, threshold, model: name })
+    let planned = open::plan(args.engine.wanted(files, shots), Told { verbose: false, quiet: args.quiet })?;
+    let segmenter = planned.allocate_with(&mut |_, _| progress::go_on())?;
+    if let Some(overflow) = segmenter.overflow() {
+        tell(&format!("warning: {overflow}; tried again with everything in f32"));
+    }
+    Ok((segmenter, name))
 }
 
 /// Where results go, if they go anywhere.
@@ -281,6 +222,8 @@ struct Watcher {
     /// Each once, and those that were seen.
     warnings: Vec<String>,
     seen: HashSet<String>,
+    /// Episodes of this run that half precision was not enough for.
+    in_f32: usize,
 }
 
 impl Watcher {
@@ -296,7 +239,7 @@ impl Watcher {
         bar.reset_eta();
         let mut running = Running::default();
         records.iter().for_each(|r| _ = r.counts.as_ref().map(|counts| running.add(&r.class, counts)));
-        Watcher { bar, running, records, warnings: Vec::new(), seen: HashSet::new() }
+        Watcher { bar, running, records, warnings: Vec::new(), seen: HashSet::new(), in_f32: 0 }
     }
 
     fn take(&mut self, place: &mut Place, scored: Scored) -> Result<(), EvalError> {
@@ -319,6 +262,7 @@ impl Watcher {
         if let Some(counts) = &record.counts {
             self.running.add(&record.class, counts);
         }
+        self.in_f32 += usize::from(record.precision.is_some());
         self.records.push(record);
         self.bar.inc(1);
         self.bar.set_message(format!("mIoU {:.1}", 100.0 * self.running.miou()));

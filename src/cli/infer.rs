@@ -141,7 +141,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
     for support in &supports {
-        let (mask, size) = (&support.data.1, engine.segmenter.size());
+        let (mask, size) = (support.data.mask(), engine.segmenter.size());
         if let Some(warning) = MaskWarning::between(mask, &image_io::resize_nearest_mask(mask, size, size)) {
             tell(&format!("warning: {}: {warning}", support.mask.display()));
         }
@@ -178,7 +178,7 @@ impl Batch<'_> {
         notes: Notes,
     ) -> anyhow::Result<()> {
         let side = engine.segmenter.size();
-        let threshold = self.args.engine.mask_args.threshold_or(engine.default_threshold);
+        let threshold = engine.segmenter.threshold();
         // Half of the cores: the other half feeds the GPU, or is it where the adapter is the CPU.
         let cores = available_parallelism().map_or(1, |n| n.get());
         let threads = if self.alone { 0 } else { (cores / 2).clamp(1, MOST_THREADS).min(self.jobs.len()) };
@@ -300,6 +300,6 @@ fn compute(setup: &Setup, engine: &mut Option<Engine>, desk: &mut Desk, loaded: 
     if progress::interrupted() {
         return Err(Error::Interrupted.into());
     }
-    let (machine, times) = (Machine::of(&engine.segmenter), engine.times(&result));
-    Ok(Computed { loaded, map: result.map, machine, times })
+    let (machine, times) = (Machine::of(&engine.segmenter, result.precision()), engine.times(&result));
+    Ok(Computed { loaded, map: result.into_map(), machine, times })
 }

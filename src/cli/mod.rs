@@ -114,7 +114,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&format!("error: {error}"));
+            tell(&format!("error: {}", errors::told(&error)));
             ExitCode::from(errors::exit_code(&error))
         }
     }

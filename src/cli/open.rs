@@ -1,11 +1,43 @@
 //! The one way from flags to a model on an adapter.
 
-use super::errors::{CliError, usage};
-use super::options::EngineArgs;
+use super::errors::{CliError, told, usage};
+use super::options::{AdapterArgs, EngineArgs};
 use super::tell;
+use diffews_wgpu::model::Model;
+use diffews_wgpu::segment::Planned;
 use diffews_wgpu::weights::ModelFiles;
-use diffews_wgpu::{Error, Model, Options, Planned, Precision, Segmenter};
+use diffews_wgpu::{Error, GuidedFilter, Precision, Segmenter, Threshold};
 use std::thread::available_parallelism;
+
+/// A model as the flags have it.
+pub struct Wanted<'a> {
+    pub files: ModelFiles,
+    /// What the model is called.
+    pub name: String,
+    pub adapter: &'a AdapterArgs,
+    pub size: Option<u32>,
+    pub precision: Precision,
+    /// Examples of the largest bank.
+    pub shots: usize,
+    pub threshold: Option<Threshold>,
+    pub guided_filter: Option<GuidedFilter>,
+}
+
+impl EngineArgs {
+    /// `files` for banks of `shots` supports.
+    pub fn wanted(&self, files: ModelFiles, shots: usize) -> Wanted<'_> {
+        Wanted {
+            files,
+            name: self.model.name(),
+            adapter: &self.adapter,
+            size: self.size,
+            precision: self.precision,
+            shots,
+            threshold: self.mask_args.threshold(),
+            guided_filter: self.mask_args.guided_filter,
+        }
+    }
+}
 
 /// What the user is told on the way.
 #[derive(Clone, Copy)]
@@ -16,36 +48,37 @@ pub struct Told {
     pub quiet: bool,
 }
 
-/// Plans `files` for banks of `shots` supports, as `args` say but for the precision; tells what is to be known of model and adapter.
-pub fn plan(
-    args: &EngineArgs,
-    files: ModelFiles,
-    precision: Precision,
-    shots: usize,
-    told: Told,
-) -> anyhow::Result<Planned> {
-    let model = Model::load(files)?;
+/// Plans what is wanted; tells what is to be known of model and adapter.
+pub fn plan(wanted: Wanted, told_of: Told) -> anyhow::Result<Planned> {
+    let model = Model::load(wanted.files)?;
     model.warnings().iter().for_each(|warning| tell(&format!("warning: {warning}")));
     // The flag is the user's to correct, a default the model's.
-    let size = args.size.unwrap_or_else(|| model.default_size());
+    let size = wanted.size.unwrap_or_else(|| model.default_size());
     if let Err(error) = model.config().check_size(size as usize) {
-        return match args.size {
+        return match wanted.size {
             Some(_) => Err(error.into()),
-            None => Err(CliError::Weights(format!("{}: diffews.json: {error}", args.model.name())).into()),
+            None => Err(CliError::Weights(format!("{}: diffews.json: {error}", wanted.name)).into()),
         };
     }
-    let gpu = args.adapter.open()?;
-    args.adapter.tell_of_cpu(gpu.facts(), told.quiet);
-    let options = Options { size: Some(size), precision, shots, guided_filter: args.mask_args.guided_filter };
-    let planned = Segmenter::plan(gpu, model, options).map_err(|error| match error {
+    let gpu = wanted.adapter.open()?;
+    wanted.adapter.tell_of_cpu(gpu.facts(), told_of.quiet);
+    let mut builder =
+        Segmenter::builder().model(model).gpu(gpu).size(size).precision(wanted.precision).shots(wanted.shots);
+    if let Some(threshold) = wanted.threshold {
+        builder = builder.threshold(threshold);
+    }
+    if let Some(filter) = wanted.guided_filter {
+        builder = builder.guided_filter(filter);
+    }
+    let planned = builder.plan().map_err(|error| match error {
         // As any other size that will not do.
-        Error::Plan(_) if args.size.is_some() => usage(format!("--size {size}: {error}")),
+        Error::Plan(_) if wanted.size.is_some() => usage(format!("--size {size}: {}", told(&error.into()))),
         other => other.into(),
     })?;
-    if let (Some(words), false) = (duration(&planned), told.quiet) {
+    if let (Some(words), false) = (duration(&planned), told_of.quiet) {
         tell(&words);
     }
-    if told.verbose {
+    if told_of.verbose {
         tell(planned.memory().to_string().trim_end());
     }
     Ok(planned)

@@ -128,11 +128,9 @@ pub struct MaskArgs {
 }
 
 impl MaskArgs {
-    /// The threshold that was asked for, else the model's default.
-    pub fn threshold_or(&self, default: Threshold) -> Threshold {
-        let (ratio, level) =
-            (self.threshold.map(Threshold::Relative), self.absolute_threshold.map(Threshold::Absolute));
-        ratio.or(level).unwrap_or(default)
+    /// The threshold that was asked for.
+    pub fn threshold(&self) -> Option<Threshold> {
+        self.threshold.map(Threshold::Relative).or(self.absolute_threshold.map(Threshold::Absolute))
     }
 }
 

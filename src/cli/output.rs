@@ -82,7 +82,7 @@ impl Job {
                 image_io::write_probability_npy(path, &map.map(), (map.size(), map.size()), force)
             } else {
                 let (width, height) = mask.size();
-                image_io::write_probability_png(path, &map.map_at(width, height)?, (width, height), force)
+                image_io::write_probability_png(path, &map.map_at(width, height), (width, height), force)
             })?;
         }
         Ok(any)

@@ -5,8 +5,14 @@ pub use super::interrupt::{catch_interrupts, interrupted, writing};
 use diffews_wgpu::Stage;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
+use std::ops::ControlFlow;
 
 const STEPS: u64 = 1000;
+
+/// Breaks off what a signal has asked to end.
+pub fn go_on() -> ControlFlow<()> {
+    if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
 
 /// A bar on a terminal; nothing elsewhere.
 pub struct Bar {
@@ -34,13 +40,13 @@ impl Bar {
 }
 
 impl Watch for Bar {
-    fn step(&mut self, stage: Stage, done: f64) -> bool {
+    fn step(&mut self, stage: Stage, done: f64) -> ControlFlow<()> {
         if self.stage.replace(stage) != Some(stage) {
             self.bar.reset();
             self.bar.set_message(format!("{}{stage}", self.prefix));
         }
         self.bar.set_position((done.clamp(0.0, 1.0) * STEPS as f64) as u64);
-        !interrupted()
+        go_on()
     }
 
     fn clear(&mut self) {

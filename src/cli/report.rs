@@ -1,12 +1,12 @@
 //! What is said of a result: one line for people, one JSON object for programs.
 
+use super::errors::told;
 use super::output::Job;
 use super::{json_line, one_line};
-use diffews_wgpu::image_io::{BoundingBox, Mask, RgbImage};
+use diffews_wgpu::image_io::{BoundingBox, Mask};
 use diffews_wgpu::names::percent_encoded;
-use diffews_wgpu::plan::Storage;
 use diffews_wgpu::settings::Threshold;
-use diffews_wgpu::{GuidedFilter, Segmenter, Stage};
+use diffews_wgpu::{Example, GuidedFilter, Precision, Segmenter, Stage};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub struct Support {
     pub image: PathBuf,
     pub mask: PathBuf,
-    pub data: (RgbImage, Mask),
+    pub data: Example,
 }
 
 /// What computed a query.
@@ -34,7 +34,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn of(segmenter: &Segmenter) -> Machine {
+    pub fn of(segmenter: &Segmenter, precision: Precision) -> Machine {
         let facts = segmenter.gpu().facts();
         Machine {
             size: segmenter.size(),
@@ -42,9 +42,8 @@ impl Machine {
             adapter: facts.name.clone(),
             backend: facts.backend.clone(),
             driver: facts.driver.clone(),
-            // As the flag has it.
-            precision: if segmenter.storage() == Storage::F32 { "f32" } else { "f16" },
-            peak_memory_bytes: segmenter.memory().peak(),
+            precision: precision.name(),
+            peak_memory_bytes: segmenter.loaded_bytes(),
         }
     }
 }
@@ -139,6 +138,6 @@ fn support(support: &Support) -> Value {
 pub fn failure(job: &Job, error: &anyhow::Error) -> anyhow::Result<String> {
     let mut object = exact([("query_bytes", Some(&job.query))]);
     object.insert("query".into(), text(&job.query).into());
-    object.insert("error".into(), error.to_string().into());
+    object.insert("error".into(), told(error).into());
     json_line(&object)
 }

@@ -12,7 +12,7 @@ use crate::segment::Pass;
 use crate::settings::Threshold;
 use crate::shader::Tuning;
 use crate::weights::ModelFiles;
-use crate::{Error, GuidedFilter, Model, Options, Precision, Segmenter};
+use crate::{Error, Example, GuidedFilter, Precision, Segmenter};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -80,7 +80,7 @@ fn kind(path: &str) -> Option<&'static str> {
 }
 
 struct Episode {
-    supports: Vec<(RgbImage, Mask)>,
+    supports: Vec<Example>,
     query: RgbImage,
 }
 
@@ -90,7 +90,8 @@ fn episode() -> Result<Episode, String> {
     let mask = open(MASK)?.to_luma8();
     let foreground = mask.pixels().map(|p| p.0[0] > 127).collect();
     let mask = Mask::new(mask.width(), mask.height(), foreground).map_err(|e| e.to_string())?;
-    Ok(Episode { supports: vec![(support, mask)], query: open(QUERY)?.to_rgb8() })
+    let example = Example::new(support, mask).map_err(|e| e.to_string())?;
+    Ok(Episode { supports: vec![example], query: open(QUERY)?.to_rgb8() })
 }
 
 fn recorded() -> Result<HashMap<String, Vec<f32>>, String> {
@@ -157,9 +158,12 @@ fn segmenter(
     roundings: &mut Roundings,
 ) -> Result<Segmenter, Error> {
     let precision = if half { Precision::F16 } else { Precision::F32 };
-    let model = Model::load(ModelFiles::embedded()?)?;
-    let options = Options { precision, shots: 1, guided_filter, ..Default::default() };
-    Segmenter::plan_with(gpu, model, options, &mut |pass, r| roundings.edit(pass, r))?.allocate(&mut |_, _| true)
+    let mut builder = Segmenter::builder().files(ModelFiles::embedded()?).precision(precision).gpu(gpu);
+    if let Some(filter) = guided_filter {
+        builder = builder.guided_filter(filter);
+    }
+    // What overflows in halves is to be seen, so there is no second try: `plan_with` makes none.
+    builder.plan_with(&mut |pass, r| roundings.edit(pass, r))?.allocate()
 }
 
 /// Runs the episode once and compares every block and the result.
@@ -171,8 +175,8 @@ pub fn against_pytorch(mut gpu: Gpu, half: bool, tuning: Tuning) -> Result<Vec<F
     let segmenter = segmenter(gpu, half, Some(GuidedFilter::OFF), &mut roundings).map_err(text)?;
     let Episode { supports, query } = episode()?;
     let recorded = recorded()?;
-    let bank = segmenter.encode_support(&supports, &mut |_, _| true).map_err(text)?;
-    let result = segmenter.segment(&bank, &query, &mut |_, _| true).map_err(text)?;
+    let bank = segmenter.encode(&supports).map_err(text)?;
+    let result = segmenter.segment(&bank, &query).map_err(text)?;
 
     let mut found: BTreeMap<usize, Found> =
         BLOCKS.iter().enumerate().map(|(i, what)| (i, Found::nothing(what))).collect();
@@ -196,7 +200,7 @@ pub fn against_pytorch(mut gpu: Gpu, half: bool, tuning: Tuning) -> Result<Vec<F
     }
     let mut all: Vec<Found> = found.into_values().collect();
     let decoded = bound(&roundings, "vae.decoder.conv_out", &recorded, "decoder")?;
-    all.extend(whole(&segmenter, &result.map, &recorded, decoded)?);
+    all.extend(whole(&segmenter, result.map(), &recorded, decoded)?);
     Ok(all)
 }
 
@@ -251,8 +255,8 @@ pub fn repeated(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result
     let mut found = Found::nothing("bit-equal");
     let mut first: Option<Vec<f32>> = None;
     for run in 0..runs {
-        let bank = segmenter.encode_support(&supports, &mut |_, _| true).map_err(text)?;
-        let map = segmenter.segment(&bank, &query, &mut |_, _| true).map_err(text)?.map;
+        let bank = segmenter.encode(&supports).map_err(text)?;
+        let map = segmenter.segment(&bank, &query).map_err(text)?.into_map();
         let first = first.get_or_insert_with(|| map.rgb().to_vec());
         if let Some(i) = first.iter().zip(map.rgb()).position(|(a, b)| a.to_bits() != b.to_bits()) {
             let (a, b) = (f64::from(map.rgb()[i]), f64::from(first[i]));
@@ -275,8 +279,8 @@ pub fn stress(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result<O
         return Ok(None);
     }
     for run in 0..runs {
-        let bank = segmenter.encode_support(&supports, &mut |_, _| true).map_err(text)?;
-        segmenter.segment(&bank, &query, &mut |_, _| true).map_err(text)?;
+        let bank = segmenter.encode(&supports).map_err(text)?;
+        segmenter.segment(&bank, &query).map_err(text)?;
         drop(bank);
         let device = segmenter.gpu().allocated_bytes();
         let resident = resident_bytes();

@@ -24,7 +24,7 @@ pub(super) struct Task<'a> {
 
 /// An episode's pictures at S x S, each part with its own failure, told in one line that names the file.
 pub(super) struct Loaded {
-    pub supports: Option<Result<Vec<(RgbImage, Mask)>, String>>,
+    pub supports: Option<Result<Vec<crate::Example>, String>>,
     /// The picture and, for each pixel, [`BACKGROUND`], [`FOREGROUND`] or [`IGNORE`].
     pub query: Result<(RgbImage, Vec<u8>), String>,
     /// Masks that are probably not what was meant.
@@ -117,7 +117,8 @@ fn load(file: &EpisodeFile, task: &Task, size: u32) -> Loaded {
         let one = |example| {
             let (picture, truth) = guarded(file, example, size, &mut warnings)?;
             let foreground = truth.iter().map(|&t| t == FOREGROUND).collect();
-            Ok((picture, Mask::new(size, size, foreground).map_err(|e| e.to_string())?))
+            let mask = Mask::new(size, size, foreground).map_err(|e| e.to_string())?;
+            crate::Example::new(picture, mask).map_err(|e| e.to_string())
         };
         examples.iter().map(one).collect()
     });

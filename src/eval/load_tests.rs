@@ -47,7 +47,8 @@ fn outlines_are_ignored_in_pascals_queries_alone() {
         let truth = loaded.query.unwrap().1;
         assert_eq!(quarters(|i| truth[i]), [BACKGROUND, FOREGROUND, ignored, BACKGROUND], "{name}");
         // In a support there are two kinds only.
-        let support = &loaded.supports.unwrap().unwrap()[0].1;
+        let supports = loaded.supports.unwrap().unwrap();
+        let support = supports[0].mask();
         assert_eq!(quarters(|i| support.foreground()[i]), [false, true, false, false], "{name}");
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     }

@@ -9,7 +9,7 @@ use super::results::Record;
 use super::sheet::Pictures;
 use crate::segment::Progress;
 use crate::settings::Threshold;
-use crate::{Error, Segmenter, SupportBank};
+use crate::{Error, Precision, Segmenter, SupportBank};
 use std::collections::{BTreeMap, HashMap};
 
 /// Most device memory for banks that are kept because a later episode has the same supports.
@@ -48,8 +48,8 @@ pub struct Scored {
 ///
 /// Pictures are read and resized on threads of their own; this one waits for them only where they are slower than
 /// the device. An episode whose pictures cannot be read, or on which the network gives no number, is a record with an
-/// error; the run goes on. In half precision that number may have been too large for it: such work is given back, for a
-/// segmenter in f32. So which precision an episode has does not depend on those before it.
+/// error; the run goes on. Which precision an episode has is the segmenter's to decide, and each record tells where it is
+/// not the one that the segmenter begins with.
 ///
 /// # Errors
 /// What ends the run: the device's failures, [`Error::Interrupted`], and whatever `done` returns.
@@ -60,7 +60,7 @@ pub fn evaluate(
     job: &Job,
     progress: Progress,
     done: &mut dyn FnMut(Scored) -> Result<(), EvalError>,
-) -> Result<Vec<Work>, EvalError> {
+) -> Result<(), EvalError> {
     let supports: Vec<&[Example]> = work
         .iter()
         .map(|w| file.supports(w.episode, job.shots, job.control, job.seed))
@@ -76,35 +76,29 @@ pub fn evaluate(
     std::thread::scope(|scope| {
         let mut queue = Queue::start(scope, file, &tasks, segmenter.size());
         let mut banks = Banks { segmenter, held: HashMap::new() };
-        let mut again = Vec::new();
         for (work, step) in work.iter().zip(&steps) {
             let (loaded, waited) = queue.next().ok_or_else(|| {
                 EvalError::Usage("a thread that reads pictures has ended; this is a defect of the program".into())
             })?;
             let mut seconds = BTreeMap::from([("wait".to_string(), waited), ("load".to_string(), loaded.seconds)]);
             let episode = &file.episodes[work.episode];
+            let mut precision = None;
             let scored = banks.ready(step, loaded.supports.as_ref(), &mut seconds, progress)?;
             let outcome = match (scored, &loaded.query) {
                 (Err(error), _) => Err(error),
-                (_, Err(error)) => Err(Fault::Told(error.clone())),
+                (_, Err(error)) => Err(error.clone()),
                 (Ok(bank), Ok((picture, truth))) => {
-                    of_episode(segmenter.segment(bank, picture, progress))?.map(|result| {
-                        add(&mut seconds, &result.times);
-                        let mask = result.map.mask(job.threshold);
+                    of_episode(segmenter.segment_with(bank, picture, progress))?.map(|result| {
+                        add(&mut seconds, result.times());
+                        let full = result.precision() != segmenter.precision();
+                        precision = full.then(|| result.precision().name().to_string());
+                        let mask = result.map().mask(job.threshold);
                         (count(mask.foreground(), truth), mask)
                     })
                 }
             };
-            let outcome = match outcome {
-                Err(Fault::Halves) => {
-                    again.push(*work);
-                    continue;
-                }
-                Err(Fault::Told(error)) => Err(error),
-                Ok(done) => Ok(done),
-            };
             let counts = outcome.as_ref().map(|o| o.0).map_err(String::clone);
-            let record = Record { seconds, ..Record::new(work.episode, episode, counts) };
+            let record = Record { seconds, precision, ..Record::new(work.episode, episode, counts) };
             let pictures = match (work.show, outcome, loaded.supports, loaded.query) {
                 (true, Ok((_, prediction)), Some(Ok(supports)), Ok((query, truth))) => {
                     Some(Pictures { supports, query, truth, prediction })
@@ -113,7 +107,7 @@ pub fn evaluate(
             };
             done(Scored { record, pictures, warnings: loaded.warnings })?;
         }
-        Ok(again)
+        Ok(())
     })
 }
 
@@ -122,25 +116,19 @@ fn room(segmenter: &Segmenter) -> usize {
     let memory = segmenter.memory();
     // Half of what the plan leaves free: drivers and other programs need some too.
     let free = segmenter.gpu().facts().memory_bytes.map_or(KEPT_BYTES, |m| m.saturating_sub(memory.peak()) / 2);
-    let beside = free.min(KEPT_BYTES) / memory.bank_per_support.max(1);
+    // Where a second try in f32 may come, keys and values may be there twice.
+    let copies = if segmenter.precision() == Precision::F32 { 1 } else { 2 };
+    let beside = free.min(KEPT_BYTES) / (copies * memory.bank_per_support).max(1);
     (memory.shots + beside) as usize
-}
-
-/// Why an episode could not be done.
-#[derive(Clone)]
-enum Fault {
-    Told(String),
-    /// A value was too large for half precision, or may have been.
-    Halves,
 }
 
 /// Banks on the device by number; where one could not be made, why.
 struct Banks<'a> {
     segmenter: &'a Segmenter,
-    held: HashMap<usize, Result<SupportBank, Fault>>,
+    held: HashMap<usize, Result<SupportBank, String>>,
 }
 
-type Supports = Result<Vec<(crate::image_io::RgbImage, crate::image_io::Mask)>, String>;
+type Supports = Result<Vec<crate::Example>, String>;
 
 impl Banks<'_> {
     fn ready(
@@ -149,14 +137,14 @@ impl Banks<'_> {
         supports: Option<&Supports>,
         seconds: &mut BTreeMap<String, f64>,
         progress: Progress,
-    ) -> Result<Result<&SupportBank, Fault>, EvalError> {
+    ) -> Result<Result<&SupportBank, String>, EvalError> {
         for bank in &step.drop {
             self.held.remove(bank);
         }
         if let (true, Some(supports)) = (step.compute, supports) {
             let bank = match supports {
-                Ok(supports) => of_episode(self.segmenter.encode_support(supports, progress))?,
-                Err(error) => Err(Fault::Told(error.clone())),
+                Ok(supports) => of_episode(self.segmenter.encode_with(supports, progress))?,
+                Err(error) => Err(error.clone()),
             };
             if let Ok(bank) = &bank {
                 add(seconds, bank.times());
@@ -164,15 +152,14 @@ impl Banks<'_> {
             self.held.insert(step.bank, bank);
         }
         let missing = || EvalError::Usage("a bank is missing; this is a defect of the program".into());
-        Ok(self.held.get(&step.bank).ok_or_else(missing)?.as_ref().map_err(Fault::clone))
+        Ok(self.held.get(&step.bank).ok_or_else(missing)?.as_ref().map_err(String::clone))
     }
 }
 
 /// Separates what fails an episode (inner) from what ends the run (outer).
-fn of_episode<T>(result: Result<T, Error>) -> Result<Result<T, Fault>, EvalError> {
+fn of_episode<T>(result: Result<T, Error>) -> Result<Result<T, String>, EvalError> {
     match result {
-        Err(error) if error.halves_overflowed() => Ok(Err(Fault::Halves)),
-        Err(error @ (Error::Image(_) | Error::NotFinite { .. })) => Ok(Err(Fault::Told(error.to_string()))),
+        Err(error @ (Error::Image(_) | Error::NotFinite { .. } | Error::Overflow { .. })) => Ok(Err(error.to_string())),
         other => Ok(Ok(other?)),
     }
 }

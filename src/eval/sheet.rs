@@ -1,6 +1,7 @@
 //! Contact sheets: what people look at before they look at numbers.
 
 use super::metrics::{FOREGROUND, IGNORE};
+use crate::Example;
 use crate::image_io::{ImageError, Mask, RgbImage, paint_overlay, resize_bilinear_rgb};
 
 /// Predicted, but not the class.
@@ -18,7 +19,7 @@ const MOST_SUPPORTS: usize = 5;
 
 /// An episode's pictures, all at S x S.
 pub struct Pictures {
-    pub supports: Vec<(RgbImage, Mask)>,
+    pub supports: Vec<Example>,
     pub query: RgbImage,
     /// [`super::BACKGROUND`], [`FOREGROUND`] or [`IGNORE`]
     pub truth: Vec<u8>,
@@ -36,8 +37,8 @@ pub fn contact_sheet(pictures: &Pictures) -> Result<RgbImage, ImageError> {
     let (width, height) = query.dimensions();
     let true_mask = Mask::new(width, height, truth.iter().map(|&t| t == FOREGROUND).collect())?;
     let mut tiles = Vec::new();
-    for (picture, mask) in supports.iter().take(MOST_SUPPORTS) {
-        tiles.push(paint_overlay(picture, mask)?);
+    for support in supports.iter().take(MOST_SUPPORTS) {
+        tiles.push(paint_overlay(support.image(), support.mask())?);
     }
     tiles.push(query.clone());
     tiles.push(paint_overlay(query, &true_mask)?);
@@ -74,7 +75,7 @@ mod tests {
         let all = || 0..side * side;
         let mask = |set: [bool; 4]| Mask::new(side, side, all().map(|i| set[quadrant(i)]).collect()).unwrap();
         let pictures = Pictures {
-            supports: vec![(RgbImage::new(side, side), mask([true, false, false, false])); 7],
+            supports: vec![Example::new(RgbImage::new(side, side), mask([true, false, false, false])).unwrap(); 7],
             query: RgbImage::from_pixel(side, side, image::Rgb([90; 3])),
             truth: all().map(|i| [FOREGROUND, 0, FOREGROUND, IGNORE][quadrant(i)]).collect(),
             prediction: mask([true, true, false, true]),

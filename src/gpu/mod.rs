@@ -33,7 +33,7 @@ pub enum GpuError {
     Backend(String),
     #[error("{adapter} cannot give a device: {reason}")]
     NoDevice { adapter: String, reason: String },
-    #[error("out of memory on {adapter}: {what}; it needs {bytes} bytes. Try a smaller --size or --precision f16")]
+    #[error("out of memory on {adapter}: {what}; it needs {bytes} bytes")]
     OutOfMemory { adapter: String, what: String, bytes: u64 },
     #[error("{what} failed on {adapter}: {reason}")]
     Failed { adapter: String, what: String, reason: String },

@@ -1,6 +1,7 @@
 //! From the decoder's output to a mask.
 
-use super::{ImageError, Mask, check_finite, check_length, resize_map};
+use super::resize::resize_whole_map;
+use super::{ImageError, Mask, check_finite, check_length};
 use crate::settings::Threshold;
 
 /// The picture that the VAE decoder gives for a query, known to be finite.
@@ -24,6 +25,16 @@ impl DecodedMap {
             *value = value.clamp(-1.0, 1.0) * 0.5 + 0.5;
         }
         Ok(Self { size, rgb })
+    }
+
+    /// In pixels: the side S.
+    pub fn width(&self) -> u32 {
+        self.size
+    }
+
+    /// In pixels: the side S.
+    pub fn height(&self) -> u32 {
+        self.size
     }
 
     /// The side S of the map in pixels.
@@ -63,29 +74,23 @@ impl DecodedMap {
     }
 
     /// The mean map, resized smoothly to `width` x `height`: `[height, width]` in [0, 1].
-    ///
-    /// # Errors
-    /// None in practice: the map's length is known to be right.
-    pub fn map_at(&self, width: u32, height: u32) -> Result<Vec<f32>, ImageError> {
+    pub fn map_at(&self, width: u32, height: u32) -> Vec<f32> {
         let map = self.map();
         if (width, height) == (self.size, self.size) {
-            return Ok(map);
+            return map;
         }
-        resize_map(&map, (self.size, self.size), (width, height))
+        resize_whole_map(&map, (self.size, self.size), (width, height))
     }
 
     /// The mask at a query's own size: the mean map resized smoothly, against the same threshold, where the
     /// maximum is still that of the S x S output. At S x S exactly [`Self::mask`].
-    ///
-    /// # Errors
-    /// As [`Self::map_at`].
-    pub fn mask_at(&self, width: u32, height: u32, threshold: Threshold) -> Result<Mask, ImageError> {
+    pub fn mask_at(&self, width: u32, height: u32, threshold: Threshold) -> Mask {
         if (width, height) == (self.size, self.size) {
-            return Ok(self.mask(threshold));
+            return self.mask(threshold);
         }
         let level = threshold.level(f64::from(self.peak()), 1.0);
-        let foreground = self.map_at(width, height)?.iter().map(|&v| f64::from(v) > level).collect();
-        Ok(Mask::from_parts(width, height, foreground))
+        let foreground = self.map_at(width, height).iter().map(|&v| f64::from(v) > level).collect();
+        Mask::from_parts(width, height, foreground)
     }
 }
 
@@ -109,7 +114,7 @@ mod tests {
         let map = map_of([[200, 0, 0], [50, 50, 50], [50, 50, 51], [0, 0, 150]]);
         let mask = map.mask(Threshold::PAPER);
         assert_eq!(mask.foreground(), [true, false, true, false]);
-        assert_eq!(map.mask_at(2, 2, Threshold::PAPER).unwrap(), mask);
+        assert_eq!(map.mask_at(2, 2, Threshold::PAPER), mask);
         // 66.67 of 255 is 0.2614.
         let at = |t| map.mask(Threshold::Absolute(t)).foreground().to_vec();
         assert_eq!(at(0.26), [true, false, false, false]);
@@ -136,7 +141,7 @@ mod tests {
         assert_eq!((map.map(), map.peak()), (vec![0.5], 1.0));
         let black = DecodedMap::new(1, vec![-1.0; 3]).unwrap();
         assert_eq!(black.mask(Threshold::PAPER).foreground(), [false]);
-        let larger = black.mask_at(3, 2, Threshold::PAPER).unwrap();
+        let larger = black.mask_at(3, 2, Threshold::PAPER);
         assert_eq!((larger.size(), larger.foreground_fraction()), ((3, 2), 0.0));
     }
 
@@ -156,9 +161,9 @@ mod tests {
         // false, for the mean is 0.4; at 0.5 it is true.
         let f = |v: f32| [v * 2.0 - 1.0; 3];
         let map = DecodedMap::new(2, [f(1.0), f(0.2), f(0.2), f(0.2)].concat()).unwrap();
-        let one = |ratio| map.mask_at(1, 1, Threshold::Relative(ratio)).unwrap().foreground()[0];
+        let one = |ratio| map.mask_at(1, 1, Threshold::Relative(ratio)).foreground()[0];
         assert!(one(0.25) && one(0.39) && !one(0.41));
-        let absolute = map.mask_at(1, 1, Threshold::Absolute(0.41)).unwrap();
+        let absolute = map.mask_at(1, 1, Threshold::Absolute(0.41));
         assert_eq!(absolute.foreground(), [false]);
     }
 

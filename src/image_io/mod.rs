@@ -51,6 +51,15 @@ pub fn is_standard(path: &Path) -> bool {
     path.as_os_str() == STANDARD
 }
 
+/// Reads a picture as it is displayed: upright, on white where it is transparent, with the colours of its profile, in 8-bit RGB.
+/// Formats, sizes and bits are checked as `diffews-wgpu infer` does; [`load_rgb_with`] does it in other ways.
+///
+/// # Errors
+/// As [`load_rgb_with`].
+pub fn open_image(path: impl AsRef<Path>) -> Result<RgbImage, ImageError> {
+    Ok(load_rgb_with(path.as_ref(), &PictureOptions::default())?.rgb)
+}
+
 /// What can go wrong between a file and a tensor. Every message is one line, complete in itself (there is no source to
 /// print after it), names the file where there is one, and says what to do.
 #[derive(Debug, thiserror::Error)]

@@ -190,10 +190,15 @@ fn resize_rgb(rgb: &RgbImage, width: u32, height: u32, order: Order) -> RgbImage
 /// [`ImageError::Length`] unless `map` holds as many values as `from` says.
 pub fn resize_map(map: &[f32], from: (u32, u32), to: (u32, u32)) -> Result<Vec<f32>, ImageError> {
     check_length("the map", map.len(), from, 1)?;
+    Ok(resize_whole_map(map, from, to))
+}
+
+/// [`resize_map`] of a map that is known to be of the size `from`.
+pub(super) fn resize_whole_map(map: &[f32], from: (u32, u32), to: (u32, u32)) -> Vec<f32> {
     if map.is_empty() || to.0 == 0 || to.1 == 0 {
-        return Ok(vec![0.0; to.0 as usize * to.1 as usize]);
+        return vec![0.0; to.0 as usize * to.1 as usize];
     }
-    Ok(resize::<f32, 1>(map, from, to, Order::Pillow13))
+    resize::<f32, 1>(map, from, to, Order::Pillow13)
 }
 
 /// Resizes a mask as torch's `interpolate(mode="nearest")`: the source index is floor(dst * in / out), with

@@ -29,6 +29,7 @@ pub struct Model {
     pub unet: UNet,
     pub decoder: Decoder,
     pub constants: Constants,
+    name: String,
     config: ModelConfig,
     warnings: Vec<String>,
     size: usize,
@@ -54,9 +55,14 @@ impl Model {
             weights.note().iter().for_each(|note| log::info!("{note}"));
             warnings.extend(weights.finish()?.unused_lines(weights.name(), shown::MOST_TENSORS));
         }
-        let size = files.diffews.size_or_default();
+        let (name, size) = (files.unet.name().to_owned(), files.diffews.size_or_default());
         let DiffewsJson { threshold, guided_filter, .. } = files.diffews;
-        Ok(Model { encoder, unet, decoder, constants: c, config, warnings, size, threshold, guided_filter })
+        Ok(Model { encoder, unet, decoder, constants: c, name, config, warnings, size, threshold, guided_filter })
+    }
+
+    /// What messages call it: the file of its UNet.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     pub fn config(&self) -> &ModelConfig {

@@ -5,6 +5,6 @@ mod recorder;
 mod schedule;
 mod tensor;
 
-pub use recorder::{Dispatch, Limits, MAX_TURNS, PlanError, Recorder, Recording, Window, turns};
+pub use recorder::{Dispatch, Less, Limits, MAX_TURNS, PlanError, Recorder, Recording, Window, turns};
 pub use schedule::Schedule;
 pub use tensor::{Channels, Element, Storage, Tensor, TensorId};

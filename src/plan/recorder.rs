@@ -4,8 +4,6 @@ use super::tensor::{Channels, Element, Storage, Tensor, TensorId};
 use crate::shader::{Kernel, Tuning};
 use std::collections::HashMap;
 
-const SMALLER: &str = "a smaller --size needs less, and so do halves (--precision f16) where f32 is used";
-
 /// What the adapter allows, as far as recording needs to know it.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -82,8 +80,31 @@ pub struct Dispatch {
 
 /// Something a plan cannot do; each is an engine's error or a tensor beyond the adapter's limits.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct PlanError(pub String);
+#[error("{what}")]
+#[non_exhaustive]
+pub struct PlanError {
+    pub what: String,
+    pub less: Less,
+}
+
+/// With less of what a plan may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Less {
+    Nothing,
+    /// A smaller size.
+    Size,
+    /// A smaller size, or halves in the place of f32.
+    SizeOrPrecision,
+    /// Fewer examples, or a smaller size.
+    ShotsOrSize,
+}
+
+impl PlanError {
+    pub fn new(what: String, less: Less) -> PlanError {
+        PlanError { what, less }
+    }
+}
 
 /// Appends dispatches. Errors are kept and returned by [`Recorder::finish`], so that a model's forward
 /// pass reads like the paper and not like error handling.
@@ -140,9 +161,9 @@ impl Recorder {
         let id = TensorId::Value(self.values.len() as u32);
         let tensor = Tensor { id, name: name.into(), height, width, channels, element };
         let (bytes, most) = (tensor.bytes(self.storage), self.limits.max_buffer);
-        self.check(bytes <= most, || {
+        self.check_room(bytes <= most, || {
             format!(
-                "{name} {} takes {bytes} bytes, more than this adapter's largest buffer ({most}); {SMALLER}",
+                "{name} {} takes {bytes} bytes, more than this adapter's largest buffer ({most})",
                 tensor.shape_string()
             )
         });
@@ -173,8 +194,17 @@ impl Recorder {
 
     /// Keeps the first failed check as the recording's error.
     pub fn check(&mut self, holds: bool, message: impl FnOnce() -> String) -> bool {
+        self.keep(holds, Less::Nothing, message)
+    }
+
+    /// [`Recorder::check`] of what a smaller size or halves may make hold.
+    fn check_room(&mut self, holds: bool, message: impl FnOnce() -> String) -> bool {
+        self.keep(holds, Less::SizeOrPrecision, message)
+    }
+
+    fn keep(&mut self, holds: bool, less: Less, message: impl FnOnce() -> String) -> bool {
         if !holds && self.error.is_none() {
-            self.error = Some(PlanError(message()));
+            self.error = Some(PlanError::new(message(), less));
         }
         holds
     }
@@ -185,14 +215,14 @@ impl Recorder {
     }
 
     pub fn push(&mut self, dispatch: Dispatch) {
-        self.check(self.dispatches.len() < MOST_DISPATCHES, || {
-            format!("{} takes more than {MOST_DISPATCHES} dispatches; {SMALLER}", dispatch.kernel.name)
+        self.check_room(self.dispatches.len() < MOST_DISPATCHES, || {
+            format!("{} takes more than {MOST_DISPATCHES} dispatches", dispatch.kernel.name)
         });
         for window in dispatch.inputs.iter().chain(&dispatch.outputs) {
             let (size, most) = (window.size, self.limits.max_binding);
-            self.check(size <= most, || {
+            self.check_room(size <= most, || {
                 format!(
-                    "{}: a binding of {} {} takes {size} bytes, more than this adapter's {most}; {SMALLER}",
+                    "{}: a binding of {} {} takes {size} bytes, more than this adapter's {most}",
                     dispatch.kernel.name,
                     window.tensor.name,
                     window.tensor.shape_string()

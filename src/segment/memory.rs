@@ -5,7 +5,7 @@ use super::record::Passes;
 use crate::Error;
 use crate::gpu::{AdapterFacts, Arena};
 use crate::model::Model;
-use crate::plan::{PlanError, Schedule, Storage, Tensor};
+use crate::plan::{Less, PlanError, Schedule, Storage, Tensor};
 use std::fmt;
 
 /// Bytes on the device, by purpose.
@@ -80,14 +80,12 @@ impl MemoryPlan {
     /// Refuses what cannot fit, with the numbers.
     pub(super) fn check(&self, facts: &AdapterFacts) -> Result<(), Error> {
         match facts.memory_bytes {
-            Some(memory) if self.peak() > memory => Err(PlanError(format!(
-                "the model needs {} stored as {}, {} has {}. Try a smaller --size or --precision f16\n  {self}",
-                mib(self.peak()),
-                self.storage.name(),
-                facts.name,
-                mib(memory)
-            ))
-            .into()),
+            Some(memory) if self.peak() > memory => {
+                let (needs, stored) = (mib(self.peak()), self.storage.name());
+                let told =
+                    format!("the model needs {needs} stored as {stored}, {} has {}\n  {self}", facts.name, mib(memory));
+                Err(PlanError::new(told, Less::SizeOrPrecision).into())
+            }
             _ => Ok(()),
         }
     }

@@ -1,16 +1,21 @@
 //! From pictures to a map: the four passes of a model, their memory, and the order in which they run.
 
 mod bank;
+mod builder;
+mod loaded;
 mod memory;
 mod options;
 mod pass;
 mod planned;
 mod record;
-mod run;
+mod segmentation;
+mod segmenter;
 
-pub use bank::SupportBank;
+pub use bank::{Example, SupportBank};
+pub use builder::SegmenterBuilder;
 pub use memory::{MemoryPlan, PassPlan};
-pub use options::{Options, Precision, Progress, Stage};
+pub use options::{Precision, Progress, Stage};
 pub use pass::{Edit, Pass};
 pub use planned::Planned;
-pub use run::{Segmentation, Segmenter};
+pub use segmentation::Segmentation;
+pub use segmenter::Segmenter;

@@ -1,17 +1,19 @@
 //! What a segmenter is asked for, and what it tells while it works.
 
-use crate::settings::GuidedFilter;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::str::FromStr;
 
 /// How elements are stored on the device; sums are f32 either way. Half precision is for the weights and for the
 /// decoder's values, which take the most memory; the encoder's and the UNet's values stay f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Precision {
     /// f32, or half precision where f32 would not fit the adapter's memory.
     #[default]
     Auto,
     F32,
+    /// Half precision. What overflows there is computed again in f32, if that fits the adapter's memory.
     F16,
 }
 
@@ -37,20 +39,9 @@ impl FromStr for Precision {
     }
 }
 
-/// What a [`Segmenter`](super::Segmenter) is built for.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// Side of the square that pictures are resized to; the model's default where `None`.
-    pub size: Option<u32>,
-    pub precision: Precision,
-    /// Most supports of one bank, for the memory plan; at least one is planned for.
-    pub shots: usize,
-    /// How outlines are refined; as the model has it where `None`. [`GuidedFilter::OFF`] gives DiffewS' own map.
-    pub guided_filter: Option<GuidedFilter>,
-}
-
 /// A part of the work, for progress, times and error messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Stage {
     Load,
     EncodeSupport,
@@ -73,5 +64,11 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Told of the share of a stage that is done (0 to 1); returns false to stop with [`Error::Interrupted`](crate::Error::Interrupted).
-pub type Progress<'a> = &'a mut dyn FnMut(Stage, f64) -> bool;
+/// Told of the share of a stage that is done (0 to 1); breaks off the call, which ends with
+/// [`Error::Interrupted`](crate::Error::Interrupted).
+pub type Progress<'a> = &'a mut dyn FnMut(Stage, f64) -> ControlFlow<()>;
+
+/// For who wants neither.
+pub(super) fn quiet(_: Stage, _: f64) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}

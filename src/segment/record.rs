@@ -6,7 +6,7 @@ use crate::gpu::Gpu;
 use crate::kernels::attention::KeyValue;
 use crate::kernels::{convert, guided_filter};
 use crate::model::Model;
-use crate::plan::{Channels, Element, PlanError, Recorder, Schedule, Storage, Tensor};
+use crate::plan::{Channels, Element, Less, PlanError, Recorder, Schedule, Storage, Tensor};
 use crate::settings::GuidedFilter;
 
 /// All passes of a model.
@@ -102,13 +102,12 @@ impl Recipe<'_> {
         if shots as u64 <= most {
             return Ok(());
         }
-        Err(PlanError(format!(
-            "{shots} supports are too many: at this size {} takes {most} ({one} bytes each in a buffer of {}). Try fewer or a \
-             smaller --size",
+        let told = format!(
+            "{shots} supports are too many: at this size {} takes {most} ({one} bytes each in a buffer of {})",
             self.gpu.facts().name,
             self.gpu.limits().max_buffer
-        ))
-        .into())
+        );
+        Err(PlanError::new(told, Less::ShotsOrSize).into())
     }
 }
 

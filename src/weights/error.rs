@@ -113,7 +113,7 @@ pub enum WeightsError {
     },
     /// A weight, or what is folded from several, cannot be computed with.
     #[error("{}: holds {value:e}, {}", shown::text(tensor), if *half && value.is_finite() {
-        "too large for half precision; use --precision f32"
+        "too large for half precision"
     } else {
         "which is no number to compute with; the file is damaged or its training failed (`model verify` shows which tensors)"
     })]

@@ -6,11 +6,12 @@
 mod environment;
 
 use diffews_wgpu::gpu::AdapterChoice;
-use diffews_wgpu::image_io::{Mask, RgbImage, load_mask, load_rgb};
+use diffews_wgpu::image_io::{RgbImage, load_mask, load_rgb};
+use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::Recording;
 use diffews_wgpu::segment::Pass;
 use diffews_wgpu::weights::ModelFiles;
-use diffews_wgpu::{Error, Gpu, Model, Options, Precision, Segmentation, Segmenter, SupportBank};
+use diffews_wgpu::{Error, Example, Gpu, Precision, Segmentation, Segmenter, SupportBank};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -55,13 +56,13 @@ impl Fixture {
         (self.path("weights").unwrap_or(self.dir.clone()), self.path("unet"))
     }
 
-    pub fn supports(&self) -> Vec<(RgbImage, Mask)> {
+    pub fn supports(&self) -> Vec<Example> {
         let pairs = self.spec["supports"].as_array().unwrap().clone();
         let file = |v: &serde_json::Value| self.dir.join(v.as_str().unwrap());
         let load = |pair: serde_json::Value| {
             let image = load_rgb(&file(&pair[0])).unwrap();
             let mask = load_mask(&file(&pair[1]), image.dimensions()).unwrap().mask;
-            (image, mask)
+            Example::new(image, mask).unwrap()
         };
         pairs.into_iter().map(load).collect()
     }
@@ -92,10 +93,10 @@ pub fn run(
     edit: &mut dyn FnMut(Pass, &mut Recording),
 ) -> Result<Run, Error> {
     let supports = fixture.supports();
-    let options = Options { precision, shots: supports.len(), ..Default::default() };
-    let segmenter = Segmenter::plan_with(gpu, model, options, edit)?.allocate(&mut |_, _| true)?;
-    let bank = segmenter.encode_support(&supports, &mut |_, _| true)?;
-    let result = segmenter.segment(&bank, &fixture.query(), &mut |_, _| true)?;
+    let builder = Segmenter::builder().gpu(gpu).model(model).precision(precision).shots(supports.len());
+    let segmenter = builder.plan_with(edit)?.allocate()?;
+    let bank = segmenter.encode(&supports)?;
+    let result = segmenter.segment(&bank, &fixture.query())?;
     Ok(Run { segmenter, bank, result })
 }
 

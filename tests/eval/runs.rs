@@ -196,12 +196,12 @@ fn what_overflows_in_halves_is_done_again_in_f32() {
     let run = |precision: &str| place.run(&["--weights", "model", "--output", precision, "--precision", precision]);
     let whole = run("f32").expect(6);
     assert!(!whole.err.contains("overflow"), "{}", whole.err);
-    run("f16").expect(6).says("warning: 3 episodes overflow in half precision; they are done again in f32");
+    run("f16").expect(6).says("warning: 3 episodes overflowed in half precision; they were done again in f32");
     let of = |precision: &str| read_results(&place.path(precision).join("results.jsonl")).unwrap();
     let ((_, full), (header, halves)) = (of("f32"), of("f16"));
     assert_ne!(header.precision, "f32");
     let in_which: Vec<_> = halves.iter().map(|record| (record.episode, record.precision.as_deref())).collect();
-    assert_eq!(in_which, [(1, None), (0, Some("f32")), (2, Some("f32")), (3, Some("f32"))]);
-    assert!(halves[0].error.is_some() && full.iter().filter(|record| record.counts.is_some()).count() == 3);
+    assert_eq!(in_which, [(0, Some("f32")), (1, None), (2, Some("f32")), (3, Some("f32"))]);
+    assert!(halves[1].error.is_some() && full.iter().filter(|record| record.counts.is_some()).count() == 3);
     assert_eq!(scores(&place.path("f32/results.jsonl")), scores(&place.path("f16/results.jsonl")));
 }

@@ -1,7 +1,7 @@
 //! What is said of each query, in their order, and what has become of the run.
 
 use super::super::engine::Watch;
-use super::super::errors::{CliError, is_of_query};
+use super::super::errors::{CliError, is_of_query, told};
 use super::super::interrupt;
 use super::super::output::Job;
 use super::super::progress::Bar;
@@ -11,6 +11,7 @@ use super::finish::{Computed, Said};
 use super::notes::Notes;
 use super::{Args, standard};
 use diffews_wgpu::Stage;
+use std::ops::ControlFlow;
 
 /// A query's number and what came of it.
 pub type Item = (usize, anyhow::Result<Computed>);
@@ -122,7 +123,7 @@ impl<'a, 'env> Desk<'a, 'env> {
             }
             Err(error) if !self.alone && is_of_query(&error) => {
                 self.failed += 1;
-                tell(&format!("error: {error}"));
+                tell(&format!("error: {}", told(&error)));
                 match self.args.json {
                     true => report::failure(&self.jobs[number], &error).and_then(|line| print_raw(&line)),
                     false => Ok(()),
@@ -177,9 +178,10 @@ impl<'a, 'env> Desk<'a, 'env> {
 
 impl Watch for Desk<'_, '_> {
     /// Results are told while the next query is computed, not behind it.
-    fn step(&mut self, stage: Stage, done: f64) -> bool {
+    fn step(&mut self, stage: Stage, done: f64) -> ControlFlow<()> {
         self.say_ready();
-        self.bar.step(stage, done) && self.goes_on()
+        self.bar.step(stage, done)?;
+        if self.goes_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     fn clear(&mut self) {

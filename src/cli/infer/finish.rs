@@ -38,7 +38,7 @@ pub fn write(
 ) -> anyhow::Result<Said> {
     let Computed { loaded, map, machine, times } = computed;
     let (width, height) = loaded.size;
-    let mask = map.mask_at(width, height, threshold)?;
+    let mask = map.mask_at(width, height, threshold);
     if !job.write(loaded.whole.as_ref(), &mask, &map, existing)? {
         return Ok(Said::Found);
     }

@@ -6,6 +6,7 @@ use super::super::report::Support;
 use super::Args;
 use super::claim::Claim;
 use super::notes::Notes;
+use diffews_wgpu::Example;
 use diffews_wgpu::image_io::{self, LoadedPicture, Note, PictureOptions, RgbImage};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ pub fn supports(args: &Args, options: &mut PictureOptions, notes: &mut Notes) ->
         notes.tell(image, &picture.notes, || ());
         let loaded = image_io::load_mask_of(mask, &picture, args.mask_file.reading())?;
         tell_of(mask, &loaded.warnings, args.quiet);
-        Ok(Support { image: image.clone(), mask: mask.clone(), data: (picture.rgb, loaded.mask) })
+        Ok(Support { image: image.clone(), mask: mask.clone(), data: Example::new(picture.rgb, loaded.mask)? })
     };
     args.support.iter().zip(&args.mask).zip(pictures).map(read).collect()
 }

@@ -15,6 +15,7 @@ mod table;
 mod warning;
 
 use super::{ImageError, check_length};
+use std::path::Path;
 
 pub use load::{LoadedMask, load_mask, load_mask_of, load_mask_with};
 pub use reading::{MaskReading, MaskSource};
@@ -56,6 +57,31 @@ impl Mask {
     /// Width and height in pixels.
     pub fn size(&self) -> (u32, u32) {
         (self.width, self.height)
+    }
+
+    /// In pixels.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// In pixels.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// `[height, width]`, a byte for each pixel: 1 is foreground, 0 is background.
+    pub fn as_bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.foreground)
+    }
+
+    /// Writes a grey PNG, 255 for foreground and 0 for background: whole or not at all, and never over another file
+    /// ([`write_mask`](super::write_mask) can).
+    ///
+    /// # Errors
+    /// [`ImageError::Exists`] if there is such a file; a name that does not end in `.png`, a missing directory, and
+    /// whatever the system says.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ImageError> {
+        super::write_mask(path.as_ref(), self, false)
     }
 
     /// `[height, width]`, true is foreground.

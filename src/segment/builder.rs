@@ -1,0 +1,150 @@
+//! How a segmenter is made.
+
+use super::options::quiet;
+use super::planned::Setup;
+use super::{Edit, Planned, Precision, Segmenter};
+use crate::Error;
+use crate::gpu::Gpu;
+use crate::model::Model;
+use crate::plan::Storage;
+use crate::settings::{GuidedFilter, Threshold};
+use crate::weights::ModelFiles;
+use std::path::PathBuf;
+
+/// What a [`Segmenter`] is to be; all of it may be left out.
+#[derive(Default)]
+#[must_use]
+pub struct SegmenterBuilder {
+    weights: Option<PathBuf>,
+    unet: Option<PathBuf>,
+    given: Option<Given>,
+    size: Option<u32>,
+    precision: Precision,
+    shots: usize,
+    gpu: Option<Gpu>,
+    guided_filter: Option<GuidedFilter>,
+    threshold: Option<Threshold>,
+}
+
+/// A model that is opened already.
+enum Given {
+    Files(Box<ModelFiles>),
+    Model(Box<Model>),
+}
+
+impl Segmenter {
+    /// Begins with the embedded model on the best adapter.
+    pub fn builder() -> SegmenterBuilder {
+        SegmenterBuilder::default()
+    }
+}
+
+impl SegmenterBuilder {
+    /// The model's directory, in the diffusers layout; else the embedded model.
+    pub fn weights(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.weights = Some(dir.into());
+        self
+    }
+
+    /// The directory of the fine-tuned UNet, where it is not in that of the weights.
+    pub fn unet(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.unet = Some(dir.into());
+        self
+    }
+
+    /// The model's files, opened already.
+    pub fn files(mut self, files: ModelFiles) -> Self {
+        self.given = Some(Given::Files(Box::new(files)));
+        self
+    }
+
+    /// A model, loaded already.
+    pub fn model(mut self, model: Model) -> Self {
+        self.given = Some(Given::Model(Box::new(model)));
+        self
+    }
+
+    /// Side of the square that pictures are resized to, in pixels; else what the model says.
+    pub fn size(mut self, size: u32) -> Self {
+        self.size = Some(size);
+        self
+    }
+
+    /// How values are stored; [`Precision::Auto`] by default.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Most examples of one bank, for the memory plan; one by default. Banks of other numbers work too.
+    pub fn shots(mut self, shots: usize) -> Self {
+        self.shots = shots;
+        self
+    }
+
+    /// The device; else the best one present is opened.
+    pub fn gpu(mut self, gpu: Gpu) -> Self {
+        self.gpu = Some(gpu);
+        self
+    }
+
+    /// How outlines are refined, else as the model has it. [`GuidedFilter::OFF`] gives DiffewS' own map.
+    pub fn guided_filter(mut self, filter: GuidedFilter) -> Self {
+        self.guided_filter = Some(filter);
+        self
+    }
+
+    /// What is foreground, else what the model says.
+    pub fn threshold(mut self, threshold: Threshold) -> Self {
+        self.threshold = Some(threshold);
+        self
+    }
+
+    /// Loads the model to the device.
+    ///
+    /// # Errors
+    /// As [`SegmenterBuilder::plan`] and [`Planned::allocate`].
+    pub fn build(self) -> Result<Segmenter, Error> {
+        self.plan()?.allocate_with(&mut quiet)
+    }
+
+    /// Plans everything, and takes no memory on the device yet.
+    ///
+    /// # Errors
+    /// A model that cannot be used, no usable adapter, a size that the network cannot halve evenly, a tensor beyond the
+    /// adapter's limits, more memory than the adapter has, or a threshold or guided filter that makes no sense.
+    pub fn plan(self) -> Result<Planned, Error> {
+        self.planned(None)
+    }
+
+    /// [`SegmenterBuilder::plan`] with a hook on each of the four recordings. What overflows then is an error.
+    #[doc(hidden)]
+    pub fn plan_with(self, edit: Edit) -> Result<Planned, Error> {
+        self.planned(Some(edit))
+    }
+
+    fn planned(self, edit: Option<Edit>) -> Result<Planned, Error> {
+        let model = match (self.given, &self.weights) {
+            (Some(Given::Model(model)), _) => *model,
+            (Some(Given::Files(files)), _) => Model::load(*files)?,
+            (None, Some(dir)) => Model::load(ModelFiles::open(dir, self.unet.as_deref())?)?,
+            (None, None) if self.unet.is_some() => {
+                return Err(Error::Usage("a UNet's directory was given, but none of the weights beside it".into()));
+            }
+            (None, None) => Model::load(ModelFiles::embedded()?)?,
+        };
+        let size = self.size.unwrap_or(model.default_size());
+        model.config().check_size(size as usize)?;
+        let guided_filter = self.guided_filter.or(model.default_guided_filter()).filter(|f| f.radius > 0);
+        let checked = guided_filter.map(GuidedFilter::check).transpose();
+        checked.map_err(|e| Error::Usage(format!("the guided filter has {e}")))?;
+        let threshold = self.threshold.unwrap_or(model.default_threshold()).check().map_err(Error::Usage)?;
+        let gpu = self.gpu.map_or_else(|| Gpu::new(&Default::default()), Ok)?;
+        let setup = Setup { gpu, model, size, shots: self.shots.max(1), guided_filter, threshold };
+        setup.check_first_layer()?;
+        let edited = edit.is_some();
+        let draft = setup.draft_as(self.precision, edit.unwrap_or(&mut |_, _| {}))?;
+        let retries = !edited && draft.storage != Storage::F32;
+        Ok(Planned { setup, draft, retries })
+    }
+}

@@ -1,0 +1,195 @@
+//! A model on the device that stores its values in one way: the passes with their memory, and what is done with them.
+
+use super::pass::{Bound, DecoderEnds, EncoderEnds, Ends, Pass, QueryEnds, Recorded, Refined, SupportEnds};
+use super::planned::{Draft, Setup};
+use super::record::Passes;
+use super::segmentation::Clock;
+use super::{Progress, Stage};
+use crate::Error;
+use crate::gpu::{Arena, Gpu, Port};
+use crate::image_io::{self, DecodedMap, Mask, RgbImage};
+use crate::plan::{Storage, Tensor, TensorId};
+
+/// The query pass, bound to the keys and values of a bank.
+pub(super) type Keys = Bound<QueryEnds<Tensor>>;
+
+/// Values marked by the model's layers: path, tensor and values of each.
+pub(super) type Marked = Vec<(String, Tensor, Vec<f32>)>;
+
+pub(super) struct Loaded {
+    pub storage: Storage,
+    /// The largest sum of its buffers, as planned.
+    pub bytes: u64,
+    passes: Passes,
+    encoder: Bound<EncoderEnds<Tensor>>,
+    support: Bound<SupportEnds<Tensor>>,
+    decoder: Bound<DecoderEnds<Tensor>>,
+    arena: Arena,
+    constants: Vec<wgpu::Buffer>,
+}
+
+impl Setup {
+    /// Uploads the weights and takes the memory.
+    pub(super) fn load(&self, draft: Draft, progress: Progress) -> Result<Loaded, Error> {
+        let (Setup { gpu, model, .. }, Draft { storage, passes, memory }) = (self, draft);
+        let mut constants = Vec::with_capacity(model.constants.tensors().len());
+        let total = model.constants.bytes(storage).max(1) as f64;
+        let mut done = 0;
+        for (i, tensor) in model.constants.tensors().enumerate() {
+            let data = model.constants.data(i, storage)?;
+            let buffer = gpu.buffer(&tensor.name, data.len() as u64)?;
+            gpu.upload(&buffer, 0, &data)?;
+            constants.push(buffer);
+            done += data.len();
+            if progress(Stage::Load, done as f64 / total).is_break() {
+                return Err(Error::Interrupted);
+            }
+        }
+        let arena = Arena::new(gpu, &memory.arena)?;
+        let encoder = passes.encoder.bind(gpu, &arena, &constants)?;
+        let support = passes.support.bind(gpu, &arena, &constants)?;
+        let decoder = passes.decoder.bind(gpu, &arena, &constants)?;
+        Ok(Loaded { storage, bytes: memory.peak(), encoder, support, decoder, passes, arena, constants })
+    }
+}
+
+impl Loaded {
+    /// Encodes `pictures` with their masks, each of the network's size.
+    pub fn bank(
+        &self,
+        setup: &Setup,
+        pictures: &[(RgbImage, Mask)],
+        clock: &mut Clock,
+        progress: Progress,
+    ) -> Result<Keys, Error> {
+        let (gpu, ends, shots) = (&setup.gpu, &self.support.ends, pictures.len());
+        let (recipe, one) = (setup.recipe(self.storage), &self.passes.support.ends.bank);
+        recipe.check_bank(one, shots)?;
+        let query = if shots == setup.shots {
+            self.passes.query.bind(gpu, &self.arena, &self.constants)?
+        } else {
+            recipe.query(one, shots, &mut |_, _| {})?.bind(gpu, &self.arena, &self.constants)?
+        };
+        for (i, (picture, mask)) in pictures.iter().enumerate() {
+            let share = |part: f64| (i as f64 + part) / shots as f64;
+            let (picture, mask) = (image_io::to_model_input(picture), image_io::mask_to_model_input(mask));
+            for (pixels, latent, first) in [(&picture, &ends.image, 0.0), (&mask, &ends.mask, 0.5)] {
+                clock.time(Stage::EncodeSupport, || {
+                    let stage = Stage::EncodeSupport;
+                    self.encode(gpu, pixels, latent, &mut |p| progress(stage, share(first + p / 2.0)).is_continue())?;
+                    // Looked at here, once: many queries will read the bank.
+                    match is_finite(gpu, latent)? {
+                        true => Ok(()),
+                        false => Err(Error::NotFinite { stage, storage: self.storage }),
+                    }
+                })?;
+            }
+            clock.time(Stage::Support, || {
+                gpu.run(&self.support.plan, &mut |p| progress(Stage::Support, share(p)).is_continue())?;
+                for (from, to) in ends.bank.iter().zip(&query.ends.bank) {
+                    gpu.hand_over(from, to, i as u64)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(query)
+    }
+
+    /// The map of a query, `[S, S, 3]` pixels. Nothing is read back from the device before its end.
+    pub fn query(
+        &self,
+        setup: &Setup,
+        keys: &Keys,
+        pixels: &[f32],
+        clock: &mut Clock,
+        progress: Progress,
+    ) -> Result<DecodedMap, Error> {
+        let (gpu, decoder) = (&setup.gpu, &self.decoder);
+        clock.time(Stage::EncodeQuery, || {
+            self.encode(gpu, pixels, &keys.ends.latent, &mut |p| progress(Stage::EncodeQuery, p).is_continue())
+        })?;
+        clock.time(Stage::Query, || {
+            gpu.run(&keys.plan, &mut |p| progress(Stage::Query, p).is_continue())?;
+            Ok(gpu.hand_over(&keys.ends.predicted, &decoder.ends.latent, 0)?)
+        })?;
+        // What the decoder drew, if that is not the map itself.
+        let (map, drawn) = clock.time(Stage::Decode, || {
+            if let Some(Refined { guide, .. }) = &decoder.ends.refined {
+                gpu.write(guide, pixels)?;
+            }
+            gpu.run(&decoder.plan, &mut |p| progress(Stage::Decode, p).is_continue())?;
+            Ok(match &decoder.ends.refined {
+                Some(Refined { drawn, .. }) => {
+                    let [map, drawn] = gpu.read([&decoder.ends.map, drawn])?;
+                    (map, Some(drawn))
+                }
+                None => {
+                    let [map] = gpu.read([&decoder.ends.map])?;
+                    (map, None)
+                }
+            })
+        })?;
+        // The norms of the decoder spread what is no number over all that it draws; the guided filter may clip it.
+        if !finite(&map) || drawn.is_some_and(|drawn| !finite(&drawn)) {
+            return Err(Error::NotFinite { stage: guilty(gpu, keys)?, storage: self.storage });
+        }
+        Ok(DecodedMap::new(setup.size, map)?)
+    }
+
+    /// `[S, S, 3]` pixels through the encoder to `latent`, an input of another pass.
+    fn encode(
+        &self,
+        gpu: &Gpu,
+        pixels: &[f32],
+        latent: &Port,
+        progress: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<(), Error> {
+        let Bound { plan, ends } = &self.encoder;
+        gpu.write(&ends.image, pixels)?;
+        gpu.run(plan, progress)?;
+        Ok(gpu.hand_over(&ends.latent, latent, 0)?)
+    }
+
+    /// Values that a pass was edited to keep.
+    pub fn marked(&self, gpu: &Gpu, keys: &Keys) -> Result<Marked, Error> {
+        let mut all = Vec::new();
+        kept(gpu, &self.passes.encoder, &self.encoder, &mut all)?;
+        kept(gpu, &self.passes.support, &self.support, &mut all)?;
+        kept(gpu, &self.passes.query, keys, &mut all)?;
+        kept(gpu, &self.passes.decoder, &self.decoder, &mut all)?;
+        Ok(all)
+    }
+}
+
+/// The first stage whose results hold NaN or infinity, where the decoder's do.
+fn guilty(gpu: &Gpu, keys: &Keys) -> Result<Stage, Error> {
+    for port in &keys.ends.bank {
+        if !is_finite(gpu, port)? {
+            return Ok(Stage::Support);
+        }
+    }
+    Ok(match (is_finite(gpu, &keys.ends.latent)?, is_finite(gpu, &keys.ends.predicted)?) {
+        (false, _) => Stage::EncodeQuery,
+        (true, false) => Stage::Query,
+        (true, true) => Stage::Decode,
+    })
+}
+
+fn is_finite(gpu: &Gpu, port: &Port) -> Result<bool, Error> {
+    let [values] = gpu.read([port])?;
+    Ok(finite(&values))
+}
+
+fn finite(values: &[f32]) -> bool {
+    values.iter().all(|v| v.is_finite())
+}
+
+fn kept<E: Ends>(gpu: &Gpu, planned: &Recorded<E>, bound: &Bound<E>, all: &mut Marked) -> Result<(), Error> {
+    let recording = &planned.schedule.recording;
+    let kept: Vec<TensorId> = recording.outputs.iter().map(|t| t.id).collect();
+    for (path, tensor) in recording.marks.iter().filter(|(_, tensor)| kept.contains(&tensor.id)) {
+        let [values] = gpu.read([&gpu.port(&bound.plan, tensor)?])?;
+        all.push((format!("{}{path}", Pass::prefix(E::PASS)), tensor.clone(), values));
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! What was found in a query.
+
+use super::{Precision, Stage};
+use crate::Error;
+use crate::image_io::{BoundingBox, DecodedMap, Mask};
+use crate::settings::Threshold;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+/// What was found in a query picture.
+pub struct Segmentation {
+    pub(super) map: DecodedMap,
+    /// Of the query.
+    pub(super) size: (u32, u32),
+    pub(super) threshold: Threshold,
+    pub(super) mask: OnceLock<Mask>,
+    pub(super) times: Vec<(Stage, f64)>,
+    pub(super) precision: Precision,
+    pub(super) overflow: Option<Error>,
+}
+
+impl Segmentation {
+    /// The mask, of the query's own size: where the map, enlarged smoothly, exceeds the segmenter's threshold. Made at the first
+    /// call.
+    pub fn mask(&self) -> &Mask {
+        self.mask.get_or_init(|| self.map.mask_at(self.size.0, self.size.1, self.threshold))
+    }
+
+    /// The network's picture of S x S, its outlines refined where that was asked for; gives masks and probabilities of any size.
+    pub fn map(&self) -> &DecodedMap {
+        &self.map
+    }
+
+    /// The same, without the rest.
+    pub fn into_map(self) -> DecodedMap {
+        self.map
+    }
+
+    /// The smallest rectangle around the mask's foreground, in pixels of the query from its top left corner; nothing where
+    /// nothing was found.
+    pub fn bounding_box(&self) -> Option<BoundingBox> {
+        self.mask().bounding_box()
+    }
+
+    /// Seconds that each stage took, each once; with those of a second try in f32.
+    pub fn times(&self) -> &[(Stage, f64)] {
+        &self.times
+    }
+
+    /// What computed this: [`Precision::F32`] or [`Precision::F16`].
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Why half precision was not enough, where this query was tried in it first.
+    pub fn overflow(&self) -> Option<&Error> {
+        self.overflow.as_ref()
+    }
+}
+
+/// Seconds per stage.
+#[derive(Default)]
+pub(super) struct Clock(pub Vec<(Stage, f64)>);
+
+impl Clock {
+    pub fn time<T>(&mut self, stage: Stage, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let started = Instant::now();
+        let result = work()?;
+        let seconds = started.elapsed().as_secs_f64();
+        match self.0.iter_mut().find(|t| t.0 == stage) {
+            Some(entry) => entry.1 += seconds,
+            None => self.0.push((stage, seconds)),
+        }
+        Ok(result)
+    }
+}

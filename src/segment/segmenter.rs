@@ -1,0 +1,279 @@
+//! A model ready to run: who is served when, in which precision.
+
+use super::bank::{Kept, lock};
+use super::loaded::{Keys, Loaded};
+use super::options::quiet;
+use super::planned::{Draft, Setup};
+use super::segmentation::Clock;
+use super::{Example, MemoryPlan, Precision, Progress, Segmentation, Stage, SupportBank};
+use crate::Error;
+use crate::gpu::{Gpu, GpuError};
+use crate::image_io::{self, DecodedMap, RgbImage};
+use crate::model::Model;
+use crate::plan::{Storage, Tensor};
+use crate::settings::{GuidedFilter, Threshold};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+/// A model ready to run on one device at one size.
+///
+/// Calls may come from several threads: one runs, the others wait.
+///
+/// **Half precision that overflows** (NaN or infinity came of it) is no error where the model also fits in f32: then that is
+/// loaded, the bank's examples are encoded once more, and the call is answered in f32. The next call begins with half precision
+/// again, so that no result depends on those before. Where the adapter's memory does not hold both, half precision goes, and
+/// what comes after is f32.
+pub struct Segmenter {
+    setup: Setup,
+    memory: MemoryPlan,
+    /// How values are stored at first.
+    storage: Storage,
+    /// Whether there may be a second form, in f32.
+    retries: bool,
+    overflow: Option<Error>,
+    /// Of its banks.
+    mark: Arc<()>,
+    forms: Mutex<Forms>,
+}
+
+/// The model as it lies on the device. One at least is there, but after loading failed.
+struct Forms {
+    first: Option<Loaded>,
+    /// In f32, where the first one is not.
+    full: Option<Loaded>,
+    banks: Vec<Weak<Mutex<Kept>>>,
+}
+
+impl Forms {
+    /// Frees the first form; the keys of banks hold it too.
+    fn drop_first(&mut self) {
+        self.first = None;
+        self.banks.iter().filter_map(Weak::upgrade).for_each(|kept| lock(&kept).first = None);
+    }
+
+    fn bytes(&self) -> u64 {
+        self.first.iter().chain(&self.full).map(|form| form.bytes).sum()
+    }
+}
+
+fn precision(storage: Storage) -> Precision {
+    if storage == Storage::F32 { Precision::F32 } else { Precision::F16 }
+}
+
+impl Segmenter {
+    pub(super) fn new(
+        setup: Setup,
+        loaded: Loaded,
+        memory: MemoryPlan,
+        retries: bool,
+        overflow: Option<Error>,
+    ) -> Segmenter {
+        let (storage, mark) = (loaded.storage, Arc::new(()));
+        let forms = Mutex::new(Forms { first: Some(loaded), full: None, banks: Vec::new() });
+        Segmenter { setup, memory, storage, retries, overflow, mark, forms }
+    }
+
+    /// Side of the square that pictures are resized to.
+    pub fn size(&self) -> u32 {
+        self.setup.size
+    }
+
+    /// What calls begin with: [`Precision::F32`] or [`Precision::F16`].
+    pub fn precision(&self) -> Precision {
+        precision(self.storage)
+    }
+
+    /// How values are stored at first.
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    /// Why all is f32, where half precision was asked for and does not hold the weights.
+    pub fn overflow(&self) -> Option<&Error> {
+        self.overflow.as_ref()
+    }
+
+    pub fn gpu(&self) -> &Gpu {
+        &self.setup.gpu
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.setup.model
+    }
+
+    /// What the first form was planned to take.
+    pub fn memory(&self) -> &MemoryPlan {
+        &self.memory
+    }
+
+    /// Bytes that all that is loaded now was planned to take. Waits for calls of other threads.
+    pub fn loaded_bytes(&self) -> u64 {
+        lock(&self.forms).bytes()
+    }
+
+    /// What is foreground in [`Segmentation::mask`].
+    pub fn threshold(&self) -> Threshold {
+        self.setup.threshold
+    }
+
+    /// How outlines are refined, if they are.
+    pub fn guided_filter(&self) -> Option<GuidedFilter> {
+        self.setup.guided_filter
+    }
+
+    /// The bank of one or more examples.
+    ///
+    /// # Errors
+    /// No example at all, or whatever the device reports.
+    pub fn encode(&self, examples: &[Example]) -> Result<SupportBank, Error> {
+        self.encode_with(examples, &mut quiet)
+    }
+
+    /// The same, telling `progress` of it.
+    ///
+    /// # Errors
+    /// As [`Segmenter::encode`], and [`Error::Interrupted`].
+    pub fn encode_with(&self, examples: &[Example], progress: Progress) -> Result<SupportBank, Error> {
+        if examples.is_empty() {
+            return Err(Error::Usage("at least one example is needed".into()));
+        }
+        let pictures: Vec<_> = examples.iter().map(|example| example.at(self.setup.size)).collect();
+        let mut forms = lock(&self.forms);
+        let mut clock = Clock::default();
+        let first = forms.first.as_ref().map(|form| form.bank(&self.setup, &pictures, &mut clock, progress));
+        let (kept, overflow) = match first {
+            Some(Err(error)) if self.overflowed(&error) => (Kept::default(), Some(error)),
+            Some(keys) => (Kept { first: Some(keys?), full: None }, None),
+            None => (Kept::default(), None),
+        };
+        let (kept, overflow) = match kept.first {
+            Some(_) => (kept, overflow),
+            None => {
+                let full = self.full(&mut forms, &mut clock, progress);
+                match full.and_then(|form| form.bank(&self.setup, &pictures, &mut clock, progress)) {
+                    Ok(keys) => (Kept { first: None, full: Some(keys) }, overflow),
+                    Err(error) => return Err(Error::after(overflow, error)),
+                }
+            }
+        };
+        let precision = if kept.first.is_some() { self.precision() } else { Precision::F32 };
+        let kept = Arc::new(Mutex::new(kept));
+        forms.banks.retain(|bank| bank.strong_count() > 0);
+        forms.banks.push(Arc::downgrade(&kept));
+        Ok(SupportBank {
+            mark: self.mark.clone(),
+            of: self.setup.told(),
+            shots: pictures.len(),
+            pictures: if self.retries { pictures } else { Vec::new() },
+            kept,
+            times: clock.0,
+            precision,
+            overflow,
+        })
+    }
+
+    /// Finds in `query` what the bank's examples show.
+    ///
+    /// # Errors
+    /// A bank of another segmenter, NaN or infinity after a stage in f32, or whatever the device reports.
+    pub fn segment(&self, bank: &SupportBank, query: &RgbImage) -> Result<Segmentation, Error> {
+        self.segment_with(bank, query, &mut quiet)
+    }
+
+    /// The same, telling `progress` of it.
+    ///
+    /// # Errors
+    /// As [`Segmenter::segment`], and [`Error::Interrupted`].
+    pub fn segment_with(
+        &self,
+        bank: &SupportBank,
+        query: &RgbImage,
+        progress: Progress,
+    ) -> Result<Segmentation, Error> {
+        self.check(bank)?;
+        let side = self.setup.size;
+        let pixels = image_io::to_model_input(&image_io::resize_bilinear_rgb(query, side, side));
+        let mut forms = lock(&self.forms);
+        let mut clock = Clock::default();
+        let first = match (&forms.first, &lock(&bank.kept).first) {
+            (Some(form), Some(keys)) => Some(form.query(&self.setup, keys, &pixels, &mut clock, progress)),
+            _ => None,
+        };
+        let (map, precision, overflow) = match first {
+            Some(Ok(map)) => (map, self.precision(), None),
+            Some(Err(error)) if !self.overflowed(&error) => return Err(error),
+            first => {
+                let overflow = first.and_then(Result::err);
+                match self.in_full(&mut forms, bank, &pixels, &mut clock, progress) {
+                    Ok(map) => (map, Precision::F32, overflow),
+                    Err(error) => return Err(Error::after(overflow, error)),
+                }
+            }
+        };
+        let (size, threshold) = (query.dimensions(), self.setup.threshold);
+        Ok(Segmentation { map, size, threshold, mask: OnceLock::new(), times: clock.0, precision, overflow })
+    }
+
+    fn check(&self, bank: &SupportBank) -> Result<(), Error> {
+        match Arc::ptr_eq(&self.mark, &bank.mark) {
+            true => Ok(()),
+            false => Err(Error::ForeignBank { bank: bank.of.clone(), segmenter: self.setup.told() }),
+        }
+    }
+
+    fn overflowed(&self, error: &Error) -> bool {
+        self.retries && error.halves_overflowed()
+    }
+
+    /// A query in f32, with the keys for that.
+    fn in_full(
+        &self,
+        forms: &mut Forms,
+        bank: &SupportBank,
+        pixels: &[f32],
+        clock: &mut Clock,
+        progress: Progress,
+    ) -> Result<DecodedMap, Error> {
+        let form = self.full(forms, clock, progress)?;
+        let mut kept = lock(&bank.kept);
+        let keys: Keys = match kept.full.take() {
+            Some(keys) => keys,
+            None => form.bank(&self.setup, &bank.pictures, clock, progress)?,
+        };
+        form.query(&self.setup, kept.full.insert(keys), pixels, clock, progress)
+    }
+
+    /// The form in f32, loaded where it is not there yet.
+    fn full<'a>(&self, forms: &'a mut Forms, clock: &mut Clock, progress: Progress) -> Result<&'a Loaded, Error> {
+        let loaded = match forms.full.take() {
+            Some(loaded) => loaded,
+            None => clock.time(Stage::Load, || self.load_full(forms, progress))?,
+        };
+        Ok(forms.full.insert(loaded))
+    }
+
+    fn load_full(&self, forms: &mut Forms, progress: Progress) -> Result<Loaded, Error> {
+        let plan = || self.setup.draft(Storage::F32, &mut |_, _| {});
+        let draft: Draft = plan()?;
+        let both = forms.bytes() + draft.memory.peak();
+        if self.setup.gpu.facts.memory_bytes.is_some_and(|memory| both > memory) {
+            forms.drop_first();
+        }
+        match self.setup.load(draft, progress) {
+            // Others take memory too, or nobody tells how much there is.
+            Err(Error::Gpu(GpuError::OutOfMemory { .. })) if forms.first.is_some() => {
+                forms.drop_first();
+                self.setup.load(plan()?, progress)
+            }
+            loaded => loaded,
+        }
+    }
+
+    /// Values marked by the model's layers, where a pass was edited to keep them: for tests.
+    #[doc(hidden)]
+    pub fn outputs(&self, bank: &SupportBank) -> Result<Vec<(String, Tensor, Vec<f32>)>, Error> {
+        match (&lock(&self.forms).first, &lock(&bank.kept).first) {
+            (Some(form), Some(keys)) => form.marked(&self.setup.gpu, keys),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
