@@ -95,7 +95,7 @@ fn a_bank_of_another_segmenter_is_refused_with_both_named() {
         let error = one.segment(&bank, &query).err().unwrap().to_string();
         let side = foreign.size();
         assert!(error.contains(fact) && error.contains(&format!("{side} x {side}")), "{error}");
-        assert!(error.contains(&one.gpu().facts.name) && error.lines().count() == 1, "{error}");
+        assert!(error.contains(&one.gpu().facts().name) && error.lines().count() == 1, "{error}");
     }
 }
 
@@ -182,9 +182,8 @@ fn halves_go_where_both_do_not_fit() {
     };
     let (halves, full) = (peak(Precision::F16), peak(Precision::F32));
     let with = |memory: u64| {
-        let mut gpu = gpu();
-        gpu.facts.memory_bytes = Some(memory);
-        let segmenter = segmenter(biased(2e5), Precision::F16, gpu);
+        let builder = Segmenter::builder().files(biased(2e5)).precision(Precision::F16).gpu(gpu());
+        let segmenter = builder.memory(memory).build().unwrap();
         let bank = segmenter.encode(&[example()]).unwrap();
         (segmenter, bank)
     };

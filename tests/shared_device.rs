@@ -34,7 +34,7 @@ fn application(limits: wgpu::Limits) -> (wgpu::Adapter, wgpu::Device, wgpu::Queu
 fn map(gpu: Gpu) -> Result<Vec<u32>, Error> {
     let fixture = Fixture::named("odd");
     let run = run(&fixture, gpu, fixture.model(), Precision::F32, &mut |_, _| {})?;
-    Ok(run.result.map.map().iter().map(|value| value.to_bits()).collect())
+    Ok(run.result.map().map().iter().map(|value| value.to_bits()).collect())
 }
 
 #[test]

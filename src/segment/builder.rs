@@ -24,6 +24,7 @@ pub struct SegmenterBuilder {
     gpu: Option<Gpu>,
     guided_filter: Option<GuidedFilter>,
     threshold: Option<Threshold>,
+    memory: Option<u64>,
 }
 
 /// A model that is opened already.
@@ -100,6 +101,12 @@ impl SegmenterBuilder {
         self
     }
 
+    /// Most bytes to plan for on the device, where it has more: others use it too.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
     /// Loads the model to the device.
     ///
     /// # Errors
@@ -140,7 +147,8 @@ impl SegmenterBuilder {
         checked.map_err(|e| Error::Usage(format!("the guided filter has {e}")))?;
         let threshold = self.threshold.unwrap_or(model.default_threshold()).check().map_err(Error::Usage)?;
         let gpu = self.gpu.map_or_else(|| Gpu::new(&Default::default()), Ok)?;
-        let setup = Setup { gpu, model, size, shots: self.shots.max(1), guided_filter, threshold };
+        let memory = self.memory.into_iter().chain(gpu.facts().memory_bytes).min();
+        let setup = Setup { gpu, model, size, shots: self.shots.max(1), guided_filter, threshold, memory };
         setup.check_first_layer()?;
         let edited = edit.is_some();
         let draft = setup.draft_as(self.precision, edit.unwrap_or(&mut |_, _| {}))?;

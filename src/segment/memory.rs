@@ -3,7 +3,7 @@
 use super::Pass;
 use super::record::Passes;
 use crate::Error;
-use crate::gpu::{AdapterFacts, Arena};
+use crate::gpu::Arena;
 use crate::model::Model;
 use crate::plan::{Less, PlanError, Schedule, Storage, Tensor};
 use std::fmt;
@@ -78,12 +78,12 @@ impl MemoryPlan {
     }
 
     /// Refuses what cannot fit, with the numbers.
-    pub(super) fn check(&self, facts: &AdapterFacts) -> Result<(), Error> {
-        match facts.memory_bytes {
+    pub(super) fn check(&self, adapter: &str, memory: Option<u64>) -> Result<(), Error> {
+        match memory {
             Some(memory) if self.peak() > memory => {
                 let (needs, stored) = (mib(self.peak()), self.storage.name());
                 let told =
-                    format!("the model needs {needs} stored as {stored}, {} has {}\n  {self}", facts.name, mib(memory));
+                    format!("the model needs {needs} stored as {stored}, {adapter} has {}\n  {self}", mib(memory));
                 Err(PlanError::new(told, Less::SizeOrPrecision).into())
             }
             _ => Ok(()),

@@ -18,6 +18,8 @@ pub(super) struct Setup {
     pub shots: usize,
     pub guided_filter: Option<GuidedFilter>,
     pub threshold: Threshold,
+    /// Bytes that may be taken on the device, where that is known.
+    pub memory: Option<u64>,
 }
 
 /// A way to store values, planned.
@@ -37,7 +39,7 @@ impl Setup {
     pub fn draft(&self, storage: Storage, edit: Edit) -> Result<Draft, Error> {
         let passes = self.recipe(storage).passes(self.shots, self.guided_filter, edit)?;
         let memory = MemoryPlan::new(&self.model, &passes, storage, self.shots);
-        memory.check(self.gpu.facts())?;
+        memory.check(&self.gpu.facts().name, self.memory)?;
         Ok(Draft { storage, passes, memory })
     }
 
@@ -56,7 +58,7 @@ impl Setup {
         let (size, facts) = (self.size, self.gpu.facts());
         let channels = self.model.config().vae.block_out_channels.first().copied().unwrap_or(1) as u64;
         let least = u64::from(size).pow(2).saturating_mul(channels).saturating_mul(8);
-        match facts.memory_bytes {
+        match self.memory {
             Some(memory) if least > memory => Err(PlanError::new(
                 format!("pictures of {size} x {size} take more than {least} bytes, {} has {memory}", facts.name),
                 Less::Size,

@@ -255,7 +255,7 @@ impl Segmenter {
         let plan = || self.setup.draft(Storage::F32, &mut |_, _| {});
         let draft: Draft = plan()?;
         let both = forms.bytes() + draft.memory.peak();
-        if self.setup.gpu.facts.memory_bytes.is_some_and(|memory| both > memory) {
+        if self.setup.memory.is_some_and(|memory| both > memory) {
             forms.drop_first();
         }
         match self.setup.load(draft, progress) {
