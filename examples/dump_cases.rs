@@ -5,8 +5,8 @@ use diffews_wgpu::check::bound::Approx;
 use diffews_wgpu::check::{Case, Check, Recorded, STORAGES};
 use diffews_wgpu::conformance::LANGUAGE;
 use diffews_wgpu::kernels::ALL;
-use diffews_wgpu::plan::{Limits, Storage, TensorId, layout};
-use diffews_wgpu::shader::{Kernel, Tuning, preprocess};
+use diffews_wgpu::plan::{Forms, Limits, Storage, TensorId, layout};
+use diffews_wgpu::shader::{Facts, Form, Kernel};
 use diffews_wgpu::twins;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,16 +18,6 @@ const MOST_BYTES: u64 = 2 << 20;
 /// And those with longer loops, which take minutes there: drivers run them.
 const MOST_TURNS: u64 = 10_000;
 const SEED: u64 = 20241;
-/// WebGPU's own defaults.
-const LIMITS: Limits = Limits {
-    max_binding: 128 << 20,
-    offset_alignment: 256,
-    max_workgroups: 65_535,
-    max_buffer: 256 << 20,
-    max_flops: 4_000_000_000,
-    max_turns: diffews_wgpu::plan::MAX_TURNS,
-};
-
 /// Appends bytes and says where they lie.
 fn put(data: &mut Vec<u8>, bytes: &[u8]) -> Value {
     let at = data.len();
@@ -38,7 +28,7 @@ fn put(data: &mut Vec<u8>, bytes: &[u8]) -> Value {
 }
 
 /// For every element that is compared: its place in the tensor's bytes, the exact value, the bound; three f64 each.
-fn expected(check: &Check, storage: Storage) -> Vec<u8> {
+fn expected(check: &Check, storage: Storage, growth: f64) -> Vec<u8> {
     let places = check.tensor.channels.places();
     let bytes = check.tensor.vec4_bytes(storage) / 4;
     let row = check.tensor.channels.vec4s() as u64 * 4;
@@ -46,42 +36,53 @@ fn expected(check: &Check, storage: Storage) -> Vec<u8> {
         let (position, place) = ((i / places.len()) as u64, u64::from(places[i % places.len()]));
         [((position * row + place) * bytes) as f64, exact.value, exact.bound]
     };
-    let triples: Vec<f64> = check.expected(storage).into_iter().flat_map(triple).collect();
+    let triples: Vec<f64> = check.bounded(&check.exact(), storage, growth).into_iter().flat_map(triple).collect();
     bytemuck::cast_slice(&triples).to_vec()
 }
 
-/// A kernel with its symbols and its storage.
-fn variant(kernel: &str, defines: &[&str], storage: Storage) -> String {
+/// A kernel in a form, with its symbols and its storage.
+fn variant(kernel: &str, form: &str, defines: &[&str], storage: Storage) -> String {
     let defines: BTreeSet<_> = defines.iter().collect();
     let defines: String = defines.iter().map(|define| format!(" {define}")).collect();
-    format!("{kernel}{defines} {}", storage.name())
+    format!("{kernel} {form}{defines} {}", storage.name())
 }
 
 /// None for a case that is too large. What it would run goes into `variants`, whatever its size.
 fn dump(
     case: &Case,
     storage: Storage,
-    tuning: Tuning,
+    form: &Form,
     data: &mut Vec<u8>,
     variants: &mut BTreeSet<String>,
 ) -> Result<Option<Value>, Failure> {
-    let Recorded { recording, inputs, checks } = case.record(storage, tuning, LIMITS, SEED)?;
-    variants.extend(recording.dispatches.iter().map(|d| variant(d.kernel.name, &d.defines, storage)));
+    // Every form is written out; whoever runs them knows what its adapter has.
+    let forms = Forms::first(Facts { least_lanes: u32::MAX, f16: true, ..Facts::LEAST });
+    let recorded = case.record(storage, forms.forcing(case.kernel.name, form.name), Limits::WEBGPU, SEED)?;
+    let constants = recorded.constants();
+    let Recorded { recording, inputs, checks, .. } = recorded;
+    // A number for everything that has a buffer: values by their own, constants after them.
+    let number = |id: TensorId| match id {
+        TensorId::Value(v) => v as usize,
+        TensorId::Constant(..) => {
+            let place = constants.iter().position(|(tensor, _)| tensor.id == id);
+            recording.values.len() + place.unwrap_or(constants.len())
+        }
+    };
+    variants.extend(recording.dispatches.iter().map(|d| variant(d.kernel.name, d.form.name, &d.defines, storage)));
     // Every value has a buffer of its own here, by its number.
     let mut buffers = BTreeMap::new();
     let mut dispatches = Vec::new();
     for dispatch in &recording.dispatches {
         let mut bindings = Vec::new();
         for window in dispatch.inputs.iter().chain(&dispatch.outputs) {
-            let TensorId::Value(v) = window.tensor.id else { return Err("a case with constants".into()) };
+            let v = number(window.tensor.id);
             buffers.insert(v, json!({ "bytes": window.tensor.bytes(storage).max(16) }));
             bindings.push(json!([v, window.offset, window.size]));
         }
         let defines: Vec<_> = dispatch.defines.iter().copied().chain(storage.define()).collect();
-        let wgsl = preprocess(dispatch.kernel.source, &defines)?;
-        let overrides: BTreeMap<_, _> = dispatch.overrides.iter().copied().collect();
+        let wgsl = dispatch.form.text(&defines)?;
         dispatches.push(json!({
-            "variant": variant(dispatch.kernel.name, &dispatch.defines, storage), "wgsl": wgsl, "overrides": overrides, "bindings": bindings, "inputs": dispatch.inputs.len(), "params": dispatch.params,
+            "variant": variant(dispatch.kernel.name, dispatch.form.name, &dispatch.defines, storage), "wgsl": wgsl, "bindings": bindings, "inputs": dispatch.inputs.len(), "params": dispatch.params,
             "workgroups": dispatch.workgroups,
         }));
     }
@@ -89,25 +90,24 @@ fn dump(
     if all > MOST_BYTES || recording.dispatches.iter().any(|dispatch| dispatch.turns > MOST_TURNS) {
         return Ok(None);
     }
-    for input in &inputs {
-        if let TensorId::Value(v) = input.tensor.id
-            && let Some(buffer) = buffers.get_mut(&v)
-        {
-            buffer["data"] = put(data, &layout::to_bytes(&input.tensor, storage, &input.values));
+    let filled = inputs.iter().map(|i| (&i.tensor, layout::to_bytes(&i.tensor, storage, &i.values)));
+    for (tensor, bytes) in filled.chain(constants.iter().map(|(tensor, bytes)| (tensor, bytes.clone()))) {
+        if let Some(buffer) = buffers.get_mut(&number(tensor.id)) {
+            buffer["data"] = put(data, &bytes);
         }
     }
     let mut wanted = Vec::new();
     for check in &checks {
-        let TensorId::Value(v) = check.tensor.id else { return Err("a constant is checked".into()) };
+        let v = number(check.tensor.id);
         wanted.push(json!({
             "buffer": v, "bytes": check.tensor.bytes(storage), "half": storage.is_half(check.tensor.element),
             // For the lanes that are padding, which hold zero.
             "row": check.tensor.channels.vec4s() * 4, "places": check.tensor.channels.places(),
-            "expected": put(data, &expected(check, storage)),
+            "expected": put(data, &expected(check, storage, form.growth)),
         }));
     }
     Ok(Some(json!({
-        "kernel": case.kernel.name, "case": case.name, "storage": storage.name(), "tuning": format!("{tuning:?}"),
+        "kernel": case.kernel.name, "case": case.name, "storage": storage.name(), "form": form.name, "lanes": form.needs.lanes,
         "buffers": buffers, "dispatches": dispatches, "checks": wanted,
     })))
 }
@@ -118,16 +118,18 @@ fn main() -> Result<(), Failure> {
     let (mut cases, mut data, mut too_large) = (Vec::new(), Vec::new(), 0);
     // What has to run: all that the engine can record, and what the cases do.
     let declared = |kernel: &&'static Kernel| {
-        let of =
-            |storage: &Storage| kernel.variants.iter().map(|d| variant(kernel.name, d, *storage)).collect::<Vec<_>>();
-        STORAGES.iter().flat_map(of).collect::<Vec<_>>()
+        let each = kernel.forms.iter().flat_map(|form| kernel.variants.iter().map(move |defines| (form, defines)));
+        let of = |(form, defines): (&Form, &&[&str])| {
+            STORAGES.iter().map(|storage| variant(kernel.name, form.name, defines, *storage)).collect::<Vec<_>>()
+        };
+        each.flat_map(of).collect::<Vec<_>>()
     };
     let mut variants: BTreeSet<String> = ALL.iter().flat_map(declared).collect();
     for tested in LANGUAGE.iter().chain(&twins::ALL) {
         for case in (tested.cases)() {
             for &storage in case.storages {
-                for &tuning in tested.kernel.tunings {
-                    match dump(&case, storage, tuning, &mut data, &mut variants)? {
+                for form in tested.kernel.forms.iter().filter(|form| case.takes(form)) {
+                    match dump(&case, storage, form, &mut data, &mut variants)? {
                         Some(value) => cases.push(value),
                         None => too_large += 1,
                     }

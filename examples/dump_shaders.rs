@@ -1,5 +1,5 @@
 //! Writes every shader that the engine can hand to a driver, and naga's HLSL of it, for compilers outside Rust:
-//! `cargo run --release --example dump_shaders -- DIR` leaves `DIR/<kernel>-<symbols>-<storage>.{wgsl,hlsl}`.
+//! `cargo run --release --example dump_shaders -- DIR` leaves `DIR/<kernel>-<form>-<symbols>-<storage>.{wgsl,hlsl}`.
 
 #[path = "../tests/common/shaders.rs"]
 mod shaders;
@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(&dir)?;
     let all = shaders::all();
     for shader in &all {
-        let (module, info) = shaders::parse(shader, None);
+        let (module, info) = shaders::parse(shader);
         std::fs::write(dir.join(format!("{}.wgsl", shader.name)), &shader.wgsl)?;
         for (kind, checked) in [("", false), (".checked", true)] {
             let text = shaders::hlsl(&module, &info, ShaderModel::V6_2, checked)?;

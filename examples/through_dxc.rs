@@ -12,7 +12,7 @@ use diffews_wgpu::check::{Case, Twins, record_case, run_case_with};
 use diffews_wgpu::conformance::{LANGUAGE, hlsl};
 use diffews_wgpu::gpu::{CHECKED, Gpu, Translator};
 use diffews_wgpu::plan::{Dispatch, Storage};
-use diffews_wgpu::shader::{Tuning, preprocess};
+use diffews_wgpu::shader::Form;
 use diffews_wgpu::twins;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -27,9 +27,9 @@ struct Job {
     name: String,
     case: usize,
     storage: Storage,
-    tuning: Tuning,
+    form: &'static Form,
     /// Why this adapter does not run it, if so.
-    left_out: Option<&'static str>,
+    left_out: Option<String>,
 }
 
 /// All cases, and each in all storages and forms.
@@ -39,13 +39,13 @@ fn jobs(gpu: &Gpu) -> (Vec<Case>, Vec<Job>) {
         tested.flat_map(|(layer, tested)| (tested.cases)().into_iter().map(move |case| (layer, case))).unzip();
     let mut jobs = Vec::new();
     for (i, case) in cases.iter().enumerate() {
-        for (&storage, &tuning) in case.storages.iter().flat_map(|s| case.kernel.tunings.iter().map(move |t| (s, t))) {
-            let form = format!("{tuning:?}").to_lowercase();
-            let name = format!("{}/{}/{}/{}/{form}", layers[i], case.kernel.name, case.name, storage.name());
+        let forms: Vec<&'static Form> = case.kernel.forms.iter().filter(|form| case.takes(form)).collect();
+        for (&storage, &form) in case.storages.iter().flat_map(|s| forms.iter().map(move |f| (s, f))) {
+            let name = format!("{}/{}/{}/{}/{}", layers[i], case.kernel.name, case.name, storage.name(), form.name);
             // As `conformance --quick`: the others are run in all forms on smaller data.
-            let other_form = case.large && case.kernel.tunings.len() > 1 && tuning != gpu.tuning;
-            let left_out = case.lacks(gpu, storage, tuning).or(other_form.then_some("large, run in another form"));
-            jobs.push(Job { name, case: i, storage, tuning, left_out });
+            let large = || (case.large && !case.chooses(gpu, form)).then(|| "large, run in another form".into());
+            let left_out = case.lacks(gpu, storage, form).or_else(large);
+            jobs.push(Job { name, case: i, storage, form, left_out });
         }
     }
     (cases, jobs)
@@ -63,10 +63,10 @@ fn translate(dir: &Path, gpu: &Gpu) -> Result<(), Failure> {
     let (cases, jobs) = jobs(gpu);
     let mut texts = BTreeMap::new();
     for job in jobs.iter().filter(|job| job.left_out.is_none()) {
-        let schedule = record_case(gpu, &cases[job.case], job.storage, job.tuning)?;
+        let schedule = record_case(gpu, &cases[job.case], job.storage, job.form)?;
         for dispatch in schedule.dispatches() {
             let defines: Vec<_> = dispatch.defines.iter().copied().chain(job.storage.define()).collect();
-            let wgsl = preprocess(dispatch.kernel.source, &defines)?;
+            let wgsl = dispatch.form.text(&defines)?;
             let text = hlsl(dispatch, &wgsl, checked || dispatch.defines.contains(&CHECKED))?;
             texts.insert(stem(dispatch.kernel.name, &text), text);
         }
@@ -101,14 +101,14 @@ fn through(translator: Translator) -> Result<Gpu, Failure> {
 /// exp with the module of exp2 has to fail: that what DXC made is what runs.
 fn control(dir: &Path, cases: &[Case]) -> Result<(), Failure> {
     let exp = cases.iter().find(|c| c.kernel.name == "numbers" && c.name == "exp").ok_or("there is no case of exp")?;
-    let right = run_case_with(&open(dir)?, exp, Storage::F32, Tuning::Tiled, SEED, &mut Twins::default());
+    let right = run_case_with(&open(dir)?, exp, Storage::F32, &exp.kernel.forms[0], SEED, &mut Twins::default());
     let dir = dir.to_path_buf();
     let wrong = move |dispatch: &Dispatch, wgsl: &str, checked| {
         let wgsl = wgsl.replace("= exp(x)", "= exp2(x)");
         spirv(&dir, dispatch, &wgsl, checked)
     };
     let gpu = through(Box::new(wrong))?;
-    let wrong = run_case_with(&gpu, exp, Storage::F32, Tuning::Tiled, SEED, &mut Twins::default());
+    let wrong = run_case_with(&gpu, exp, Storage::F32, &exp.kernel.forms[0], SEED, &mut Twins::default());
     match right.passed() && wrong.fault.is_none() && wrong.ratio > 1.0 {
         true => Ok(()),
         false => Err(format!("the control: exp as exp {right}; as exp2, which must be wrong: {wrong}").into()),
@@ -123,11 +123,11 @@ fn run(dir: &Path, only: &regex::Regex) -> Result<bool, Failure> {
     let (mut ran, mut failed, mut twins) = (0, 0, Twins::default());
     let mut left_out: BTreeMap<&str, usize> = BTreeMap::new();
     for job in jobs.iter().filter(|job| only.is_match(&job.name)) {
-        if let Some(reason) = job.left_out {
+        if let Some(reason) = &job.left_out {
             *left_out.entry(reason).or_default() += 1;
             continue;
         }
-        let outcome = run_case_with(&gpu, &cases[job.case], job.storage, job.tuning, SEED, &mut twins);
+        let outcome = run_case_with(&gpu, &cases[job.case], job.storage, job.form, SEED, &mut twins);
         ran += 1;
         if outcome.passed() {
             continue;

@@ -1,13 +1,13 @@
 //! How fast a kernel runs on an adapter, at shapes of SD 2.1 at 512 x 512, through the ordinary wrappers.
 
-use crate::gpu::{Arena, Gpu, GpuError};
+use crate::gpu::{Arena, Gpu, GpuError, Placed};
 use crate::kernels::attention::KeyValue;
 use crate::kernels::conv2d::{Epilogue, Geometry, Weights};
 use crate::kernels::{affine, attention, conv2d, group_stats, guided_filter, layer_norm};
-use crate::plan::{Channels, Element, PlanError, Recorder, Schedule, Storage, Tensor};
+use crate::plan::{Channels, Element, Param, PlanError, Recorder, Schedule, Storage, Tensor, layout};
 use crate::settings::GuidedFilter;
 use crate::shader::Kernel;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 /// A measurement shorter than this is repeated within one run, so that the submission itself does not count.
@@ -38,6 +38,8 @@ pub struct Timing {
     pub most: f64,
     /// Applications in each of the timed runs.
     pub copies: usize,
+    /// The forms that ran: `conv2d=tiled-64`; empty where there is one only.
+    pub forms: BTreeSet<String>,
 }
 
 /// A plan that cannot be recorded or a device that fails.
@@ -54,7 +56,7 @@ fn conv(r: &mut Recorder, (h, w): (u32, u32), cin: u32, cout: u32, geometry: Geo
     let x = r.input("x", h, w, Channels::one(cin));
     let channels = if geglu { Channels::heads(2, cout) } else { Channels::one(cout) };
     let taps = geometry.kernel * geometry.kernel;
-    let weight = r.input_of("weight", taps, cin.next_multiple_of(4), channels.clone(), Element::Weight);
+    let weight = Param { id: 0, name: "weight".into(), taps, inputs: Channels::one(cin), outputs: channels.clone() };
     let bias = r.input_of("bias", 1, 1, channels, Element::F32);
     let epilogue = if geglu { Epilogue::Geglu } else { Epilogue::None };
     conv2d::record(r, "out", &x, &Weights { weight, bias }, geometry, epilogue)
@@ -159,13 +161,14 @@ pub fn shapes() -> Vec<Shape> {
 /// # Errors
 /// A shape beyond the adapter's limits, or whatever the device reports.
 pub fn measure(gpu: &Gpu, shape: &Shape, storage: Storage, repetitions: usize) -> Result<Timing, BenchError> {
-    let (_, bytes) = build(shape, gpu, storage, 1)?;
+    let (schedule, bytes) = build(shape, gpu, storage, 1)?;
     let first = run(gpu, shape, storage, 1, 1)?[0];
     let room = (MOST_BYTES / bytes.max(1)) as usize;
     let copies = ((LEAST_SECONDS / first).ceil() as usize).clamp(1, MOST_COPIES.min(room.max(1)));
     let mut seconds = run(gpu, shape, storage, copies, repetitions)?;
     seconds.sort_by(f64::total_cmp);
-    Ok(Timing { median: median(&seconds), least: seconds[0], most: seconds[seconds.len() - 1], copies })
+    let forms = schedule.forms();
+    Ok(Timing { median: median(&seconds), least: seconds[0], most: seconds[seconds.len() - 1], copies, forms })
 }
 
 /// The middle of sorted values.
@@ -176,7 +179,7 @@ pub fn median(sorted: &[f64]) -> f64 {
 
 /// `copies` applications that do not depend on each other, and the bytes that one writes.
 fn build(shape: &Shape, gpu: &Gpu, storage: Storage, copies: usize) -> Result<(Schedule, u64), BenchError> {
-    let mut recorder = Recorder::new(storage, gpu.tuning, gpu.limits());
+    let mut recorder = Recorder::new(storage, gpu.forms.clone(), gpu.limits());
     let mut bytes = 0;
     for _ in 0..copies {
         let out = (shape.record)(&mut recorder);
@@ -191,13 +194,22 @@ fn build(shape: &Shape, gpu: &Gpu, storage: Storage, copies: usize) -> Result<(S
 fn run(gpu: &Gpu, shape: &Shape, storage: Storage, copies: usize, repetitions: usize) -> Result<Vec<f64>, BenchError> {
     let (schedule, _) = build(shape, gpu, storage, copies)?;
     let arena = Arena::new(gpu, &Arena::sizes([&schedule]))?;
-    let plan = gpu.bind(shape.name, &schedule, &arena, &[], HashMap::new())?;
     let mut rng = fastrand::Rng::with_seed(1);
-    for tensor in &schedule.recording.inputs {
+    // Small enough that no sum leaves the range of half precision.
+    let mut values = |tensor: &Tensor| -> Vec<f32> {
         let n = tensor.positions() as usize * tensor.channels.logical() as usize;
-        // Small enough that no sum leaves the range of half precision.
-        let values: Vec<f32> = (0..n).map(|_| rng.f32() - 0.5).collect();
-        gpu.write(&gpu.port(&plan, tensor)?, &values)?;
+        (0..n).map(|_| rng.f32() - 0.5).collect()
+    };
+    let mut constants = HashMap::new();
+    for (id, tensor) in schedule.constants() {
+        let bytes = layout::to_bytes(&tensor, storage, &values(&tensor));
+        let buffer = gpu.buffer(&tensor.name, bytes.len() as u64)?;
+        gpu.upload(&buffer, 0, &bytes)?;
+        constants.insert(id, Placed { buffer, offset: 0 });
+    }
+    let plan = gpu.bind(shape.name, &schedule, &arena, &constants, HashMap::new())?;
+    for tensor in &schedule.recording.inputs {
+        gpu.write(&gpu.port(&plan, tensor)?, &values(tensor))?;
     }
     let mut seconds = Vec::with_capacity(repetitions);
     for repetition in 0..=repetitions {
@@ -213,21 +225,14 @@ fn run(gpu: &Gpu, shape: &Shape, storage: Storage, copies: usize, repetitions: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Limits, MAX_TURNS};
-    use crate::shader::Tuning;
+    use crate::plan::{Forms, Limits};
+    use crate::shader::Facts;
 
     #[test]
     fn every_shape_records_what_it_says() {
-        let limits = Limits {
-            max_binding: 128 << 20,
-            offset_alignment: 256,
-            max_workgroups: 65_535,
-            max_buffer: 1 << 30,
-            max_flops: 1 << 32,
-            max_turns: MAX_TURNS,
-        };
+        let limits = Limits { max_buffer: 1 << 30, ..Limits::WEBGPU };
         for shape in shapes() {
-            let mut r = Recorder::new(Storage::F32, Tuning::Tiled, limits.clone());
+            let mut r = Recorder::new(Storage::F32, Forms::first(Facts::LEAST), limits.clone());
             let out = (shape.record)(&mut r);
             r.output(&out);
             let recorded = r.finish().unwrap();

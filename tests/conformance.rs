@@ -9,7 +9,7 @@ use diffews_wgpu::check::{Case, Fill, run_case};
 use diffews_wgpu::conformance::{Options, Report, Row, Seen, Status, html, junit, run};
 use diffews_wgpu::gpu::list;
 use diffews_wgpu::plan::{Channels, Dispatch, Element, Storage};
-use diffews_wgpu::shader::{Kernel, Tuning};
+use diffews_wgpu::shader::{Form, Kernel};
 use std::collections::BTreeMap;
 
 const SEED: u64 = 20241;
@@ -95,7 +95,7 @@ fn alike_adapters_are_told_apart() {
 #[test]
 fn planted_faults_are_seen() {
     let gpu = gpu();
-    let ask = |case: Case| run_case(&gpu, &case, Storage::F32, Tuning::Tiled, SEED);
+    let ask = |case: Case| run_case(&gpu, &case, Storage::F32, &case.kernel.forms[0], SEED);
     let right = ask(control(1.0, 0, 0));
     assert!(right.passed(), "{right}");
     let wrong_value = ask(control(1.0 + 1e-5, 0, 0));
@@ -112,7 +112,10 @@ fn planted_faults_are_seen() {
 fn control(factor: f64, input_beyond: u64, output_beyond: u64) -> Case {
     static KERNEL: Kernel = Kernel {
         name: "control",
-        source: "struct Params { n: u32, skip: u32, last: u32 }
+        params: &["n", "skip", "last"],
+        variants: &[&[]],
+        forms: &[Form::plain(
+            "struct Params { n: u32, skip: u32, last: u32 }
             @group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
             @group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>;
             @group(1) @binding(0) var<uniform> p: Params;
@@ -121,9 +124,7 @@ fn control(factor: f64, input_beyond: u64, output_beyond: u64) -> Case {
                 let place = min(id.x + p.skip, p.last);
                 if id.x < p.n { output[id.x] = input[place]; }
             }",
-        params: &["n", "skip", "last"],
-        variants: &[&[]],
-        tunings: &[Tuning::Tiled],
+        )],
     };
     Case::new(&KERNEL, "control".into(), move |b| {
         let n = 640;
@@ -136,8 +137,8 @@ fn control(factor: f64, input_beyond: u64, output_beyond: u64) -> Case {
         let params = [n + output_beyond as u32, input_beyond as u32, n + input_beyond as u32 - 1];
         b.recorder.push(Dispatch {
             kernel: &KERNEL,
+            form: &KERNEL.forms[0],
             defines: vec![],
-            overrides: vec![],
             inputs: vec![input],
             outputs: vec![output],
             params: params.iter().flat_map(|v| v.to_le_bytes()).collect(),

@@ -8,7 +8,7 @@ use diffews_wgpu::kernels::group_norm;
 use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::{Dispatch, Recording};
 use diffews_wgpu::segment::Pass;
-use diffews_wgpu::shader::{Kernel, Tuning};
+use diffews_wgpu::shader::{Form, Kernel};
 use diffews_wgpu::weights::{ModelFiles, Weights};
 use diffews_wgpu::{Error, Precision, Segmenter};
 use std::path::Path;
@@ -111,18 +111,18 @@ fn a_barrier_left_out_is_seen() {
         println!("not run: only a CPU's lanes are sure to run apart");
         return;
     }
-    let whole = group_norm::KERNEL.source;
+    let whole = group_norm::KERNEL.forms[0].source;
     let source = whole.replacen("workgroupBarrier();\n        if lane", "if lane", 1);
     assert_ne!(source, whole);
     let kernel: &'static Kernel = Box::leak(Box::new(Kernel {
         name: "group_norm without a barrier",
-        source: source.leak(),
-        params: group_norm::KERNEL.params,
-        variants: &[&[]],
-        tunings: &[Tuning::Tiled],
+        forms: vec![Form::plain(source.leak())].leak(),
+        ..group_norm::KERNEL
     }));
     let error = error_with("sd21", &mut |_, r| {
-        r.dispatches.iter_mut().filter(|d| d.kernel.name == "group_norm").for_each(|d| d.kernel = kernel);
+        for dispatch in r.dispatches.iter_mut().filter(|d| d.kernel.name == "group_norm") {
+            (dispatch.kernel, dispatch.form) = (kernel, &kernel.forms[0]);
+        }
     });
     assert!(error > 3.0 * BOUND, "{error:.2e}");
 }

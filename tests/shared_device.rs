@@ -52,7 +52,7 @@ fn an_applications_device_gives_the_same_bits() {
     assert_eq!((facts.subgroup_sizes, facts.shader_f16, facts.index), (None, false, None));
     assert_eq!(facts.max_binding_bytes, wgpu::Limits::default().max_storage_buffer_binding_size);
     let mut ours = gpu();
-    ours.tuning = theirs.tuning;
+    ours.forms = theirs.forms.clone();
     assert!(theirs.same_device(&theirs.clone()) && !theirs.same_device(&ours));
     assert_eq!(map(theirs.clone()).unwrap(), map(ours).unwrap());
 
@@ -95,14 +95,14 @@ fn threads_share_a_device() {
 #[test]
 fn nothing_has_to_block() {
     let gpu = pollster::block_on(Gpu::request(&choice())).unwrap();
-    let mut r = Recorder::new(Storage::F32, gpu.tuning, gpu.limits());
+    let mut r = Recorder::new(Storage::F32, gpu.forms.clone(), gpu.limits());
     let x = r.input("x", 16, 16, Channels::one(64));
     let weight = r.input("weight", 1, 1, Channels::one(64));
     let out = layer_norm::record(&mut r, &x, &weight, &weight, 1e-5);
     r.output(&out);
     let schedule = Schedule::new(r.finish().unwrap());
     let arena = Arena::new(&gpu, &Arena::sizes([&schedule])).unwrap();
-    let plan = gpu.bind("norm", &schedule, &arena, &[], HashMap::new()).unwrap();
+    let plan = gpu.bind("norm", &schedule, &arena, &HashMap::new(), HashMap::new()).unwrap();
     let [x, weight, out] = [x, weight, out].map(|tensor| gpu.port(&plan, &tensor).unwrap());
     let values: Vec<f32> = (0..16 * 16 * 64).map(|i| (i as f32).sin()).collect();
     gpu.write(&x, &values).unwrap();

@@ -5,7 +5,7 @@
 mod shaders;
 
 use naga::back::hlsl::ShaderModel;
-use shaders::{Shader, all, has_workgroup_override, hlsl, msl, parse, workgroup_bytes};
+use shaders::{all, hlsl, msl, parse, workgroup_bytes};
 
 /// Least limits of the Metal feature sets that wgpu runs on (Metal feature set table, Apple4 and Mac2): buffers
 /// per function, bytes of threadgroup memory, threads per threadgroup of Apple GPUs' weakest pipelines.
@@ -16,16 +16,11 @@ const METAL_THREADS: u32 = 512;
 const INVOCATIONS: u32 = 256;
 const STORAGE_BUFFERS: usize = 8;
 
-fn workgroups(shader: &Shader) -> Vec<Option<f64>> {
-    // The widths that the host sets, see kernels/conv2d.rs.
-    if has_workgroup_override(shader) { vec![Some(8.0), Some(16.0)] } else { vec![None] }
-}
-
 /// The host writes parameters by these names and places.
 #[test]
 fn parameters_are_those_of_the_host() {
     for shader in all() {
-        let (module, _) = parse(&shader, has_workgroup_override(&shader).then_some(8.0));
+        let (module, _) = parse(&shader);
         let uniform = module.global_variables.iter().find(|(_, v)| v.space == naga::AddressSpace::Uniform).unwrap().1;
         let naga::TypeInner::Struct { members, .. } = &module.types[uniform.ty].inner else {
             panic!("{}: its parameters are no struct", shader.name)
@@ -43,26 +38,24 @@ fn parameters_are_those_of_the_host() {
 fn every_shader_becomes_hlsl() {
     let mut translated = 0;
     for shader in all() {
-        for workgroup in workgroups(&shader) {
-            let (module, info) = parse(&shader, workgroup);
-            // FXC, which every Windows has, takes 5.1: no native halves, no subgroups.
-            let old = !["F16", "BROADCAST"].iter().any(|d| shader.defines.contains(d));
-            let models = [ShaderModel::V6_2, ShaderModel::V6_4, ShaderModel::V6_6];
-            for model in models.into_iter().chain(old.then_some(ShaderModel::V5_1)) {
-                for checked in [true, false] {
-                    let text = hlsl(&module, &info, model, checked).unwrap_or_else(|e| panic!("{}: {e}", shader.name));
-                    assert!(text.contains("void main("), "{}: no entry point", shader.name);
-                    // A native half must stay one: `half` alone would be 32 bits wide without 16-bit types.
-                    assert_eq!(
-                        shader.wgsl.contains("f16>"),
-                        text.contains("half"),
-                        "{}: native halves lost or gained",
-                        shader.name
-                    );
-                    let barriers = shader.wgsl.matches("workgroupBarrier()").count();
-                    assert_eq!(text.matches("GroupMemoryBarrierWithGroupSync()").count(), barriers, "{}", shader.name);
-                    translated += 1;
-                }
+        let (module, info) = parse(&shader);
+        // FXC, which every Windows has, takes 5.1: no native halves, no subgroups.
+        let old = !shader.defines.contains(&"F16") && shader.form.needs.lanes == 0;
+        let models = [ShaderModel::V6_2, ShaderModel::V6_4, ShaderModel::V6_6];
+        for model in models.into_iter().chain(old.then_some(ShaderModel::V5_1)) {
+            for checked in [true, false] {
+                let text = hlsl(&module, &info, model, checked).unwrap_or_else(|e| panic!("{}: {e}", shader.name));
+                assert!(text.contains("void main("), "{}: no entry point", shader.name);
+                // A native half must stay one: `half` alone would be 32 bits wide without 16-bit types.
+                assert_eq!(
+                    shader.wgsl.contains("f16>"),
+                    text.contains("half"),
+                    "{}: native halves lost or gained",
+                    shader.name
+                );
+                let barriers = shader.wgsl.matches("workgroupBarrier()").count();
+                assert_eq!(text.matches("GroupMemoryBarrierWithGroupSync()").count(), barriers, "{}", shader.name);
+                translated += 1;
             }
         }
     }
@@ -74,22 +67,20 @@ fn every_shader_becomes_hlsl() {
 fn every_shader_becomes_msl_within_metals_limits() {
     let mut translated = 0;
     for shader in all() {
-        for workgroup in workgroups(&shader) {
-            let (module, info) = parse(&shader, workgroup);
-            let memory = workgroup_bytes(&module);
-            assert!(memory <= METAL_THREADGROUP_MEMORY, "{}: {memory} bytes of workgroup memory", shader.name);
-            let [x, y, z] = module.entry_points[0].workgroup_size;
-            assert!(x * y * z <= METAL_THREADS, "{}: {x}x{y}x{z} threads", shader.name);
-            for version in [(2, 3), (2, 4), (3, 0), (3, 1)] {
-                for checked in [true, false] {
-                    let (text, buffers) =
-                        msl(&module, &info, version, checked).unwrap_or_else(|e| panic!("{}: {e}", shader.name));
-                    assert!(text.contains("kernel void main_("), "{}: no entry point", shader.name);
-                    assert!(buffers <= METAL_BUFFERS, "{}: {buffers} buffers", shader.name);
-                    let barriers = shader.wgsl.matches("workgroupBarrier()").count();
-                    assert_eq!(text.matches("mem_flags::mem_threadgroup").count(), barriers, "{}", shader.name);
-                    translated += 1;
-                }
+        let (module, info) = parse(&shader);
+        let memory = workgroup_bytes(&module);
+        assert!(memory <= METAL_THREADGROUP_MEMORY, "{}: {memory} bytes of workgroup memory", shader.name);
+        let [x, y, z] = module.entry_points[0].workgroup_size;
+        assert!(x * y * z <= METAL_THREADS, "{}: {x}x{y}x{z} threads", shader.name);
+        for version in [(2, 3), (2, 4), (3, 0), (3, 1)] {
+            for checked in [true, false] {
+                let (text, buffers) =
+                    msl(&module, &info, version, checked).unwrap_or_else(|e| panic!("{}: {e}", shader.name));
+                assert!(text.contains("kernel void main_("), "{}: no entry point", shader.name);
+                assert!(buffers <= METAL_BUFFERS, "{}: {buffers} buffers", shader.name);
+                let barriers = shader.wgsl.matches("workgroupBarrier()").count();
+                assert_eq!(text.matches("mem_flags::mem_threadgroup").count(), barriers, "{}", shader.name);
+                translated += 1;
             }
         }
     }
@@ -101,15 +92,13 @@ fn every_shader_becomes_msl_within_metals_limits() {
 #[test]
 fn every_shader_keeps_to_the_limits_that_adapters_are_checked_for() {
     for shader in all() {
-        for workgroup in workgroups(&shader) {
-            let (module, _) = parse(&shader, workgroup);
-            let [x, y, z] = module.entry_points[0].workgroup_size;
-            assert!(x * y * z <= INVOCATIONS, "{}: {x}x{y}x{z} invocations", shader.name);
-            assert!(workgroup_bytes(&module) <= 16 * 1024, "{}", shader.name);
-            let storage = |v: &naga::GlobalVariable| matches!(v.space, naga::AddressSpace::Storage { .. });
-            let count = module.global_variables.iter().filter(|(_, v)| storage(v)).count();
-            assert!(count <= STORAGE_BUFFERS, "{}: {count} storage buffers", shader.name);
-        }
+        let (module, _) = parse(&shader);
+        let [x, y, z] = module.entry_points[0].workgroup_size;
+        assert!(x * y * z <= INVOCATIONS, "{}: {x}x{y}x{z} invocations", shader.name);
+        assert!(workgroup_bytes(&module) <= 16 * 1024, "{}", shader.name);
+        let storage = |v: &naga::GlobalVariable| matches!(v.space, naga::AddressSpace::Storage { .. });
+        let count = module.global_variables.iter().filter(|(_, v)| storage(v)).count();
+        assert!(count <= STORAGE_BUFFERS, "{}: {count} storage buffers", shader.name);
     }
 }
 

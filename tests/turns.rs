@@ -4,9 +4,9 @@
 mod common;
 
 use diffews_wgpu::check::{Case, Tested};
-use diffews_wgpu::gpu::{Arena, Gpu};
+use diffews_wgpu::gpu::{Arena, Gpu, Placed};
 use diffews_wgpu::plan::{Channels, Dispatch, Element, MAX_TURNS, Schedule, Storage, Tensor, TensorId, Window};
-use diffews_wgpu::shader::{Kernel, Tuning, preprocess};
+use diffews_wgpu::shader::{Form, Kernel};
 use diffews_wgpu::twins;
 use std::collections::HashMap;
 
@@ -55,24 +55,30 @@ struct Counting(HashMap<(String, usize), &'static Kernel>);
 impl Counting {
     fn kernel(&mut self, dispatch: &Dispatch) -> &'static Kernel {
         let binding = dispatch.inputs.len() + dispatch.outputs.len();
-        let name = format!("{} {:?} counting at {binding}", dispatch.kernel.name, dispatch.defines);
+        let (kernel, form) = (dispatch.kernel.name, dispatch.form.name);
+        let name = format!("{kernel} {form} {:?} counting at {binding}", dispatch.defines);
         self.0.entry((name.clone(), binding)).or_insert_with(|| {
-            let text = preprocess(dispatch.kernel.source, &dispatch.defines).expect("it preprocesses");
-            let source = counting(&text, binding).leak();
-            Box::leak(Box::new(Kernel { name: name.leak(), source, ..*dispatch.kernel }))
+            let text = dispatch.form.text(&dispatch.defines).expect("it preprocesses");
+            // The constants are in the text by now.
+            let forms = vec![Form { source: counting(&text, binding).leak(), consts: &[], ..*dispatch.form }].leak();
+            Box::leak(Box::new(Kernel { name: name.leak(), forms, ..*dispatch.kernel }))
         })
     }
 }
 
 /// Of each dispatch of the case: the turns that it says it takes, and those that it took.
-fn turns(gpu: &Gpu, case: &Case, tuning: Tuning, counting: &mut Counting) -> Option<Vec<(u64, u64)>> {
-    let mut recording = case.record(Storage::F32, tuning, gpu.limits(), SEED).expect("it records").recording;
+fn turns(gpu: &Gpu, case: &Case, form: &'static Form, counting: &mut Counting) -> Option<Vec<(u64, u64)>> {
+    let forms = gpu.forms.forcing(case.kernel.name, form.name);
+    let recorded = case.record(Storage::F32, forms, gpu.limits(), SEED).expect("it records");
+    let constants = recorded.constants();
+    let mut recording = recorded.recording;
     if recording.dispatches.iter().map(|d| d.flops + d.padding).sum::<u64>() > QUICK {
         return None;
     }
     let mut counters = Vec::new();
     for dispatch in &mut recording.dispatches {
-        dispatch.kernel = counting.kernel(dispatch);
+        let kernel = counting.kernel(dispatch);
+        (dispatch.kernel, dispatch.form) = (kernel, &kernel.forms[0]);
         let id = TensorId::Value(recording.values.len() as u32);
         let counter =
             Tensor { id, name: "turns".into(), height: 1, width: 1, channels: Channels::one(4), element: Element::F32 };
@@ -85,7 +91,13 @@ fn turns(gpu: &Gpu, case: &Case, tuning: Tuning, counting: &mut Counting) -> Opt
     let said: Vec<u64> = recording.dispatches.iter().map(|d| d.turns).collect();
     let schedule = Schedule::new(recording);
     let arena = Arena::new(gpu, &Arena::sizes([&schedule])).expect("memory");
-    let plan = gpu.bind(&case.name, &schedule, &arena, &[], HashMap::new()).expect("it is bound");
+    // What lies in them makes no loop longer.
+    let mut zeros = HashMap::new();
+    for (tensor, bytes) in constants {
+        let buffer = gpu.buffer(&tensor.name, bytes.len() as u64).expect("memory");
+        zeros.insert(tensor.id, Placed { buffer, offset: 0 });
+    }
+    let plan = gpu.bind(&case.name, &schedule, &arena, &zeros, HashMap::new()).expect("it is bound");
     gpu.run(&plan, &mut |_| true).expect("it runs");
     let took = counters.iter().map(|counter| {
         let bytes =
@@ -102,10 +114,11 @@ fn loops_take_the_turns_that_their_dispatches_say() {
     let mut longest: HashMap<&str, u64> = HashMap::new();
     for Tested { kernel, cases } in &twins::ALL {
         for case in cases() {
-            for &tuning in kernel.tunings.iter().filter(|&t| gpu.tunings().contains(t)) {
-                let Some(dispatches) = turns(&gpu, &case, tuning, &mut counting) else { continue };
+            let able = |form: &&Form| form.needs.lacks(&gpu.forms.facts).is_none() && case.takes(form);
+            for form in kernel.forms.iter().filter(able) {
+                let Some(dispatches) = turns(&gpu, &case, form, &mut counting) else { continue };
                 for (said, took) in dispatches {
-                    let what = format!("{} {} {tuning:?}: said {said}, took {took}", kernel.name, case.name);
+                    let what = format!("{} {} {}: said {said}, took {took}", kernel.name, case.name, form.name);
                     assert!(took <= said && said <= 3 * took.max(20), "{what}");
                     let longest = longest.entry(kernel.name).or_default();
                     *longest = took.max(*longest);
@@ -127,7 +140,7 @@ fn loops_take_the_turns_that_their_dispatches_say() {
 fn longer_loops_are_refused() {
     use diffews_wgpu::kernels::layer_norm;
     let gpu = common::gpu();
-    let mut r = diffews_wgpu::plan::Recorder::new(Storage::F32, gpu.tuning, gpu.limits());
+    let mut r = diffews_wgpu::plan::Recorder::new(Storage::F32, gpu.forms.clone(), gpu.limits());
     let x = r.input("x", 1, 1, Channels::one(81_000));
     let weight = r.input("weight", 1, 1, Channels::one(81_000));
     let out = layer_norm::record(&mut r, &x, &weight, &weight, 1e-5);

@@ -2,10 +2,13 @@
 
 use super::bound::Approx;
 use crate::gpu::Gpu;
-use crate::plan::{Channels, Element, Limits, PlanError, Recorder, Recording, Storage, Tensor};
-use crate::shader::{Kernel, Tuning};
+use crate::plan::{
+    Channels, Element, Forms, Limits, Param, PlanError, Recorder, Recording, Storage, Tensor, TensorId, layout,
+};
+use crate::shader::{Facts, Form, Kernel, Needs};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 /// A kernel, and the cases that say whether it computes right: production shapes and ragged ones.
@@ -24,15 +27,9 @@ pub struct Case {
     /// The kinds of storage that make a difference to it.
     pub storages: &'static [Storage],
     /// What an adapter must have for it.
-    pub needs: Option<Need>,
+    pub needs: Needs,
     /// More than a GFLOP: run in the form of the kernel that suits the adapter, in the others only where time allows.
     pub large: bool,
-}
-
-/// Something that not every adapter has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    Subgroups,
 }
 
 /// All kinds of storage.
@@ -52,7 +49,7 @@ impl Case {
             workgroups: None,
             large: false,
             storages: STORAGES,
-            needs: None,
+            needs: Needs::NOTHING,
         }
     }
 
@@ -64,10 +61,11 @@ impl Case {
     }
 
     /// What it would do on an adapter of `limits`, without one: for other implementations of WGSL to run.
-    pub fn record(&self, storage: Storage, tuning: Tuning, limits: Limits, seed: u64) -> Result<Recorded, PlanError> {
-        let mut builder = CaseBuilder::new(self, storage, tuning, limits, seed);
+    pub fn record(&self, storage: Storage, forms: Forms, limits: Limits, seed: u64) -> Result<Recorded, PlanError> {
+        let mut builder = CaseBuilder::new(self, storage, forms, limits, seed);
         (self.build)(&mut builder);
-        Ok(Recorded { recording: builder.recorder.finish()?, inputs: builder.inputs, checks: builder.checks })
+        let CaseBuilder { recorder, inputs, weights, checks, .. } = builder;
+        Ok(Recorded { recording: recorder.finish()?, inputs, weights, checks })
     }
 
     /// Records `to` wherever the case would record the kernel of that name: for faults planted on purpose.
@@ -97,22 +95,38 @@ impl Case {
         self
     }
 
-    pub fn needing(mut self, need: Need) -> Self {
-        self.needs = Some(need);
+    pub fn needing(mut self, needs: Needs) -> Self {
+        self.needs = needs;
         self
     }
 
     /// Why `gpu` cannot run it with this storage and form, if so.
-    pub fn lacks(&self, gpu: &Gpu, storage: Storage, tuning: Tuning) -> Option<&'static str> {
-        if !gpu.supports(storage) {
-            Some("the adapter lacks shader-f16")
-        } else if self.needs == Some(Need::Subgroups) && gpu.facts().subgroup_sizes.is_none() {
-            Some("the adapter lacks subgroups")
-        } else if !gpu.tunings().contains(&tuning) {
-            Some("the adapter lacks subgroups of 8 lanes or more")
-        } else {
-            None
+    pub fn lacks(&self, gpu: &Gpu, storage: Storage, form: &Form) -> Option<String> {
+        let facts = &gpu.forms.facts;
+        self.needs.lacks(facts).or_else(|| storage.needs().lacks(facts)).or_else(|| form.needs.lacks(facts))
+    }
+
+    /// Is this what would be chosen for `gpu`?
+    pub fn chooses(&self, gpu: &Gpu, form: &Form) -> bool {
+        let mut builder = CaseBuilder::new(self, Storage::F32, gpu.forms.clone(), gpu.limits(), 0);
+        builder.without_data = true;
+        self.kernel.forms.len() == 1 || {
+            (self.build)(&mut builder);
+            builder.recorder.form_of(self.kernel.name).is_some_and(|chosen| chosen.name == form.name)
         }
+    }
+
+    /// Can this form compute it, on an adapter that has what the form needs?
+    pub fn takes(&self, form: &Form) -> bool {
+        if self.kernel.forms.len() == 1 {
+            return true;
+        }
+        let facts = Facts { least_lanes: u32::MAX, f16: true, ..Facts::LEAST };
+        let forms = Forms::first(facts).forcing(self.kernel.name, form.name);
+        let mut builder = CaseBuilder::new(self, Storage::F32, forms, Limits::WEBGPU, 0);
+        builder.without_data = true;
+        (self.build)(&mut builder);
+        !builder.recorder.refused()
     }
 }
 
@@ -162,26 +176,64 @@ pub struct Check {
 pub struct Recorded {
     pub recording: Recording,
     pub inputs: Vec<HostTensor>,
+    pub weights: Vec<HostWeight>,
     pub checks: Vec<Check>,
+}
+
+impl Recorded {
+    /// The weights as the chosen forms packed them, and their bytes.
+    pub fn constants(&self) -> Vec<(Tensor, Vec<u8>)> {
+        constants(&self.weights, &self.recording)
+    }
+}
+
+pub(super) fn constants(weights: &[HostWeight], recording: &Recording) -> Vec<(Tensor, Vec<u8>)> {
+    let read = recording.dispatches.iter().flat_map(|d| &d.inputs).map(|window| &window.tensor);
+    let read: BTreeMap<TensorId, &Tensor> = read.map(|tensor| (tensor.id, tensor)).collect();
+    let packed = |(id, tensor): (TensorId, &Tensor)| {
+        let TensorId::Constant(index, packing) = id else { return None };
+        let HostWeight { param, values } = weights.get(index as usize)?;
+        Some((tensor.clone(), layout::to_bytes(tensor, recording.storage, &packing.pack(param, values))))
+    };
+    read.into_iter().filter_map(packed).collect()
+}
+
+/// A weight's values on the host, `[Cout, Cin, taps]`, already rounded to its storage.
+#[derive(Clone)]
+pub struct HostWeight {
+    pub param: Param,
+    pub values: Arc<Vec<f32>>,
+}
+
+impl HostWeight {
+    pub fn at(&self, output: usize, input: usize, tap: usize) -> f64 {
+        let (inputs, taps) = (self.param.inputs.logical() as usize, self.param.taps as usize);
+        self.values[(output * inputs + input) * taps + tap] as f64
+    }
 }
 
 /// Collects a case's data while the kernel's wrapper records.
 pub struct CaseBuilder {
     pub recorder: Recorder,
     pub(super) inputs: Vec<HostTensor>,
+    pub(super) weights: Vec<HostWeight>,
     pub(super) checks: Vec<Check>,
     rng: fastrand::Rng,
+    /// Only what is recorded matters.
+    without_data: bool,
 }
 
 impl CaseBuilder {
-    pub(super) fn new(case: &Case, storage: Storage, tuning: Tuning, mut limits: Limits, seed: u64) -> Self {
+    pub(super) fn new(case: &Case, storage: Storage, forms: Forms, mut limits: Limits, seed: u64) -> Self {
         limits.max_binding = case.limit.unwrap_or(limits.max_binding);
         limits.max_workgroups = case.workgroups.unwrap_or(limits.max_workgroups);
         CaseBuilder {
-            recorder: Recorder::new(storage, tuning, limits),
+            recorder: Recorder::new(storage, forms, limits),
             inputs: Vec::new(),
+            weights: Vec::new(),
             checks: Vec::new(),
             rng: fastrand::Rng::with_seed(seed),
+            without_data: false,
         }
     }
 
@@ -197,8 +249,31 @@ impl CaseBuilder {
     ) -> HostTensor {
         let Fill::Normal { mean, std } = fill;
         let n = height as usize * width as usize * channels.logical() as usize;
+        let n = if self.without_data { 0 } else { n };
         let values = normals(&mut self.rng, n).map(|v| (mean + std * v) as f32).collect();
         self.input_of(name, height, width, channels, element, values)
+    }
+
+    /// A weight `[Cout, Cin, taps]` filled from the case's seed.
+    pub fn weight(&mut self, name: &str, taps: u32, inputs: &Channels, outputs: &Channels, std: f64) -> HostWeight {
+        let n = taps as usize * inputs.logical() as usize * outputs.logical() as usize;
+        let n = if self.without_data { 0 } else { n };
+        let mut values = normals(&mut self.rng, n).map(|v| (std * v) as f32).collect::<Vec<f32>>();
+        self.round(&mut values, Element::Weight);
+        let id = self.weights.len() as u32;
+        let param = Param { id, name: name.into(), taps, inputs: inputs.clone(), outputs: outputs.clone() };
+        let weight = HostWeight { param, values: Arc::new(values) };
+        self.weights.push(weight.clone());
+        weight
+    }
+
+    /// To what their storage holds.
+    fn round(&self, values: &mut [f32], element: Element) {
+        if self.recorder.storage.is_half(element) {
+            let mut halves = vec![f16::ZERO; values.len()];
+            halves.convert_from_f32_slice(values);
+            halves.convert_to_f32_slice(values);
+        }
     }
 
     /// An input with given values, row by row.
@@ -212,11 +287,7 @@ impl CaseBuilder {
         mut values: Vec<f32>,
     ) -> HostTensor {
         let tensor = self.recorder.input_of(name, height, width, channels, element);
-        if self.recorder.storage.is_half(element) {
-            let mut halves = vec![f16::ZERO; values.len()];
-            halves.convert_from_f32_slice(&values);
-            halves.convert_to_f32_slice(&mut values);
-        }
+        self.round(&mut values, element);
         let width = tensor.channels.logical() as usize;
         let host = HostTensor { tensor, values: Arc::new(values), width };
         self.inputs.push(host.clone());

@@ -4,5 +4,5 @@ pub mod bound;
 mod case;
 mod run;
 
-pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, Need, Recorded, STORAGES, Tested};
+pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, HostWeight, Recorded, STORAGES, Tested};
 pub use run::{Expected, Outcome, Twins, record_case, run_case, run_case_with};

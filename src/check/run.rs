@@ -1,10 +1,10 @@
 //! Runs a case on an adapter: everything poisoned, guard bands on both sides, NaN fails, every padding lane zero.
 
 use super::bound::Approx;
-use super::case::{Case, CaseBuilder, Check};
+use super::case::{self, Case, CaseBuilder, Check};
 use crate::gpu::{Arena, CHECKED, Gpu, GpuError, Placed};
 use crate::plan::{Recording, Schedule, Storage, Tensor, TensorId, layout};
-use crate::shader::Tuning;
+use crate::shader::Form;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Elements compared with the twin when a tensor has more: its corners and a sample of the rest.
@@ -22,7 +22,7 @@ pub struct Outcome {
     pub case: String,
     pub kernel: &'static str,
     pub storage: Storage,
-    pub tuning: Tuning,
+    pub form: &'static str,
     /// The `#ifdef` symbols of the dispatches recorded, each set once.
     pub variant: String,
     /// Worst error / bound; above 1, or NaN, is a failure.
@@ -44,8 +44,8 @@ impl Outcome {
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let word = if self.passed() { "ok  " } else { "FAIL" };
-        let (storage, tuning) = (self.storage.name(), format!("{:?}", self.tuning));
-        write!(f, "{word} {:<12} {storage:<6} {tuning:<9} {:<52}", self.kernel, self.case)?;
+        let (storage, form) = (self.storage.name(), self.form);
+        write!(f, "{word} {:<12} {storage:<6} {form:<13} {:<52}", self.kernel, self.case)?;
         write!(f, " error/bound {:.3}", self.ratio)?;
         if !self.passed() {
             write!(f, " at {}; {}", self.place, self.fault.as_deref().unwrap_or("beyond the bound"))?;
@@ -62,8 +62,8 @@ pub struct Twins(HashMap<(String, Storage, u64), Vec<Expected>>);
 pub type Expected = Vec<(usize, Approx)>;
 
 /// Runs one case; every problem becomes part of the outcome.
-pub fn run_case(gpu: &Gpu, case: &Case, storage: Storage, tuning: Tuning, seed: u64) -> Outcome {
-    run_case_with(gpu, case, storage, tuning, seed, &mut Twins::default())
+pub fn run_case(gpu: &Gpu, case: &Case, storage: Storage, form: &'static Form, seed: u64) -> Outcome {
+    run_case_with(gpu, case, storage, form, seed, &mut Twins::default())
 }
 
 /// [`run_case`], asking the twins only for what they have not said before.
@@ -71,7 +71,7 @@ pub fn run_case_with(
     gpu: &Gpu,
     case: &Case,
     storage: Storage,
-    tuning: Tuning,
+    form: &'static Form,
     seed: u64,
     twins: &mut Twins,
 ) -> Outcome {
@@ -79,7 +79,7 @@ pub fn run_case_with(
         case: case.name.clone(),
         kernel: case.kernel.name,
         storage,
-        tuning,
+        form: form.name,
         variant: String::new(),
         ratio: 0.0,
         error: 0.0,
@@ -94,18 +94,20 @@ pub fn run_case_with(
 }
 
 /// The dispatches that a case records for `gpu`: what `--dump` translates.
-pub fn record_case(gpu: &Gpu, case: &Case, storage: Storage, tuning: Tuning) -> Result<Schedule, String> {
-    let mut builder = CaseBuilder::new(case, storage, tuning, gpu.limits(), 0);
+pub fn record_case(gpu: &Gpu, case: &Case, storage: Storage, form: &'static Form) -> Result<Schedule, String> {
+    let mut builder = CaseBuilder::new(case, storage, gpu.forms.forcing(case.kernel.name, form.name), gpu.limits(), 0);
     (case.build)(&mut builder);
     Ok(Schedule::new(builder.recorder.finish().map_err(|e| e.to_string())?))
 }
 
 fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut Outcome) -> Result<(), String> {
-    let (storage, tuning) = (outcome.storage, outcome.tuning);
-    let mut builder = CaseBuilder::new(case, storage, tuning, gpu.limits(), seed);
+    let storage = outcome.storage;
+    let forms = gpu.forms.forcing(case.kernel.name, outcome.form);
+    let mut builder = CaseBuilder::new(case, storage, forms, gpu.limits(), seed);
     (case.build)(&mut builder);
-    let CaseBuilder { recorder, inputs, checks, .. } = builder;
+    let CaseBuilder { recorder, inputs, weights, checks, .. } = builder;
     let mut recording = recorder.finish().map_err(|e| e.to_string())?;
+    let constants = case::constants(&weights, &recording);
     bind_guards(&mut recording, gpu.limits().max_binding);
     let schedule = Schedule::new(recording);
     let variants: BTreeSet<String> = schedule.dispatches().iter().map(|d| d.defines.join(" ")).collect();
@@ -124,12 +126,16 @@ fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut 
         let bytes = layout::to_bytes(&input.tensor, storage, &input.values);
         place(gpu, &input.tensor, &bytes, &mut given).map_err(text)?;
     }
-    let plan = gpu.bind(&case.name, &schedule, &arena, &[], given).map_err(text)?;
+    for (tensor, bytes) in &constants {
+        place(gpu, tensor, bytes, &mut given).map_err(text)?;
+    }
+    let plan = gpu.bind(&case.name, &schedule, &arena, &HashMap::new(), given).map_err(text)?;
     gpu.run(&plan, &mut |_| true).map_err(text)?;
     let rounding = if storage == Storage::F16 { Storage::Packed } else { storage };
     // Some cases size themselves by how many workgroups a device takes.
     let key = (format!("{} {}, {}", case.kernel.name, case.name, gpu.limits().max_workgroups), rounding, seed);
-    let expected = twins.0.entry(key).or_insert_with(|| checks.iter().map(|c| c.expected(storage)).collect());
+    let expected = twins.0.entry(key).or_insert_with(|| checks.iter().map(Check::exact).collect());
+    let growth = schedule.dispatches().iter().map(|d| d.form.growth).fold(1.0, f64::max);
     for (check, expected) in checks.iter().zip(expected.iter()) {
         let port = gpu.port(&plan, &check.tensor).map_err(text)?;
         let size = check.tensor.bytes(storage) as usize;
@@ -144,7 +150,8 @@ fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut 
         if !layout::padding_is_zero(&check.tensor, storage, bytes) {
             return Err(format!("a padding lane of {} is not zero", check.tensor.name));
         }
-        compare(&check.tensor, expected, &layout::from_bytes(&check.tensor, storage, bytes), outcome)?;
+        let expected = check.bounded(expected, storage, growth);
+        compare(&check.tensor, &expected, &layout::from_bytes(&check.tensor, storage, bytes), outcome)?;
     }
     Ok(())
 }
@@ -165,27 +172,29 @@ fn bind_guards(recording: &mut Recording, max_binding: u64) {
 }
 
 /// Puts `bytes` in the middle of a poisoned buffer.
-fn place(gpu: &Gpu, tensor: &Tensor, bytes: &[u8], given: &mut HashMap<u32, Placed>) -> Result<(), GpuError> {
+fn place(gpu: &Gpu, tensor: &Tensor, bytes: &[u8], given: &mut HashMap<TensorId, Placed>) -> Result<(), GpuError> {
     let buffer = gpu.buffer(&tensor.name, bytes.len() as u64 + 2 * GUARD)?;
     let guard = [POISON; GUARD as usize];
     gpu.upload(&buffer, 0, &guard)?;
     gpu.upload(&buffer, GUARD, bytes)?;
     gpu.upload(&buffer, GUARD + bytes.len() as u64, &guard)?;
-    if let TensorId::Value(v) = tensor.id {
-        given.insert(v, Placed { buffer, offset: GUARD });
-    }
+    given.insert(tensor.id, Placed { buffer, offset: GUARD });
     Ok(())
 }
 
 impl Check {
-    pub fn expected(&self, storage: Storage) -> Expected {
+    /// The exact values and the bound of the kernel, before the rounding of storage.
+    pub fn exact(&self) -> Expected {
         let channels = self.tensor.channels.logical() as usize;
-        let half = storage.is_half(self.tensor.element);
-        let one = |i: usize| {
-            let exact = (self.twin)(i / channels, i % channels);
-            (i, if half { exact.stored_as_half() } else { exact })
-        };
+        let one = |i: usize| (i, (self.twin)(i / channels, i % channels));
         sample(self.tensor.positions() as usize * channels, channels).into_iter().map(one).collect()
+    }
+
+    /// [`Check::exact`] with the bound of forms that grow it by `growth`, as it is stored.
+    pub fn bounded(&self, exact: &Expected, storage: Storage, growth: f64) -> Expected {
+        let half = storage.is_half(self.tensor.element);
+        let grown = exact.iter().map(|(i, exact)| (*i, Approx::new(exact.value, growth * exact.bound)));
+        grown.map(|(i, exact)| (i, if half { exact.stored_as_half() } else { exact })).collect()
     }
 }
 

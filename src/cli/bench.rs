@@ -13,6 +13,7 @@ use diffews_wgpu::segment::Pass;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Error, Example, Precision, Segmenter};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// Names of the two rows of the whole model.
@@ -49,7 +50,8 @@ struct Row<'a> {
     kernel: &'a str,
     shape: &'a str,
     storage: &'static str,
-    tuning: String,
+    /// As `--form` takes them.
+    forms: &'a BTreeSet<String>,
     /// `gflops` or `gbytes`, by what limits the kernel.
     unit: &'static str,
     /// 10^9 of the unit in a second, from the median.
@@ -97,10 +99,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             }
             if std::mem::take(&mut head) {
                 let facts = gpu.facts();
-                print(&format!(
-                    "{} ({}, {}), commit {COMMIT}, {:?} kernels",
-                    facts.name, facts.backend, facts.driver, gpu.tuning
-                ))?;
+                print(&format!("{} ({}, {}), commit {COMMIT}", facts.name, facts.backend, facts.driver))?;
             }
             let row = row(args, gpu, kernel, shape, storage, work, timing);
             print(&if args.json { serde_json::to_string(&row)? } else { row.line() })
@@ -146,13 +145,13 @@ fn row<'a>(
     shape: &'a str,
     storage: Storage,
     (work, unit): (u64, &'static str),
-    timing: &Timing,
+    timing: &'a Timing,
 ) -> Row<'a> {
     Row {
         kernel,
         shape,
         storage: storage.name(),
-        tuning: format!("{:?}", gpu.tuning),
+        forms: &timing.forms,
         unit,
         rate: work as f64 / timing.median / 1e9,
         median_seconds: timing.median,
@@ -171,7 +170,7 @@ fn row<'a>(
 impl Row<'_> {
     fn line(&self) -> String {
         format!(
-            "{:<12} {:<36} {:<7} {:>9.1} {:<8} {:>10.3} ms ({:.3} to {:.3})",
+            "{:<12} {:<36} {:<7} {:>9.1} {:<8} {:>10.3} ms ({:.3} to {:.3}) {}",
             self.kernel,
             self.shape,
             self.storage,
@@ -179,7 +178,8 @@ impl Row<'_> {
             self.unit,
             1e3 * self.median_seconds,
             1e3 * self.least_seconds,
-            1e3 * self.most_seconds
+            1e3 * self.most_seconds,
+            self.forms.iter().map(|form| form.split_once('=').map_or("", |f| f.1)).collect::<Vec<_>>().join(" ")
         )
     }
 }
@@ -220,7 +220,8 @@ fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
     let encode = flops(Pass::Encoder);
     let timing = |mut seconds: Vec<f64>| {
         seconds.sort_by(f64::total_cmp);
-        Timing { median: bench::median(&seconds), least: seconds[0], most: seconds[seconds.len() - 1], copies: 1 }
+        let (least, most) = (seconds[0], seconds[seconds.len() - 1]);
+        Timing { median: bench::median(&seconds), least, most, copies: 1, forms: segmenter.memory().forms.clone() }
     };
     // A support is two pictures to the encoder: itself and its mask.
     let support = (SUPPORT, timing(support), 2 * encode + flops(Pass::Support));

@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         table(&rows)?;
     }
     match chosen {
-        Ok(gpu) if !args.json => print_lines(&format!("\n* is used, with the {:?} form of the kernels.", gpu.tuning)),
+        Ok(_) if !args.json => print_lines("\n* is used."),
         Ok(_) => Ok(()),
         Err(error @ (GpuError::NoAdapter(_) | GpuError::NoDevice { .. })) => Err(error.into()),
         Err(error) => {

@@ -2,7 +2,6 @@
 //! driver's engineer needs to look into a case.
 
 use crate::plan::{Dispatch, Storage};
-use crate::shader::preprocess;
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -12,10 +11,9 @@ use std::path::Path;
 /// Writes `<stem>.wgsl`, `.spv`, `.hlsl` and `.metal` of `dispatch` into `dir`, unless this stem is among those that are
 /// `written`. A translation that does not exist (HLSL has no such feature, say) leaves its message in the file's place.
 pub fn write(dir: &Path, dispatch: &Dispatch, storage: Storage, written: &mut HashSet<String>) -> Result<(), String> {
-    let mut stem = vec![dispatch.kernel.name, storage.name()];
+    let mut stem = vec![dispatch.kernel.name, dispatch.form.name, storage.name()];
     stem.extend(&dispatch.defines);
-    let overrides: String = dispatch.overrides.iter().map(|(name, value)| format!("-{name}{value}")).collect();
-    let stem = format!("{}{overrides}", stem.join("-").to_lowercase());
+    let stem = stem.join("-").to_lowercase();
     let place = |extension: &str| dir.join(format!("{stem}.{extension}"));
     if !written.insert(stem.clone()) {
         return Ok(());
@@ -26,10 +24,10 @@ pub fn write(dir: &Path, dispatch: &Dispatch, storage: Storage, written: &mut Ha
     };
     std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     let defines: Vec<&str> = dispatch.defines.iter().copied().chain(storage.define()).collect();
-    let source = preprocess(dispatch.kernel.source, &defines)?;
+    let source = dispatch.form.text(&defines)?;
     put("wgsl", source.as_bytes())?;
 
-    let (module, info) = &parse(&source, dispatch)?;
+    let (module, info) = &parse(&source)?;
     match spirv(module, info) {
         Ok(words) => put("spv", bytemuck::cast_slice(&words))?,
         Err(error) => put("spv.txt", error.as_bytes())?,
@@ -40,20 +38,16 @@ pub fn write(dir: &Path, dispatch: &Dispatch, storage: Storage, written: &mut Ha
 
 /// naga's HLSL of `dispatch`, whose text is `wgsl`: register and space are the WGSL's binding and group.
 pub fn hlsl(dispatch: &Dispatch, wgsl: &str, checked: bool) -> Result<String, String> {
-    let (module, info) = parse(wgsl, dispatch)?;
+    let (module, info) = parse(wgsl)?;
     hlsl_text(&module, &info, dispatch, checked)
 }
 
-/// The module with its overrides resolved, as the writers want it.
-fn parse(wgsl: &str, dispatch: &Dispatch) -> Result<(naga::Module, ModuleInfo), String> {
+/// The module as the writers want it.
+fn parse(wgsl: &str) -> Result<(naga::Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(wgsl).map_err(|e| e.emit_to_string(wgsl))?;
     let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
     let info = validator.validate(&module).map_err(|e| e.emit_to_string(wgsl))?;
-    let constants = dispatch.overrides.iter().map(|&(name, value)| (name.to_string(), value)).collect();
-    let entry = Some((naga::ShaderStage::Compute, "main"));
-    let (module, info) = naga::back::pipeline_constants::process_overrides(&module, &info, entry, &constants)
-        .map_err(|e| e.to_string())?;
-    Ok((module.into_owned(), info.into_owned()))
+    Ok((module, info))
 }
 
 fn spirv(module: &naga::Module, info: &ModuleInfo) -> Result<Vec<u32>, String> {

@@ -7,10 +7,9 @@
 use crate::check::bound::EPS;
 use crate::gpu::Gpu;
 use crate::image_io::{DecodedMap, Mask, RgbImage};
-use crate::plan::{Element, Recording, TensorId, Window};
+use crate::plan::{Element, Forms, Recording, TensorId, Window};
 use crate::segment::Pass;
 use crate::settings::Threshold;
-use crate::shader::Tuning;
 use crate::weights::ModelFiles;
 use crate::{Error, Example, GuidedFilter, Precision, Segmenter};
 use safetensors::SafeTensors;
@@ -167,9 +166,9 @@ fn segmenter(
 }
 
 /// Runs the episode once and compares every block and the result.
-pub fn against_pytorch(mut gpu: Gpu, half: bool, tuning: Tuning) -> Result<Vec<Found>, String> {
+pub fn against_pytorch(mut gpu: Gpu, half: bool, forms: Forms) -> Result<Vec<Found>, String> {
     let text = |e: Error| e.to_string();
-    gpu.tuning = tuning;
+    gpu.forms = forms;
     let mut roundings = Roundings { keep: true, ..Default::default() };
     // The record is of what the decoder draws.
     let segmenter = segmenter(gpu, half, Some(GuidedFilter::OFF), &mut roundings).map_err(text)?;
@@ -247,9 +246,9 @@ fn whole(
 }
 
 /// The episode `runs` times, every result of the same bits as the first.
-pub fn repeated(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result<Found, String> {
+pub fn repeated(mut gpu: Gpu, half: bool, forms: Forms, runs: usize) -> Result<Found, String> {
     let text = |e: Error| e.to_string();
-    gpu.tuning = tuning;
+    gpu.forms = forms;
     let segmenter = segmenter(gpu, half, None, &mut Roundings::default()).map_err(text)?;
     let Episode { supports, query } = episode()?;
     let mut found = Found::nothing("bit-equal");
@@ -268,9 +267,9 @@ pub fn repeated(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result
 
 /// The episode `runs` times, after which no more memory may be taken than after the first tenth of them; none where nobody
 /// tells how much is taken.
-pub fn stress(mut gpu: Gpu, half: bool, tuning: Tuning, runs: usize) -> Result<Option<Found>, String> {
+pub fn stress(mut gpu: Gpu, half: bool, forms: Forms, runs: usize) -> Result<Option<Found>, String> {
     let text = |e: Error| e.to_string();
-    gpu.tuning = tuning;
+    gpu.forms = forms;
     let segmenter = segmenter(gpu, half, None, &mut Roundings::default()).map_err(text)?;
     let Episode { supports, query } = episode()?;
     let mut found = Found::nothing("memory");

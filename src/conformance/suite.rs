@@ -8,8 +8,8 @@ use super::{LANGUAGE, dump};
 use crate::check::{Case, Outcome, STORAGES, Tested, Twins, record_case, run_case_with};
 use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
 use crate::panics;
-use crate::plan::Storage;
-use crate::shader::Tuning;
+use crate::plan::{Forms, Storage};
+use crate::shader::Form;
 use crate::twins;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -56,19 +56,21 @@ pub struct Entry {
     kernel: &'static str,
     shape: String,
     storage: Storage,
-    tuning: Tuning,
+    form: &'static str,
     work: Work,
 }
 
 enum Work {
-    Case(usize),
+    Case(usize, &'static Form),
     /// Blocks and result come from one run; a row for each.
     Model,
     Repeated(usize),
     Stress(usize),
 }
 
-const TUNINGS: [Tuning; 3] = [Tuning::Broadcast, Tuning::Rows, Tuning::Tiled];
+/// How the forms of a whole model are chosen: as for the adapter, and those that need nothing of it.
+const RULE: &str = "rule";
+const CHOICES: [&str; 2] = [RULE, "first"];
 
 /// Every case of the kernels given, in order.
 fn cases() -> Vec<(&'static str, Case)> {
@@ -78,8 +80,8 @@ fn cases() -> Vec<(&'static str, Case)> {
     of("language", &LANGUAGE).chain(of("kernels", &twins::ALL)).collect()
 }
 
-fn name(layer: &str, kernel: &str, shape: &str, storage: Storage, tuning: Tuning) -> String {
-    format!("{layer}/{kernel}/{shape}/{}/{}", storage.name(), format!("{tuning:?}").to_lowercase())
+fn name(layer: &str, kernel: &str, shape: &str, storage: Storage, form: &str) -> String {
+    format!("{layer}/{kernel}/{shape}/{}/{form}", storage.name())
 }
 
 /// What `options` select, in the order in which it is run.
@@ -90,24 +92,25 @@ pub fn entries(options: &Options) -> Vec<Entry> {
 fn select(cases: &[(&'static str, Case)], options: &Options) -> Vec<Entry> {
     let mut all = Vec::new();
     for (i, (layer, case)) in cases.iter().enumerate() {
+        let forms: Vec<&'static Form> = case.kernel.forms.iter().filter(|form| case.takes(form)).collect();
         for &storage in case.storages {
-            for &tuning in case.kernel.tunings {
+            for form in &forms {
                 all.push(Entry {
-                    name: name(layer, case.kernel.name, &case.name, storage, tuning),
+                    name: name(layer, case.kernel.name, &case.name, storage, form.name),
                     kernel: case.kernel.name,
                     shape: case.name.clone(),
                     storage,
-                    tuning,
-                    work: Work::Case(i),
+                    form: form.name,
+                    work: Work::Case(i, form),
                 });
             }
         }
     }
     let mut model = |layer: &'static str, kernel: &'static str, shape: &str, work: fn() -> Work| {
         for storage in [Storage::F32, Storage::Packed] {
-            for tuning in TUNINGS {
-                let name = name(layer, kernel, shape, storage, tuning);
-                all.push(Entry { name, kernel, shape: shape.into(), storage, tuning, work: work() });
+            for form in CHOICES {
+                let name = name(layer, kernel, shape, storage, form);
+                all.push(Entry { name, kernel, shape: shape.into(), storage, form, work: work() });
             }
         }
     };
@@ -208,7 +211,7 @@ impl On<'_> {
         Row {
             case: entry.name.clone(),
             kernel: entry.kernel.into(),
-            variant: format!("{:?}", entry.tuning).to_lowercase(),
+            variant: entry.form.into(),
             storage: entry.storage.name().into(),
             shape: entry.shape.clone(),
             adapter: self.facts.name.clone(),
@@ -230,30 +233,32 @@ impl On<'_> {
                 return vec![Row { status: Status::Failed, reason: Some(reason), ..self.row(entry) }];
             }
         };
-        if let Work::Case(i) = entry.work {
-            let row = self.case(&gpu, entry, &cases[i].1, twins);
+        if let Work::Case(i, form) = entry.work {
+            let row = self.case(&gpu, entry, &cases[i].1, form, twins);
             // A device that has failed may go on failing, which is not the next case's fault.
             self.gpu = (row.status != Status::Failed).then_some(gpu);
             return vec![row];
         }
-        let possible = gpu.tunings();
-        let first = entry.tuning == gpu.tuning && entry.storage == Storage::F32;
-        let quick = !self.options.full && !first && !matches!(entry.work, Work::Model);
-        if !possible.contains(&entry.tuning) || quick {
+        let (rule, f32) = (entry.form == RULE, entry.storage == Storage::F32);
+        let quick = match entry.work {
+            Work::Model => rule || f32,
+            _ => rule && f32,
+        };
+        if !self.options.full && !quick {
             self.gpu = Some(gpu);
-            let reason = if quick { "only with --full" } else { "the adapter lacks subgroups of 8 lanes or more" };
-            // The same rows as where it runs, so that reports of different adapters have the same cases.
-            let whats: Vec<_> = match entry.work {
+            // The same rows as where it runs, so that all reports have the same cases.
+            let rows: Vec<_> = match entry.work {
                 Work::Model => BLOCKS.into_iter().chain(WHOLE).map(|what| self.named(entry, what)).collect(),
                 _ => vec![self.row(entry)],
             };
-            return whats.into_iter().map(|row| Row { reason: Some(reason.into()), ..row }).collect();
+            return rows.into_iter().map(|row| Row { reason: Some("only with --full".into()), ..row }).collect();
         }
         let half = entry.storage != Storage::F32;
+        let forms = if entry.form == RULE { gpu.forms.clone() } else { Forms::first(gpu.forms.facts) };
         let found = match entry.work {
-            Work::Repeated(runs) => model::repeated(gpu, half, entry.tuning, runs).map(|f| vec![f]),
-            Work::Stress(runs) => model::stress(gpu, half, entry.tuning, runs).map(|f| f.into_iter().collect()),
-            Work::Case(_) | Work::Model => model::against_pytorch(gpu, half, entry.tuning),
+            Work::Repeated(runs) => model::repeated(gpu, half, forms, runs).map(|f| vec![f]),
+            Work::Stress(runs) => model::stress(gpu, half, forms, runs).map(|f| f.into_iter().collect()),
+            Work::Case(..) | Work::Model => model::against_pytorch(gpu, half, forms),
         };
         match found {
             Ok(found) if found.is_empty() => {
@@ -268,7 +273,7 @@ impl On<'_> {
     /// The row of one of the things that a run of the model is compared in.
     fn named(&self, entry: &Entry, what: &str) -> Row {
         let layer = if BLOCKS.contains(&what) { "blocks" } else { "whole" };
-        let case = name(layer, entry.kernel, what, entry.storage, entry.tuning);
+        let case = name(layer, entry.kernel, what, entry.storage, entry.form);
         Row { case, shape: what.into(), ..self.row(entry) }
     }
 
@@ -282,24 +287,23 @@ impl On<'_> {
         row
     }
 
-    fn case(&mut self, gpu: &Gpu, entry: &Entry, case: &Case, twins: &mut Twins) -> Row {
-        if let Some(reason) = case.lacks(gpu, entry.storage, entry.tuning) {
-            return Row { reason: Some(reason.into()), ..self.row(entry) };
+    fn case(&mut self, gpu: &Gpu, entry: &Entry, case: &Case, form: &'static Form, twins: &mut Twins) -> Row {
+        if let Some(reason) = case.lacks(gpu, entry.storage, form) {
+            return Row { reason: Some(reason), ..self.row(entry) };
         }
-        if case.large && !self.options.full && case.kernel.tunings.len() > 1 && entry.tuning != gpu.tuning {
+        if case.large && !self.options.full && !case.chooses(gpu, form) {
             return Row { reason: Some("only with --full".into()), ..self.row(entry) };
         }
         // Before it runs: a driver that ends the process is what one wants the shader of.
-        let dumped = self.options.dump.as_ref().map_or(Ok(()), |dir| self.dump(dir, gpu, case, entry));
+        let dumped = self.options.dump.as_ref().map_or(Ok(()), |dir| self.dump(dir, gpu, case, form, entry));
         let Outcome { variant, ratio, error, bound, place, mut fault, .. } =
-            run_case_with(gpu, case, entry.storage, entry.tuning, self.options.seed, twins);
+            run_case_with(gpu, case, entry.storage, form, self.options.seed, twins);
         if let Err(problem) = dumped {
             fault = Some(fault.map_or(format!("dump: {problem}"), |f| format!("{f}; dump: {problem}")));
         }
-        let form = format!("{:?}", entry.tuning).to_lowercase();
         Row {
             status: if fault.is_none() && ratio <= 1.0 { Status::Passed } else { Status::Failed },
-            variant: if variant.is_empty() { form } else { format!("{form}: {variant}") },
+            variant: if variant.is_empty() { form.name.into() } else { format!("{}: {variant}", form.name) },
             ratio: finite(ratio),
             error: finite(error),
             bound: finite(bound),
@@ -309,8 +313,8 @@ impl On<'_> {
         }
     }
 
-    fn dump(&mut self, dir: &Path, gpu: &Gpu, case: &Case, entry: &Entry) -> Result<(), String> {
-        let schedule = record_case(gpu, case, entry.storage, entry.tuning)?;
+    fn dump(&mut self, dir: &Path, gpu: &Gpu, case: &Case, form: &'static Form, entry: &Entry) -> Result<(), String> {
+        let schedule = record_case(gpu, case, entry.storage, form)?;
         schedule.dispatches().iter().try_for_each(|d| dump::write(dir, d, entry.storage, &mut self.dumped))
     }
 }

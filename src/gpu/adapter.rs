@@ -1,6 +1,7 @@
 //! Which adapter: listing, choosing, and what we ask of it.
 
 use super::GpuError;
+use crate::shader::{Device, Facts};
 use serde::Serialize;
 use wgpu::{Backend, Backends, DeviceType, Features};
 
@@ -46,6 +47,19 @@ pub struct AdapterFacts {
     pub workgroup_memory_bytes: u32,
     pub workgroup_invocations: u32,
     pub storage_buffers: u32,
+}
+
+impl AdapterFacts {
+    /// What the forms of kernels depend on.
+    pub fn of_forms(&self) -> Facts {
+        let (device, cores) = match self.device_type.as_str() {
+            "Cpu" => (Device::Cpu, std::thread::available_parallelism().map_or(1, |n| n.get() as u32)),
+            "DiscreteGpu" | "VirtualGpu" => (Device::Discrete, 64),
+            _ => (Device::Integrated, 8),
+        };
+        let least_lanes = self.subgroup_sizes.map_or(0, |(least, _)| least);
+        Facts { device, cores, least_lanes, f16: self.shader_f16 }
+    }
 }
 
 /// The least that the baseline variant of every kernel needs.

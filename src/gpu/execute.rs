@@ -2,7 +2,8 @@
 
 use super::{Arena, Gpu, GpuError, Wait};
 use crate::plan::{Schedule, Storage, Tensor, TensorId, Window};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -14,18 +15,37 @@ const SUBMISSION_SECONDS: f64 = 0.15;
 /// Submissions on their way at once, so that the device never waits for the host.
 const IN_FLIGHT: usize = 2;
 
-/// What this device was last seen to do, in multiplications and additions per second.
+/// What this device was seen to do, in multiplications and additions per second.
 #[derive(Default)]
-pub(super) struct Rate(Mutex<Option<f64>>);
+pub(super) struct Rate {
+    /// By its last submission.
+    now: Mutex<Option<f64>>,
+    /// By its fastest plan.
+    best: Mutex<Option<f64>>,
+}
+
+/// A plan that takes less says little of a device's rate.
+const TELLING_SECONDS: f64 = 0.02;
 
 impl Rate {
+    /// Of the fastest plan; none before one has run.
+    pub fn seen(&self) -> Option<f64> {
+        self.best.lock().ok().and_then(|rate| *rate)
+    }
+
+    fn ran(&self, work: u64, seconds: f64) {
+        if let (true, Ok(mut best)) = (seconds >= TELLING_SECONDS, self.best.lock()) {
+            *best = Some(best.unwrap_or(0.0).max(work as f64 / seconds));
+        }
+    }
+
     fn budget(&self) -> u64 {
-        let rate = self.0.lock().ok().and_then(|r| *r).unwrap_or(1e10);
+        let rate = self.now.lock().ok().and_then(|rate| *rate).unwrap_or(1e10);
         (rate * SUBMISSION_SECONDS) as u64
     }
 
     fn saw(&self, work: u64, seconds: f64) {
-        if let Ok(mut rate) = self.0.lock() {
+        if let Ok(mut rate) = self.now.lock() {
             let now = work as f64 / seconds.max(1e-6);
             // Grow at most twofold a step: one quick submission must not make the next one long.
             *rate = Some(rate.map_or(now.min(2e10), |r| now.min(2.0 * r)).max(1e8));
@@ -57,17 +77,14 @@ pub struct BoundPlan {
     steps: Vec<Step>,
     params: wgpu::BindGroup,
     params_stride: u32,
-    outside: HashMap<u32, Placed>,
+    outside: HashMap<TensorId, Placed>,
     work: u64,
 }
 
 impl BoundPlan {
     /// Where an input or output of this plan lies; nothing for any other tensor.
     pub(super) fn placed(&self, tensor: &Tensor) -> Option<&Placed> {
-        match tensor.id {
-            TensorId::Value(v) => self.outside.get(&v),
-            TensorId::Constant(_) => None,
-        }
+        self.outside.get(&tensor.id)
     }
 
     /// How this plan's values are stored.
@@ -77,31 +94,30 @@ impl BoundPlan {
 }
 
 impl Gpu {
-    /// Binds `schedule` to `arena`, to the model's `constants`, and to buffers of its own for inputs and
+    /// Binds `schedule` to `arena`, to the `constants` that it reads, and to buffers of its own for inputs and
     /// outputs except those that `given` holds.
     pub fn bind(
         &self,
         name: &str,
         schedule: &Schedule,
         arena: &Arena,
-        constants: &[wgpu::Buffer],
-        mut given: HashMap<u32, Placed>,
+        constants: &HashMap<TensorId, Placed>,
+        mut given: HashMap<TensorId, Placed>,
     ) -> Result<BoundPlan, GpuError> {
         let recording = &schedule.recording;
         for tensor in recording.inputs.iter().chain(&recording.outputs) {
-            if let TensorId::Value(v) = tensor.id
-                && !given.contains_key(&v)
-            {
+            if let Entry::Vacant(free) = given.entry(tensor.id) {
                 let buffer = self.buffer(&tensor.name, tensor.bytes(recording.storage))?;
-                given.insert(v, Placed { buffer, offset: 0 });
+                free.insert(Placed { buffer, offset: 0 });
             }
         }
-        let buffer_of = |tensor: &Tensor| match tensor.id {
-            TensorId::Constant(c) => constants.get(c as usize).map(|buffer| (buffer, 0)),
-            TensorId::Value(v) => {
-                let outside = given.get(&v).map(|placed| (&placed.buffer, placed.offset));
-                outside.or_else(|| Some((arena.slots.get(*schedule.slot_of.get(&v)?)?, 0)))
-            }
+        let buffer_of = |tensor: &Tensor| {
+            let placed = given.get(&tensor.id).or_else(|| constants.get(&tensor.id));
+            let outside = placed.map(|placed| (&placed.buffer, placed.offset));
+            outside.or_else(|| match tensor.id {
+                TensorId::Value(v) => Some((arena.slots.get(*schedule.slot_of.get(&v)?)?, 0)),
+                TensorId::Constant(..) => None,
+            })
         };
         let mut steps = Vec::with_capacity(schedule.dispatches().len());
         for dispatch in schedule.dispatches() {
@@ -189,7 +205,8 @@ impl Gpu {
         let mut next = 0;
         let mut done = 0;
         let mut waiting: VecDeque<(wgpu::SubmissionIndex, u64)> = VecDeque::new();
-        let mut last = Instant::now();
+        let started = Instant::now();
+        let mut last = started;
         while next < plan.steps.len() || !waiting.is_empty() {
             if next < plan.steps.len() && waiting.len() < IN_FLIGHT {
                 let (submission, work, end) = self.submit(plan, next)?;
@@ -208,6 +225,7 @@ impl Gpu {
                 }
             }
         }
+        self.shared.rate.ran(plan.work, started.elapsed().as_secs_f64());
         Ok(())
     }
 

@@ -17,8 +17,8 @@ pub use execute::{BoundPlan, Placed, Progress};
 pub use pipelines::{CHECKED, Translator};
 pub use ports::Port;
 
-use crate::plan::{Limits, MAX_TURNS, Storage};
-use crate::shader::Tuning;
+use crate::plan::{DISPATCH_SECONDS, Forms, Limits, MAX_TURNS, Storage};
+use crate::shader::Device;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -50,7 +50,8 @@ pub enum GpuError {
 /// A device and its queue. A clone is another handle of the same device, for this thread or another.
 #[derive(Clone)]
 pub struct Gpu {
-    pub tuning: Tuning,
+    /// How the forms of kernels are chosen for it, by this handle.
+    pub forms: Forms,
     interrupted: fn() -> bool,
     shared: Arc<Shared>,
 }
@@ -93,25 +94,22 @@ impl Gpu {
     /// What plans recorded for this device must keep to.
     pub fn limits(&self) -> Limits {
         let limits = self.shared.device.limits();
+        // Until a device has shown its rate: a slow one of its kind, in multiplications and additions per second.
+        let prior = match self.forms.facts.device {
+            Device::Cpu => 1.5e10 * f64::from(self.forms.facts.cores),
+            Device::Integrated => 5e10,
+            Device::Discrete => 1e12,
+        };
         Limits {
             max_binding: limits.max_storage_buffer_binding_size,
             offset_alignment: limits.min_storage_buffer_offset_alignment as u64,
             max_workgroups: limits.max_compute_workgroups_per_dimension,
             max_buffer: limits.max_buffer_size,
-            // Below a quarter of a second on the slowest devices of each kind that we know.
-            max_flops: match self.tuning {
-                Tuning::Broadcast => 4_000_000_000,
-                Tuning::Rows => 1_000_000_000,
-                // A fifth of a second on an integrated GPU that reaches 20 of its 400 GFLOP/s.
-                Tuning::Tiled => 4_000_000_000,
-            },
+            max_work: (self.shared.rate.seen().unwrap_or(prior) * DISPATCH_SECONDS) as u64,
+            // Several to a core hide each other's waits for memory, and even out their ends.
+            least_workgroups: 4 * u64::from(self.forms.facts.cores),
             max_turns: MAX_TURNS,
         }
-    }
-
-    /// The kernel forms that this device can run.
-    pub fn tunings(&self) -> Vec<Tuning> {
-        tunings(self.facts())
     }
 
     /// Can this device hold elements as `storage`?
@@ -149,25 +147,5 @@ impl Gpu {
         }
         self.alive(what)?;
         Ok(result)
-    }
-}
-
-fn tunings(facts: &AdapterFacts) -> Vec<Tuning> {
-    let broadcast = facts.subgroup_sizes.is_some_and(|(least, _)| least >= 8);
-    let forms = [Tuning::Broadcast, Tuning::Rows, Tuning::Tiled];
-    forms.into_iter().filter(|&t| t != Tuning::Broadcast || broadcast).collect()
-}
-
-/// `DIFFEWS_TUNING`, or what suits the kind of device.
-fn tuning(facts: &AdapterFacts) -> Result<Tuning, String> {
-    let possible = tunings(facts);
-    match std::env::var("DIFFEWS_TUNING") {
-        Ok(name) => {
-            let named = possible.iter().find(|t| format!("{t:?}").eq_ignore_ascii_case(&name));
-            named.copied().ok_or(format!("DIFFEWS_TUNING={name}: it can be one of {possible:?} there"))
-        }
-        // The first that it can run: the others are for CPUs with less.
-        Err(_) if facts.device_type == "Cpu" => Ok(possible[0]),
-        Err(_) => Ok(Tuning::Tiled),
     }
 }

@@ -3,7 +3,8 @@
 use super::adapter::{AdapterChoice, AdapterFacts, check, choose, facts};
 use super::health::Health;
 use super::pipelines::{Pipelines, Translator};
-use super::{Gpu, GpuError, Shared, tuning};
+use super::{Gpu, GpuError, Shared};
+use crate::plan::Forms;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
@@ -89,8 +90,8 @@ impl Gpu {
         health: Arc<Health>,
         pipelines: Pipelines,
     ) -> Result<Gpu, GpuError> {
-        let tuning = tuning(&facts).map_err(|reason| GpuError::NoDevice { adapter: facts.name.clone(), reason })?;
-        log::info!("{} ({}, {}), kernels {tuning:?}", facts.name, facts.backend, facts.driver);
+        let forms = Forms::by_rule(facts.of_forms());
+        log::info!("{} ({}, {})", facts.name, facts.backend, facts.driver);
         let shared = Shared {
             facts,
             device,
@@ -101,7 +102,7 @@ impl Gpu {
             staged: Default::default(),
             rate: Default::default(),
         };
-        Ok(Gpu { tuning, interrupted: || false, shared: Arc::new(shared) })
+        Ok(Gpu { forms, interrupted: || false, shared: Arc::new(shared) })
     }
 
     /// This device, whose waits ask `interrupted` ten times a second whether to end with [`GpuError::Interrupted`]. Without it a wait

@@ -1,8 +1,7 @@
-//! Compute pipelines, made once per kernel, variant and storage.
+//! Compute pipelines, made once per kernel, form, variant and storage.
 
 use super::{Gpu, GpuError};
 use crate::plan::{Dispatch, Storage};
-use crate::shader::preprocess;
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -10,7 +9,7 @@ use std::sync::Mutex;
 pub const CHECKED: &str = "CHECKED";
 
 /// Makes SPIR-V of a dispatch's WGSL by other means than wgpu's translator; told whether bounds checks are wanted.
-/// Overrides must be resolved in it, the entry point be `main`, and set and binding as in the WGSL.
+/// The entry point must be `main`, and set and binding as in the WGSL.
 pub type Translator = Box<dyn Fn(&Dispatch, &str, bool) -> Result<Vec<u32>, String> + Send + Sync>;
 
 #[derive(Clone)]
@@ -22,9 +21,9 @@ pub(super) struct Pipeline {
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
     kernel: &'static str,
+    form: &'static str,
     storage: Storage,
     defines: Vec<&'static str>,
-    overrides: Vec<(&'static str, u64)>,
 }
 
 pub(super) struct Pipelines {
@@ -67,12 +66,8 @@ impl Gpu {
     }
 
     pub(super) fn pipeline(&self, dispatch: &Dispatch, storage: Storage) -> Result<Pipeline, GpuError> {
-        let key = Key {
-            kernel: dispatch.kernel.name,
-            storage,
-            defines: dispatch.defines.clone(),
-            overrides: dispatch.overrides.iter().map(|&(name, value)| (name, value.to_bits())).collect(),
-        };
+        let key =
+            Key { kernel: dispatch.kernel.name, form: dispatch.form.name, storage, defines: dispatch.defines.clone() };
         let mut made = self.shared.pipelines.made.lock().map_err(|e| self.failed("pipelines", e))?;
         if let Some(pipeline) = made.get(&key) {
             return Ok(pipeline.clone());
@@ -84,9 +79,9 @@ impl Gpu {
 
     fn make_pipeline(&self, dispatch: &Dispatch, storage: Storage) -> Result<Pipeline, GpuError> {
         let name = dispatch.kernel.name;
-        let what = format!("pipeline {name} {:?} {}", dispatch.defines, storage.name());
+        let what = format!("pipeline {name} {} {:?} {}", dispatch.form.name, dispatch.defines, storage.name());
         let defines: Vec<&str> = dispatch.defines.iter().copied().chain(storage.define()).collect();
-        let source = preprocess(dispatch.kernel.source, &defines).map_err(|e| self.failed(&what, e))?;
+        let source = dispatch.form.text(&defines).map_err(|e| self.failed(&what, e))?;
         let read = wgpu::BufferBindingType::Storage { read_only: true };
         let write = wgpu::BufferBindingType::Storage { read_only: false };
         let kinds = dispatch.inputs.iter().map(|_| read).chain(dispatch.outputs.iter().map(|_| write));
@@ -96,8 +91,6 @@ impl Gpu {
         let translated =
             self.shared.pipelines.translator.as_ref().map(|translate| translate(dispatch, &source, checked));
         let translated = translated.transpose().map_err(|e| self.failed(&what, e))?;
-        // Without WGSL there is nothing left to override.
-        let constants: &[_] = if translated.is_some() { &[] } else { &dispatch.overrides };
         let started = std::time::Instant::now();
         let pipeline = self.guarded(&what, 0, || {
             let descriptor =
@@ -136,7 +129,7 @@ impl Gpu {
                 module: &module,
                 entry_point: Some("main"),
                 compilation_options: wgpu::PipelineCompilationOptions {
-                    constants,
+                    constants: &[],
                     zero_initialize_workgroup_memory: false,
                 },
                 cache: None,

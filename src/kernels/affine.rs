@@ -2,14 +2,13 @@
 
 use super::{LANES, bands};
 use crate::plan::{Dispatch, Recorder, Tensor};
-use crate::shader::{Kernel, Tuning, params};
+use crate::shader::{Form, Kernel, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "affine",
-    source: include_str!("../../shaders/affine.wgsl"),
     params: Params::FIELDS,
     variants: &[&[], &["SILU"]],
-    tunings: &[Tuning::Tiled],
+    forms: &[Form::plain(include_str!("../../shaders/affine.wgsl"))],
 };
 
 params! {
@@ -46,8 +45,8 @@ pub fn record(r: &mut Recorder, a: &Tensor, b: Option<&Tensor>, affine: &Tensor,
         let inputs = vec![window_a, window_b, r.whole(affine)];
         r.push(Dispatch {
             kernel: &KERNEL,
+            form: &KERNEL.forms[0],
             defines: if silu { vec!["SILU"] } else { vec![] },
-            overrides: vec![],
             inputs,
             outputs: vec![window_out],
             params: bytemuck::bytes_of(&params).to_vec(),

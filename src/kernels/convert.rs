@@ -2,14 +2,13 @@
 
 use super::{LANES, bands};
 use crate::plan::{Dispatch, Element, Recorder, Tensor};
-use crate::shader::{Kernel, Tuning, params};
+use crate::shader::{Form, Kernel, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "convert",
-    source: include_str!("../../shaders/convert.wgsl"),
     params: Params::FIELDS,
     variants: &[&[]],
-    tunings: &[Tuning::Tiled],
+    forms: &[Form::plain(include_str!("../../shaders/convert.wgsl"))],
 };
 
 params! {
@@ -36,8 +35,8 @@ pub fn record(r: &mut Recorder, x: &Tensor) -> Tensor {
         let params = Params { n: (to - from) as u32, base, base_out, groups_x: workgroups[0] };
         r.push(Dispatch {
             kernel: &KERNEL,
+            form: &KERNEL.forms[0],
             defines: vec![],
-            overrides: vec![],
             inputs: vec![window],
             outputs: vec![window_out],
             params: bytemuck::bytes_of(&params).to_vec(),

@@ -3,14 +3,13 @@
 use super::LANES;
 use super::group_stats::Stats;
 use crate::plan::{Dispatch, Element, Recorder, Tensor, turns};
-use crate::shader::{Kernel, Tuning, params};
+use crate::shader::{Form, Kernel, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "group_norm",
-    source: include_str!("../../shaders/group_norm.wgsl"),
     params: Params::FIELDS,
     variants: &[&[]],
-    tunings: &[Tuning::Tiled],
+    forms: &[Form::plain(include_str!("../../shaders/group_norm.wgsl"))],
 };
 
 params! {
@@ -68,8 +67,8 @@ pub fn record(
     let outputs = vec![r.whole(&affine)];
     r.push(Dispatch {
         kernel: &KERNEL,
+        form: &KERNEL.forms[0],
         defines: vec![],
-        overrides: vec![],
         inputs,
         outputs,
         params: bytemuck::bytes_of(&params).to_vec(),

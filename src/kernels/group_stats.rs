@@ -2,14 +2,13 @@
 
 use super::{LANES, bands};
 use crate::plan::{Dispatch, Element, Recorder, Tensor, turns};
-use crate::shader::{Kernel, Tuning, params};
+use crate::shader::{Form, Kernel, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "group_stats",
-    source: include_str!("../../shaders/group_stats.wgsl"),
     params: Params::FIELDS,
     variants: &[&[]],
-    tunings: &[Tuning::Tiled],
+    forms: &[Form::plain(include_str!("../../shaders/group_stats.wgsl"))],
 };
 
 params! {
@@ -61,8 +60,8 @@ pub fn record(r: &mut Recorder, x: &Tensor) -> Stats {
         let outputs = vec![r.whole(&values)];
         r.push(Dispatch {
             kernel: &KERNEL,
+            form: &KERNEL.forms[0],
             defines: vec![],
-            overrides: vec![],
             inputs: vec![window],
             outputs,
             params: bytemuck::bytes_of(&params).to_vec(),

@@ -4,14 +4,13 @@
 use super::{LANES, bands};
 use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, turns};
 use crate::settings::GuidedFilter;
-use crate::shader::{Kernel, Tuning, params};
+use crate::shader::{Form, Kernel, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "guided_filter",
-    source: include_str!("../../shaders/guided_filter.wgsl"),
     params: Params::FIELDS,
     variants: &[&["ROWS", "MOMENTS"], &["FIT"], &["ROWS", "SPREAD"], &["APPLY"]],
-    tunings: &[Tuning::Tiled],
+    forms: &[Form::plain(include_str!("../../shaders/guided_filter.wgsl"))],
 };
 
 params! {
@@ -85,7 +84,8 @@ fn pass(
     };
     let work = (2 * radius as u64 + 1) * of_each;
     let longest = (2 * radius as u64 + 1).min(if along_rows { width } else { height } as u64);
-    let most = (r.limits.max_flops / (width as u64 * work)).max(1);
+    let pixels = height as u64 * width as u64;
+    let most = (height as u64).div_ceil(r.limits.pieces(pixels * work, pixels.div_ceil(LANES)));
     let room = r.limits.max_binding.saturating_sub(2 * halo as u64 * bytes);
     // `bands` leaves room for an aligned start.
     let room = room.min(most * bytes + r.limits.offset_alignment);
@@ -112,8 +112,8 @@ fn pass(
         };
         r.push(Dispatch {
             kernel: &KERNEL,
+            form: &KERNEL.forms[0],
             defines: if along_rows { vec!["ROWS", define] } else { vec![define] },
-            overrides: vec![],
             inputs: std::iter::once(window_in).chain(window_guide).collect(),
             outputs: vec![window_out],
             params: bytemuck::bytes_of(&params).to_vec(),
@@ -128,12 +128,13 @@ fn pass(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Limits, Storage};
+    use crate::plan::{Forms, Limits, Storage};
+    use crate::shader::Facts;
 
     #[test]
     fn no_dispatch_is_beyond_the_budget() {
-        let limits = Limits { max_flops: 10_000_000, ..Limits::TEST };
-        let mut r = Recorder::new(Storage::F32, Tuning::Tiled, limits);
+        let limits = Limits { max_work: 10_000_000, ..Limits::TEST };
+        let mut r = Recorder::new(Storage::F32, Forms::first(Facts::LEAST), limits);
         let drawn = r.input("drawn", 200, 100, Channels::one(3));
         let guide = r.input_of("guide", 200, 100, Channels::one(3), Element::F32);
         record(&mut r, &drawn, &guide, GuidedFilter { radius: 64, epsilon: 1e-5 });

@@ -2,14 +2,13 @@
 
 use super::{LANES, bands};
 use crate::plan::{Dispatch, Recorder, Tensor, turns};
-use crate::shader::{Kernel, Tuning, params};
+use crate::shader::{Form, Kernel, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "layer_norm",
-    source: include_str!("../../shaders/layer_norm.wgsl"),
     params: Params::FIELDS,
     variants: &[&[]],
-    tunings: &[Tuning::Tiled],
+    forms: &[Form::plain(include_str!("../../shaders/layer_norm.wgsl"))],
 };
 
 params! {
@@ -47,8 +46,8 @@ pub fn record(r: &mut Recorder, x: &Tensor, weight: &Tensor, bias: &Tensor, eps:
         let inputs = vec![window, r.whole(weight), r.whole(bias)];
         r.push(Dispatch {
             kernel: &KERNEL,
+            form: &KERNEL.forms[0],
             defines: vec![],
-            overrides: vec![],
             inputs,
             outputs: vec![window_out],
             params: bytemuck::bytes_of(&params).to_vec(),

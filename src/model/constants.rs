@@ -1,21 +1,32 @@
-//! The model's constants: repacked and folded weights, described now, computed one by one at upload.
+//! The model's constants: weights and vectors, described now, computed and packed one by one at upload.
 
-use crate::plan::{Channels, Element, Storage, Tensor, TensorId, layout};
+use crate::plan::{Channels, Element, Packing, Param, Storage, Tensor, TensorId, layout};
 use crate::weights::WeightsError;
 
-/// Gives a constant's values as `[positions, logical channels]`, reading the checkpoint when it is called.
+/// Gives a constant's values, reading the checkpoint when it is called: `[Cout, Cin, taps]` of a weight, else
+/// `[positions, logical channels]`.
 pub type Fill = Box<dyn Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync>;
 
-struct Constant {
-    tensor: Tensor,
-    fill: Fill,
+enum What {
+    Weight(Param),
+    /// What every form reads in the same way.
+    Plain(Tensor),
 }
 
 /// Every constant of a model. Holds no values: host memory stays a small multiple of the largest tensor.
 #[derive(Default)]
-pub struct Constants(Vec<Constant>);
+pub struct Constants(Vec<(What, Fill)>);
 
 impl Constants {
+    /// All of them, weights as the first form packs them.
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = Tensor> {
+        self.0.iter().map(|(what, _)| match what {
+            What::Weight(param) => Packing::Taps.tensor(param),
+            What::Plain(tensor) => tensor.clone(),
+        })
+    }
+
+    /// `[height, width, channels]` of any meaning, which every form reads in the same way.
     pub fn add(
         &mut self,
         name: &str,
@@ -24,29 +35,42 @@ impl Constants {
         element: Element,
         fill: impl Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync + 'static,
     ) -> Tensor {
-        let id = TensorId::Constant(self.0.len() as u32);
+        let id = TensorId::Constant(self.0.len() as u32, Packing::Plain);
         let tensor = Tensor { id, name: name.into(), height, width, channels, element };
-        self.0.push(Constant { tensor: tensor.clone(), fill: Box::new(fill) });
+        self.0.push((What::Plain(tensor.clone()), Box::new(fill)));
         tensor
     }
 
-    pub fn tensors(&self) -> impl ExactSizeIterator<Item = &Tensor> {
-        self.0.iter().map(|c| &c.tensor)
+    /// `[Cout, Cin, taps]`, packed as the form asks that is chosen for it.
+    pub fn weight(
+        &mut self,
+        name: &str,
+        taps: u32,
+        inputs: Channels,
+        outputs: Channels,
+        fill: impl Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync + 'static,
+    ) -> Param {
+        let param = Param { id: self.0.len() as u32, name: name.into(), taps, inputs, outputs };
+        self.0.push((What::Weight(param.clone()), Box::new(fill)));
+        param
     }
 
-    /// Bytes on the device, all together.
-    pub fn bytes(&self, storage: Storage) -> u64 {
-        self.tensors().map(|t| t.bytes(storage)).sum()
-    }
-
-    /// The `index`-th constant as it lies in memory.
-    pub fn data(&self, index: usize, storage: Storage) -> Result<Vec<u8>, WeightsError> {
-        let Constant { tensor, fill } = &self.0[index];
+    /// The bytes of `tensor`, one of the constants, as it lies in memory.
+    ///
+    /// # Errors
+    /// A tensor that cannot be read, or a value that its storage cannot hold.
+    pub fn data(&self, tensor: &Tensor, storage: Storage) -> Result<Vec<u8>, WeightsError> {
+        let TensorId::Constant(index, packing) = tensor.id else { return Ok(Vec::new()) };
+        let Some((what, fill)) = self.0.get(index as usize) else { return Ok(Vec::new()) };
         let values = fill()?;
         let most = if storage.is_half(tensor.element) { f32::from(half::f16::MAX) } else { f32::MAX };
-        match values.iter().find(|v| !(v.abs() <= most)) {
-            Some(&value) => Err(WeightsError::Value { tensor: tensor.name.to_string(), value, half: most < f32::MAX }),
-            None => Ok(layout::to_bytes(tensor, storage, &values)),
+        if let Some(&value) = values.iter().find(|v| !(v.abs() <= most)) {
+            return Err(WeightsError::Value { tensor: tensor.name.to_string(), value, half: most < f32::MAX });
         }
+        let packed = match what {
+            What::Weight(param) => packing.pack(param, &values),
+            What::Plain(_) => values,
+        };
+        Ok(layout::to_bytes(tensor, storage, &packed))
     }
 }

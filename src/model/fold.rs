@@ -3,7 +3,6 @@
 //!
 //! | fold | from | into |
 //! |---|---|---|
-//! | [`repack`] | `[Cout, Cin, kh, kw]` | `[kh * kw, Cin with padding, Cout]` |
 //! | [`TimeEmbedding`] | timestep 1, two linear layers, each resnet's `time_emb_proj` | a bias of the resnet's `conv1` |
 //! | [`TextGate`] | `attn2` over a prompt of one or two tokens | two thin linear layers and a tanh |
 //! | [`project`] | `attn2`'s keys and values of a longer prompt | constants that attention reads |
@@ -14,26 +13,6 @@ use crate::model::config::UNetConfig;
 use crate::model::text_encoder::Prompt;
 use crate::weights::{Scope, TensorView, WeightsError};
 use std::sync::{Arc, OnceLock};
-
-/// `w` `[cout, cin, taps]` -> rows `[taps, padded cin]` of `cout` columns. Input channel `i` goes to row
-/// `places[i]` of each tap; the other rows are zero.
-pub fn repack(w: &[f32], cout: usize, taps: usize, places: &[u32], padded: usize) -> Vec<f32> {
-    let cin = places.len();
-    let mut out = vec![0.0; taps * padded * cout];
-    // Blocks of columns keep both sides within a few cache lines.
-    for first in (0..cout).step_by(16) {
-        let end = (first + 16).min(cout);
-        for (i, &place) in places.iter().enumerate() {
-            for tap in 0..taps {
-                let row = (tap * padded + place as usize) * cout;
-                for o in first..end {
-                    out[row + o] = w[(o * cin + i) * taps + tap];
-                }
-            }
-        }
-    }
-    out
-}
 
 /// Every value times `factor`.
 pub fn scale(values: Vec<f32>, factor: f64) -> Vec<f32> {
@@ -254,22 +233,6 @@ pub(super) mod tests {
     /// `w` `[rows, x.len()]` times `x`.
     pub fn times(w: &[f32], x: &[f64]) -> Vec<f64> {
         w.chunks_exact(x.len()).map(|row| row.iter().zip(x).map(|(&a, b)| a as f64 * b).sum()).collect()
-    }
-
-    #[test]
-    fn repacked_weights_are_where_the_kernel_reads_them() {
-        let (cout, taps, places) = (3, 2, [0, 1, 4]);
-        let w: Vec<f32> = (0..cout * places.len() * taps).map(|i| i as f32 + 1.0).collect();
-        let out = repack(&w, cout, taps, &places, 8);
-        assert_eq!(out.len(), taps * 8 * cout);
-        for o in 0..cout {
-            for (i, &place) in places.iter().enumerate() {
-                for t in 0..taps {
-                    assert_eq!(out[(t * 8 + place as usize) * cout + o], w[(o * 3 + i) * taps + t]);
-                }
-            }
-        }
-        assert_eq!(out.iter().filter(|&&v| v == 0.0).count(), taps * 5 * cout);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The layers that every block is made of: loaded from a [`Scope`], applied to a [`Recorder`].
 
 use super::constants::Constants;
-use super::fold;
 use crate::kernels::conv2d::{self, Epilogue, Geometry, Weights};
 use crate::kernels::{affine, group_norm, group_stats, layer_norm};
 use crate::plan::{Channels, Element, Recorder, Tensor};
@@ -41,11 +40,8 @@ impl Conv2d {
         B: Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync + 'static,
     {
         let taps = geometry.kernel * geometry.kernel;
-        let padded = cin.vec4s() * 4;
-        let (n, cin) = (width(cout), cin.clone());
-        let weight = move || Ok(fold::repack(&(source.weight)()?, n, taps as usize, &cin.places(), padded as usize));
         let weights = Weights {
-            weight: c.add(&format!("{name}.weight"), (taps, padded), cout.clone(), Element::Weight, weight),
+            weight: c.weight(&format!("{name}.weight"), taps, cin.clone(), cout.clone(), source.weight),
             bias: c.add(&format!("{name}.bias"), (1, 1), cout.clone(), Element::F32, source.bias),
         };
         Conv2d { name: name.into(), weights, geometry }

@@ -4,9 +4,9 @@
 mod environment;
 
 use super::*;
-use crate::gpu::{Arena, Gpu};
+use crate::gpu::{Arena, Gpu, Placed};
 use crate::model::fold::tests::{checkpoint, random, times};
-use crate::plan::{Schedule, Storage};
+use crate::plan::{Schedule, Storage, TensorId};
 use std::collections::HashMap;
 
 const WIDTH: usize = 5;
@@ -23,19 +23,19 @@ fn on_the_device(gpu: &Gpu, scope: &Scope, shape: &Shape, prompt: &Prompt, x: &[
     let mut c = Constants::default();
     let channels = Channels::one((shape.heads * shape.size) as u32);
     let layer = CrossAttention::load(&mut c, scope, &channels, shape.heads, Arc::new(prompt.clone()));
-    let mut r = Recorder::new(storage, gpu.tuning, gpu.limits());
+    let mut r = Recorder::new(storage, gpu.forms.clone(), gpu.limits());
     let mut input = |name: &str| r.input(name, 1, POSITIONS as u32, channels.clone());
     let (input_x, residual) = (input("x"), input("residual"));
     let out = layer.forward(&mut r, &input_x, &residual);
     r.output(&out);
     let schedule = Schedule::new(r.finish().expect("records"));
-    let upload = |index: usize| {
-        let data = c.data(index, storage).expect("folds");
+    let upload = |(id, tensor): (TensorId, Tensor)| {
+        let data = c.data(&tensor, storage).expect("folds");
         let buffer = gpu.buffer("constant", data.len() as u64).expect("a buffer");
         gpu.upload(&buffer, 0, &data).expect("uploads");
-        buffer
+        (id, Placed { buffer, offset: 0 })
     };
-    let constants: Vec<wgpu::Buffer> = (0..c.tensors().len()).map(upload).collect();
+    let constants = schedule.constants().into_iter().map(upload).collect();
     let arena = Arena::new(gpu, &Arena::sizes([&schedule])).expect("memory");
     let plan = gpu.bind("test", &schedule, &arena, &constants, HashMap::new()).expect("binds");
     for (tensor, values) in [(&input_x, x), (&residual, &vec![0.0; x.len()][..])] {

@@ -1,10 +1,16 @@
 //! From a recorded forward pass to a replayable plan: recording, pruning, liveness, buffers. No wgpu here.
 
+mod choose;
 pub mod layout;
+mod packing;
 mod recorder;
 mod schedule;
 mod tensor;
 
-pub use recorder::{Dispatch, Less, Limits, MAX_TURNS, PlanError, Recorder, Recording, Window, turns};
+pub use choose::{ByRule, Choose, First, Forced, Forms, Offer};
+pub use packing::{Packing, Param};
+pub use recorder::{
+    DISPATCH_SECONDS, Dispatch, Less, Limits, MAX_TURNS, PlanError, Recorder, Recording, Window, turns,
+};
 pub use schedule::Schedule;
 pub use tensor::{Channels, Element, Storage, Tensor, TensorId};

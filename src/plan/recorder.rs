@@ -1,7 +1,8 @@
 //! Plain data, no wgpu: kernels append shape-checked dispatches, a [`Recorder`] keeps them in order.
 
+use super::choose::{Forms, Offer};
 use super::tensor::{Channels, Element, Storage, Tensor, TensorId};
-use crate::shader::{Kernel, Tuning};
+use crate::shader::{Form, Kernel};
 use std::collections::HashMap;
 
 /// What the adapter allows, as far as recording needs to know it.
@@ -15,10 +16,34 @@ pub struct Limits {
     pub max_workgroups: u32,
     /// Largest single buffer, in bytes.
     pub max_buffer: u64,
-    /// A dispatch beyond this many multiplications and additions is cut into several.
-    pub max_flops: u64,
+    /// Multiplications and additions of about [`DISPATCH_SECONDS`] on this device: a dispatch of more is cut into several.
+    pub max_work: u64,
+    /// But none into pieces of fewer workgroups than this: they would leave the device empty.
+    pub least_workgroups: u64,
     /// Most turns that one invocation's loops may take together: [`MAX_TURNS`], less where a test asks for it.
     pub max_turns: u64,
+}
+
+/// How long a dispatch should take at most: a watchdog's patience, and Ctrl-C's.
+pub const DISPATCH_SECONDS: f64 = 0.1;
+
+impl Limits {
+    /// WebGPU's own defaults, which every adapter has.
+    pub const WEBGPU: Limits = Limits {
+        max_binding: 128 << 20,
+        offset_alignment: 256,
+        max_workgroups: 65_535,
+        max_buffer: 256 << 20,
+        max_work: 4_000_000_000,
+        least_workgroups: 1,
+        max_turns: MAX_TURNS,
+    };
+
+    /// Into how many dispatches `work` of so many workgroups is cut.
+    pub fn pieces(&self, work: u64, workgroups: u64) -> u64 {
+        let most = (workgroups / self.least_workgroups.max(1)).max(1);
+        work.div_ceil(self.max_work.max(1)).clamp(1, most)
+    }
 }
 
 /// Mesa's CPU drivers end the loops of a shader, without a word, once an invocation has taken 65,535 turns, those of all its
@@ -42,7 +67,8 @@ impl Limits {
         offset_alignment: 256,
         max_workgroups: 65_535,
         max_buffer: 1 << 30,
-        max_flops: 1 << 40,
+        max_work: 1 << 40,
+        least_workgroups: 1,
         max_turns: MAX_TURNS,
     };
 }
@@ -60,10 +86,9 @@ pub struct Window {
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     pub kernel: &'static Kernel,
+    pub form: &'static Form,
     /// `#ifdef` symbols beyond the storage kind.
     pub defines: Vec<&'static str>,
-    /// WGSL `override` constants.
-    pub overrides: Vec<(&'static str, f64)>,
     /// Inputs in the order of the shader's bindings.
     pub inputs: Vec<Window>,
     pub outputs: Vec<Window>,
@@ -110,7 +135,7 @@ impl PlanError {
 /// pass reads like the paper and not like error handling.
 pub struct Recorder {
     pub storage: Storage,
-    pub tuning: Tuning,
+    pub forms: Forms,
     pub limits: Limits,
     values: Vec<Tensor>,
     dispatches: Vec<Dispatch>,
@@ -118,6 +143,7 @@ pub struct Recorder {
     outputs: Vec<Tensor>,
     marks: HashMap<String, Tensor>,
     error: Option<PlanError>,
+    refused: bool,
 }
 
 /// What a recording holds when it is finished.
@@ -133,10 +159,10 @@ pub struct Recording {
 }
 
 impl Recorder {
-    pub fn new(storage: Storage, tuning: Tuning, limits: Limits) -> Self {
+    pub fn new(storage: Storage, forms: Forms, limits: Limits) -> Self {
         Recorder {
             storage,
-            tuning,
+            forms,
             limits,
             values: Vec::new(),
             dispatches: Vec::new(),
@@ -144,12 +170,32 @@ impl Recorder {
             outputs: Vec::new(),
             marks: HashMap::new(),
             error: None,
+            refused: false,
         }
     }
 
     /// Puts `to` in the place of the kernel of that name in all that is recorded.
     pub(crate) fn replace_kernel(&mut self, name: &str, to: &'static Kernel) {
-        self.dispatches.iter_mut().filter(|d| d.kernel.name == name).for_each(|d| d.kernel = to);
+        for dispatch in self.dispatches.iter_mut().filter(|d| d.kernel.name == name) {
+            (dispatch.kernel, dispatch.form) = (to, to.form(dispatch.form.name).unwrap_or(dispatch.form));
+        }
+    }
+
+    /// The form of the first dispatch of that kernel.
+    pub(crate) fn form_of(&self, kernel: &str) -> Option<&'static Form> {
+        self.dispatches.iter().find(|d| d.kernel.name == kernel).map(|d| d.form)
+    }
+
+    /// The number of the form of `kernel` that is chosen among `offers`; the first where none can be, which is kept as error.
+    pub fn choose(&mut self, kernel: &Kernel, offers: &[Offer]) -> usize {
+        match self.forms.choose.choose(kernel, offers, &self.forms.facts) {
+            Ok(i) => i,
+            Err(reason) => {
+                self.refused = true;
+                self.check(false, || reason);
+                0
+            }
+        }
     }
 
     /// A new value `[height, width, channels]` in the plan's storage.
@@ -207,6 +253,11 @@ impl Recorder {
             self.error = Some(PlanError::new(message(), less));
         }
         holds
+    }
+
+    /// Whether a form was asked for that cannot compute what was recorded.
+    pub fn refused(&self) -> bool {
+        self.refused
     }
 
     /// Whether a check has failed: nothing more is kept then.
@@ -292,11 +343,12 @@ impl Recorder {
 mod tests {
     use super::*;
     use crate::kernels::attention::{self, KeyValue};
+    use crate::shader::Facts;
 
     #[test]
     fn a_recording_has_an_end() {
-        let limits = Limits { max_flops: 1, max_turns: 200, max_buffer: 1 << 40, max_binding: 1 << 40, ..Limits::TEST };
-        let mut r = Recorder::new(Storage::F32, Tuning::Tiled, limits);
+        let limits = Limits { max_work: 1, max_turns: 200, max_buffer: 1 << 40, max_binding: 1 << 40, ..Limits::TEST };
+        let mut r = Recorder::new(Storage::F32, Forms::first(Facts::LEAST), limits);
         let mut tokens = |name: &str| r.input(name, 4096, 1024, Channels::heads(1, 64));
         let (q, k, v) = (tokens("q"), tokens("k"), tokens("v"));
         attention::record(&mut r, "out", &q, &KeyValue { k, v }, None);

@@ -2,7 +2,7 @@
 
 use super::recorder::{Dispatch, Recording, Window};
 use super::tensor::{Tensor, TensorId};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// A recording made ready to run: dead dispatches dropped, every value placed.
 ///
@@ -23,14 +23,14 @@ pub struct Schedule {
 fn values(windows: &[Window]) -> impl Iterator<Item = u32> + '_ {
     windows.iter().filter_map(|w| match w.tensor.id {
         TensorId::Value(v) => Some(v),
-        TensorId::Constant(_) => None,
+        TensorId::Constant(..) => None,
     })
 }
 
 fn id(tensor: &Tensor) -> Option<u32> {
     match tensor.id {
         TensorId::Value(v) => Some(v),
-        TensorId::Constant(_) => None,
+        TensorId::Constant(..) => None,
     }
 }
 
@@ -45,6 +45,19 @@ impl Schedule {
 
     pub fn dispatches(&self) -> &[Dispatch] {
         &self.recording.dispatches
+    }
+
+    /// The forms of all kernels that have several: `conv2d=tiled-64`, as they can be asked for.
+    pub fn forms(&self) -> BTreeSet<String> {
+        let several = self.dispatches().iter().filter(|d| d.kernel.forms.len() > 1);
+        several.map(|d| format!("{}={}", d.kernel.name, d.form.name)).collect()
+    }
+
+    /// The constants that are read, each once.
+    pub fn constants(&self) -> BTreeMap<TensorId, Tensor> {
+        let windows = self.dispatches().iter().flat_map(|d| &d.inputs);
+        let constants = windows.filter(|w| matches!(w.tensor.id, TensorId::Constant(..)));
+        constants.map(|w| (w.tensor.id, w.tensor.clone())).collect()
     }
 
     pub fn flops(&self) -> u64 {
@@ -112,11 +125,11 @@ fn place(recording: &Recording) -> (Vec<u64>, HashMap<u32, usize>) {
 mod tests {
     use super::*;
     use crate::kernels::affine;
-    use crate::plan::{Channels, Element, Limits, Recorder, Storage};
-    use crate::shader::Tuning;
+    use crate::plan::{Channels, Element, Forms, Limits, Recorder, Storage};
+    use crate::shader::Facts;
 
     fn recorder() -> Recorder {
-        Recorder::new(Storage::F32, Tuning::Tiled, Limits::TEST)
+        Recorder::new(Storage::F32, Forms::first(Facts::LEAST), Limits::TEST)
     }
 
     /// `n` layers one after the other, from an input.

@@ -1,5 +1,7 @@
 //! Shapes and handles. A [`Tensor`] owns no memory: it is a name, a shape and an id that a plan resolves.
 
+use super::packing::Packing;
+use crate::shader::Needs;
 use std::sync::Arc;
 
 /// How elements lie in GPU memory. Arithmetic is always f32; this is storage alone.
@@ -23,6 +25,11 @@ impl Storage {
             (Element::F32, _) | (_, Storage::F32) | (Element::Stored, Storage::Mixed) => false,
             (Element::Stored | Element::Weight, _) => true,
         }
+    }
+
+    /// What an adapter must have for it.
+    pub fn needs(self) -> Needs {
+        Needs { f16: self == Storage::F16, ..Needs::NOTHING }
     }
 
     /// The name used in reports and by `--precision` of the conformance command.
@@ -108,8 +115,8 @@ impl Channels {
 pub enum TensorId {
     /// A value of one plan: an input, an output or something in between.
     Value(u32),
-    /// A constant of the model (a repacked weight), shared by its plans.
-    Constant(u32),
+    /// A constant of the model in a packing, shared by its plans.
+    Constant(u32, Packing),
 }
 
 /// A handle: `[height, width, channels]`, channels innermost. Tokens are the same memory with

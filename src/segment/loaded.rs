@@ -6,9 +6,10 @@ use super::record::Passes;
 use super::segmentation::Clock;
 use super::{Progress, Stage};
 use crate::Error;
-use crate::gpu::{Arena, Gpu, Port};
+use crate::gpu::{Arena, Gpu, Placed, Port};
 use crate::image_io::{self, DecodedMap, Mask, RgbImage};
 use crate::plan::{Storage, Tensor, TensorId};
+use std::collections::HashMap;
 
 /// The query pass, bound to the keys and values of a bank.
 pub(super) type Keys = Bound<QueryEnds<Tensor>>;
@@ -25,21 +26,21 @@ pub(super) struct Loaded {
     support: Bound<SupportEnds<Tensor>>,
     decoder: Bound<DecoderEnds<Tensor>>,
     arena: Arena,
-    constants: Vec<wgpu::Buffer>,
+    constants: HashMap<TensorId, Placed>,
 }
 
 impl Setup {
     /// Uploads the weights and takes the memory.
     pub(super) fn load(&self, draft: Draft, progress: Progress) -> Result<Loaded, Error> {
         let (Setup { gpu, model, .. }, Draft { storage, passes, memory }) = (self, draft);
-        let mut constants = Vec::with_capacity(model.constants.tensors().len());
-        let total = model.constants.bytes(storage).max(1) as f64;
+        let mut constants = HashMap::new();
+        let total = memory.weights.max(1) as f64;
         let mut done = 0;
-        for (i, tensor) in model.constants.tensors().enumerate() {
-            let data = model.constants.data(i, storage)?;
+        for (id, tensor) in passes.constants() {
+            let data = model.constants.data(&tensor, storage)?;
             let buffer = gpu.buffer(&tensor.name, data.len() as u64)?;
             gpu.upload(&buffer, 0, &data)?;
-            constants.push(buffer);
+            constants.insert(id, Placed { buffer, offset: 0 });
             done += data.len();
             if progress(Stage::Load, done as f64 / total).is_break() {
                 return Err(Error::Interrupted);

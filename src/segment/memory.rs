@@ -4,8 +4,8 @@ use super::Pass;
 use super::record::Passes;
 use crate::Error;
 use crate::gpu::Arena;
-use crate::model::Model;
 use crate::plan::{Less, PlanError, Schedule, Storage, Tensor};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Bytes on the device, by purpose.
@@ -20,6 +20,8 @@ pub struct MemoryPlan {
     pub shots: u64,
     /// Inputs and outputs of the plans.
     pub outside: u64,
+    /// The forms that run of kernels that have several, as they can be asked for: `conv2d=tiled-64`.
+    pub forms: BTreeSet<String>,
     /// In the order of [`Pass`].
     pub passes: [PassPlan; 4],
 }
@@ -38,7 +40,7 @@ pub struct PassPlan {
 }
 
 impl MemoryPlan {
-    pub(super) fn new(model: &Model, passes: &Passes, storage: Storage, shots: usize) -> MemoryPlan {
+    pub(super) fn new(passes: &Passes, storage: Storage, shots: usize) -> MemoryPlan {
         let schedules = [
             (Pass::Encoder, &passes.encoder.schedule),
             (Pass::Support, &passes.support.schedule),
@@ -58,12 +60,13 @@ impl MemoryPlan {
         };
         MemoryPlan {
             storage,
-            weights: model.constants.bytes(storage),
+            weights: passes.constants().values().map(|t| t.bytes(storage)).sum(),
             arena: Arena::sizes(schedules.iter().map(|s| s.1)),
             bank_per_support,
             shots: shots as u64,
             // The query pass's inputs are the bank, counted by itself.
             outside: schedules.iter().map(|s| ends(s.1)).sum::<u64>() - shots as u64 * bank_per_support,
+            forms: passes.forms(),
             passes: schedules.map(row),
         }
     }
@@ -112,6 +115,6 @@ impl fmt::Display for MemoryPlan {
                 "  {pass:<15} {dispatches:>5} dispatches ({dropped} dropped), {arena} at work, {work:.1} GFLOP"
             )?;
         }
-        Ok(())
+        writeln!(f, "  forms of kernels: {}", Vec::from_iter(self.forms.iter().map(String::as_str)).join(", "))
     }
 }

@@ -1,7 +1,7 @@
 //! The four passes of a model, each a schedule with typed ends: tensors when it is recorded, [`Port`]s when it is bound.
 
-use crate::gpu::{Arena, BoundPlan, Gpu, GpuError, Port};
-use crate::plan::{Recording, Schedule, Tensor};
+use crate::gpu::{Arena, BoundPlan, Gpu, GpuError, Placed, Port};
+use crate::plan::{Recording, Schedule, Tensor, TensorId};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -146,7 +146,7 @@ pub(super) struct Bound<E: Ends> {
 }
 
 impl<E: Ends> Recorded<E> {
-    pub fn bind(&self, gpu: &Gpu, arena: &Arena, constants: &[wgpu::Buffer]) -> Result<Bound<E>, GpuError> {
+    pub fn bind(&self, gpu: &Gpu, arena: &Arena, constants: &HashMap<TensorId, Placed>) -> Result<Bound<E>, GpuError> {
         let plan = gpu.bind(&E::PASS.to_string(), &self.schedule, arena, constants, HashMap::new())?;
         let ends = self.ends.bind(&|tensor| gpu.port(&plan, tensor))?;
         Ok(Bound { plan, ends })

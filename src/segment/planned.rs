@@ -38,7 +38,7 @@ impl Setup {
     /// A tensor beyond the adapter's limits, or more memory than the adapter has.
     pub fn draft(&self, storage: Storage, edit: Edit) -> Result<Draft, Error> {
         let passes = self.recipe(storage).passes(self.shots, self.guided_filter, edit)?;
-        let memory = MemoryPlan::new(&self.model, &passes, storage, self.shots);
+        let memory = MemoryPlan::new(&passes, storage, self.shots);
         memory.check(&self.gpu.facts().name, self.memory)?;
         Ok(Draft { storage, passes, memory })
     }

@@ -6,8 +6,9 @@ use crate::gpu::Gpu;
 use crate::kernels::attention::KeyValue;
 use crate::kernels::{convert, guided_filter};
 use crate::model::Model;
-use crate::plan::{Channels, Element, Less, PlanError, Recorder, Schedule, Storage, Tensor};
+use crate::plan::{Channels, Element, Less, PlanError, Recorder, Schedule, Storage, Tensor, TensorId};
 use crate::settings::GuidedFilter;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All passes of a model.
 pub(super) struct Passes {
@@ -15,6 +16,22 @@ pub(super) struct Passes {
     pub support: Recorded<SupportEnds<Tensor>>,
     pub query: Recorded<QueryEnds<Tensor>>,
     pub decoder: Recorded<DecoderEnds<Tensor>>,
+}
+
+impl Passes {
+    /// The forms that ran of all kernels that have several: `conv2d=tiled-64`.
+    pub fn forms(&self) -> BTreeSet<String> {
+        self.schedules().into_iter().flat_map(Schedule::forms).collect()
+    }
+
+    /// The constants that they read, each once.
+    pub fn constants(&self) -> BTreeMap<TensorId, Tensor> {
+        self.schedules().into_iter().flat_map(Schedule::constants).collect()
+    }
+
+    fn schedules(&self) -> [&Schedule; 4] {
+        [&self.encoder.schedule, &self.support.schedule, &self.query.schedule, &self.decoder.schedule]
+    }
 }
 
 /// What the passes are recorded for.
@@ -28,7 +45,7 @@ pub(super) struct Recipe<'a> {
 
 impl Recipe<'_> {
     fn recorder(&self, storage: Storage) -> Recorder {
-        Recorder::new(storage, self.gpu.tuning, self.gpu.limits())
+        Recorder::new(storage, self.gpu.forms.clone(), self.gpu.limits())
     }
 
     /// The decoder needs the most working memory; the rounding of what comes before it is what the map feels most.

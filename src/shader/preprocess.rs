@@ -1,5 +1,5 @@
 //! The shaders' text preprocessing: `#import "lib/x"`, `#ifdef NAME`, `#else`, `#endif`, `#for i N`, `#endfor`, and nothing else.
-//! Numbers never travel through text; they are parameters, `override` constants or `const`s.
+//! The numbers of a form are `const`s at the head of the text; all others are parameters.
 //!
 //! `#for i N` writes its lines N times, the word `i` replaced by 0u, 1u, ...; N is a number or a `const` of the text before. Such
 //! a loop takes no turns when it runs (see `plan::Dispatch::turns`), and every compiler sees the indices as constants.
@@ -7,11 +7,14 @@
 use super::LIBRARY;
 use std::collections::HashSet;
 
-/// WGSL of `source` with `defines` set. An error names the offending line.
-pub fn preprocess(source: &str, defines: &[&str]) -> Result<String, String> {
+/// WGSL of `source` with `consts` and `defines` set. An error names the offending line.
+pub fn preprocess(source: &str, consts: &[(&str, u32)], defines: &[&str]) -> Result<String, String> {
     let mut out = String::with_capacity(source.len() + 1024);
     if defines.contains(&"F16") {
         out.push_str("enable f16;\n");
+    }
+    for (name, value) in consts {
+        out.push_str(&format!("const {name} = {value}u;\n"));
     }
     expand(source, defines, &mut HashSet::new(), &mut out)?;
     unroll(&out, &out)
@@ -118,11 +121,11 @@ mod tests {
     #[test]
     fn branches_nest_and_imports_come_once() {
         let source = "#ifdef A\na\n#ifdef B\nb\n#else\nnot b\n#endif\n#else\n#bad\n#endif\nend";
-        assert_eq!(preprocess(source, &["A"]).unwrap(), "a\nnot b\nend\n");
-        assert!(preprocess(source, &[]).is_err());
-        assert!(preprocess("#ifdef A", &[]).is_err());
-        assert!(preprocess("#bad", &[]).is_err());
-        let twice = preprocess("#import \"lib/silu\"\n#import \"lib/silu\"", &[]).unwrap();
+        assert_eq!(preprocess(source, &[], &["A"]).unwrap(), "a\nnot b\nend\n");
+        assert!(preprocess(source, &[], &[]).is_err());
+        assert!(preprocess("#ifdef A", &[], &[]).is_err());
+        assert!(preprocess("#bad", &[], &[]).is_err());
+        let twice = preprocess("#import \"lib/silu\"\n#import \"lib/silu\"", &[], &[]).unwrap();
         assert_eq!(twice.matches("fn silu").count(), 1);
     }
 
@@ -131,13 +134,14 @@ mod tests {
         let source = "const N = 2u;\n#for r N\na[r] = rr + v.r + r;\n#for i 2\nb[r * 2u + i];\n#endfor\n#endfor\nend";
         let text = "const N = 2u;\na[0u] = rr + v.r + 0u;\nb[0u * 2u + 0u];\nb[0u * 2u + 1u];\n\
                     a[1u] = rr + v.r + 1u;\nb[1u * 2u + 0u];\nb[1u * 2u + 1u];\nend\n";
-        assert_eq!(preprocess(source, &[]).unwrap(), text);
-        assert!(preprocess("#for r M\n#endfor", &[]).unwrap_err().contains("no such number"));
-        assert!(preprocess("#for r 2\na", &[]).unwrap_err().contains("without #endfor"));
-        assert!(preprocess("#endfor", &[]).is_err());
+        assert_eq!(preprocess(source, &[], &[]).unwrap(), text);
+        assert!(preprocess("#for r M\n#endfor", &[], &[]).unwrap_err().contains("no such number"));
+        assert!(preprocess("#for r 2\na", &[], &[]).unwrap_err().contains("without #endfor"));
+        assert!(preprocess("#endfor", &[], &[]).is_err());
+        assert_eq!(preprocess("#for r N\nr\n#endfor", &[("N", 2)], &[]).unwrap(), "const N = 2u;\n0u\n1u\n");
         // A branch that is not taken declares no constants.
         let source = "#ifdef A\nconst N = 3u;\n#else\nconst N = 1u;\n#endif\n#for r N\nr\n#endfor";
-        assert!(preprocess(source, &["A"]).unwrap().ends_with("0u\n1u\n2u\n"));
-        assert!(preprocess(source, &[]).unwrap().ends_with("1u;\n0u\n"));
+        assert!(preprocess(source, &[], &["A"]).unwrap().ends_with("0u\n1u\n2u\n"));
+        assert!(preprocess(source, &[], &[]).unwrap().ends_with("1u;\n0u\n"));
     }
 }

@@ -1,20 +1,12 @@
 //! The f64 twin of `conv2d` and its cases.
 
 use crate::check::bound::{self, Approx, EPS};
-use crate::check::{Case, CaseBuilder, Fill, HostTensor};
+use crate::check::{Case, CaseBuilder, Fill, HostTensor, HostWeight};
 use crate::kernels::conv2d::{Epilogue, Geometry, KERNEL, Weights, record};
 use crate::plan::{Channels, Element};
 
 /// One output before its epilogue, with the loop order of the shader: taps, then channels.
-fn sum(
-    x: &HostTensor,
-    w: &HostTensor,
-    places: &[u32],
-    bias: f64,
-    g: Geometry,
-    (y, col): (usize, usize),
-    n: usize,
-) -> Approx {
+fn sum(x: &HostTensor, w: &HostWeight, bias: f64, g: Geometry, (y, col): (usize, usize), n: usize) -> Approx {
     let up = if g.upsample { 2 } else { 1 };
     let (height, width) = (x.tensor.height as i64 * up, x.tensor.width as i64 * up);
     let (mut value, mut magnitude, mut terms) = (bias, bias.abs(), 1);
@@ -26,9 +18,9 @@ fn sum(
                 continue;
             }
             let position = (sy / up * x.tensor.width as i64 + sx / up) as usize;
-            let row = (ky * g.kernel + kx) as usize * w.tensor.width as usize;
-            for (c, &place) in places.iter().enumerate() {
-                let term = x.at(position, c) * w.at(row + place as usize, n);
+            let tap = (ky * g.kernel + kx) as usize;
+            for c in 0..x.channels() {
+                let term = x.at(position, c) * w.at(n, c, tap);
                 value += term;
                 magnitude += term.abs();
                 terms += 1;
@@ -101,18 +93,10 @@ impl Shape {
         let out = Channels::one(self.cout);
         let channels = if act == Act::Geglu { out.concat(&out) } else { out.clone() };
         let taps = g.kernel * g.kernel;
-        // As at load: one row per padded input channel, the padding's rows zero (here: never read by the twin).
         let std = (taps as f64 * self.cin.logical() as f64).sqrt().recip();
-        let weight = b.input(
-            "weight",
-            taps,
-            self.cin.vec4s() * 4,
-            channels.clone(),
-            Element::Weight,
-            Fill::Normal { mean: 0.0, std },
-        );
+        let weight = b.weight("weight", taps, &self.cin, &channels, std);
         let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
-        let weights = Weights { weight: weight.tensor.clone(), bias: bias.tensor.clone() };
+        let weights = Weights { weight: weight.param.clone(), bias: bias.tensor.clone() };
         let (height, width) = (g.out(self.size.0), g.out(self.size.1));
         let residual = (act == Act::Residual)
             .then(|| b.input("residual", height, width, out, Element::Stored, Fill::Normal { mean: 0.0, std: 1.0 }));
@@ -124,10 +108,9 @@ impl Shape {
         };
         let result = record(&mut b.recorder, "out", &x.tensor, &weights, g, epilogue);
         let gate = self.cout as usize;
-        let places = self.cin.places();
         b.expect(&result, move |p, n| {
             let at = (p / width as usize, p % width as usize);
-            let value = sum(&x, &weight, &places, bias.at(0, n), g, at, n);
+            let value = sum(&x, &weight, bias.at(0, n), g, at, n);
             match act {
                 Act::None => value,
                 Act::Residual => {
@@ -135,7 +118,7 @@ impl Shape {
                     let v = value.value + add;
                     Approx::new(v, value.bound + EPS * v.abs())
                 }
-                Act::Geglu => geglu(value, sum(&x, &weight, &places, bias.at(0, gate + n), g, at, gate + n)),
+                Act::Geglu => geglu(value, sum(&x, &weight, bias.at(0, gate + n), g, at, gate + n)),
                 Act::Tanh => tanh(value),
             }
         });

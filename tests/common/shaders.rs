@@ -2,58 +2,47 @@
 #![allow(dead_code)] // each user takes its own part
 
 use diffews_wgpu::kernels::ALL;
-use diffews_wgpu::shader::{Kernel, preprocess};
+use diffews_wgpu::shader::{Form, Kernel};
 use naga::back::{hlsl, msl};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage};
 
 /// One kernel with its symbols set and one storage.
 pub struct Shader {
-    /// For messages and file names: kernel, symbols, storage.
+    /// For messages and file names: kernel, form, symbols, storage.
     pub name: String,
     pub kernel: &'static Kernel,
+    pub form: &'static Form,
     pub wgsl: String,
     /// The symbols that the text was made with, the storage's among them.
     pub defines: Vec<&'static str>,
 }
 
-/// Every kernel x variant x storage.
+/// Every kernel x form x variant x storage.
 pub fn all() -> Vec<Shader> {
     let mut shaders = Vec::new();
     for kernel in ALL {
-        for variant in kernel.variants {
+        for (form, variant) in kernel.forms.iter().flat_map(|f| kernel.variants.iter().map(move |v| (f, v))) {
             for storage in [None, Some("PACKED"), Some("F16"), Some("MIXED")] {
                 let defines: Vec<_> = variant.iter().copied().chain(storage).collect();
-                let name = [&[kernel.name], variant as &[_], &[storage.unwrap_or("F32")]].concat().join("-");
-                let wgsl = preprocess(kernel.source, &defines).unwrap_or_else(|e| panic!("{name}: {e}"));
-                shaders.push(Shader { name: name.to_lowercase(), kernel, wgsl, defines });
+                let name = [&[kernel.name, form.name], variant as &[_], &[storage.unwrap_or("F32")]].concat().join("-");
+                let wgsl = form.text(&defines).unwrap_or_else(|e| panic!("{name}: {e}"));
+                shaders.push(Shader { name: name.to_lowercase(), kernel, form, wgsl, defines });
             }
         }
     }
     shaders
 }
 
-/// The module with its overrides (`WG`) resolved, as a backend's writer wants it.
-pub fn parse(shader: &Shader, workgroup: Option<f64>) -> (Module, ModuleInfo) {
+/// The module as a backend's writer wants it.
+pub fn parse(shader: &Shader) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(&shader.wgsl)
         .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&shader.wgsl)));
     let capabilities = Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&shader.wgsl)));
-    let constants = workgroup.map(|w| ("WG".to_string(), w)).into_iter().collect();
-    let (module, info) = naga::back::pipeline_constants::process_overrides(
-        &module,
-        &info,
-        Some((ShaderStage::Compute, "main")),
-        &constants,
-    )
-    .unwrap_or_else(|e| panic!("{}: {e}", shader.name));
-    (module.into_owned(), info.into_owned())
-}
-
-pub fn has_workgroup_override(shader: &Shader) -> bool {
-    shader.wgsl.contains("override WG")
+    (module, info)
 }
 
 /// HLSL as wgpu's DX12 backend asks for it; with the runtime checks that wgpu adds by default, or without.

@@ -10,7 +10,7 @@ use diffews_wgpu::check::{Case, Tested, run_case};
 use diffews_wgpu::gpu::Gpu;
 use diffews_wgpu::kernels;
 use diffews_wgpu::plan::Storage;
-use diffews_wgpu::shader::{Kernel, LIBRARY, Tuning};
+use diffews_wgpu::shader::{Form, Kernel, LIBRARY};
 use diffews_wgpu::twins;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -42,32 +42,51 @@ fn inlined(source: &str) -> String {
 
 /// The text of the file that a mutant names, as it lies in the kernels' sources.
 fn text_of(file: &str) -> &'static str {
-    let library = LIBRARY.iter().find(|l| l.0 == file).map(|l| l.1);
-    library.or_else(|| kernels::ALL.iter().find(|k| k.name == file).map(|k| k.source)).expect("a mutant's file exists")
+    if let Some((_, text)) = LIBRARY.iter().find(|l| l.0 == file) {
+        return text;
+    }
+    // A kernel's only file, or one of several: `conv2d/tiled` of the forms `tiled-64` and so on.
+    let (kernel, file) = file.split_once('/').unwrap_or((file, "plain"));
+    let kernel = kernels::ALL.iter().find(|k| k.name == kernel).expect("a mutant's kernel exists");
+    kernel.forms.iter().find(|form| form.name.starts_with(file)).expect("a mutant's file exists").source
 }
 
 /// Each kernel that `mutant` reaches, changed.
-fn plant(number: usize, mutant: &Mutant) -> Vec<(&'static Tested, &'static Kernel)> {
+fn plant(number: usize, mutant: &Mutant) -> Vec<Planted> {
     let part = inlined(text_of(mutant.file));
     assert!(part.contains(mutant.from), "{}: {:?} is not there", mutant.file, mutant.from);
     let changed = part.replace(mutant.from, mutant.to);
     assert_ne!(part, changed, "{}: no change", mutant.file);
     let mut planted = Vec::new();
     for tested in &twins::ALL {
-        let kernel = tested.kernel;
-        let whole = inlined(kernel.source);
-        if whole.contains(&part) {
-            let source = whole.replace(&part, &changed).leak();
-            let name = format!("{} with fault {number}", kernel.name).leak();
-            planted.push((tested, &*Box::leak(Box::new(Kernel { name, source, ..*kernel }))));
+        let (mut forms, mut reached) = (Vec::new(), Vec::new());
+        for form in tested.kernel.forms {
+            let whole = inlined(form.source);
+            let source = whole.replace(&part, &changed);
+            if source != whole {
+                reached.push(form.name);
+            }
+            forms.push(Form { source: source.leak(), ..*form });
+        }
+        if !reached.is_empty() {
+            let name = format!("{} with fault {number}", tested.kernel.name).leak();
+            let kernel = &*Box::leak(Box::new(Kernel { name, forms: forms.leak(), ..*tested.kernel }));
+            planted.push(Planted { tested, kernel, reached });
         }
     }
     assert!(!planted.is_empty(), "{}: no kernel holds it", mutant.file);
     planted
 }
 
+/// A kernel with a fault in some of its forms.
+struct Planted {
+    tested: &'static Tested,
+    kernel: &'static Kernel,
+    reached: Vec<&'static str>,
+}
+
 struct Caught {
-    tuning: Tuning,
+    form: &'static str,
     storage: Storage,
     case: String,
     how: String,
@@ -76,9 +95,9 @@ struct Caught {
 struct Suite {
     gpu: Gpu,
     /// By kernel: multiplications and additions, number of a case and its form, the smallest first.
-    runs: HashMap<&'static str, Vec<(u64, usize, Storage, Tuning)>>,
+    runs: HashMap<&'static str, Vec<(u64, usize, Storage, &'static Form)>>,
     /// Runs that have passed undisturbed.
-    sound: HashSet<(String, Storage, Tuning)>,
+    sound: HashSet<(String, Storage, &'static str)>,
 }
 
 impl Suite {
@@ -88,12 +107,12 @@ impl Suite {
         for Tested { kernel, cases } in &twins::ALL {
             let mut all = Vec::new();
             for (i, case) in cases().iter().enumerate() {
-                let recorded = case.record(Storage::F32, gpu.tuning, gpu.limits(), SEED).expect("the case records");
+                let recorded =
+                    case.record(Storage::F32, gpu.forms.clone(), gpu.limits(), SEED).expect("the case records");
                 let flops = recorded.recording.dispatches.iter().map(|d| d.flops).sum::<u64>();
-                for storage in STORAGES {
-                    for &tuning in kernel.tunings.iter().filter(|&t| gpu.tunings().contains(t)) {
-                        all.push((flops, i, storage, tuning));
-                    }
+                let able = |form: &&Form| form.needs.lacks(&gpu.forms.facts).is_none() && case.takes(form);
+                for form in kernel.forms.iter().filter(able) {
+                    all.extend(STORAGES.map(|storage| (flops, i, storage, form)));
                 }
             }
             all.sort_by_key(|run| run.0);
@@ -104,26 +123,27 @@ impl Suite {
 
     /// The first case that sees `mutant`, and passes without it.
     fn hunt(&mut self, number: usize, mutant: &Mutant) -> Option<Caught> {
-        for (Tested { kernel, cases }, planted) in plant(number, mutant) {
+        for Planted { tested: Tested { kernel, cases }, kernel: planted, reached } in plant(number, mutant) {
             let truth = cases();
             let cases: Vec<Case> = cases().into_iter().map(|case| case.with_kernel(kernel.name, planted)).collect();
-            for &(flops, i, storage, tuning) in &self.runs[kernel.name] {
+            for &(flops, i, storage, form) in self.runs[kernel.name].iter().filter(|run| reached.contains(&run.3.name))
+            {
                 if mutant.survives.is_some() && flops > QUICK {
                     break;
                 }
-                let outcome = run_case(&self.gpu, &cases[i], storage, tuning, SEED);
+                let outcome = run_case(&self.gpu, &cases[i], storage, form, SEED);
                 if outcome.passed() {
                     continue;
                 }
                 let case = cases[i].name.clone();
-                if self.sound.insert((format!("{} {case}", kernel.name), storage, tuning)) {
-                    let undisturbed = run_case(&self.gpu, &truth[i], storage, tuning, SEED);
+                if self.sound.insert((format!("{} {case}", kernel.name), storage, form.name)) {
+                    let undisturbed = run_case(&self.gpu, &truth[i], storage, form, SEED);
                     assert!(undisturbed.passed(), "without a fault: {undisturbed}");
                 }
                 let how = outcome.fault.clone().unwrap_or(format!("error / bound {:.3e}", outcome.ratio));
                 let how = how.lines().next().unwrap_or_default().to_string();
                 assert!(!how.contains("failed on"), "fault {number} does not even run: {outcome}");
-                return Some(Caught { tuning, storage, case, how });
+                return Some(Caught { form: form.name, storage, case, how });
             }
         }
         None
@@ -140,9 +160,9 @@ fn every_planted_fault_is_seen() {
     for (number, mutant) in MUTANTS.iter().enumerate().skip(first) {
         let started = Instant::now();
         let row = match suite.hunt(number, mutant) {
-            Some(Caught { tuning, storage, case, how }) => {
+            Some(Caught { form, storage, case, how }) => {
                 caught += 1;
-                format!("{tuning:?}, {}: {case} | {how}", storage.name())
+                format!("{form}, {}: {case} | {how}", storage.name())
             }
             None => match mutant.survives {
                 Some(reason) => format!("**survives** | {reason}"),
@@ -176,11 +196,11 @@ fn every_planted_fault_is_seen() {
 fn every_fault_can_be_planted() {
     assert!(MUTANTS.len() >= 25);
     for (number, mutant) in MUTANTS.iter().enumerate() {
-        for (_, kernel) in plant(number, mutant) {
-            for variant in kernel.variants {
+        for Planted { kernel, .. } in plant(number, mutant) {
+            for (form, variant) in kernel.forms.iter().flat_map(|f| kernel.variants.iter().map(move |v| (f, v))) {
                 for storage in [None, Some("PACKED"), Some("F16"), Some("MIXED")] {
                     let defines: Vec<_> = variant.iter().copied().chain(storage).collect();
-                    let wgsl = diffews_wgpu::shader::preprocess(kernel.source, &defines).expect("it preprocesses");
+                    let wgsl = form.text(&defines).expect("it preprocesses");
                     naga::front::wgsl::parse_str(&wgsl)
                         .unwrap_or_else(|e| panic!("fault {number}: {}", e.emit_to_string(&wgsl)));
                 }

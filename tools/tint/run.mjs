@@ -50,7 +50,7 @@ function lacks(test) {
   const subgroups = test.dispatches.some((d) => needsSubgroups(d.wgsl));
   if (test.storage === 'f16' && !features.includes('shader-f16')) return 'the adapter lacks shader-f16';
   if (subgroups && !features.includes('subgroups')) return 'the adapter lacks subgroups';
-  if (subgroups && test.tuning === 'Broadcast' && subgroupMinSize < 8) return 'the adapter lacks subgroups of 8 lanes or more';
+  if (test.lanes > 1 && subgroupMinSize < test.lanes) return `the adapter lacks subgroups of ${test.lanes} lanes or more`;
   return null;
 }
 
@@ -64,19 +64,18 @@ function layouts({ bindings, inputs }) {
 // Compiled once each, and all at the same time: Dawn has threads for it.
 const pipelines = new Map();
 function pipeline(dispatch) {
-  const { wgsl, overrides } = dispatch;
-  const key = JSON.stringify([wgsl, overrides]);
-  if (!pipelines.has(key)) {
+  const { wgsl } = dispatch;
+  if (!pipelines.has(wgsl)) {
     // The standard asks for this line; naga refuses it.
     const module = device.createShaderModule({ code: (needsSubgroups(wgsl) ? 'enable subgroups;\n' : '') + wgsl });
     const bindGroupLayouts = layouts(dispatch);
     const layout = device.createPipelineLayout({ bindGroupLayouts });
-    const made = device.createComputePipelineAsync({ layout, compute: { module, entryPoint: 'main', constants: overrides } });
+    const made = device.createComputePipelineAsync({ layout, compute: { module, entryPoint: 'main' } });
     const ready = made.then((compiled) => ({ compiled, bindGroupLayouts }));
     ready.catch(() => {}); // whoever awaits it is told
-    pipelines.set(key, ready);
+    pipelines.set(wgsl, ready);
   }
-  return pipelines.get(key);
+  return pipelines.get(wgsl);
 }
 
 function half(bits) {
@@ -169,7 +168,7 @@ async function run(test) {
 
 const attempt = (test) => run(test).catch((error) => ({ ratio: NaN, at: error.message }));
 const only = new RegExp(values.only);
-const name = (test) => `${test.kernel} ${test.storage} ${test.tuning} ${test.case}`;
+const name = (test) => `${test.kernel} ${test.storage} ${test.form} ${test.case}`;
 const selected = read.cases.filter((test) => only.test(name(test)));
 const left = new Map();
 const leave = (reason, count = 1) => left.set(reason, (left.get(reason) ?? 0) + count);

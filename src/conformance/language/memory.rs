@@ -7,14 +7,13 @@ use crate::check::{Case, CaseBuilder};
 use crate::gpu::CHECKED;
 use crate::kernels::LANES;
 use crate::plan::{Channels, Element, Storage};
-use crate::shader::{Kernel, Tuning};
+use crate::shader::{Form, Kernel};
 
 pub static KERNEL: Kernel = Kernel {
     name: "memory",
-    source: include_str!("../../../shaders/conformance/memory.wgsl"),
     params: &["n", "groups_x", "stride"],
     variants: &[&["FOLDED"], &[CHECKED, "READS"], &[CHECKED, "WRITES"], &["SCATTER"], &["GATHER"], &["ROTATE"]],
-    tunings: &[Tuning::Tiled],
+    forms: &[Form::plain(include_str!("../../../shaders/conformance/memory.wgsl"))],
 };
 
 fn ramp(n: u32) -> Vec<f32> {

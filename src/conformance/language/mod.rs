@@ -34,8 +34,8 @@ fn record(
     let workgroups = r.fold_workgroups(groups);
     r.push(Dispatch {
         kernel,
+        form: &kernel.forms[0],
         defines: defines.to_vec(),
-        overrides: vec![],
         inputs: vec![input],
         outputs: vec![output],
         params: bytemuck::bytes_of(&[n, workgroups[0], extra, 0]).to_vec(),

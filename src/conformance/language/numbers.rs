@@ -5,12 +5,11 @@ use super::record_elements;
 use crate::check::bound::{Approx, EPS, TINY};
 use crate::check::{Case, CaseBuilder};
 use crate::plan::{Channels, Element, Storage};
-use crate::shader::{Kernel, Tuning};
+use crate::shader::{Form, Kernel};
 use half::f16;
 
 pub static KERNEL: Kernel = Kernel {
     name: "numbers",
-    source: include_str!("../../../shaders/conformance/numbers.wgsl"),
     params: &["n", "groups_x"],
     variants: &[
         &["EXP"],
@@ -33,7 +32,7 @@ pub static KERNEL: Kernel = Kernel {
         &["REPACK"],
         &["OVERFLOW"],
     ],
-    tunings: &[Tuning::Tiled],
+    forms: &[Form::plain(include_str!("../../../shaders/conformance/numbers.wgsl"))],
 };
 
 /// The kinds of storage that read and write differently.

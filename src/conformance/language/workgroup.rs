@@ -2,32 +2,29 @@
 
 use super::record;
 use crate::check::bound::Approx;
-use crate::check::{Case, CaseBuilder, Need};
+use crate::check::{Case, CaseBuilder};
 use crate::plan::{Channels, Element, Storage};
-use crate::shader::{Kernel, Tuning};
+use crate::shader::{Form, Kernel, Needs};
 
 pub static BARRIERS: Kernel = Kernel {
     name: "barriers",
-    source: include_str!("../../../shaders/conformance/barriers.wgsl"),
     params: &["n", "groups_x"],
     variants: &[&[]],
-    tunings: &[Tuning::Tiled],
+    forms: &[Form::plain(include_str!("../../../shaders/conformance/barriers.wgsl"))],
 };
 
 pub static MEMORY: Kernel = Kernel {
     name: "workgroup_memory",
-    source: include_str!("../../../shaders/conformance/workgroup_memory.wgsl"),
     params: &["n", "groups_x"],
     variants: &[&[]],
-    tunings: &[Tuning::Tiled],
+    forms: &[Form::plain(include_str!("../../../shaders/conformance/workgroup_memory.wgsl"))],
 };
 
 pub static SUBGROUPS: Kernel = Kernel {
     name: "subgroups",
-    source: include_str!("../../../shaders/conformance/subgroups.wgsl"),
     params: &["n", "groups_x"],
     variants: &[&[]],
-    tunings: &[Tuning::Tiled],
+    forms: &[Form::plain(include_str!("../../../shaders/conformance/subgroups.wgsl"))],
 };
 
 /// Small whole numbers, of which f32 makes exact sums.
@@ -105,5 +102,5 @@ pub fn subgroups() -> Vec<Case> {
             });
         },
     );
-    vec![case.stored_as(&[Storage::F32]).needing(Need::Subgroups)]
+    vec![case.stored_as(&[Storage::F32]).needing(Needs { lanes: 1, ..Needs::NOTHING })]
 }

@@ -2,13 +2,14 @@
 
 use super::{Ran, Runner, seeds};
 use crate::mutate::safetensors::{join, split};
+use diffews_wgpu::GuidedFilter;
 use diffews_wgpu::eval::fingerprint;
 use diffews_wgpu::kernels::attention::KeyValue;
 use diffews_wgpu::kernels::guided_filter;
-use diffews_wgpu::plan::{Channels, Element, Limits, MAX_TURNS, Recorder, Schedule, Storage, Tensor};
-use diffews_wgpu::shader::Tuning;
+use diffews_wgpu::model::Model;
+use diffews_wgpu::plan::{Channels, Element, Forms, Limits, Recorder, Schedule, Storage, Tensor};
+use diffews_wgpu::shader::Facts;
 use diffews_wgpu::weights::ModelFiles;
-use diffews_wgpu::{GuidedFilter, Model};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -89,15 +90,8 @@ fn load(dir: &Path) -> Option<Model> {
 
 /// Records the four plans as `Segmenter` does it, for an adapter that allows what most do.
 fn record(model: &Model, size: u32, storage: Storage) -> bool {
-    let limits = Limits {
-        max_binding: 1 << 27,
-        offset_alignment: 256,
-        max_workgroups: 65_535,
-        max_buffer: 1 << 31,
-        max_flops: 1 << 36,
-        max_turns: MAX_TURNS,
-    };
-    let recorder = || Recorder::new(storage, Tuning::Tiled, limits.clone());
+    let limits = Limits { max_buffer: 1 << 31, max_work: 1 << 36, ..Limits::WEBGPU };
+    let recorder = || Recorder::new(storage, Forms::by_rule(Facts::LEAST), limits.clone());
     let finish = |mut r: Recorder, outputs: &[Tensor]| {
         outputs.iter().for_each(|t| r.output(t));
         r.finish().map(|recording| Schedule::new(recording).arena_bytes()).is_ok()
@@ -177,6 +171,7 @@ pub fn open_layers(dir: &Path) -> Runner {
 fn constants(dir: &Path) -> bool {
     let named = ModelFiles::open(dir, None).is_ok_and(|files| fingerprint(&files).is_ok());
     let Some(model) = load(dir) else { return false };
-    let count = model.constants.tensors().len();
-    named & (0..count).all(|i| [Storage::F32, Storage::Packed].iter().all(|s| model.constants.data(i, *s).is_ok()))
+    let read =
+        |tensor: Tensor| [Storage::F32, Storage::Packed].iter().all(|s| model.constants.data(&tensor, *s).is_ok());
+    named & model.constants.tensors().all(read)
 }

@@ -1,40 +1,17 @@
 //! `attention`: softmax attention over two key/value sources, the image's own and the support bank's
 //! (DiffewS's KV concatenation), with one online softmax over both.
 
-use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, Window, turns};
-use crate::shader::{Kernel, Tuning, params};
+mod forms;
+
+use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, Window};
+use crate::shader::{Kernel, params};
+use forms::{Candidate, FORMS, Problem, offers};
 
 pub static KERNEL: Kernel = Kernel {
     name: "attention",
-    source: include_str!("../../shaders/attention.wgsl"),
     params: Params::FIELDS,
-    variants: &[
-        &["D32"],
-        &["D64"],
-        &["D160"],
-        &[],
-        &["BROADCAST", "D32"],
-        &["BROADCAST", "D64"],
-        &["BROADCAST", "D160"],
-        &["BROADCAST"],
-        &["D32", "PART"],
-        &["D64", "PART"],
-        &["D160", "PART"],
-        &["PART"],
-        &["BROADCAST", "D32", "PART"],
-        &["BROADCAST", "D64", "PART"],
-        &["BROADCAST", "D160", "PART"],
-        &["BROADCAST", "PART"],
-        &["D32", "PART", "RESUME"],
-        &["D64", "PART", "RESUME"],
-        &["D160", "PART", "RESUME"],
-        &["PART", "RESUME"],
-        &["BROADCAST", "D32", "PART", "RESUME"],
-        &["BROADCAST", "D64", "PART", "RESUME"],
-        &["BROADCAST", "D160", "PART", "RESUME"],
-        &["BROADCAST", "PART", "RESUME"],
-    ],
-    tunings: &[Tuning::Broadcast, Tuning::Tiled],
+    variants: &[&[], &["PART"], &["PART", "RESUME"]],
+    forms: FORMS,
 };
 
 params! {
@@ -59,60 +36,6 @@ pub struct KeyValue {
 impl KeyValue {
     fn keys(&self) -> u32 {
         self.k.positions()
-    }
-}
-
-/// The form of the shader for an adapter and a head of `d4` vec4s.
-struct Form {
-    defines: Vec<&'static str>,
-    /// Queries of a workgroup, keys of a tile.
-    rows: u32,
-    keys: u32,
-    /// Vec4s of the output that a workgroup makes of each query.
-    slice: u32,
-    /// Turns of a lane's loops: for each tile of keys, and before and after all tiles.
-    turns_tile: u64,
-    turns_ends: u64,
-}
-
-impl Form {
-    fn new(tuning: Tuning, d4: u32) -> Form {
-        let (width, slice) = match d4 {
-            0..=8 => (Some("D32"), 8),
-            9..=16 => (Some("D64"), 16),
-            17..=40 => (Some("D160"), 40),
-            _ => (None, 64),
-        };
-        let broadcast = (tuning == Tuning::Broadcast).then_some("BROADCAST");
-        let defines = broadcast.into_iter().chain(width).collect();
-        let (d4, slots) = (d4 as u64, slice as u64);
-        if broadcast.is_some() {
-            let rows = if slice <= 16 { 16 } else { 8 };
-            let ends = 2 * turns(rows as u64, turns(slots / 8, 0));
-            return Form {
-                defines,
-                rows,
-                keys: 32,
-                slice,
-                turns_tile: turns(d4, 0) + turns(4, turns(8, 0)),
-                turns_ends: ends,
-            };
-        }
-        let turns_tile = turns(d4.div_ceil(8), 0) + turns(16, 0);
-        Form { defines, rows: 16, keys: 16, slice, turns_tile, turns_ends: 2 * turns(slots / 4, 0) }
-    }
-
-    fn turns(&self, tiles: u64) -> u64 {
-        self.turns_ends + turns(tiles, self.turns_tile)
-    }
-
-    /// Keys of a source that one dispatch can go through.
-    fn most_keys(&self, r: &Recorder, source: &KeyValue) -> u32 {
-        let tiles = r.limits.max_turns.saturating_sub(self.turns_ends + 1) / (self.turns_tile + 1);
-        let row = source.k.channels.vec4s() as u64 * source.k.vec4_bytes(r.storage);
-        let room = r.limits.max_binding.saturating_sub(r.limits.offset_alignment) / row.max(1);
-        let keys = self.keys as u64;
-        (tiles * keys).min(room / keys * keys).clamp(1, u32::MAX as u64) as u32
     }
 }
 
@@ -145,7 +68,14 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Op
     if !r.check(fits && q.channels.segments().iter().all(|&d| d == head_dim), || format!("{name}: shapes do not fit")) {
         return out;
     }
-    let form = Form::new(r.tuning, head_dim.div_ceil(4));
+    let problem = Problem {
+        queries: q.positions(),
+        keys: sources.iter().map(|s| s.keys() as u64).sum(),
+        heads: q.channels.segments().len() as u32,
+        d4: head_dim.div_ceil(4),
+    };
+    let chosen = r.choose(&KERNEL, &offers(&problem, &r.forms.facts));
+    let form = Candidate::new(&FORMS[chosen], problem.d4);
     let tiles: u64 = sources.iter().map(|s| s.keys().div_ceil(form.keys) as u64).sum();
     let bound = |t: &Tensor| t.bytes(r.storage) <= r.limits.max_binding;
     if form.turns(tiles) <= r.limits.max_turns && sources.iter().all(|s| bound(&s.k) && bound(&s.v)) {
@@ -165,11 +95,11 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Op
     let ranges: Vec<(&KeyValue, u32, u32)> = sources
         .iter()
         .flat_map(|&source| {
-            let most = form.most_keys(r, source);
+            let most = most_keys(r, &form, source);
             (0..source.keys()).step_by(most as usize).map(move |from| (source, from, most.saturating_add(from)))
         })
         .collect();
-    let heads = q.channels.segments().len() as u32;
+    let heads = problem.heads;
     let mut before: Vec<Window> = Vec::new();
     for (i, &(source, from, to)) in ranges.iter().enumerate() {
         let (from, to) = (from, to.min(source.keys()));
@@ -195,17 +125,24 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Op
     out
 }
 
+/// Keys of a source that one dispatch can go through.
+fn most_keys(r: &Recorder, form: &Candidate, source: &KeyValue) -> u32 {
+    let row = source.k.channels.vec4s() as u64 * source.k.vec4_bytes(r.storage);
+    let room = r.limits.max_binding.saturating_sub(r.limits.offset_alignment) / row.max(1);
+    let keys = form.keys as u64;
+    (form.most_tiles(r.limits.max_turns) * keys).min(room / keys * keys).clamp(1, u32::MAX as u64) as u32
+}
+
 /// Records one part for all queries, in as many dispatches as the adapter's limits ask for.
-fn push(r: &mut Recorder, form: &Form, q: &Tensor, part: Part) {
+fn push(r: &mut Recorder, form: &Candidate, q: &Tensor, part: Part) {
     let heads = q.channels.segments().len() as u32;
     let head_dim = q.channels.segments()[0];
     let d4 = head_dim.div_ceil(4);
-    let slices = d4.div_ceil(form.slice);
-    let keys = part.own as u64 + part.bank as u64;
-    // Scores are computed again for each slice of the output's channels.
-    let tile_flops = form.rows as u64 * keys * 8 * heads as u64 * (d4 as u64 * (slices as u64 + 1));
-    let tiles = q.positions().div_ceil(form.rows);
-    let most = (r.limits.max_flops / tile_flops.max(1)).clamp(1, r.limits.max_workgroups as u64) as u32;
+    let problem = Problem { queries: q.positions(), keys: part.own as u64 + part.bank as u64, heads, d4 };
+    let (slices, tiles) = (form.slices(&problem), form.tiles(&problem));
+    let (flops, padding) = (form.flops(&problem), form.padding(&problem));
+    let pieces = r.limits.pieces(tiles as u64 * (flops + padding), tiles as u64 * heads as u64 * slices as u64);
+    let most = (tiles as u64).div_ceil(pieces).clamp(1, r.limits.max_workgroups.into()) as u32;
     let key_tiles = part.own.div_ceil(form.keys) as u64 + part.bank.div_ceil(form.keys) as u64;
     for first in (0..tiles).step_by(most as usize) {
         if r.has_failed() {
@@ -226,14 +163,14 @@ fn push(r: &mut Recorder, form: &Form, q: &Tensor, part: Part) {
         let inputs = std::iter::once(r.whole(q)).chain(part.inputs.iter().cloned()).collect();
         r.push(Dispatch {
             kernel: &KERNEL,
-            defines: form.defines.iter().chain(&part.defines).copied().collect(),
-            overrides: vec![],
+            form: form.form,
+            defines: part.defines.clone(),
             inputs,
             outputs: part.outputs.clone(),
             params: bytemuck::bytes_of(&params).to_vec(),
             workgroups: [count, heads, slices],
-            flops: tile_flops * count as u64,
-            padding: 0,
+            flops: flops * count as u64,
+            padding: padding * count as u64,
             turns: form.turns(key_tiles),
         });
     }

@@ -1,32 +1,17 @@
 //! `conv2d`: 2-D convolution as an implicit GEMM, and with kernel size 1 every linear layer
 //! (torch.nn.Conv2d, torch.nn.Linear), with the epilogues of the blocks that they end.
 
-use crate::plan::{Channels, Dispatch, Recorder, Tensor, turns};
-use crate::shader::{Kernel, Tuning, params};
+mod forms;
+
+use crate::plan::{Channels, Dispatch, Param, Recorder, Tensor};
+use crate::shader::{Kernel, params};
+use forms::{CANDIDATES, Candidate, FORMS, offers};
 
 pub static KERNEL: Kernel = Kernel {
     name: "conv2d",
-    source: include_str!("../../shaders/conv2d.wgsl"),
     params: Params::FIELDS,
-    variants: &[
-        &["ROWS"],
-        &["ROWS", "RESIDUAL"],
-        &["ROWS", "GEGLU"],
-        &["ROWS", "TANH"],
-        &["ROWS", "NARROW"],
-        &["ROWS", "NARROW", "RESIDUAL"],
-        &["ROWS", "NARROW", "GEGLU"],
-        &["ROWS", "NARROW", "TANH"],
-        &["BROADCAST"],
-        &["BROADCAST", "RESIDUAL"],
-        &["BROADCAST", "GEGLU"],
-        &["BROADCAST", "TANH"],
-        &[],
-        &["RESIDUAL"],
-        &["GEGLU"],
-        &["TANH"],
-    ],
-    tunings: &[Tuning::Broadcast, Tuning::Rows, Tuning::Tiled],
+    variants: &[&[], &["RESIDUAL"], &["GEGLU"], &["TANH"]],
+    forms: FORMS,
 };
 
 params! {
@@ -48,7 +33,6 @@ params! {
     row_groups: u32,
     groups: u32,
     groups_x: u32,
-    lanes_n: u32,
     block_rows: u32,
 }
 
@@ -93,65 +77,59 @@ pub enum Epilogue<'a> {
     Tanh,
 }
 
-/// A layer's constants: `weight` `[kernel^2, Cin, Cout]` as repacked at load, `bias` `[Cout]` in f32.
+/// A layer's constants: `weight` `[Cout, Cin, kernel^2]`, which the chosen form packs, `bias` `[Cout]` in f32.
 #[derive(Clone, Debug)]
 pub struct Weights {
-    pub weight: Tensor,
+    pub weight: Param,
     pub bias: Tensor,
 }
 
-/// The form of the shader for an adapter and a number of vec4 columns.
-struct Form {
-    defines: &'static [&'static str],
-    /// Positions and vec4 columns that one workgroup makes.
-    block: (u32, u32),
-    /// Vec4s of input channels that it takes in at once.
-    block_c: u32,
-    /// Invocations of a workgroup; 0 where the shader fixes them.
-    lanes: u32,
-    /// NARROW: lanes along the columns.
-    lanes_n: u32,
-}
-
-impl Form {
-    /// Turns of an invocation's loops: over the window's rows and columns, and for each over the input's channels. The forms
-    /// for CPUs go through their rows before, for each tap and at the end.
-    fn turns(&self, kernel: u32, in_c4: u32) -> u64 {
-        let (kernel, steps) = (kernel as u64, in_c4.div_ceil(self.block_c) as u64);
-        let rows = turns(8, 0);
-        match self.defines.first() {
-            None => 3 * turns(4, 0) + turns(kernel, turns(kernel, turns(steps, 0))),
-            Some(&"BROADCAST") => turns(kernel, turns(kernel, turns(steps, 0))) + rows,
-            Some(_) => turns(kernel, turns(kernel, turns(steps, 0) + 3 * rows)) + 3 * rows,
+impl Epilogue<'_> {
+    fn define(&self) -> Option<&'static str> {
+        match self {
+            Epilogue::None => None,
+            Epilogue::Residual(_) => Some("RESIDUAL"),
+            Epilogue::Geglu => Some("GEGLU"),
+            Epilogue::Tanh => Some("TANH"),
         }
     }
 }
 
-fn form(tuning: Tuning, geglu: bool, n4: u32) -> Form {
-    let half = if geglu { 2 } else { 1 };
-    let wide = if n4 <= 8 { 8 } else { 16 };
-    let narrow = n4.next_power_of_two();
-    match tuning {
-        Tuning::Tiled => Form { defines: &[], block: (64, 16), block_c: 4, lanes: 0, lanes_n: 0 },
-        // Few columns would leave most lanes idle: they take more rows instead.
-        _ if n4 <= 3 => Form {
-            defines: &["ROWS", "NARROW"],
-            block: (16 / half * (16 / narrow), narrow),
-            block_c: 1,
-            lanes: 16,
-            lanes_n: narrow,
-        },
-        Tuning::Broadcast => {
-            Form { defines: &["BROADCAST"], block: (32 / half, wide), block_c: 1, lanes: wide, lanes_n: 0 }
-        }
-        Tuning::Rows => Form { defines: &["ROWS"], block: (16 / half, wide), block_c: 1, lanes: wide, lanes_n: 0 },
+/// What a form has to compute.
+struct Problem {
+    /// Rows and columns of the window.
+    kernel: u32,
+    /// Of the output.
+    positions: u64,
+    in_c4: u32,
+    out_n4: u32,
+    geglu: bool,
+}
+
+impl Problem {
+    /// Of each output channel: the hidden half and the gate, or one.
+    fn halves(&self) -> u32 {
+        if self.geglu { 2 } else { 1 }
     }
+
+    fn flops(&self, positions: u64, in_c4: u64, out_n4: u64) -> u64 {
+        let taps = self.kernel as u64 * self.kernel as u64;
+        2 * positions * taps * (4 * in_c4) * (4 * out_n4) * self.halves() as u64
+    }
+}
+
+/// What it computes it from.
+struct Operands<'a> {
+    x: &'a Tensor,
+    weights: &'a Weights,
+    geometry: Geometry,
+    epilogue: Epilogue<'a>,
 }
 
 /// `x` `[H, W, Cin]` -> `[H', W', Cout]`.
 pub fn record(r: &mut Recorder, name: &str, x: &Tensor, w: &Weights, geometry: Geometry, epilogue: Epilogue) -> Tensor {
     let geglu = matches!(epilogue, Epilogue::Geglu);
-    let both = &w.weight.channels;
+    let both = &w.weight.outputs;
     let channels = match both.segments() {
         &[hidden, gate] if geglu && hidden == gate => Channels::one(hidden),
         _ => both.clone(),
@@ -163,33 +141,37 @@ pub fn record(r: &mut Recorder, name: &str, x: &Tensor, w: &Weights, geometry: G
         _ => None,
     };
     let k = geometry.kernel * geometry.kernel;
-    let fits = w.weight.height == k
-        && w.weight.width == x.channels.vec4s() * 4
+    let fits = w.weight.taps == k
+        && w.weight.inputs == x.channels
         && w.bias.channels == *both
         && geglu == (out.channels != *both)
         && residual.is_none_or(|t| t.channels == out.channels && t.positions() == out.positions());
-    if !r.check(fits, || format!("{name}: input {}, weight {} do not fit", x.shape_string(), w.weight.shape_string())) {
+    if !r.check(fits, || {
+        let weight = [both.logical(), w.weight.inputs.logical(), w.weight.taps];
+        format!("{name}: input {}, weight {weight:?} do not fit", x.shape_string())
+    }) {
         return out;
     }
-    let (in_c4, out_n4) = (x.channels.vec4s(), out.channels.vec4s());
-    let form = form(r.tuning, geglu, out_n4);
-    let mut defines = form.defines.to_vec();
-    defines.extend(match epilogue {
-        Epilogue::None => None,
-        Epilogue::Residual(_) => Some("RESIDUAL"),
-        Epilogue::Geglu => Some("GEGLU"),
-        Epilogue::Tanh => Some("TANH"),
-    });
-    let overrides = if form.lanes > 0 { vec![("WG", form.lanes as f64)] } else { vec![] };
-    let row_flops = width as u64 * both.vec4s() as u64 * 4 * (k * in_c4 * 4) as u64 * 2;
-    // Workgroups compute whole blocks, of which much may lie beyond the last channel: that is what takes time.
-    let computed = |n: u32, block: u32| n.next_multiple_of(block) as u64;
-    let row_work = row_flops / (out_n4 as u64 * in_c4 as u64).max(1)
-        * computed(out_n4, form.block.1)
-        * computed(in_c4, form.block_c);
-    let rows = band_rows(r, x, &out, geometry, row_work);
-    for y0 in (0..height).step_by(rows as usize) {
-        let y1 = (y0 + rows).min(height);
+    let problem = Problem {
+        kernel: geometry.kernel,
+        positions: out.positions().into(),
+        in_c4: x.channels.vec4s(),
+        out_n4: out.channels.vec4s(),
+        geglu,
+    };
+    let chosen = &CANDIDATES[r.choose(&KERNEL, &offers(&problem, &r.forms.facts))];
+    (chosen.record)(r, chosen, &problem, &Operands { x, weights: w, geometry, epilogue }, &out);
+    out
+}
+
+/// Sums as they are written in the twin, in as many dispatches as the adapter's limits ask for.
+fn direct(r: &mut Recorder, chosen: &Candidate, problem: &Problem, operands: &Operands, out: &Tensor) {
+    let &Operands { x, weights: w, geometry, epilogue } = operands;
+    let &Problem { in_c4, out_n4, .. } = problem;
+    let (block_rows, block_columns) = (chosen.block)(chosen.form, problem);
+    let rows = band_rows(r, chosen, problem, operands, out);
+    for y0 in (0..out.height).step_by(rows as usize) {
+        let y1 = (y0 + rows).min(out.height);
         let (sy0, sy1) = geometry.source_rows(y0, y1, x.height);
         let span = |t: &Tensor, a: u32, b: u32| {
             let row = t.width as u64 * t.channels.vec4s() as u64;
@@ -197,24 +179,25 @@ pub fn record(r: &mut Recorder, name: &str, x: &Tensor, w: &Weights, geometry: G
         };
         let (from, to) = span(x, sy0, sy1);
         let (window, in_base) = r.window(x, from, to);
-        let (from, to) = span(&out, y0, y1);
-        let (window_out, out_base) = r.window(&out, from, to);
-        let mut inputs = vec![window, r.whole(&w.weight), r.whole(&w.bias)];
+        let (from, to) = span(out, y0, y1);
+        let (window_out, out_base) = r.window(out, from, to);
+        let mut inputs = vec![window, r.whole(&chosen.packing.tensor(&w.weight)), r.whole(&w.bias)];
         let mut residual_base = 0;
-        if let Some(t) = residual {
+        if let Epilogue::Residual(t) = epilogue {
             let (window, base) = r.window(t, from, to);
             inputs.push(window);
             residual_base = base;
         }
-        let row_groups = ((y1 - y0) * width).div_ceil(form.block.0);
-        let groups = row_groups as u64 * out_n4.div_ceil(form.block.1) as u64;
+        let positions = (y1 - y0) as u64 * out.width as u64;
+        let row_groups = positions.div_ceil(block_rows.into()) as u32;
+        let groups = row_groups as u64 * out_n4.div_ceil(block_columns) as u64;
         let workgroups = r.fold_workgroups(groups);
         let params = Params {
             in_h: x.height,
             in_w: x.width,
             in_c4,
             out_rows: y1 - y0,
-            out_w: width,
+            out_w: out.width,
             out_n4,
             kernel: geometry.kernel,
             stride: geometry.stride,
@@ -228,27 +211,28 @@ pub fn record(r: &mut Recorder, name: &str, x: &Tensor, w: &Weights, geometry: G
             row_groups,
             groups: groups as u32,
             groups_x: workgroups[0],
-            lanes_n: form.lanes_n,
             block_rows: 8,
         };
+        let flops = problem.flops(positions, in_c4.into(), out_n4.into());
         r.push(Dispatch {
             kernel: &KERNEL,
-            defines: defines.clone(),
-            overrides: overrides.clone(),
+            form: chosen.form,
+            defines: epilogue.define().into_iter().collect(),
             inputs,
             outputs: vec![window_out],
             params: bytemuck::bytes_of(&params).to_vec(),
             workgroups,
-            flops: row_flops * (y1 - y0) as u64,
-            padding: (row_work - row_flops) * (y1 - y0) as u64,
-            turns: form.turns(geometry.kernel, in_c4),
+            flops,
+            padding: chosen.work(problem, positions) - flops,
+            turns: chosen.turns_of(problem),
         });
     }
-    out
 }
 
-/// Output rows of a dispatch: as many as the adapter's bindings hold and a short submission allows.
-fn band_rows(r: &Recorder, x: &Tensor, out: &Tensor, geometry: Geometry, row_work: u64) -> u32 {
+/// Output rows of a dispatch: as many as the adapter's bindings hold and a short submission allows, but no fewer than keep the
+/// device busy.
+fn band_rows(r: &Recorder, chosen: &Candidate, problem: &Problem, operands: &Operands, out: &Tensor) -> u32 {
+    let &Operands { x, geometry, .. } = operands;
     let room = r.limits.max_binding.saturating_sub(r.limits.offset_alignment);
     let row_bytes = |t: &Tensor| t.width as u64 * t.channels.vec4s() as u64 * t.vec4_bytes(r.storage);
     let fits = |rows: u32| {
@@ -258,8 +242,9 @@ fn band_rows(r: &Recorder, x: &Tensor, out: &Tensor, geometry: Geometry, row_wor
                 (end - first) as u64 * row_bytes(x) <= room
             })
     };
-    let most = (r.limits.max_flops / row_work.max(1)).clamp(1, out.height as u64) as u32;
-    let mut count = out.height.div_ceil(most);
+    let all = problem.positions;
+    let pieces = r.limits.pieces(chosen.work(problem, all), chosen.workgroups(problem, all));
+    let mut count = pieces.clamp(1, out.height.into()) as u32;
     // Bands of equal height, as few as fit.
     while count < out.height && !fits(out.height.div_ceil(count)) {
         count += 1;
@@ -270,15 +255,17 @@ fn band_rows(r: &Recorder, x: &Tensor, out: &Tensor, geometry: Geometry, row_wor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Limits, Storage};
+    use crate::plan::{Forms, Limits, Storage};
+    use crate::shader::Facts;
 
     #[test]
     fn what_fills_up_blocks_counts() {
         // Blocks are 64 channels wide.
         for (channels, times) in [(3, 15), (16, 3), (64, 0), (128, 0)] {
-            let mut r = Recorder::new(Storage::F32, Tuning::Tiled, Limits::TEST);
+            let mut r = Recorder::new(Storage::F32, Forms::first(Facts::LEAST), Limits::TEST);
             let x = r.input("x", 32, 24, Channels::one(64));
-            let weight = r.input("weight", 9, 64, Channels::one(channels));
+            let (inputs, outputs) = (Channels::one(64), Channels::one(channels));
+            let weight = Param { id: 0, name: "weight".into(), taps: 9, inputs, outputs };
             let bias = r.input("bias", 1, 1, Channels::one(channels));
             let out = record(&mut r, "out", &x, &Weights { weight, bias }, Geometry::SAME, Epilogue::None);
             r.output(&out);

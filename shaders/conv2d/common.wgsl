@@ -1,7 +1,7 @@
 // Implicit-GEMM convolution over [positions, channels]; a linear layer is the same kernel with kernel size 1.
 //   out[p, n] = epilogue(bias[n] + sum over tap, c of in[source(p, tap), c] * weight[tap, c, n]) (+ residual[p, n])
 // GEGLU weights hold [hidden | gate] columns: out = hidden * gelu(gate).
-// Forms (choose one): BROADCAST, ROWS (NARROW for few columns), neither for tiles. Epilogue: RESIDUAL, GEGLU, TANH.
+// Every form of the kernel begins with this. Epilogue: RESIDUAL, GEGLU, TANH.
 #import "lib/storage"
 
 // Shapes come from a uniform, not from overrides: one pipeline serves every layer.
@@ -16,7 +16,6 @@ struct Params {
     residual_base: u32,
     row_groups: u32,                       // workgroups along the positions
     groups: u32, groups_x: u32,            // workgroups in all, and along x: the dispatch is folded
-    lanes_n: u32,                          // NARROW: lanes of a workgroup along the columns
     block_rows: u32,                       // always 8: a uniform, so that compilers do not unroll the stores
 }
 
@@ -67,13 +66,3 @@ fn put(p: u32, n: u32, sum: vec4<f32>) {
 #endif
     output[q.out_base + i] = pack4(v);
 }
-
-#ifdef BROADCAST
-#import "lib/conv2d_broadcast"
-#else
-#ifdef ROWS
-#import "lib/conv2d_rows"
-#else
-#import "lib/conv2d_tiled"
-#endif
-#endif

@@ -1,8 +1,8 @@
 // For CPU drivers. They turn every load inside a loop into a loop over lanes, so loads are the cost, not multiplications.
 // Lanes run along the output columns, and lane j of 8 fetches the input of row j: one load serves eight rows, each of which is
 // then broadcast from its lane's register. No barrier, no workgroup memory. Needs subgroups of at least 8 lanes.
-// A workgroup makes 32 rows x WG vec4 columns (GEGLU: 16 rows x WG hidden and WG gate columns).
-override WG: u32 = 16u;
+// A workgroup makes 32 rows x WG vec4 columns (GEGLU: 16 rows x WG hidden and WG gate columns), WG being the form's.
+#import "conv2d/common"
 alias Rows8 = array<vec4<f32>, 8>;
 
 // acc[r] += x of lane r, as a row of four channels, times the 4x4 weights.

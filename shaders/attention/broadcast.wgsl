@@ -1,30 +1,10 @@
 // For CPU drivers with subgroups of at least 8: one subgroup's 8 lanes share what each has loaded, so that
 // a load, the costly thing there, serves 8 rows. Lanes lie along keys for the scores, along channels
 // for the output.
+// Of the form: ROWS queries, which are HALVES groups of 8, and CHUNKS vec4s of output per lane and query: 8 lanes * CHUNKS * 4 channels.
+#import "attention/common"
 const LANES = 8u;
 const KEYS = 32u;  // per tile, 4 to a lane
-#ifdef D32
-const ROWS = 16u;
-const HALVES = 2u;  // groups of 8 rows
-const CHUNKS = 1u;   // vec4s of output per lane and row: 8 lanes * 1 * 4 = 32 channels
-#else
-#ifdef D64
-const ROWS = 16u;
-const HALVES = 2u;
-const CHUNKS = 2u;
-#else
-#ifdef D160
-const ROWS = 8u;
-const HALVES = 1u;
-const CHUNKS = 5u;
-#else
-const ROWS = 8u;
-const HALVES = 1u;
-const CHUNKS = 8u;
-#endif
-#endif
-#endif
-
 var<private> score: array<vec4<f32>, ROWS>;
 var<private> acc: array<vec4<f32>, ROWS * CHUNKS>;
 var<private> k_rows: array<vec4<f32>, 4>;

@@ -1,7 +1,7 @@
 // The fallback without subgroups, for CPU drivers: no barrier, no workgroup memory. Lanes run along the output columns, and each
 // invocation makes 16 rows (GEGLU: 8) of one vec4 column, whose input addresses are the same in all column lanes.
-// NARROW, for outputs of fewer columns than lanes: q.lanes_n of the WG lanes lie along the columns, the rest along further rows.
-override WG: u32 = 16u;
+// Of the form: WG lanes, of which COLS lie along the columns; where there are few of these, the rest lie along further rows.
+#import "conv2d/common"
 alias Rows8 = array<vec4<f32>, 8>;
 
 fn load_weights(k: u32, row: u32) -> mat4x4<f32> {
@@ -34,13 +34,8 @@ fn shift(a: Rows8) -> Rows8 { return Rows8(a[1], a[2], a[3], a[4], a[5], a[6], a
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let id = wid.y * q.groups_x + wid.x;
     if id >= q.groups { return; }
-#ifdef NARROW
-    let column = id / q.row_groups * q.lanes_n + lane % q.lanes_n;
-    let group = id % q.row_groups * (WG / q.lanes_n) + lane / q.lanes_n;
-#else
-    let column = id / q.row_groups * WG + lane;
-    let group = id % q.row_groups;
-#endif
+    let column = id / q.row_groups * COLS + lane % COLS;
+    let group = id % q.row_groups * (WG / COLS) + lane / COLS;
     let n = min(column, q.out_n4 - 1u);
     let rows = q.out_rows * q.out_w;
 #ifdef GEGLU

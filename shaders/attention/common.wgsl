@@ -1,7 +1,7 @@
 // softmax(scale * Q [K_own | K_bank]^T) [V_own | V_bank], streamed: an online softmax (Milakov and
 // Gimelshein, 2018) runs over the keys of both sources, tile by tile. Nothing is concatenated and no
 // score matrix is stored. One workgroup: one head, ROWS queries, a slice of the output's channels.
-// Forms: BROADCAST, else tiles. PART: the dispatch reads a part of one source's keys and hands the running
+// Every form of the kernel begins with this. PART: the dispatch reads a part of one source's keys and hands the running
 // softmax on; RESUME: it takes up the softmax of the part before.
 #import "lib/storage"
 
@@ -58,9 +58,3 @@ fn value(from_bank: bool, i: u32) -> vec4<f32> {
     return unpack4(own_v[i]);
 #endif
 }
-
-#ifdef BROADCAST
-#import "lib/attention_broadcast"
-#else
-#import "lib/attention_tiled"
-#endif

@@ -1,5 +1,6 @@
 // For every adapter: queries and keys are staged through workgroup memory. 16 queries, 4 lanes each; a lane
-// scores 4 keys of a tile of 16 and holds every fourth vec4 of its query's output.
+// scores 4 keys of a tile of 16 and holds every fourth vec4 of its query's output, CHUNKS of them (the form's).
+#import "attention/common"
 const ROWS = 16u;
 const KEYS = 16u;
 const DEPTH = 8u;  // vec4s of a head staged at once
@@ -7,19 +8,6 @@ const LOADS = 2u;  // rows of each tile that a lane stages: ROWS * DEPTH / 64
 // Rows of the tiles lie one element further apart, so that lanes of different rows read different banks.
 const PITCH = DEPTH + 1u;
 const WEIGHTS = KEYS + 1u;
-#ifdef D32
-const CHUNKS = 2u;
-#else
-#ifdef D64
-const CHUNKS = 4u;
-#else
-#ifdef D160
-const CHUNKS = 10u;
-#else
-const CHUNKS = 16u;
-#endif
-#endif
-#endif
 
 var<workgroup> q_tile: array<vec4<f32>, ROWS * PITCH>;
 var<workgroup> k_tile: array<vec4<f32>, KEYS * PITCH>;

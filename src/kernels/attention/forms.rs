@@ -1,0 +1,134 @@
+//! The forms of `attention`: one row each, all of the same bound: each score is a sum over a head's channels, each output a sum over
+//! keys that is rescaled once for each tile of 16 keys or more, in whatever order; so their error grows by 1.
+
+use crate::plan::{Offer, turns};
+use crate::shader::{Facts, Form, Needs, Pace};
+
+const fn tiled(name: &'static str, consts: &'static [(&'static str, u32)]) -> Form {
+    let source = include_str!("../../../shaders/attention/tiled.wgsl");
+    Form { name, source, consts, needs: Needs::NOTHING, growth: 1.0, pace: Pace { cpu: 0.1, gpu: 1.0 } }
+}
+
+const fn broadcast(name: &'static str, consts: &'static [(&'static str, u32)]) -> Form {
+    let source = include_str!("../../../shaders/attention/broadcast.wgsl");
+    let needs = Needs { lanes: 8, ..Needs::NOTHING };
+    Form { name, source, consts, needs, growth: 1.0, pace: Pace { cpu: 1.0, gpu: 0.05 } }
+}
+
+/// A name's number is the channels of a head whose output a workgroup makes at once; more are made in slices, with the scores
+/// computed again for each.
+pub(super) static FORMS: &[Form] = &[
+    tiled("tiled-64", &[("CHUNKS", 4)]),
+    tiled("tiled-32", &[("CHUNKS", 2)]),
+    tiled("tiled-160", &[("CHUNKS", 10)]),
+    tiled("tiled-256", &[("CHUNKS", 16)]),
+    broadcast("broadcast-64", &[("CHUNKS", 2), ("ROWS", 16), ("HALVES", 2)]),
+    broadcast("broadcast-32", &[("CHUNKS", 1), ("ROWS", 16), ("HALVES", 2)]),
+    broadcast("broadcast-160", &[("CHUNKS", 5), ("ROWS", 8), ("HALVES", 1)]),
+    broadcast("broadcast-256", &[("CHUNKS", 8), ("ROWS", 8), ("HALVES", 1)]),
+];
+
+/// What a form has to compute.
+pub(super) struct Problem {
+    pub queries: u32,
+    /// Of all sources.
+    pub keys: u64,
+    pub heads: u32,
+    /// Vec4s of a head.
+    pub d4: u32,
+}
+
+/// A form, and how a workgroup of it works.
+pub(super) struct Candidate {
+    pub form: &'static Form,
+    /// Queries of a workgroup, keys of a tile.
+    pub rows: u32,
+    pub keys: u32,
+    /// Vec4s of the output that a workgroup makes of each query.
+    pub slice: u32,
+    /// Turns of a lane's loops: for each tile of keys, and before and after all tiles.
+    turns_tile: u64,
+    turns_ends: u64,
+}
+
+impl Candidate {
+    pub fn new(form: &'static Form, d4: u32) -> Candidate {
+        let (d4, chunks) = (d4 as u64, form.constant("CHUNKS"));
+        if form.needs.lanes > 0 {
+            let rows = form.constant("ROWS");
+            let turns_ends = 2 * turns(rows.into(), turns(chunks.into(), 0));
+            let turns_tile = turns(d4, 0) + turns(4, turns(8, 0));
+            return Candidate { form, rows, keys: 32, slice: 8 * chunks, turns_tile, turns_ends };
+        }
+        let turns_tile = turns(d4.div_ceil(8), 0) + turns(16, 0);
+        let turns_ends = 2 * turns(chunks.into(), 0);
+        Candidate { form, rows: 16, keys: 16, slice: 4 * chunks, turns_tile, turns_ends }
+    }
+
+    pub fn slices(&self, problem: &Problem) -> u32 {
+        problem.d4.div_ceil(self.slice)
+    }
+
+    /// Workgroups of a head and slice.
+    pub fn tiles(&self, problem: &Problem) -> u32 {
+        problem.queries.div_ceil(self.rows)
+    }
+
+    /// Multiplications and additions of a tile of queries in all heads and slices. Scores are computed again for each slice of
+    /// the output's channels.
+    pub fn flops(&self, problem: &Problem) -> u64 {
+        let channels = problem.d4 as u64 * (self.slices(problem) as u64 + 1);
+        self.rows as u64 * problem.keys * 8 * problem.heads as u64 * channels
+    }
+
+    /// Those beside them that lanes beyond the last channel go through.
+    pub fn padding(&self, problem: &Problem) -> u64 {
+        let idle = (self.slices(problem) * self.slice - problem.d4) as u64;
+        self.rows as u64 * problem.keys * 4 * problem.heads as u64 * idle
+    }
+
+    pub fn turns(&self, tiles: u64) -> u64 {
+        self.turns_ends + turns(tiles, self.turns_tile)
+    }
+
+    /// Tiles of keys that one dispatch can go through.
+    pub fn most_tiles(&self, max_turns: u64) -> u64 {
+        max_turns.saturating_sub(self.turns_ends + 1) / (self.turns_tile + 1)
+    }
+
+    fn offer(&self, problem: &Problem, facts: &Facts) -> Offer {
+        let tiles = self.tiles(problem) as u64;
+        Offer {
+            form: self.form,
+            refused: self.form.needs.lacks(facts),
+            work: tiles * (self.flops(problem) + self.padding(problem)),
+            workgroups: tiles * problem.heads as u64 * self.slices(problem) as u64,
+        }
+    }
+}
+
+/// All forms, for `problem`.
+pub(super) fn offers(problem: &Problem, facts: &Facts) -> Vec<Offer> {
+    FORMS.iter().map(|form| Candidate::new(form, problem.d4).offer(problem, facts)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{ByRule, Choose};
+    use crate::shader::Device;
+
+    #[test]
+    fn each_head_size_has_a_form_of_its_own() {
+        let cpu = Facts { device: Device::Cpu, cores: 2, least_lanes: 8, f16: false };
+        let no_lanes = Facts { least_lanes: 4, ..cpu };
+        let gpu = Facts { device: Device::Discrete, cores: 64, least_lanes: 32, f16: true };
+        for (d, wide) in [(10, 32), (32, 32), (33, 64), (64, 64), (80, 160), (160, 160), (512, 256)] {
+            let problem = Problem { queries: 4096, keys: 8192, heads: 1, d4: u32::div_ceil(d, 4) };
+            for (facts, family) in [(cpu, "broadcast"), (no_lanes, "tiled"), (gpu, "tiled")] {
+                let chosen = ByRule.choose(&super::super::KERNEL, &offers(&problem, &facts), &facts).unwrap();
+                assert_eq!(FORMS[chosen].name, format!("{family}-{wide}"), "{d} channels");
+            }
+        }
+    }
+}

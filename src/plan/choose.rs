@@ -1,0 +1,151 @@
+//! Which form of a kernel computes a problem: facts are the adapter's, needs the form's, fit the problem's, speed the chooser's.
+
+use crate::shader::{Device, Facts, Form, Kernel};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A form of a kernel for the problem at hand.
+pub struct Offer {
+    pub form: &'static Form,
+    /// Why it cannot compute it here, if so.
+    pub refused: Option<String>,
+    /// Multiplications and additions, with those that only fill up blocks.
+    pub work: u64,
+    pub workgroups: u64,
+}
+
+/// Chooses among the forms of a kernel.
+pub trait Choose: Send + Sync {
+    /// An index into `offers`, one for each form in the kernel's order, of which the first is never refused.
+    ///
+    /// # Errors
+    /// Why there is none, where the choice is not free.
+    fn choose(&self, kernel: &Kernel, offers: &[Offer], facts: &Facts) -> Result<usize, String>;
+}
+
+/// The first form, which fits everything and needs nothing.
+pub struct First;
+
+impl Choose for First {
+    fn choose(&self, _: &Kernel, _: &[Offer], _: &Facts) -> Result<usize, String> {
+        Ok(0)
+    }
+}
+
+/// What should be fastest by its work and its pace on such a device; nothing is measured.
+pub struct ByRule;
+
+impl ByRule {
+    /// A GPU's cores work at once: what does not fill them takes as long as what does.
+    fn cost(offer: &Offer, facts: &Facts) -> f64 {
+        let pace = offer.form.pace;
+        match facts.device {
+            Device::Cpu => offer.work as f64 / pace.cpu,
+            Device::Integrated | Device::Discrete => {
+                let workgroups = offer.workgroups.max(1);
+                let filled = workgroups.next_multiple_of(facts.cores.max(1).into()) as f64 / workgroups as f64;
+                offer.work as f64 * filled / pace.gpu
+            }
+        }
+    }
+}
+
+impl Choose for ByRule {
+    fn choose(&self, kernel: &Kernel, offers: &[Offer], facts: &Facts) -> Result<usize, String> {
+        let able = offers.iter().enumerate().filter(|(_, offer)| offer.refused.is_none());
+        let costs = able.map(|(i, offer)| (i, Self::cost(offer, facts)));
+        // Of equals the first.
+        let least = costs.reduce(|best, next| if next.1 < best.1 { next } else { best });
+        least.map(|(i, _)| i).ok_or_else(|| format!("{}: no form computes this", kernel.name))
+    }
+}
+
+/// The forms that were named, by kernel, and whatever another chooser takes for all other kernels. A form that cannot run is
+/// an error, nothing falls back.
+pub struct Forced {
+    pub forms: BTreeMap<String, String>,
+    pub others: Arc<dyn Choose>,
+}
+
+impl Choose for Forced {
+    fn choose(&self, kernel: &Kernel, offers: &[Offer], facts: &Facts) -> Result<usize, String> {
+        let Some(name) = self.forms.get(kernel.name) else { return self.others.choose(kernel, offers, facts) };
+        let refused = |reason: &str| Err(format!("form {name} of {} was asked for: {reason}", kernel.name));
+        match offers.iter().position(|offer| offer.form.name == name) {
+            None => refused("there is no such form"),
+            Some(i) => offers[i].refused.as_ref().map_or(Ok(i), |reason| refused(reason)),
+        }
+    }
+}
+
+/// How forms are chosen on a device.
+#[derive(Clone)]
+pub struct Forms {
+    pub facts: Facts,
+    pub choose: Arc<dyn Choose>,
+}
+
+impl Forms {
+    pub fn by_rule(facts: Facts) -> Forms {
+        Forms { facts, choose: Arc::new(ByRule) }
+    }
+
+    pub fn first(facts: Facts) -> Forms {
+        Forms { facts, choose: Arc::new(First) }
+    }
+
+    /// `form` of `kernel`, and of all others what `self` chooses.
+    pub fn forcing(&self, kernel: &str, form: &str) -> Forms {
+        let forms = BTreeMap::from([(kernel.to_string(), form.to_string())]);
+        Forms { facts: self.facts, choose: Arc::new(Forced { forms, others: self.choose.clone() }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shader::{Needs, Pace};
+
+    const fn form(name: &'static str, cpu: f64, gpu: f64) -> Form {
+        Form { name, source: "", consts: &[], needs: Needs::NOTHING, growth: 1.0, pace: Pace { cpu, gpu } }
+    }
+
+    static FORMS: [Form; 3] = [form("wide", 0.1, 1.0), form("narrow", 0.1, 0.5), form("cpu", 1.0, 0.1)];
+    static KERNEL: Kernel = Kernel { name: "k", params: &[], variants: &[&[]], forms: &FORMS };
+
+    fn offers(work: [u64; 3], workgroups: u64) -> Vec<Offer> {
+        FORMS.iter().zip(work).map(|(form, work)| Offer { form, refused: None, work, workgroups }).collect()
+    }
+
+    #[test]
+    fn the_rule_weighs_work_pace_and_cores() {
+        let gpu = Facts { device: Device::Discrete, cores: 100, ..Facts::LEAST };
+        let cpu = Facts { device: Device::Cpu, cores: 2, ..Facts::LEAST };
+        let choose = |work, workgroups, facts| ByRule.choose(&KERNEL, &offers(work, workgroups), facts).unwrap();
+        assert_eq!(choose([100, 100, 100], 100, &gpu), 0);
+        assert_eq!(choose([100, 100, 100], 100, &cpu), 2);
+        // Half the pace pays for less than half the work.
+        assert_eq!(choose([100, 40, 100], 100, &gpu), 1);
+        assert_eq!(choose([100, 60, 100], 100, &gpu), 0);
+        // Few workgroups leave a GPU empty.
+        let mut few = offers([100, 100, 100], 10);
+        few[1].workgroups = 40;
+        assert_eq!(ByRule.choose(&KERNEL, &few, &gpu).unwrap(), 1);
+        few[1].refused = Some("it does not fit".into());
+        assert_eq!(ByRule.choose(&KERNEL, &few, &gpu).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_form_that_was_asked_for_is_taken_or_refused() {
+        let forms = Forms::first(Facts::LEAST).forcing("k", "narrow");
+        let mut all = offers([1; 3], 1);
+        assert_eq!(forms.choose.choose(&KERNEL, &all, &forms.facts), Ok(1));
+        all[1].refused = Some("it does not fit".into());
+        let error = forms.choose.choose(&KERNEL, &all, &forms.facts).unwrap_err();
+        assert!(error.contains("narrow of k") && error.contains("does not fit"), "{error}");
+        let other = Forms::first(Facts::LEAST).forcing("other", "narrow");
+        assert_eq!(other.choose.choose(&KERNEL, &all, &other.facts), Ok(0));
+        let unknown = Forms::first(Facts::LEAST).forcing("k", "wider");
+        assert!(unknown.choose.choose(&KERNEL, &all, &unknown.facts).is_err());
+    }
+}

@@ -1,0 +1,123 @@
+//! One way to compute a kernel: a WGSL text with its constants, and what an adapter must have for it.
+
+use super::preprocess;
+
+/// A row of a kernel's table.
+#[derive(Debug)]
+pub struct Form {
+    pub name: &'static str,
+    /// WGSL with `#import`, `#ifdef` and `#for` lines, entry point `main`; see [`preprocess`].
+    pub source: &'static str,
+    /// Written into the text as `const NAME = VALUEu;`; the host divides by the same numbers.
+    pub consts: &'static [(&'static str, u32)],
+    pub needs: Needs,
+    /// Its error is at most this many times the bound of the kernel's twin. Derived, and the derivation written beside it; a form
+    /// that has none does not get in.
+    pub growth: f64,
+    /// How fast it goes on CPUs and on GPUs where nothing was measured, relative to the kernel's other forms: work / pace is
+    /// what [`crate::plan::ByRule`] compares.
+    pub pace: Pace,
+}
+
+/// Speed relative to other forms, by the kind of device.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    pub cpu: f64,
+    pub gpu: f64,
+}
+
+impl Form {
+    /// The only form of a kernel that has one.
+    pub const fn plain(source: &'static str) -> Form {
+        Form {
+            name: "plain",
+            source,
+            consts: &[],
+            needs: Needs::NOTHING,
+            growth: 1.0,
+            pace: Pace { cpu: 1.0, gpu: 1.0 },
+        }
+    }
+
+    /// The constant of that name.
+    ///
+    /// # Panics
+    /// If the form has none: its row lacks what its kernel's recording asks for.
+    pub fn constant(&self, name: &str) -> u32 {
+        let of = self.consts.iter().find(|c| c.0 == name);
+        of.unwrap_or_else(|| panic!("form {} has no constant {name}", self.name)).1
+    }
+
+    /// The WGSL with `defines` set.
+    ///
+    /// # Errors
+    /// A line that the preprocessor does not understand.
+    pub fn text(&self, defines: &[&str]) -> Result<String, String> {
+        preprocess(self.source, self.consts, defines)
+    }
+}
+
+/// What an adapter must have for a form, beyond what every adapter is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Lanes of its smallest subgroup; 0 where the form has no subgroup operation.
+    pub lanes: u32,
+    /// Native halves.
+    pub f16: bool,
+}
+
+impl Needs {
+    pub const NOTHING: Needs = Needs { lanes: 0, f16: false };
+
+    /// What an adapter of these facts lacks for it, if anything.
+    pub fn lacks(&self, facts: &Facts) -> Option<String> {
+        if self.lanes > facts.least_lanes {
+            return Some(match self.lanes {
+                1 => "the adapter lacks subgroups".into(),
+                lanes => format!("the adapter lacks subgroups of {lanes} lanes or more"),
+            });
+        }
+        (self.f16 && !facts.f16).then(|| "the adapter lacks shader-f16".into())
+    }
+}
+
+/// What an adapter can do, as far as forms depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    pub device: Device,
+    /// Cores, compute units or multiprocessors: those of a CPU counted, those of a GPU assumed by its kind, which no API tells.
+    pub cores: u32,
+    /// Lanes of the smallest subgroup; 0 without subgroups.
+    pub least_lanes: u32,
+    /// Native halves.
+    pub f16: bool,
+}
+
+/// Kinds of device that want different forms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    Cpu,
+    /// Shares memory and power with a CPU.
+    Integrated,
+    Discrete,
+}
+
+impl Facts {
+    /// The least that any adapter has.
+    pub const LEAST: Facts = Facts { device: Device::Integrated, cores: 8, least_lanes: 0, f16: false };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lacking_is_said() {
+        let lanes = |lanes| Needs { lanes, ..Needs::NOTHING };
+        assert_eq!(Needs::NOTHING.lacks(&Facts::LEAST), None);
+        assert!(lanes(8).lacks(&Facts::LEAST).unwrap().contains("8 lanes"));
+        assert_eq!(lanes(8).lacks(&Facts { least_lanes: 8, ..Facts::LEAST }), None);
+        assert!(lanes(8).lacks(&Facts { least_lanes: 4, ..Facts::LEAST }).is_some());
+        assert!(Needs { f16: true, ..Needs::NOTHING }.lacks(&Facts::LEAST).unwrap().contains("shader-f16"));
+    }
+}
