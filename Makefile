@@ -6,6 +6,7 @@
 # make reports      the reports in docs/results/conformance and the README's table anew (tools/reports/make.sh)
 # make mutants      faults planted in the shaders, one at a time: does the suite see each? -> docs/results/mutants.md
 # make fuzz         changed inputs for everything that is read from files (docs/fuzzing.md); FUZZ_SECONDS=600, TARGET="png tiff"
+# make features     every sensible set of cargo features builds (docs/library.md)
 # make targets      type-checks for macOS and Windows, whose backends are not built here
 # make validate     whole runs under the Khronos validation layer
 # make bare         make test in a Debian with nothing installed (tools/bare.sh)
@@ -16,7 +17,7 @@ CARGO ?= cargo
 # A rustup installation that the shell has not read yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: all setup demo test lint clean drivers conformance reports mutants fuzz targets validate bare
+.PHONY: all setup demo test lint clean drivers conformance reports mutants fuzz features targets validate bare
 
 all: setup
 	$(CARGO) build --release --locked
@@ -57,6 +58,9 @@ mutants: setup
 FUZZ_SECONDS ?= 600
 fuzz: setup
 	cd tools/fuzz && env -u RUSTC_WRAPPER $(CARGO) run --locked --quiet -- run --seconds $(FUZZ_SECONDS) --corpus ../../target/fuzz/corpus $(TARGET)
+
+features: setup
+	tools/features.sh
 
 targets: setup
 	rustup target add aarch64-apple-darwin x86_64-pc-windows-msvc

@@ -1,7 +1,7 @@
 //! Files that others have put there, read without a wait and without an end.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 /// Opens a regular file to read it; a symbolic link to one is one. A pipe, a device, a socket or a directory is refused
@@ -21,7 +21,9 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`open_regular`].
+#[cfg(any(feature = "conformance", feature = "eval", test))]
 pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    use io::Read;
     let file = open_regular(path)?;
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -33,6 +35,7 @@ pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>
 ///
 /// # Errors
 /// Whatever the system says, and [`io::ErrorKind::InvalidInput`] for what is no regular file.
+#[cfg(any(feature = "eval", test))]
 pub(crate) fn open_or_make(path: &Path) -> io::Result<File> {
     match fs::symlink_metadata(path) {
         Ok(about) => regular(&about)?,
@@ -45,9 +48,9 @@ pub(crate) fn open_or_make(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, any(feature = "eval", test)))]
 const NO_LINK: i32 = libc::O_NOFOLLOW;
-#[cfg(not(unix))]
+#[cfg(all(not(unix), any(feature = "eval", test)))]
 const NO_LINK: i32 = 0;
 
 /// With the system's flag for opening without a wait, where it has one, and `more`.

@@ -44,10 +44,14 @@
 #[cfg(test)]
 extern crate self as diffews_wgpu;
 
+#[cfg(feature = "cli")]
 pub mod bench;
+#[cfg(feature = "conformance")]
 pub mod check;
+#[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+#[cfg(feature = "eval")]
 pub mod eval;
 mod files;
 pub mod gpu;
@@ -62,6 +66,7 @@ pub mod settings;
 pub mod shader;
 #[doc(hidden)]
 pub mod shown;
+#[cfg(feature = "conformance")]
 pub mod twins;
 pub mod weights;
 

@@ -21,11 +21,11 @@ if [ $# -eq 0 ]; then
 fi
 compile=(python3 tools/dxc/compile.py --library "$DRIVERS/dxc/libdxcompiler.so")
 webgpu=$DRIVERS/tint/node_modules/webgpu
-cargo build --quiet --release --examples || exit 1
+cargo build --quiet --release --package diffews-helpers || exit 1
 
 shaders() {
     rm -rf target/shaders
-    target/release/examples/dump_shaders target/shaders
+    target/release/dump_shaders target/shaders
 }
 
 tint() { shaders && node tools/tint/lint.mjs --webgpu "$webgpu" target/shaders; }
@@ -34,13 +34,13 @@ dxil() { shaders && "${compile[@]}" --spirv target/shaders/spirv target/shaders;
 
 dxc() {
     rm -rf target/dxc
-    tools/with-driver.sh "$1" target/release/examples/through_dxc translate target/dxc &&
+    tools/with-driver.sh "$1" target/release/through_dxc translate target/dxc &&
         "${compile[@]}" --only-spirv target/dxc &&
-        tools/with-driver.sh "$1" target/release/examples/through_dxc run target/dxc "${BRIEF:+/(f32|packed)/}"
+        tools/with-driver.sh "$1" target/release/through_dxc run target/dxc "${BRIEF:+/(f32|packed)/}"
 }
 
 dawn() {
-    target/release/examples/dump_cases target/dawn &&
+    target/release/dump_cases target/dawn &&
         tools/with-driver.sh "$1" node tools/tint/run.mjs --webgpu "$webgpu" --only "${BRIEF:+ (f32|packed) }" target/dawn
 }
 

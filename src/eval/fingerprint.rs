@@ -32,7 +32,7 @@ pub fn fingerprint(files: &ModelFiles) -> Result<String, WeightsError> {
     Ok(hex(&hash.finalize()[..8]))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "embedded"))]
 mod tests {
     use super::*;
     use std::path::Path;

@@ -175,6 +175,7 @@ impl Recorder {
     }
 
     /// Puts `to` in the place of the kernel of that name in all that is recorded.
+    #[cfg(feature = "conformance")]
     pub(crate) fn replace_kernel(&mut self, name: &str, to: &'static Kernel) {
         for dispatch in self.dispatches.iter_mut().filter(|d| d.kernel.name == name) {
             (dispatch.kernel, dispatch.form) = (to, to.form(dispatch.form.name).unwrap_or(dispatch.form));

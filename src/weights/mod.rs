@@ -13,6 +13,7 @@ mod error;
 pub mod file;
 mod kind;
 mod lookup;
+#[cfg(feature = "embedded")]
 mod nano;
 mod problems;
 mod scope;
@@ -22,6 +23,7 @@ mod tensor;
 mod tests;
 
 pub use error::WeightsError;
+#[cfg(feature = "embedded")]
 pub use nano::nano;
 pub use problems::Problem;
 pub use scope::{Report, Scope, Weights};

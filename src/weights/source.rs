@@ -126,6 +126,7 @@ impl ModelFiles {
     ///
     /// # Errors
     /// See [`super::nano`].
+    #[cfg(feature = "embedded")]
     pub fn embedded() -> Result<ModelFiles, WeightsError> {
         super::nano()
     }

@@ -6,7 +6,7 @@
 
 mod fields;
 mod scheduler;
-#[cfg(test)]
+#[cfg(all(test, feature = "embedded"))]
 mod tests;
 mod text;
 mod unet;

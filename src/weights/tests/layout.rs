@@ -182,6 +182,7 @@ fn diffews_json_is_checked() {
     }
 }
 
+#[cfg(feature = "embedded")]
 #[test]
 fn the_embedded_model_opens() {
     let files = ModelFiles::embedded().unwrap();

@@ -1,7 +1,7 @@
 //! Writes every shader that the engine can hand to a driver, and naga's HLSL of it, for compilers outside Rust:
-//! `cargo run --release --example dump_shaders -- DIR` leaves `DIR/<kernel>-<form>-<symbols>-<storage>.{wgsl,hlsl}`.
+//! `cargo run --release -p diffews-helpers --bin dump_shaders -- DIR` leaves `DIR/<kernel>-<form>-<symbols>-<storage>.{wgsl,hlsl}`.
 
-#[path = "../tests/common/shaders.rs"]
+#[path = "../../../../tests/common/shaders.rs"]
 mod shaders;
 
 use naga::back::hlsl::ShaderModel;

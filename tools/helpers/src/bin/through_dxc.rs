@@ -5,7 +5,7 @@
 //!   through_dxc run DIR [REGEX]                            exits with 1 if a case fails, or if none ran
 //! DIFFEWS_CHECKED=1 in the environment: the HLSL with run-time checks, of `translate` as of `run`.
 
-#[path = "../src/cli/environment.rs"]
+#[path = "../../../../src/cli/environment.rs"]
 mod environment;
 
 use diffews_wgpu::check::{Case, Twins, record_case, run_case_with};
