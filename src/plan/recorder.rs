@@ -183,6 +183,7 @@ impl Recorder {
     }
 
     /// The form of the first dispatch of that kernel.
+    #[cfg(feature = "conformance")]
     pub(crate) fn form_of(&self, kernel: &str) -> Option<&'static Form> {
         self.dispatches.iter().find(|d| d.kernel.name == kernel).map(|d| d.form)
     }

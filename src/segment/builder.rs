@@ -138,7 +138,7 @@ impl SegmenterBuilder {
             (None, None) if self.unet.is_some() => {
                 return Err(Error::Usage("a UNet's directory was given, but none of the weights beside it".into()));
             }
-            (None, None) => Model::load(ModelFiles::embedded()?)?,
+            (None, None) => Model::load(unnamed()?)?,
         };
         let size = self.size.unwrap_or(model.default_size());
         model.config().check_size(size as usize)?;
@@ -155,4 +155,15 @@ impl SegmenterBuilder {
         let retries = !edited && draft.storage != Storage::F32;
         Ok(Planned { setup, draft, retries })
     }
+}
+
+/// The model where none is named.
+#[cfg(feature = "embedded")]
+fn unnamed() -> Result<ModelFiles, Error> {
+    Ok(ModelFiles::embedded()?)
+}
+
+#[cfg(not(feature = "embedded"))]
+fn unnamed() -> Result<ModelFiles, Error> {
+    Err(Error::Usage("no weights are given, and no model is embedded (cargo feature `embedded`)".into()))
 }
