@@ -30,7 +30,6 @@ fn bits(segmenter: &Segmenter, bank: &SupportBank, query: &RgbImage) -> Vec<u32>
 
 #[test]
 fn a_program_segments_a_picture() {
-    shared::<SupportBank>();
     let segmenter = odd();
     let bank = segmenter.encode(&[example()]).unwrap();
     let query = open_image(fixture("query.png")).unwrap();
@@ -85,9 +84,31 @@ fn a_call_is_broken_off_and_the_next_one_is_whole() {
 }
 
 #[test]
+fn threads_share_a_segmenter_and_its_banks() {
+    shared::<Segmenter>();
+    shared::<SupportBank>();
+    let segmenter = odd();
+    let bank = segmenter.encode(&[example()]).unwrap();
+    let queries = [open_image(fixture("query.png")).unwrap(), RgbImage::new(50, 40)];
+    let alone = queries.each_ref().map(|query| bits(&segmenter, &bank, query));
+    assert_ne!(alone[0], alone[1]);
+    std::thread::scope(|scope| {
+        for i in 0..6 {
+            let (segmenter, bank, queries, alone) = (&segmenter, &bank, &queries, &alone);
+            scope.spawn(move || {
+                let own = segmenter.encode(&[example()]).unwrap();
+                let bank = if i < 3 { bank } else { &own };
+                assert_eq!(bits(segmenter, bank, &queries[i % 2]), alone[i % 2]);
+            });
+        }
+    });
+}
+
+#[test]
 fn a_bank_of_another_segmenter_is_refused_with_both_named() {
-    let (one, other) = (odd(), odd());
-    let larger = Segmenter::builder().weights(golden().join("odd")).size(one.size() + 32).gpu(gpu()).build().unwrap();
+    let one = odd();
+    let other = Segmenter::builder().weights(golden().join("odd")).gpu(one.gpu().clone()).build().unwrap();
+    let larger = Segmenter::builder().weights(golden().join("odd")).size(one.size() * 2).gpu(gpu()).build().unwrap();
     let sd21 = Segmenter::builder().model(Fixture::named("sd21").model()).gpu(gpu()).build().unwrap();
     let query = open_image(fixture("query.png")).unwrap();
     for (foreign, fact) in [(&other, "odd"), (&larger, "another segmenter"), (&sd21, "sd21")] {
@@ -129,8 +150,9 @@ fn segmenter(files: ModelFiles, precision: Precision, gpu: Gpu) -> Segmenter {
 fn a_query_that_overflows_halves_is_answered_in_f32_and_others_are_not() {
     let queries = [open_image(fixture("query.png")).unwrap(), RgbImage::new(64, 64)];
     // Halves end at 65520; how near each query comes to that decides.
+    let gpu = gpu();
     let overflowed = |bias: f32| {
-        let halves = segmenter(biased(bias), Precision::F16, gpu());
+        let halves = segmenter(biased(bias), Precision::F16, gpu.clone());
         let bank = halves.encode(&[example()]).unwrap();
         queries.each_ref().map(|query| halves.segment(&bank, query).unwrap().overflow().is_some())
     };
@@ -146,10 +168,10 @@ fn a_query_that_overflows_halves_is_answered_in_f32_and_others_are_not() {
         assert!(high - low > 0.01, "both queries come as near");
     };
     let (large, small) = if which[0] { (&queries[0], &queries[1]) } else { (&queries[1], &queries[0]) };
-    let full = segmenter(biased(bias), Precision::F32, gpu());
+    let full = segmenter(biased(bias), Precision::F32, gpu.clone());
     let expected = bits(&full, &full.encode(&[example()]).unwrap(), large);
 
-    let halves = segmenter(biased(bias), Precision::F16, gpu());
+    let halves = segmenter(biased(bias), Precision::F16, gpu);
     let bank = halves.encode(&[example()]).unwrap();
     let (before, bytes) = (bits(&halves, &bank, small), halves.loaded_bytes());
     for _ in 0..2 {

@@ -1,5 +1,10 @@
-//! Masks of every kind that files hold: what is foreground in them, and what is said. The files and what is expected of
+//! Masks of every kind that files hold: what is foreground in them, and what the command says. The files and what is expected of
 //! them are listed in `tests/golden/masks/cases.json`.
+
+/// What the command adds to what the library says.
+#[allow(dead_code)]
+#[path = "../src/cli/advice.rs"]
+mod advice;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +30,7 @@ fn reading(case: &Value) -> MaskReading {
 
 fn told(warnings: &[MaskWarning]) -> Vec<String> {
     let line = |warning: &MaskWarning| {
-        let text = warning.to_string();
+        let text = format!("{warning}{}", advice::of_mask(warning));
         assert_eq!(text.lines().count(), 1, "{text}");
         format!("{}: {text}", if warning.is_note() { "note" } else { "warning" })
     };
@@ -75,7 +80,7 @@ fn published_evaluations_know_white_and_nothing_else() {
 fn what_no_pixel_has_is_an_error_that_says_what_is_there() {
     let refused = |file: &str, source| {
         let how = MaskReading { source, invert: false };
-        let text = load_mask_with(&golden(file), (46, 34), how).unwrap_err().to_string();
+        let text = advice::told(&load_mask_with(&golden(file), (46, 34), how).unwrap_err().into());
         assert!(text.contains(file) && text.lines().count() == 1, "{text}");
         text
     };

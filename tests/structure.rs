@@ -47,6 +47,29 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Errors state facts: flags are told of by the command, and by what is read by its users alone.
+#[test]
+fn the_library_names_no_flags() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let others = ["cli", "main.rs", "eval", "conformance"];
+    files.retain(|file| !others.iter().any(|room| file.starts_with(root.join(room))));
+    assert!(files.len() > 60, "{} files", files.len());
+    let is_flag = |line: &str| {
+        line.match_indices("--").any(|(at, _)| {
+            let before = line[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric());
+            before && line[at + 2..].starts_with(|c: char| c.is_ascii_lowercase())
+        })
+    };
+    assert!(is_flag("\"pass --force\"") && !is_flag("models--x") && !is_flag("a--"));
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let named: Vec<String> = code(&text).lines().filter(|line| is_flag(line)).map(String::from).collect();
+        assert!(named.is_empty(), "{}: {named:?}", file.display());
+    }
+}
+
 /// Code without its comments and unit tests.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();

@@ -1,6 +1,6 @@
 //! A model on a device with its supports' bank; opened again where the device is lost.
 
-use super::errors::told;
+use super::advice::told;
 use super::open::{self, Told};
 use super::options::EngineArgs;
 use super::report::Support;

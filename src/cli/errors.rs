@@ -1,5 +1,6 @@
 //! Exit codes: what scripts learn of a failure.
 
+use super::advice::told;
 use super::interrupt;
 use diffews_wgpu::Error;
 use diffews_wgpu::bench::BenchError;
@@ -7,7 +8,6 @@ use diffews_wgpu::eval::EvalError;
 use diffews_wgpu::gpu::GpuError;
 use diffews_wgpu::image_io::ImageError;
 use diffews_wgpu::model::config::ConfigError;
-use diffews_wgpu::plan::{Less, PlanError, Storage};
 use diffews_wgpu::weights::WeightsError;
 
 const FAILURE: u8 = 1;
@@ -42,58 +42,6 @@ pub enum CliError {
 /// An [`anyhow::Error`] that ends the command with code 2.
 pub fn usage(message: impl Into<String>) -> anyhow::Error {
     CliError::Usage(message.into()).into()
-}
-
-/// What is printed of `error`: its facts, and what to do with this command's flags.
-pub fn told(error: &anyhow::Error) -> String {
-    let (text, advice) = (error.to_string(), advice(error).unwrap_or_default());
-    // Lists follow a message's first line.
-    match text.split_once('\n') {
-        Some((first, list)) => format!("{first}{advice}\n{list}"),
-        None => text + advice,
-    }
-}
-
-fn advice(error: &anyhow::Error) -> Option<&'static str> {
-    if let Some(EvalError::Engine(error)) = error.downcast_ref() {
-        return of_library(error);
-    }
-    if let Some(BenchError::Gpu(error)) = error.downcast_ref() {
-        return of_gpu(error);
-    }
-    match (error.downcast_ref(), error.downcast_ref()) {
-        (Some(error), _) => of_library(error),
-        (_, Some(error)) => of_gpu(error),
-        _ => None,
-    }
-}
-
-const SMALLER: &str = ". Try a smaller --size, or --precision f16 where f32 is used";
-
-fn of_library(error: &Error) -> Option<&'static str> {
-    match error {
-        Error::NotFinite { storage: Storage::F32, .. } => {
-            Some(": `model verify` checks the weights, `conformance` the adapter and its driver")
-        }
-        Error::Plan(PlanError { less, .. }) => match less {
-            Less::Size => Some(". Try a smaller --size"),
-            Less::SizeOrPrecision => Some(SMALLER),
-            Less::ShotsOrSize => Some(". Try fewer or a smaller --size"),
-            _ => None,
-        },
-        Error::Gpu(error) => of_gpu(error),
-        Error::Weights(WeightsError::Value { half: true, value, .. }) if value.is_finite() => {
-            Some("; use --precision f32")
-        }
-        _ => None,
-    }
-}
-
-fn of_gpu(error: &GpuError) -> Option<&'static str> {
-    match error {
-        GpuError::OutOfMemory { .. } => Some(SMALLER),
-        _ => None,
-    }
 }
 
 /// The process's exit code for `error`.

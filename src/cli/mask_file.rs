@@ -1,5 +1,6 @@
 //! How the masks of the examples are read.
 
+use super::advice::of_mask;
 use super::tell;
 use clap::Args;
 use diffews_wgpu::image_io::{MaskReading, MaskSource, MaskWarning};
@@ -39,8 +40,8 @@ pub fn tell_of(mask: &Path, warnings: &[MaskWarning], quiet: bool) {
     for said in warnings {
         match said.is_note() {
             true if quiet => {}
-            true => tell(&format!("note: {}: {said}", mask.display())),
-            false => tell(&format!("warning: {}: {said}", mask.display())),
+            true => tell(&format!("note: {}: {said}{}", mask.display(), of_mask(said))),
+            false => tell(&format!("warning: {}: {said}{}", mask.display(), of_mask(said))),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The command: one file per verb. Library errors become exit codes here and nowhere else.
 
+mod advice;
 mod bench;
 mod conformance;
 mod devices;
@@ -114,7 +115,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&format!("error: {}", errors::told(&error)));
+            tell(&format!("error: {}", advice::told(&error)));
             ExitCode::from(errors::exit_code(&error))
         }
     }

@@ -1,5 +1,6 @@
 //! `model info` and `model verify`: what a model is, and whether all of it can be used.
 
+use super::advice::of_weights;
 use super::errors::CliError;
 use super::options::ModelArgs;
 use super::{bytes, columns, print, print_lines, tell};
@@ -159,7 +160,7 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
         Ok(prompt) => prompt,
         Err(error) => {
             faults.push(match error {
-                ConfigError::Weights(error) => error.listing(MOST_LISTED),
+                ConfigError::Weights(error) => listing(&error),
                 error => error.to_string(),
             });
             let width = config.unet.cross_attention_dim;
@@ -175,7 +176,7 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
     for (_, weights) in components(&files) {
         match weights.finish() {
             Ok(report) => notes.extend(report.unused_lines(weights.name(), MOST_LISTED)),
-            Err(error) => faults.push(error.listing(MOST_LISTED)),
+            Err(error) => faults.push(listing(&error)),
         }
         let count = weights.count();
         tensors += count.0;
@@ -204,6 +205,10 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
     }
     let faults = faults.join("\n  ");
     Err(CliError::Weights(format!("{} cannot be used:\n  {faults}", args.name())).into())
+}
+
+fn listing(error: &WeightsError) -> String {
+    error.listing(MOST_LISTED) + &of_weights(error).unwrap_or_default()
 }
 
 /// What is wrong with the values of a tensor; nothing is wrong with integers, which carry no weights.

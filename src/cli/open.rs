@@ -1,6 +1,7 @@
 //! The one way from flags to a model on an adapter.
 
-use super::errors::{CliError, told, usage};
+use super::advice::told;
+use super::errors::{CliError, usage};
 use super::options::{AdapterArgs, EngineArgs};
 use super::tell;
 use diffews_wgpu::model::Model;

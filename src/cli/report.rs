@@ -1,6 +1,6 @@
 //! What is said of a result: one line for people, one JSON object for programs.
 
-use super::errors::told;
+use super::advice::told;
 use super::output::Job;
 use super::{json_line, one_line};
 use diffews_wgpu::image_io::{BoundingBox, Mask};

@@ -25,6 +25,7 @@ use std::sync::atomic::AtomicU64;
 
 /// What goes wrong on the device's side. Each message names the adapter, buffer or dispatch.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum GpuError {
     #[error("{0}")]
     NoAdapter(String),

@@ -61,8 +61,9 @@ pub fn open_image(path: impl AsRef<Path>) -> Result<RgbImage, ImageError> {
 }
 
 /// What can go wrong between a file and a tensor. Every message is one line, complete in itself (there is no source to
-/// print after it), names the file where there is one, and says what to do.
+/// print after it), and names the file where there is one.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ImageError {
     #[error("{path}: cannot be read: {cause}", path = .path.display())]
     Read { path: PathBuf, cause: io::Error },
@@ -106,22 +107,19 @@ pub enum ImageError {
     TooManyPixels { path: PathBuf, width: u32, height: u32, bytes_per_pixel: u8 },
 
     #[error(
-        "{path}: holds floating-point, signed or 32-bit samples, whose white point is unknown; pass infer --stretch 2,98, or \
-         save it with 8 or 16 bits a sample",
+        "{path}: holds floating-point, signed or 32-bit samples, whose white point is unknown",
         path = .path.display()
     )]
     FloatSamples { path: PathBuf },
 
     #[error(
-        "{path}: its samples of 16 bits use {used} of them, so that it would be all but black; in infer pass --bits {used}, \
-         or --stretch 2,98, else scale its values first",
+        "{path}: its samples of 16 bits use {used} of them, so that it would be all but black",
         path = .path.display()
     )]
     FewBits { path: PathBuf, used: u32 },
 
     #[error(
-        "{path}: its samples use {used} bits, where all pictures of this run are taken to have {bits}; pass --bits {used}, \
-         or --stretch 2,98",
+        "{path}: its samples use {used} bits, where all pictures of this run are taken to have {bits}",
         path = .path.display()
     )]
     ManyBits { path: PathBuf, used: u32, bits: u32 },
@@ -137,6 +135,15 @@ pub enum ImageError {
     #[error("{path}: {found}", path = .path.display())]
     MaskReading { path: PathBuf, found: String },
 
+    #[error("{path}: the mask has no alpha, or is opaque all over", path = .path.display())]
+    NoAlpha { path: PathBuf },
+
+    #[error(
+        "{path}: the mask holds colours, not label numbers, so that {number} cannot be found in it",
+        path = .path.display()
+    )]
+    NotNumbers { path: PathBuf, number: MaskValue },
+
     #[error(
         "{path}: {found}; a mask of class numbers must be a PNG with one channel of at most 8 bits (grey or palette)",
         path = .path.display()
@@ -146,13 +153,10 @@ pub enum ImageError {
     #[error("{what} holds {got} values where {want} are needed")]
     Length { what: &'static str, got: usize, want: usize },
 
-    #[error(
-        "{count} of {total} values of the network's output are NaN or infinite (the first at index {first}); \
-         try --precision f32, and `model verify` on the weights"
-    )]
+    #[error("{count} of {total} values of the network's output are NaN or infinite (the first at index {first})")]
     NotFinite { count: usize, total: usize, first: usize },
 
-    #[error("{path}: exists already; pass --force to replace it, or name another file", path = .path.display())]
+    #[error("{path}: exists already", path = .path.display())]
     Exists { path: PathBuf },
 
     #[error("{path}: is a directory; name a file to write", path = .path.display())]

@@ -95,10 +95,7 @@ pub enum WeightsError {
         problems: Vec<Problem>,
     },
     /// A UNet of Stable Diffusion that DiffewS has not trained.
-    #[error(
-        "{file}: a plain Stable Diffusion UNet, without the tensor `conv_in_ref` that DiffewS adds and trains; name a UNet of DiffewS \
-         with --unet (`diffews-wgpu --help` says where they are)"
-    )]
+    #[error("{file}: a plain Stable Diffusion UNet, without the tensor `conv_in_ref` that DiffewS adds and trains")]
     PlainUNet {
         /// The checkpoint.
         file: String,
@@ -115,7 +112,7 @@ pub enum WeightsError {
     #[error("{}: holds {value:e}, {}", shown::text(tensor), if *half && value.is_finite() {
         "too large for half precision"
     } else {
-        "which is no number to compute with; the file is damaged or its training failed (`model verify` shows which tensors)"
+        "which is no number to compute with; the file is damaged or its training failed"
     })]
     Value {
         /// The tensor, or the layer whose folded weights hold it.

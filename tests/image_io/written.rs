@@ -58,7 +58,7 @@ fn nothing_is_overwritten_without_force() {
     let mask = Mask::new(1, 1, vec![true]).unwrap();
     fs::write(&path, "precious").unwrap();
     let text = message(write_mask(&path, &mask, false), &path);
-    assert!(text.contains("--force"), "{text}");
+    assert!(text.contains("exists already"), "{text}");
     assert_eq!(message(check_output(&path, "png", false), &path), text);
     assert_eq!(fs::read(&path).unwrap(), b"precious");
     check_output(&path, "png", true).unwrap();

@@ -1,7 +1,8 @@
 //! What is said of each query, in their order, and what has become of the run.
 
+use super::super::advice::told;
 use super::super::engine::Watch;
-use super::super::errors::{CliError, is_of_query, told};
+use super::super::errors::{CliError, is_of_query};
 use super::super::interrupt;
 use super::super::output::Job;
 use super::super::progress::Bar;

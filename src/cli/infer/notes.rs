@@ -1,6 +1,6 @@
 //! What a user is told of the pictures, once a run.
 
-use super::super::tell;
+use super::super::{advice, tell};
 use diffews_wgpu::image_io::Note;
 use std::mem::{Discriminant, discriminant};
 use std::path::Path;
@@ -25,7 +25,7 @@ impl Notes {
             }
             self.told.push(kind);
             clear();
-            tell(&format!("note: {}: {note}", path.display()));
+            tell(&format!("note: {}: {note}{}", path.display(), advice::of_note(note)));
         }
     }
 }

@@ -78,6 +78,7 @@ pub(super) enum Samples {
 
 /// Something about a picture that its user must be told. `Display` gives one line without the file's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Note {
     /// Samples of 16 bits use so many of them, which are taken as all.
     Bits { bits: u32 },
@@ -109,11 +110,11 @@ impl fmt::Display for Note {
                 let white = (1_u32 << bits) - 1;
                 write!(
                     f,
-                    "its samples of 16 bits use {bits}: {white} is taken for white, in all 16-bit pictures of a run (--bits)"
+                    "its samples of 16 bits use {bits}: {white} is taken for white, in all 16-bit pictures of a run"
                 )
             }
             Self::Background { colour: [r, g, b] } => {
-                write!(f, "its transparent parts are put on the colour {r},{g},{b} (--background)")
+                write!(f, "its transparent parts are put on the colour {r},{g},{b}")
             }
             Self::Profile => f.write_str("its colours are converted to sRGB by its profile"),
             Self::BadProfile { reason } => write!(f, "its colour profile is not used: {reason}"),

@@ -138,12 +138,10 @@ fn refused(path: &Path, source: MaskSource, refusal: Refusal) -> ImageError {
         MaskSource::Color(colour) => MaskValue::Color(colour),
         MaskSource::Auto | MaskSource::HalfOfWhite | MaskSource::Alpha => MaskValue::Number(0),
     };
+    let path = path.to_owned();
     let found = match refusal {
-        Refusal::NoAlpha => "the mask has no alpha, or is opaque all over; leave out --mask-alpha".to_owned(),
-        Refusal::NotNumbers => format!(
-            "the mask holds colours, not label numbers, so that {wanted} cannot be found in it; name its colour with \
-             --mask-color R,G,B"
-        ),
+        Refusal::NoAlpha => return ImageError::NoAlpha { path },
+        Refusal::NotNumbers => return ImageError::NotNumbers { path, number: wanted },
         Refusal::Absent(held) => {
             let mut names: Vec<String> = held.iter().take(MOST_NAMED).map(MaskValue::to_string).collect();
             if let Some(more @ 1..) = held.len().checked_sub(MOST_NAMED) {
@@ -154,5 +152,5 @@ fn refused(path: &Path, source: MaskSource, refusal: Refusal) -> ImageError {
             format!("no visible pixel of the mask is {wanted}; it holds {}", names.join(between))
         }
     };
-    ImageError::MaskReading { path: path.to_owned(), found }
+    ImageError::MaskReading { path, found }
 }

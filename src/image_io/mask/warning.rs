@@ -4,23 +4,13 @@ use std::fmt;
 
 use super::Mask;
 
-/// What stands for a class in a mask's file. `Display` gives it as the flags take it: `15`, `200,171,44`.
+/// What stands for a class in a mask's file. `Display` gives it as users write it: `15`, `200,171,44`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaskValue {
     /// A grey value or the index of a palette's entry, as stored.
     Number(u16),
     /// Red, green and blue.
     Color([u8; 3]),
-}
-
-impl MaskValue {
-    /// The flag that takes it.
-    fn flag(self) -> &'static str {
-        match self {
-            Self::Number(_) => "--mask-value K",
-            Self::Color(_) => "--mask-color R,G,B",
-        }
-    }
 }
 
 impl fmt::Display for MaskValue {
@@ -41,6 +31,7 @@ pub struct MaskPart {
 
 /// Why a mask of other values than black and white was read as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MaskKind {
     /// One label, colour or level on black: there is no doubt.
     One,
@@ -57,6 +48,7 @@ pub enum MaskKind {
 /// Something about a mask that its user should be told, for it may not be what was meant; where
 /// [`MaskWarning::is_note`], it is beyond doubt. `Display` gives one line without the file's name.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum MaskWarning {
     /// Nothing is foreground. `brightest` is the largest luma in the file, in percent of white: 15 in a mask painted
     /// dark red; of a mask drawn in `alpha` the largest alpha.
@@ -138,24 +130,20 @@ impl fmt::Display for MaskWarning {
             Self::NoForeground { brightest, .. } if *brightest > 0.0 => write!(
                 f,
                 "the mask has no foreground: pixels of at least 50 % of white are foreground, the brightest here \
-                 has {brightest:.1} %; --mask-value K or --mask-color R,G,B says which label or colour is meant"
+                 has {brightest:.1} %"
             ),
             Self::NoForeground { .. } => f.write_str("the mask has no foreground: it is black all over"),
             Self::NoBackground => f.write_str(
                 "the mask has no background: all of its pixels are foreground",
             ),
             Self::InvertedAway => {
-                f.write_str("the mask has no foreground once it is inverted, for all of it was; leave out --invert-mask")
+                f.write_str("the mask has no foreground once it is inverted, for all of it was")
             }
-            Self::Grey { percent, alpha } => {
-                let hint = if *alpha { "; --mask-alpha takes what is opaque instead" } else { "" };
-                write!(
-                    f,
-                    "{percent:.2} % of the mask's pixels are neither near black nor near white; at least 50 % of white \
-                     was taken as foreground, which colours of classes or a photograph do not tell{hint}; --mask-value K or \
-                     --mask-color R,G,B says which label or colour is meant"
-                )
-            }
+            Self::Grey { percent, .. } => write!(
+                f,
+                "{percent:.2} % of the mask's pixels are neither near black nor near white; at least 50 % of white was taken \
+                 as foreground, which colours of classes or a photograph do not tell"
+            ),
             Self::Chosen { kind, foreground, background, ignored } => chosen(f, *kind, foreground, background, *ignored),
             Self::Dim { brightest } => write!(
                 f,
@@ -165,36 +153,28 @@ impl fmt::Display for MaskWarning {
             Self::Cutout { percent } => write!(
                 f,
                 "the mask is a cut-out, whose colours tell no foreground: what is opaque in its alpha ({percent:.1} %) was \
-                 taken as foreground; --mask-alpha confirms that, --invert-mask takes what is transparent, --mask-color \
-                 R,G,B one colour"
+                 taken as foreground"
             ),
             Self::Transparent { percent, hidden } => {
                 let though = if *hidden { ", though colours of the foreground are hidden there" } else { "" };
                 write!(
                     f,
-                    "{percent:.1} % of the mask's pixels are transparent and were taken as background{though}; --mask-alpha \
-                     takes all that is opaque instead"
+                    "{percent:.1} % of the mask's pixels are transparent and were taken as background{though}"
                 )
             }
             Self::Hidden { percent } => write!(
                 f,
                 "the mask is drawn in alpha: what is opaque ({percent:.1} %) was taken as foreground, though it is black \
-                 and what is transparent has white hidden under it; --mask-alpha confirms that, --invert-mask takes the other \
-                 part"
+                 and what is transparent has white hidden under it"
             ),
             Self::Invisible => f.write_str(
                 "the mask is transparent all over; the colours hidden there were read; save it without alpha if that is \
                  right",
             ),
-            Self::Inverted { percent, asked } => {
-                let hint =
-                    if *asked { "leave out --invert-mask if it is" } else { "--invert-mask takes the other part if it is" };
-                write!(
-                    f,
-                    "the mask's foreground is {percent:.1} % of the picture and touches all four borders; is it inverted? \
-                     {hint}"
-                )
-            }
+            Self::Inverted { percent, .. } => write!(
+                f,
+                "the mask's foreground is {percent:.1} % of the picture and touches all four borders; is it inverted?"
+            ),
             Self::Turned => f.write_str(
                 "the mask has the size of its picture as stored, not as displayed; it was turned as the picture's EXIF \
                  orientation says",
@@ -224,7 +204,6 @@ fn chosen(
     ignored: Option<MaskValue>,
 ) -> fmt::Result {
     let value = foreground.first().or(background.first()).map(|part| part.value);
-    let flag = value.map_or("--mask-value K", MaskValue::flag);
     let what = match value {
         Some(MaskValue::Color(_)) => "colour",
         _ => "value",
@@ -235,25 +214,22 @@ fn chosen(
         MaskKind::One => {
             write!(f, "the mask's one {what} beside black is not white: {taken} was taken as foreground{skipped}")
         }
-        MaskKind::Several => write!(
-            f,
-            "the mask has several {what}s beside black: {taken} were taken as foreground together{skipped}; {flag} takes one of \
-             them"
-        ),
+        MaskKind::Several => {
+            write!(f, "the mask has several {what}s beside black: {taken} were taken as foreground together{skipped}")
+        }
         MaskKind::Ignored => write!(
             f,
             "the mask has one {what} beside black and white, so that white may be foreground or mean ignored: {taken} was \
-             taken as foreground, {left} was not; {flag} takes another"
+             taken as foreground, {left} was not"
         ),
         MaskKind::Two => write!(
             f,
-            "of the mask's two {what}s none is black: {taken}, the brighter, was taken as foreground, {left} as background; \
-             --invert-mask or {flag} takes the other"
+            "of the mask's two {what}s none is black: {taken}, the brighter, was taken as foreground, {left} as background"
         ),
         MaskKind::Levels => write!(
             f,
             "the mask has areas of more {what}s than black and white: {taken} (at least 50 % of white) were taken as \
-             foreground, {left} as background; {flag} takes one of them"
+             foreground, {left} as background"
         ),
     }
 }
@@ -277,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_taken_is_named_with_the_flag_that_says_otherwise() {
+    fn what_was_taken_is_named() {
         let part = |value| MaskPart { value: MaskValue::Number(value), percent: 2.5 };
         let told = |kind, foreground: Vec<MaskPart>, background: Vec<MaskPart>, ignored| {
             let warning = MaskWarning::Chosen { kind, foreground, background, ignored };
@@ -289,10 +265,9 @@ mod tests {
         assert!(note && text.contains("1 (2.5 %) was taken as foreground, 255 as ignored"), "{text}");
         let many = (1..=20).map(part).collect();
         let (text, note) = told(MaskKind::Several, many, vec![], None);
-        assert!(!note && text.contains("8 (2.5 %), 12 more were taken") && text.contains("--mask-value K"), "{text}");
+        assert!(!note && text.contains("8 (2.5 %), 12 more were taken"), "{text}");
         let colour = MaskPart { value: MaskValue::Color([200, 171, 44]), percent: 94.8 };
         let (text, note) = told(MaskKind::Two, vec![colour], vec![], None);
         assert!(!note && text.contains("200,171,44 (94.8 %)") && text.contains("nothing as background"), "{text}");
-        assert!(text.contains("--invert-mask") && text.contains("--mask-color R,G,B"), "{text}");
     }
 }
