@@ -1,6 +1,7 @@
 //! Which adapter: listing, choosing, and what we ask of it.
 
 use super::GpuError;
+use super::later::block_on;
 use crate::shader::{Device, Facts};
 use serde::Serialize;
 use wgpu::{Backend, Backends, DeviceType, Features};
@@ -93,9 +94,8 @@ pub fn check_backend(choice: &AdapterChoice) -> Result<(), GpuError> {
 }
 
 /// Every adapter of the chosen backends (none where these cannot be, which [`super::Gpu::new`] tells), in a fixed order: Vulkan, Metal, DX12, then OpenGL.
-#[cfg(not(target_arch = "wasm32"))]
 pub fn list(choice: &AdapterChoice) -> Vec<AdapterFacts> {
-    let all = pollster::block_on(adapters(choice, choice.backends));
+    let all = block_on(async { Ok(adapters(choice, choice.backends).await) }).unwrap_or_default();
     all.iter().enumerate().map(|(i, a)| facts(Some(i), a, a.features(), &a.limits())).collect()
 }
 
@@ -146,7 +146,7 @@ fn memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
     vulkan_memory_bytes(adapter)
 }
 
-#[cfg(not(target_vendor = "apple"))]
+#[cfg(not(any(target_vendor = "apple", target_arch = "wasm32")))]
 fn vulkan_memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
     const DEVICE_LOCAL: u32 = 1; // VK_MEMORY_HEAP_DEVICE_LOCAL_BIT; the other heaps are the host's memory
     // SAFETY: the handles stay owned by wgpu; properties are only read, while the adapter is alive.
@@ -160,7 +160,7 @@ fn vulkan_memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
 }
 
 /// wgpu has no Vulkan there.
-#[cfg(target_vendor = "apple")]
+#[cfg(any(target_vendor = "apple", target_arch = "wasm32"))]
 fn vulkan_memory_bytes(_: &wgpu::Adapter) -> Option<u64> {
     None
 }

@@ -1,9 +1,9 @@
 //! Buffers: creation, upload through bounded staging, readback, and the arena that plans share.
 
-use super::later::later;
+use super::later::{block_on, later};
 use super::{Gpu, GpuError, Wait};
 use crate::plan::Schedule;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Uploads in flight are bounded by this many bytes, so that host memory is.
 const STAGING: u64 = 64 << 20;
@@ -57,27 +57,26 @@ impl Gpu {
         for chunk in bytes.chunks(STAGING as usize) {
             self.guarded("upload", chunk.len() as u64, || self.shared.queue.write_buffer(buffer, offset, chunk))?;
             offset += chunk.len() as u64;
-            // A browser keeps account by itself.
-            #[cfg(not(target_arch = "wasm32"))]
-            self.staged(chunk.len() as u64)?;
+            // A browser keeps account by itself, and cannot wait here.
+            if cfg!(not(target_arch = "wasm32")) {
+                self.staged(chunk.len() as u64)?;
+            }
         }
         Ok(())
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     fn staged(&self, more: u64) -> Result<(), GpuError> {
-        if self.shared.staged.fetch_add(more, Ordering::Relaxed) + more >= STAGING {
+        if self.shared.staged.fetch_add(more, Relaxed) + more >= STAGING {
             self.shared.queue.submit([]);
             self.wait_here(None, "upload")?;
-            self.shared.staged.store(0, Ordering::Relaxed);
+            self.shared.staged.store(0, Relaxed);
         }
         Ok(())
     }
 
     /// The first `bytes` of a buffer. Waits for all that was submitted.
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn download(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>, GpuError> {
-        let [bytes] = pollster::block_on(self.download_all(Wait::Here, [(buffer, 0, bytes)]))?;
+        let [bytes] = block_on(self.download_all(Wait::Here, [(buffer, 0, bytes)]))?;
         Ok(bytes)
     }
 

@@ -1,5 +1,6 @@
 //! Binding a schedule to memory once, and running it any number of times in short submissions.
 
+use super::later::block_on;
 use super::{Arena, Gpu, GpuError, Wait};
 use crate::plan::{Schedule, Storage, Tensor, TensorId, Window};
 use std::collections::VecDeque;
@@ -183,9 +184,8 @@ impl Gpu {
     }
 
     /// Runs a plan to its end. Its inputs were uploaded before; its outputs can be downloaded after.
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn run(&self, plan: &BoundPlan, progress: Progress) -> Result<(), GpuError> {
-        pollster::block_on(self.run_by(Wait::Here, plan, progress))
+        block_on(self.run_by(Wait::Here, plan, progress))
     }
 
     /// [`Gpu::run`] without blocking. Dropped before its end it submits no more; what was submitted still runs.

@@ -1,6 +1,6 @@
 //! Waiting for the device, and what is left when it is lost or hangs.
 
-use super::later::later;
+use super::later::{block_on, later};
 use super::{Gpu, GpuError, Shared, Wait};
 use crate::panics;
 use std::mem::ManuallyDrop;
@@ -11,6 +11,10 @@ use std::time::Duration;
 const TURN: Duration = Duration::from_millis(100);
 /// What a device that is closed gets for the work that it still has.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// What an error scope will tell.
+#[cfg(target_arch = "wasm32")]
+pub(super) type Caught = std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
 /// Why a device is of no use any more.
 #[derive(Default)]
@@ -55,6 +59,12 @@ impl Shared {
         }
     }
 
+    /// A browser is not asked, it tells.
+    #[cfg(target_arch = "wasm32")]
+    fn poll(&self, _: Option<wgpu::SubmissionIndex>, _: Duration, what: &str) -> Result<bool, GpuError> {
+        self.alive(what).map(|()| true)
+    }
+
     /// Is it done within `timeout`?
     #[cfg(not(target_arch = "wasm32"))]
     fn poll(
@@ -85,6 +95,35 @@ impl Gpu {
         self.shared.alive(what)
     }
 
+    /// Is what error scopes caught an error of the call that names itself `what`?
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn judge(&self, what: &str, bytes: u64, scopes: [wgpu::ErrorScopeGuard; 3]) -> Result<(), GpuError> {
+        let errors = scopes.map(|scope| pollster::block_on(scope.pop()));
+        match errors.into_iter().flatten().next() {
+            None => Ok(()),
+            Some(wgpu::Error::OutOfMemory { .. }) => {
+                Err(GpuError::OutOfMemory { adapter: self.facts().name.clone(), what: what.into(), bytes })
+            }
+            // That the device is lost explains what came of it.
+            Some(other) => Err(self.alive(what).err().unwrap_or_else(|| self.failed(what, other))),
+        }
+    }
+
+    /// A browser tells later: the next wait hears it, and then the device has a fault.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn judge(&self, what: &str, bytes: u64, scopes: [wgpu::ErrorScopeGuard; 3]) -> Result<(), GpuError> {
+        let mut caught = self.shared.caught.lock().map_err(|error| self.failed(what, error))?;
+        for scope in scopes {
+            let (popped, health, what) = (scope.pop(), self.shared.health.clone(), format!("{what} ({bytes} bytes)"));
+            caught.push(Box::pin(async move {
+                if let Some(error) = popped.await {
+                    health.error(format!("{what}: {error}"));
+                }
+            }));
+        }
+        Ok(())
+    }
+
     /// Waits for a submission, or for all, until `stop` or the hook of [`Gpu::interrupted_by`] says no.
     pub(super) async fn wait(
         &self,
@@ -102,17 +141,15 @@ impl Gpu {
     }
 
     /// The same by this thread, until it is done or interrupted.
-    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn wait_here(&self, submission: Option<wgpu::SubmissionIndex>, what: &str) -> Result<(), GpuError> {
-        pollster::block_on(self.wait(Wait::Here, submission, what, || false))
+        block_on(self.wait(Wait::Here, submission, what, || false))
     }
 
     /// Is it done after one turn?
+    #[cfg(not(target_arch = "wasm32"))]
     async fn turn(&self, wait: Wait, submission: Option<wgpu::SubmissionIndex>, what: &str) -> Result<bool, GpuError> {
         match wait {
-            #[cfg(not(target_arch = "wasm32"))]
             Wait::Here => self.shared.poll(submission, TURN, what),
-            #[cfg(not(target_arch = "wasm32"))]
             Wait::Aside => {
                 let (say, heard) = later();
                 let (shared, whose) = (self.shared.clone(), what.to_string());
@@ -122,15 +159,20 @@ impl Gpu {
                     .map_err(|error| self.failed(what, error))?;
                 heard.await.unwrap_or_else(|| Err(self.failed(what, "the thread that waits has ended")))
             }
-            #[cfg(target_arch = "wasm32")]
-            Wait::Aside => {
-                // The browser tells, of all that was submitted so far.
-                let (say, heard) = later();
-                self.shared.queue.on_submitted_work_done(move || say.say(()));
-                heard.await;
-                self.alive(what).map(|()| true)
-            }
         }
+    }
+
+    /// The browser tells when all that was submitted so far is done.
+    #[cfg(target_arch = "wasm32")]
+    async fn turn(&self, _: Wait, _: Option<wgpu::SubmissionIndex>, what: &str) -> Result<bool, GpuError> {
+        let (say, heard) = later();
+        self.shared.queue.on_submitted_work_done(move || say.say(()));
+        heard.await;
+        let caught = self.shared.caught.lock().map(|mut caught| std::mem::take(&mut *caught));
+        for told in caught.map_err(|error| self.failed(what, error))? {
+            told.await;
+        }
+        self.shared.poll(None, TURN, what)
     }
 }
 
@@ -138,10 +180,7 @@ impl Drop for Shared {
     /// wgpu's queue waits for its work before it goes, for ever where the device hangs, and panics where waiting fails.
     fn drop(&mut self) {
         // An application's device is not ours to wait for: it has handles of its own.
-        #[cfg(not(target_arch = "wasm32"))]
         let idle = if self.own { self.poll(None, GRACE, "closing") } else { Ok(true) };
-        #[cfg(target_arch = "wasm32")]
-        let idle = self.alive("closing").map(|()| true);
         // SAFETY: this is the end of `self`: nothing uses the queue after.
         let queue = unsafe { ManuallyDrop::take(&mut self.queue) };
         if let Ok(false) = idle {

@@ -1,5 +1,6 @@
-//! A future of what a callback or another thread will say.
+//! A future of what a callback or another thread will say, and waiting for a future.
 
+use super::GpuError;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -54,6 +55,21 @@ impl<T> Future for Later<T> {
             }
             said => Poll::Ready(said),
         }
+    }
+}
+
+/// What `future` comes to, waited for by this thread.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn block_on<T>(future: impl Future<Output = Result<T, GpuError>>) -> Result<T, GpuError> {
+    pollster::block_on(future)
+}
+
+/// A browser's thread cannot wait: what is not there at once is an error.
+#[cfg(target_arch = "wasm32")]
+pub(super) fn block_on<T>(future: impl Future<Output = Result<T, GpuError>>) -> Result<T, GpuError> {
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(GpuError::Blocks),
     }
 }
 

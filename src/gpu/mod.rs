@@ -9,9 +9,7 @@ mod open;
 mod pipelines;
 mod ports;
 
-#[cfg(not(target_arch = "wasm32"))]
-pub use adapter::list;
-pub use adapter::{AdapterChoice, AdapterFacts, check_backend, no_backend};
+pub use adapter::{AdapterChoice, AdapterFacts, check_backend, list, no_backend};
 pub use buffers::Arena;
 pub use execute::{BoundPlan, Placed, Progress};
 pub use pipelines::{CHECKED, Translator};
@@ -44,6 +42,9 @@ pub enum GpuError {
          system's log)"
     )]
     Lost { adapter: String, what: String, reason: String },
+    /// Only in a browser.
+    #[error("a browser's thread cannot wait for the device: await the async form of this call")]
+    Blocks,
     #[error("interrupted")]
     Interrupted,
 }
@@ -69,13 +70,15 @@ struct Shared {
     /// Bytes of uploads since the last wait for all.
     staged: AtomicU64,
     rate: execute::Rate,
+    /// What error scopes caught, where that is told later.
+    #[cfg(target_arch = "wasm32")]
+    caught: std::sync::Mutex<Vec<health::Caught>>,
 }
 
 /// How a wait for the device is spent.
 #[derive(Clone, Copy)]
 enum Wait {
-    /// By this thread.
-    #[cfg(not(target_arch = "wasm32"))]
+    /// By this thread, which a browser does not allow.
     Here,
     /// By another thread, or by the browser, while this one does something else.
     Aside,
@@ -121,7 +124,6 @@ impl Gpu {
     /// Bytes in all live buffers, where the backend keeps count.
     pub fn allocated_bytes(&self) -> Option<u64> {
         // What was dropped is freed only once the device is known to be done with it.
-        #[cfg(not(target_arch = "wasm32"))]
         self.wait_here(None, "counting memory").ok()?;
         self.shared.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
     }
@@ -136,16 +138,7 @@ impl Gpu {
         let internal = self.shared.device.push_error_scope(wgpu::ErrorFilter::Internal);
         let validation = self.shared.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let result = work();
-        let errors = [validation, internal, memory].map(|scope| pollster::block_on(scope.pop()));
-        if let Some(error) = errors.into_iter().flatten().next() {
-            return Err(match error {
-                wgpu::Error::OutOfMemory { .. } => {
-                    GpuError::OutOfMemory { adapter: self.facts().name.clone(), what: what.into(), bytes }
-                }
-                // That the device is lost explains what came of it.
-                other => self.alive(what).err().unwrap_or_else(|| self.failed(what, other)),
-            });
-        }
+        self.judge(what, bytes, [validation, internal, memory])?;
         self.alive(what)?;
         Ok(result)
     }

@@ -2,6 +2,7 @@
 
 use super::adapter::{AdapterChoice, AdapterFacts, check, choose, facts};
 use super::health::Health;
+use super::later::block_on;
 use super::pipelines::{Pipelines, Translator};
 use super::{Gpu, GpuError, Shared};
 use crate::plan::Forms;
@@ -13,9 +14,8 @@ impl Gpu {
     ///
     /// # Errors
     /// There is none, it lacks what the kernels need, or it gives no device.
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(choice: &AdapterChoice) -> Result<Gpu, GpuError> {
-        pollster::block_on(Gpu::request(choice))
+        block_on(Gpu::request(choice))
     }
 
     /// [`Gpu::new`] without blocking.
@@ -30,9 +30,8 @@ impl Gpu {
     ///
     /// # Safety
     /// Nobody checks these modules: they must be valid SPIR-V that stays within its bindings, as the WGSL does.
-    #[cfg(not(target_arch = "wasm32"))]
     pub unsafe fn with_translator(choice: &AdapterChoice, translator: Translator) -> Result<Gpu, GpuError> {
-        pollster::block_on(Gpu::open(choice, Some(translator)))
+        block_on(Gpu::open(choice, Some(translator)))
     }
 
     async fn open(choice: &AdapterChoice, translator: Option<Translator>) -> Result<Gpu, GpuError> {
@@ -101,6 +100,8 @@ impl Gpu {
             health,
             staged: Default::default(),
             rate: Default::default(),
+            #[cfg(target_arch = "wasm32")]
+            caught: Default::default(),
         };
         Ok(Gpu { forms, interrupted: || false, shared: Arc::new(shared) })
     }

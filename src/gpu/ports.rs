@@ -1,5 +1,6 @@
 //! The ends of a bound plan: tensors that are written before it runs, or read after.
 
+use super::later::block_on;
 use super::{BoundPlan, Gpu, GpuError, Placed, Wait};
 use crate::plan::{Storage, Tensor, layout};
 
@@ -41,9 +42,8 @@ impl Gpu {
     }
 
     /// The values of `ports`, `[positions, channels]` each: one wait for all of them. Waits for all that was submitted.
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn read<const N: usize>(&self, ports: [&Port; N]) -> Result<[Vec<f32>; N], GpuError> {
-        pollster::block_on(self.read_by(Wait::Here, ports))
+        block_on(self.read_by(Wait::Here, ports))
     }
 
     /// [`Gpu::read`] without blocking.
