@@ -52,7 +52,7 @@ impl Gpu {
         self.guarded(name, size, || self.shared.device.create_buffer(&descriptor))
     }
 
-    /// Writes `bytes` at `offset`. Returns when at most [`STAGING`] bytes are on their way.
+    /// Writes `bytes` at `offset`. Returns when at most 64 MiB are on their way.
     pub fn upload(&self, buffer: &wgpu::Buffer, mut offset: u64, bytes: &[u8]) -> Result<(), GpuError> {
         for chunk in bytes.chunks(STAGING as usize) {
             self.guarded("upload", chunk.len() as u64, || self.shared.queue.write_buffer(buffer, offset, chunk))?;

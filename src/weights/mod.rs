@@ -7,7 +7,7 @@
 //!
 //! Asking a [`Scope`] for a tensor never fails: what is missing or has another shape is noted, and a placeholder of the asked shape
 //! stands in, so that a model is built once through and [`Weights::finish`] then names *every* fault, and every tensor that nothing
-//! asked for. All that comes from a file is untrusted; see [`file`] for the checks.
+//! asked for. All that comes from a file is untrusted; see [`mod@file`] for the checks.
 
 mod error;
 pub mod file;
