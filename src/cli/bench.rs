@@ -1,6 +1,7 @@
 //! `bench`: kernels and the embedded model against the clock.
 
 use super::errors::usage;
+use super::forms::FormArgs;
 use super::open::{self, Told, Wanted};
 use super::options::AdapterArgs;
 use super::{print, progress};
@@ -24,6 +25,8 @@ const QUERY: &str = "embedded model, one query";
 pub struct Args {
     #[command(flatten)]
     adapter: AdapterArgs,
+    #[command(flatten)]
+    forms: FormArgs,
     /// Measure only rows whose kernel or shape contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -70,7 +73,7 @@ struct Row<'a> {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     progress::catch_interrupts();
-    let gpu = args.adapter.open()?;
+    let gpu = args.forms.on(args.adapter.open()?)?;
     let storages: Vec<Storage> = match args.precision {
         None => [Storage::F32, Storage::Packed, Storage::F16, Storage::Mixed]
             .into_iter()
@@ -192,6 +195,7 @@ fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
         files: ModelFiles::embedded()?,
         name: "the embedded model".into(),
         adapter: &args.adapter,
+        forms: &args.forms,
         size: None,
         precision,
         shots: 1,

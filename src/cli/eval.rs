@@ -122,6 +122,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         model,
         size: segmenter.size(),
         precision: segmenter.storage().name().into(),
+        forms: segmenter.memory().forms.clone(),
         threshold: match segmenter.threshold() {
             Threshold::Relative(value) => format!("relative {value}"),
             Threshold::Absolute(value) => format!("absolute {value}"),

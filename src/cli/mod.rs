@@ -9,6 +9,7 @@ mod environment;
 mod errors;
 mod eval;
 mod folder;
+mod forms;
 mod infer;
 mod interrupt;
 mod mask_file;

@@ -2,6 +2,7 @@
 
 use super::advice::told;
 use super::errors::{CliError, usage};
+use super::forms::FormArgs;
 use super::options::{AdapterArgs, EngineArgs};
 use super::tell;
 use diffews_wgpu::model::Model;
@@ -16,6 +17,7 @@ pub struct Wanted<'a> {
     /// What the model is called.
     pub name: String,
     pub adapter: &'a AdapterArgs,
+    pub forms: &'a FormArgs,
     pub size: Option<u32>,
     pub precision: Precision,
     /// Examples of the largest bank.
@@ -31,6 +33,7 @@ impl EngineArgs {
             files,
             name: self.model.name(),
             adapter: &self.adapter,
+            forms: &self.forms,
             size: self.size,
             precision: self.precision,
             shots,
@@ -61,7 +64,7 @@ pub fn plan(wanted: Wanted, told_of: Told) -> anyhow::Result<Planned> {
             None => Err(CliError::Weights(format!("{}: diffews.json: {error}", wanted.name)).into()),
         };
     }
-    let gpu = wanted.adapter.open()?;
+    let gpu = wanted.forms.on(wanted.adapter.open()?)?;
     wanted.adapter.tell_of_cpu(gpu.facts(), told_of.quiet);
     let mut builder =
         Segmenter::builder().model(model).gpu(gpu).size(size).precision(wanted.precision).shots(wanted.shots);

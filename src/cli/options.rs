@@ -1,6 +1,7 @@
 //! Arguments that several verbs share.
 
 use super::errors::usage;
+use super::forms::FormArgs;
 use super::{environment, progress, tell};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
@@ -96,6 +97,8 @@ pub struct EngineArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub adapter: AdapterArgs,
+    #[command(flatten)]
+    pub forms: FormArgs,
     /// Side of the square that pictures are scaled to [default: what the model says, else 512]
     #[arg(long, value_name = "PIXELS", env = "DIFFEWS_SIZE", hide_env_values = true, help_heading = "Model")]
     pub size: Option<u32>,

@@ -9,6 +9,7 @@ use diffews_wgpu::settings::Threshold;
 use diffews_wgpu::{Example, GuidedFilter, Precision, Segmenter, Stage};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// An example and where it came from.
@@ -29,6 +30,8 @@ pub struct Machine {
     backend: String,
     driver: String,
     precision: &'static str,
+    /// Of the kernels that have several: `conv2d=tiled-64`, as `--form` takes them.
+    forms: BTreeSet<String>,
     /// Largest sum of GPU buffers at one time, as planned.
     peak_memory_bytes: u64,
 }
@@ -43,6 +46,7 @@ impl Machine {
             backend: facts.backend.clone(),
             driver: facts.driver.clone(),
             precision: precision.name(),
+            forms: segmenter.memory().forms.clone(),
             peak_memory_bytes: segmenter.loaded_bytes(),
         }
     }

@@ -14,7 +14,7 @@ use crate::weights::ModelFiles;
 use crate::{Error, Example, GuidedFilter, Precision, Segmenter};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 static EXPECTED: &[u8] = include_bytes!("recorded/expected.safetensors");
 static SUPPORT: &[u8] = include_bytes!("recorded/support_0.png");
@@ -35,11 +35,13 @@ pub struct Found {
     pub bound: f64,
     pub place: String,
     pub fault: Option<String>,
+    /// The forms of kernels that ran: `conv2d=tiled-64`.
+    pub forms: BTreeSet<String>,
 }
 
 impl Found {
     fn nothing(what: &'static str) -> Found {
-        Found { what, ratio: 0.0, error: 0.0, bound: 0.0, place: String::new(), fault: None }
+        Found { what, ratio: 0.0, error: 0.0, bound: 0.0, place: String::new(), fault: None, forms: BTreeSet::new() }
     }
 
     fn see(&mut self, got: f64, expected: f64, bound: f64, place: impl FnOnce() -> String) {
@@ -200,6 +202,7 @@ pub fn against_pytorch(mut gpu: Gpu, half: bool, forms: Forms) -> Result<Vec<Fou
     let mut all: Vec<Found> = found.into_values().collect();
     let decoded = bound(&roundings, "vae.decoder.conv_out", &recorded, "decoder")?;
     all.extend(whole(&segmenter, result.map(), &recorded, decoded)?);
+    all.iter_mut().for_each(|found| found.forms = segmenter.memory().forms.clone());
     Ok(all)
 }
 
@@ -252,6 +255,7 @@ pub fn repeated(mut gpu: Gpu, half: bool, forms: Forms, runs: usize) -> Result<F
     let segmenter = segmenter(gpu, half, None, &mut Roundings::default()).map_err(text)?;
     let Episode { supports, query } = episode()?;
     let mut found = Found::nothing("bit-equal");
+    found.forms = segmenter.memory().forms.clone();
     let mut first: Option<Vec<f32>> = None;
     for run in 0..runs {
         let bank = segmenter.encode(&supports).map_err(text)?;
@@ -273,6 +277,7 @@ pub fn stress(mut gpu: Gpu, half: bool, forms: Forms, runs: usize) -> Result<Opt
     let segmenter = segmenter(gpu, half, None, &mut Roundings::default()).map_err(text)?;
     let Episode { supports, query } = episode()?;
     let mut found = Found::nothing("memory");
+    found.forms = segmenter.memory().forms.clone();
     let mut start = None;
     if segmenter.gpu().allocated_bytes().is_none() && resident_bytes().is_none() {
         return Ok(None);

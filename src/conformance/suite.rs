@@ -284,6 +284,7 @@ impl On<'_> {
         row.status = if passed { Status::Passed } else { Status::Failed };
         (row.ratio, row.error, row.bound) = (finite(found.ratio), finite(found.error), finite(found.bound));
         (row.place, row.reason) = (found.place, found.fault);
+        row.variant = format!("{}: {}", entry.form, Vec::from_iter(found.forms).join(", "));
         row
     }
 

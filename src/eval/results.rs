@@ -8,7 +8,7 @@ use crate::files::{open_or_make, open_regular};
 use crate::image_io::write_whole;
 use crate::shown;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Take, Write};
 use std::path::{Path, PathBuf};
@@ -31,6 +31,9 @@ pub struct Header {
     pub model: String,
     pub size: u32,
     pub precision: String,
+    /// Of the kernels that have several: `conv2d=tiled-64`. Another adapter may take others.
+    #[serde(default)]
+    pub forms: BTreeSet<String>,
     pub threshold: String,
     /// How outlines were refined, if they were.
     pub guided_filter: Option<GuidedFilter>,
@@ -49,10 +52,10 @@ pub struct Header {
 }
 
 impl Header {
-    /// The first setting in which `self` and `other` differ, and both values; the shard's number may differ.
+    /// The first setting in which `self` and `other` differ, and both values; the shard's number and the forms may differ.
     pub(super) fn difference(&self, other: &Header) -> Option<String> {
         let fields = |h: &Header| {
-            let alike = Header { shard: Shard { index: 0, of: h.shard.of }, ..h.clone() };
+            let alike = Header { shard: Shard { index: 0, of: h.shard.of }, forms: BTreeSet::new(), ..h.clone() };
             serde_json::to_value(alike).ok()?.as_object().cloned()
         };
         let (a, b) = (fields(self)?, fields(other)?);

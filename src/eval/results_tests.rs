@@ -11,6 +11,7 @@ fn header(index: usize, of: usize) -> Header {
         model: "m".into(),
         size: 64,
         precision: "f32".into(),
+        forms: BTreeSet::from(["conv2d=tiled-64".to_string()]),
         threshold: "relative 0.25".into(),
         guided_filter: None,
         shots: None,

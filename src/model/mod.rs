@@ -89,3 +89,6 @@ impl Model {
         self.guided_filter
     }
 }
+
+#[cfg(all(test, feature = "embedded"))]
+mod work_tests;

@@ -22,6 +22,9 @@ fn wrong_usage_ends_with_2() {
     }
     refused(&infer(&["--query", "q.png", "--unet", "."]), &["--weights"]);
     refused(&infer(&["--query", "q.png", "--precision", "f64"]), &["f64", "f32"]);
+    for (form, says) in [("tiled", "KERNEL=FORM"), ("gemm=tiled", "conv2d"), ("conv2d=tiled-65", "tiled-64")] {
+        refused(&infer(&["--query", "q.png", "--form", form]), &["--form", says]);
+    }
     refused(&infer(&["--query", "q.png", "--output", "mask.jpg"]), &["mask.jpg", ".png"]);
     refused(&infer(&["--query", "q.png", "--output", "mask"]), &["mask"]);
     refused(&infer(&["--query", "q.png", "--probability", "map.tiff"]), &["map.tiff", ".png"]);

@@ -256,24 +256,59 @@ fn band_rows(r: &Recorder, chosen: &Candidate, problem: &Problem, operands: &Ope
 mod tests {
     use super::*;
     use crate::plan::{Forms, Limits, Storage};
-    use crate::shader::Facts;
+    use crate::shader::{Device, Facts};
+
+    /// Multiplications and additions of a layer, what fills up its blocks, and its form.
+    fn recorded(forms: Forms, (h, w): (u32, u32), cin: u32, cout: u32) -> (u64, u64, &'static str) {
+        let mut r = Recorder::new(Storage::F32, forms, Limits::TEST);
+        let x = r.input("x", h, w, Channels::one(cin));
+        let (inputs, outputs) = (Channels::one(cin), Channels::one(cout));
+        let weight = Param { id: 0, name: "weight".into(), taps: 9, inputs, outputs };
+        let bias = r.input("bias", 1, 1, Channels::one(cout));
+        let out = record(&mut r, "out", &x, &Weights { weight, bias }, Geometry::SAME, Epilogue::None);
+        r.output(&out);
+        let dispatches = r.finish().unwrap().dispatches;
+        let sum = |of: fn(&Dispatch) -> u64| dispatches.iter().map(of).sum::<u64>();
+        (sum(|d| d.flops), sum(|d| d.padding), dispatches[0].form.name)
+    }
 
     #[test]
     fn what_fills_up_blocks_counts() {
-        // Blocks are 64 channels wide.
-        for (channels, times) in [(3, 15), (16, 3), (64, 0), (128, 0)] {
-            let mut r = Recorder::new(Storage::F32, Forms::first(Facts::LEAST), Limits::TEST);
-            let x = r.input("x", 32, 24, Channels::one(64));
-            let (inputs, outputs) = (Channels::one(64), Channels::one(channels));
-            let weight = Param { id: 0, name: "weight".into(), taps: 9, inputs, outputs };
-            let bias = r.input("bias", 1, 1, Channels::one(channels));
-            let out = record(&mut r, "out", &x, &Weights { weight, bias }, Geometry::SAME, Epilogue::None);
-            r.output(&out);
-            let dispatches = r.finish().unwrap().dispatches;
-            let sum = |of: fn(&Dispatch) -> u64| dispatches.iter().map(of).sum::<u64>();
-            let padded = u64::from(channels).next_multiple_of(4);
-            assert_eq!(sum(|d| d.flops), 2 * 32 * 24 * 9 * 64 * padded);
-            assert_eq!(sum(|d| d.padding), times * sum(|d| d.flops), "{channels}");
+        // Blocks of the first form are 64 positions of 64 channels, from 16 at a time.
+        for (size, cin, channels, times) in [
+            ((32, 24), 64, 3, 16),
+            ((32, 24), 64, 16, 4),
+            ((32, 24), 64, 64, 1),
+            ((32, 24), 64, 128, 1),
+            ((4, 4), 64, 64, 4),
+            ((32, 24), 8, 64, 2),
+        ] {
+            let (flops, padding, form) = recorded(Forms::first(Facts::LEAST), size, cin, channels);
+            let (positions, padded) = (u64::from(size.0 * size.1), u64::from(channels).next_multiple_of(4));
+            assert_eq!((flops, form), (2 * positions * 9 * u64::from(cin) * padded, "tiled-64"));
+            assert_eq!(flops + padding, times * flops, "{size:?}, {cin} -> {channels}");
         }
+    }
+
+    /// 3 channels took 16 times their work on a GPU, where one tile was for all shapes.
+    #[test]
+    fn narrow_and_small_layers_have_forms_of_their_own_on_gpus() {
+        let gpu = Facts { device: Device::Discrete, cores: 64, least_lanes: 32, f16: true };
+        for (size, channels, form) in [
+            ((256, 256), 3, "tiled-4"),
+            ((128, 128), 16, "tiled-16"),
+            ((128, 128), 32, "tiled-32"),
+            ((64, 64), 320, "tiled-64"),
+            ((4, 4), 1280, "small-64"),
+        ] {
+            let (flops, padding, name) = recorded(Forms::by_rule(gpu), size, 64, channels);
+            assert_eq!((name, padding), (form, 0), "{size:?} x {channels}: {flops}");
+        }
+        // Few positions alone are no reason on one core.
+        let cpu = Facts { device: Device::Cpu, cores: 1, least_lanes: 8, f16: false };
+        let name = |channels| recorded(Forms::by_rule(cpu), (16, 16), 64, channels).2;
+        assert_eq!([64, 32, 12, 8, 3].map(name), ["broadcast-64", "broadcast-32", "rows-12", "rows-8", "rows-4"]);
+        let name = |channels| recorded(Forms::by_rule(Facts { least_lanes: 4, ..cpu }), (16, 16), 64, channels).2;
+        assert_eq!([64, 32, 12, 8, 3].map(name), ["rows-64", "rows-32", "rows-12", "rows-8", "rows-4"]);
     }
 }
