@@ -28,7 +28,7 @@ done
 DRIVERS=${DRIVERS:-.drivers}
 mkdir -p "$DRIVERS" "$into" && DRIVERS=$(cd "$DRIVERS" && pwd) && into=$(cd "$into" && pwd) || exit 1
 export DRIVERS
-unset DIFFEWS_BACKEND DIFFEWS_ADAPTER DIFFEWS_TUNING DIFFEWS_CHECKED WGPU_ADAPTER_NAME
+unset DIFFEWS_BACKEND DIFFEWS_ADAPTER DIFFEWS_CHECKED WGPU_ADAPTER_NAME
 named=("$@")
 [ $# -gt 0 ] || set -- lavapipe lavapipe@128 lavapipe@512 lavapipe25 lavapipe26 swiftshader llvmpipe-gl
 failed=()
@@ -42,9 +42,9 @@ part() {
         return
     fi
     case $1 in
-        # At another width of vectors only the size of subgroups differs: the form that suits it. With 4 lanes none broadcasts.
-        *@128) echo '^(language/(barriers|subgroups)/|kernels/.*/rows$|blocks/)' ;;
-        *@*) echo '^(language/(barriers|subgroups)/|kernels/.*/broadcast$|blocks/)' ;;
+        # At another width of vectors only the size of subgroups differs: the forms that suit it. With 4 lanes none broadcasts.
+        *@128) echo '^(language/(barriers|subgroups)/|kernels/.*/rows-[0-9]+$|blocks/.*/rule$)' ;;
+        *@*) echo '^(language/(barriers|subgroups)/|kernels/.*/broadcast-[0-9]+$|blocks/.*/rule$)' ;;
         # Ten runs of the model take minutes there.
         swiftshader | llvmpipe-gl) echo '^(language|kernels|blocks)/' ;;
     esac

@@ -28,8 +28,6 @@ pub struct Case {
     pub storages: &'static [Storage],
     /// What an adapter must have for it.
     pub needs: Needs,
-    /// More than a GFLOP: run in the form of the kernel that suits the adapter, in the others only where time allows.
-    pub large: bool,
 }
 
 /// All kinds of storage.
@@ -47,7 +45,6 @@ impl Case {
             build: Box::new(build),
             limit: None,
             workgroups: None,
-            large: false,
             storages: STORAGES,
             needs: Needs::NOTHING,
         }
@@ -85,11 +82,6 @@ impl Case {
         self
     }
 
-    pub fn of_flops(mut self, flops: u64) -> Self {
-        self.large = flops > 1_000_000_000;
-        self
-    }
-
     pub fn stored_as(mut self, storages: &'static [Storage]) -> Self {
         self.storages = storages;
         self
@@ -106,29 +98,34 @@ impl Case {
         self.needs.lacks(facts).or_else(|| storage.needs().lacks(facts)).or_else(|| form.needs.lacks(facts))
     }
 
-    /// Is this what would be chosen for `gpu`?
-    pub fn chooses(&self, gpu: &Gpu, form: &Form) -> bool {
-        let mut builder = CaseBuilder::new(self, Storage::F32, gpu.forms.clone(), gpu.limits(), 0);
-        builder.without_data = true;
-        self.kernel.forms.len() == 1 || {
-            (self.build)(&mut builder);
-            builder.recorder.form_of(self.kernel.name).is_some_and(|chosen| chosen.name == form.name)
+    /// Too much work in this form where time is short, and not what would be chosen for `gpu`.
+    pub fn is_long(&self, gpu: &Gpu, form: &Form) -> bool {
+        if self.kernel.forms.len() == 1 {
+            return false;
         }
+        let chosen = self.outline(gpu.forms.clone(), gpu.limits());
+        let forced = self.outline(gpu.forms.forcing(self.kernel.name, form.name), gpu.limits());
+        forced.work_of(self.kernel.name) > LONG && chosen.form_of(self.kernel.name) != Some(form.name)
     }
 
     /// Can this form compute it, on an adapter that has what the form needs?
     pub fn takes(&self, form: &Form) -> bool {
-        if self.kernel.forms.len() == 1 {
-            return true;
-        }
         let facts = Facts { least_lanes: u32::MAX, f16: true, ..Facts::LEAST };
         let forms = Forms::first(facts).forcing(self.kernel.name, form.name);
-        let mut builder = CaseBuilder::new(self, Storage::F32, forms, Limits::WEBGPU, 0);
+        self.kernel.forms.len() == 1 || !self.outline(forms, Limits::WEBGPU).refused()
+    }
+
+    /// What is recorded, without its data.
+    fn outline(&self, forms: Forms, limits: Limits) -> Recorder {
+        let mut builder = CaseBuilder::new(self, Storage::F32, forms, limits, 0);
         builder.without_data = true;
         (self.build)(&mut builder);
-        !builder.recorder.refused()
+        builder.recorder
     }
 }
+
+/// Multiplications and additions, with those that fill up blocks, that a case takes where time is short.
+const LONG: u64 = 500_000_000;
 
 /// How a tensor is filled.
 #[derive(Clone, Copy, Debug)]

@@ -292,7 +292,7 @@ impl On<'_> {
         if let Some(reason) = case.lacks(gpu, entry.storage, form) {
             return Row { reason: Some(reason), ..self.row(entry) };
         }
-        if case.large && !self.options.full && !case.chooses(gpu, form) {
+        if !self.options.full && case.is_long(gpu, form) {
             return Row { reason: Some("only with --full".into()), ..self.row(entry) };
         }
         // Before it runs: a driver that ends the process is what one wants the shader of.

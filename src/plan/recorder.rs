@@ -184,8 +184,13 @@ impl Recorder {
 
     /// The form of the first dispatch of that kernel.
     #[cfg(feature = "conformance")]
-    pub(crate) fn form_of(&self, kernel: &str) -> Option<&'static Form> {
-        self.dispatches.iter().find(|d| d.kernel.name == kernel).map(|d| d.form)
+    pub(crate) fn form_of(&self, kernel: &str) -> Option<&'static str> {
+        self.dispatches.iter().find(|d| d.kernel.name == kernel).map(|d| d.form.name)
+    }
+
+    /// Multiplications and additions of the dispatches of that kernel, with those that fill up blocks.
+    pub(crate) fn work_of(&self, kernel: &str) -> u64 {
+        self.dispatches.iter().filter(|d| d.kernel.name == kernel).map(|d| d.flops + d.padding).sum()
     }
 
     /// The number of the form of `kernel` that is chosen among `offers`; the first where none can be, which is kept as error.

@@ -115,5 +115,4 @@ fn case((queries, own, bank, heads, d, spread): (u32, u32, u32, u32, u32, f64)) 
             });
         },
     )
-    .of_flops(4 * (queries * heads * d) as u64 * (own + bank) as u64)
 }

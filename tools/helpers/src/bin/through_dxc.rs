@@ -43,7 +43,7 @@ fn jobs(gpu: &Gpu) -> (Vec<Case>, Vec<Job>) {
         for (&storage, &form) in case.storages.iter().flat_map(|s| forms.iter().map(move |f| (s, f))) {
             let name = format!("{}/{}/{}/{}/{}", layers[i], case.kernel.name, case.name, storage.name(), form.name);
             // As `conformance --quick`: the others are run in all forms on smaller data.
-            let large = || (case.large && !case.chooses(gpu, form)).then(|| "large, run in another form".into());
+            let large = || case.is_long(gpu, form).then(|| "large, run in another form".into());
             let left_out = case.lacks(gpu, storage, form).or_else(large);
             jobs.push(Job { name, case: i, storage, form, left_out });
         }
