@@ -1,18 +1,18 @@
 //! The whole suite: which cases there are, and running them on one adapter or several.
 
+use super::LANGUAGE;
 use super::journal::Seen;
-use super::known::{KNOWN, Known};
-use super::model::{self, BLOCKS, Found, WHOLE};
+use super::known::KNOWN;
+use super::model;
+use super::on::On;
 use super::report::{Adapter, Made, Report, Row, Status};
-use super::{LANGUAGE, dump};
-use crate::check::{Case, Outcome, STORAGES, Tested, Twins, record_case, run_case_with};
-use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
+use crate::check::{Case, STORAGES, Tested, Twins};
+use crate::gpu::{AdapterChoice, AdapterFacts};
 use crate::panics;
-use crate::plan::{Forms, Storage};
+use crate::plan::Storage;
 use crate::shader::Form;
 use crate::twins;
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// What to run.
@@ -37,7 +37,7 @@ impl Default for Options {
 }
 
 impl Options {
-    fn made(&self) -> Made {
+    pub fn made(&self) -> Made {
         Made {
             version: env!("CARGO_PKG_VERSION").into(),
             commit: env!("DIFFEWS_COMMIT").into(),
@@ -53,14 +53,14 @@ impl Options {
 /// One case in one storage and form. `name` says all of it: layer/kernel/shape/storage/form.
 pub struct Entry {
     pub name: String,
-    kernel: &'static str,
-    shape: String,
-    storage: Storage,
-    form: &'static str,
-    work: Work,
+    pub(super) kernel: &'static str,
+    pub(super) shape: String,
+    pub(super) storage: Storage,
+    pub(super) form: &'static str,
+    pub(super) work: Work,
 }
 
-enum Work {
+pub(super) enum Work {
     Case(usize, &'static Form),
     /// Blocks and result come from one run; a row for each.
     Model,
@@ -69,7 +69,7 @@ enum Work {
 }
 
 /// How the forms of a whole model are chosen: as for the adapter, and those that need nothing of it.
-const RULE: &str = "rule";
+pub(super) const RULE: &str = "rule";
 const CHOICES: [&str; 2] = [RULE, "first"];
 
 /// Every case of the kernels given, in order.
@@ -80,7 +80,7 @@ fn cases() -> Vec<(&'static str, Case)> {
     of("language", &LANGUAGE).chain(of("kernels", &twins::ALL)).collect()
 }
 
-fn name(layer: &str, kernel: &str, shape: &str, storage: Storage, form: &str) -> String {
+pub(super) fn name(layer: &str, kernel: &str, shape: &str, storage: Storage, form: &str) -> String {
     format!("{layer}/{kernel}/{shape}/{}/{form}", storage.name())
 }
 
@@ -124,6 +124,46 @@ fn select(cases: &[(&'static str, Case)], options: &Options) -> Vec<Entry> {
     all
 }
 
+/// What `options` select, to be run entry by entry.
+pub struct Suite<'a> {
+    options: &'a Options,
+    cases: Vec<(&'static str, Case)>,
+    entries: Vec<Entry>,
+    twins: Twins,
+}
+
+impl<'a> Suite<'a> {
+    pub fn new(options: &'a Options) -> Self {
+        let cases = cases();
+        let entries = select(&cases, options);
+        Suite { options, cases, entries, twins: Twins::default() }
+    }
+
+    /// In the order in which they are run.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// An adapter that `choice` finds, on which nothing is opened yet.
+    pub fn on(&self, facts: AdapterFacts, choice: &AdapterChoice) -> On<'a> {
+        On::new(facts, choice.clone(), self.options)
+    }
+
+    /// The rows of the entry of that number: one, or one for each part of a model that is compared.
+    pub fn run(&mut self, on: &mut On, entry: usize) -> Vec<Row> {
+        let started = Instant::now();
+        let (entry, cases, twins) = (&self.entries[entry], &self.cases, &mut self.twins);
+        let mut rows = panics::caught(|| on.run(entry, cases, twins)).unwrap_or_else(|panic| {
+            // The device was closed on the way, and the next case opens another.
+            let reason = format!("it broke down: {panic}");
+            vec![Row { status: Status::Failed, reason: Some(reason), ..on.row(entry) }]
+        });
+        let seconds = started.elapsed().as_secs_f64() / rows.len().max(1) as f64;
+        rows.iter_mut().for_each(|row| row.seconds = (seconds * 1e3).round() / 1e3);
+        rows
+    }
+}
+
 /// Runs what `options` select on the adapters given. `seen` is told of every adapter and row, and stops the run by returning
 /// false: what was done until then is in the report.
 pub fn run(
@@ -132,43 +172,24 @@ pub fn run(
     options: &Options,
     seen: &mut dyn FnMut(Seen) -> bool,
 ) -> Report {
-    run_with(adapters, choice, options, KNOWN, seen)
-}
-
-fn run_with(
-    adapters: &[AdapterFacts],
-    choice: &AdapterChoice,
-    options: &Options,
-    known: &[Known],
-    seen: &mut dyn FnMut(Seen) -> bool,
-) -> Report {
     let mut report = Report::default();
-    let cases = cases();
-    let entries = select(&cases, options);
-    let mut twins = Twins::default();
-    for facts in &told_apart(adapters) {
-        let adapter = Adapter::new(facts, options.made());
+    let mut suite = Suite::new(options);
+    for facts in told_apart(adapters) {
+        let adapter = Adapter::new(&facts, options.made());
         let goes_on = seen(Seen::Adapter(&adapter));
         report.adapters.push(adapter);
         if !goes_on {
             return report.interrupted();
         }
-        let mut on = On { facts, choice, options, gpu: None, dumped: HashSet::new() };
-        for entry in &entries {
-            let started = Instant::now();
-            let mut rows = panics::caught(|| on.run(entry, &cases, &mut twins)).unwrap_or_else(|panic| {
-                // The device was closed on the way, and the next case opens another.
-                let reason = format!("it broke down: {panic}");
-                vec![Row { status: Status::Failed, reason: Some(reason), ..on.row(entry) }]
-            });
+        let mut on = suite.on(facts, choice);
+        for entry in 0..suite.entries().len() {
+            let rows = suite.run(&mut on, entry);
             // What an interrupt cut short has not failed.
             if (options.interrupted)() && rows.iter().any(|row| row.status == Status::Failed) {
                 return report.interrupted();
             }
-            let seconds = started.elapsed().as_secs_f64() / rows.len().max(1) as f64;
-            rows.iter_mut().for_each(|row| row.seconds = (seconds * 1e3).round() / 1e3);
             for row in rows {
-                if !seen(Seen::Row(report.add(row, known))) {
+                if !seen(Seen::Row(report.add(row, KNOWN))) {
                     return report.interrupted();
                 }
             }
@@ -178,7 +199,7 @@ fn run_with(
 }
 
 /// Two alike in one machine get numbers: rows name their adapter.
-fn told_apart(adapters: &[AdapterFacts]) -> Vec<AdapterFacts> {
+pub fn told_apart(adapters: &[AdapterFacts]) -> Vec<AdapterFacts> {
     let mut all = adapters.to_vec();
     for i in 1..all.len() {
         let alike = |a: &&AdapterFacts| a.name == adapters[i].name && a.driver == adapters[i].driver;
@@ -190,144 +211,10 @@ fn told_apart(adapters: &[AdapterFacts]) -> Vec<AdapterFacts> {
     all
 }
 
-/// One adapter, its device opened when it is needed, and again after whatever may have broken it.
-struct On<'a> {
-    facts: &'a AdapterFacts,
-    choice: &'a AdapterChoice,
-    options: &'a Options,
-    gpu: Option<Gpu>,
-    /// What [`dump::write`] wrote.
-    dumped: HashSet<String>,
-}
-
-impl On<'_> {
-    fn open(&self) -> Result<Gpu, String> {
-        let adapter = self.facts.index.map(|index| index.to_string());
-        let gpu = Gpu::new(&AdapterChoice { adapter, ..self.choice.clone() }).map_err(|e| e.to_string())?;
-        Ok(gpu.interrupted_by(self.options.interrupted))
-    }
-
-    fn row(&self, entry: &Entry) -> Row {
-        Row {
-            case: entry.name.clone(),
-            kernel: entry.kernel.into(),
-            variant: entry.form.into(),
-            storage: entry.storage.name().into(),
-            shape: entry.shape.clone(),
-            adapter: self.facts.name.clone(),
-            driver: self.facts.driver.clone(),
-            status: Status::NotRun,
-            ratio: None,
-            error: None,
-            bound: None,
-            place: String::new(),
-            reason: None,
-            seconds: 0.0,
-        }
-    }
-
-    fn run(&mut self, entry: &Entry, cases: &[(&'static str, Case)], twins: &mut Twins) -> Vec<Row> {
-        let gpu = match self.gpu.take().map_or_else(|| self.open(), Ok) {
-            Ok(gpu) => gpu,
-            Err(reason) => {
-                return vec![Row { status: Status::Failed, reason: Some(reason), ..self.row(entry) }];
-            }
-        };
-        if let Work::Case(i, form) = entry.work {
-            let row = self.case(&gpu, entry, &cases[i].1, form, twins);
-            // A device that has failed may go on failing, which is not the next case's fault.
-            self.gpu = (row.status != Status::Failed).then_some(gpu);
-            return vec![row];
-        }
-        let (rule, f32) = (entry.form == RULE, entry.storage == Storage::F32);
-        let quick = match entry.work {
-            Work::Model => rule || f32,
-            _ => rule && f32,
-        };
-        if !self.options.full && !quick {
-            self.gpu = Some(gpu);
-            // The same rows as where it runs, so that all reports have the same cases.
-            let rows: Vec<_> = match entry.work {
-                Work::Model => BLOCKS.into_iter().chain(WHOLE).map(|what| self.named(entry, what)).collect(),
-                _ => vec![self.row(entry)],
-            };
-            return rows.into_iter().map(|row| Row { reason: Some("only with --full".into()), ..row }).collect();
-        }
-        let half = entry.storage != Storage::F32;
-        let forms = if entry.form == RULE { gpu.forms.clone() } else { Forms::first(gpu.forms.facts) };
-        let found = match entry.work {
-            Work::Repeated(runs) => model::repeated(gpu, half, forms, runs).map(|f| vec![f]),
-            Work::Stress(runs) => model::stress(gpu, half, forms, runs).map(|f| f.into_iter().collect()),
-            Work::Case(..) | Work::Model => model::against_pytorch(gpu, half, forms),
-        };
-        match found {
-            Ok(found) if found.is_empty() => {
-                let reason = "neither the backend nor the system tells how much memory is in use";
-                vec![Row { reason: Some(reason.into()), ..self.row(entry) }]
-            }
-            Ok(found) => found.into_iter().map(|f| self.found(entry, f)).collect(),
-            Err(reason) => vec![Row { status: Status::Failed, reason: Some(reason), ..self.row(entry) }],
-        }
-    }
-
-    /// The row of one of the things that a run of the model is compared in.
-    fn named(&self, entry: &Entry, what: &str) -> Row {
-        let layer = if BLOCKS.contains(&what) { "blocks" } else { "whole" };
-        let case = name(layer, entry.kernel, what, entry.storage, entry.form);
-        Row { case, shape: what.into(), ..self.row(entry) }
-    }
-
-    fn found(&self, entry: &Entry, found: Found) -> Row {
-        let part = BLOCKS.contains(&found.what) || WHOLE.contains(&found.what);
-        let mut row = if part { self.named(entry, found.what) } else { self.row(entry) };
-        let passed = found.fault.is_none() && found.ratio <= 1.0;
-        row.status = if passed { Status::Passed } else { Status::Failed };
-        (row.ratio, row.error, row.bound) = (finite(found.ratio), finite(found.error), finite(found.bound));
-        (row.place, row.reason) = (found.place, found.fault);
-        row.variant = format!("{}: {}", entry.form, Vec::from_iter(found.forms).join(", "));
-        row
-    }
-
-    fn case(&mut self, gpu: &Gpu, entry: &Entry, case: &Case, form: &'static Form, twins: &mut Twins) -> Row {
-        if let Some(reason) = case.lacks(gpu, entry.storage, form) {
-            return Row { reason: Some(reason), ..self.row(entry) };
-        }
-        if !self.options.full && case.is_long(gpu, form) {
-            return Row { reason: Some("only with --full".into()), ..self.row(entry) };
-        }
-        // Before it runs: a driver that ends the process is what one wants the shader of.
-        let dumped = self.options.dump.as_ref().map_or(Ok(()), |dir| self.dump(dir, gpu, case, form, entry));
-        let Outcome { variant, ratio, error, bound, place, mut fault, .. } =
-            run_case_with(gpu, case, entry.storage, form, self.options.seed, twins);
-        if let Err(problem) = dumped {
-            fault = Some(fault.map_or(format!("dump: {problem}"), |f| format!("{f}; dump: {problem}")));
-        }
-        Row {
-            status: if fault.is_none() && ratio <= 1.0 { Status::Passed } else { Status::Failed },
-            variant: if variant.is_empty() { form.name.into() } else { format!("{}: {variant}", form.name) },
-            ratio: finite(ratio),
-            error: finite(error),
-            bound: finite(bound),
-            place,
-            reason: fault,
-            ..self.row(entry)
-        }
-    }
-
-    fn dump(&mut self, dir: &Path, gpu: &Gpu, case: &Case, form: &'static Form, entry: &Entry) -> Result<(), String> {
-        let schedule = record_case(gpu, case, entry.storage, form)?;
-        schedule.dispatches().iter().try_for_each(|d| dump::write(dir, d, entry.storage, &mut self.dumped))
-    }
-}
-
-/// JSON has no NaN and no infinity; and of an error nobody reads more than six digits.
-fn finite(v: f64) -> Option<f64> {
-    v.is_finite().then(|| format!("{v:.5e}").parse().unwrap_or(v))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     #[test]
     fn names_are_unique_and_selectable() {

@@ -32,18 +32,18 @@ pub struct Segmenter {
     overflow: Option<Error>,
     /// Of its banks.
     mark: Arc<()>,
-    forms: Mutex<Forms>,
+    resident: Mutex<Resident>,
 }
 
 /// The model as it lies on the device. One at least is there, but after loading failed.
-struct Forms {
+struct Resident {
     first: Option<Loaded>,
     /// In f32, where the first one is not.
     full: Option<Loaded>,
     banks: Vec<Weak<Mutex<Kept>>>,
 }
 
-impl Forms {
+impl Resident {
     /// Frees the first form; the keys of banks hold it too.
     fn drop_first(&mut self) {
         self.first = None;
@@ -68,8 +68,8 @@ impl Segmenter {
         overflow: Option<Error>,
     ) -> Segmenter {
         let (storage, mark) = (loaded.storage, Arc::new(()));
-        let forms = Mutex::new(Forms { first: Some(loaded), full: None, banks: Vec::new() });
-        Segmenter { setup, memory, storage, retries, overflow, mark, forms }
+        let resident = Mutex::new(Resident { first: Some(loaded), full: None, banks: Vec::new() });
+        Segmenter { setup, memory, storage, retries, overflow, mark, resident }
     }
 
     /// Side of the square that pictures are resized to.
@@ -107,7 +107,7 @@ impl Segmenter {
 
     /// Bytes that all that is loaded now was planned to take. Waits for calls of other threads.
     pub fn loaded_bytes(&self) -> u64 {
-        lock(&self.forms).bytes()
+        lock(&self.resident).bytes()
     }
 
     /// What is foreground in [`Segmentation::mask`].
@@ -137,9 +137,9 @@ impl Segmenter {
             return Err(Error::Usage("at least one example is needed".into()));
         }
         let pictures: Vec<_> = examples.iter().map(|example| example.at(self.setup.size)).collect();
-        let mut forms = lock(&self.forms);
+        let mut resident = lock(&self.resident);
         let mut clock = Clock::default();
-        let first = forms.first.as_ref().map(|form| form.bank(&self.setup, &pictures, &mut clock, progress));
+        let first = resident.first.as_ref().map(|form| form.bank(&self.setup, &pictures, &mut clock, progress));
         let (kept, overflow) = match first {
             Some(Err(error)) if self.overflowed(&error) => (Kept::default(), Some(error)),
             Some(keys) => (Kept { first: Some(keys?), full: None }, None),
@@ -148,7 +148,7 @@ impl Segmenter {
         let (kept, overflow) = match kept.first {
             Some(_) => (kept, overflow),
             None => {
-                let full = self.full(&mut forms, &mut clock, progress);
+                let full = self.full(&mut resident, &mut clock, progress);
                 match full.and_then(|form| form.bank(&self.setup, &pictures, &mut clock, progress)) {
                     Ok(keys) => (Kept { first: None, full: Some(keys) }, overflow),
                     Err(error) => return Err(Error::after(overflow, error)),
@@ -157,8 +157,8 @@ impl Segmenter {
         };
         let precision = if kept.first.is_some() { self.precision() } else { Precision::F32 };
         let kept = Arc::new(Mutex::new(kept));
-        forms.banks.retain(|bank| bank.strong_count() > 0);
-        forms.banks.push(Arc::downgrade(&kept));
+        resident.banks.retain(|bank| bank.strong_count() > 0);
+        resident.banks.push(Arc::downgrade(&kept));
         Ok(SupportBank {
             mark: self.mark.clone(),
             of: self.setup.told(),
@@ -192,9 +192,9 @@ impl Segmenter {
         self.check(bank)?;
         let side = self.setup.size;
         let pixels = image_io::to_model_input(&image_io::resize_bilinear_rgb(query, side, side));
-        let mut forms = lock(&self.forms);
+        let mut resident = lock(&self.resident);
         let mut clock = Clock::default();
-        let first = match (&forms.first, &lock(&bank.kept).first) {
+        let first = match (&resident.first, &lock(&bank.kept).first) {
             (Some(form), Some(keys)) => Some(form.query(&self.setup, keys, &pixels, &mut clock, progress)),
             _ => None,
         };
@@ -203,7 +203,7 @@ impl Segmenter {
             Some(Err(error)) if !self.overflowed(&error) => return Err(error),
             first => {
                 let overflow = first.and_then(Result::err);
-                match self.in_full(&mut forms, bank, &pixels, &mut clock, progress) {
+                match self.in_full(&mut resident, bank, &pixels, &mut clock, progress) {
                     Ok(map) => (map, Precision::F32, overflow),
                     Err(error) => return Err(Error::after(overflow, error)),
                 }
@@ -227,13 +227,13 @@ impl Segmenter {
     /// A query in f32, with the keys for that.
     fn in_full(
         &self,
-        forms: &mut Forms,
+        resident: &mut Resident,
         bank: &SupportBank,
         pixels: &[f32],
         clock: &mut Clock,
         progress: Progress,
     ) -> Result<DecodedMap, Error> {
-        let form = self.full(forms, clock, progress)?;
+        let form = self.full(resident, clock, progress)?;
         let mut kept = lock(&bank.kept);
         let keys: Keys = match kept.full.take() {
             Some(keys) => keys,
@@ -243,25 +243,25 @@ impl Segmenter {
     }
 
     /// The form in f32, loaded where it is not there yet.
-    fn full<'a>(&self, forms: &'a mut Forms, clock: &mut Clock, progress: Progress) -> Result<&'a Loaded, Error> {
-        let loaded = match forms.full.take() {
+    fn full<'a>(&self, resident: &'a mut Resident, clock: &mut Clock, progress: Progress) -> Result<&'a Loaded, Error> {
+        let loaded = match resident.full.take() {
             Some(loaded) => loaded,
-            None => clock.time(Stage::Load, || self.load_full(forms, progress))?,
+            None => clock.time(Stage::Load, || self.load_full(resident, progress))?,
         };
-        Ok(forms.full.insert(loaded))
+        Ok(resident.full.insert(loaded))
     }
 
-    fn load_full(&self, forms: &mut Forms, progress: Progress) -> Result<Loaded, Error> {
+    fn load_full(&self, resident: &mut Resident, progress: Progress) -> Result<Loaded, Error> {
         let plan = || self.setup.draft(Storage::F32, &mut |_, _| {});
         let draft: Draft = plan()?;
-        let both = forms.bytes() + draft.memory.peak();
+        let both = resident.bytes() + draft.memory.peak();
         if self.setup.memory.is_some_and(|memory| both > memory) {
-            forms.drop_first();
+            resident.drop_first();
         }
         match self.setup.load(draft, progress) {
             // Others take memory too, or nobody tells how much there is.
-            Err(Error::Gpu(GpuError::OutOfMemory { .. })) if forms.first.is_some() => {
-                forms.drop_first();
+            Err(Error::Gpu(GpuError::OutOfMemory { .. })) if resident.first.is_some() => {
+                resident.drop_first();
                 self.setup.load(plan()?, progress)
             }
             loaded => loaded,
@@ -271,7 +271,7 @@ impl Segmenter {
     /// Values marked by the model's layers, where a pass was edited to keep them: for tests.
     #[doc(hidden)]
     pub fn outputs(&self, bank: &SupportBank) -> Result<Vec<(String, Tensor, Vec<f32>)>, Error> {
-        match (&lock(&self.forms).first, &lock(&bank.kept).first) {
+        match (&lock(&self.resident).first, &lock(&bank.kept).first) {
             (Some(form), Some(keys)) => form.marked(&self.setup.gpu, keys),
             _ => Ok(Vec::new()),
         }

@@ -1,0 +1,104 @@
+//! The conformance suite, one test for each case, on every adapter present: as `diffews-wgpu conformance --all-adapters`
+//! runs it. No adapter is a failure.
+
+mod common;
+
+use common::choice;
+use diffews_wgpu::conformance::{Adapter, KNOWN, On, Options, Report, Row, Status, Suite, html, junit, told_apart};
+use diffews_wgpu::gpu::list;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+/// What all tests share: twins are asked once, and a device goes on to the next case.
+struct Bench {
+    suite: Suite<'static>,
+    adapters: Vec<On<'static>>,
+    report: Report,
+}
+
+impl Bench {
+    fn run(&mut self, adapter: usize, entry: usize) -> Result<Completion, Failed> {
+        let mut left_out = Vec::new();
+        for row in self.suite.run(&mut self.adapters[adapter], entry) {
+            let row = self.report.add(row, KNOWN);
+            match row.status {
+                Status::Passed | Status::Known => {}
+                Status::NotRun => left_out.extend(row.reason.clone()),
+                Status::Failed => return Err(format!("{}: {:?} {}", row.case, row.reason, row.place).into()),
+            }
+        }
+        Ok(left_out.pop().map_or(Completion::Completed, Completion::ignored_with))
+    }
+
+    /// What is to be said of all cases that ran together.
+    fn report(&self) -> Result<(), Failed> {
+        for adapter in &self.report.adapters {
+            // Two drivers may call the same device the same.
+            let of = |r: &&Row| r.adapter == adapter.name && r.driver == adapter.driver;
+            let worst = worst(self.report.results.iter().filter(of));
+            println!("{}: {worst:?}", adapter.name);
+            for kernel in ["conv2d", "attention"] {
+                // None where only some of the tests were asked for.
+                match worst.get(kernel) {
+                    Some(&worst) if !tight(worst) => {
+                        return Err(format!("{kernel}: worst error / bound is {worst:.4}").into());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let page = html(&self.report, None).map_err(|e| e.to_string())?;
+        let cases = junit(&self.report).matches("<testcase ").count();
+        match page.contains("REPORTS") || cases != self.report.summary.cases {
+            true => Err(format!("of {} cases {cases} are in the JUnit report", self.report.summary.cases).into()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A dot product's bound is of use if the worst error that correct drivers make comes near it, but not over it.
+fn tight(worst: f64) -> bool {
+    (0.02..=1.0).contains(&worst)
+}
+
+/// Worst error / bound of each kernel in f32, where no rounding to storage covers the arithmetic's.
+fn worst<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeMap<&'a str, f64> {
+    let mut worst: BTreeMap<&str, f64> = BTreeMap::new();
+    for row in rows.filter(|r| r.storage == "f32" && r.status == Status::Passed) {
+        let entry = worst.entry(&row.kernel).or_default();
+        *entry = entry.max(row.ratio.unwrap_or(f64::NAN));
+    }
+    worst
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One device, which one case has at a time.
+    arguments.test_threads = Some(1);
+    let choice = choice();
+    let adapters = told_apart(&list(&choice));
+    if adapters.is_empty() {
+        eprintln!("no adapter is present: nothing was tested");
+        return ExitCode::FAILURE;
+    }
+    let options: &'static Options = Box::leak(Box::new(Options { seed: 20241, ..Default::default() }));
+    let suite = Suite::new(options);
+    let names: Vec<String> = suite.entries().iter().map(|entry| entry.name.clone()).collect();
+    let mut report = Report::default();
+    report.adapters.extend(adapters.iter().map(|facts| Adapter::new(facts, options.made())));
+    let on = adapters.iter().map(|facts| suite.on(facts.clone(), &choice)).collect();
+    let bench = Arc::new(Mutex::new(Bench { suite, adapters: on, report }));
+    let mut tests = Vec::new();
+    for (adapter, facts) in adapters.iter().enumerate() {
+        tests.extend(names.iter().enumerate().map(|(entry, name)| {
+            let bench = bench.clone();
+            let run = move || bench.lock().map_err(|e| e.to_string())?.run(adapter, entry);
+            Trial::ignorable_test(format!("{name} on {}, {}", facts.name, facts.backend), run)
+        }));
+    }
+    let whole = bench.clone();
+    tests.push(Trial::test("the report of all", move || whole.lock().map_err(|e| e.to_string())?.report()));
+    libtest_mimic::run(&arguments, tests).exit_code()
+}
