@@ -34,7 +34,7 @@ dxil() { shaders && "${compile[@]}" --spirv target/shaders/spirv target/shaders;
 
 dxc() {
     rm -rf target/dxc
-    tools/with-driver.sh "$1" target/release/through_dxc translate target/dxc &&
+    tools/with-driver.sh "$1" target/release/through_dxc translate target/dxc "${BRIEF:+/(f32|packed)/}" &&
         "${compile[@]}" --only-spirv target/dxc &&
         tools/with-driver.sh "$1" target/release/through_dxc run target/dxc "${BRIEF:+/(f32|packed)/}"
 }

@@ -38,7 +38,7 @@ reports=()
 part() {
     [ -z "$whole" ] || return 0
     if [ -n "$brief" ]; then
-        echo '^(language/|kernels/.*/(f32|packed)/|blocks/.*/f32/)'
+        echo '^(language/|kernels/.*/(f32|packed)/|blocks/.*/f32/rule)'
         return
     fi
     case $1 in

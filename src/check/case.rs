@@ -98,14 +98,17 @@ impl Case {
         self.needs.lacks(facts).or_else(|| storage.needs().lacks(facts)).or_else(|| form.needs.lacks(facts))
     }
 
-    /// Too much work in this form where time is short, and not what would be chosen for `gpu`.
-    pub fn is_long(&self, gpu: &Gpu, form: &Form) -> bool {
+    /// Left out where time is short: not in the form that would be chosen for `gpu`, and either much work in this one, or stored
+    /// in a way that all forms read and write by the same lines.
+    pub fn is_spare(&self, gpu: &Gpu, storage: Storage, form: &Form) -> bool {
         if self.kernel.forms.len() == 1 {
             return false;
         }
+        let kernel = self.kernel.name;
         let chosen = self.outline(gpu.forms.clone(), gpu.limits());
-        let forced = self.outline(gpu.forms.forcing(self.kernel.name, form.name), gpu.limits());
-        forced.work_of(self.kernel.name) > LONG && chosen.form_of(self.kernel.name) != Some(form.name)
+        let forced = self.outline(gpu.forms.forcing(kernel, form.name), gpu.limits());
+        let common = matches!(storage, Storage::F16 | Storage::Mixed);
+        chosen.form_of(kernel) != Some(form.name) && (common || forced.work_of(kernel) > LONG)
     }
 
     /// Can this form compute it, on an adapter that has what the form needs?
@@ -125,7 +128,7 @@ impl Case {
 }
 
 /// Multiplications and additions, with those that fill up blocks, that a case takes where time is short.
-const LONG: u64 = 500_000_000;
+const LONG: u64 = 250_000_000;
 
 /// How a tensor is filled.
 #[derive(Clone, Copy, Debug)]

@@ -117,7 +117,7 @@ impl<'a> On<'a> {
         if let Some(reason) = case.lacks(gpu, entry.storage, form) {
             return Row { reason: Some(reason), ..self.row(entry) };
         }
-        if !self.options.full && case.is_long(gpu, form) {
+        if !self.options.full && case.is_spare(gpu, entry.storage, form) {
             return Row { reason: Some("only with --full".into()), ..self.row(entry) };
         }
         // Before it runs: a driver that ends the process is what one wants the shader of.

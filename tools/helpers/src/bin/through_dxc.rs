@@ -1,6 +1,6 @@
 //! The conformance cases as DX12 would compute them, on a Vulkan driver: naga's HLSL of every dispatch, which DXC makes
 //! SPIR-V of, runs in place of wgpu's own translation and is compared with the f64 twins.
-//!   through_dxc translate DIR                              leaves DIR/<kernel>-<hash>.hlsl
+//!   through_dxc translate DIR [REGEX]                      leaves DIR/<kernel>-<hash>.hlsl
 //!   python3 tools/dxc/compile.py --only-spirv DIR          makes DIR/<kernel>-<hash>.spv
 //!   through_dxc run DIR [REGEX]                            exits with 1 if a case fails, or if none ran
 //! DIFFEWS_CHECKED=1 in the environment: the HLSL with run-time checks, of `translate` as of `run`.
@@ -32,6 +32,11 @@ struct Job {
     left_out: Option<String>,
 }
 
+/// The control is always wanted.
+fn wanted(job: &Job, only: &regex::Regex) -> bool {
+    only.is_match(&job.name) || job.name.starts_with("language/numbers/exp/")
+}
+
 /// All cases, and each in all storages and forms.
 fn jobs(gpu: &Gpu) -> (Vec<Case>, Vec<Job>) {
     let tested = LANGUAGE.iter().map(|t| ("language", t)).chain(twins::ALL.iter().map(|t| ("kernels", t)));
@@ -43,8 +48,8 @@ fn jobs(gpu: &Gpu) -> (Vec<Case>, Vec<Job>) {
         for (&storage, &form) in case.storages.iter().flat_map(|s| forms.iter().map(move |f| (s, f))) {
             let name = format!("{}/{}/{}/{}/{}", layers[i], case.kernel.name, case.name, storage.name(), form.name);
             // As `conformance --quick`: the others are run in all forms on smaller data.
-            let large = || case.is_long(gpu, form).then(|| "large, run in another form".into());
-            let left_out = case.lacks(gpu, storage, form).or_else(large);
+            let spare = || case.is_spare(gpu, storage, form).then(|| "run in another form".into());
+            let left_out = case.lacks(gpu, storage, form).or_else(spare);
             jobs.push(Job { name, case: i, storage, form, left_out });
         }
     }
@@ -58,11 +63,11 @@ fn stem(kernel: &str, hlsl: &str) -> String {
     format!("{kernel}-{hash}")
 }
 
-fn translate(dir: &Path, gpu: &Gpu) -> Result<(), Failure> {
+fn translate(dir: &Path, gpu: &Gpu, only: &regex::Regex) -> Result<(), Failure> {
     let checked = environment::choice(None, None)?.checked;
     let (cases, jobs) = jobs(gpu);
     let mut texts = BTreeMap::new();
-    for job in jobs.iter().filter(|job| job.left_out.is_none()) {
+    for job in jobs.iter().filter(|job| job.left_out.is_none() && wanted(job, only)) {
         let schedule = record_case(gpu, &cases[job.case], job.storage, job.form)?;
         for dispatch in schedule.dispatches() {
             let defines: Vec<_> = dispatch.defines.iter().copied().chain(job.storage.define()).collect();
@@ -122,7 +127,7 @@ fn run(dir: &Path, only: &regex::Regex) -> Result<bool, Failure> {
     println!("{} ({}) through DXC", gpu.facts().name, gpu.facts().driver);
     let (mut ran, mut failed, mut twins) = (0, 0, Twins::default());
     let mut left_out: BTreeMap<&str, usize> = BTreeMap::new();
-    for job in jobs.iter().filter(|job| only.is_match(&job.name)) {
+    for job in jobs.iter().filter(|job| wanted(job, only)) {
         if let Some(reason) = &job.left_out {
             *left_out.entry(reason).or_default() += 1;
             continue;
@@ -147,12 +152,18 @@ fn run(dir: &Path, only: &regex::Regex) -> Result<bool, Failure> {
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let only = regex::Regex::new(arguments.get(2).unwrap_or(&""))?;
     match arguments[..] {
-        ["translate", dir] => translate(&PathBuf::from(dir), &Gpu::new(&environment::choice(None, None)?)?),
-        ["run", dir] | ["run", dir, _] => {
-            let only = regex::Regex::new(arguments.get(2).unwrap_or(&""))?;
-            if run(&PathBuf::from(dir), &only)? { Ok(()) } else { std::process::exit(1) }
+        ["translate", dir] | ["translate", dir, _] => {
+            translate(&PathBuf::from(dir), &Gpu::new(&environment::choice(None, None)?)?, &only)
         }
-        _ => Err("usage: through_dxc translate DIR | through_dxc run DIR [REGEX]".into()),
+        ["run", dir] | ["run", dir, _] => {
+            if run(&PathBuf::from(dir), &only)? {
+                Ok(())
+            } else {
+                std::process::exit(1)
+            }
+        }
+        _ => Err("usage: through_dxc translate DIR [REGEX] | through_dxc run DIR [REGEX]".into()),
     }
 }
