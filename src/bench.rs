@@ -4,7 +4,7 @@ use crate::gpu::{Arena, Gpu, GpuError, Placed};
 use crate::kernels::attention::KeyValue;
 use crate::kernels::conv2d::{Epilogue, Geometry, Weights};
 use crate::kernels::{affine, attention, conv2d, group_stats, guided_filter, layer_norm};
-use crate::plan::{Channels, Element, Param, PlanError, Recorder, Schedule, Storage, Tensor, layout};
+use crate::plan::{Channels, Element, Param, PlanError, Policy, Recorder, Schedule, Tensor, layout};
 use crate::settings::GuidedFilter;
 use crate::shader::Kernel;
 use std::collections::{BTreeSet, HashMap};
@@ -160,7 +160,7 @@ pub fn shapes() -> Vec<Shape> {
 ///
 /// # Errors
 /// A shape beyond the adapter's limits, or whatever the device reports.
-pub fn measure(gpu: &Gpu, shape: &Shape, storage: Storage, repetitions: usize) -> Result<Timing, BenchError> {
+pub fn measure(gpu: &Gpu, shape: &Shape, storage: Policy, repetitions: usize) -> Result<Timing, BenchError> {
     let (schedule, bytes) = build(shape, gpu, storage, 1)?;
     let first = run(gpu, shape, storage, 1, 1)?[0];
     let room = (MOST_BYTES / bytes.max(1)) as usize;
@@ -178,20 +178,20 @@ pub fn median(sorted: &[f64]) -> f64 {
 }
 
 /// `copies` applications that do not depend on each other, and the bytes that one writes.
-fn build(shape: &Shape, gpu: &Gpu, storage: Storage, copies: usize) -> Result<(Schedule, u64), BenchError> {
+fn build(shape: &Shape, gpu: &Gpu, storage: Policy, copies: usize) -> Result<(Schedule, u64), BenchError> {
     let mut recorder = Recorder::new(storage, gpu.forms.clone(), gpu.limits());
     let mut bytes = 0;
     for _ in 0..copies {
         let out = (shape.record)(&mut recorder);
         // Pruning would drop what nothing reads.
         recorder.output(&out);
-        bytes = out.bytes(storage);
+        bytes = out.bytes();
     }
     Ok((Schedule::new(recorder.finish()?), bytes))
 }
 
 /// Seconds of one application in each of `repetitions` runs, after one that does not count.
-fn run(gpu: &Gpu, shape: &Shape, storage: Storage, copies: usize, repetitions: usize) -> Result<Vec<f64>, BenchError> {
+fn run(gpu: &Gpu, shape: &Shape, storage: Policy, copies: usize, repetitions: usize) -> Result<Vec<f64>, BenchError> {
     let (schedule, _) = build(shape, gpu, storage, copies)?;
     let arena = Arena::new(gpu, &Arena::sizes([&schedule]))?;
     let mut rng = fastrand::Rng::with_seed(1);
@@ -202,7 +202,7 @@ fn run(gpu: &Gpu, shape: &Shape, storage: Storage, copies: usize, repetitions: u
     };
     let mut constants = HashMap::new();
     for (id, tensor) in schedule.constants() {
-        let bytes = layout::to_bytes(&tensor, storage, &values(&tensor));
+        let bytes = layout::to_bytes(&tensor, &values(&tensor));
         let buffer = gpu.buffer(&tensor.name, bytes.len() as u64)?;
         gpu.upload(&buffer, 0, &bytes)?;
         constants.insert(id, Placed { buffer, offset: 0 });
@@ -232,7 +232,7 @@ mod tests {
     fn every_shape_records_what_it_says() {
         let limits = Limits { max_buffer: 1 << 30, ..Limits::WEBGPU };
         for shape in shapes() {
-            let mut r = Recorder::new(Storage::F32, Forms::first(Facts::LEAST), limits.clone());
+            let mut r = Recorder::new(Policy::F32, Forms::first(Facts::LEAST), limits.clone());
             let out = (shape.record)(&mut r);
             r.output(&out);
             let recorded = r.finish().unwrap();

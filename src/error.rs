@@ -1,7 +1,7 @@
 //! What can go wrong, for callers that care which.
 
 use crate::gpu::GpuError;
-use crate::plan::Storage;
+use crate::plan::Policy;
 use crate::segment::Stage;
 use crate::weights::WeightsError;
 
@@ -21,7 +21,7 @@ pub enum Error {
     Plan(#[from] crate::plan::PlanError),
     /// In f32 the weights or the driver are at fault; in half precision also the range of numbers may be.
     #[error("NaN or infinity after the stage \"{stage}\" (elements stored as {})", storage.name())]
-    NotFinite { stage: Stage, storage: Storage },
+    NotFinite { stage: Stage, storage: Policy },
     /// Half precision was not enough, and there is no f32.
     #[error("{halves}, and there is no f32: {full}")]
     Overflow { halves: Box<Error>, full: Box<Error> },
@@ -63,7 +63,7 @@ impl Error {
     /// A weight, NaN or infinity where half precision is or may be the cause: f32 may do what failed.
     pub(crate) fn halves_overflowed(&self) -> bool {
         match self {
-            Error::NotFinite { storage, .. } => *storage != Storage::F32,
+            Error::NotFinite { storage, .. } => *storage != Policy::F32,
             Error::Weights(WeightsError::Value { value, half, .. }) => *half && value.is_finite(),
             _ => false,
         }

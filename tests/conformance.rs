@@ -7,7 +7,7 @@ use diffews_wgpu::check::bound::Approx;
 use diffews_wgpu::check::{Case, Fill, run_case};
 use diffews_wgpu::conformance::{Options, Report, Status, junit, run};
 use diffews_wgpu::gpu::list;
-use diffews_wgpu::plan::{Channels, Dispatch, Element, Storage};
+use diffews_wgpu::plan::{Channels, Dispatch, Element, Policy};
 use diffews_wgpu::shader::{Form, Kernel};
 
 const SEED: u64 = 20241;
@@ -42,7 +42,7 @@ fn alike_adapters_are_told_apart() {
 #[test]
 fn planted_faults_are_seen() {
     let gpu = gpu();
-    let ask = |case: Case| run_case(&gpu, &case, Storage::F32, &case.kernel.forms[0], SEED);
+    let ask = |case: Case| run_case(&gpu, &case, Policy::F32, &case.kernel.forms[0], SEED);
     let right = ask(control(1.0, 0, 0));
     assert!(right.passed(), "{right}");
     let wrong_value = ask(control(1.0 + 1e-5, 0, 0));

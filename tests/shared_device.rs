@@ -5,7 +5,7 @@ mod common;
 use common::{Fixture, choice, gpu, run};
 use diffews_wgpu::gpu::{Arena, GpuError};
 use diffews_wgpu::kernels::layer_norm;
-use diffews_wgpu::plan::{Channels, Recorder, Schedule, Storage};
+use diffews_wgpu::plan::{Channels, Policy, Recorder, Schedule};
 use diffews_wgpu::{Error, Gpu, Precision};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ fn threads_share_a_device() {
 #[test]
 fn nothing_has_to_block() {
     let gpu = pollster::block_on(Gpu::request(&choice())).unwrap();
-    let mut r = Recorder::new(Storage::F32, gpu.forms.clone(), gpu.limits());
+    let mut r = Recorder::new(Policy::F32, gpu.forms.clone(), gpu.limits());
     let x = r.input("x", 16, 16, Channels::one(64));
     let weight = r.input("weight", 1, 1, Channels::one(64));
     let out = layer_norm::record(&mut r, &x, &weight, &weight, 1e-5);

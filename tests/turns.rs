@@ -5,7 +5,7 @@ mod common;
 
 use diffews_wgpu::check::{Case, Tested};
 use diffews_wgpu::gpu::{Arena, Gpu, Placed};
-use diffews_wgpu::plan::{Channels, Dispatch, Element, MAX_TURNS, Schedule, Storage, Tensor, TensorId, Window};
+use diffews_wgpu::plan::{Channels, Dispatch, Element, MAX_TURNS, Policy, Schedule, Tensor, TensorId, Window};
 use diffews_wgpu::shader::{Form, Kernel};
 use diffews_wgpu::twins;
 use std::collections::HashMap;
@@ -69,7 +69,7 @@ impl Counting {
 /// Of each dispatch of the case: the turns that it says it takes, and those that it took.
 fn turns(gpu: &Gpu, case: &Case, form: &'static Form, counting: &mut Counting) -> Option<Vec<(u64, u64)>> {
     let forms = gpu.forms.forcing(case.kernel.name, form.name);
-    let recorded = case.record(Storage::F32, forms, gpu.limits(), SEED).expect("it records");
+    let recorded = case.record(Policy::F32, forms, gpu.limits(), SEED).expect("it records");
     let constants = recorded.constants();
     let mut recording = recorded.recording;
     if recording.dispatches.iter().map(|d| d.flops + d.padding).sum::<u64>() > QUICK {
@@ -140,7 +140,7 @@ fn loops_take_the_turns_that_their_dispatches_say() {
 fn longer_loops_are_refused() {
     use diffews_wgpu::kernels::layer_norm;
     let gpu = common::gpu();
-    let mut r = diffews_wgpu::plan::Recorder::new(Storage::F32, gpu.forms.clone(), gpu.limits());
+    let mut r = diffews_wgpu::plan::Recorder::new(Policy::F32, gpu.forms.clone(), gpu.limits());
     let x = r.input("x", 1, 1, Channels::one(81_000));
     let weight = r.input("weight", 1, 1, Channels::one(81_000));
     let out = layer_norm::record(&mut r, &x, &weight, &weight, 1e-5);

@@ -1,4 +1,4 @@
-// How four neighbouring channels lie in memory, and how four columns of a weight do: the same but for MIXED.
+// How four neighbouring channels of a value lie in memory, and how four columns of a weight do.
 // Arithmetic is f32 whatever the storage.
 #ifdef PACKED
 alias Stored = vec2<u32>;
@@ -21,10 +21,15 @@ fn pack4(v: vec4<f32>) -> Stored { return v; }
 #endif
 #endif
 
-#ifdef MIXED
+#ifdef PACKED_WEIGHTS
 alias StoredWeight = vec2<u32>;
 fn unpack_weight(v: StoredWeight) -> vec4<f32> { return vec4(unpack2x16float(v.x), unpack2x16float(v.y)); }
 #else
-alias StoredWeight = Stored;
-fn unpack_weight(v: StoredWeight) -> vec4<f32> { return unpack4(v); }
+#ifdef F16_WEIGHTS
+alias StoredWeight = vec4<f16>;
+fn unpack_weight(v: StoredWeight) -> vec4<f32> { return vec4<f32>(v); }
+#else
+alias StoredWeight = vec4<f32>;
+fn unpack_weight(v: StoredWeight) -> vec4<f32> { return v; }
+#endif
 #endif

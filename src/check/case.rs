@@ -3,7 +3,7 @@
 use super::bound::Approx;
 use crate::gpu::Gpu;
 use crate::plan::{
-    Channels, Element, Forms, Limits, Param, PlanError, Recorder, Recording, Storage, Tensor, TensorId, layout,
+    Channels, Element, Forms, Limits, Param, PlanError, Policy, Recorder, Recording, Tensor, TensorId, layout,
 };
 use crate::shader::{Facts, Form, Kernel, Needs};
 use half::f16;
@@ -25,13 +25,13 @@ pub struct Case {
     pub(super) limit: Option<u64>,
     pub(super) workgroups: Option<u32>,
     /// The kinds of storage that make a difference to it.
-    pub storages: &'static [Storage],
+    pub storages: &'static [Policy],
     /// What an adapter must have for it.
     pub needs: Needs,
 }
 
 /// All kinds of storage.
-pub const STORAGES: &[Storage] = &[Storage::F32, Storage::Packed, Storage::F16, Storage::Mixed];
+pub const STORAGES: &[Policy] = &Policy::ALL;
 
 impl Case {
     pub fn new(
@@ -58,7 +58,7 @@ impl Case {
     }
 
     /// What it would do on an adapter of `limits`, without one: for other implementations of WGSL to run.
-    pub fn record(&self, storage: Storage, forms: Forms, limits: Limits, seed: u64) -> Result<Recorded, PlanError> {
+    pub fn record(&self, storage: Policy, forms: Forms, limits: Limits, seed: u64) -> Result<Recorded, PlanError> {
         let mut builder = CaseBuilder::new(self, storage, forms, limits, seed);
         (self.build)(&mut builder);
         let CaseBuilder { recorder, inputs, weights, checks, .. } = builder;
@@ -82,7 +82,7 @@ impl Case {
         self
     }
 
-    pub fn stored_as(mut self, storages: &'static [Storage]) -> Self {
+    pub fn stored_as(mut self, storages: &'static [Policy]) -> Self {
         self.storages = storages;
         self
     }
@@ -93,21 +93,21 @@ impl Case {
     }
 
     /// Why `gpu` cannot run it with this storage and form, if so.
-    pub fn lacks(&self, gpu: &Gpu, storage: Storage, form: &Form) -> Option<String> {
+    pub fn lacks(&self, gpu: &Gpu, storage: Policy, form: &Form) -> Option<String> {
         let facts = &gpu.forms.facts;
         self.needs.lacks(facts).or_else(|| storage.needs().lacks(facts)).or_else(|| form.needs.lacks(facts))
     }
 
     /// Left out where time is short: not in the form that would be chosen for `gpu`, and either much work in this one, or stored
     /// in a way that all forms read and write by the same lines.
-    pub fn is_spare(&self, gpu: &Gpu, storage: Storage, form: &Form) -> bool {
+    pub fn is_spare(&self, gpu: &Gpu, storage: Policy, form: &Form) -> bool {
         if self.kernel.forms.len() == 1 {
             return false;
         }
         let kernel = self.kernel.name;
         let chosen = self.outline(gpu.forms.clone(), gpu.limits());
         let forced = self.outline(gpu.forms.forcing(kernel, form.name), gpu.limits());
-        let common = matches!(storage, Storage::F16 | Storage::Mixed);
+        let common = [Policy::F16, Policy::MIXED].contains(&storage);
         chosen.form_of(kernel) != Some(form.name) && (common || forced.work_of(kernel) > LONG)
     }
 
@@ -120,7 +120,7 @@ impl Case {
 
     /// What is recorded, without its data.
     fn outline(&self, forms: Forms, limits: Limits) -> Recorder {
-        let mut builder = CaseBuilder::new(self, Storage::F32, forms, limits, 0);
+        let mut builder = CaseBuilder::new(self, Policy::F32, forms, limits, 0);
         builder.without_data = true;
         (self.build)(&mut builder);
         builder.recorder
@@ -193,7 +193,7 @@ pub(super) fn constants(weights: &[HostWeight], recording: &Recording) -> Vec<(T
     let packed = |(id, tensor): (TensorId, &Tensor)| {
         let TensorId::Constant(index, packing) = id else { return None };
         let HostWeight { param, values } = weights.get(index as usize)?;
-        Some((tensor.clone(), layout::to_bytes(tensor, recording.storage, &packing.pack(param, values))))
+        Some((tensor.clone(), layout::to_bytes(tensor, &packing.pack(param, values))))
     };
     read.into_iter().filter_map(packed).collect()
 }
@@ -224,7 +224,12 @@ pub struct CaseBuilder {
 }
 
 impl CaseBuilder {
-    pub(super) fn new(case: &Case, storage: Storage, forms: Forms, mut limits: Limits, seed: u64) -> Self {
+    /// What values are stored as.
+    pub fn values(&self) -> Element {
+        self.recorder.storage.values
+    }
+
+    pub(super) fn new(case: &Case, storage: Policy, forms: Forms, mut limits: Limits, seed: u64) -> Self {
         limits.max_binding = case.limit.unwrap_or(limits.max_binding);
         limits.max_workgroups = case.workgroups.unwrap_or(limits.max_workgroups);
         CaseBuilder {
@@ -259,7 +264,7 @@ impl CaseBuilder {
         let n = taps as usize * inputs.logical() as usize * outputs.logical() as usize;
         let n = if self.without_data { 0 } else { n };
         let mut values = normals(&mut self.rng, n).map(|v| (std * v) as f32).collect::<Vec<f32>>();
-        self.round(&mut values, Element::Weight);
+        Self::round(&mut values, self.recorder.storage.weights);
         let id = self.weights.len() as u32;
         let param = Param { id, name: name.into(), taps, inputs: inputs.clone(), outputs: outputs.clone() };
         let weight = HostWeight { param, values: Arc::new(values) };
@@ -268,8 +273,8 @@ impl CaseBuilder {
     }
 
     /// To what their storage holds.
-    fn round(&self, values: &mut [f32], element: Element) {
-        if self.recorder.storage.is_half(element) {
+    fn round(values: &mut [f32], element: Element) {
+        if element.is_half() {
             let mut halves = vec![f16::ZERO; values.len()];
             halves.convert_from_f32_slice(values);
             halves.convert_to_f32_slice(values);
@@ -287,7 +292,7 @@ impl CaseBuilder {
         mut values: Vec<f32>,
     ) -> HostTensor {
         let tensor = self.recorder.input_of(name, height, width, channels, element);
-        self.round(&mut values, element);
+        Self::round(&mut values, element);
         let width = tensor.channels.logical() as usize;
         let host = HostTensor { tensor, values: Arc::new(values), width };
         self.inputs.push(host.clone());

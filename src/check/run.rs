@@ -3,7 +3,7 @@
 use super::bound::Approx;
 use super::case::{self, Case, CaseBuilder, Check};
 use crate::gpu::{Arena, CHECKED, Gpu, GpuError, Placed};
-use crate::plan::{Recording, Schedule, Storage, Tensor, TensorId, layout};
+use crate::plan::{Policy, Recording, Schedule, Tensor, TensorId, layout};
 use crate::shader::Form;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -21,7 +21,7 @@ const MOST_POISON: u64 = 256 << 20;
 pub struct Outcome {
     pub case: String,
     pub kernel: &'static str,
-    pub storage: Storage,
+    pub storage: Policy,
     pub form: &'static str,
     /// The `#ifdef` symbols of the dispatches recorded, each set once.
     pub variant: String,
@@ -56,13 +56,13 @@ impl std::fmt::Display for Outcome {
 
 /// What twins have said: the same for every adapter and form of a kernel, and for both kinds of halves.
 #[derive(Default)]
-pub struct Twins(HashMap<(String, Storage, u64), Vec<Expected>>);
+pub struct Twins(HashMap<(String, Policy, u64), Vec<Expected>>);
 
 /// Of one output: elements that are compared, by their index (row by row, logical channels).
 pub type Expected = Vec<(usize, Approx)>;
 
 /// Runs one case; every problem becomes part of the outcome.
-pub fn run_case(gpu: &Gpu, case: &Case, storage: Storage, form: &'static Form, seed: u64) -> Outcome {
+pub fn run_case(gpu: &Gpu, case: &Case, storage: Policy, form: &'static Form, seed: u64) -> Outcome {
     run_case_with(gpu, case, storage, form, seed, &mut Twins::default())
 }
 
@@ -70,7 +70,7 @@ pub fn run_case(gpu: &Gpu, case: &Case, storage: Storage, form: &'static Form, s
 pub fn run_case_with(
     gpu: &Gpu,
     case: &Case,
-    storage: Storage,
+    storage: Policy,
     form: &'static Form,
     seed: u64,
     twins: &mut Twins,
@@ -94,7 +94,7 @@ pub fn run_case_with(
 }
 
 /// The dispatches that a case records for `gpu`: what `--dump` translates.
-pub fn record_case(gpu: &Gpu, case: &Case, storage: Storage, form: &'static Form) -> Result<Schedule, String> {
+pub fn record_case(gpu: &Gpu, case: &Case, storage: Policy, form: &'static Form) -> Result<Schedule, String> {
     let mut builder = CaseBuilder::new(case, storage, gpu.forms.forcing(case.kernel.name, form.name), gpu.limits(), 0);
     (case.build)(&mut builder);
     Ok(Schedule::new(builder.recorder.finish().map_err(|e| e.to_string())?))
@@ -119,11 +119,11 @@ fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut 
     }
     let mut given = HashMap::new();
     for tensor in checks.iter().map(|c| &c.tensor) {
-        let poison = vec![POISON; tensor.bytes(storage) as usize];
+        let poison = vec![POISON; tensor.bytes() as usize];
         place(gpu, tensor, &poison, &mut given).map_err(text)?;
     }
     for input in &inputs {
-        let bytes = layout::to_bytes(&input.tensor, storage, &input.values);
+        let bytes = layout::to_bytes(&input.tensor, &input.values);
         place(gpu, &input.tensor, &bytes, &mut given).map_err(text)?;
     }
     for (tensor, bytes) in &constants {
@@ -131,14 +131,14 @@ fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut 
     }
     let plan = gpu.bind(&case.name, &schedule, &arena, &HashMap::new(), given).map_err(text)?;
     gpu.run(&plan, &mut |_| true).map_err(text)?;
-    let rounding = if storage == Storage::F16 { Storage::Packed } else { storage };
+    let rounding = if storage == Policy::F16 { Policy::PACKED } else { storage };
     // Some cases size themselves by how many workgroups a device takes.
     let key = (format!("{} {}, {}", case.kernel.name, case.name, gpu.limits().max_workgroups), rounding, seed);
     let expected = twins.0.entry(key).or_insert_with(|| checks.iter().map(Check::exact).collect());
     let growth = schedule.dispatches().iter().map(|d| d.form.growth).fold(1.0, f64::max);
     for (check, expected) in checks.iter().zip(expected.iter()) {
         let port = gpu.port(&plan, &check.tensor).map_err(text)?;
-        let size = check.tensor.bytes(storage) as usize;
+        let size = check.tensor.bytes() as usize;
         let bytes = gpu.download(port.buffer(), size as u64 + 2 * GUARD).map_err(text)?;
         let (before, rest) = bytes.split_at(GUARD as usize);
         let (bytes, after) = rest.split_at(size);
@@ -147,11 +147,11 @@ fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut 
                 return Err(format!("{} was written {side} (byte {i} of the guard band)", check.tensor.name));
             }
         }
-        if !layout::padding_is_zero(&check.tensor, storage, bytes) {
+        if !layout::padding_is_zero(&check.tensor, bytes) {
             return Err(format!("a padding lane of {} is not zero", check.tensor.name));
         }
-        let expected = check.bounded(expected, storage, growth);
-        compare(&check.tensor, &expected, &layout::from_bytes(&check.tensor, storage, bytes), outcome)?;
+        let expected = check.bounded(expected, growth);
+        compare(&check.tensor, &expected, &layout::from_bytes(&check.tensor, bytes), outcome)?;
     }
     Ok(())
 }
@@ -159,12 +159,12 @@ fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut 
 /// Extends windows that end with their tensor over the guard band behind it: beyond a binding a driver's robustness may
 /// read zeros and drop writes, and hide a wrong index. Not where the translator's own checks are what is tested.
 fn bind_guards(recording: &mut Recording, max_binding: u64) {
-    let storage = recording.storage;
     let placed: HashSet<TensorId> = recording.inputs.iter().chain(&recording.outputs).map(|t| t.id).collect();
     for dispatch in recording.dispatches.iter_mut().filter(|d| !d.defines.contains(&CHECKED)) {
         for window in dispatch.inputs.iter_mut().chain(&mut dispatch.outputs) {
-            let last = window.offset + window.size == window.tensor.bytes(storage);
-            if last && placed.contains(&window.tensor.id) && window.size + GUARD <= max_binding {
+            let last = window.offset + window.size == window.tensor.bytes();
+            let guarded = placed.contains(&window.tensor.id) || matches!(window.tensor.id, TensorId::Constant(..));
+            if last && guarded && window.size + GUARD <= max_binding {
                 window.size += GUARD;
             }
         }
@@ -191,8 +191,8 @@ impl Check {
     }
 
     /// [`Check::exact`] with the bound of forms that grow it by `growth`, as it is stored.
-    pub fn bounded(&self, exact: &Expected, storage: Storage, growth: f64) -> Expected {
-        let half = storage.is_half(self.tensor.element);
+    pub fn bounded(&self, exact: &Expected, growth: f64) -> Expected {
+        let half = self.tensor.element.is_half();
         let grown = exact.iter().map(|(i, exact)| (*i, Approx::new(exact.value, growth * exact.bound)));
         grown.map(|(i, exact)| (i, if half { exact.stored_as_half() } else { exact })).collect()
     }

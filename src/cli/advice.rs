@@ -6,7 +6,7 @@ use diffews_wgpu::eval::EvalError;
 use diffews_wgpu::gpu::GpuError;
 use diffews_wgpu::image_io::{ImageError, MaskKind, MaskPart, MaskValue, MaskWarning, Note};
 use diffews_wgpu::model::config::ConfigError;
-use diffews_wgpu::plan::{Less, PlanError, Storage};
+use diffews_wgpu::plan::{Less, PlanError, Policy};
 use diffews_wgpu::weights::WeightsError;
 
 const SMALLER: &str = ". Try a smaller --size, or --precision f16 where f32 is used";
@@ -48,7 +48,7 @@ fn of_library(error: &Error) -> Option<String> {
         Error::Weights(error) => return of_weights(error),
         Error::Config(ConfigError::Weights(error)) => return of_weights(error),
         Error::Gpu(error) => return of_gpu(error),
-        Error::NotFinite { storage: Storage::F32, .. } => {
+        Error::NotFinite { storage: Policy::F32, .. } => {
             ": `model verify` checks the weights, `conformance` the adapter and its driver"
         }
         Error::Plan(PlanError { less, .. }) => match less {

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use diffews_wgpu::bench::{self, Timing};
 use diffews_wgpu::gpu::{Gpu, GpuError};
 use diffews_wgpu::image_io::{Mask, RgbImage};
-use diffews_wgpu::plan::{Element, Storage};
+use diffews_wgpu::plan::Policy;
 use diffews_wgpu::segment::Pass;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Error, Example, Precision, Segmenter};
@@ -74,14 +74,11 @@ struct Row<'a> {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     progress::catch_interrupts();
     let gpu = args.forms.on(args.adapter.open()?)?;
-    let storages: Vec<Storage> = match args.precision {
-        None => [Storage::F32, Storage::Packed, Storage::F16, Storage::Mixed]
-            .into_iter()
-            .filter(|&s| gpu.supports(s))
-            .collect(),
-        Some(StorageArg::F32) => vec![Storage::F32],
-        Some(StorageArg::Packed) => vec![Storage::Packed],
-        Some(StorageArg::F16) => vec![Storage::F16],
+    let storages: Vec<Policy> = match args.precision {
+        None => Policy::ALL.into_iter().filter(|&s| gpu.supports(s)).collect(),
+        Some(StorageArg::F32) => vec![Policy::F32],
+        Some(StorageArg::Packed) => vec![Policy::PACKED],
+        Some(StorageArg::F16) => vec![Policy::F16],
     };
     if let Some(storage) = storages.iter().find(|&&s| !gpu.supports(s)) {
         let reason = format!("it does not have native {}; --precision packed runs everywhere", storage.name());
@@ -95,7 +92,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut rows = 0;
     let mut head = !args.json;
     let mut put =
-        |gpu: &Gpu, kernel: &str, shape: &str, storage: Storage, work: (u64, &'static str), timing: &Timing| {
+        |gpu: &Gpu, kernel: &str, shape: &str, storage: Policy, work: (u64, &'static str), timing: &Timing| {
             rows += 1;
             if progress::interrupted() {
                 return Err(Error::Interrupted.into());
@@ -110,7 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     for shape in bench::shapes().iter().filter(|s| wanted(s.kernel.name, s.name)) {
         for &storage in &storages {
             let timing = bench::measure(&gpu, shape, storage, args.repetitions.into())?;
-            let bytes = shape.elements * if storage.is_half(Element::Stored) { 2 } else { 4 };
+            let bytes = shape.elements * if storage.values.is_half() { 2 } else { 4 };
             let work = if shape.flops > 0 { (shape.flops, "GFLOP/s") } else { (bytes, "GB/s") };
             put(&gpu, shape.kernel.name, shape.name, storage, work, &timing)?;
         }
@@ -146,7 +143,7 @@ fn row<'a>(
     gpu: &'a Gpu,
     kernel: &'a str,
     shape: &'a str,
-    storage: Storage,
+    storage: Policy,
     (work, unit): (u64, &'static str),
     timing: &'a Timing,
 ) -> Row<'a> {

@@ -9,7 +9,7 @@ use diffews_wgpu::Error;
 use diffews_wgpu::conformance::{self, Journal, Options, Report, ReportError, Row, Seen, Status};
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu, list};
 use diffews_wgpu::image_io::{check_place, write_whole};
-use diffews_wgpu::plan::Storage;
+use diffews_wgpu::plan::Policy;
 use diffews_wgpu::shown;
 use flate2::{Compression, write::GzEncoder};
 use regex::Regex;
@@ -137,10 +137,10 @@ fn measure(args: &Args) -> anyhow::Result<Option<Measured>> {
     let options = Options {
         only: args.only.clone(),
         storages: match args.precision {
-            Precision::F32 => vec![Storage::F32],
-            Precision::Packed => vec![Storage::Packed],
-            Precision::F16 => vec![Storage::F16],
-            Precision::Mixed => vec![Storage::Mixed],
+            Precision::F32 => vec![Policy::F32],
+            Precision::Packed => vec![Policy::PACKED],
+            Precision::F16 => vec![Policy::F16],
+            Precision::Mixed => vec![Policy::MIXED],
             Precision::All => vec![],
         },
         full: args.full,

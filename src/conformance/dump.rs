@@ -1,7 +1,7 @@
 //! `--dump DIR`: the WGSL of what was run, and what the translator of wgpu (naga) makes of it for each API. What a
 //! driver's engineer needs to look into a case.
 
-use crate::plan::{Dispatch, Storage};
+use crate::plan::{Dispatch, Policy};
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -10,8 +10,11 @@ use std::path::Path;
 
 /// Writes `<stem>.wgsl`, `.spv`, `.hlsl` and `.metal` of `dispatch` into `dir`, unless this stem is among those that are
 /// `written`. A translation that does not exist (HLSL has no such feature, say) leaves its message in the file's place.
-pub fn write(dir: &Path, dispatch: &Dispatch, storage: Storage, written: &mut HashSet<String>) -> Result<(), String> {
-    let mut stem = vec![dispatch.kernel.name, dispatch.form.name, storage.name()];
+pub fn write(dir: &Path, dispatch: &Dispatch, storage: Policy, written: &mut HashSet<String>) -> Result<(), String> {
+    let form = (dispatch.kernel.forms.len() > 1).then_some(dispatch.form.name);
+    let mut stem = vec![dispatch.kernel.name];
+    stem.extend(form);
+    stem.push(storage.name());
     stem.extend(&dispatch.defines);
     let stem = stem.join("-").to_lowercase();
     let place = |extension: &str| dir.join(format!("{stem}.{extension}"));
@@ -23,7 +26,7 @@ pub fn write(dir: &Path, dispatch: &Dispatch, storage: Storage, written: &mut Ha
         std::fs::write(&path, bytes).map_err(|e| format!("{}: {e}", path.display()))
     };
     std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-    let defines: Vec<&str> = dispatch.defines.iter().copied().chain(storage.define()).collect();
+    let defines: Vec<&str> = dispatch.defines.iter().copied().chain(storage.defines()).collect();
     let source = dispatch.form.text(&defines)?;
     put("wgsl", source.as_bytes())?;
 

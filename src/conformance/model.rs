@@ -7,7 +7,7 @@
 use crate::check::bound::EPS;
 use crate::gpu::Gpu;
 use crate::image_io::{DecodedMap, Mask, RgbImage};
-use crate::plan::{Element, Forms, Recording, TensorId, Window};
+use crate::plan::{Forms, Recording, TensorId, Window};
 use crate::segment::Pass;
 use crate::settings::Threshold;
 use crate::weights::ModelFiles;
@@ -121,12 +121,11 @@ impl Roundings {
     /// host. The errors of different dispatches are independent, so their squares add up; the bands of one tensor are one
     /// dispatch. Norms and residual connections keep the gain of a layer near one.
     fn edit(&mut self, pass: Pass, recording: &mut Recording) {
-        let storage = recording.storage;
-        let kept = |w: &Window| storage.is_half(w.tensor.element) && w.tensor.element == Element::Stored;
-        let weight = |w: &Window| storage.is_half(w.tensor.element) && w.tensor.element == Element::Weight;
+        let kept = |w: &Window| w.tensor.element.is_half();
+        let weight = |w: &Window| kept(w) && matches!(w.tensor.id, TensorId::Constant(..));
         let mut written: HashMap<TensorId, f64> = HashMap::new();
         for dispatch in &recording.dispatches {
-            let vec4s = |w: &Window| w.size / w.tensor.vec4_bytes(recording.storage);
+            let vec4s = |w: &Window| w.size / w.tensor.vec4_bytes();
             let elements = (dispatch.outputs.iter().map(vec4s).sum::<u64>() * 4).max(1);
             let products = dispatch.flops as f64 / (2.0 * elements as f64);
             let error = EPS * (products.sqrt() + 1.0);

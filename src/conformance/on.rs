@@ -6,7 +6,7 @@ use super::report::{Row, Status};
 use super::suite::{Entry, Options, RULE, Work, name};
 use crate::check::{Case, Outcome, Twins, record_case, run_case_with};
 use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
-use crate::plan::{Forms, Storage};
+use crate::plan::{Forms, Policy};
 use crate::shader::Form;
 use std::collections::HashSet;
 use std::path::Path;
@@ -64,7 +64,7 @@ impl<'a> On<'a> {
             self.gpu = (row.status != Status::Failed).then_some(gpu);
             return vec![row];
         }
-        let (rule, f32) = (entry.form == RULE, entry.storage == Storage::F32);
+        let (rule, f32) = (entry.form == RULE, entry.storage == Policy::F32);
         let quick = match entry.work {
             Work::Model => rule || f32,
             _ => rule && f32,
@@ -78,7 +78,7 @@ impl<'a> On<'a> {
             };
             return rows.into_iter().map(|row| Row { reason: Some("only with --full".into()), ..row }).collect();
         }
-        let half = entry.storage != Storage::F32;
+        let half = entry.storage != Policy::F32;
         let forms = if entry.form == RULE { gpu.forms.clone() } else { Forms::first(gpu.forms.facts) };
         let found = match entry.work {
             Work::Repeated(runs) => model::repeated(gpu, half, forms, runs).map(|f| vec![f]),

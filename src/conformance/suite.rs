@@ -9,7 +9,7 @@ use super::report::{Adapter, Made, Report, Row, Status};
 use crate::check::{Case, STORAGES, Tested, Twins};
 use crate::gpu::{AdapterChoice, AdapterFacts};
 use crate::panics;
-use crate::plan::Storage;
+use crate::plan::Policy;
 use crate::shader::Form;
 use crate::twins;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub struct Options {
     /// Only cases whose full name this matches.
     pub only: Option<regex::Regex>,
     /// Only these kinds of storage; all where empty.
-    pub storages: Vec<Storage>,
+    pub storages: Vec<Policy>,
     /// Large cases and ten equal runs in every form of the kernels too, and the stress test.
     pub full: bool,
     pub seed: u64,
@@ -55,7 +55,7 @@ pub struct Entry {
     pub name: String,
     pub(super) kernel: &'static str,
     pub(super) shape: String,
-    pub(super) storage: Storage,
+    pub(super) storage: Policy,
     pub(super) form: &'static str,
     pub(super) work: Work,
 }
@@ -80,7 +80,7 @@ fn cases() -> Vec<(&'static str, Case)> {
     of("language", &LANGUAGE).chain(of("kernels", &twins::ALL)).collect()
 }
 
-pub(super) fn name(layer: &str, kernel: &str, shape: &str, storage: Storage, form: &str) -> String {
+pub(super) fn name(layer: &str, kernel: &str, shape: &str, storage: Policy, form: &str) -> String {
     format!("{layer}/{kernel}/{shape}/{}/{form}", storage.name())
 }
 
@@ -107,7 +107,7 @@ fn select(cases: &[(&'static str, Case)], options: &Options) -> Vec<Entry> {
         }
     }
     let mut model = |layer: &'static str, kernel: &'static str, shape: &str, work: fn() -> Work| {
-        for storage in [Storage::F32, Storage::Packed] {
+        for storage in [Policy::F32, Policy::PACKED] {
             for form in CHOICES {
                 let name = name(layer, kernel, shape, storage, form);
                 all.push(Entry { name, kernel, shape: shape.into(), storage, form, work: work() });
@@ -224,8 +224,8 @@ mod tests {
         let some = Options { only: regex::Regex::new("^kernels/conv2d/.*packed").ok(), ..Default::default() };
         let some = entries(&some);
         assert!(!some.is_empty() && some.len() < all.len() / 2);
-        assert!(some.iter().all(|e| e.kernel == "conv2d" && e.storage == Storage::Packed));
-        let f32 = Options { storages: vec![Storage::F32], ..Default::default() };
-        assert!(entries(&f32).iter().all(|e| e.storage == Storage::F32));
+        assert!(some.iter().all(|e| e.kernel == "conv2d" && e.storage == Policy::PACKED));
+        let f32 = Options { storages: vec![Policy::F32], ..Default::default() };
+        assert!(entries(&f32).iter().all(|e| e.storage == Policy::F32));
     }
 }

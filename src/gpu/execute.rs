@@ -2,7 +2,7 @@
 
 use super::later::block_on;
 use super::{Arena, Gpu, GpuError, Wait};
-use crate::plan::{Schedule, Storage, Tensor, TensorId, Window};
+use crate::plan::{Schedule, Tensor, TensorId, Window};
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Mutex;
@@ -74,7 +74,6 @@ struct Step {
 /// A schedule with its memory: replayed per image.
 pub struct BoundPlan {
     pub name: String,
-    storage: Storage,
     steps: Vec<Step>,
     params: wgpu::BindGroup,
     params_stride: u32,
@@ -86,11 +85,6 @@ impl BoundPlan {
     /// Where an input or output of this plan lies; nothing for any other tensor.
     pub(super) fn placed(&self, tensor: &Tensor) -> Option<&Placed> {
         self.outside.get(&tensor.id)
-    }
-
-    /// How this plan's values are stored.
-    pub(super) fn storage(&self) -> Storage {
-        self.storage
     }
 }
 
@@ -108,7 +102,7 @@ impl Gpu {
         let recording = &schedule.recording;
         for tensor in recording.inputs.iter().chain(&recording.outputs) {
             if let Entry::Vacant(free) = given.entry(tensor.id) {
-                let buffer = self.buffer(&tensor.name, tensor.bytes(recording.storage))?;
+                let buffer = self.buffer(&tensor.name, tensor.bytes())?;
                 free.insert(Placed { buffer, offset: 0 });
             }
         }
@@ -151,7 +145,6 @@ impl Gpu {
         let (params, params_stride) = self.params(schedule)?;
         Ok(BoundPlan {
             name: name.into(),
-            storage: recording.storage,
             steps,
             params,
             params_stride,

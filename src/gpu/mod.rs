@@ -15,7 +15,7 @@ pub use execute::{BoundPlan, Placed, Progress};
 pub use pipelines::{CHECKED, Translator};
 pub use ports::Port;
 
-use crate::plan::{DISPATCH_SECONDS, Forms, Limits, MAX_TURNS, Storage};
+use crate::plan::{DISPATCH_SECONDS, Forms, Limits, MAX_TURNS, Policy};
 use crate::shader::Device;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -117,8 +117,8 @@ impl Gpu {
     }
 
     /// Can this device hold elements as `storage`?
-    pub fn supports(&self, storage: Storage) -> bool {
-        storage != Storage::F16 || self.facts().shader_f16
+    pub fn supports(&self, storage: Policy) -> bool {
+        storage.needs().lacks(&self.forms.facts).is_none()
     }
 
     /// Bytes in all live buffers, where the backend keeps count.

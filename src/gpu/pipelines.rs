@@ -1,7 +1,7 @@
 //! Compute pipelines, made once per kernel, form, variant and storage.
 
 use super::{Gpu, GpuError};
-use crate::plan::{Dispatch, Storage};
+use crate::plan::{Dispatch, Policy};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -22,7 +22,7 @@ pub(super) struct Pipeline {
 struct Key {
     kernel: &'static str,
     form: &'static str,
-    storage: Storage,
+    storage: Policy,
     defines: Vec<&'static str>,
 }
 
@@ -65,7 +65,7 @@ impl Gpu {
         }
     }
 
-    pub(super) fn pipeline(&self, dispatch: &Dispatch, storage: Storage) -> Result<Pipeline, GpuError> {
+    pub(super) fn pipeline(&self, dispatch: &Dispatch, storage: Policy) -> Result<Pipeline, GpuError> {
         let key =
             Key { kernel: dispatch.kernel.name, form: dispatch.form.name, storage, defines: dispatch.defines.clone() };
         let mut made = self.shared.pipelines.made.lock().map_err(|e| self.failed("pipelines", e))?;
@@ -77,10 +77,10 @@ impl Gpu {
         Ok(pipeline)
     }
 
-    fn make_pipeline(&self, dispatch: &Dispatch, storage: Storage) -> Result<Pipeline, GpuError> {
+    fn make_pipeline(&self, dispatch: &Dispatch, storage: Policy) -> Result<Pipeline, GpuError> {
         let name = dispatch.kernel.name;
         let what = format!("pipeline {name} {} {:?} {}", dispatch.form.name, dispatch.defines, storage.name());
-        let defines: Vec<&str> = dispatch.defines.iter().copied().chain(storage.define()).collect();
+        let defines: Vec<&str> = dispatch.defines.iter().copied().chain(storage.defines()).collect();
         let source = dispatch.form.text(&defines).map_err(|e| self.failed(&what, e))?;
         let read = wgpu::BufferBindingType::Storage { read_only: true };
         let write = wgpu::BufferBindingType::Storage { read_only: false };

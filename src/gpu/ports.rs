@@ -2,20 +2,19 @@
 
 use super::later::block_on;
 use super::{BoundPlan, Gpu, GpuError, Placed, Wait};
-use crate::plan::{Storage, Tensor, layout};
+use crate::plan::{Tensor, layout};
 
 /// An input or output of a bound plan, with its memory.
 #[derive(Clone)]
 pub struct Port {
     tensor: Tensor,
-    storage: Storage,
     placed: Placed,
 }
 
 impl Port {
     /// Bytes that it takes.
     pub fn bytes(&self) -> u64 {
-        self.tensor.bytes(self.storage)
+        self.tensor.bytes()
     }
 
     /// What it lies in, with whatever lies around it.
@@ -32,12 +31,12 @@ impl Gpu {
     pub fn port(&self, plan: &BoundPlan, tensor: &Tensor) -> Result<Port, GpuError> {
         let placed = plan.placed(tensor).cloned();
         let placed = placed.ok_or_else(|| self.failed(&plan.name, format!("{} is no end of it", tensor.name)))?;
-        Ok(Port { tensor: tensor.clone(), storage: plan.storage(), placed })
+        Ok(Port { tensor: tensor.clone(), placed })
     }
 
     /// Fills `port` with `values`, `[positions, channels]`.
     pub fn write(&self, port: &Port, values: &[f32]) -> Result<(), GpuError> {
-        let bytes = layout::to_bytes(&port.tensor, port.storage, values);
+        let bytes = layout::to_bytes(&port.tensor, values);
         self.upload(&port.placed.buffer, port.placed.offset, &bytes)
     }
 
@@ -57,7 +56,7 @@ impl Gpu {
     async fn read_by<const N: usize>(&self, wait: Wait, ports: [&Port; N]) -> Result<[Vec<f32>; N], GpuError> {
         let parts = ports.map(|port| (&port.placed.buffer, port.placed.offset, port.bytes()));
         let bytes = self.download_all(wait, parts).await?;
-        Ok(std::array::from_fn(|i| layout::from_bytes(&ports[i].tensor, ports[i].storage, &bytes[i])))
+        Ok(std::array::from_fn(|i| layout::from_bytes(&ports[i].tensor, &bytes[i])))
     }
 
     /// Copies `from` to the `nth` place of its size in `to`.
@@ -66,7 +65,7 @@ impl Gpu {
     /// They are stored otherwise, or `to` ends before.
     pub fn hand_over(&self, from: &Port, to: &Port, nth: u64) -> Result<(), GpuError> {
         let (what, bytes) = (format!("{} to {}", from.tensor.name, to.tensor.name), from.bytes());
-        let kind = |port: &Port| (port.storage.is_half(port.tensor.element), port.tensor.channels.clone());
+        let kind = |port: &Port| (port.tensor.element, port.tensor.channels.clone());
         if kind(from) != kind(to) || (nth + 1) * bytes > to.bytes() {
             return Err(self.failed(&what, "their shapes or how they are stored do not fit"));
         }

@@ -29,7 +29,7 @@ pub fn record(r: &mut Recorder, a: &Tensor, b: Option<&Tensor>, affine: &Tensor,
         format!("affine of {}: shapes do not fit", a.name)
     });
     let (a4, b4) = (a.channels.vec4s(), b.map_or(0, |b| b.channels.vec4s()));
-    let row = (a4 + b4) as u64 * out.vec4_bytes(r.storage);
+    let row = (a4 + b4) as u64 * out.vec4_bytes();
     for (from, to) in bands(a.positions(), row, r.limits.max_binding, r.limits.offset_alignment) {
         let range = |c4: u32| (from as u64 * c4 as u64, to as u64 * c4 as u64);
         let (window_a, base_a) = r.window(a, range(a4).0, range(a4).1);

@@ -20,13 +20,13 @@ params! {
 
 /// `[H, W, C]` in f32 -> the same in the plan's storage; itself where that is f32.
 pub fn record(r: &mut Recorder, x: &Tensor) -> Tensor {
-    if !r.storage.is_half(Element::Stored) {
+    if r.storage.values == Element::F32 {
         return x.clone();
     }
     let out = r.value(&format!("{}.stored", x.name), x.height, x.width, x.channels.clone());
     r.check(x.element == Element::F32, || format!("convert of {}: it is not in f32", x.name));
     let c4 = x.channels.vec4s() as u64;
-    let row = c4 * x.vec4_bytes(r.storage);
+    let row = c4 * x.vec4_bytes();
     for (from, to) in bands(x.positions(), row, r.limits.max_binding, r.limits.offset_alignment) {
         let (from, to) = (from as u64 * c4, to as u64 * c4);
         let (window, base) = r.window(x, from, to);

@@ -42,7 +42,7 @@ pub fn record(r: &mut Recorder, x: &Tensor) -> Stats {
     let name = format!("{}.stats", x.name);
     let values = r.value_of(&name, chunks, 2, x.channels.clone(), Element::F32);
     let c4 = x.channels.vec4s();
-    let chunk_bytes = chunk_len as u64 * c4 as u64 * x.vec4_bytes(r.storage);
+    let chunk_bytes = chunk_len as u64 * c4 as u64 * x.vec4_bytes();
     for (from, to) in bands(chunks, chunk_bytes, r.limits.max_binding, r.limits.offset_alignment) {
         let first = from * chunk_len;
         let end = (to * chunk_len).min(x.positions());

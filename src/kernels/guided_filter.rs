@@ -75,7 +75,7 @@ fn pass(
     let along_rows = ["MOMENTS", "SPREAD"].contains(&define);
     let halo = if along_rows { 0 } else { radius };
     let row = |t: &Tensor| width as u64 * t.channels.vec4s() as u64;
-    let bytes = all.iter().flatten().map(|t| row(t) * t.vec4_bytes(r.storage)).max().unwrap_or(0);
+    let bytes = all.iter().flatten().map(|t| row(t) * t.vec4_bytes()).max().unwrap_or(0);
     // Multiplications and additions for each pixel of a window's row or column.
     let (of_each, loops) = match define {
         "MOMENTS" => (38, 2),
@@ -128,13 +128,13 @@ fn pass(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Forms, Limits, Storage};
+    use crate::plan::{Forms, Limits, Policy};
     use crate::shader::Facts;
 
     #[test]
     fn no_dispatch_is_beyond_the_budget() {
         let limits = Limits { max_work: 10_000_000, ..Limits::TEST };
-        let mut r = Recorder::new(Storage::F32, Forms::first(Facts::LEAST), limits);
+        let mut r = Recorder::new(Policy::F32, Forms::first(Facts::LEAST), limits);
         let drawn = r.input("drawn", 200, 100, Channels::one(3));
         let guide = r.input_of("guide", 200, 100, Channels::one(3), Element::F32);
         record(&mut r, &drawn, &guide, GuidedFilter { radius: 64, epsilon: 1e-5 });

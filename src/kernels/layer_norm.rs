@@ -28,7 +28,7 @@ pub fn record(r: &mut Recorder, x: &Tensor, weight: &Tensor, bias: &Tensor, eps:
         format!("layer_norm of {}: shapes do not fit", x.name)
     });
     let c4 = x.channels.vec4s();
-    let row = c4 as u64 * x.vec4_bytes(r.storage);
+    let row = c4 as u64 * x.vec4_bytes();
     for (from, to) in bands(x.positions(), row, r.limits.max_binding, r.limits.offset_alignment) {
         let range = (from as u64 * c4 as u64, to as u64 * c4 as u64);
         let (window, base) = r.window(x, range.0, range.1);

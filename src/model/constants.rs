@@ -1,6 +1,6 @@
 //! The model's constants: weights and vectors, described now, computed and packed one by one at upload.
 
-use crate::plan::{Channels, Element, Packing, Param, Storage, Tensor, TensorId, layout};
+use crate::plan::{Channels, Element, Packing, Param, Tensor, TensorId, layout};
 use crate::weights::WeightsError;
 
 /// Gives a constant's values, reading the checkpoint when it is called: `[Cout, Cin, taps]` of a weight, else
@@ -18,10 +18,10 @@ enum What {
 pub struct Constants(Vec<(What, Fill)>);
 
 impl Constants {
-    /// All of them, weights as the first form packs them.
-    pub fn tensors(&self) -> impl ExactSizeIterator<Item = Tensor> {
-        self.0.iter().map(|(what, _)| match what {
-            What::Weight(param) => Packing::Taps.tensor(param),
+    /// All of them, weights as the first form packs them, stored as `element`.
+    pub fn tensors(&self, element: Element) -> impl ExactSizeIterator<Item = Tensor> {
+        self.0.iter().map(move |(what, _)| match what {
+            What::Weight(param) => Packing::Taps.tensor(param, element),
             What::Plain(tensor) => tensor.clone(),
         })
     }
@@ -59,11 +59,11 @@ impl Constants {
     ///
     /// # Errors
     /// A tensor that cannot be read, or a value that its storage cannot hold.
-    pub fn data(&self, tensor: &Tensor, storage: Storage) -> Result<Vec<u8>, WeightsError> {
+    pub fn data(&self, tensor: &Tensor) -> Result<Vec<u8>, WeightsError> {
         let TensorId::Constant(index, packing) = tensor.id else { return Ok(Vec::new()) };
         let Some((what, fill)) = self.0.get(index as usize) else { return Ok(Vec::new()) };
         let values = fill()?;
-        let most = if storage.is_half(tensor.element) { f32::from(half::f16::MAX) } else { f32::MAX };
+        let most = if tensor.element.is_half() { f32::from(half::f16::MAX) } else { f32::MAX };
         if let Some(&value) = values.iter().find(|v| !(v.abs() <= most)) {
             return Err(WeightsError::Value { tensor: tensor.name.to_string(), value, half: most < f32::MAX });
         }
@@ -71,6 +71,6 @@ impl Constants {
             What::Weight(param) => packing.pack(param, &values),
             What::Plain(_) => values,
         };
-        Ok(layout::to_bytes(tensor, storage, &packed))
+        Ok(layout::to_bytes(tensor, &packed))
     }
 }

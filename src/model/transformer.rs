@@ -110,7 +110,7 @@ impl CrossAttention {
                 values.forward_with(r, &gates, Epilogue::Residual(residual))
             }
             CrossAttention::Tokens { path, to_q, prompt, to_out } => {
-                let as_values = !r.storage.is_half(Element::Stored);
+                let as_values = r.storage.values == Element::F32;
                 r.check(as_values, || format!("{path}: keys of the prompt are f32, values of this plan are halves"));
                 let q = to_q.forward(r, x);
                 let h = attention::record(r, path, &q, prompt, None);

@@ -6,7 +6,7 @@ mod environment;
 use super::*;
 use crate::gpu::{Arena, Gpu, Placed};
 use crate::model::fold::tests::{checkpoint, random, times};
-use crate::plan::{Schedule, Storage, TensorId};
+use crate::plan::{Policy, Schedule, TensorId};
 use std::collections::HashMap;
 
 const WIDTH: usize = 5;
@@ -19,7 +19,7 @@ struct Shape {
 }
 
 /// The layer's output for `x`, without the residual; `storage` is that of the UNet's plans.
-fn on_the_device(gpu: &Gpu, scope: &Scope, shape: &Shape, prompt: &Prompt, x: &[f32], storage: Storage) -> Vec<f32> {
+fn on_the_device(gpu: &Gpu, scope: &Scope, shape: &Shape, prompt: &Prompt, x: &[f32], storage: Policy) -> Vec<f32> {
     let mut c = Constants::default();
     let channels = Channels::one((shape.heads * shape.size) as u32);
     let layer = CrossAttention::load(&mut c, scope, &channels, shape.heads, Arc::new(prompt.clone()));
@@ -30,7 +30,7 @@ fn on_the_device(gpu: &Gpu, scope: &Scope, shape: &Shape, prompt: &Prompt, x: &[
     r.output(&out);
     let schedule = Schedule::new(r.finish().expect("records"));
     let upload = |(id, tensor): (TensorId, Tensor)| {
-        let data = c.data(&tensor, storage).expect("folds");
+        let data = c.data(&tensor).expect("folds");
         let buffer = gpu.buffer("constant", data.len() as u64).expect("a buffer");
         gpu.upload(&buffer, 0, &data).expect("uploads");
         (id, Placed { buffer, offset: 0 })
@@ -91,7 +91,7 @@ fn prompts_of_any_length_are_attended_to() {
         let prompt = Prompt { width: WIDTH, values: random(7, shape.tokens * WIDTH) };
         let x = random(8, POSITIONS * dim);
         let exact = in_f64(&scope, &shape, &prompt, &x);
-        for (storage, bound) in [(Storage::F32, 2e-6), (Storage::Mixed, 2e-3)] {
+        for (storage, bound) in [(Policy::F32, 2e-6), (Policy::MIXED, 2e-3)] {
             let got = on_the_device(&gpu, &scope, &shape, &prompt, &x, storage);
             let square = |it: &mut dyn Iterator<Item = f64>| it.map(|v| v * v).sum::<f64>();
             let off = square(&mut got.iter().zip(&exact).map(|(&g, e)| g as f64 - e));

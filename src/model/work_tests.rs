@@ -1,12 +1,12 @@
 //! How much of what a GPU computes of the embedded model only fills up blocks.
 
 use super::*;
-use crate::plan::{Channels, Forms, Limits, Recorder, Storage};
+use crate::plan::{Channels, Forms, Limits, Policy, Recorder};
 use crate::shader::{Device, Facts};
 
 /// Of the convolutions of encoder, support pass and decoder: multiplications and additions, and those that workgroups compute.
 fn work(model: &Model, forms: &Forms) -> (u64, u64) {
-    let recorder = || Recorder::new(Storage::F32, forms.clone(), Limits::WEBGPU);
+    let recorder = || Recorder::new(Policy::F32, forms.clone(), Limits::WEBGPU);
     let size = model.default_size();
     let side = model.config().latent_size(size as usize) as u32;
     let latent = Channels::one(model.config().vae.latent_channels as u32);

@@ -1,14 +1,10 @@
 //! Between the host's `[positions, channels]` f32 and a tensor's bytes: padding and storage.
 
-use super::{Storage, Tensor};
+use super::{Element, Tensor};
 use half::f16;
 
-fn is_f32(tensor: &Tensor, storage: Storage) -> bool {
-    !storage.is_half(tensor.element)
-}
-
 /// `values` (row by row, logical channels) as the tensor lies in memory.
-pub fn to_bytes(tensor: &Tensor, storage: Storage, values: &[f32]) -> Vec<u8> {
+pub fn to_bytes(tensor: &Tensor, values: &[f32]) -> Vec<u8> {
     let places = tensor.channels.places();
     let row = tensor.channels.vec4s() as usize * 4;
     let mut padded = vec![0f32; tensor.positions() as usize * row];
@@ -17,12 +13,12 @@ pub fn to_bytes(tensor: &Tensor, storage: Storage, values: &[f32]) -> Vec<u8> {
             to[place as usize] = value;
         }
     }
-    encode(&padded, is_f32(tensor, storage))
+    encode(&padded, tensor.element)
 }
 
 /// f32 values as they are stored.
-pub fn encode(values: &[f32], as_f32: bool) -> Vec<u8> {
-    if as_f32 {
+pub fn encode(values: &[f32], element: Element) -> Vec<u8> {
+    if element == Element::F32 {
         return bytemuck::cast_slice(values).to_vec();
     }
     use half::slice::HalfFloatSliceExt;
@@ -31,8 +27,8 @@ pub fn encode(values: &[f32], as_f32: bool) -> Vec<u8> {
     bytemuck::cast_slice(&halves).to_vec()
 }
 
-fn decode(tensor: &Tensor, storage: Storage, bytes: &[u8]) -> Vec<f32> {
-    if is_f32(tensor, storage) {
+fn decode(tensor: &Tensor, bytes: &[u8]) -> Vec<f32> {
+    if tensor.element == Element::F32 {
         return bytemuck::pod_collect_to_vec(bytes);
     }
     use half::slice::HalfFloatSliceExt;
@@ -43,20 +39,18 @@ fn decode(tensor: &Tensor, storage: Storage, bytes: &[u8]) -> Vec<f32> {
 }
 
 /// The logical channels of a tensor's bytes, row by row.
-pub fn from_bytes(tensor: &Tensor, storage: Storage, bytes: &[u8]) -> Vec<f32> {
+pub fn from_bytes(tensor: &Tensor, bytes: &[u8]) -> Vec<f32> {
     let places = tensor.channels.places();
     let row = tensor.channels.vec4s() as usize * 4;
-    let values = decode(tensor, storage, bytes);
+    let values = decode(tensor, bytes);
     values.chunks_exact(row).flat_map(|r| places.iter().map(move |&p| r[p as usize])).collect()
 }
 
 /// Do all lanes beyond the logical channels hold zero?
-pub fn padding_is_zero(tensor: &Tensor, storage: Storage, bytes: &[u8]) -> bool {
+pub fn padding_is_zero(tensor: &Tensor, bytes: &[u8]) -> bool {
     let row = tensor.channels.vec4s() as usize * 4;
     let mut real = vec![false; row];
     tensor.channels.places().iter().for_each(|&p| real[p as usize] = true);
     real.iter().all(|&r| r)
-        || decode(tensor, storage, bytes)
-            .chunks_exact(row)
-            .all(|r| r.iter().zip(&real).all(|(&v, &real)| real || v == 0.0))
+        || decode(tensor, bytes).chunks_exact(row).all(|r| r.iter().zip(&real).all(|(&v, &real)| real || v == 0.0))
 }

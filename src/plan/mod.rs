@@ -13,4 +13,4 @@ pub use recorder::{
     DISPATCH_SECONDS, Dispatch, Less, Limits, MAX_TURNS, PlanError, Recorder, Recording, Window, turns,
 };
 pub use schedule::Schedule;
-pub use tensor::{Channels, Element, Storage, Tensor, TensorId};
+pub use tensor::{Channels, Element, Policy, Tensor, TensorId};

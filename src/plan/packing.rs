@@ -25,15 +25,15 @@ pub enum Packing {
 }
 
 impl Packing {
-    /// The tensor that `param` becomes. The same for the same packing, in whatever plan: it lies in memory once.
-    pub fn tensor(self, param: &Param) -> Tensor {
+    /// The tensor that `param` becomes, stored as `element`. The same for the same packing, in whatever plan: it lies in memory once.
+    pub fn tensor(self, param: &Param, element: Element) -> Tensor {
         Tensor {
             id: TensorId::Constant(param.id, self),
             name: param.name.clone(),
             height: param.taps,
             width: 4 * param.inputs.vec4s(),
             channels: param.outputs.clone(),
-            element: Element::Weight,
+            element,
         }
     }
 
@@ -78,7 +78,7 @@ mod tests {
         let (taps, cout) = (2, 3);
         let param = Param { id: 7, name: "w".into(), taps, inputs, outputs: Channels::one(cout) };
         let w: Vec<f32> = (0..cout * 3 * taps).map(|i| i as f32 + 1.0).collect();
-        let (tensor, out) = (Packing::Taps.tensor(&param), Packing::Taps.pack(&param, &w));
+        let (tensor, out) = (Packing::Taps.tensor(&param, Element::F32), Packing::Taps.pack(&param, &w));
         assert_eq!((tensor.id, tensor.positions()), (TensorId::Constant(7, Packing::Taps), 16));
         assert_eq!(out.len(), 16 * 3);
         for o in 0..3 {

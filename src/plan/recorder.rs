@@ -1,7 +1,7 @@
 //! Plain data, no wgpu: kernels append shape-checked dispatches, a [`Recorder`] keeps them in order.
 
 use super::choose::{Forms, Offer};
-use super::tensor::{Channels, Element, Storage, Tensor, TensorId};
+use super::tensor::{Channels, Element, Policy, Tensor, TensorId};
 use crate::shader::{Form, Kernel};
 use std::collections::HashMap;
 
@@ -134,7 +134,7 @@ impl PlanError {
 /// Appends dispatches. Errors are kept and returned by [`Recorder::finish`], so that a model's forward
 /// pass reads like the paper and not like error handling.
 pub struct Recorder {
-    pub storage: Storage,
+    pub storage: Policy,
     pub forms: Forms,
     pub limits: Limits,
     values: Vec<Tensor>,
@@ -149,7 +149,7 @@ pub struct Recorder {
 /// What a recording holds when it is finished.
 #[derive(Clone)]
 pub struct Recording {
-    pub storage: Storage,
+    pub storage: Policy,
     pub limits: Limits,
     pub values: Vec<Tensor>,
     pub dispatches: Vec<Dispatch>,
@@ -159,7 +159,7 @@ pub struct Recording {
 }
 
 impl Recorder {
-    pub fn new(storage: Storage, forms: Forms, limits: Limits) -> Self {
+    pub fn new(storage: Policy, forms: Forms, limits: Limits) -> Self {
         Recorder {
             storage,
             forms,
@@ -205,15 +205,15 @@ impl Recorder {
         }
     }
 
-    /// A new value `[height, width, channels]` in the plan's storage.
+    /// A new value `[height, width, channels]`, stored as the policy has it.
     pub fn value(&mut self, name: &str, height: u32, width: u32, channels: Channels) -> Tensor {
-        self.value_of(name, height, width, channels, Element::Stored)
+        self.value_of(name, height, width, channels, self.storage.values)
     }
 
     pub fn value_of(&mut self, name: &str, height: u32, width: u32, channels: Channels, element: Element) -> Tensor {
         let id = TensorId::Value(self.values.len() as u32);
         let tensor = Tensor { id, name: name.into(), height, width, channels, element };
-        let (bytes, most) = (tensor.bytes(self.storage), self.limits.max_buffer);
+        let (bytes, most) = (tensor.bytes(), self.limits.max_buffer);
         self.check_room(bytes <= most, || {
             format!(
                 "{name} {} takes {bytes} bytes, more than this adapter's largest buffer ({most})",
@@ -226,7 +226,7 @@ impl Recorder {
 
     /// A value that is filled from outside before the plan runs.
     pub fn input(&mut self, name: &str, height: u32, width: u32, channels: Channels) -> Tensor {
-        self.input_of(name, height, width, channels, Element::Stored)
+        self.input_of(name, height, width, channels, self.storage.values)
     }
 
     pub fn input_of(&mut self, name: &str, height: u32, width: u32, channels: Channels, element: Element) -> Tensor {
@@ -307,13 +307,13 @@ impl Recorder {
 
     /// The whole of `tensor` as one binding.
     pub fn whole(&self, tensor: &Tensor) -> Window {
-        Window { tensor: tensor.clone(), offset: 0, size: tensor.bytes(self.storage) }
+        Window { tensor: tensor.clone(), offset: 0, size: tensor.bytes() }
     }
 
     /// The vec4s `from..to` of `tensor` as one binding, and where `from` lies in it: a binding's start is
     /// aligned downwards, so the shader adds the second number (in vec4s) to its index.
     pub fn window(&self, tensor: &Tensor, from: u64, to: u64) -> (Window, u32) {
-        let unit = tensor.vec4_bytes(self.storage);
+        let unit = tensor.vec4_bytes();
         let offset = from * unit / self.limits.offset_alignment * self.limits.offset_alignment;
         let window = Window { tensor: tensor.clone(), offset, size: to * unit - offset };
         (window, ((from * unit - offset) / unit) as u32)
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn a_recording_has_an_end() {
         let limits = Limits { max_work: 1, max_turns: 200, max_buffer: 1 << 40, max_binding: 1 << 40, ..Limits::TEST };
-        let mut r = Recorder::new(Storage::F32, Forms::first(Facts::LEAST), limits);
+        let mut r = Recorder::new(Policy::F32, Forms::first(Facts::LEAST), limits);
         let mut tokens = |name: &str| r.input(name, 4096, 1024, Channels::heads(1, 64));
         let (q, k, v) = (tokens("q"), tokens("k"), tokens("v"));
         attention::record(&mut r, "out", &q, &KeyValue { k, v }, None);

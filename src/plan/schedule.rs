@@ -101,10 +101,8 @@ fn liveness(recording: &Recording) -> HashMap<u32, (usize, usize)> {
 
 /// Largest value first, each into the first slot whose values' lifetimes it does not meet.
 fn place(recording: &Recording) -> (Vec<u64>, HashMap<u32, usize>) {
-    let mut order: Vec<(u64, u32, (usize, usize))> = liveness(recording)
-        .into_iter()
-        .map(|(v, life)| (recording.values[v as usize].bytes(recording.storage), v, life))
-        .collect();
+    let mut order: Vec<(u64, u32, (usize, usize))> =
+        liveness(recording).into_iter().map(|(v, life)| (recording.values[v as usize].bytes(), v, life)).collect();
     order.sort_by_key(|&(bytes, v, _)| (std::cmp::Reverse(bytes), v));
     let mut slots: Vec<(u64, Vec<(usize, usize)>)> = Vec::new();
     let mut slot_of = HashMap::new();
@@ -125,11 +123,11 @@ fn place(recording: &Recording) -> (Vec<u64>, HashMap<u32, usize>) {
 mod tests {
     use super::*;
     use crate::kernels::affine;
-    use crate::plan::{Channels, Element, Forms, Limits, Recorder, Storage};
+    use crate::plan::{Channels, Element, Forms, Limits, Policy, Recorder};
     use crate::shader::Facts;
 
     fn recorder() -> Recorder {
-        Recorder::new(Storage::F32, Forms::first(Facts::LEAST), Limits::TEST)
+        Recorder::new(Policy::F32, Forms::first(Facts::LEAST), Limits::TEST)
     }
 
     /// `n` layers one after the other, from an input.

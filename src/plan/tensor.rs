@@ -4,63 +4,71 @@ use super::packing::Packing;
 use crate::shader::Needs;
 use std::sync::Arc;
 
-/// How elements lie in GPU memory. Arithmetic is always f32; this is storage alone.
+/// How the numbers of a tensor lie in GPU memory. Arithmetic is always f32; this is storage alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Storage {
+pub enum Element {
     /// 32-bit floats.
     F32,
     /// Half precision packed two to a `u32`: core WGSL, every adapter.
     Packed,
     /// Half precision as WGSL's native `f16`; needs the adapter's shader-f16 feature.
     F16,
-    /// Weights as `Packed`, values as `F32`: the memory of half precision where weights are most of it, without
-    /// its rounding of every value on the way.
-    Mixed,
 }
 
-impl Storage {
-    /// Is such an element stored in half precision?
-    pub fn is_half(self, element: Element) -> bool {
-        match (element, self) {
-            (Element::F32, _) | (_, Storage::F32) | (Element::Stored, Storage::Mixed) => false,
-            (Element::Stored | Element::Weight, _) => true,
-        }
+impl Element {
+    pub fn is_half(self) -> bool {
+        self != Element::F32
     }
+}
+
+/// What the tensors of a plan are stored as where nothing else is said. Biases, norm weights and statistics are f32 in every
+/// plan: half precision would cost accuracy there and save nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// What layers hand to each other.
+    pub values: Element,
+    /// Weights that are multiplied with values.
+    pub weights: Element,
+}
+
+impl Policy {
+    pub const F32: Policy = Policy { values: Element::F32, weights: Element::F32 };
+    pub const PACKED: Policy = Policy { values: Element::Packed, weights: Element::Packed };
+    pub const F16: Policy = Policy { values: Element::F16, weights: Element::F16 };
+    /// The memory of half precision where weights are most of it, without its rounding of every value on the way.
+    pub const MIXED: Policy = Policy { values: Element::F32, weights: Element::Packed };
+    /// Those that are recorded and tested.
+    pub const ALL: [Policy; 4] = [Policy::F32, Policy::PACKED, Policy::F16, Policy::MIXED];
 
     /// What an adapter must have for it.
     pub fn needs(self) -> Needs {
-        Needs { f16: self == Storage::F16, ..Needs::NOTHING }
+        Needs { f16: [self.values, self.weights].contains(&Element::F16), ..Needs::NOTHING }
     }
 
     /// The name used in reports and by `--precision` of the conformance command.
     pub fn name(self) -> &'static str {
-        match self {
-            Storage::F32 => "f32",
-            Storage::Packed => "packed",
-            Storage::F16 => "f16",
-            Storage::Mixed => "mixed",
+        match (self.values, self.weights) {
+            (Element::F32, Element::F32) => "f32",
+            (Element::Packed, Element::Packed) => "packed",
+            (Element::F16, Element::F16) => "f16",
+            _ => "mixed",
         }
     }
 
-    /// The `#ifdef` symbol that selects this storage in the shaders (`shaders/lib/storage.wgsl`).
-    pub fn define(self) -> Option<&'static str> {
-        match self {
-            Storage::F32 => None,
-            Storage::Packed => Some("PACKED"),
-            Storage::F16 => Some("F16"),
-            Storage::Mixed => Some("MIXED"),
-        }
+    /// The `#ifdef` symbols that select it in the shaders (`shaders/lib/storage.wgsl`).
+    pub fn defines(self) -> impl Iterator<Item = &'static str> {
+        let values = match self.values {
+            Element::F32 => None,
+            Element::Packed => Some("PACKED"),
+            Element::F16 => Some("F16"),
+        };
+        let weights = match self.weights {
+            Element::F32 => None,
+            Element::Packed => Some("PACKED_WEIGHTS"),
+            Element::F16 => Some("F16_WEIGHTS"),
+        };
+        values.into_iter().chain(weights)
     }
-}
-
-/// What one element of a tensor is: the plan's storage kind, or f32 whatever the plan stores
-/// (biases, norm weights and statistics, where half precision would cost accuracy and save nothing).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Element {
-    Stored,
-    /// A weight that is multiplied with values: as `Stored` except under [`Storage::Mixed`].
-    Weight,
-    F32,
 }
 
 /// The channel axis: logical widths laid side by side, each padded with zeros to whole groups of four.
@@ -141,12 +149,12 @@ impl Tensor {
         self.height as u64 * self.width as u64 * self.channels.vec4s() as u64
     }
 
-    pub fn vec4_bytes(&self, storage: Storage) -> u64 {
-        if storage.is_half(self.element) { 8 } else { 16 }
+    pub fn vec4_bytes(&self) -> u64 {
+        if self.element.is_half() { 8 } else { 16 }
     }
 
-    pub fn bytes(&self, storage: Storage) -> u64 {
-        self.len_vec4() * self.vec4_bytes(storage)
+    pub fn bytes(&self) -> u64 {
+        self.len_vec4() * self.vec4_bytes()
     }
 
     pub fn shape_string(&self) -> String {

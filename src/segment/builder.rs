@@ -6,7 +6,7 @@ use super::{Edit, Planned, Precision, Segmenter};
 use crate::Error;
 use crate::gpu::Gpu;
 use crate::model::Model;
-use crate::plan::Storage;
+use crate::plan::Policy;
 use crate::settings::{GuidedFilter, Threshold};
 use crate::weights::ModelFiles;
 use std::path::PathBuf;
@@ -152,7 +152,7 @@ impl SegmenterBuilder {
         setup.check_first_layer()?;
         let edited = edit.is_some();
         let draft = setup.draft_as(self.precision, edit.unwrap_or(&mut |_, _| {}))?;
-        let retries = !edited && draft.storage != Storage::F32;
+        let retries = !edited && draft.storage != Policy::F32;
         Ok(Planned { setup, draft, retries })
     }
 }

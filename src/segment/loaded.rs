@@ -8,7 +8,7 @@ use super::{Progress, Stage};
 use crate::Error;
 use crate::gpu::{Arena, Gpu, Placed, Port};
 use crate::image_io::{self, DecodedMap, Mask, RgbImage};
-use crate::plan::{Storage, Tensor, TensorId};
+use crate::plan::{Policy, Tensor, TensorId};
 use std::collections::HashMap;
 
 /// The query pass, bound to the keys and values of a bank.
@@ -18,7 +18,7 @@ pub(super) type Keys = Bound<QueryEnds<Tensor>>;
 pub(super) type Marked = Vec<(String, Tensor, Vec<f32>)>;
 
 pub(super) struct Loaded {
-    pub storage: Storage,
+    pub storage: Policy,
     /// The largest sum of its buffers, as planned.
     pub bytes: u64,
     passes: Passes,
@@ -37,7 +37,7 @@ impl Setup {
         let total = memory.weights.max(1) as f64;
         let mut done = 0;
         for (id, tensor) in passes.constants() {
-            let data = model.constants.data(&tensor, storage)?;
+            let data = model.constants.data(&tensor)?;
             let buffer = gpu.buffer(&tensor.name, data.len() as u64)?;
             gpu.upload(&buffer, 0, &data)?;
             constants.insert(id, Placed { buffer, offset: 0 });

@@ -4,14 +4,14 @@ use super::Pass;
 use super::record::Passes;
 use crate::Error;
 use crate::gpu::Arena;
-use crate::plan::{Less, PlanError, Schedule, Storage, Tensor};
+use crate::plan::{Less, PlanError, Policy, Schedule, Tensor};
 use std::collections::BTreeSet;
 use std::fmt;
 
 /// Bytes on the device, by purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryPlan {
-    pub storage: Storage,
+    pub storage: Policy,
     pub weights: u64,
     /// Buffers that all plans share, largest first.
     pub arena: Vec<u64>,
@@ -40,17 +40,16 @@ pub struct PassPlan {
 }
 
 impl MemoryPlan {
-    pub(super) fn new(passes: &Passes, storage: Storage, shots: usize) -> MemoryPlan {
+    pub(super) fn new(passes: &Passes, storage: Policy, shots: usize) -> MemoryPlan {
         let schedules = [
             (Pass::Encoder, &passes.encoder.schedule),
             (Pass::Support, &passes.support.schedule),
             (Pass::Query, &passes.query.schedule),
             (Pass::Decoder, &passes.decoder.schedule),
         ];
-        let bytes =
-            |tensors: &[Tensor], s: &Schedule| tensors.iter().map(|t| t.bytes(s.recording.storage)).sum::<u64>();
-        let ends = |s: &Schedule| bytes(&s.recording.inputs, s) + bytes(&s.recording.outputs, s);
-        let bank_per_support = bytes(&passes.support.ends.bank, &passes.support.schedule);
+        let bytes = |tensors: &[Tensor]| tensors.iter().map(Tensor::bytes).sum::<u64>();
+        let ends = |s: &Schedule| bytes(&s.recording.inputs) + bytes(&s.recording.outputs);
+        let bank_per_support = bytes(&passes.support.ends.bank);
         let row = |(pass, s): (Pass, &Schedule)| PassPlan {
             pass,
             dispatches: s.dispatches().len(),
@@ -60,7 +59,7 @@ impl MemoryPlan {
         };
         MemoryPlan {
             storage,
-            weights: passes.constants().values().map(|t| t.bytes(storage)).sum(),
+            weights: passes.constants().values().map(Tensor::bytes).sum(),
             arena: Arena::sizes(schedules.iter().map(|s| s.1)),
             bank_per_support,
             shots: shots as u64,

@@ -6,7 +6,7 @@ use super::{Edit, MemoryPlan, Pass, Precision, Progress, Segmenter};
 use crate::Error;
 use crate::gpu::Gpu;
 use crate::model::Model;
-use crate::plan::{Less, PlanError, Storage};
+use crate::plan::{Less, PlanError, Policy};
 use crate::settings::{GuidedFilter, Threshold};
 
 /// What a segmenter is for, however it stores values.
@@ -24,19 +24,19 @@ pub(super) struct Setup {
 
 /// A way to store values, planned.
 pub(super) struct Draft {
-    pub storage: Storage,
+    pub storage: Policy,
     pub passes: Passes,
     pub memory: MemoryPlan,
 }
 
 impl Setup {
-    pub fn recipe(&self, storage: Storage) -> Recipe<'_> {
+    pub fn recipe(&self, storage: Policy) -> Recipe<'_> {
         Recipe { gpu: &self.gpu, model: &self.model, size: self.size, storage }
     }
 
     /// # Errors
     /// A tensor beyond the adapter's limits, or more memory than the adapter has.
-    pub fn draft(&self, storage: Storage, edit: Edit) -> Result<Draft, Error> {
+    pub fn draft(&self, storage: Policy, edit: Edit) -> Result<Draft, Error> {
         let passes = self.recipe(storage).passes(self.shots, self.guided_filter, edit)?;
         let memory = MemoryPlan::new(&passes, storage, self.shots);
         memory.check(&self.gpu.facts().name, self.memory)?;
@@ -46,9 +46,9 @@ impl Setup {
     /// As `precision` has it.
     pub fn draft_as(&self, precision: Precision, edit: Edit) -> Result<Draft, Error> {
         match precision {
-            Precision::F32 => self.draft(Storage::F32, edit),
-            Precision::F16 => self.draft(Storage::Packed, edit),
-            Precision::Auto => self.draft(Storage::F32, edit).or_else(|_| self.draft(Storage::Packed, edit)),
+            Precision::F32 => self.draft(Policy::F32, edit),
+            Precision::F16 => self.draft(Policy::PACKED, edit),
+            Precision::Auto => self.draft(Policy::F32, edit).or_else(|_| self.draft(Policy::PACKED, edit)),
         }
     }
 
@@ -118,7 +118,7 @@ impl Planned {
         let memory = draft.memory.clone();
         match setup.load(draft, progress) {
             Err(halves) if retries && halves.halves_overflowed() => {
-                let full = setup.draft(Storage::F32, &mut |_, _| {}).and_then(|draft| {
+                let full = setup.draft(Policy::F32, &mut |_, _| {}).and_then(|draft| {
                     let memory = draft.memory.clone();
                     Ok((setup.load(draft, progress)?, memory))
                 });

@@ -1,12 +1,12 @@
 //! Recording the four passes, and how each stores its values.
 
-use super::pass::{DecoderEnds, Edit, EncoderEnds, Ends, QueryEnds, Recorded, Refined, SupportEnds};
+use super::pass::{DecoderEnds, Edit, EncoderEnds, Ends, Pass, QueryEnds, Recorded, Refined, SupportEnds};
 use crate::Error;
 use crate::gpu::Gpu;
 use crate::kernels::attention::KeyValue;
 use crate::kernels::{convert, guided_filter};
 use crate::model::Model;
-use crate::plan::{Channels, Element, Less, PlanError, Recorder, Schedule, Storage, Tensor, TensorId};
+use crate::plan::{Channels, Element, Less, PlanError, Policy, Recorder, Schedule, Tensor, TensorId};
 use crate::settings::GuidedFilter;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,17 +40,18 @@ pub(super) struct Recipe<'a> {
     pub gpu: &'a Gpu,
     pub model: &'a Model,
     pub size: u32,
-    pub storage: Storage,
+    /// Of the weights, and of the decoder's values.
+    pub storage: Policy,
 }
 
 impl Recipe<'_> {
-    fn recorder(&self, storage: Storage) -> Recorder {
+    fn recorder(&self, pass: Pass) -> Recorder {
+        let storage = match pass {
+            Pass::Decoder => self.storage,
+            // The decoder needs the most working memory; the rounding of what comes before it is what the map feels most.
+            Pass::Encoder | Pass::Support | Pass::Query => Policy { values: Element::F32, ..self.storage },
+        };
         Recorder::new(storage, self.gpu.forms.clone(), self.gpu.limits())
-    }
-
-    /// The decoder needs the most working memory; the rounding of what comes before it is what the map feels most.
-    fn before_decoder(&self) -> Storage {
-        if self.storage == Storage::Packed { Storage::Mixed } else { self.storage }
     }
 
     fn latent(&self, r: &mut Recorder, name: &str, element: Element) -> Tensor {
@@ -70,16 +71,16 @@ impl Recipe<'_> {
     }
 
     fn encoder(&self, edit: Edit) -> Result<Recorded<EncoderEnds<Tensor>>, Error> {
-        let mut r = self.recorder(self.before_decoder());
+        let mut r = self.recorder(Pass::Encoder);
         let image = r.input("image", self.size, self.size, Channels::one(3));
         let latent = self.model.encoder.forward(&mut r, &image);
         finish(r, EncoderEnds { image, latent: latent.clone() }, &[latent], edit)
     }
 
     fn support(&self, edit: Edit) -> Result<Recorded<SupportEnds<Tensor>>, Error> {
-        let mut r = self.recorder(self.before_decoder());
-        let image = self.latent(&mut r, "support image", Element::Stored);
-        let mask = self.latent(&mut r, "support mask", Element::Stored);
+        let mut r = self.recorder(Pass::Support);
+        let values = r.storage.values;
+        let [image, mask] = ["support image", "support mask"].map(|name| self.latent(&mut r, name, values));
         let layers = self.model.unet.support(&mut r, &image, &mask);
         let bank: Vec<Tensor> = layers.iter().flat_map(|kv| [kv.k.clone(), kv.v.clone()]).collect();
         finish(r, SupportEnds { image, mask, bank: bank.clone() }, &bank, edit)
@@ -87,8 +88,9 @@ impl Recipe<'_> {
 
     /// The query pass over `shots` banks like `bank`. Its working memory does not depend on their number.
     pub fn query(&self, bank: &[Tensor], shots: usize, edit: Edit) -> Result<Recorded<QueryEnds<Tensor>>, Error> {
-        let mut r = self.recorder(self.before_decoder());
-        let latent = self.latent(&mut r, "query", Element::Stored);
+        let mut r = self.recorder(Pass::Query);
+        let values = r.storage.values;
+        let latent = self.latent(&mut r, "query", values);
         let mut rows =
             |t: &Tensor| r.input(&format!("bank {}", t.name), shots as u32 * t.height, t.width, t.channels.clone());
         let bank: Vec<Tensor> = bank.iter().map(&mut rows).collect();
@@ -99,7 +101,7 @@ impl Recipe<'_> {
     }
 
     fn decoder(&self, filter: Option<GuidedFilter>, edit: Edit) -> Result<Recorded<DecoderEnds<Tensor>>, Error> {
-        let mut r = self.recorder(self.storage);
+        let mut r = self.recorder(Pass::Decoder);
         let latent = self.latent(&mut r, "latent", Element::F32);
         let stored = convert::record(&mut r, &latent);
         let drawn = self.model.decoder.forward(&mut r, &stored);
@@ -114,7 +116,7 @@ impl Recipe<'_> {
 
     /// Each layer's keys of all supports lie in one buffer, of which attention reads as much at once as a binding holds.
     pub fn check_bank(&self, bank: &[Tensor], shots: usize) -> Result<(), Error> {
-        let one = bank.iter().map(|t| t.bytes(self.before_decoder())).max().unwrap_or(0).max(1);
+        let one = bank.iter().map(|t| t.bytes()).max().unwrap_or(0).max(1);
         let most = self.gpu.limits().max_buffer / one;
         if shots as u64 <= most {
             return Ok(());

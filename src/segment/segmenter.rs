@@ -10,7 +10,7 @@ use crate::Error;
 use crate::gpu::{Gpu, GpuError};
 use crate::image_io::{self, DecodedMap, RgbImage};
 use crate::model::Model;
-use crate::plan::{Storage, Tensor};
+use crate::plan::{Policy, Tensor};
 use crate::settings::{GuidedFilter, Threshold};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -26,7 +26,7 @@ pub struct Segmenter {
     setup: Setup,
     memory: MemoryPlan,
     /// How values are stored at first.
-    storage: Storage,
+    storage: Policy,
     /// Whether there may be a second form, in f32.
     retries: bool,
     overflow: Option<Error>,
@@ -55,8 +55,8 @@ impl Resident {
     }
 }
 
-fn precision(storage: Storage) -> Precision {
-    if storage == Storage::F32 { Precision::F32 } else { Precision::F16 }
+fn precision(storage: Policy) -> Precision {
+    if storage == Policy::F32 { Precision::F32 } else { Precision::F16 }
 }
 
 impl Segmenter {
@@ -83,7 +83,7 @@ impl Segmenter {
     }
 
     /// How values are stored at first.
-    pub fn storage(&self) -> Storage {
+    pub fn storage(&self) -> Policy {
         self.storage
     }
 
@@ -252,7 +252,7 @@ impl Segmenter {
     }
 
     fn load_full(&self, resident: &mut Resident, progress: Progress) -> Result<Loaded, Error> {
-        let plan = || self.setup.draft(Storage::F32, &mut |_, _| {});
+        let plan = || self.setup.draft(Policy::F32, &mut |_, _| {});
         let draft: Draft = plan()?;
         let both = resident.bytes() + draft.memory.peak();
         if self.setup.memory.is_some_and(|memory| both > memory) {

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 /// WGSL of `source` with `consts` and `defines` set. An error names the offending line.
 pub fn preprocess(source: &str, consts: &[(&str, u32)], defines: &[&str]) -> Result<String, String> {
     let mut out = String::with_capacity(source.len() + 1024);
-    if defines.contains(&"F16") {
+    if ["F16", "F16_WEIGHTS"].iter().any(|halves| defines.contains(halves)) {
         out.push_str("enable f16;\n");
     }
     for (name, value) in consts {

@@ -44,8 +44,8 @@ pub fn cases() -> Vec<Case> {
 fn case((h, w, ca, cb, silu): (u32, u32, u32, u32, bool)) -> Case {
     Case::new(&KERNEL, format!("{h}x{w}x({ca}+{cb}){}", if silu { " silu" } else { "" }), move |b: &mut CaseBuilder| {
         let fill = Fill::Normal { mean: 0.0, std: 3.0 };
-        let x = b.input("a", h, w, Channels::one(ca), Element::Stored, fill);
-        let y = (cb > 0).then(|| b.input("b", h, w, Channels::one(cb), Element::Stored, fill));
+        let x = b.input("a", h, w, Channels::one(ca), b.values(), fill);
+        let y = (cb > 0).then(|| b.input("b", h, w, Channels::one(cb), b.values(), fill));
         let channels = y.as_ref().map_or(x.tensor.channels.clone(), |y| x.tensor.channels.concat(&y.tensor.channels));
         let affine = b.input("affine", 1, 2, channels, Element::F32, Fill::Normal { mean: 0.7, std: 1.0 });
         let out = record(&mut b.recorder, &x.tensor, y.as_ref().map(|y| &y.tensor), &affine.tensor, silu);

@@ -3,7 +3,7 @@
 use crate::check::bound::{self, Approx, EPS};
 use crate::check::{Case, CaseBuilder, Fill, HostTensor};
 use crate::kernels::attention::{KERNEL, KeyValue, record};
-use crate::plan::{Channels, Element};
+use crate::plan::Channels;
 use std::cell::RefCell;
 
 /// Exact scores of one query and head, and how far each may be off.
@@ -90,7 +90,7 @@ fn case((queries, own, bank, heads, d, spread): (u32, u32, u32, u32, u32, f64)) 
         move |b: &mut CaseBuilder| {
             let channels = Channels::heads(heads, d);
             let mut input = |name: &str, rows: u32, std: f64| {
-                b.input(name, 1, rows, channels.clone(), Element::Stored, Fill::Normal { mean: 0.1, std })
+                b.input(name, 1, rows, channels.clone(), b.values(), Fill::Normal { mean: 0.1, std })
             };
             let q = input("q", queries, spread);
             let (k, v) = (input("own.k", own, 1.0), input("own.v", own, 1.0));

@@ -80,14 +80,8 @@ impl Shape {
 
     fn build(&self, b: &mut CaseBuilder) {
         let (g, act) = (self.geometry, self.act);
-        let x = b.input(
-            "x",
-            self.size.0,
-            self.size.1,
-            self.cin.clone(),
-            Element::Stored,
-            Fill::Normal { mean: 0.0, std: 1.0 },
-        );
+        let x =
+            b.input("x", self.size.0, self.size.1, self.cin.clone(), b.values(), Fill::Normal { mean: 0.0, std: 1.0 });
         let out = Channels::one(self.cout);
         let channels = if act == Act::Geglu { out.concat(&out) } else { out.clone() };
         let taps = g.kernel * g.kernel;
@@ -97,7 +91,7 @@ impl Shape {
         let weights = Weights { weight: weight.param.clone(), bias: bias.tensor.clone() };
         let (height, width) = (g.out(self.size.0), g.out(self.size.1));
         let residual = (act == Act::Residual)
-            .then(|| b.input("residual", height, width, out, Element::Stored, Fill::Normal { mean: 0.0, std: 1.0 }));
+            .then(|| b.input("residual", height, width, out, b.values(), Fill::Normal { mean: 0.0, std: 1.0 }));
         let epilogue = match (act, &residual) {
             (Act::Residual, Some(t)) => Epilogue::Residual(&t.tensor),
             (Act::Geglu, _) => Epilogue::Geglu,

@@ -3,7 +3,7 @@
 use crate::check::bound::Approx;
 use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::convert::{KERNEL, record};
-use crate::plan::{Channels, Element, Storage};
+use crate::plan::{Channels, Element, Policy};
 
 /// Nothing but the rounding of storage, which the check itself allows for. Where nothing is rounded, nothing is recorded.
 pub fn cases() -> Vec<Case> {
@@ -30,5 +30,5 @@ fn case((height, width, channels, spread): (u32, u32, u32, f64)) -> Case {
         let out = record(&mut b.recorder, &x.tensor);
         b.expect(&out, move |p, c| Approx::new(x.at(p, c), 0.0));
     })
-    .stored_as(&[Storage::Packed, Storage::F16])
+    .stored_as(&[Policy::PACKED, Policy::F16])
 }

@@ -67,8 +67,8 @@ pub fn cases() -> Vec<Case> {
     .map(|(h, w, ca, cb, groups, mean)| {
         Case::new(&KERNEL, format!("{h}x{w}x({ca}+{cb}) groups {groups} mean {mean}"), move |b: &mut CaseBuilder| {
             let fill = Fill::Normal { mean, std: 1.5 };
-            let x = b.input("a", h, w, Channels::one(ca), Element::Stored, fill);
-            let y = (cb > 0).then(|| b.input("b", h, w, Channels::one(cb), Element::Stored, fill));
+            let x = b.input("a", h, w, Channels::one(ca), b.values(), fill);
+            let y = (cb > 0).then(|| b.input("b", h, w, Channels::one(cb), b.values(), fill));
             let channels =
                 y.as_ref().map_or(x.tensor.channels.clone(), |y| x.tensor.channels.concat(&y.tensor.channels));
             let spread = Fill::Normal { mean: 1.0, std: 0.3 };

@@ -3,7 +3,7 @@
 use crate::check::bound::{Approx, EPS};
 use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::group_stats::{KERNEL, record};
-use crate::plan::{Channels, Element};
+use crate::plan::Channels;
 
 /// Mean (row 0) or M2 (row 1) of a chunk of one channel.
 ///
@@ -41,7 +41,7 @@ pub fn cases() -> Vec<Case> {
     .into_iter()
     .map(|(h, w, c, mean, limit)| {
         let case = Case::new(&KERNEL, format!("{h}x{w}x{c} mean {mean}"), move |b: &mut CaseBuilder| {
-            let x = b.input("x", h, w, Channels::one(c), Element::Stored, Fill::Normal { mean, std: 1.0 });
+            let x = b.input("x", h, w, Channels::one(c), b.values(), Fill::Normal { mean, std: 1.0 });
             let stats = record(&mut b.recorder, &x.tensor);
             let len = stats.chunk_len as usize;
             b.expect(&stats.values, move |row, channel| {

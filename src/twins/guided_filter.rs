@@ -136,12 +136,13 @@ fn case((height, width, radius, epsilon, colours): (u32, u32, u32, f32, Colours)
         });
         let guide = guide.collect();
         let guide = b.input_of("guide", height, width, Channels::one(3), Element::F32, guide);
+        let values = b.values();
         let mut input = |name: &str, channels: u32, element: Element, mean: f64, std: f64| {
             b.input(name, height, width, Channels::one(channels), element, Fill::Normal { mean, std })
         };
         let shape = (height as usize, width as usize, radius as usize);
         if is_fit {
-            let drawn = input("drawn", 3, Element::Stored, -0.3, 0.8);
+            let drawn = input("drawn", 3, values, -0.3, 0.8);
             let out = fit(&mut b.recorder, &drawn.tensor, &guide.tensor, radius, epsilon);
             let exact: Vec<OnceCell<[Approx; 4]>> = vec![OnceCell::new(); drawn.rows()];
             b.expect(&out, move |p, c| exact[p].get_or_init(|| exact_fit(&drawn, &guide, p, shape, epsilon.into()))[c]);

@@ -41,7 +41,7 @@ pub fn cases() -> Vec<Case> {
     .map(|(tokens, c, mean, std, limit)| {
         let case = Case::new(&KERNEL, format!("{tokens}x{c} mean {mean} spread {std}"), move |b: &mut CaseBuilder| {
             let channels = Channels::one(c);
-            let x = b.input("x", 1, tokens, channels.clone(), Element::Stored, Fill::Normal { mean, std });
+            let x = b.input("x", 1, tokens, channels.clone(), b.values(), Fill::Normal { mean, std });
             let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, Fill::Normal { mean: 1.0, std: 0.3 });
             let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
             let eps = 1e-5;

@@ -174,9 +174,8 @@ fn the_stronger_setting_wins() {
     let size = [("DIFFEWS_SIZE", "100")];
     place.run_with(&size, &infer(&["--query", "q.png"])).expect(2, &["96", "112"]);
     place.run_with(&size, &infer(&["--query", "q.png", "--size", "64"])).expect(0, &[]);
-    devices(&[("DIFFEWS_TUNING", "nonsense")], &[]).expect(4, &["DIFFEWS_TUNING", "nonsense"]);
     // Empty is unset.
-    let empty = ["DIFFEWS_ADAPTER", "DIFFEWS_BACKEND", "DIFFEWS_TUNING", "WGPU_BACKEND", "WGPU_ADAPTER_NAME"];
+    let empty = ["DIFFEWS_ADAPTER", "DIFFEWS_BACKEND", "WGPU_BACKEND", "WGPU_ADAPTER_NAME"];
     devices(&empty.map(|name| (name, "")), &[]).expect(0, &[]);
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each user takes its own part
 
 use diffews_wgpu::kernels::ALL;
+use diffews_wgpu::plan::Policy;
 use diffews_wgpu::shader::{Form, Kernel};
 use naga::back::{hlsl, msl};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -23,9 +24,9 @@ pub fn all() -> Vec<Shader> {
     let mut shaders = Vec::new();
     for kernel in ALL {
         for (form, variant) in kernel.forms.iter().flat_map(|f| kernel.variants.iter().map(move |v| (f, v))) {
-            for storage in [None, Some("PACKED"), Some("F16"), Some("MIXED")] {
-                let defines: Vec<_> = variant.iter().copied().chain(storage).collect();
-                let name = [&[kernel.name, form.name], variant as &[_], &[storage.unwrap_or("F32")]].concat().join("-");
+            for storage in Policy::ALL {
+                let defines: Vec<_> = variant.iter().copied().chain(storage.defines()).collect();
+                let name = [&[kernel.name, form.name], variant as &[_], &[storage.name()]].concat().join("-");
                 let wgsl = form.text(&defines).unwrap_or_else(|e| panic!("{name}: {e}"));
                 shaders.push(Shader { name: name.to_lowercase(), kernel, form, wgsl, defines });
             }

@@ -9,7 +9,7 @@ mod table;
 use diffews_wgpu::check::{Case, Tested, run_case};
 use diffews_wgpu::gpu::Gpu;
 use diffews_wgpu::kernels;
-use diffews_wgpu::plan::Storage;
+use diffews_wgpu::plan::Policy;
 use diffews_wgpu::shader::{Form, Kernel, LIBRARY};
 use diffews_wgpu::twins;
 use std::collections::{HashMap, HashSet};
@@ -19,7 +19,7 @@ use table::{MUTANTS, Mutant};
 
 const SEED: u64 = 20241;
 /// Native halves differ from packed ones in four lines of lib/storage only.
-const STORAGES: [Storage; 2] = [Storage::F32, Storage::Packed];
+const STORAGES: [Policy; 2] = [Policy::F32, Policy::PACKED];
 /// A fault that is known to survive is tried on smaller cases only, in multiplications and additions.
 const QUICK: u64 = 100_000_000;
 
@@ -87,7 +87,7 @@ struct Planted {
 
 struct Caught {
     form: &'static str,
-    storage: Storage,
+    storage: Policy,
     case: String,
     how: String,
 }
@@ -95,9 +95,9 @@ struct Caught {
 struct Suite {
     gpu: Gpu,
     /// By kernel: multiplications and additions, number of a case and its form, the smallest first.
-    runs: HashMap<&'static str, Vec<(u64, usize, Storage, &'static Form)>>,
+    runs: HashMap<&'static str, Vec<(u64, usize, Policy, &'static Form)>>,
     /// Runs that have passed undisturbed.
-    sound: HashSet<(String, Storage, &'static str)>,
+    sound: HashSet<(String, Policy, &'static str)>,
 }
 
 impl Suite {
@@ -108,7 +108,7 @@ impl Suite {
             let mut all = Vec::new();
             for (i, case) in cases().iter().enumerate() {
                 let recorded =
-                    case.record(Storage::F32, gpu.forms.clone(), gpu.limits(), SEED).expect("the case records");
+                    case.record(Policy::F32, gpu.forms.clone(), gpu.limits(), SEED).expect("the case records");
                 let flops = recorded.recording.dispatches.iter().map(|d| d.flops).sum::<u64>();
                 let able = |form: &&Form| form.needs.lacks(&gpu.forms.facts).is_none() && case.takes(form);
                 for form in kernel.forms.iter().filter(able) {
@@ -198,8 +198,8 @@ fn every_fault_can_be_planted() {
     for (number, mutant) in MUTANTS.iter().enumerate() {
         for Planted { kernel, .. } in plant(number, mutant) {
             for (form, variant) in kernel.forms.iter().flat_map(|f| kernel.variants.iter().map(move |v| (f, v))) {
-                for storage in [None, Some("PACKED"), Some("F16"), Some("MIXED")] {
-                    let defines: Vec<_> = variant.iter().copied().chain(storage).collect();
+                for storage in Policy::ALL {
+                    let defines: Vec<_> = variant.iter().copied().chain(storage.defines()).collect();
                     let wgsl = form.text(&defines).expect("it preprocesses");
                     naga::front::wgsl::parse_str(&wgsl)
                         .unwrap_or_else(|e| panic!("fault {number}: {}", e.emit_to_string(&wgsl)));

@@ -6,7 +6,7 @@ use crate::check::bound::Approx;
 use crate::check::{Case, CaseBuilder};
 use crate::gpu::CHECKED;
 use crate::kernels::LANES;
-use crate::plan::{Channels, Element, Storage};
+use crate::plan::{Channels, Element, Policy};
 use crate::shader::{Form, Kernel};
 
 pub static KERNEL: Kernel = Kernel {
@@ -100,7 +100,7 @@ fn order(b: &mut CaseBuilder) {
 
 pub fn cases() -> Vec<Case> {
     let case =
-        |name: &str, build: fn(&mut CaseBuilder)| Case::new(&KERNEL, name.into(), build).stored_as(&[Storage::F32]);
+        |name: &str, build: fn(&mut CaseBuilder)| Case::new(&KERNEL, name.into(), build).stored_as(&[Policy::F32]);
     vec![
         case("more workgroups than one dimension holds", folded),
         case("checked: reads out of range stay inside the binding", robust_reads),

@@ -4,7 +4,7 @@
 use super::record_elements;
 use crate::check::bound::{Approx, EPS, TINY};
 use crate::check::{Case, CaseBuilder};
-use crate::plan::{Channels, Element, Storage};
+use crate::plan::{Channels, Element, Policy};
 use crate::shader::{Form, Kernel};
 use half::f16;
 
@@ -36,7 +36,7 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// The kinds of storage that read and write differently.
-const HALVES: &[Storage] = &[Storage::F32, Storage::Packed, Storage::F16];
+const HALVES: &[Policy] = &[Policy::F32, Policy::PACKED, Policy::F16];
 
 /// One unit in the last place of the f32 nearest to `x`.
 fn ulp(x: f64) -> f64 {
@@ -101,7 +101,7 @@ fn function(define: &'static str, name: &'static str) -> Case {
         record_elements(&mut b.recorder, &KERNEL, &[define], &x.tensor, &out, n, 0);
         b.expect(&out, move |p, c| accuracy(define, [0, 1, 2].map(|i| x.at(p, (c + i) % 4))));
     });
-    case.stored_as(&[Storage::F32])
+    case.stored_as(&[Policy::F32])
 }
 
 /// Whole numbers over all magnitudes, and the edges.
@@ -129,7 +129,7 @@ fn whole(define: &'static str, name: &'static str, twin: fn(u32, u32) -> (u32, u
             Approx::new(f64::from(words[c]), 0.0)
         });
     });
-    case.stored_as(&[Storage::F32])
+    case.stored_as(&[Policy::F32])
 }
 
 /// Products of neighbours: each of the n products and n - 1 sums may err by one unit of no more than sum |x y|.
@@ -152,7 +152,7 @@ fn dot_products() -> Case {
             Approx::new(products.sum(), PAIRS[c].len() as f64 * EPS * magnitude + TINY)
         });
     });
-    case.stored_as(&[Storage::F32])
+    case.stored_as(&[Policy::F32])
 }
 
 fn exact() -> Case {
@@ -176,7 +176,7 @@ fn exact() -> Case {
             Approx::new(value, 0.0)
         });
     });
-    case.stored_as(&[Storage::F32])
+    case.stored_as(&[Policy::F32])
 }
 
 /// Whole numbers as f32: exact where f32 holds them, else one of its two neighbours.
@@ -195,7 +195,7 @@ fn convert() -> Case {
             Approx::new(value, bound)
         });
     });
-    case.stored_as(&[Storage::F32])
+    case.stored_as(&[Policy::F32])
 }
 
 /// What the shader makes visible of a half.
@@ -213,7 +213,7 @@ fn unpack() -> Case {
     Case::new(&KERNEL, "all 65,536 halves read".into(), move |b: &mut CaseBuilder| {
         let halves: Vec<f32> = (0..=u16::MAX).map(|bits| f16::from_bits(bits).to_f32()).collect();
         let n = halves.len() as u32 / 4;
-        let x = b.input_of("halves", 1, n, Channels::one(4), Element::Stored, halves);
+        let x = b.input_of("halves", 1, n, Channels::one(4), b.values(), halves);
         let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
         record_elements(&mut b.recorder, &KERNEL, &["UNPACK"], &x.tensor, &out, n, 0);
         b.expect(&out, move |p, c| half_read(x.at(p, c)));
@@ -231,7 +231,7 @@ fn repack() -> Case {
         record_elements(&mut b.recorder, &KERNEL, &["REPACK"], &x.tensor, &out, n, 0);
         b.expect(&out, move |p, c| half_read(x.at(p, c)));
     })
-    .stored_as(&[Storage::Packed, Storage::F16])
+    .stored_as(&[Policy::PACKED, Policy::F16])
 }
 
 /// Values over the range of halves and beyond both of its ends, rounded.
@@ -266,7 +266,7 @@ fn overflow() -> Case {
             b.expect(&out, move |p, c| Approx::new(expected[4 * p + c], 0.0));
         },
     )
-    .stored_as(&[Storage::Packed, Storage::F16])
+    .stored_as(&[Policy::PACKED, Policy::F16])
 }
 
 pub fn cases() -> Vec<Case> {

@@ -3,7 +3,7 @@
 use super::record;
 use crate::check::bound::Approx;
 use crate::check::{Case, CaseBuilder};
-use crate::plan::{Channels, Element, Storage};
+use crate::plan::{Channels, Element, Policy};
 use crate::shader::{Form, Kernel, Needs};
 
 pub static BARRIERS: Kernel = Kernel {
@@ -51,7 +51,7 @@ pub fn barriers() -> Vec<Case> {
                 Approx::new(value.into(), 0.0)
             });
         })
-        .stored_as(&[Storage::F32])
+        .stored_as(&[Policy::F32])
     };
     vec![case(1), case(200)]
 }
@@ -74,7 +74,7 @@ pub fn memory() -> Vec<Case> {
             Approx::new(values[4 * (first + place) + lane].into(), 0.0)
         });
     });
-    vec![case.stored_as(&[Storage::F32])]
+    vec![case.stored_as(&[Policy::F32])]
 }
 
 pub fn subgroups() -> Vec<Case> {
@@ -102,5 +102,5 @@ pub fn subgroups() -> Vec<Case> {
             });
         },
     );
-    vec![case.stored_as(&[Storage::F32]).needing(Needs { lanes: 1, ..Needs::NOTHING })]
+    vec![case.stored_as(&[Policy::F32]).needing(Needs { lanes: 1, ..Needs::NOTHING })]
 }

@@ -77,7 +77,7 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Op
     let chosen = r.choose(&KERNEL, &offers(&problem, &r.forms.facts));
     let form = Candidate::new(&FORMS[chosen], problem.d4);
     let tiles: u64 = sources.iter().map(|s| s.keys().div_ceil(form.keys) as u64).sum();
-    let bound = |t: &Tensor| t.bytes(r.storage) <= r.limits.max_binding;
+    let bound = |t: &Tensor| t.bytes() <= r.limits.max_binding;
     if form.turns(tiles) <= r.limits.max_turns && sources.iter().all(|s| bound(&s.k) && bound(&s.v)) {
         let second = bank.unwrap_or(own);
         let part = Part {
@@ -127,7 +127,7 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Op
 
 /// Keys of a source that one dispatch can go through.
 fn most_keys(r: &Recorder, form: &Candidate, source: &KeyValue) -> u32 {
-    let row = source.k.channels.vec4s() as u64 * source.k.vec4_bytes(r.storage);
+    let row = source.k.channels.vec4s() as u64 * source.k.vec4_bytes();
     let room = r.limits.max_binding.saturating_sub(r.limits.offset_alignment) / row.max(1);
     let keys = form.keys as u64;
     (form.most_tiles(r.limits.max_turns) * keys).min(room / keys * keys).clamp(1, u32::MAX as u64) as u32

@@ -181,7 +181,7 @@ fn direct(r: &mut Recorder, chosen: &Candidate, problem: &Problem, operands: &Op
         let (window, in_base) = r.window(x, from, to);
         let (from, to) = span(out, y0, y1);
         let (window_out, out_base) = r.window(out, from, to);
-        let mut inputs = vec![window, r.whole(&chosen.packing.tensor(&w.weight)), r.whole(&w.bias)];
+        let mut inputs = vec![window, r.whole(&chosen.packing.tensor(&w.weight, r.storage.weights)), r.whole(&w.bias)];
         let mut residual_base = 0;
         if let Epilogue::Residual(t) = epilogue {
             let (window, base) = r.window(t, from, to);
@@ -234,7 +234,7 @@ fn direct(r: &mut Recorder, chosen: &Candidate, problem: &Problem, operands: &Op
 fn band_rows(r: &Recorder, chosen: &Candidate, problem: &Problem, operands: &Operands, out: &Tensor) -> u32 {
     let &Operands { x, geometry, .. } = operands;
     let room = r.limits.max_binding.saturating_sub(r.limits.offset_alignment);
-    let row_bytes = |t: &Tensor| t.width as u64 * t.channels.vec4s() as u64 * t.vec4_bytes(r.storage);
+    let row_bytes = |t: &Tensor| t.width as u64 * t.channels.vec4s() as u64 * t.vec4_bytes();
     let fits = |rows: u32| {
         rows as u64 * row_bytes(out) <= room
             && (0..out.height).step_by(rows as usize).all(|y0| {
@@ -255,12 +255,12 @@ fn band_rows(r: &Recorder, chosen: &Candidate, problem: &Problem, operands: &Ope
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Forms, Limits, Storage};
+    use crate::plan::{Forms, Limits, Policy};
     use crate::shader::{Device, Facts};
 
     /// Multiplications and additions of a layer, what fills up its blocks, and its form.
     fn recorded(forms: Forms, (h, w): (u32, u32), cin: u32, cout: u32) -> (u64, u64, &'static str) {
-        let mut r = Recorder::new(Storage::F32, forms, Limits::TEST);
+        let mut r = Recorder::new(Policy::F32, forms, Limits::TEST);
         let x = r.input("x", h, w, Channels::one(cin));
         let (inputs, outputs) = (Channels::one(cin), Channels::one(cout));
         let weight = Param { id: 0, name: "weight".into(), taps: 9, inputs, outputs };

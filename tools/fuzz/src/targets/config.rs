@@ -7,7 +7,7 @@ use diffews_wgpu::eval::fingerprint;
 use diffews_wgpu::kernels::attention::KeyValue;
 use diffews_wgpu::kernels::guided_filter;
 use diffews_wgpu::model::Model;
-use diffews_wgpu::plan::{Channels, Element, Forms, Limits, Recorder, Schedule, Storage, Tensor};
+use diffews_wgpu::plan::{Channels, Element, Forms, Limits, Policy, Recorder, Schedule, Tensor};
 use diffews_wgpu::shader::Facts;
 use diffews_wgpu::weights::ModelFiles;
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ pub fn open(dir: &Path) -> Runner {
         if model.config().check_size(size).is_err() || size as u32 > MOST {
             return Ran::new(false);
         }
-        Ran::new(record(&model, size as u32, Storage::F32) & record(&model, size as u32, Storage::Packed))
+        Ran::new(record(&model, size as u32, Policy::F32) & record(&model, size as u32, Policy::PACKED))
     })
 }
 
@@ -89,7 +89,7 @@ fn load(dir: &Path) -> Option<Model> {
 }
 
 /// Records the four plans as `Segmenter` does it, for an adapter that allows what most do.
-fn record(model: &Model, size: u32, storage: Storage) -> bool {
+fn record(model: &Model, size: u32, storage: Policy) -> bool {
     let limits = Limits { max_buffer: 1 << 31, max_work: 1 << 36, ..Limits::WEBGPU };
     let recorder = || Recorder::new(storage, Forms::by_rule(Facts::LEAST), limits.clone());
     let finish = |mut r: Recorder, outputs: &[Tensor]| {
@@ -171,7 +171,6 @@ pub fn open_layers(dir: &Path) -> Runner {
 fn constants(dir: &Path) -> bool {
     let named = ModelFiles::open(dir, None).is_ok_and(|files| fingerprint(&files).is_ok());
     let Some(model) = load(dir) else { return false };
-    let read =
-        |tensor: Tensor| [Storage::F32, Storage::Packed].iter().all(|s| model.constants.data(&tensor, *s).is_ok());
-    named & model.constants.tensors().all(read)
+    let read = |element| model.constants.tensors(element).all(|tensor| model.constants.data(&tensor).is_ok());
+    named & read(Element::F32) & read(Element::Packed)
 }

@@ -5,7 +5,7 @@ use diffews_wgpu::check::bound::Approx;
 use diffews_wgpu::check::{Case, Check, Recorded, STORAGES};
 use diffews_wgpu::conformance::LANGUAGE;
 use diffews_wgpu::kernels::ALL;
-use diffews_wgpu::plan::{Forms, Limits, Storage, TensorId, layout};
+use diffews_wgpu::plan::{Forms, Limits, Policy, TensorId, layout};
 use diffews_wgpu::shader::{Facts, Form, Kernel};
 use diffews_wgpu::twins;
 use serde_json::{Value, json};
@@ -28,20 +28,20 @@ fn put(data: &mut Vec<u8>, bytes: &[u8]) -> Value {
 }
 
 /// For every element that is compared: its place in the tensor's bytes, the exact value, the bound; three f64 each.
-fn expected(check: &Check, storage: Storage, growth: f64) -> Vec<u8> {
+fn expected(check: &Check, growth: f64) -> Vec<u8> {
     let places = check.tensor.channels.places();
-    let bytes = check.tensor.vec4_bytes(storage) / 4;
+    let bytes = check.tensor.vec4_bytes() / 4;
     let row = check.tensor.channels.vec4s() as u64 * 4;
     let triple = |(i, exact): (usize, Approx)| {
         let (position, place) = ((i / places.len()) as u64, u64::from(places[i % places.len()]));
         [((position * row + place) * bytes) as f64, exact.value, exact.bound]
     };
-    let triples: Vec<f64> = check.bounded(&check.exact(), storage, growth).into_iter().flat_map(triple).collect();
+    let triples: Vec<f64> = check.bounded(&check.exact(), growth).into_iter().flat_map(triple).collect();
     bytemuck::cast_slice(&triples).to_vec()
 }
 
 /// A kernel in a form, with its symbols and its storage.
-fn variant(kernel: &str, form: &str, defines: &[&str], storage: Storage) -> String {
+fn variant(kernel: &str, form: &str, defines: &[&str], storage: Policy) -> String {
     let defines: BTreeSet<_> = defines.iter().collect();
     let defines: String = defines.iter().map(|define| format!(" {define}")).collect();
     format!("{kernel} {form}{defines} {}", storage.name())
@@ -50,7 +50,7 @@ fn variant(kernel: &str, form: &str, defines: &[&str], storage: Storage) -> Stri
 /// None for a case that is too large. What it would run goes into `variants`, whatever its size.
 fn dump(
     case: &Case,
-    storage: Storage,
+    storage: Policy,
     form: &Form,
     data: &mut Vec<u8>,
     variants: &mut BTreeSet<String>,
@@ -76,10 +76,10 @@ fn dump(
         let mut bindings = Vec::new();
         for window in dispatch.inputs.iter().chain(&dispatch.outputs) {
             let v = number(window.tensor.id);
-            buffers.insert(v, json!({ "bytes": window.tensor.bytes(storage).max(16) }));
+            buffers.insert(v, json!({ "bytes": window.tensor.bytes().max(16) }));
             bindings.push(json!([v, window.offset, window.size]));
         }
-        let defines: Vec<_> = dispatch.defines.iter().copied().chain(storage.define()).collect();
+        let defines: Vec<_> = dispatch.defines.iter().copied().chain(storage.defines()).collect();
         let wgsl = dispatch.form.text(&defines)?;
         dispatches.push(json!({
             "variant": variant(dispatch.kernel.name, dispatch.form.name, &dispatch.defines, storage), "wgsl": wgsl, "bindings": bindings, "inputs": dispatch.inputs.len(), "params": dispatch.params,
@@ -90,7 +90,7 @@ fn dump(
     if all > MOST_BYTES || recording.dispatches.iter().any(|dispatch| dispatch.turns > MOST_TURNS) {
         return Ok(None);
     }
-    let filled = inputs.iter().map(|i| (&i.tensor, layout::to_bytes(&i.tensor, storage, &i.values)));
+    let filled = inputs.iter().map(|i| (&i.tensor, layout::to_bytes(&i.tensor, &i.values)));
     for (tensor, bytes) in filled.chain(constants.iter().map(|(tensor, bytes)| (tensor, bytes.clone()))) {
         if let Some(buffer) = buffers.get_mut(&number(tensor.id)) {
             buffer["data"] = put(data, &bytes);
@@ -100,10 +100,10 @@ fn dump(
     for check in &checks {
         let v = number(check.tensor.id);
         wanted.push(json!({
-            "buffer": v, "bytes": check.tensor.bytes(storage), "half": storage.is_half(check.tensor.element),
+            "buffer": v, "bytes": check.tensor.bytes(), "half": check.tensor.element.is_half(),
             // For the lanes that are padding, which hold zero.
             "row": check.tensor.channels.vec4s() * 4, "places": check.tensor.channels.places(),
-            "expected": put(data, &expected(check, storage, form.growth)),
+            "expected": put(data, &expected(check, form.growth)),
         }));
     }
     Ok(Some(json!({

@@ -11,7 +11,7 @@ mod environment;
 use diffews_wgpu::check::{Case, Twins, record_case, run_case_with};
 use diffews_wgpu::conformance::{LANGUAGE, hlsl};
 use diffews_wgpu::gpu::{CHECKED, Gpu, Translator};
-use diffews_wgpu::plan::{Dispatch, Storage};
+use diffews_wgpu::plan::{Dispatch, Policy};
 use diffews_wgpu::shader::Form;
 use diffews_wgpu::twins;
 use sha2::{Digest, Sha256};
@@ -26,7 +26,7 @@ const SEED: u64 = 20241;
 struct Job {
     name: String,
     case: usize,
-    storage: Storage,
+    storage: Policy,
     form: &'static Form,
     /// Why this adapter does not run it, if so.
     left_out: Option<String>,
@@ -70,7 +70,7 @@ fn translate(dir: &Path, gpu: &Gpu, only: &regex::Regex) -> Result<(), Failure> 
     for job in jobs.iter().filter(|job| job.left_out.is_none() && wanted(job, only)) {
         let schedule = record_case(gpu, &cases[job.case], job.storage, job.form)?;
         for dispatch in schedule.dispatches() {
-            let defines: Vec<_> = dispatch.defines.iter().copied().chain(job.storage.define()).collect();
+            let defines: Vec<_> = dispatch.defines.iter().copied().chain(job.storage.defines()).collect();
             let wgsl = dispatch.form.text(&defines)?;
             let text = hlsl(dispatch, &wgsl, checked || dispatch.defines.contains(&CHECKED))?;
             texts.insert(stem(dispatch.kernel.name, &text), text);
@@ -106,14 +106,14 @@ fn through(translator: Translator) -> Result<Gpu, Failure> {
 /// exp with the module of exp2 has to fail: that what DXC made is what runs.
 fn control(dir: &Path, cases: &[Case]) -> Result<(), Failure> {
     let exp = cases.iter().find(|c| c.kernel.name == "numbers" && c.name == "exp").ok_or("there is no case of exp")?;
-    let right = run_case_with(&open(dir)?, exp, Storage::F32, &exp.kernel.forms[0], SEED, &mut Twins::default());
+    let right = run_case_with(&open(dir)?, exp, Policy::F32, &exp.kernel.forms[0], SEED, &mut Twins::default());
     let dir = dir.to_path_buf();
     let wrong = move |dispatch: &Dispatch, wgsl: &str, checked| {
         let wgsl = wgsl.replace("= exp(x)", "= exp2(x)");
         spirv(&dir, dispatch, &wgsl, checked)
     };
     let gpu = through(Box::new(wrong))?;
-    let wrong = run_case_with(&gpu, exp, Storage::F32, &exp.kernel.forms[0], SEED, &mut Twins::default());
+    let wrong = run_case_with(&gpu, exp, Policy::F32, &exp.kernel.forms[0], SEED, &mut Twins::default());
     match right.passed() && wrong.fault.is_none() && wrong.ratio > 1.0 {
         true => Ok(()),
         false => Err(format!("the control: exp as exp {right}; as exp2, which must be wrong: {wrong}").into()),
