@@ -9,13 +9,13 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`segment`] | pictures in, maps out: the four plans and their order |
+//! | [`segment`] | pictures in, maps out: the four plans and their order, and what is computed again in f32 |
 //! | [`model`] | the network as functions of a recorder; `model::fold` holds every constant folding |
 //! | [`weights`] | checkpoints as published, read tensor by tensor |
-//! | [`kernels`] | one file per WGSL kernel: parameters and wrapper |
-//! | [`plan`] | recording, pruning, liveness, buffers: plain data, no GPU |
+//! | [`kernels`] | one file or folder per WGSL kernel: parameters, wrapper, and a table of its forms |
+//! | [`plan`] | recording, choosing forms, packing weights, pruning, liveness: plain data, no GPU |
 //! | [`gpu`] | the only room that calls wgpu |
-//! | [`shader`] | WGSL as text and tables, and its preprocessor |
+//! | [`shader`] | WGSL as text and tables: kernels, forms, what they need of an adapter; the preprocessor |
 //! | [`twins`] | one file per kernel: what it must compute in f64, the bound, and cases |
 //! | [`check`] | how a case is run and judged |
 //! | [`conformance`] | does this adapter compute right? |

@@ -352,6 +352,27 @@ mod tests {
     use crate::kernels::attention::{self, KeyValue};
     use crate::shader::Facts;
 
+    /// Workgroups of each dispatch of the largest attention of SD 2.1 at 512 pixels.
+    fn workgroups(limits: Limits) -> Vec<u32> {
+        let mut r = Recorder::new(Policy::F32, Forms::first(Facts::LEAST), limits);
+        let mut tokens = |name: &str| r.input(name, 1, 4096, Channels::heads(5, 64));
+        let [q, k, v, bank_k, bank_v] = ["q", "k", "v", "bank k", "bank v"].map(&mut tokens);
+        attention::record(&mut r, "out", &q, &KeyValue { k, v }, Some(&KeyValue { k: bank_k, v: bank_v }));
+        r.finish().expect("records").dispatches.iter().map(|d| d.workgroups.iter().product()).collect()
+    }
+
+    #[test]
+    fn dispatches_are_as_long_as_the_device_is_fast_and_never_leave_it_empty() {
+        let of = |max_work, least_workgroups| workgroups(Limits { max_work, least_workgroups, ..Limits::WEBGPU });
+        assert_eq!(of(100_000_000_000, 4 * 64), [1280]);
+        // Slower: in several, which have enough workgroups each.
+        let slow = of(5_000_000_000, 4 * 8);
+        assert!(slow.len() > 5 && slow.iter().sum::<u32>() == 1280, "{slow:?}");
+        let many_cores = of(5_000_000_000, 4 * 128);
+        assert!(many_cores.len() == 2 && many_cores.iter().all(|&n| n >= 4 * 128), "{many_cores:?}");
+        assert_eq!(of(1, 4 * 1000), [1280]);
+    }
+
     #[test]
     fn a_recording_has_an_end() {
         let limits = Limits { max_work: 1, max_turns: 200, max_buffer: 1 << 40, max_binding: 1 << 40, ..Limits::TEST };
