@@ -98,8 +98,8 @@ impl Case {
         self.needs.lacks(facts).or_else(|| storage.needs().lacks(facts)).or_else(|| form.needs.lacks(facts))
     }
 
-    /// Left out where time is short: not in the form that would be chosen for `gpu`, and either much work in this one, or stored
-    /// in a way that all forms read and write by the same lines.
+    /// Left out where time is short: not in the form that would be chosen for `gpu`, and more work in this one than [`LONG`], or
+    /// than [`SHORT`] in one of the two kinds of storage that differ little from others.
     pub fn is_spare(&self, gpu: &Gpu, storage: Policy, form: &Form) -> bool {
         if self.kernel.forms.len() == 1 {
             return false;
@@ -107,8 +107,8 @@ impl Case {
         let kernel = self.kernel.name;
         let chosen = self.outline(gpu.forms.clone(), gpu.limits());
         let forced = self.outline(gpu.forms.forcing(kernel, form.name), gpu.limits());
-        let common = [Policy::F16, Policy::MIXED].contains(&storage);
-        chosen.form_of(kernel) != Some(form.name) && (common || forced.work_of(kernel) > LONG)
+        let most = if [Policy::F16, Policy::MIXED].contains(&storage) { SHORT } else { LONG };
+        chosen.form_of(kernel) != Some(form.name) && forced.work_of(kernel) > most
     }
 
     /// Can this form compute it, on an adapter that has what the form needs?
@@ -129,6 +129,7 @@ impl Case {
 
 /// Multiplications and additions, with those that fill up blocks, that a case takes where time is short.
 const LONG: u64 = 250_000_000;
+const SHORT: u64 = 2_000_000;
 
 /// How a tensor is filled.
 #[derive(Clone, Copy, Debug)]
@@ -191,7 +192,7 @@ pub(super) fn constants(weights: &[HostWeight], recording: &Recording) -> Vec<(T
     let read = recording.dispatches.iter().flat_map(|d| &d.inputs).map(|window| &window.tensor);
     let read: BTreeMap<TensorId, &Tensor> = read.map(|tensor| (tensor.id, tensor)).collect();
     let packed = |(id, tensor): (TensorId, &Tensor)| {
-        let TensorId::Constant(index, packing) = id else { return None };
+        let TensorId::Constant(index, Some(packing)) = id else { return None };
         let HostWeight { param, values } = weights.get(index as usize)?;
         Some((tensor.clone(), layout::to_bytes(tensor, &packing.pack(param, values))))
     };

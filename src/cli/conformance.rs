@@ -33,10 +33,11 @@ pub struct Args {
     /// How elements are stored; all that the adapter can do by default
     #[arg(long, value_enum, default_value = "all")]
     precision: Precision,
-    /// Every kernel case, and the whole model in each form of the kernels once [default]
+    /// Every kernel case, large ones in the form that is chosen for the adapter, and the whole model [default]
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// Also large cases and ten equal runs in every form, and the whole model a hundred times without memory lost
+    /// Every case in every form and storage, ten equal runs by each choice of forms, and the whole model a hundred times without
+    /// memory lost
     #[arg(long)]
     full: bool,
     /// Run nothing: join these reports of --json, of different drivers, for --html, --json, --junit and --compare

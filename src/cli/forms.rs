@@ -1,5 +1,6 @@
 //! `--form`: a kernel in the form that the user names.
 
+use super::errors::usage;
 use clap::Args;
 use diffews_wgpu::gpu::{Gpu, GpuError};
 use diffews_wgpu::kernels;
@@ -39,12 +40,17 @@ impl FormArgs {
     /// The same device, with these forms.
     ///
     /// # Errors
-    /// A form that needs what the adapter lacks.
-    pub fn on(&self, mut gpu: Gpu) -> Result<Gpu, GpuError> {
-        for Asked { kernel, form } in &self.forms {
+    /// Two forms of one kernel, or a form that needs what the adapter lacks.
+    pub fn on(&self, mut gpu: Gpu) -> anyhow::Result<Gpu> {
+        for (i, Asked { kernel, form }) in self.forms.iter().enumerate() {
+            if self.forms[..i].iter().any(|other| other.kernel.name == kernel.name) {
+                return Err(usage(format!("--form {}={}: this kernel has a form already", kernel.name, form.name)));
+            }
             if let Some(lacks) = form.needs.lacks(&gpu.forms.facts) {
                 let name = &gpu.facts().name;
-                return Err(GpuError::NoAdapter(format!("{name} cannot run {}={}: {lacks}", kernel.name, form.name)));
+                return Err(
+                    GpuError::NoAdapter(format!("{name} cannot run {}={}: {lacks}", kernel.name, form.name)).into()
+                );
             }
             gpu.forms = gpu.forms.forcing(kernel.name, form.name);
         }

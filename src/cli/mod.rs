@@ -62,7 +62,6 @@ Exit codes:
 Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the defaults):
   DIFFEWS_WEIGHTS, DIFFEWS_UNET, DIFFEWS_SIZE, DIFFEWS_PRECISION, DIFFEWS_BACKEND, DIFFEWS_ADAPTER
                        the defaults of these flags (size and precision: of infer and eval)
-  DIFFEWS_TUNING       form of the kernels: broadcast, rows (CPU drivers) or tiled (GPUs)
   DIFFEWS_CHECKED=1    keep the shader translator's bounds checks (slower)
   WGPU_BACKEND, WGPU_ADAPTER_NAME
                        wgpu's own choice of backends (of vulkan, metal, dx12, gl) and adapter

@@ -6,6 +6,7 @@ use super::forms::FormArgs;
 use super::options::{AdapterArgs, EngineArgs};
 use super::tell;
 use diffews_wgpu::model::Model;
+use diffews_wgpu::plan::Less;
 use diffews_wgpu::segment::Planned;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Error, GuidedFilter, Precision, Segmenter, Threshold};
@@ -76,7 +77,9 @@ pub fn plan(wanted: Wanted, told_of: Told) -> anyhow::Result<Planned> {
     }
     let planned = builder.plan().map_err(|error| match error {
         // As any other size that will not do.
-        Error::Plan(_) if wanted.size.is_some() => usage(format!("--size {size}: {}", told(&error.into()))),
+        Error::Plan(ref plan) if wanted.size.is_some() && plan.less != Less::Nothing => {
+            usage(format!("--size {size}: {}", told(&error.into())))
+        }
         other => other.into(),
     })?;
     if let (Some(words), false) = (duration(&planned), told_of.quiet) {

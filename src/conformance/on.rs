@@ -3,11 +3,11 @@
 use super::dump;
 use super::model::{self, BLOCKS, Found, WHOLE};
 use super::report::{Row, Status};
-use super::suite::{Entry, Options, RULE, Work, name};
+use super::suite::{Entry, GPU, Options, RULE, Work, name};
 use crate::check::{Case, Outcome, Twins, record_case, run_case_with};
 use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
 use crate::plan::{Forms, Policy};
-use crate::shader::Form;
+use crate::shader::{Device, Facts, Form};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -66,7 +66,7 @@ impl<'a> On<'a> {
         }
         let (rule, f32) = (entry.form == RULE, entry.storage == Policy::F32);
         let quick = match entry.work {
-            Work::Model => rule || f32,
+            Work::Model => rule || (f32 && entry.form == GPU),
             _ => rule && f32,
         };
         if !self.options.full && !quick {
@@ -79,7 +79,12 @@ impl<'a> On<'a> {
             return rows.into_iter().map(|row| Row { reason: Some("only with --full".into()), ..row }).collect();
         }
         let half = entry.storage != Policy::F32;
-        let forms = if entry.form == RULE { gpu.forms.clone() } else { Forms::first(gpu.forms.facts) };
+        let facts = gpu.forms.facts;
+        let forms = match entry.form {
+            RULE => gpu.forms.clone(),
+            GPU => Forms::by_rule(Facts { device: Device::Discrete, cores: 64, ..facts }),
+            _ => Forms::first(facts),
+        };
         let found = match entry.work {
             Work::Repeated(runs) => model::repeated(gpu, half, forms, runs).map(|f| vec![f]),
             Work::Stress(runs) => model::stress(gpu, half, forms, runs).map(|f| f.into_iter().collect()),

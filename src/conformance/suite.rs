@@ -21,7 +21,7 @@ pub struct Options {
     pub only: Option<regex::Regex>,
     /// Only these kinds of storage; all where empty.
     pub storages: Vec<Policy>,
-    /// Large cases and ten equal runs in every form of the kernels too, and the stress test.
+    /// Every case in every form and storage, the whole model and ten equal runs of it by each choice of forms, and the stress test.
     pub full: bool,
     pub seed: u64,
     /// Where the shaders and their translations go.
@@ -68,9 +68,10 @@ pub(super) enum Work {
     Stress(usize),
 }
 
-/// How the forms of a whole model are chosen: as for the adapter, and those that need nothing of it.
+/// How the forms of a whole model are chosen: as for the adapter, as for a GPU that has no more than it, and those that need nothing.
 pub(super) const RULE: &str = "rule";
-const CHOICES: [&str; 2] = [RULE, "first"];
+pub(super) const GPU: &str = "gpu";
+const CHOICES: [&str; 3] = [RULE, GPU, "first"];
 
 /// Every case of the kernels given, in order.
 fn cases() -> Vec<(&'static str, Case)> {

@@ -55,7 +55,7 @@ impl AdapterFacts {
     pub fn of_forms(&self) -> Facts {
         let (device, cores) = match self.device_type.as_str() {
             "Cpu" => (Device::Cpu, std::thread::available_parallelism().map_or(1, |n| n.get() as u32)),
-            "DiscreteGpu" | "VirtualGpu" => (Device::Discrete, 64),
+            "DiscreteGpu" => (Device::Discrete, 64),
             _ => (Device::Integrated, 8),
         };
         let least_lanes = self.subgroup_sizes.map_or(0, |(least, _)| least);

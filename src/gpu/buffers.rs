@@ -33,6 +33,11 @@ impl Arena {
 }
 
 impl Arena {
+    /// Does it serve a plan whose slots are of these sizes?
+    pub fn holds(&self, sizes: &[u64]) -> bool {
+        sizes.len() <= self.slots.len() && sizes.iter().zip(&self.slots).all(|(size, slot)| *size <= slot.size())
+    }
+
     /// The buffers, one for each slot.
     pub fn buffers(&self) -> &[wgpu::Buffer] {
         &self.slots

@@ -98,11 +98,11 @@ impl Gpu {
     /// What plans recorded for this device must keep to.
     pub fn limits(&self) -> Limits {
         let limits = self.shared.device.limits();
-        // Until a device has shown its rate: a slow one of its kind, in multiplications and additions per second.
+        // Until a device has shown its rate, by its fastest plan: a slow one of its kind, in multiplications and additions per second.
         let prior = match self.forms.facts.device {
             Device::Cpu => 1.5e10 * f64::from(self.forms.facts.cores),
             Device::Integrated => 5e10,
-            Device::Discrete => 1e12,
+            Device::Discrete => 2e11,
         };
         Limits {
             max_binding: limits.max_storage_buffer_binding_size,

@@ -35,7 +35,7 @@ impl Constants {
         element: Element,
         fill: impl Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync + 'static,
     ) -> Tensor {
-        let id = TensorId::Constant(self.0.len() as u32, Packing::Plain);
+        let id = TensorId::Constant(self.0.len() as u32, None);
         let tensor = Tensor { id, name: name.into(), height, width, channels, element };
         self.0.push((What::Plain(tensor.clone()), Box::new(fill)));
         tensor
@@ -60,16 +60,19 @@ impl Constants {
     /// # Errors
     /// A tensor that cannot be read, or a value that its storage cannot hold.
     pub fn data(&self, tensor: &Tensor) -> Result<Vec<u8>, WeightsError> {
-        let TensorId::Constant(index, packing) = tensor.id else { return Ok(Vec::new()) };
-        let Some((what, fill)) = self.0.get(index as usize) else { return Ok(Vec::new()) };
+        let other =
+            || WeightsError::Invalid { file: tensor.name.to_string(), reason: "is no constant of this model".into() };
+        let TensorId::Constant(index, packing) = tensor.id else { return Err(other()) };
+        let (what, fill) = self.0.get(index as usize).ok_or_else(other)?;
         let values = fill()?;
         let most = if tensor.element.is_half() { f32::from(half::f16::MAX) } else { f32::MAX };
         if let Some(&value) = values.iter().find(|v| !(v.abs() <= most)) {
             return Err(WeightsError::Value { tensor: tensor.name.to_string(), value, half: most < f32::MAX });
         }
-        let packed = match what {
-            What::Weight(param) => packing.pack(param, &values),
-            What::Plain(_) => values,
+        let packed = match (what, packing) {
+            (What::Weight(param), Some(packing)) => packing.pack(param, &values),
+            (What::Plain(_), None) => values,
+            _ => return Err(other()),
         };
         Ok(layout::to_bytes(tensor, &packed))
     }

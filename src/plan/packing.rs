@@ -15,11 +15,9 @@ pub struct Param {
     pub outputs: Channels,
 }
 
-/// How a constant lies in memory.
+/// How a weight lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Packing {
-    /// As the checkpoint has it: vectors, and whatever is no [`Param`].
-    Plain,
     /// `[taps, Cin with padding, Cout]`: for each tap and input channel a row of all output channels.
     Taps,
 }
@@ -28,7 +26,7 @@ impl Packing {
     /// The tensor that `param` becomes, stored as `element`. The same for the same packing, in whatever plan: it lies in memory once.
     pub fn tensor(self, param: &Param, element: Element) -> Tensor {
         Tensor {
-            id: TensorId::Constant(param.id, self),
+            id: TensorId::Constant(param.id, Some(self)),
             name: param.name.clone(),
             height: param.taps,
             width: 4 * param.inputs.vec4s(),
@@ -42,7 +40,6 @@ impl Packing {
         let (taps, cout) = (param.taps as usize, param.outputs.logical() as usize);
         let (places, padded) = (param.inputs.places(), 4 * param.inputs.vec4s() as usize);
         match self {
-            Packing::Plain => values.to_vec(),
             Packing::Taps => by_taps(values, cout, taps, &places, padded),
         }
     }
@@ -79,7 +76,7 @@ mod tests {
         let param = Param { id: 7, name: "w".into(), taps, inputs, outputs: Channels::one(cout) };
         let w: Vec<f32> = (0..cout * 3 * taps).map(|i| i as f32 + 1.0).collect();
         let (tensor, out) = (Packing::Taps.tensor(&param, Element::F32), Packing::Taps.pack(&param, &w));
-        assert_eq!((tensor.id, tensor.positions()), (TensorId::Constant(7, Packing::Taps), 16));
+        assert_eq!((tensor.id, tensor.positions()), (TensorId::Constant(7, Some(Packing::Taps)), 16));
         assert_eq!(out.len(), 16 * 3);
         for o in 0..3 {
             for (i, place) in [0, 1, 4].into_iter().enumerate() {

@@ -189,6 +189,7 @@ impl Recorder {
     }
 
     /// Multiplications and additions of the dispatches of that kernel, with those that fill up blocks.
+    #[cfg(feature = "conformance")]
     pub(crate) fn work_of(&self, kernel: &str) -> u64 {
         self.dispatches.iter().filter(|d| d.kernel.name == kernel).map(|d| d.flops + d.padding).sum()
     }

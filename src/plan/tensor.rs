@@ -123,8 +123,8 @@ impl Channels {
 pub enum TensorId {
     /// A value of one plan: an input, an output or something in between.
     Value(u32),
-    /// A constant of the model in a packing, shared by its plans.
-    Constant(u32, Packing),
+    /// A constant of the model, shared by its plans: a weight in a packing, or what is never packed.
+    Constant(u32, Option<Packing>),
 }
 
 /// A handle: `[height, width, channels]`, channels innermost. Tokens are the same memory with

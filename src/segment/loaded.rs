@@ -69,7 +69,11 @@ impl Loaded {
         let query = if shots == setup.shots {
             self.passes.query.bind(gpu, &self.arena, &self.constants)?
         } else {
-            recipe.query(one, shots, &mut |_, _| {})?.bind(gpu, &self.arena, &self.constants)?
+            let query = recipe.query(one, shots, &mut |_, _| {})?;
+            // So many keys may be read in parts that hand on more than was planned for. Its bindings keep an arena of its own.
+            let sizes = Arena::sizes([&query.schedule]);
+            let arena = if self.arena.holds(&sizes) { None } else { Some(Arena::new(gpu, &sizes)?) };
+            query.bind(gpu, arena.as_ref().unwrap_or(&self.arena), &self.constants)?
         };
         for (i, (picture, mask)) in pictures.iter().enumerate() {
             let share = |part: f64| (i as f64 + part) / shots as f64;

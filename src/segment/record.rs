@@ -86,7 +86,8 @@ impl Recipe<'_> {
         finish(r, SupportEnds { image, mask, bank: bank.clone() }, &bank, edit)
     }
 
-    /// The query pass over `shots` banks like `bank`. Its working memory does not depend on their number.
+    /// The query pass over `shots` banks like `bank`. Its working memory depends on their number only where their keys
+    /// are read in parts.
     pub fn query(&self, bank: &[Tensor], shots: usize, edit: Edit) -> Result<Recorded<QueryEnds<Tensor>>, Error> {
         let mut r = self.recorder(Pass::Query);
         let values = r.storage.values;

@@ -79,6 +79,10 @@ pub fn cases() -> Vec<Case> {
     ] {
         cases.push(case(shape).with_binding_limit(bytes));
     }
+    // More queries than a dispatch may have workgroups: of one slice, of several, and of parts.
+    cases.push(case((70, 0, 37, 3, 10, 2.0)).with_workgroup_limit(3));
+    cases.push(case((135, 9, 21, 2, 80, 2.0)).with_workgroup_limit(3));
+    cases.push(case((57, 145, 30, 2, 40, 2.0)).with_binding_limit(42 * 1024).with_workgroup_limit(2));
     cases
 }
 

@@ -141,7 +141,14 @@ pub fn cases() -> Vec<Case> {
         ((7, 5), one(6), 10, same, Act::None),
         ((33, 1), one(18), 30, linear, Act::Geglu),
         ((1, 67), one(13), 70, linear, Act::Tanh),
-        // Few columns.
+        // Few columns, which have forms of their own.
+        ((9, 7), one(13), 3, same, Act::Residual),
+        ((39, 1), one(18), 3, linear, Act::Geglu),
+        ((1, 53), one(13), 4, linear, Act::Tanh),
+        ((11, 13), one(10), 3, down((0, 1)), Act::None),
+        ((3, 5), Channels::heads(3, 10), 4, up, Act::None),
+        ((12, 10), one(10), 8, down((1, 1)), Act::None),
+        ((5, 7), one(22), 12, up, Act::Residual),
         ((39, 1), one(18), 10, linear, Act::Geglu),
         ((1, 53), one(13), 6, linear, Act::Tanh),
         ((9, 7), one(5).concat(&one(6)), 33, same, Act::Residual),
@@ -155,12 +162,15 @@ pub fn cases() -> Vec<Case> {
     for (size, cin, geometry) in [((1, 2), 236_003, linear), ((2, 1), 26_001, same)] {
         cases.push(shape((size, one(cin), 5, geometry, Act::None)).case());
     }
-    // More workgroups than one dimension holds, in every form of the kernel.
+    // More workgroups than one dimension holds, in every form of the kernel; those for few columns need cases of their own.
+    cases.push(shape(((300, 64), one(4), 3, linear, Act::None)).case().with_workgroup_limit(35));
+    cases.push(shape(((300, 64), one(4), 9, linear, Act::Residual)).case().with_workgroup_limit(35));
     cases.push(shape(((300, 64), one(4), 70, linear, Act::None)).case().with_workgroup_limit(61));
     cases.push(shape(((41, 67), one(6), 40, same, Act::Residual)).case().with_workgroup_limit(19));
     // Larger than a binding: bands of rows with their halo.
     for (geometry, act) in [(same, Act::Residual), (down((0, 1)), Act::None), (up, Act::None), (linear, Act::None)] {
         cases.push(shape(((37, 19), one(12), 20, geometry, act)).case().with_binding_limit(12 * 1024));
+        cases.push(shape(((37, 19), one(12), 3, geometry, act)).case().with_binding_limit(8 * 1024));
     }
     cases
 }

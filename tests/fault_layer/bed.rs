@@ -74,7 +74,7 @@ impl Bed {
         let _ = fs::remove_file(self.layer.path().join("log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_diffews-wgpu"));
         command.current_dir(self.dir.path()).args(args);
-        for name in ["WEIGHTS", "UNET", "SIZE", "PRECISION", "BACKEND", "ADAPTER", "TUNING"] {
+        for name in ["WEIGHTS", "UNET", "SIZE", "PRECISION", "BACKEND", "ADAPTER"] {
             command.env_remove(format!("DIFFEWS_{name}"));
         }
         // The layer sees Vulkan only.

@@ -1,6 +1,6 @@
 """Compiles HLSL with Microsoft's own DXC to DXIL (and to SPIR-V), as wgpu's DX12 backend would.
 
-    cargo run --release --example dump_shaders -- DIR
+    cargo run --release -p diffews-helpers --bin dump_shaders -- DIR
     python3 tools/dxc/compile.py --library .drivers/dxc/libdxcompiler.so DIR
 
 Exits with 1 if any shader is refused, or if there are none. Needs no Python package: DXC is called through its COM

@@ -1,5 +1,5 @@
 // Every shader through Tint, the WGSL front end of Chromium, on Dawn's null backend: no driver needed.
-//   cargo run --release --example dump_shaders -- DIR
+//   cargo run --release -p diffews-helpers --bin dump_shaders -- DIR
 //   node tools/tint/lint.mjs --webgpu .drivers/tint/node_modules/webgpu DIR
 // Exits with 1 if any is refused, or if there are none.
 import fs from 'node:fs';

@@ -1,6 +1,6 @@
 // Runs conformance cases through Dawn, an implementation of WebGPU that shares no code with wgpu, and compares them with
 // the exact values that the Rust side wrote.
-//   cargo run --release --example dump_cases -- DIR
+//   cargo run --release -p diffews-helpers --bin dump_cases -- DIR
 //   tools/with-driver.sh lavapipe25 node tools/tint/run.mjs [--webgpu DIR] [--only REGEX] [--verbose] DIR
 // Exits with 1 if any case fails, or if there are none.
 import fs from 'node:fs';

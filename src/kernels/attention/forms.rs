@@ -84,7 +84,7 @@ impl Candidate {
     /// Those beside them that lanes beyond the last channel go through.
     pub fn padding(&self, problem: &Problem) -> u64 {
         let idle = (self.slices(problem) * self.slice - problem.d4) as u64;
-        self.rows as u64 * problem.keys * 4 * problem.heads as u64 * idle
+        self.rows as u64 * problem.keys * 8 * problem.heads as u64 * idle
     }
 
     pub fn turns(&self, tiles: u64) -> u64 {

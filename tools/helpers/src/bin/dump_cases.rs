@@ -1,5 +1,5 @@
 //! Writes the small conformance cases as plain data, for implementations of WebGPU outside Rust (`tools/tint/run.mjs`):
-//! `cargo run --release --example dump_cases -- DIR` leaves `DIR/cases.json` and, for all bytes in it, `DIR/cases.bin`.
+//! `cargo run --release -p diffews-helpers --bin dump_cases -- DIR` leaves `DIR/cases.json` and, for all bytes in it, `DIR/cases.bin`.
 
 use diffews_wgpu::check::bound::Approx;
 use diffews_wgpu::check::{Case, Check, Recorded, STORAGES};
