@@ -98,8 +98,8 @@ impl Case {
         self.needs.lacks(facts).or_else(|| storage.needs().lacks(facts)).or_else(|| form.needs.lacks(facts))
     }
 
-    /// Left out where time is short: not in the form that would be chosen for `gpu`, and more work in this one than [`LONG`], or
-    /// than [`SHORT`] in one of the two kinds of storage that differ little from others.
+    /// Left out where time is short: not in the form that would be chosen for `gpu`, and more work in this one than 0.25 GFLOP, or
+    /// than 2 MFLOP in one of the two kinds of storage that differ little from others.
     pub fn is_spare(&self, gpu: &Gpu, storage: Policy, form: &Form) -> bool {
         if self.kernel.forms.len() == 1 {
             return false;
