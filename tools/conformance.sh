@@ -45,7 +45,7 @@ part() {
         # At another width of vectors only the size of subgroups differs: the forms that suit it. With 4 lanes none broadcasts.
         *@128) echo '^(language/(barriers|subgroups)/|kernels/.*/rows-[0-9]+$|blocks/.*/rule$)' ;;
         *@*) echo '^(language/(barriers|subgroups)/|kernels/.*/broadcast-[0-9]+$|blocks/.*/rule$)' ;;
-        # Ten runs of the model take minutes there.
+        # Equal runs of the model take minutes there.
         swiftshader | llvmpipe-gl) echo '^(language|kernels|blocks)/' ;;
     esac
 }

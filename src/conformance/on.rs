@@ -86,7 +86,9 @@ impl<'a> On<'a> {
             _ => Forms::first(facts),
         };
         let found = match entry.work {
-            Work::Repeated(runs) => model::repeated(gpu, half, forms, runs).map(|f| vec![f]),
+            Work::Repeated => {
+                model::repeated(gpu, half, forms, if self.options.full { 10 } else { 3 }).map(|f| vec![f])
+            }
             Work::Stress(runs) => model::stress(gpu, half, forms, runs).map(|f| f.into_iter().collect()),
             Work::Case(..) | Work::Model => model::against_pytorch(gpu, half, forms),
         };

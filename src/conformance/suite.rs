@@ -64,7 +64,8 @@ pub(super) enum Work {
     Case(usize, &'static Form),
     /// Blocks and result come from one run; a row for each.
     Model,
-    Repeated(usize),
+    /// Ten times; three times where time is short.
+    Repeated,
     Stress(usize),
 }
 
@@ -116,7 +117,7 @@ fn select(cases: &[(&'static str, Case)], options: &Options) -> Vec<Entry> {
         }
     };
     model("blocks", "model", "every block and the result", || Work::Model);
-    model("determinism", "model", "ten runs", || Work::Repeated(10));
+    model("determinism", "model", "equal runs", || Work::Repeated);
     if options.full {
         model("stress", "model", "a hundred runs", || Work::Stress(100));
     }
