@@ -2,7 +2,7 @@
 //! `cargo run --release -p diffews-helpers --bin dump_cases -- DIR` leaves `DIR/cases.json` and, for all bytes in it, `DIR/cases.bin`.
 
 use diffews_wgpu::check::bound::Approx;
-use diffews_wgpu::check::{Case, Check, Recorded, STORAGES};
+use diffews_wgpu::check::{Case, Check, Expected, Recorded, STORAGES};
 use diffews_wgpu::conformance::LANGUAGE;
 use diffews_wgpu::kernels::ALL;
 use diffews_wgpu::plan::{Forms, Limits, Policy, TensorId, layout};
@@ -28,7 +28,7 @@ fn put(data: &mut Vec<u8>, bytes: &[u8]) -> Value {
 }
 
 /// For every element that is compared: its place in the tensor's bytes, the exact value, the bound; three f64 each.
-fn expected(check: &Check, growth: f64) -> Vec<u8> {
+fn expected(check: &Check, exact: &Expected, growth: f64) -> Vec<u8> {
     let places = check.tensor.channels.places();
     let bytes = check.tensor.vec4_bytes() / 4;
     let row = check.tensor.channels.vec4s() as u64 * 4;
@@ -36,7 +36,7 @@ fn expected(check: &Check, growth: f64) -> Vec<u8> {
         let (position, place) = ((i / places.len()) as u64, u64::from(places[i % places.len()]));
         [((position * row + place) * bytes) as f64, exact.value, exact.bound]
     };
-    let triples: Vec<f64> = check.bounded(&check.exact(), growth).into_iter().flat_map(triple).collect();
+    let triples: Vec<f64> = check.bounded(exact, growth).into_iter().flat_map(triple).collect();
     bytemuck::cast_slice(&triples).to_vec()
 }
 
@@ -52,6 +52,7 @@ fn dump(
     case: &Case,
     storage: Policy,
     form: &Form,
+    exact: &mut Vec<Expected>,
     data: &mut Vec<u8>,
     variants: &mut BTreeSet<String>,
 ) -> Result<Option<Value>, Failure> {
@@ -96,14 +97,18 @@ fn dump(
             buffer["data"] = put(data, &bytes);
         }
     }
+    // The same for all forms of the kernel.
+    if exact.is_empty() {
+        *exact = checks.iter().map(Check::exact).collect();
+    }
     let mut wanted = Vec::new();
-    for check in &checks {
+    for (check, exact) in checks.iter().zip(exact.iter()) {
         let v = number(check.tensor.id);
         wanted.push(json!({
             "buffer": v, "bytes": check.tensor.bytes(), "half": check.tensor.element.is_half(),
             // For the lanes that are padding, which hold zero.
             "row": check.tensor.channels.vec4s() * 4, "places": check.tensor.channels.places(),
-            "expected": put(data, &expected(check, form.growth)),
+            "expected": put(data, &expected(check, exact, form.growth)),
         }));
     }
     Ok(Some(json!({
@@ -128,8 +133,9 @@ fn main() -> Result<(), Failure> {
     for tested in LANGUAGE.iter().chain(&twins::ALL) {
         for case in (tested.cases)() {
             for &storage in case.storages {
+                let mut exact = Vec::new();
                 for form in tested.kernel.forms.iter().filter(|form| case.takes(form)) {
-                    match dump(&case, storage, form, &mut data, &mut variants)? {
+                    match dump(&case, storage, form, &mut exact, &mut data, &mut variants)? {
                         Some(value) => cases.push(value),
                         None => too_large += 1,
                     }
