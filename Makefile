@@ -39,7 +39,7 @@ test: setup
 	$(CARGO) test --release --locked
 
 lint: setup
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
 drivers:

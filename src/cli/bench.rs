@@ -179,7 +179,7 @@ impl Row<'_> {
             1e3 * self.median_seconds,
             1e3 * self.least_seconds,
             1e3 * self.most_seconds,
-            self.forms.iter().map(|form| form.split_once('=').map_or("", |f| f.1)).collect::<Vec<_>>().join(" ")
+            Vec::from_iter(self.forms.iter().map(String::as_str)).join(" ")
         )
     }
 }

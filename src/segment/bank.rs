@@ -84,7 +84,7 @@ pub struct SupportBank {
     pub(super) overflow: Option<Error>,
 }
 
-/// A bank's keys, by the form of the model that they were made with.
+/// A bank's keys, by the precision of the model that they were made with.
 #[derive(Default)]
 pub(super) struct Kept {
     pub first: Option<Keys>,

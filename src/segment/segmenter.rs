@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// A model ready to run on one device at one size.
 ///
-/// Calls may come from several threads: one runs, the others wait.
+/// Calls may come from several threads: one runs, the others wait. So a callback of progress must not call the segmenter: it would
+/// wait for itself.
 ///
 /// **Half precision that overflows** (NaN or infinity came of it) is no error where the model also fits in f32: then that is
 /// loaded, the bank's examples are encoded once more, and the call is answered in f32. The next call begins with half precision
@@ -27,7 +28,7 @@ pub struct Segmenter {
     memory: MemoryPlan,
     /// How values are stored at first.
     storage: Policy,
-    /// Whether there may be a second form, in f32.
+    /// Whether the model may be loaded once more, in f32.
     retries: bool,
     overflow: Option<Error>,
     /// Of its banks.
@@ -44,14 +45,14 @@ struct Resident {
 }
 
 impl Resident {
-    /// Frees the first form; the keys of banks hold it too.
+    /// Frees what was loaded first; the keys of banks hold it too.
     fn drop_first(&mut self) {
         self.first = None;
         self.banks.iter().filter_map(Weak::upgrade).for_each(|kept| lock(&kept).first = None);
     }
 
     fn bytes(&self) -> u64 {
-        self.first.iter().chain(&self.full).map(|form| form.bytes).sum()
+        self.first.iter().chain(&self.full).map(|loaded| loaded.bytes).sum()
     }
 }
 
@@ -100,7 +101,7 @@ impl Segmenter {
         &self.setup.model
     }
 
-    /// What the first form was planned to take.
+    /// What was planned to be taken at first.
     pub fn memory(&self) -> &MemoryPlan {
         &self.memory
     }
@@ -139,7 +140,7 @@ impl Segmenter {
         let pictures: Vec<_> = examples.iter().map(|example| example.at(self.setup.size)).collect();
         let mut resident = lock(&self.resident);
         let mut clock = Clock::default();
-        let first = resident.first.as_ref().map(|form| form.bank(&self.setup, &pictures, &mut clock, progress));
+        let first = resident.first.as_ref().map(|loaded| loaded.bank(&self.setup, &pictures, &mut clock, progress));
         let (kept, overflow) = match first {
             Some(Err(error)) if self.overflowed(&error) => (Kept::default(), Some(error)),
             Some(keys) => (Kept { first: Some(keys?), full: None }, None),
@@ -149,7 +150,7 @@ impl Segmenter {
             Some(_) => (kept, overflow),
             None => {
                 let full = self.full(&mut resident, &mut clock, progress);
-                match full.and_then(|form| form.bank(&self.setup, &pictures, &mut clock, progress)) {
+                match full.and_then(|loaded| loaded.bank(&self.setup, &pictures, &mut clock, progress)) {
                     Ok(keys) => (Kept { first: None, full: Some(keys) }, overflow),
                     Err(error) => return Err(Error::after(overflow, error)),
                 }
@@ -195,7 +196,7 @@ impl Segmenter {
         let mut resident = lock(&self.resident);
         let mut clock = Clock::default();
         let first = match (&resident.first, &lock(&bank.kept).first) {
-            (Some(form), Some(keys)) => Some(form.query(&self.setup, keys, &pixels, &mut clock, progress)),
+            (Some(loaded), Some(keys)) => Some(loaded.query(&self.setup, keys, &pixels, &mut clock, progress)),
             _ => None,
         };
         let (map, precision, overflow) = match first {
@@ -233,16 +234,16 @@ impl Segmenter {
         clock: &mut Clock,
         progress: Progress,
     ) -> Result<DecodedMap, Error> {
-        let form = self.full(resident, clock, progress)?;
+        let loaded = self.full(resident, clock, progress)?;
         let mut kept = lock(&bank.kept);
         let keys: Keys = match kept.full.take() {
             Some(keys) => keys,
-            None => form.bank(&self.setup, &bank.pictures, clock, progress)?,
+            None => loaded.bank(&self.setup, &bank.pictures, clock, progress)?,
         };
-        form.query(&self.setup, kept.full.insert(keys), pixels, clock, progress)
+        loaded.query(&self.setup, kept.full.insert(keys), pixels, clock, progress)
     }
 
-    /// The form in f32, loaded where it is not there yet.
+    /// The model in f32, loaded where it is not there yet.
     fn full<'a>(&self, resident: &'a mut Resident, clock: &mut Clock, progress: Progress) -> Result<&'a Loaded, Error> {
         let loaded = match resident.full.take() {
             Some(loaded) => loaded,
@@ -272,7 +273,7 @@ impl Segmenter {
     #[doc(hidden)]
     pub fn outputs(&self, bank: &SupportBank) -> Result<Vec<(String, Tensor, Vec<f32>)>, Error> {
         match (&lock(&self.resident).first, &lock(&bank.kept).first) {
-            (Some(form), Some(keys)) => form.marked(&self.setup.gpu, keys),
+            (Some(loaded), Some(keys)) => loaded.marked(&self.setup.gpu, keys),
             _ => Ok(Vec::new()),
         }
     }

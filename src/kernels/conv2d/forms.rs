@@ -38,7 +38,8 @@ const fn rows(name: &'static str, consts: &'static [(&'static str, u32)]) -> For
     Form { name, source, consts, needs: Needs::NOTHING, growth: 1.0, pace: Pace { cpu: 0.55, gpu: 0.05 } }
 }
 
-/// A name's number is the channels of a block. The pace of smaller tiles is that of what they load for each product.
+/// A name's number is the channels of a block, and of rows-12, -8 and -4 the most channels that they are for. The pace of smaller
+/// tiles is that of what they load for each product.
 pub(super) static FORMS: &[Form] = &[
     tiled("tiled-64", &[("TX", 16), ("TY", 16), ("TM", 4), ("A_LOADS", 1), ("B_LOADS", 1)], 1.0),
     tiled("tiled-32", &[("TX", 8), ("TY", 16), ("TM", 4), ("A_LOADS", 2), ("B_LOADS", 1)], 0.8),
