@@ -76,6 +76,7 @@ pub fn plan(wanted: Wanted, told_of: Told) -> anyhow::Result<Planned> {
         builder = builder.guided_filter(filter);
     }
     let planned = builder.plan().map_err(|error| match error {
+        Error::Plan(ref plan) if plan.less == Less::OtherForm => usage(format!("--form: {error}")),
         // As any other size that will not do.
         Error::Plan(ref plan) if wanted.size.is_some() && plan.less != Less::Nothing => {
             usage(format!("--size {size}: {}", told(&error.into())))

@@ -112,7 +112,7 @@ pub struct PlanError {
     pub less: Less,
 }
 
-/// With less of what a plan may do.
+/// With less of what, or with what else, a plan may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Less {
@@ -123,6 +123,8 @@ pub enum Less {
     SizeOrPrecision,
     /// Fewer examples, or a smaller size.
     ShotsOrSize,
+    /// Another form of a kernel than the one that was asked for.
+    OtherForm,
 }
 
 impl PlanError {
@@ -200,7 +202,7 @@ impl Recorder {
             Ok(i) => i,
             Err(reason) => {
                 self.refused = true;
-                self.check(false, || reason);
+                self.keep(false, Less::OtherForm, || reason);
                 0
             }
         }

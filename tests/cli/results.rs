@@ -61,6 +61,22 @@ fn scenes_agree_with_pytorch_in_half_precision() {
     (0..3).for_each(|i| scene(i, "f16", 3e-3));
 }
 
+/// A form that is asked for is the one that runs, or it is an error.
+#[test]
+fn forms_are_taken_as_asked_or_refused() {
+    let place = Place::new();
+    let asked =
+        ["--query", "q.png", "--json", "--size", "64", "--form", "conv2d=tiled-64", "--form", "attention=tiled-64"];
+    let answers = lines(&place.infer(&asked).expect(0, &[]).out);
+    assert_eq!(answers[0]["forms"], serde_json::json!(["attention=tiled-64", "conv2d=tiled-64"]));
+    for size in [&[][..], &["--size", "64"]] {
+        let misfit = [&["--query", "q.png", "--force", "--form", "conv2d=rows-4"], size].concat();
+        place.infer(&misfit).expect(2, &["--form", "rows-4 of conv2d", "not for"]);
+    }
+    let twice = ["--query", "q.png", "--force", "--form", "conv2d=tiled-64", "--form", "conv2d=tiled-32"];
+    place.infer(&twice).expect(2, &["conv2d=tiled-32", "already"]);
+}
+
 #[test]
 fn json_tells_what_was_done() {
     let place = Place::new();
