@@ -130,7 +130,7 @@ fn config(error: &ConfigError) -> u8 {
 fn gpu(error: &GpuError) -> u8 {
     match error {
         GpuError::Backend(_) => USAGE,
-        GpuError::NoAdapter(_) | GpuError::NoDevice { .. } => NO_ADAPTER,
+        GpuError::NoAdapter(_) | GpuError::NoDevice { .. } | GpuError::Idle { .. } => NO_ADAPTER,
         GpuError::Interrupted => interrupt::exit_code(),
         _ => FAILURE,
     }

@@ -54,7 +54,7 @@ Weights:
   `model verify` checks every tensor of what was downloaded.
 
 Exit codes:
-  0  everything done           4  no usable adapter (GPU or CPU driver)
+  0  everything done           4  no usable adapter (GPU or CPU driver), or one that does not compute right
   1  failure                   5  conformance failed
   2  wrong usage               6  some queries or episodes failed, the others are done
   3  weights unusable          130, 143, 129  interrupted by Ctrl-C, SIGTERM, SIGHUP

@@ -15,6 +15,9 @@ pub struct AdapterChoice {
     pub adapter: Option<String>,
     /// Keep the shader translator's bounds checks: slower, and for finding faults only.
     pub checked: bool,
+    /// Do not ask for a proof that the device runs what is submitted: for measuring the host's own time on a driver that computes
+    /// nothing. Results are not to be used.
+    pub unproved: bool,
     pub flags: wgpu::InstanceFlags,
     pub options: wgpu::BackendOptions,
 }
@@ -25,6 +28,7 @@ impl Default for AdapterChoice {
             backends: Backends::all(),
             adapter: None,
             checked: false,
+            unproved: false,
             flags: Default::default(),
             options: Default::default(),
         }

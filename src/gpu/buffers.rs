@@ -1,7 +1,7 @@
 //! Buffers: creation, upload through bounded staging, readback, and the arena that plans share.
 
 use super::later::{block_on, later};
-use super::{Gpu, GpuError, Wait};
+use super::{Gpu, GpuError, Wait, heartbeat};
 use crate::plan::Schedule;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -72,7 +72,7 @@ impl Gpu {
 
     fn staged(&self, more: u64) -> Result<(), GpuError> {
         if self.shared.staged.fetch_add(more, Relaxed) + more >= STAGING {
-            self.shared.queue.submit([]);
+            self.submit("upload", more, |_| {})?;
             self.wait_here(None, "upload")?;
             self.shared.staged.store(0, Relaxed);
         }
@@ -94,16 +94,15 @@ impl Gpu {
         use wgpu::BufferUsages as Usage;
         let total = parts.iter().map(|part| part.2).sum();
         log::trace!("readback of {total} bytes");
-        let staging = self.create("readback", total, Usage::COPY_DST | Usage::MAP_READ)?;
-        self.guarded("readback", total, || {
-            let mut encoder = self.shared.device.create_command_encoder(&Default::default());
+        let staging = self.create("readback", total + heartbeat::BYTES, Usage::COPY_DST | Usage::MAP_READ)?;
+        let copies = |encoder: &mut wgpu::CommandEncoder| {
             let mut at = 0;
             for (buffer, offset, bytes) in parts {
                 encoder.copy_buffer_to_buffer(buffer, offset, &staging, at, bytes);
                 at += bytes;
             }
-            self.shared.queue.submit([encoder.finish()]);
-        })?;
+        };
+        let (_, expected) = self.submit_and_copy("readback", total, copies, Some((&staging, total)))?;
         let (say, mapped) = later();
         staging.map_async(wgpu::MapMode::Read, .., move |result| say.say(result));
         self.wait(wait, None, "readback", || false).await?;
@@ -113,7 +112,8 @@ impl Gpu {
             None => return Err(self.failed("readback", "nothing was mapped")),
         }
         let range = staging.get_mapped_range(..).map_err(|e| self.failed("readback", e))?;
-        let mut rest: &[u8] = &range;
+        let (mut rest, sum) = range.split_at(total as usize);
+        self.prove("readback", expected, sum)?;
         let mut part = |bytes: u64| {
             let (part, after) = rest.split_at(bytes as usize);
             rest = after;

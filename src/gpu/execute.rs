@@ -78,6 +78,8 @@ pub struct BoundPlan {
     params: wgpu::BindGroup,
     params_stride: u32,
     outside: HashMap<TensorId, Placed>,
+    /// What it computes, where it lies, and how many bytes: NaN before each run, so that nothing older is taken for it.
+    results: Vec<(Placed, u64)>,
     work: u64,
 }
 
@@ -143,12 +145,15 @@ impl Gpu {
             });
         }
         let (params, params_stride) = self.params(schedule)?;
+        let computed = recording.outputs.iter().filter(|tensor| recording.inputs.iter().all(|i| i.id != tensor.id));
+        let results = computed.filter_map(|tensor| Some((given.get(&tensor.id)?.clone(), tensor.bytes()))).collect();
         Ok(BoundPlan {
             name: name.into(),
             steps,
             params,
             params_stride,
             outside: given,
+            results,
             work: schedule.dispatches().iter().map(|d| d.flops + d.padding).sum(),
         })
     }
@@ -202,7 +207,7 @@ impl Gpu {
         let mut last = started;
         while next < plan.steps.len() || !waiting.is_empty() {
             if next < plan.steps.len() && waiting.len() < IN_FLIGHT {
-                let (submission, work, end) = self.submit(plan, next)?;
+                let (submission, work, end) = self.submit_steps(plan, next)?;
                 waiting.push_back((submission, work));
                 next = end;
                 continue;
@@ -223,7 +228,7 @@ impl Gpu {
     }
 
     /// Encodes and submits steps from `from` until the budget of one submission is spent.
-    fn submit(&self, plan: &BoundPlan, from: usize) -> Result<(wgpu::SubmissionIndex, u64, usize), GpuError> {
+    fn submit_steps(&self, plan: &BoundPlan, from: usize) -> Result<(wgpu::SubmissionIndex, u64, usize), GpuError> {
         let budget = self.shared.rate.budget();
         let mut work = 0;
         let mut end = from;
@@ -232,20 +237,40 @@ impl Gpu {
             end += 1;
         }
         let what = || format!("{}, dispatches {from} ({}) to {end}", plan.name, plan.steps[from].name);
-        let submission = self.guarded(&what(), 0, || {
-            let mut encoder = self.shared.device.create_command_encoder(&Default::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&Default::default());
-                for (i, step) in plan.steps[from..end].iter().enumerate() {
-                    pass.set_pipeline(&step.pipeline);
-                    pass.set_bind_group(0, &step.tensors, &[]);
-                    pass.set_bind_group(1, &plan.params, &[(from + i) as u32 * plan.params_stride]);
-                    let [x, y, z] = step.workgroups;
-                    pass.dispatch_workgroups(x, y, z);
-                }
+        let poison = if from == 0 { Some(self.poison()?) } else { None };
+        let submission = self.submit(&what(), 0, |encoder| {
+            if let Some(poison) = poison {
+                plan.results.iter().for_each(|(placed, bytes)| spoil(encoder, poison, placed, *bytes));
             }
-            self.shared.queue.submit([encoder.finish()])
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for (i, step) in plan.steps[from..end].iter().enumerate() {
+                pass.set_pipeline(&step.pipeline);
+                pass.set_bind_group(0, &step.tensors, &[]);
+                pass.set_bind_group(1, &plan.params, &[(from + i) as u32 * plan.params_stride]);
+                let [x, y, z] = step.workgroups;
+                pass.dispatch_workgroups(x, y, z);
+            }
         })?;
         Ok((submission, work, end))
+    }
+
+    /// The same for all plans of the device.
+    fn poison(&self) -> Result<&wgpu::Buffer, GpuError> {
+        if let Some(made) = self.shared.poison.get() {
+            return Ok(made);
+        }
+        let buffer = self.buffer("poison", POISON_BYTES)?;
+        self.upload(&buffer, 0, &vec![0xff; POISON_BYTES as usize])?;
+        Ok(self.shared.poison.get_or_init(|| buffer))
+    }
+}
+
+/// Copied as often as a result needs. All its bits are set: NaN as f32 and as half.
+const POISON_BYTES: u64 = 256 << 10;
+
+fn spoil(encoder: &mut wgpu::CommandEncoder, poison: &wgpu::Buffer, placed: &Placed, bytes: u64) {
+    for at in (0..bytes).step_by(POISON_BYTES as usize) {
+        let part = POISON_BYTES.min(bytes - at);
+        encoder.copy_buffer_to_buffer(poison, 0, &placed.buffer, placed.offset + at, part);
     }
 }

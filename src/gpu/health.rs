@@ -22,6 +22,8 @@ pub(super) struct Health(Mutex<Option<Fault>>);
 
 enum Fault {
     Lost(String),
+    /// It does not run what it is given.
+    Idle,
     /// An error that belongs to no call of ours.
     Other(String),
 }
@@ -33,6 +35,12 @@ impl Health {
             && !matches!(*fault, Some(Fault::Lost(_)))
         {
             *fault = Some(Fault::Lost(reason));
+        }
+    }
+
+    pub fn idle(&self) {
+        if let Ok(mut fault) = self.0.lock() {
+            fault.get_or_insert(Fault::Idle);
         }
     }
 
@@ -54,6 +62,7 @@ impl Shared {
             Ok(Some(Fault::Lost(reason))) => {
                 Err(GpuError::Lost { adapter: self.facts.name.clone(), what: what.into(), reason: reason.clone() })
             }
+            Ok(Some(Fault::Idle)) => Err(GpuError::Idle { adapter: self.facts.name.clone(), what: what.into() }),
             Ok(Some(Fault::Other(reason))) => Err(self.failed(what, reason)),
             Err(_) => Err(self.failed(what, "a device callback panicked")),
         }

@@ -4,6 +4,7 @@ mod adapter;
 mod buffers;
 mod execute;
 mod health;
+mod heartbeat;
 mod later;
 mod open;
 mod pipelines;
@@ -18,8 +19,8 @@ pub use ports::Port;
 use crate::plan::{DISPATCH_SECONDS, Forms, Limits, MAX_TURNS, Policy};
 use crate::shader::Device;
 use std::mem::ManuallyDrop;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 /// What goes wrong on the device's side. Each message names the adapter, buffer or dispatch.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,12 @@ pub enum GpuError {
          system's log)"
     )]
     Lost { adapter: String, what: String, reason: String },
+    /// The driver reported success, and has not done what it was given.
+    #[error(
+        "{adapter} has not run all that was submitted to it (seen at: {what}), though its driver reported no error: nothing that it \
+         computes can be believed"
+    )]
+    Idle { adapter: String, what: String },
     /// Only in a browser.
     #[error("a browser's thread cannot wait for the device: await the async form of this call")]
     Blocks,
@@ -70,6 +77,9 @@ struct Shared {
     /// Bytes of uploads since the last wait for all.
     staged: AtomicU64,
     rate: execute::Rate,
+    heartbeat: heartbeat::Heartbeat,
+    /// NaN, to be copied over what is to be computed.
+    poison: OnceLock<wgpu::Buffer>,
     /// What error scopes caught, where that is told later.
     #[cfg(target_arch = "wasm32")]
     caught: std::sync::Mutex<Vec<health::Caught>>,

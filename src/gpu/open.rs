@@ -2,6 +2,7 @@
 
 use super::adapter::{AdapterChoice, AdapterFacts, check, choose, facts};
 use super::health::Health;
+use super::heartbeat::Heartbeat;
 use super::later::block_on;
 use super::pipelines::{Pipelines, Translator};
 use super::{Gpu, GpuError, Shared};
@@ -57,7 +58,8 @@ impl Gpu {
             .set_device_lost_callback(move |reason, message| lost.lost(format!("device lost ({reason:?}): {message}")));
         device.on_uncaptured_error(Arc::new(move |error| uncaptured.error(error.to_string())));
         let facts = facts(Some(index), &adapter, device.features(), &device.limits());
-        Gpu::of(facts, device, queue, true, health, Pipelines::new(choice.checked, translator))
+        let pipelines = Pipelines::new(choice.checked, translator);
+        Gpu::of(facts, device, queue, true, health, pipelines, Heartbeat::new(choice.unproved))
     }
 
     /// A device that an application has already, with the features and limits that it was made with.
@@ -78,7 +80,7 @@ impl Gpu {
         let limits = device.limits();
         check(&info.name, &limits)?;
         let facts = facts(None, adapter, device.features(), &limits);
-        Gpu::of(facts, device, queue, false, Default::default(), Pipelines::new(false, None))
+        Gpu::of(facts, device, queue, false, Default::default(), Pipelines::new(false, None), Heartbeat::new(false))
     }
 
     fn of(
@@ -88,6 +90,7 @@ impl Gpu {
         own: bool,
         health: Arc<Health>,
         pipelines: Pipelines,
+        heartbeat: Heartbeat,
     ) -> Result<Gpu, GpuError> {
         let forms = Forms::by_rule(facts.of_forms());
         log::info!("{} ({}, {})", facts.name, facts.backend, facts.driver);
@@ -100,6 +103,8 @@ impl Gpu {
             health,
             staged: Default::default(),
             rate: Default::default(),
+            heartbeat,
+            poison: Default::default(),
             #[cfg(target_arch = "wasm32")]
             caught: Default::default(),
         };

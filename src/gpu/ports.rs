@@ -70,10 +70,9 @@ impl Gpu {
             return Err(self.failed(&what, "their shapes or how they are stored do not fit"));
         }
         let (a, b) = (&from.placed, &to.placed);
-        self.guarded(&what, bytes, || {
-            let mut encoder = self.shared.device.create_command_encoder(&Default::default());
+        self.submit(&what, bytes, |encoder| {
             encoder.copy_buffer_to_buffer(&a.buffer, a.offset, &b.buffer, b.offset + nth * bytes, bytes);
-            self.shared.queue.submit([encoder.finish()]);
         })
+        .map(|_| ())
     }
 }

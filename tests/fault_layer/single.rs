@@ -21,15 +21,18 @@ enum End {
     Right,
     /// With the right result, or with none and an error.
     RightOrRefused,
+    /// With none, and the word that the driver does not run what it is given.
+    Disbelieved,
 }
 
-const KINDS: [(&str, &str, End); 6] = [
+const KINDS: [(&str, &str, End); 7] = [
     ("lost", "submit", End::Right),
     ("lost", "wait", End::Right),
     ("timeout", "wait", End::Right),
     ("oom", "submit", End::RightOrRefused),
     ("oom", "allocate", End::RightOrRefused),
     ("fail", "map", End::RightOrRefused),
+    ("drop", "submit", End::Disbelieved),
 ];
 
 #[test]
@@ -59,8 +62,13 @@ fn each_call_fails_once_and_nothing_wrong_is_written() {
             retries.fetch_add(usize::from(run.err.contains("trying again")), Ordering::SeqCst);
             match run.code {
                 0 => {
+                    assert!(!run.hit || *end != End::Disbelieved, "{fault}: was not noticed");
                     assert_eq!(bed.names(), ["m.png", "p.npy"], "{fault}");
                     assert!(bed.read("m.png") == mask && bed.read("p.npy") == map, "{fault}: another result");
+                }
+                4 if *end == End::Disbelieved => {
+                    assert!(run.err.contains("has not run all that was submitted"), "{fault}: {}", run.err);
+                    assert_eq!(bed.names(), [""; 0], "{fault}");
                 }
                 1 | 4 => {
                     assert!(run.hit && *end == End::RightOrRefused, "{fault}: exit {}: {}", run.code, run.err);
@@ -77,9 +85,9 @@ fn each_call_fails_once_and_nothing_wrong_is_written() {
     });
     let (hits, retries) = (hits.into_inner(), retries.into_inner());
     println!("{} faults, {hits} happened, {retries} runs were tried again", faults.len());
-    // Two kinds of faults have each submission fail; one of them is tried again.
+    // Three kinds of faults have each submission fail; one of them is tried again.
     let submissions = sound.calls["submit"];
-    assert!(hits * 10 >= 2 * submissions * 8 && retries * 10 >= submissions * 8, "{hits} {retries}");
+    assert!(hits * 10 >= 3 * submissions * 8 && retries * 10 >= submissions * 8, "{hits} {retries}");
 }
 
 /// A device that is lost again and again is an error that names the stage, and no mask.
