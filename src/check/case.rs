@@ -1,6 +1,7 @@
 //! What a conformance case is: data, a recording made by the kernel's own wrapper, and what must come out.
 
 use super::bound::Approx;
+use super::id::slug;
 use crate::gpu::Gpu;
 use crate::plan::{
     Channels, Element, Forms, Limits, Param, PlanError, Policy, Recorder, Recording, Tensor, TensorId, layout,
@@ -20,7 +21,10 @@ pub struct Tested {
 /// One case: a kernel, a shape, and a closure that records it. The same for tests and the command.
 pub struct Case {
     pub kernel: &'static Kernel,
+    /// Its title: for people.
     pub name: String,
+    /// Its part of an id, which stays when titles are reworded: see [`Case::called`].
+    pub id: String,
     pub(super) build: Box<dyn Fn(&mut CaseBuilder) + Send + Sync>,
     pub(super) limit: Option<u64>,
     pub(super) workgroups: Option<u32>,
@@ -41,6 +45,7 @@ impl Case {
     ) -> Self {
         Case {
             kernel,
+            id: slug(&name),
             name,
             build: Box::new(build),
             limit: None,
@@ -51,9 +56,20 @@ impl Case {
     }
 
     /// Pretends that no binding may be larger than `bytes`, so that row bands are taken on small data.
-    pub fn with_binding_limit(mut self, bytes: u64) -> Self {
-        self.name = format!("{} in bands of {bytes} bytes", self.name);
-        self.limit = Some(bytes);
+    pub fn with_binding_limit(self, bytes: u64) -> Self {
+        Case { limit: Some(bytes), ..self.but(&format!("in bands of {bytes} bytes")) }
+    }
+
+    /// Another id than the one that its title gives: a short one, or what it had before the title was reworded.
+    pub fn called(mut self, id: &str) -> Self {
+        self.id = id.into();
+        self
+    }
+
+    /// What sets it apart, at the end of title and id.
+    fn but(mut self, what: &str) -> Self {
+        self.name = format!("{} {what}", self.name);
+        self.id = format!("{}-{}", self.id, slug(what));
         self
     }
 
@@ -76,10 +92,8 @@ impl Case {
     }
 
     /// Pretends that a dispatch has at most `n` workgroups in one dimension, so that it is folded on small data.
-    pub fn with_workgroup_limit(mut self, n: u32) -> Self {
-        self.name = format!("{} folded at {n} workgroups", self.name);
-        self.workgroups = Some(n);
-        self
+    pub fn with_workgroup_limit(self, n: u32) -> Self {
+        Case { workgroups: Some(n), ..self.but(&format!("folded at {n} workgroups")) }
     }
 
     pub fn stored_as(mut self, storages: &'static [Policy]) -> Self {

@@ -2,7 +2,9 @@
 
 pub mod bound;
 mod case;
+mod id;
 mod run;
 
 pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, HostWeight, Recorded, STORAGES, Tested};
+pub use id::{is_id, slug};
 pub use run::{Expected, Outcome, Twins, record_case, run_case, run_case_with};

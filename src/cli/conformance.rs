@@ -3,10 +3,10 @@
 use super::errors::{CliError, usage};
 use super::options::AdapterArgs;
 use super::output::place_of;
-use super::{print, progress, tell};
+use super::{print, print_raw, progress, tell};
 use clap::ValueEnum;
 use diffews_wgpu::Error;
-use diffews_wgpu::conformance::{self, Journal, Options, Report, ReportError, Row, Seen, Status};
+use diffews_wgpu::conformance::{self, Fraction, Journal, Options, Report, ReportError, Row, Seen, Status};
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu, list};
 use diffews_wgpu::image_io::{check_place, write_whole};
 use diffews_wgpu::plan::Policy;
@@ -24,10 +24,10 @@ pub struct Args {
     /// Run on every adapter present, one after the other, whatever --adapter says
     #[arg(long)]
     all_adapters: bool,
-    /// Run only cases whose full name this regular expression matches (see --list)
+    /// Run only cases whose id or title this regular expression matches (see --list)
     #[arg(long, value_name = "REGEX", value_parser = pattern)]
     only: Option<Regex>,
-    /// List the cases instead of running them
+    /// List the cases instead of running them: id, tab, title
     #[arg(long, conflicts_with_all = ["json", "junit", "html", "compare", "dump"])]
     list: bool,
     /// How elements are stored; all that the adapter can do by default
@@ -145,6 +145,8 @@ fn measure(args: &Args) -> anyhow::Result<Option<Measured>> {
             Precision::All => vec![],
         },
         full: args.full,
+        cases: None,
+        fraction: Fraction::ALL,
         seed: args.seed,
         dump: args.dump.clone(),
         interrupted: progress::interrupted,
@@ -154,7 +156,7 @@ fn measure(args: &Args) -> anyhow::Result<Option<Measured>> {
         return Err(usage("no case matches --only and --precision; --list shows all"));
     }
     if args.list {
-        return entries.iter().try_for_each(|e| print(&e.name)).map(|()| None);
+        return entries.iter().try_for_each(|e| print_raw(&format!("{}\t{}", e.id, e.title))).map(|()| None);
     }
     let choice = args.adapter.choice()?;
     let adapters = adapters(args, &choice)?;
@@ -225,7 +227,7 @@ fn line(row: &Row) -> String {
         Status::NotRun => "not run",
     };
     let ratio = row.ratio.map_or("     -".into(), |r| format!("{r:6.3}"));
-    let mut line = format!("{word} {ratio}  {}", row.case);
+    let mut line = format!("{word} {ratio}  {}", row.id);
     if matches!(row.status, Status::Failed | Status::Known) && !row.place.is_empty() {
         line += &format!("  at {}", row.place);
     }

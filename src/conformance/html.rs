@@ -39,10 +39,10 @@ fn short(report: &Report, strings: &mut Strings) -> Value {
     let mut adapters = Vec::new();
     for (adapter, rows) in report.by_adapter() {
         let rows = rows.into_iter().map(|r| {
-            let [case, kernel, variant, storage, shape] =
-                [&r.case, &r.kernel, &r.variant, &r.storage, &r.shape].map(|text| strings.place(text));
+            let [id, case, kernel, variant, storage, shape] =
+                [&r.id, &r.case, &r.kernel, &r.variant, &r.storage, &r.shape].map(|text| strings.place(text));
             let reason = r.reason.as_ref().map(|reason| strings.place(reason));
-            json!([case, kernel, variant, storage, shape, r.status, r.ratio, r.error, r.bound, r.place, reason])
+            json!([id, case, kernel, variant, storage, shape, r.status, r.ratio, r.error, r.bound, r.place, reason])
         });
         let rows: Vec<Value> = rows.collect();
         let Adapter { name, driver, backend, machine, made, facts } = adapter;

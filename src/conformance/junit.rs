@@ -1,6 +1,6 @@
 //! A report as JUnit's XML, which every CI service shows.
 
-use super::report::{Report, Status};
+use super::report::{Adapter, Report, Status};
 use std::fmt::Write;
 
 fn escape(text: &str) -> String {
@@ -19,6 +19,21 @@ fn escape(text: &str) -> String {
     out
 }
 
+/// What the results of an adapter depend on.
+fn properties(adapter: &Adapter) -> [(&'static str, String); 8] {
+    let Adapter { name, driver, backend, machine, made, .. } = adapter;
+    [
+        ("adapter", name.clone()),
+        ("driver", driver.clone()),
+        ("backend", backend.clone()),
+        ("device-id", adapter.device_id().unwrap_or_default()),
+        ("machine", machine.clone()),
+        ("seed", made.seed.to_string()),
+        ("version", format!("{} {}", made.version, made.commit)),
+        ("mode", if made.full { "full" } else { "quick" }.into()),
+    ]
+}
+
 /// One test suite for each adapter, one test case for each row. Known deviations and what was not run are skipped.
 pub fn junit(report: &Report) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"conformance\">\n");
@@ -32,9 +47,16 @@ pub fn junit(report: &Report) -> String {
             out,
             "<testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failed}\" errors=\"0\" skipped=\"{skipped}\">"
         );
+        out.push_str("<properties>\n");
+        for (name, value) in properties(adapter) {
+            let _ = writeln!(out, "<property name=\"{name}\" value=\"{}\"/>", escape(&value));
+        }
+        out.push_str("</properties>\n");
         for row in rows {
-            let (case, kernel, time) = (escape(&row.case), escape(&row.kernel), row.seconds);
-            let _ = write!(out, "<testcase name=\"{case}\" classname=\"{kernel}\" time=\"{time:.3}\">");
+            let (id, kernel, time) = (escape(&row.id), escape(&row.kernel), row.seconds);
+            let _ = write!(out, "<testcase name=\"{id}\" classname=\"{kernel}\" time=\"{time:.3}\">");
+            let title = escape(&row.case);
+            let _ = write!(out, "<properties><property name=\"title\" value=\"{title}\"/></properties>");
             let reason = escape(row.reason.as_deref().unwrap_or("beyond the bound"));
             let _ = match row.status {
                 Status::Passed => Ok(()),

@@ -8,7 +8,7 @@ pub struct Known {
     pub adapter: &'static str,
     /// Part of the driver's name and version.
     pub driver: &'static str,
-    /// Beginning of the case's full name.
+    /// Beginning of the case's id.
     pub case: &'static str,
     pub reason: &'static str,
     pub link: &'static str,
@@ -18,7 +18,7 @@ pub struct Known {
 pub static KNOWN: &[Known] = &[Known {
     adapter: "llvmpipe",
     driver: "4.5 (Core Profile) Mesa 22.3.6",
-    case: "language/numbers/i32 remainder/",
+    case: "language.numbers.plain.f32.i32-remainder",
     reason: "through OpenGL the translator writes GLSL's %, which is undefined for negative operands; no kernel uses it",
     link: "https://github.com/gfx-rs/wgpu/blob/trunk/naga/src/back/glsl/writer.rs",
 }];

@@ -22,4 +22,4 @@ pub use language::LANGUAGE;
 pub use on::On;
 pub use read::{ReportError, read_report};
 pub use report::{Adapter, Made, Report, Row, Status, Summary, compare};
-pub use suite::{Entry, Options, Suite, entries, run, told_apart};
+pub use suite::{Entry, Fraction, Options, Suite, entries, run, told_apart};

@@ -3,7 +3,7 @@
 use super::dump;
 use super::model::{self, BLOCKS, Found, WHOLE};
 use super::report::{Row, Status};
-use super::suite::{Entry, GPU, Options, RULE, Work, name};
+use super::suite::{Entry, GPU, Options, RULE, Work};
 use crate::check::{Case, Outcome, Twins, record_case, run_case_with};
 use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
 use crate::plan::{Forms, Policy};
@@ -11,19 +11,24 @@ use crate::shader::{Device, Facts, Form};
 use std::collections::HashSet;
 use std::path::Path;
 
+type Parts = Vec<(&'static str, Result<Found, String>)>;
+
 /// One adapter, its device opened when it is needed, and again after whatever may have broken it.
 pub struct On<'a> {
     facts: AdapterFacts,
     choice: AdapterChoice,
     options: &'a Options,
     gpu: Option<Gpu>,
+    /// A run of the model, and what of it nobody has asked for yet.
+    run: Option<(Policy, &'static str)>,
+    parts: Parts,
     /// What [`dump::write`] wrote.
     dumped: HashSet<String>,
 }
 
 impl<'a> On<'a> {
     pub(super) fn new(facts: AdapterFacts, choice: AdapterChoice, options: &'a Options) -> On<'a> {
-        On { facts, choice, options, gpu: None, dumped: HashSet::new() }
+        On { facts, choice, options, gpu: None, run: None, parts: Vec::new(), dumped: HashSet::new() }
     }
 
     fn open(&self) -> Result<Gpu, String> {
@@ -34,7 +39,8 @@ impl<'a> On<'a> {
 
     pub(super) fn row(&self, entry: &Entry) -> Row {
         Row {
-            case: entry.name.clone(),
+            id: entry.id.clone(),
+            case: entry.title.clone(),
             kernel: entry.kernel.into(),
             variant: entry.form.into(),
             storage: entry.storage.name().into(),
@@ -51,67 +57,65 @@ impl<'a> On<'a> {
         }
     }
 
-    pub(super) fn run(&mut self, entry: &Entry, cases: &[(&'static str, Case)], twins: &mut Twins) -> Vec<Row> {
-        let gpu = match self.gpu.take().map_or_else(|| self.open(), Ok) {
-            Ok(gpu) => gpu,
-            Err(reason) => {
-                return vec![Row { status: Status::Failed, reason: Some(reason), ..self.row(entry) }];
+    pub(super) fn run(&mut self, entry: &Entry, cases: &[(&'static str, Case)], twins: &mut Twins) -> Row {
+        let result = match entry.work {
+            Work::Case(i, form) => self.gpu().map(|gpu| {
+                let row = self.case(&gpu, entry, &cases[i].1, form, twins);
+                // A device that has failed may go on failing, which is not the next case's fault.
+                self.gpu = (row.status != Status::Failed).then_some(gpu);
+                row
+            }),
+            _ if !self.options.full && !is_quick(entry) => {
+                Ok(Row { reason: Some("only with --full".into()), ..self.row(entry) })
             }
+            Work::Part(what) => self.part(entry, what).map(|found| self.found(entry, found)),
+            _ => self.runs(entry).map(|found| match found {
+                Some(found) => self.found(entry, found),
+                None => {
+                    let reason = "neither the backend nor the system tells how much memory is in use";
+                    Row { reason: Some(reason.into()), ..self.row(entry) }
+                }
+            }),
         };
-        if let Work::Case(i, form) = entry.work {
-            let row = self.case(&gpu, entry, &cases[i].1, form, twins);
-            // A device that has failed may go on failing, which is not the next case's fault.
-            self.gpu = (row.status != Status::Failed).then_some(gpu);
-            return vec![row];
-        }
-        let (rule, f32) = (entry.form == RULE, entry.storage == Policy::F32);
-        let quick = match entry.work {
-            Work::Model => rule || (f32 && entry.form == GPU),
-            _ => rule && f32,
-        };
-        if !self.options.full && !quick {
-            self.gpu = Some(gpu);
-            // The same rows as where it runs, so that all reports have the same cases.
-            let rows: Vec<_> = match entry.work {
-                Work::Model => BLOCKS.into_iter().chain(WHOLE).map(|what| self.named(entry, what)).collect(),
-                _ => vec![self.row(entry)],
-            };
-            return rows.into_iter().map(|row| Row { reason: Some("only with --full".into()), ..row }).collect();
-        }
-        let half = entry.storage != Policy::F32;
-        let facts = gpu.forms.facts;
-        let forms = match entry.form {
-            RULE => gpu.forms.clone(),
-            GPU => Forms::by_rule(Facts { device: Device::Discrete, cores: 64, ..facts }),
-            _ => Forms::first(facts),
-        };
-        let found = match entry.work {
-            Work::Repeated => {
-                model::repeated(gpu, half, forms, if self.options.full { 10 } else { 3 }).map(|f| vec![f])
-            }
-            Work::Stress(runs) => model::stress(gpu, half, forms, runs).map(|f| f.into_iter().collect()),
-            Work::Case(..) | Work::Model => model::against_pytorch(gpu, half, forms),
-        };
-        match found {
-            Ok(found) if found.is_empty() => {
-                let reason = "neither the backend nor the system tells how much memory is in use";
-                vec![Row { reason: Some(reason.into()), ..self.row(entry) }]
-            }
-            Ok(found) => found.into_iter().map(|f| self.found(entry, f)).collect(),
-            Err(reason) => vec![Row { status: Status::Failed, reason: Some(reason), ..self.row(entry) }],
-        }
+        result.unwrap_or_else(|reason| Row { status: Status::Failed, reason: Some(reason), ..self.row(entry) })
     }
 
-    /// The row of one of the things that a run of the model is compared in.
-    fn named(&self, entry: &Entry, what: &str) -> Row {
-        let layer = if BLOCKS.contains(&what) { "blocks" } else { "whole" };
-        let case = name(layer, entry.kernel, what, entry.storage, entry.form);
-        Row { case, shape: what.into(), ..self.row(entry) }
+    /// The device at hand, or another.
+    fn gpu(&mut self) -> Result<Gpu, String> {
+        self.gpu.take().map_or_else(|| self.open(), Ok)
+    }
+
+    /// What one run of the model is compared in comes of one run, until the same is asked for again.
+    fn part(&mut self, entry: &Entry, what: &'static str) -> Result<Found, String> {
+        let run = (entry.storage, entry.form);
+        let at = |parts: &Parts| parts.iter().position(|(part, _)| *part == what);
+        if self.run != Some(run) || at(&self.parts).is_none() {
+            (self.run, self.parts) = (Some(run), Vec::new());
+            let found = self.gpu().and_then(|gpu| {
+                let forms = forms(entry, &gpu);
+                model::against_pytorch(gpu, is_half(entry), forms)
+            });
+            self.parts = match found {
+                Ok(found) => found.into_iter().map(|found| (found.what, Ok(found))).collect(),
+                Err(reason) => BLOCKS.into_iter().chain(WHOLE).map(|part| (part, Err(reason.clone()))).collect(),
+            };
+        }
+        let at = at(&self.parts).ok_or("the run of the model does not tell of it")?;
+        self.parts.swap_remove(at).1
+    }
+
+    /// Several runs of the model; none where they tell nothing.
+    fn runs(&mut self, entry: &Entry) -> Result<Option<Found>, String> {
+        let gpu = self.gpu()?;
+        let (half, forms) = (is_half(entry), forms(entry, &gpu));
+        match entry.work {
+            Work::Stress(runs) => model::stress(gpu, half, forms, runs),
+            _ => model::repeated(gpu, half, forms, if self.options.full { 10 } else { 3 }).map(Some),
+        }
     }
 
     fn found(&self, entry: &Entry, found: Found) -> Row {
-        let part = BLOCKS.contains(&found.what) || WHOLE.contains(&found.what);
-        let mut row = if part { self.named(entry, found.what) } else { self.row(entry) };
+        let mut row = self.row(entry);
         let passed = found.fault.is_none() && found.ratio <= 1.0;
         row.status = if passed { Status::Passed } else { Status::Failed };
         (row.ratio, row.error, row.bound) = (finite(found.ratio), finite(found.error), finite(found.bound));
@@ -149,6 +153,29 @@ impl<'a> On<'a> {
     fn dump(&mut self, dir: &Path, gpu: &Gpu, case: &Case, form: &'static Form, entry: &Entry) -> Result<(), String> {
         let schedule = record_case(gpu, case, entry.storage, form)?;
         schedule.dispatches().iter().try_for_each(|d| dump::write(dir, d, entry.storage, &mut self.dumped))
+    }
+}
+
+/// Are these runs of the model those that are made where time is short?
+fn is_quick(entry: &Entry) -> bool {
+    let (rule, f32) = (entry.form == RULE, !is_half(entry));
+    match entry.work {
+        Work::Part(_) => rule || (f32 && entry.form == GPU),
+        _ => rule && f32,
+    }
+}
+
+fn is_half(entry: &Entry) -> bool {
+    entry.storage != Policy::F32
+}
+
+/// The forms of a whole model.
+fn forms(entry: &Entry, gpu: &Gpu) -> Forms {
+    let facts = gpu.forms.facts;
+    match entry.form {
+        RULE => gpu.forms.clone(),
+        GPU => Forms::by_rule(Facts { device: Device::Discrete, cores: 64, ..facts }),
+        _ => Forms::first(facts),
     }
 }
 

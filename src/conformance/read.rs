@@ -1,6 +1,7 @@
 //! Reports of `--json` from files, which anyone may have written.
 
 use super::{Adapter, Report, journal};
+use crate::check::{is_id, slug};
 use crate::files::read_regular;
 use crate::shown;
 use flate2::read::GzDecoder;
@@ -43,9 +44,22 @@ pub fn read_report(path: &Path) -> Result<Report, ReportError> {
         bytes = unpacked;
     }
     let report = if journal::is_journal(&bytes) { journal::parse(&bytes) } else { serde_json::from_slice(&bytes) };
-    let report: Report = report.map_err(|e| no_report(shown::text(&e.to_string())))?;
+    let mut report: Report = report.map_err(|e| no_report(shown::text(&e.to_string())))?;
+    report.results.iter_mut().filter(|row| row.id.is_empty()).for_each(|row| row.id = older_id(&row.case));
     check(&report).map_err(no_report)?;
     Ok(report)
+}
+
+/// The id of a case in reports from before there were ids: by its title, layer/kernel/shape/storage/form.
+fn older_id(title: &str) -> String {
+    let parts = || {
+        let (layer, rest) = title.split_once('/')?;
+        let (kernel, rest) = rest.split_once('/')?;
+        let (rest, form) = rest.rsplit_once('/')?;
+        let (shape, storage) = rest.rsplit_once('/')?;
+        Some([layer, kernel, form, storage, shape].map(slug).join("."))
+    };
+    parts().unwrap_or_else(|| slug(title))
 }
 
 fn check(report: &Report) -> Result<(), String> {
@@ -60,7 +74,10 @@ fn check(report: &Report) -> Result<(), String> {
     }
     let mut rows = HashSet::new();
     for row in &report.results {
-        if !rows.insert((&row.case, &row.adapter, &row.driver)) {
+        if !is_id(&row.id) {
+            return Err(format!("{} is no id of a case ({})", shown::text(&row.id), shown::text(&row.case)));
+        }
+        if !rows.insert((&row.id, &row.adapter, &row.driver)) {
             let [case, adapter, driver] = [&row.case, &row.adapter, &row.driver].map(|text| shown::text(text));
             return Err(format!("{case} is there twice on {adapter} ({driver})"));
         }

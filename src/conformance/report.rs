@@ -21,7 +21,10 @@ pub enum Status {
 /// One case on one adapter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
-    /// The case's full name: layer/kernel/shape/storage/form of the kernel.
+    /// layer.kernel.form.storage.shape: what the case is called by lists and other programs.
+    #[serde(default)]
+    pub id: String,
+    /// The case's title: layer/kernel/shape/storage/form of the kernel.
     pub case: String,
     pub kernel: String,
     pub variant: String,
@@ -88,6 +91,14 @@ impl Adapter {
     }
 }
 
+impl Adapter {
+    /// Vendor and device as PCI numbers them, such as `1002:744c`, where the report has them.
+    pub(super) fn device_id(&self) -> Option<String> {
+        let facts: serde_json::Value = serde_json::from_str(self.facts.get()).ok()?;
+        facts["device_id"].as_str().map(String::from)
+    }
+}
+
 /// The system and its processor, as far as the system tells: CPU drivers compile for it.
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -122,7 +133,7 @@ impl Report {
 
     /// Adds a row, its status seen in the light of the known deviations. Returns the row as it was added.
     pub fn add(&mut self, mut row: Row, list: &[Known]) -> &Row {
-        if let Some(known) = known::find(list, &row.adapter, &row.driver, &row.case) {
+        if let Some(known) = known::find(list, &row.adapter, &row.driver, &row.id) {
             let text = format!("known deviation: {} ({})", known.reason, known.link);
             if row.status == Status::Failed {
                 let fault = row.reason.take().map_or(String::new(), |r| format!("; {r}"));
@@ -224,10 +235,10 @@ pub fn compare<E>(ours: &Report, theirs: &Report, told: &mut dyn FnMut(&str) -> 
     };
     let mut of_case = HashMap::<&str, Vec<&Row>>::new();
     for row in &theirs.results {
-        of_case.entry(&row.case).or_default().push(row);
+        of_case.entry(&row.id).or_default().push(row);
     }
     for row in &ours.results {
-        for other in of_case.get(row.case.as_str()).into_iter().flatten() {
+        for other in of_case.get(row.id.as_str()).into_iter().flatten() {
             let apart = match (row.ratio, other.ratio) {
                 (Some(a), Some(b)) => a.max(b) > 0.02 && a.max(b) > 2.0 * a.min(b),
                 _ => false,
@@ -237,9 +248,9 @@ pub fn compare<E>(ours: &Report, theirs: &Report, told: &mut dyn FnMut(&str) -> 
             }
         }
     }
-    let here: HashSet<&str> = ours.results.iter().map(|r| r.case.as_str()).collect();
-    let only_here = ours.results.iter().filter(|r| !of_case.contains_key(r.case.as_str())).count();
-    let only_there = theirs.results.iter().filter(|r| !here.contains(r.case.as_str())).count();
+    let here: HashSet<&str> = ours.results.iter().map(|r| r.id.as_str()).collect();
+    let only_here = ours.results.iter().filter(|r| !of_case.contains_key(r.id.as_str())).count();
+    let only_there = theirs.results.iter().filter(|r| !here.contains(r.id.as_str())).count();
     for (n, side) in [(only_here, "here"), (only_there, "there")] {
         if n > 0 {
             told(&format!("{n} results are of cases that were run only {side}"))?;
@@ -254,6 +265,7 @@ mod tests {
 
     fn row(status: Status, ratio: f64) -> Row {
         Row {
+            id: "kernels.conv2d.tiled.f32.1x1".into(),
             case: "kernels/conv2d/1x1/f32/tiled".into(),
             kernel: "conv2d".into(),
             variant: String::new(),
@@ -274,7 +286,7 @@ mod tests {
     const LIST: &[Known] = &[Known {
         adapter: "Some",
         driver: "1.2",
-        case: "kernels/conv2d",
+        case: "kernels.conv2d.",
         reason: "a compiler's fault",
         link: "https://example.org/1",
     }];
@@ -310,7 +322,7 @@ mod tests {
         b.results[0].status = Status::Failed;
         assert_eq!(lines(&a, &b).len(), 1);
         assert_eq!(compare(&a, &b, &mut |_| Err("full")), Err("full"));
-        b.results[0].case = "another".into();
+        b.results[0].id = "another".into();
         assert_eq!(lines(&a, &b).len(), 2);
         // Each of two adapters here with each of two there.
         b.results = vec![row(Status::Failed, 0.3), Row { driver: "2".into(), ..row(Status::Passed, 0.9) }];

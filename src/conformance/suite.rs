@@ -3,22 +3,27 @@
 use super::LANGUAGE;
 use super::journal::Seen;
 use super::known::KNOWN;
-use super::model;
+use super::model::{self, BLOCKS, WHOLE};
 use super::on::On;
 use super::report::{Adapter, Made, Report, Row, Status};
-use crate::check::{Case, STORAGES, Tested, Twins};
+use crate::check::{Case, STORAGES, Tested, Twins, slug};
 use crate::gpu::{AdapterChoice, AdapterFacts};
 use crate::panics;
 use crate::plan::Policy;
 use crate::shader::Form;
 use crate::twins;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
 /// What to run.
 pub struct Options {
-    /// Only cases whose full name this matches.
+    /// Only cases whose id or title this matches.
     pub only: Option<regex::Regex>,
+    /// Only cases of these ids.
+    pub cases: Option<HashSet<String>>,
+    /// Only so many of them.
+    pub fraction: Fraction,
     /// Only these kinds of storage; all where empty.
     pub storages: Vec<Policy>,
     /// Every case in every form and storage, the whole model and ten equal runs of it by each choice of forms, and the stress test.
@@ -30,9 +35,36 @@ pub struct Options {
     pub interrupted: fn() -> bool,
 }
 
+/// One of several parts of about the same work, which have no case in common and are all cases together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fraction {
+    /// From 1 to `of`.
+    pub number: usize,
+    pub of: usize,
+}
+
+impl Fraction {
+    pub const ALL: Fraction = Fraction { number: 1, of: 1 };
+
+    /// Does what stands at `place` belong to it? Round by round each part takes the next place, so that no part has one storage
+    /// or one form alone.
+    fn has(self, place: usize) -> bool {
+        (place + place / self.of) % self.of + 1 == self.number
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
-        Options { only: None, storages: vec![], full: false, seed: 0, dump: None, interrupted: || false }
+        Options {
+            only: None,
+            cases: None,
+            fraction: Fraction::ALL,
+            storages: vec![],
+            full: false,
+            seed: 0,
+            dump: None,
+            interrupted: || false,
+        }
     }
 }
 
@@ -50,9 +82,12 @@ impl Options {
     }
 }
 
-/// One case in one storage and form. `name` says all of it: layer/kernel/shape/storage/form.
+/// One case in one storage and form.
 pub struct Entry {
-    pub name: String,
+    /// layer.kernel.form.storage.shape, of `[A-Za-z0-9_.-]`: it stays the same when cases are added or titles reworded.
+    pub id: String,
+    /// layer/kernel/shape/storage/form, for people.
+    pub title: String,
     pub(super) kernel: &'static str,
     pub(super) shape: String,
     pub(super) storage: Policy,
@@ -60,13 +95,41 @@ pub struct Entry {
     pub(super) work: Work,
 }
 
+#[derive(Clone, Copy)]
 pub(super) enum Work {
     Case(usize, &'static Form),
-    /// Blocks and result come from one run; a row for each.
-    Model,
+    /// Of all that one run of the model is compared in, this.
+    Part(&'static str),
     /// Ten times; three times where time is short.
     Repeated,
     Stress(usize),
+}
+
+impl Entry {
+    /// The shape's part of the id is `slug`.
+    fn new(
+        layer: &str,
+        kernel: &'static str,
+        shape: &str,
+        slug: &str,
+        (storage, form): (Policy, &'static str),
+    ) -> Entry {
+        Entry {
+            id: format!("{layer}.{kernel}.{form}.{}.{slug}", storage.name()),
+            title: format!("{layer}/{kernel}/{shape}/{}/{form}", storage.name()),
+            kernel,
+            shape: shape.into(),
+            storage,
+            form,
+            work: Work::Repeated,
+        }
+    }
+
+    /// Does one run give both results?
+    fn shares_run(&self, other: &Entry) -> bool {
+        let parts = matches!((self.work, other.work), (Work::Part(_), Work::Part(_)));
+        parts && (self.storage, self.form) == (other.storage, other.form)
+    }
 }
 
 /// How the forms of a whole model are chosen: as for the adapter, as for a GPU that has no more than it, and those that need nothing.
@@ -82,10 +145,6 @@ fn cases() -> Vec<(&'static str, Case)> {
     of("language", &LANGUAGE).chain(of("kernels", &twins::ALL)).collect()
 }
 
-pub(super) fn name(layer: &str, kernel: &str, shape: &str, storage: Policy, form: &str) -> String {
-    format!("{layer}/{kernel}/{shape}/{}/{form}", storage.name())
-}
-
 /// What `options` select, in the order in which it is run.
 pub fn entries(options: &Options) -> Vec<Entry> {
     select(&cases(), options)
@@ -97,32 +156,37 @@ fn select(cases: &[(&'static str, Case)], options: &Options) -> Vec<Entry> {
         let forms: Vec<&'static Form> = case.kernel.forms.iter().filter(|form| case.takes(form)).collect();
         for &storage in case.storages {
             for form in &forms {
-                all.push(Entry {
-                    name: name(layer, case.kernel.name, &case.name, storage, form.name),
-                    kernel: case.kernel.name,
-                    shape: case.name.clone(),
-                    storage,
-                    form: form.name,
-                    work: Work::Case(i, form),
-                });
+                let entry = Entry::new(layer, case.kernel.name, &case.name, &case.id, (storage, form.name));
+                all.push(Entry { work: Work::Case(i, form), ..entry });
             }
         }
     }
-    let mut model = |layer: &'static str, kernel: &'static str, shape: &str, work: fn() -> Work| {
-        for storage in [Policy::F32, Policy::PACKED] {
-            for form in CHOICES {
-                let name = name(layer, kernel, shape, storage, form);
-                all.push(Entry { name, kernel, shape: shape.into(), storage, form, work: work() });
-            }
-        }
+    let mut model = |layer: &str, what: &str, storage: Policy, form: &'static str, work: Work| {
+        all.push(Entry { work, ..Entry::new(layer, "model", what, &slug(what), (storage, form)) });
     };
-    model("blocks", "model", "every block and the result", || Work::Model);
-    model("determinism", "model", "equal runs", || Work::Repeated);
+    let choices = || [Policy::F32, Policy::PACKED].into_iter().flat_map(|s| CHOICES.map(|form| (s, form)));
+    for (storage, form) in choices() {
+        BLOCKS.iter().for_each(|what| model("blocks", what, storage, form, Work::Part(what)));
+        WHOLE.iter().for_each(|what| model("whole", what, storage, form, Work::Part(what)));
+    }
+    choices().for_each(|(storage, form)| model("determinism", "equal runs", storage, form, Work::Repeated));
     if options.full {
-        model("stress", "model", "a hundred runs", || Work::Stress(100));
+        choices().for_each(|(storage, form)| model("stress", "a hundred runs", storage, form, Work::Stress(100)));
     }
     let storages = if options.storages.is_empty() { STORAGES } else { &options.storages };
-    all.retain(|e| storages.contains(&e.storage) && options.only.as_ref().is_none_or(|only| only.is_match(&e.name)));
+    all.retain(|e| {
+        let named = options.only.as_ref().is_none_or(|only| only.is_match(&e.id) || only.is_match(&e.title));
+        named && storages.contains(&e.storage) && options.cases.as_ref().is_none_or(|ids| ids.contains(&e.id))
+    });
+    part(all, options.fraction)
+}
+
+/// What one run gives stays together.
+fn part(mut all: Vec<Entry>, fraction: Fraction) -> Vec<Entry> {
+    let runs = all.chunk_by(Entry::shares_run).enumerate();
+    let kept: Vec<bool> = runs.flat_map(|(i, run)| vec![fraction.has(i); run.len()]).collect();
+    let mut kept = kept.into_iter();
+    all.retain(|_| kept.next().unwrap_or(false));
     all
 }
 
@@ -151,18 +215,16 @@ impl<'a> Suite<'a> {
         On::new(facts, choice.clone(), self.options)
     }
 
-    /// The rows of the entry of that number: one, or one for each part of a model that is compared.
-    pub fn run(&mut self, on: &mut On, entry: usize) -> Vec<Row> {
+    /// Runs the entry of that number.
+    pub fn run(&mut self, on: &mut On, entry: usize) -> Row {
         let started = Instant::now();
         let (entry, cases, twins) = (&self.entries[entry], &self.cases, &mut self.twins);
-        let mut rows = panics::caught(|| on.run(entry, cases, twins)).unwrap_or_else(|panic| {
+        let mut row = panics::caught(|| on.run(entry, cases, twins)).unwrap_or_else(|panic| {
             // The device was closed on the way, and the next case opens another.
-            let reason = format!("it broke down: {panic}");
-            vec![Row { status: Status::Failed, reason: Some(reason), ..on.row(entry) }]
+            Row { status: Status::Failed, reason: Some(format!("it broke down: {panic}")), ..on.row(entry) }
         });
-        let seconds = started.elapsed().as_secs_f64() / rows.len().max(1) as f64;
-        rows.iter_mut().for_each(|row| row.seconds = (seconds * 1e3).round() / 1e3);
-        rows
+        row.seconds = (started.elapsed().as_secs_f64() * 1e3).round() / 1e3;
+        row
     }
 }
 
@@ -185,15 +247,13 @@ pub fn run(
         }
         let mut on = suite.on(facts, choice);
         for entry in 0..suite.entries().len() {
-            let rows = suite.run(&mut on, entry);
+            let row = suite.run(&mut on, entry);
             // What an interrupt cut short has not failed.
-            if (options.interrupted)() && rows.iter().any(|row| row.status == Status::Failed) {
+            if (options.interrupted)() && row.status == Status::Failed {
                 return report.interrupted();
             }
-            for row in rows {
-                if !seen(Seen::Row(report.add(row, KNOWN))) {
-                    return report.interrupted();
-                }
+            if !seen(Seen::Row(report.add(row, KNOWN))) {
+                return report.interrupted();
             }
         }
     }
@@ -216,18 +276,69 @@ pub fn told_apart(adapters: &[AdapterFacts]) -> Vec<AdapterFacts> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
+    use crate::check::is_id;
+
+    fn ids(options: &Options) -> Vec<String> {
+        entries(options).into_iter().map(|e| e.id).collect()
+    }
 
     #[test]
-    fn names_are_unique_and_selectable() {
+    fn ids_and_titles_are_unique_and_selectable() {
         let all = entries(&Options { full: true, ..Default::default() });
-        let names: HashSet<&str> = all.iter().map(|e| e.name.as_str()).collect();
-        assert_eq!(names.len(), all.len());
-        let some = Options { only: regex::Regex::new("^kernels/conv2d/.*packed").ok(), ..Default::default() };
-        let some = entries(&some);
+        let unique = |text: fn(&Entry) -> &str| all.iter().map(text).collect::<HashSet<_>>().len();
+        assert_eq!((unique(|e| &e.id), unique(|e| &e.title)), (all.len(), all.len()));
+        assert!(all.iter().all(|e| is_id(&e.id)));
+        let only = |pattern: &str| Options { only: regex::Regex::new(pattern).ok(), ..Default::default() };
+        let some = entries(&only("^kernels/conv2d/.*packed"));
         assert!(!some.is_empty() && some.len() < all.len() / 2);
         assert!(some.iter().all(|e| e.kernel == "conv2d" && e.storage == Policy::PACKED));
+        assert_eq!(ids(&only(r"^kernels\.conv2d\..*packed")), Vec::from_iter(some.into_iter().map(|e| e.id)));
         let f32 = Options { storages: vec![Policy::F32], ..Default::default() };
         assert!(entries(&f32).iter().all(|e| e.storage == Policy::F32));
+        let cases = Some(["kernels.conv2d.tiled-64.f32.1x1x1-1-linear".to_string()].into());
+        assert_eq!(ids(&Options { cases, ..Default::default() }).len(), 1);
+    }
+
+    #[test]
+    fn fractions_are_of_one_size_and_all_together() {
+        let all = ids(&Options::default());
+        for of in [1, 2, 3, 4, 7, 4000] {
+            let part = |number| entries(&Options { fraction: Fraction { number, of }, ..Default::default() });
+            let parts: Vec<_> = (1..=of.min(8)).map(part).collect();
+            let lengths = parts.iter().map(Vec::len);
+            // The parts of a run of the model stay together.
+            let (least, most) = (lengths.clone().min().unwrap(), lengths.max().unwrap());
+            assert!(most - least <= 8 * 6, "{of}: {least} to {most}");
+            if of <= 8 {
+                let together: HashSet<&String> = parts.iter().flatten().map(|e| &e.id).collect();
+                assert_eq!((together.len(), parts.iter().map(Vec::len).sum()), (all.len(), all.len()));
+                assert!(parts.iter().all(|part| STORAGES.iter().all(|s| part.iter().any(|e| e.storage == *s))));
+            }
+        }
+    }
+
+    /// What others wrote into lists of expected failures must go on meaning the same.
+    #[test]
+    fn ids_stay() {
+        let listed: Vec<&str> = include_str!("ids.txt").lines().collect();
+        let all = ids(&Options { full: true, ..Default::default() });
+        // Forms and storages come of tables: here what they are put together with.
+        let of = |id: &String| {
+            let mut parts = id.splitn(5, '.');
+            let [layer, kernel, shape] = [0, 0, 2].map(|skipped| parts.nth(skipped).unwrap());
+            format!("{layer}.{kernel}.{shape}")
+        };
+        let now: HashSet<String> = all.iter().map(of).collect();
+        let gone: Vec<_> = listed.iter().filter(|id| !now.contains(**id)).collect();
+        assert!(
+            gone.is_empty(),
+            "{gone:?}: a case keeps its id (`Case::called`); one that is taken out leaves ids.txt, too"
+        );
+        let mut new: Vec<_> = now.iter().filter(|id| !listed.contains(&id.as_str())).collect();
+        new.sort();
+        assert!(
+            new.is_empty(),
+            "write these into src/conformance/ids.txt, where they are kept from changing:\n{new:#?}"
+        );
     }
 }

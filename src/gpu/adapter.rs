@@ -44,6 +44,8 @@ pub struct AdapterFacts {
     pub backend: String,
     pub device_type: String,
     pub driver: String,
+    /// Vendor and device as PCI numbers them, such as `1002:744c`; zeros where the backend does not tell.
+    pub device_id: String,
     pub shader_f16: bool,
     pub subgroup_sizes: Option<(u32, u32)>,
     pub max_binding_bytes: u64,
@@ -127,6 +129,7 @@ pub(super) fn facts(
         backend: info.backend.to_string(),
         device_type: format!("{:?}", info.device_type),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        device_id: format!("{:04x}:{:04x}", info.vendor, info.device),
         shader_f16: features.contains(Features::SHADER_F16),
         subgroup_sizes: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
         max_binding_bytes: limits.max_storage_buffer_binding_size,

@@ -8,18 +8,22 @@ use std::process::Stdio;
 const CASE: &str = "^language/numbers/(exp|all 65,536 halves read)/";
 
 #[test]
-fn cases_are_listed_by_full_name() {
+fn cases_are_listed_by_id_and_title() {
     let place = Place::new();
     let all = place.run(&["conformance", "--list"]).expect(0, &[]);
     let all: Vec<&str> = all.out.lines().collect();
     for kernel in ["affine", "attention", "conv2d", "group_norm", "group_stats", "guided_filter", "layer_norm"] {
         for storage in ["f32", "packed", "f16"] {
-            let of = |l: &&str| l.starts_with(&format!("kernels/{kernel}/")) && l.contains(&format!("/{storage}/"));
+            let of = |l: &&str| {
+                let (id, title) = l.split_once('\t').unwrap();
+                let called = id.starts_with(&format!("kernels.{kernel}.")) && id.contains(&format!(".{storage}."));
+                called && title.starts_with(&format!("kernels/{kernel}/")) && title.contains(&format!("/{storage}/"))
+            };
             assert!(all.iter().any(of), "{kernel} {storage}");
         }
     }
     let f16 = place.run(&["conformance", "--list", "--precision", "f16", "--only", "conv2d"]).expect(0, &[]);
-    assert!(!f16.out.is_empty() && f16.out.lines().all(|l| l.contains("conv2d") && l.contains("/f16/")));
+    assert!(!f16.out.is_empty() && f16.out.lines().all(|l| l.contains("conv2d") && l.contains(".f16.")));
     assert!(place.run(&["conformance", "--list", "--full"]).expect(0, &[]).out.lines().count() > all.len());
 }
 
@@ -64,16 +68,33 @@ fn reports_say_what_was_run() {
     let results = report["results"].as_array().unwrap();
     assert_eq!(results.len(), 4);
     for row in results {
-        for key in ["case", "kernel", "variant", "storage", "shape", "adapter", "driver", "status", "where"] {
+        for key in ["id", "case", "kernel", "variant", "storage", "shape", "adapter", "driver", "status", "where"] {
             assert!(row[key].is_string(), "{key} of {row}");
         }
         if row["status"] == "passed" {
             assert!(row["ratio"].as_f64().unwrap() <= 1.0 && row["bound"].is_number() && row["error"].is_number());
         }
     }
-    assert!(fs::read_to_string(place.path("r.xml")).unwrap().contains("tests=\"4\" failures=\"0\""));
+    let junit = fs::read_to_string(place.path("r.xml")).unwrap();
+    assert!(
+        junit.contains("tests=\"4\" failures=\"0\"") && junit.contains("name=\"language.numbers.plain.f32.exp\""),
+        "{junit}"
+    );
+    for property in [
+        "\"seed\" value=\"20241\"",
+        "\"driver\" value=",
+        "\"device-id\" value=\"",
+        "\"title\" value=\"language/numbers/exp/",
+    ] {
+        assert!(junit.contains(&format!("<property name={property}")), "{property}: {junit}");
+    }
     let page = fs::read_to_string(place.path("r.html")).unwrap();
-    assert!(page.contains("language/numbers/exp/f32") && !page.contains("http"), "a page that needs another file");
+    assert!(
+        page.contains("language/numbers/exp/f32")
+            && page.contains("language.numbers.plain.f32.exp")
+            && !page.contains("http"),
+        "a page that needs another file"
+    );
     let wgsl = fs::read_to_string(place.path("shaders/numbers-f32-exp.wgsl")).unwrap();
     assert!(wgsl.contains("exp(x)") && !wgsl.contains("tanh"));
     assert_eq!(&fs::read(place.path("shaders/numbers-f32-exp.spv")).unwrap()[..4], [3, 2, 0x23, 7]);
@@ -135,6 +156,8 @@ fn strange_reports_are_refused_or_shown() {
     let adapter = &text[text.find("{\"name\"").unwrap()..text.find("], \"results\"").unwrap()];
     place.write("two.json", text.replace(adapter, &format!("{adapter}, {adapter}")).as_bytes());
     refused("two.json", &["two.json", "names A (D) twice"]);
+    place.write("id.json", text.replace("\"case\": \"a\"", "\"id\": \"a,b\", \"case\": \"a\"").as_bytes());
+    refused("id.json", &["id.json", "a,b is no id"]);
     // Facts of other types than ours are none.
     let odd = r#"{"device_type": 7, "subgroup_sizes": "</script>", "max_binding_bytes": {"a": []}, "more": [1]}"#;
     place.write("odd.json", &report(odd, &[row("a", "passed")]));
@@ -146,6 +169,25 @@ fn strange_reports_are_refused_or_shown() {
     assert!(facts.contains_key("device_type") && facts.values().all(Value::is_null), "{facts:?}");
     let again: Value = serde_json::from_slice(&fs::read(place.path("again.json")).unwrap()).unwrap();
     assert_eq!(again["adapters"][0]["facts"]["more"][0], 1, "facts are passed on as they are");
+}
+
+/// Reports from before cases had ids get them by their titles, and may be compared with others.
+#[test]
+fn older_reports_are_read() {
+    let place = Place::new();
+    let ids = |report: &str| -> Vec<String> {
+        let report: Value = serde_json::from_slice(&fs::read(place.path(report)).unwrap()).unwrap();
+        report["results"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    };
+    place.write("old.json", &report("{}", &[row("kernels/conv2d/1x1x1->1 linear/f32/tiled-64", "passed")]));
+    place.run(&["conformance", "--from", "old.json", "--json", "new.json"]).expect(0, &[]);
+    assert_eq!(ids("new.json"), ["kernels.conv2d.tiled-64.f32.1x1x1-1-linear"]);
+    let listed =
+        place.run(&["conformance", "--list", "--full", "--only", "^kernels.conv2d.tiled-64.f32.1x1x1-1-linear$"]);
+    assert_eq!(listed.expect(0, &[]).out.lines().count(), 1);
+    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/results/conformance/lavapipe.json.gz");
+    place.run(&["conformance", "--from", kept, "--json", "kept.json"]).expect(0, &[]);
+    assert!(ids("kept.json").len() > 500);
 }
 
 #[cfg(unix)]

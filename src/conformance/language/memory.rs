@@ -103,8 +103,8 @@ pub fn cases() -> Vec<Case> {
         |name: &str, build: fn(&mut CaseBuilder)| Case::new(&KERNEL, name.into(), build).stored_as(&[Policy::F32]);
     vec![
         case("more workgroups than one dimension holds", folded),
-        case("checked: reads out of range stay inside the binding", robust_reads),
-        case("checked: writes out of range stay inside the binding", robust_writes),
+        case("checked: reads out of range stay inside the binding", robust_reads).called("checked-reads"),
+        case("checked: writes out of range stay inside the binding", robust_writes).called("checked-writes"),
         case("a binding of the largest size", largest_binding),
         case("forty dispatches in order", order),
     ]
