@@ -4,10 +4,10 @@ mod common;
 
 use common::{choice, gpu};
 use diffews_wgpu::check::bound::Approx;
-use diffews_wgpu::check::{Case, Fill, run_case};
+use diffews_wgpu::check::{Case, CaseBuilder, Fill, run_case};
 use diffews_wgpu::conformance::{Options, Report, Status, junit, run};
 use diffews_wgpu::gpu::list;
-use diffews_wgpu::plan::{Channels, Dispatch, Element, Policy};
+use diffews_wgpu::plan::{Channels, Dispatch, Element, Policy, Tensor};
 use diffews_wgpu::shader::{Form, Kernel};
 
 const SEED: u64 = 20241;
@@ -54,46 +54,78 @@ fn planted_faults_are_seen() {
     assert!(!read.passed() && read.ratio.is_nan(), "{read}");
 }
 
+/// Working memory has guard bands, too: a row too many, and one of a workgroup that lies further on.
+#[test]
+fn writes_beyond_what_is_handed_on_are_seen() {
+    let gpu = gpu();
+    let ask = |beyond: u64| {
+        let case = Case::new(&KERNEL, "handed on".into(), move |b| {
+            let n = 640;
+            let x = b.input("x", 1, n, Channels::one(4), Element::F32, Fill::Normal { mean: 0.0, std: 1.0 });
+            let [mid, out] =
+                ["handed on", "out"].map(|name| b.recorder.value_of(name, 1, n, Channels::one(4), Element::F32));
+            copy(b, (&x.tensor, 0), (&mid, beyond));
+            copy(b, (&mid, 0), (&out, 0));
+            b.expect(&out, move |p, c| Approx::new(x.at(p, c), 0.0));
+        });
+        run_case(&gpu, &case, Policy::F32, &KERNEL.forms[0], SEED)
+    };
+    let right = ask(0);
+    assert!(right.passed(), "{right}");
+    for beyond in [1, 200] {
+        let wrong = ask(beyond);
+        let fault = wrong.fault.clone().unwrap_or_default();
+        assert!(fault.contains("handed on was written beyond its end"), "{beyond}: {wrong}");
+    }
+}
+
 /// Scales 640 vec4s by a factor; the windows of input and output are longer than the tensors by a few vec4s, and
 /// what lies beyond the input moves to the front.
 fn control(factor: f64, input_beyond: u64, output_beyond: u64) -> Case {
-    static KERNEL: Kernel = Kernel {
-        name: "control",
-        params: &["n", "skip", "last"],
-        variants: &[&[]],
-        forms: &[Form::plain(
-            "struct Params { n: u32, skip: u32, last: u32 }
-            @group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
-            @group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>;
-            @group(1) @binding(0) var<uniform> p: Params;
-            @compute @workgroup_size(64)
-            fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-                let place = min(id.x + p.skip, p.last);
-                if id.x < p.n { output[id.x] = input[place]; }
-            }",
-        )],
-    };
     Case::new(&KERNEL, "control".into(), move |b| {
         let n = 640;
         let fill = Fill::Normal { mean: 0.0, std: 1.0 };
         let x = b.input("x", 1, n, Channels::one(4), Element::F32, fill);
         let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
-        let (mut input, mut output) = (b.recorder.whole(&x.tensor), b.recorder.whole(&out));
-        input.size += 16 * input_beyond;
-        output.size += 16 * output_beyond;
-        let params = [n + output_beyond as u32, input_beyond as u32, n + input_beyond as u32 - 1];
-        b.recorder.push(Dispatch {
-            kernel: &KERNEL,
-            form: &KERNEL.forms[0],
-            defines: vec![],
-            inputs: vec![input],
-            outputs: vec![output],
-            params: params.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            workgroups: [n.div_ceil(64) + 1, 1, 1],
-            flops: 1,
-            padding: 0,
-            turns: 0,
-        });
+        copy(b, (&x.tensor, input_beyond), (&out, output_beyond));
         b.expect(&out, move |p, c| Approx::new(x.at(p, c) * factor, 1e-6 * x.at(p, c).abs()));
     })
 }
+
+/// Records it over windows that are longer than the tensors by a few vec4s.
+fn copy(b: &mut CaseBuilder, (from, input_beyond): (&Tensor, u64), (to, output_beyond): (&Tensor, u64)) {
+    let n = to.positions();
+    let (mut input, mut output) = (b.recorder.whole(from), b.recorder.whole(to));
+    input.size += 16 * input_beyond;
+    output.size += 16 * output_beyond;
+    let params = [n + output_beyond as u32, input_beyond as u32, n + input_beyond as u32 - 1];
+    b.recorder.push(Dispatch {
+        kernel: &KERNEL,
+        form: &KERNEL.forms[0],
+        defines: vec![],
+        inputs: vec![input],
+        outputs: vec![output],
+        params: params.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        workgroups: [n.div_ceil(64) + 4, 1, 1],
+        flops: 1,
+        padding: 0,
+        turns: 0,
+    });
+}
+
+static KERNEL: Kernel = Kernel {
+    name: "control",
+    params: &["n", "skip", "last"],
+    variants: &[&[]],
+    forms: &[Form::plain(
+        "struct Params { n: u32, skip: u32, last: u32 }
+        @group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
+        @group(0) @binding(1) var<storage, read_write> output: array<vec4<f32>>;
+        @group(1) @binding(0) var<uniform> p: Params;
+        @compute @workgroup_size(64)
+        fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+            let place = min(id.x + p.skip, p.last);
+            if id.x < p.n { output[id.x] = input[place]; }
+        }",
+    )],
+};

@@ -57,9 +57,26 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     output[i] = vec4(dot(x, x.yzwx), dot(x.xyz, x.zwx), dot(x.xy, x.wz), dot(x, x));
 #endif
 #ifdef EXACT
-    // Signs, the lesser, the greater, and what a comparison selects: no rounding in any of them.
+    // Signs, the lesser, the greater, magnitudes, what lies within two bounds, and what comparisons select: no rounding in any of them.
     let y = x.yzwx;
-    output[i] = vec4(sign(x.x) * abs(x.x), min(x.y, y.y), max(x.z, y.z), select(x.w, -y.w, x.w < y.w));
+    output[7u * i] = sign(x);
+    output[7u * i + 1u] = min(x, y);
+    output[7u * i + 2u] = max(x, y);
+    output[7u * i + 3u] = select(x, -y, x < y);
+    output[7u * i + 4u] = abs(x);
+    output[7u * i + 5u] = clamp(x, vec4(-1.0), vec4(2.0));
+    let no = vec4(0.0);
+    output[7u * i + 6u] = select(no, vec4(1.0), x < y) + select(no, vec4(2.0), x <= y) + select(no, vec4(4.0), x == y)
+        + select(no, vec4(8.0), x >= y) + select(no, vec4(16.0), x > y);
+#endif
+#ifdef BOUNDS
+    let u = bitcast<vec4<u32>>(x);
+    output[i] = words(min(u.x, u.y), max(u.x, u.y));
+#endif
+#ifdef ORDER
+    let u = bitcast<vec4<u32>>(x);
+    let s = bitcast<vec4<i32>>(x);
+    output[i] = words(select(u.x, u.y + 1u, u.x < u.y), select(u.x, 7u, s.x < s.y) + select(0u, 1u, u.x == u.y));
 #endif
 #ifdef CONVERT
     let u = bitcast<vec4<u32>>(x);

@@ -9,6 +9,7 @@ var<workgroup> values: array<f32, 64>;
 var<workgroup> leaders: array<u32, 64>;
 var<workgroup> places: array<u32, 64>;
 var<workgroup> partings: array<f32, 64>;
+const LOWEST = -3.0e38;
 
 @compute @workgroup_size(64)
 fn main(
@@ -33,7 +34,13 @@ fn main(
     // As the kernels do: in a loop of the same length for all lanes, and of whole vec4s.
     var weighted = 0.0;
     for (var j = 0u; j < min(size, 64u); j++) { weighted += f32(j + 1u) * subgroupShuffle(v, j); }
-    let whole = subgroupBroadcast(vec4(v, v + 1.0, v + 2.0, v + 3.0), 2u);
+    let mine = vec4(v, v + 1.0, v + 2.0, v + 3.0);
+    var heard: array<vec4<f32>, 8>;
+#for k 8
+    if size > k { heard[k] = subgroupBroadcast(mine, k); }
+#endfor
+    // Lanes that have nothing hold next to the lowest number that there is.
+    let few = subgroupMax(select(LOWEST, v, lane % 5u == 1u));
     // Lanes that have parted have to be together again for the sum.
     var parted = v;
     if lane % 3u == 0u {
@@ -49,7 +56,8 @@ fn main(
     var third = 0.0;
     var next = 0.0;
     var other = 0.0;
-    var second = 0.0;
+    var few_largest = LOWEST;
+    var apart = 0.0;
     var by_place = 0.0;
     var after = 0.0;
     var members = 0u;
@@ -60,15 +68,19 @@ fn main(
             largest = max(largest, values[j]);
             by_place += f32(places[j] + 1u) * values[j];
             after += partings[j];
-            if places[j] == 2u { second = values[j]; }
+            if j % 5u == 1u { few_largest = max(few_largest, values[j]); }
+            if places[j] < 8u {
+                let off = abs(heard[places[j]] - (vec4(values[j]) + vec4(0.0, 1.0, 2.0, 3.0)));
+                apart += off.x + off.y + off.z + off.w;
+            }
             if places[j] == 3u { third = values[j]; }
             if places[j] == (place + 1u) % min(size, 64u) { next = values[j]; }
             if places[j] == (place ^ 1u) { other = values[j]; }
         }
     }
     // The values are small integers: sums are exact.
-    output[3u * i] = vec4(added - sum, most - largest, broadcast - third, shuffled - next);
+    let most_apart = abs(most - largest) + abs(few - few_largest);
+    output[3u * i] = vec4(added - sum, most_apart, broadcast - third, shuffled - next);
     output[3u * i + 1u] = vec4(crossed - other, f32(members) - f32(min(size, 64u)), v, f32(place < size));
-    let apart = abs(whole - vec4(second, second + 1.0, second + 2.0, second + 3.0));
-    output[3u * i + 2u] = vec4(weighted - by_place, apart.x + apart.y + apart.z + apart.w, together - after, v);
+    output[3u * i + 2u] = vec4(weighted - by_place, apart, together - after, v);
 }

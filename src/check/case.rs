@@ -185,6 +185,8 @@ type Twin = Box<dyn Fn(usize, usize) -> Approx>;
 pub struct Check {
     pub tensor: Tensor,
     pub twin: Twin,
+    /// Every element is compared, however many there are.
+    pub all: bool,
 }
 
 /// A recorded case: dispatches, what to fill the inputs with, and what must come out.
@@ -317,7 +319,13 @@ impl CaseBuilder {
     /// `twin(position, channel)` gives what `tensor` must hold, before the rounding of its storage.
     pub fn expect(&mut self, tensor: &Tensor, twin: impl Fn(usize, usize) -> Approx + 'static) {
         self.recorder.output(tensor);
-        self.checks.push(Check { tensor: tensor.clone(), twin: Box::new(twin) });
+        self.checks.push(Check { tensor: tensor.clone(), twin: Box::new(twin), all: false });
+    }
+
+    /// [`CaseBuilder::expect`] where the twin takes no time: each element is compared, not a sample of many.
+    pub fn expect_all(&mut self, tensor: &Tensor, twin: impl Fn(usize, usize) -> Approx + 'static) {
+        self.recorder.output(tensor);
+        self.checks.push(Check { tensor: tensor.clone(), twin: Box::new(twin), all: true });
     }
 }
 

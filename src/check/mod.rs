@@ -2,8 +2,10 @@
 
 pub mod bound;
 mod case;
+mod guards;
 mod id;
 mod run;
+mod sample;
 
 pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, HostWeight, Recorded, STORAGES, Tested};
 pub use id::{is_id, slug};

@@ -2,19 +2,12 @@
 
 use super::bound::Approx;
 use super::case::{self, Case, CaseBuilder, Check};
-use crate::gpu::{Arena, CHECKED, Gpu, GpuError, Placed};
-use crate::plan::{Policy, Recording, Schedule, Tensor, TensorId, layout};
+use super::guards::Memory;
+use super::sample;
+use crate::gpu::{Arena, Gpu, GpuError};
+use crate::plan::{Policy, Schedule, Tensor, layout};
 use crate::shader::Form;
-use std::collections::{BTreeSet, HashMap, HashSet};
-
-/// Elements compared with the twin when a tensor has more: its corners and a sample of the rest.
-const SAMPLE: usize = 2048;
-/// Bytes before and after every input and output: NaN there for whoever reads beyond, and after the run they
-/// must be as they were. A multiple of every offset alignment.
-const GUARD: u64 = 4096;
-const POISON: u8 = 0xff; // NaN as f32 and as half
-/// Working memory is poisoned up to this many bytes of each buffer.
-const MOST_POISON: u64 = 256 << 20;
+use std::collections::{BTreeSet, HashMap};
 
 /// Where and how far the worst element is from its twin.
 #[derive(Clone, Debug)]
@@ -106,88 +99,53 @@ fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut 
     let mut builder = CaseBuilder::new(case, storage, forms, gpu.limits(), seed);
     (case.build)(&mut builder);
     let CaseBuilder { recorder, inputs, weights, checks, .. } = builder;
-    let mut recording = recorder.finish().map_err(|e| e.to_string())?;
+    let recording = recorder.finish().map_err(|e| e.to_string())?;
     let constants = case::constants(&weights, &recording);
-    bind_guards(&mut recording, gpu.limits().max_binding);
-    let schedule = Schedule::new(recording);
+    let mut schedule = Schedule::new(recording);
     let variants: BTreeSet<String> = schedule.dispatches().iter().map(|d| d.defines.join(" ")).collect();
     outcome.variant = variants.into_iter().filter(|v| !v.is_empty()).collect::<Vec<_>>().join(", ");
+    let seams = checks.iter().map(|check| check.at_seams(&schedule)).collect::<Vec<_>>();
     let text = |e: GpuError| e.to_string();
-    let arena = Arena::new(gpu, &Arena::sizes([&schedule])).map_err(text)?;
-    for buffer in arena.buffers() {
-        gpu.upload(buffer, 0, &vec![POISON; buffer.size().min(MOST_POISON) as usize]).map_err(text)?;
-    }
-    let mut given = HashMap::new();
-    for tensor in checks.iter().map(|c| &c.tensor) {
-        let poison = vec![POISON; tensor.bytes() as usize];
-        place(gpu, tensor, &poison, &mut given).map_err(text)?;
-    }
-    for input in &inputs {
-        let bytes = layout::to_bytes(&input.tensor, &input.values);
-        place(gpu, &input.tensor, &bytes, &mut given).map_err(text)?;
-    }
-    for (tensor, bytes) in &constants {
-        place(gpu, tensor, bytes, &mut given).map_err(text)?;
-    }
-    let plan = gpu.bind(&case.name, &schedule, &arena, &HashMap::new(), given).map_err(text)?;
+    let inputs = inputs.iter().map(|i| (i.tensor.clone(), layout::to_bytes(&i.tensor, &i.values)));
+    let memory = Memory::new(gpu, &schedule, inputs.chain(constants).collect()).map_err(text)?;
+    memory.bind_guards(&mut schedule);
+    let arena = Arena::new(gpu, &[]).map_err(text)?;
+    let plan = gpu.bind(&case.name, &schedule, &arena, &HashMap::new(), memory.given()).map_err(text)?;
     gpu.run(&plan, &mut |_| true).map_err(text)?;
     let rounding = if storage == Policy::F16 { Policy::PACKED } else { storage };
     // Some cases size themselves by how many workgroups a device takes.
     let key = (format!("{} {}, {}", case.kernel.name, case.name, gpu.limits().max_workgroups), rounding, seed);
-    let expected = twins.0.entry(key).or_insert_with(|| checks.iter().map(Check::exact).collect());
+    let ask = || checks.iter().map(|check| check.exact(seed)).collect::<Vec<_>>();
+    // What takes no time is not kept.
+    let known = if checks.iter().any(|check| check.all) { &ask() } else { twins.0.entry(key).or_insert_with(ask) };
     let growth = schedule.dispatches().iter().map(|d| d.form.growth).fold(1.0, f64::max);
-    for (check, expected) in checks.iter().zip(expected.iter()) {
-        let port = gpu.port(&plan, &check.tensor).map_err(text)?;
-        let size = check.tensor.bytes() as usize;
-        let bytes = gpu.download(port.buffer(), size as u64 + 2 * GUARD).map_err(text)?;
-        let (before, rest) = bytes.split_at(GUARD as usize);
-        let (bytes, after) = rest.split_at(size);
-        for (guard, side) in [(before, "before its beginning"), (after, "beyond its end")] {
-            if let Some(i) = guard.iter().position(|&b| b != POISON) {
-                return Err(format!("{} was written {side} (byte {i} of the guard band)", check.tensor.name));
-            }
-        }
-        if !layout::padding_is_zero(&check.tensor, bytes) {
+    for ((check, known), seams) in checks.iter().zip(known).zip(&seams) {
+        let bytes = memory.read(&check.tensor)?;
+        if !layout::padding_is_zero(&check.tensor, &bytes) {
             return Err(format!("a padding lane of {} is not zero", check.tensor.name));
         }
-        let expected = check.bounded(expected, growth);
-        compare(&check.tensor, &expected, &layout::from_bytes(&check.tensor, bytes), outcome)?;
-    }
-    Ok(())
-}
-
-/// Extends windows that end with their tensor over the guard band behind it: beyond a binding a driver's robustness may
-/// read zeros and drop writes, and hide a wrong index. Not where the translator's own checks are what is tested.
-fn bind_guards(recording: &mut Recording, max_binding: u64) {
-    let placed: HashSet<TensorId> = recording.inputs.iter().chain(&recording.outputs).map(|t| t.id).collect();
-    for dispatch in recording.dispatches.iter_mut().filter(|d| !d.defines.contains(&CHECKED)) {
-        for window in dispatch.inputs.iter_mut().chain(&mut dispatch.outputs) {
-            let last = window.offset + window.size == window.tensor.bytes();
-            let guarded = placed.contains(&window.tensor.id) || matches!(window.tensor.id, TensorId::Constant(..));
-            if last && guarded && window.size + GUARD <= max_binding {
-                window.size += GUARD;
-            }
+        let got = layout::from_bytes(&check.tensor, &bytes);
+        for expected in [known, seams] {
+            compare(&check.tensor, &check.bounded(expected, growth), &got, outcome)?;
         }
     }
-}
-
-/// Puts `bytes` in the middle of a poisoned buffer.
-fn place(gpu: &Gpu, tensor: &Tensor, bytes: &[u8], given: &mut HashMap<TensorId, Placed>) -> Result<(), GpuError> {
-    let buffer = gpu.buffer(&tensor.name, bytes.len() as u64 + 2 * GUARD)?;
-    let guard = [POISON; GUARD as usize];
-    gpu.upload(&buffer, 0, &guard)?;
-    gpu.upload(&buffer, GUARD, bytes)?;
-    gpu.upload(&buffer, GUARD + bytes.len() as u64, &guard)?;
-    given.insert(tensor.id, Placed { buffer, offset: GUARD });
-    Ok(())
+    memory.untouched()
 }
 
 impl Check {
-    /// The exact values and the bound of the kernel, before the rounding of storage.
-    pub fn exact(&self) -> Expected {
+    /// The exact values and the bound of the kernel, before the rounding of storage, of all elements or of a sample by `seed`.
+    pub fn exact(&self, seed: u64) -> Expected {
+        self.exact_at(sample::of(self, seed))
+    }
+
+    fn exact_at(&self, places: impl IntoIterator<Item = usize>) -> Expected {
         let channels = self.tensor.channels.logical() as usize;
-        let one = |i: usize| (i, (self.twin)(i / channels, i % channels));
-        sample(self.tensor.positions() as usize * channels, channels).into_iter().map(one).collect()
+        places.into_iter().map(|i| (i, (self.twin)(i / channels, i % channels))).collect()
+    }
+
+    /// [`Check::exact`] where dispatches meet, which depends on the form.
+    fn at_seams(&self, schedule: &Schedule) -> Expected {
+        self.exact_at(sample::seams(self, schedule.dispatches()))
     }
 
     /// [`Check::exact`] with the bound of forms that grow it by `growth`, as it is stored.
@@ -218,16 +176,4 @@ fn compare(tensor: &Tensor, expected: &Expected, got: &[f32], outcome: &mut Outc
 fn describe(tensor: &Tensor, i: usize, got: f32, expected: f64) -> String {
     let channels = tensor.channels.logical() as usize;
     format!("{}[{}, {}]: got {got:e}, expected {expected:e}", tensor.name, i / channels, i % channels)
-}
-
-/// All indices of a small tensor; of a large one the first and last rows and a spread over the rest.
-fn sample(n: usize, channels: usize) -> Vec<usize> {
-    if n <= SAMPLE {
-        return (0..n).collect();
-    }
-    let mut rng = fastrand::Rng::with_seed(n as u64);
-    let edge = channels.min(SAMPLE / 4);
-    let mut all: Vec<usize> = (0..edge).chain(n - edge..n).collect();
-    all.extend((0..SAMPLE / 2).map(|_| rng.usize(..n)));
-    all
 }

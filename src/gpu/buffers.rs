@@ -81,7 +81,12 @@ impl Gpu {
 
     /// The first `bytes` of a buffer. Waits for all that was submitted.
     pub fn download(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>, GpuError> {
-        let [bytes] = block_on(self.download_all(Wait::Here, [(buffer, 0, bytes)]))?;
+        self.download_from(buffer, 0, bytes)
+    }
+
+    /// `bytes` of a buffer from an offset. Waits for all that was submitted.
+    pub fn download_from(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>, GpuError> {
+        let [bytes] = block_on(self.download_all(Wait::Here, [(buffer, offset, bytes)]))?;
         Ok(bytes)
     }
 

@@ -7,8 +7,8 @@ mod common;
 mod table;
 
 use diffews_wgpu::check::{Case, Tested, run_case};
+use diffews_wgpu::conformance::LANGUAGE;
 use diffews_wgpu::gpu::Gpu;
-use diffews_wgpu::kernels;
 use diffews_wgpu::plan::Policy;
 use diffews_wgpu::shader::{Form, Kernel, LIBRARY};
 use diffews_wgpu::twins;
@@ -40,6 +40,11 @@ fn inlined(source: &str) -> String {
     text
 }
 
+/// The engine's kernels, and those of the language layer: a fault in one of these is what a driver's might be.
+fn all() -> impl Iterator<Item = &'static Tested> {
+    twins::ALL.iter().chain(&LANGUAGE)
+}
+
 /// The text of the file that a mutant names, as it lies in the kernels' sources.
 fn text_of(file: &str) -> &'static str {
     if let Some((_, text)) = LIBRARY.iter().find(|l| l.0 == file) {
@@ -47,8 +52,8 @@ fn text_of(file: &str) -> &'static str {
     }
     // A kernel's only file, or one of several: `conv2d/tiled` of the forms `tiled-64` and so on.
     let (kernel, file) = file.split_once('/').unwrap_or((file, "plain"));
-    let kernel = kernels::ALL.iter().find(|k| k.name == kernel).expect("a mutant's kernel exists");
-    kernel.forms.iter().find(|form| form.name.starts_with(file)).expect("a mutant's file exists").source
+    let tested = all().find(|t| t.kernel.name == kernel).expect("a mutant's kernel exists");
+    tested.kernel.forms.iter().find(|form| form.name.starts_with(file)).expect("a mutant's file exists").source
 }
 
 /// Each kernel that `mutant` reaches, changed.
@@ -58,7 +63,7 @@ fn plant(number: usize, mutant: &Mutant) -> Vec<Planted> {
     let changed = part.replace(mutant.from, mutant.to);
     assert_ne!(part, changed, "{}: no change", mutant.file);
     let mut planted = Vec::new();
-    for tested in &twins::ALL {
+    for tested in all() {
         let (mut forms, mut reached) = (Vec::new(), Vec::new());
         for form in tested.kernel.forms {
             let whole = inlined(form.source);
@@ -104,7 +109,7 @@ impl Suite {
     fn new() -> Suite {
         let gpu = common::gpu();
         let mut runs = HashMap::new();
-        for Tested { kernel, cases } in &twins::ALL {
+        for Tested { kernel, cases } in all() {
             let mut all = Vec::new();
             for (i, case) in cases().iter().enumerate() {
                 let recorded =

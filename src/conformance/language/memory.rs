@@ -29,7 +29,7 @@ fn folded(b: &mut CaseBuilder) {
     let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
     let windows = (b.recorder.whole(&x.tensor), b.recorder.whole(&out));
     record(&mut b.recorder, &KERNEL, &["FOLDED"], windows, (n, n.into()), 0);
-    b.expect(&out, move |p, c| Approx::new(f64::from(values[4 * p + c]) + 1.0, 0.0));
+    b.expect_all(&out, move |p, c| Approx::new(f64::from(values[4 * p + c]) + 1.0, 0.0));
 }
 
 /// A binding in the middle of a buffer; whatever an index out of range gives must come from inside of it, or be 0.
@@ -46,7 +46,7 @@ fn robust_reads(b: &mut CaseBuilder) {
     let (window, _) = b.recorder.window(&x.tensor, first.into(), last.into());
     let windows = (window, b.recorder.whole(&out));
     record(&mut b.recorder, &KERNEL, &[CHECKED, "READS"], windows, (n, u64::from(n).div_ceil(LANES)), 5000);
-    b.expect(&out, move |p, _| {
+    b.expect_all(&out, move |p, _| {
         // Three reads, each 3 if in range, else 3 or 0: the sum is at most 9 and at least what is in range.
         let sure = if p < (last - first) as usize { if p % 2 == 1 { 6.0 } else { 3.0 } } else { 0.0 };
         Approx::new((9.0 + sure) / 2.0, (9.0 - sure) / 2.0)
@@ -60,7 +60,7 @@ fn robust_writes(b: &mut CaseBuilder) {
     let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, vec![3.0; 4 * n as usize]);
     let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
     record_elements(&mut b.recorder, &KERNEL, &[CHECKED, "WRITES"], &x.tensor, &out, n, 0);
-    b.expect(&out, |_, _| Approx::new(3.0, 0.0));
+    b.expect_all(&out, |_, _| Approx::new(3.0, 0.0));
 }
 
 /// As much as one binding may hold (where that is next to all memory: 2 GiB of it), written and read at both ends and in
@@ -78,7 +78,7 @@ fn largest_binding(b: &mut CaseBuilder) {
     let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
     record_elements(&mut b.recorder, &KERNEL, &["SCATTER"], &x.tensor, &large, n, stride);
     record_elements(&mut b.recorder, &KERNEL, &["GATHER"], &large, &out, n, stride);
-    b.expect(&out, move |p, c| Approx::new(values[4 * p + c].into(), 0.0));
+    b.expect_all(&out, move |p, c| Approx::new(values[4 * p + c].into(), 0.0));
 }
 
 /// Forty dispatches, each of which reads what the one before has written in other lanes, and adds its own number.
@@ -92,7 +92,7 @@ fn order(b: &mut CaseBuilder) {
         record_elements(&mut b.recorder, &KERNEL, &["ROTATE"], &from, &to, n, i + 1);
         from = to;
     }
-    b.expect(&from, move |p, c| {
+    b.expect_all(&from, move |p, c| {
         let row = (p + count as usize) % n as usize;
         Approx::new(f64::from(values[4 * row + c]) + f64::from(count * (count + 1) / 2), 0.0)
     });

@@ -27,6 +27,8 @@ pub static KERNEL: Kernel = Kernel {
         &["REMAINDER"],
         &["WRAPPING"],
         &["SHIFTS"],
+        &["BOUNDS"],
+        &["ORDER"],
         &["UNPACK"],
         &["PACK"],
         &["REPACK"],
@@ -61,6 +63,7 @@ fn accuracy(define: &str, x: [f64; 3]) -> Approx {
         "DIVIDE" => within(x / y, 2.5),
         // Two roundings, or one of a fused operation.
         "MULTIPLY_ADD" => Approx::new(x * y + z, ulp(x * y) + ulp(x * y + z) + TINY),
+        _ if x == 0.0 => Approx::new(0.0, 1e-5),
         // sinh and cosh are differences and sums of two exp; near 0 the difference cancels, where 1e-5 holds.
         _ => {
             let (e, f) = (x.exp(), (-x).exp());
@@ -71,23 +74,34 @@ fn accuracy(define: &str, x: [f64; 3]) -> Approx {
     }
 }
 
-/// Operands of a function: even spacing over its range, and the powers of two where that makes sense.
+/// Signs whose neighbours, and whose places in a vec4, are of all kinds: period 11.
+fn sign(i: i32) -> f32 {
+    if (i * 7 % 11) % 2 == 0 { 1.0 } else { -1.0 }
+}
+
+/// Operands of a function: even spacing over its range, and the powers of two where that makes sense; `ends` in every place of a vec4.
 fn operands(define: &str) -> Vec<f32> {
     let n = 4096;
-    let line = |from: f32, to: f32| (0..n).map(|i| from + (to - from) * (i as f32 + 0.5) / n as f32).collect();
+    let line = |from: f32, to: f32, ends: &[f32]| -> Vec<f32> {
+        let even = (0..n).map(|i| from + (to - from) * (i as f32 + 0.5) / n as f32);
+        even.chain(ends.iter().flat_map(|&v| [v; 4])).collect()
+    };
     // All binades, several places in each, positive.
     let binades = || (0..n).map(|i| ((i % 240 - 120) as f32).exp2() * (1.0 + (i / 240) as f32 / 17.3)).collect();
     match define {
-        "EXP" => line(-86.0, 86.0),
-        "EXP2" => line(-124.0, 124.0),
-        "TANH" => line(-20.0, 20.0),
+        // Far below, where nothing is left but a zero: softmax and SiLU ask for it.
+        "EXP" => {
+            line(-86.0, 86.0, &[0.0, -0.0, 1e-30, -1e-7, 88.5, -87.5, -95.0, -104.5, -200.0, -1e4, -65_504.0, -3e38])
+        }
+        "EXP2" => {
+            line(-124.0, 124.0, &[0.0, -0.0, 1.0, -1.0, 1e-7, 127.9, -126.0, -130.5, -149.0, -150.0, -1e4, -3e38])
+        }
+        // Where sinh and cosh are still numbers.
+        "TANH" => line(-20.0, 20.0, &[0.0, -0.0, 1e-30, -1e-3, 30.0, -43.0, 45.0, -45.0, 80.0, -80.0]),
         "SQRT" | "INVERSE_SQRT" => binades(),
-        // Neighbours are up to 2^60 apart, so that quotients stay normal.
+        // Neighbours are up to 2^120 apart, so that quotients stay normal.
         _ => (0..n)
-            .map(|i| {
-                let sign = if i % 3 == 0 { -1.0 } else { 1.0 };
-                sign * ((i * 37 % 61 - 30) as f32).exp2() * (1.0 + (i * 61 % 509) as f32 / 509.0)
-            })
+            .map(|i| sign(i) * ((i * 37 % 121 - 60) as f32).exp2() * (1.0 + (i * 61 % 509) as f32 / 509.0))
             .collect(),
     }
 }
@@ -99,7 +113,7 @@ fn function(define: &'static str, name: &'static str) -> Case {
         let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values);
         let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
         record_elements(&mut b.recorder, &KERNEL, &[define], &x.tensor, &out, n, 0);
-        b.expect(&out, move |p, c| accuracy(define, [0, 1, 2].map(|i| x.at(p, (c + i) % 4))));
+        b.expect_all(&out, move |p, c| accuracy(define, [0, 1, 2].map(|i| x.at(p, (c + i) % 4))));
     });
     case.stored_as(&[Policy::F32])
 }
@@ -123,7 +137,7 @@ fn whole(define: &'static str, name: &'static str, twin: fn(u32, u32) -> (u32, u
         let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, bits);
         let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
         record_elements(&mut b.recorder, &KERNEL, &[define], &x.tensor, &out, n, 0);
-        b.expect(&out, move |p, c| {
+        b.expect_all(&out, move |p, c| {
             let (first, second) = twin(pairs[p].0, pairs[p].1);
             let words = [first >> 16, first & 0xffff, second >> 16, second & 0xffff];
             Approx::new(f64::from(words[c]), 0.0)
@@ -140,7 +154,7 @@ fn dot_products() -> Case {
         let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values);
         let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
         record_elements(&mut b.recorder, &KERNEL, &["DOT"], &x.tensor, &out, n, 0);
-        b.expect(&out, move |p, c| {
+        b.expect_all(&out, move |p, c| {
             const PAIRS: [&[(usize, usize)]; 4] = [
                 &[(0, 1), (1, 2), (2, 3), (3, 0)],
                 &[(0, 2), (1, 3), (2, 0)],
@@ -158,20 +172,29 @@ fn dot_products() -> Case {
 fn exact() -> Case {
     let case = Case::new(&KERNEL, "sign, minimum, maximum, selection".into(), move |b: &mut CaseBuilder| {
         let mut values = operands("EXACT");
-        // Zeros of both signs, equal neighbours.
-        values[..12].copy_from_slice(&[0.0, -0.0, 1.0, 1.0, -0.0, 0.0, -1.0, -1.0, 2.0, -2.0, 0.0, 0.0]);
+        // Zeros of both signs, equal neighbours, pairs of one sign in both orders; each moved on by one place after the other.
+        let edges =
+            [0.0, -0.0, 1.0, 1.0, -0.0, 0.0, -1.0, -1.0, 2.0, -2.0, 0.0, 0.0, -1.5, -1.0, -3e38, -0.5, 3e38, 0.5];
+        values.extend((0..5).flat_map(|by| edges.iter().copied().cycle().skip(by).take(20)));
         let n = values.len() as u32 / 4;
         let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values);
-        let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
+        let names = "sign | minimum | maximum | selection | magnitude | within -1 and 2 | comparisons";
+        let out = b.recorder.value_of(names, 1, n, Channels::one(28), Element::F32);
         record_elements(&mut b.recorder, &KERNEL, &["EXACT"], &x.tensor, &out, n, 0);
-        b.expect(&out, move |p, c| {
-            let (x, y) = (x.at(p, c), x.at(p, (c + 1) % 4));
-            let value = match c {
-                0 => x,
+        b.expect_all(&out, move |p, c| {
+            let (x, y) = (x.at(p, c % 4), x.at(p, (c + 1) % 4));
+            let value = match c / 4 {
+                0 if x == 0.0 => 0.0,
+                0 => x.signum(),
                 1 => x.min(y),
                 2 => x.max(y),
-                _ if x < y => -y,
-                _ => x,
+                3 if x < y => -y,
+                3 => x,
+                4 => x.abs(),
+                5 => x.clamp(-1.0, 2.0),
+                _ if x < y => 3.0,
+                _ if x == y => 14.0,
+                _ => 24.0,
             };
             Approx::new(value, 0.0)
         });
@@ -188,7 +211,7 @@ fn convert() -> Case {
         let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, bits);
         let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
         record_elements(&mut b.recorder, &KERNEL, &["CONVERT"], &x.tensor, &out, n, 0);
-        b.expect(&out, move |p, c| {
+        b.expect_all(&out, move |p, c| {
             let word = if c % 2 == 0 { pairs[p].0 } else { pairs[p].1 };
             let value = if c < 2 { f64::from(word) } else { f64::from(word as i32) };
             let bound = if f64::from(value as f32) == value { 0.0 } else { ulp(value) };
@@ -208,15 +231,21 @@ fn half_read(v: f64) -> Approx {
     }
 }
 
+/// Every half that there is, in each place of a vec4: a compiler unpacks each place by other instructions.
+fn halves() -> Vec<f32> {
+    let half = |bits: u16| f16::from_bits(bits).to_f32();
+    (0..=u16::MAX).flat_map(|bits| [0, 16_421, 32_839, 49_253].map(|on| half(bits.wrapping_add(on)))).collect()
+}
+
 /// Every half that there is, read; infinities and NaN must show.
 fn unpack() -> Case {
     Case::new(&KERNEL, "all 65,536 halves read".into(), move |b: &mut CaseBuilder| {
-        let halves: Vec<f32> = (0..=u16::MAX).map(|bits| f16::from_bits(bits).to_f32()).collect();
+        let halves = halves();
         let n = halves.len() as u32 / 4;
         let x = b.input_of("halves", 1, n, Channels::one(4), b.values(), halves);
         let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
         record_elements(&mut b.recorder, &KERNEL, &["UNPACK"], &x.tensor, &out, n, 0);
-        b.expect(&out, move |p, c| half_read(x.at(p, c)));
+        b.expect_all(&out, move |p, c| half_read(x.at(p, c)));
     })
     .stored_as(HALVES)
 }
@@ -224,12 +253,12 @@ fn unpack() -> Case {
 /// Every half that there is, from f32 and back: what halves hold exactly, no rounding may change.
 fn repack() -> Case {
     Case::new(&KERNEL, "all 65,536 halves written and read".into(), move |b: &mut CaseBuilder| {
-        let halves: Vec<f32> = (0..=u16::MAX).map(|bits| f16::from_bits(bits).to_f32()).collect();
+        let halves = halves();
         let n = halves.len() as u32 / 4;
         let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, halves);
         let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
         record_elements(&mut b.recorder, &KERNEL, &["REPACK"], &x.tensor, &out, n, 0);
-        b.expect(&out, move |p, c| half_read(x.at(p, c)));
+        b.expect_all(&out, move |p, c| half_read(x.at(p, c)));
     })
     .stored_as(&[Policy::PACKED, Policy::F16])
 }
@@ -237,15 +266,15 @@ fn repack() -> Case {
 /// Values over the range of halves and beyond both of its ends, rounded.
 fn pack() -> Case {
     Case::new(&KERNEL, "written as halves".into(), move |b: &mut CaseBuilder| {
-        let n = 4096;
-        let value = |i: i32| {
-            let sign = if i % 2 == 0 { 1.0 } else { -1.0 };
-            sign * ((i % 41 - 26) as f32).exp2() * (1.0 + (i * 613 % 4096) as f32 / 4097.0)
-        };
-        let x = b.input_of("x", 1, n / 4, Channels::one(4), Element::F32, (0..n as i32).map(value).collect());
-        let out = b.recorder.value("out", 1, n / 4, Channels::one(4));
-        record_elements(&mut b.recorder, &KERNEL, &["PACK"], &x.tensor, &out, n / 4, 0);
-        b.expect(&out, move |p, c| Approx::new(x.at(p, c), 0.0));
+        let value = |i: i32| sign(i) * ((i % 41 - 26) as f32).exp2() * (1.0 + (i * 613 % 4096) as f32 / 4097.0);
+        let mut values: Vec<f32> = (0..4096).map(value).collect();
+        let ends = [0.0, -0.0, 65_504.0, -65_504.0, 65_500.0, 6.1e-5, -6.1035e-5, 6e-8, -6e-8, 1e-30];
+        values.extend((0..4).flat_map(|by| ends.iter().copied().cycle().skip(by).take(12)));
+        let n = values.len() as u32 / 4;
+        let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values);
+        let out = b.recorder.value("out", 1, n, Channels::one(4));
+        record_elements(&mut b.recorder, &KERNEL, &["PACK"], &x.tensor, &out, n, 0);
+        b.expect_all(&out, move |p, c| Approx::new(x.at(p, c), 0.0));
     })
     .stored_as(HALVES)
 }
@@ -255,15 +284,17 @@ fn overflow() -> Case {
         &KERNEL,
         "overflow, infinities and NaN written as halves are infinite or NaN".into(),
         move |b: &mut CaseBuilder| {
-            let mut values =
-                vec![f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN, 65_520.0, -65_536.0, 1e30, -1e9];
-            values.extend([1.0, -65_504.0, 0.0, 6e-8]);
+            let ends = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN, 65_520.0, -65_536.0, 1e30, -1e9];
+            let ends = ends.into_iter().chain([1.0, -65_504.0, 0.0, 6e-8]);
+            // Each among numbers, in every place of a vec4, and all beside each other.
+            let alone = |v: f32| (0..4).flat_map(move |place| (0..4).map(move |i| if i == place { v } else { -1.0 }));
+            let values: Vec<f32> = ends.clone().flat_map(alone).chain(ends).collect();
             let expected: Vec<f64> = values.iter().map(|v| if v.abs() <= 65_504.0 { 0.0 } else { 1.0 }).collect();
             let n = values.len() as u32 / 4;
             let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values);
             let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
             record_elements(&mut b.recorder, &KERNEL, &["OVERFLOW"], &x.tensor, &out, n, 0);
-            b.expect(&out, move |p, c| Approx::new(expected[4 * p + c], 0.0));
+            b.expect_all(&out, move |p, c| Approx::new(expected[4 * p + c], 0.0));
         },
     )
     .stored_as(&[Policy::PACKED, Policy::F16])
@@ -274,6 +305,10 @@ pub fn cases() -> Vec<Case> {
     let remainder = |a: u32, b: u32| {
         let r = (a as i32).wrapping_rem(b as i32);
         (r as u32, r.wrapping_neg() as u32)
+    };
+    let order = |a: u32, b: u32| {
+        let lesser = if (a as i32) < b as i32 { 7 } else { a };
+        (if a < b { b.wrapping_add(1) } else { a }, lesser.wrapping_add(u32::from(a == b)))
     };
     vec![
         function("EXP", "exp"),
@@ -291,6 +326,8 @@ pub fn cases() -> Vec<Case> {
         whole("REMAINDER", "i32 remainder", remainder),
         whole("WRAPPING", "u32 product and difference, wrapping", |a, b| (a.wrapping_mul(b), a.wrapping_sub(b))),
         whole("SHIFTS", "u32 shifts", |a, b| (a << (b % 32), a >> (b % 32))),
+        whole("BOUNDS", "u32 minimum and maximum", |a, b| (a.min(b), a.max(b))),
+        whole("ORDER", "u32 and i32 comparisons", order),
         unpack(),
         pack(),
         repack(),

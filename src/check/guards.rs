@@ -1,0 +1,141 @@
+//! A case's tensors in buffers of their own: poison inside of what is to be written, and on both sides of everything.
+
+use crate::gpu::{CHECKED, Gpu, GpuError, Placed};
+use crate::plan::{Schedule, Tensor, TensorId};
+use std::collections::{BTreeMap, HashMap};
+
+const POISON: u8 = 0xff; // NaN as f32 and as half
+/// Bytes before and after a tensor: NaN for whoever reads there, and after the run they must be as they were. A multiple of every
+/// offset alignment.
+const LEAST: u64 = 4096;
+/// And of wide rows as many as a workgroup may make too many: what lies further away is in no binding.
+const ROWS: u64 = 128;
+const MOST: u64 = 256 << 10;
+/// Of larger tensors only so many bytes are poisoned, and what lies inside is not looked at again.
+const LARGE: u64 = 256 << 20;
+/// Inputs up to this many bytes are compared after the run, too.
+const COMPARED: u64 = 16 << 20;
+
+/// Bytes of the guard bands of a tensor: none where a buffer holds no more than the tensor itself.
+fn guard(tensor: &Tensor, max_buffer: u64) -> u64 {
+    let row = tensor.channels.vec4s() as u64 * tensor.vec4_bytes();
+    let bytes = (ROWS * row).next_multiple_of(LEAST).clamp(LEAST, MOST);
+    if tensor.bytes() + 2 * bytes <= max_buffer { bytes } else { 0 }
+}
+
+struct Guarded {
+    tensor: Tensor,
+    placed: Placed,
+    guard: u64,
+    /// What an input holds.
+    content: Option<Vec<u8>>,
+}
+
+/// All tensors of a schedule.
+pub(super) struct Memory<'a> {
+    gpu: &'a Gpu,
+    tensors: Vec<Guarded>,
+}
+
+impl<'a> Memory<'a> {
+    /// `filled` are inputs and constants with their bytes; all other tensors are poisoned.
+    pub fn new(gpu: &'a Gpu, schedule: &Schedule, filled: Vec<(Tensor, Vec<u8>)>) -> Result<Self, GpuError> {
+        let mut memory = Memory { gpu, tensors: Vec::new() };
+        for (tensor, bytes) in filled {
+            memory.add(&tensor, Some(bytes))?;
+        }
+        for tensor in &schedule.recording.outputs {
+            memory.add(tensor, None)?;
+        }
+        // Values that are of one size and never needed at once lie in one place, as they do where a plan runs.
+        let slots: BTreeMap<u32, usize> = schedule.slot_of.iter().map(|(&value, &slot)| (value, slot)).collect();
+        let mut shared: HashMap<(usize, u64), Placed> = HashMap::new();
+        for (value, slot) in slots {
+            let tensor = &schedule.recording.values[value as usize];
+            match shared.get(&(slot, tensor.bytes())).cloned() {
+                Some(placed) => {
+                    let guard = placed.offset;
+                    memory.tensors.push(Guarded { tensor: tensor.clone(), placed, guard, content: None });
+                }
+                None => {
+                    let placed = memory.add(tensor, None)?;
+                    shared.insert((slot, tensor.bytes()), placed);
+                }
+            }
+        }
+        Ok(memory)
+    }
+
+    fn add(&mut self, tensor: &Tensor, content: Option<Vec<u8>>) -> Result<Placed, GpuError> {
+        let (gpu, size) = (self.gpu, tensor.bytes());
+        let guard = guard(tensor, gpu.limits().max_buffer);
+        let buffer = gpu.buffer(&tensor.name, size + 2 * guard)?;
+        let band = vec![POISON; guard as usize];
+        gpu.upload(&buffer, 0, &band)?;
+        match &content {
+            Some(bytes) => gpu.upload(&buffer, guard, bytes)?,
+            None => gpu.upload(&buffer, guard, &vec![POISON; size.min(LARGE) as usize])?,
+        }
+        gpu.upload(&buffer, guard + size, &band)?;
+        let placed = Placed { buffer, offset: guard };
+        self.tensors.push(Guarded { tensor: tensor.clone(), placed: placed.clone(), guard, content });
+        Ok(placed)
+    }
+
+    /// Where everything lies.
+    pub fn given(&self) -> HashMap<TensorId, Placed> {
+        self.tensors.iter().map(|t| (t.tensor.id, t.placed.clone())).collect()
+    }
+
+    /// Extends windows that end with their tensor over the guard band behind it: beyond a binding a driver's robustness may
+    /// read zeros and drop writes, and hide a wrong index. Not where the translator's own checks are what is tested.
+    pub fn bind_guards(&self, schedule: &mut Schedule) {
+        let guards: HashMap<TensorId, u64> = self.tensors.iter().map(|t| (t.tensor.id, t.guard)).collect();
+        let most = self.gpu.limits().max_binding;
+        for dispatch in schedule.recording.dispatches.iter_mut().filter(|d| !d.defines.contains(&CHECKED)) {
+            for window in dispatch.inputs.iter_mut().chain(&mut dispatch.outputs) {
+                let last = window.offset + window.size == window.tensor.bytes();
+                let guard = guards.get(&window.tensor.id).copied().unwrap_or(0);
+                // As much as the binding may hold more.
+                let room = most.saturating_sub(window.size).min(guard) / 16 * 16;
+                window.size += if last { room } else { 0 };
+            }
+        }
+    }
+
+    /// The bytes of an output. Its guard bands, and those of all other tensors, are looked at by [`Memory::untouched`].
+    pub fn read(&self, tensor: &Tensor) -> Result<Vec<u8>, String> {
+        let place = self.tensors.iter().find(|t| t.tensor.id == tensor.id);
+        let Guarded { placed, .. } = place.ok_or_else(|| format!("{} has no memory", tensor.name))?;
+        self.bytes(&placed.buffer, placed.offset, tensor.bytes())
+    }
+
+    fn bytes(&self, buffer: &wgpu::Buffer, offset: u64, size: u64) -> Result<Vec<u8>, String> {
+        self.gpu.download_from(buffer, offset, size).map_err(|e| e.to_string())
+    }
+
+    /// Nothing was written but what is to be written.
+    pub fn untouched(&self) -> Result<(), String> {
+        for Guarded { tensor, placed, guard, content } in self.tensors.iter().filter(|t| t.guard > 0) {
+            let (name, size) = (&tensor.name, tensor.bytes());
+            let compared = content.as_ref().filter(|_| size <= COMPARED);
+            let (before, after) = if size <= COMPARED {
+                let all = self.bytes(&placed.buffer, 0, size + 2 * guard)?;
+                let (before, rest) = all.split_at(*guard as usize);
+                let (inside, after) = rest.split_at(size as usize);
+                if let Some(i) = compared.and_then(|c| c.iter().zip(inside).position(|(a, b)| a != b)) {
+                    return Err(format!("{name}, which is only read, was written (byte {i})"));
+                }
+                (before.to_vec(), after.to_vec())
+            } else {
+                (self.bytes(&placed.buffer, 0, *guard)?, self.bytes(&placed.buffer, guard + size, *guard)?)
+            };
+            for (band, side) in [(before, "before its beginning"), (after, "beyond its end")] {
+                if let Some(i) = band.iter().position(|&b| b != POISON) {
+                    return Err(format!("{name} was written {side} (byte {i} of the guard band)"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
