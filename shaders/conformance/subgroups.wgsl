@@ -39,8 +39,8 @@ fn main(
 #for k 8
     if size > k { heard[k] = subgroupBroadcast(mine, k); }
 #endfor
-    // Lanes that have nothing hold next to the lowest number that there is.
-    let few = subgroupMax(select(LOWEST, v, lane % 5u == 1u));
+    // Lanes that have nothing, in some workgroups all, hold next to the lowest number that there is.
+    let few = subgroupMax(select(LOWEST, v, lane % 5u == wg.x % 9u));
     // Lanes that have parted have to be together again for the sum.
     var parted = v;
     if lane % 3u == 0u {
@@ -68,7 +68,7 @@ fn main(
             largest = max(largest, values[j]);
             by_place += f32(places[j] + 1u) * values[j];
             after += partings[j];
-            if j % 5u == 1u { few_largest = max(few_largest, values[j]); }
+            if j % 5u == wg.x % 9u { few_largest = max(few_largest, values[j]); }
             if places[j] < 8u {
                 let off = abs(heard[places[j]] - (vec4(values[j]) + vec4(0.0, 1.0, 2.0, 3.0)));
                 apart += off.x + off.y + off.z + off.w;

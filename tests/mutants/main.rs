@@ -117,7 +117,8 @@ impl Suite {
                 let flops = recorded.recording.dispatches.iter().map(|d| d.flops).sum::<u64>();
                 let able = |form: &&Form| form.needs.lacks(&gpu.forms.facts).is_none() && case.takes(form);
                 for form in kernel.forms.iter().filter(able) {
-                    all.extend(STORAGES.map(|storage| (flops, i, storage, form)));
+                    let storages = STORAGES.into_iter().filter(|storage| case.storages.contains(storage));
+                    all.extend(storages.map(|storage| (flops, i, storage, form)));
                 }
             }
             all.sort_by_key(|run| run.0);
