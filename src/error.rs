@@ -25,6 +25,9 @@ pub enum Error {
     /// Half precision was not enough, and there is no f32.
     #[error("{halves}, and there is no f32: {full}")]
     Overflow { halves: Box<Error>, full: Box<Error> },
+    /// The adapter computed something else than what is known.
+    #[error("{adapter} ({driver}) does not pass the self-check: {what}")]
+    SelfCheck { adapter: String, driver: String, what: String },
     /// Banks are read by the segmenter that made them.
     #[error("the bank is of another segmenter: of {bank}; this one is of {segmenter}")]
     ForeignBank { bank: String, segmenter: String },

@@ -21,7 +21,6 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`open_regular`].
-#[cfg(any(feature = "conformance", feature = "eval", test))]
 pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     use io::Read;
     let file = open_regular(path)?;

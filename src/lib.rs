@@ -46,7 +46,6 @@ extern crate self as diffews_wgpu;
 
 #[cfg(feature = "cli")]
 pub mod bench;
-#[cfg(feature = "conformance")]
 pub mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -66,7 +65,6 @@ pub mod settings;
 pub mod shader;
 #[doc(hidden)]
 pub mod shown;
-#[cfg(feature = "conformance")]
 pub mod twins;
 pub mod weights;
 

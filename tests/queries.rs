@@ -35,6 +35,8 @@ fn a_query_is_read_back_once() {
         for precision in [Precision::F32, Precision::F16] {
             let builder = Segmenter::builder().gpu(gpu()).model(fixture.model());
             let segmenter = builder.guided_filter(filter).precision(precision).build().unwrap();
+            // Those of the self-check.
+            READBACKS.set(0);
             let bank = segmenter.encode(&fixture.supports()).unwrap();
             // The latents of a picture and its mask.
             assert_eq!(READBACKS.replace(0), 2, "{precision:?}");

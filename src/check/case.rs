@@ -119,8 +119,8 @@ impl Case {
             return false;
         }
         let kernel = self.kernel.name;
-        let chosen = self.outline(gpu.forms.clone(), gpu.limits());
-        let forced = self.outline(gpu.forms.forcing(kernel, form.name), gpu.limits());
+        let chosen = self.recorder(Policy::F32, gpu.forms.clone(), gpu.limits());
+        let forced = self.recorder(Policy::F32, gpu.forms.forcing(kernel, form.name), gpu.limits());
         let most = if [Policy::F16, Policy::MIXED].contains(&storage) { SHORT } else { LONG };
         chosen.form_of(kernel) != Some(form.name) && forced.work_of(kernel) > most
     }
@@ -129,12 +129,19 @@ impl Case {
     pub fn takes(&self, form: &Form) -> bool {
         let facts = Facts { least_lanes: u32::MAX, f16: true, ..Facts::LEAST };
         let forms = Forms::first(facts).forcing(self.kernel.name, form.name);
-        self.kernel.forms.len() == 1 || !self.outline(forms, Limits::WEBGPU).refused()
+        self.kernel.forms.len() == 1 || !self.recorder(Policy::F32, forms, Limits::WEBGPU).refused()
     }
 
     /// What is recorded, without its data.
-    fn outline(&self, forms: Forms, limits: Limits) -> Recorder {
-        let mut builder = CaseBuilder::new(self, Policy::F32, forms, limits, 0);
+    ///
+    /// # Errors
+    /// A form that does not compute it, or what is beyond the limits.
+    pub fn outline(&self, storage: Policy, forms: Forms, limits: Limits) -> Result<Recording, PlanError> {
+        self.recorder(storage, forms, limits).finish()
+    }
+
+    fn recorder(&self, storage: Policy, forms: Forms, limits: Limits) -> Recorder {
+        let mut builder = CaseBuilder::new(self, storage, forms, limits, 0);
         builder.without_data = true;
         (self.build)(&mut builder);
         builder.recorder

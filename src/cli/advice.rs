@@ -51,6 +51,10 @@ fn of_library(error: &Error) -> Option<String> {
         Error::NotFinite { storage: Policy::F32, .. } => {
             ": `model verify` checks the weights, `conformance` the adapter and its driver"
         }
+        Error::SelfCheck { .. } => {
+            "; no result is written. `conformance --html report.html` tells what else is wrong: its report is for the driver's makers, and for \
+             us. --adapter chooses another adapter, --no-self-check goes on in spite of it"
+        }
         Error::Plan(PlanError { less, .. }) => match less {
             Less::Size => ". Try a smaller --size",
             Less::SizeOrPrecision => SMALLER,
@@ -63,7 +67,14 @@ fn of_library(error: &Error) -> Option<String> {
 }
 
 fn of_gpu(error: &GpuError) -> Option<String> {
-    matches!(error, GpuError::OutOfMemory { .. }).then(|| SMALLER.into())
+    let advice = match error {
+        GpuError::OutOfMemory { .. } => SMALLER,
+        GpuError::Idle { .. } => {
+            "; no result is written. Update the driver, or choose another adapter with --adapter (see `devices`)"
+        }
+        _ => return None,
+    };
+    Some(advice.into())
 }
 
 /// What to do about weights, behind their message.

@@ -4,6 +4,7 @@ use super::errors::usage;
 use super::forms::FormArgs;
 use super::open::{self, Told, Wanted};
 use super::options::AdapterArgs;
+use super::self_check::SelfCheckArgs;
 use super::{print, progress};
 use clap::ValueEnum;
 use diffews_wgpu::bench::{self, Timing};
@@ -27,6 +28,8 @@ pub struct Args {
     adapter: AdapterArgs,
     #[command(flatten)]
     forms: FormArgs,
+    #[command(flatten)]
+    self_check: SelfCheckArgs,
     /// Measure only rows whose kernel or shape contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -193,6 +196,7 @@ fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
         name: "the embedded model".into(),
         adapter: &args.adapter,
         forms: &args.forms,
+        self_check: &args.self_check,
         size: None,
         precision,
         shots: 1,

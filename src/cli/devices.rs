@@ -1,8 +1,10 @@
 //! `devices`: what there is to run on.
 
 use super::options::AdapterArgs;
+use super::self_check::cache;
 use super::{bytes, print_lines, tell};
 use diffews_wgpu::gpu::{AdapterFacts, Gpu, GpuError, list};
+use diffews_wgpu::segment::remembered;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -17,8 +19,37 @@ pub struct Args {
 #[derive(serde::Serialize)]
 struct Row<'a> {
     chosen: bool,
+    self_check: Check,
     #[serde(flatten)]
     facts: &'a AdapterFacts,
+}
+
+/// What is remembered of an adapter under its driver.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Check {
+    NotDone,
+    Passed,
+    /// What was wrong.
+    Failed(String),
+}
+
+impl Check {
+    fn of(facts: &AdapterFacts) -> Check {
+        match cache().and_then(|dir| remembered(&dir, facts)) {
+            None => Check::NotDone,
+            Some(None) => Check::Passed,
+            Some(Some(wrong)) => Check::Failed(wrong),
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Check::NotDone => "not yet",
+            Check::Passed => "passed",
+            Check::Failed(_) => "FAILED",
+        }
+    }
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -27,12 +58,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     // Opening it is the only proof that it can be used.
     let chosen = Gpu::new(&choice);
     let index = chosen.as_ref().ok().and_then(|gpu| gpu.facts().index);
-    let rows: Vec<Row> =
-        all.iter().map(|facts| Row { chosen: index.is_some() && index == facts.index, facts }).collect();
+    let rows: Vec<Row> = all
+        .iter()
+        .map(|facts| Row { chosen: index.is_some() && index == facts.index, self_check: Check::of(facts), facts })
+        .collect();
     if args.json {
         print_lines(&serde_json::to_string_pretty(&rows)?)?;
     } else if !rows.is_empty() {
         table(&rows)?;
+    }
+    for Row { self_check, facts, .. } in &rows {
+        if let (Check::Failed(wrong), false) = (self_check, args.json) {
+            print_lines(&format!("\n{} failed the self-check of the last `infer` or `eval`: {wrong}", facts.name))?;
+        }
     }
     match chosen {
         Ok(_) if !args.json => print_lines("\n* is used."),
@@ -46,9 +84,22 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn table(rows: &[Row]) -> anyhow::Result<()> {
-    let heads = ["", "#", "adapter", "backend", "type", "driver", "f16", "subgroup", "binding", "buffer", "memory"];
+    let heads = [
+        "",
+        "#",
+        "adapter",
+        "backend",
+        "type",
+        "driver",
+        "f16",
+        "subgroup",
+        "binding",
+        "buffer",
+        "memory",
+        "self-check",
+    ];
     let mut cells = vec![heads.map(String::from).to_vec()];
-    cells.extend(rows.iter().map(|Row { chosen, facts }| {
+    cells.extend(rows.iter().map(|Row { chosen, self_check, facts }| {
         let subgroup = match facts.subgroup_sizes {
             None => "none".into(),
             Some((a, b)) if a == b => a.to_string(),
@@ -66,6 +117,7 @@ fn table(rows: &[Row]) -> anyhow::Result<()> {
             bytes(facts.max_binding_bytes),
             bytes(facts.max_buffer_bytes),
             facts.memory_bytes.map_or("unknown".into(), bytes),
+            self_check.word().into(),
         ]
     }));
     print_lines(&super::columns(&cells))

@@ -87,6 +87,7 @@ fn library(error: &Error) -> u8 {
         Error::Image(error) => image(error),
         Error::Weights(_) => WEIGHTS,
         Error::Config(error) => config(error),
+        Error::SelfCheck { .. } => NO_ADAPTER,
         Error::Gpu(error) => gpu(error),
         Error::Interrupted => interrupt::exit_code(),
         Error::Usage(_) => USAGE,

@@ -21,6 +21,7 @@ mod output;
 mod progress;
 mod report;
 mod scores;
+mod self_check;
 mod show;
 
 use clap::{Parser, Subcommand};
@@ -63,6 +64,8 @@ Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the default
   DIFFEWS_WEIGHTS, DIFFEWS_UNET, DIFFEWS_SIZE, DIFFEWS_PRECISION, DIFFEWS_BACKEND, DIFFEWS_ADAPTER
                        the defaults of these flags (size and precision: of infer and eval)
   DIFFEWS_CHECKED=1    keep the shader translator's bounds checks (slower)
+  DIFFEWS_SELF_CHECK=0 believe the adapter, as --no-self-check
+  DIFFEWS_CACHE        where it is remembered which adapters passed [default: diffews-wgpu in the system's place for caches]
   WGPU_BACKEND, WGPU_ADAPTER_NAME
                        wgpu's own choice of backends (of vulkan, metal, dx12, gl) and adapter
   RUST_LOG             what is logged to stderr, such as diffews_wgpu=debug; -v wins over it";

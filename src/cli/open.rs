@@ -4,6 +4,7 @@ use super::advice::told;
 use super::errors::{CliError, usage};
 use super::forms::FormArgs;
 use super::options::{AdapterArgs, EngineArgs};
+use super::self_check::SelfCheckArgs;
 use super::tell;
 use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::Less;
@@ -19,6 +20,7 @@ pub struct Wanted<'a> {
     pub name: String,
     pub adapter: &'a AdapterArgs,
     pub forms: &'a FormArgs,
+    pub self_check: &'a SelfCheckArgs,
     pub size: Option<u32>,
     pub precision: Precision,
     /// Examples of the largest bank.
@@ -35,6 +37,7 @@ impl EngineArgs {
             name: self.model.name(),
             adapter: &self.adapter,
             forms: &self.forms,
+            self_check: &self.self_check,
             size: self.size,
             precision: self.precision,
             shots,
@@ -67,8 +70,8 @@ pub fn plan(wanted: Wanted, told_of: Told) -> anyhow::Result<Planned> {
     }
     let gpu = wanted.forms.on(wanted.adapter.open()?)?;
     wanted.adapter.tell_of_cpu(gpu.facts(), told_of.quiet);
-    let mut builder =
-        Segmenter::builder().model(model).gpu(gpu).size(size).precision(wanted.precision).shots(wanted.shots);
+    let builder = Segmenter::builder().model(model).gpu(gpu).size(size).precision(wanted.precision);
+    let mut builder = builder.shots(wanted.shots).self_check(wanted.self_check.wanted());
     if let Some(threshold) = wanted.threshold {
         builder = builder.threshold(threshold);
     }

@@ -2,6 +2,7 @@
 
 use super::errors::usage;
 use super::forms::FormArgs;
+use super::self_check::SelfCheckArgs;
 use super::{environment, progress, tell};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
@@ -99,6 +100,8 @@ pub struct EngineArgs {
     pub adapter: AdapterArgs,
     #[command(flatten)]
     pub forms: FormArgs,
+    #[command(flatten)]
+    pub self_check: SelfCheckArgs,
     /// Side of the square that pictures are scaled to [default: what the model says, else 512]
     #[arg(long, value_name = "PIXELS", env = "DIFFEWS_SIZE", hide_env_values = true, help_heading = "Model")]
     pub size: Option<u32>,

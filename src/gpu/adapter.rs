@@ -43,6 +43,9 @@ pub struct AdapterFacts {
     pub name: String,
     pub backend: String,
     pub device_type: String,
+    /// PCI's numbers, or what the driver has in their place.
+    pub vendor: u32,
+    pub device: u32,
     pub driver: String,
     /// Vendor and device as PCI numbers them, such as `1002:744c`; zeros where the backend does not tell.
     pub device_id: String,
@@ -128,6 +131,8 @@ pub(super) fn facts(
         index,
         backend: info.backend.to_string(),
         device_type: format!("{:?}", info.device_type),
+        vendor: info.vendor,
+        device: info.device,
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
         device_id: format!("{:04x}:{:04x}", info.vendor, info.device),
         shader_f16: features.contains(Features::SHADER_F16),

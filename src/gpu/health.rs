@@ -100,6 +100,15 @@ impl Shared {
 }
 
 impl Gpu {
+    /// Says why nothing more can be asked of the device, if so: it is lost, does not run what it is given, or the program was
+    /// interrupted.
+    ///
+    /// # Errors
+    /// That.
+    pub fn stands(&self, what: &str) -> Result<(), GpuError> {
+        if (self.interrupted)() { Err(GpuError::Interrupted) } else { self.alive(what) }
+    }
+
     pub(super) fn alive(&self, what: &str) -> Result<(), GpuError> {
         self.shared.alive(what)
     }

@@ -1,5 +1,6 @@
 //! How a segmenter is made.
 
+use super::known_answers::{KnownAnswers, SelfCheck};
 use super::options::quiet;
 use super::planned::Setup;
 use super::{Edit, Planned, Precision, Segmenter};
@@ -25,6 +26,7 @@ pub struct SegmenterBuilder {
     guided_filter: Option<GuidedFilter>,
     threshold: Option<Threshold>,
     memory: Option<u64>,
+    self_check: SelfCheck,
 }
 
 /// A model that is opened already.
@@ -107,6 +109,12 @@ impl SegmenterBuilder {
         self
     }
 
+    /// Whether the device must prove that it computes right, before its first result; [`SelfCheck::Each`] by default.
+    pub fn self_check(mut self, self_check: SelfCheck) -> Self {
+        self.self_check = self_check;
+        self
+    }
+
     /// Loads the model to the device.
     ///
     /// # Errors
@@ -148,7 +156,8 @@ impl SegmenterBuilder {
         let threshold = self.threshold.unwrap_or(model.default_threshold()).check().map_err(Error::Usage)?;
         let gpu = self.gpu.map_or_else(|| Gpu::new(&Default::default()), Ok)?;
         let memory = self.memory.into_iter().chain(gpu.facts().memory_bytes).min();
-        let setup = Setup { gpu, model, size, shots: self.shots.max(1), guided_filter, threshold, memory };
+        let (shots, known_answers) = (self.shots.max(1), KnownAnswers::new(self.self_check));
+        let setup = Setup { gpu, model, size, shots, guided_filter, threshold, known_answers, memory };
         setup.check_first_layer()?;
         let edited = edit.is_some();
         let draft = setup.draft_as(self.precision, edit.unwrap_or(&mut |_, _| {}))?;

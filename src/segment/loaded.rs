@@ -50,6 +50,8 @@ impl Setup {
         let encoder = passes.encoder.bind(gpu, &arena, &constants)?;
         let support = passes.support.bind(gpu, &arena, &constants)?;
         let decoder = passes.decoder.bind(gpu, &arena, &constants)?;
+        // Its pipelines are compiled by now, and used afterwards.
+        self.known_answers.ask(gpu, passes.schedules())?;
         Ok(Loaded { storage, bytes: memory.peak(), encoder, support, decoder, passes, arena, constants })
     }
 }
@@ -70,6 +72,7 @@ impl Loaded {
             self.passes.query.bind(gpu, &self.arena, &self.constants)?
         } else {
             let query = recipe.query(one, shots, &mut |_, _| {})?;
+            setup.known_answers.ask(gpu, [&query.schedule])?;
             // So many keys may be read in parts that hand on more than was planned for. Its bindings keep an arena of its own.
             let sizes = Arena::sizes([&query.schedule]);
             let arena = if self.arena.holds(&sizes) { None } else { Some(Arena::new(gpu, &sizes)?) };

@@ -2,20 +2,24 @@
 
 mod bank;
 mod builder;
+mod known_answers;
 mod loaded;
 mod memory;
 mod options;
 mod pass;
 mod planned;
 mod record;
+mod remembered;
 mod segmentation;
 mod segmenter;
 
 pub use bank::{Example, SupportBank};
 pub use builder::SegmenterBuilder;
+pub use known_answers::SelfCheck;
 pub use memory::{MemoryPlan, PassPlan};
 pub use options::{Precision, Progress, Stage};
 pub use pass::{Edit, Pass};
 pub use planned::Planned;
+pub use remembered::remembered;
 pub use segmentation::Segmentation;
 pub use segmenter::Segmenter;

@@ -1,5 +1,6 @@
 //! What is known before any memory is taken: the four passes of a model, how they store their values, and what they need.
 
+use super::known_answers::KnownAnswers;
 use super::options::quiet;
 use super::record::{Passes, Recipe};
 use super::{Edit, MemoryPlan, Pass, Precision, Progress, Segmenter};
@@ -18,6 +19,7 @@ pub(super) struct Setup {
     pub shots: usize,
     pub guided_filter: Option<GuidedFilter>,
     pub threshold: Threshold,
+    pub known_answers: KnownAnswers,
     /// Bytes that may be taken on the device, where that is known.
     pub memory: Option<u64>,
 }

@@ -29,7 +29,7 @@ impl Passes {
         self.schedules().into_iter().flat_map(Schedule::constants).collect()
     }
 
-    fn schedules(&self) -> [&Schedule; 4] {
+    pub fn schedules(&self) -> [&Schedule; 4] {
         [&self.encoder.schedule, &self.support.schedule, &self.query.schedule, &self.decoder.schedule]
     }
 }

@@ -77,6 +77,30 @@ fn forms_are_taken_as_asked_or_refused() {
     place.infer(&twice).expect(2, &["conv2d=tiled-32", "already"]);
 }
 
+/// What an adapter proved is remembered and shown; a damaged file spares nothing, and `--no-self-check` asks for nothing.
+#[test]
+fn devices_tells_which_adapters_passed() {
+    let place = Place::new();
+    let env = [("DIFFEWS_CACHE", "cache/of/mine")];
+    let infer = |more: &[&str]| {
+        let args = [&["--query", "q.png", "--size", "16", "--force"], more].concat();
+        place.run_with(&env, &infer(&args)).expect(0, &[]);
+    };
+    let checks = || {
+        let said = place.run_with(&env, &["devices", "--json"]).expect(0, &[]).out;
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
+        rows.into_iter().find(|row| row["chosen"] == true).unwrap()["self_check"].clone()
+    };
+    infer(&["--no-self-check"]);
+    assert_eq!(checks(), "not_done");
+    infer(&[]);
+    assert_eq!(checks(), "passed");
+    std::fs::write(place.path("cache/of/mine/self-check.json"), "[{").unwrap();
+    assert_eq!(checks(), "not_done");
+    infer(&[]);
+    assert_eq!(checks(), "passed");
+}
+
 #[test]
 fn json_tells_what_was_done() {
     let place = Place::new();

@@ -9,7 +9,7 @@ use diffews_wgpu::gpu::AdapterChoice;
 use diffews_wgpu::image_io::{RgbImage, load_mask, load_rgb};
 use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::Recording;
-use diffews_wgpu::segment::Pass;
+use diffews_wgpu::segment::{Pass, SelfCheck};
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Error, Example, Gpu, Precision, Segmentation, Segmenter, SupportBank};
 use std::collections::HashMap;
@@ -94,7 +94,7 @@ pub fn run(
 ) -> Result<Run, Error> {
     let supports = fixture.supports();
     let builder = Segmenter::builder().gpu(gpu).model(model).precision(precision).shots(supports.len());
-    let segmenter = builder.plan_with(edit)?.allocate()?;
+    let segmenter = builder.self_check(SelfCheck::Off).plan_with(edit)?.allocate()?;
     let bank = segmenter.encode(&supports)?;
     let result = segmenter.segment(&bank, &fixture.query())?;
     Ok(Run { segmenter, bank, result })

@@ -57,6 +57,7 @@ impl Place {
     /// `eval` with the weights of a small fixture; its pictures are below the root.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_diffews-wgpu"));
+        command.env("DIFFEWS_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
         command.current_dir(self.0.path()).arg("eval").args(args);
         command.env("DIFFEWS_WEIGHTS", golden().join("five")).env("DIFFEWS_PRECISION", "f32");
         for name in ["DIFFEWS_UNET", "DIFFEWS_SIZE"] {
