@@ -155,7 +155,29 @@ const SHORT: u64 = 2_000_000;
 /// How a tensor is filled.
 #[derive(Clone, Copy, Debug)]
 pub enum Fill {
-    Normal { mean: f64, std: f64 },
+    Normal {
+        mean: f64,
+        std: f64,
+    },
+    /// Multiples of `unit`, up to so many times on either side: of even channels, and of odd ones.
+    Whole {
+        unit: f64,
+        most: [u32; 2],
+    },
+}
+
+impl Fill {
+    /// `n` values; `channel` says which one of them belongs to.
+    fn draw(self, rng: &mut fastrand::Rng, n: usize, channel: impl Fn(usize) -> usize) -> Vec<f32> {
+        match self {
+            Fill::Normal { mean, std } => normals(rng, n).map(|v| (mean + std * v) as f32).collect(),
+            Fill::Whole { unit, most } => {
+                let most = most.map(|most| most as i32);
+                let mut one = |most: i32| (unit * f64::from(rng.i32(-most..=most))) as f32;
+                (0..n).map(|i| one(most[channel(i) % 2])).collect()
+            }
+        }
+    }
 }
 
 /// A tensor's values on the host, `[positions, channels]`, already rounded to its storage.
@@ -276,19 +298,19 @@ impl CaseBuilder {
         element: Element,
         fill: Fill,
     ) -> HostTensor {
-        let Fill::Normal { mean, std } = fill;
-        let n = height as usize * width as usize * channels.logical() as usize;
-        let n = if self.without_data { 0 } else { n };
-        let values = normals(&mut self.rng, n).map(|v| (mean + std * v) as f32).collect();
+        let row = channels.logical() as usize;
+        let n = if self.without_data { 0 } else { height as usize * width as usize * row };
+        let mut values = fill.draw(&mut self.rng, n, |i| i % row);
+        Self::round_drawn(&mut values, element);
         self.input_of(name, height, width, channels, element, values)
     }
 
     /// A weight `[Cout, Cin, taps]` filled from the case's seed.
-    pub fn weight(&mut self, name: &str, taps: u32, inputs: &Channels, outputs: &Channels, std: f64) -> HostWeight {
-        let n = taps as usize * inputs.logical() as usize * outputs.logical() as usize;
-        let n = if self.without_data { 0 } else { n };
-        let mut values = normals(&mut self.rng, n).map(|v| (std * v) as f32).collect::<Vec<f32>>();
-        Self::round(&mut values, self.recorder.storage.weights);
+    pub fn weight(&mut self, name: &str, taps: u32, inputs: &Channels, outputs: &Channels, fill: Fill) -> HostWeight {
+        let (area, row) = (taps as usize, inputs.logical() as usize);
+        let n = if self.without_data { 0 } else { area * row * outputs.logical() as usize };
+        let mut values = fill.draw(&mut self.rng, n, |i| i / area % row);
+        Self::round_drawn(&mut values, self.recorder.storage.weights);
         let id = self.weights.len() as u32;
         let param = Param { id, name: name.into(), taps, inputs: inputs.clone(), outputs: outputs.clone() };
         let weight = HostWeight { param, values: Arc::new(values) };
@@ -302,6 +324,17 @@ impl CaseBuilder {
             let mut halves = vec![f16::ZERO; values.len()];
             halves.convert_from_f32_slice(values);
             halves.convert_to_f32_slice(values);
+        }
+    }
+
+    /// To what their storage holds, but no subnormal half, which a driver may read as zero (WGSL): it becomes the smallest normal
+    /// one. What drivers make of subnormal ones is the business of `language/numbers`.
+    fn round_drawn(values: &mut [f32], element: Element) {
+        Self::round(values, element);
+        if element.is_half() {
+            let least = f16::MIN_POSITIVE.to_f32();
+            let subnormal = |v: &&mut f32| **v != 0.0 && v.abs() < least;
+            values.iter_mut().filter(subnormal).for_each(|v| *v = least.copysign(*v));
         }
     }
 

@@ -6,6 +6,7 @@ mod guards;
 mod id;
 mod run;
 mod sample;
+pub mod sum;
 
 pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, HostWeight, Recorded, STORAGES, Tested};
 pub use id::{is_id, slug};

@@ -1,6 +1,6 @@
 //! Runs a case on an adapter: everything poisoned, guard bands on both sides, NaN fails, every padding lane zero.
 
-use super::bound::Approx;
+use super::bound::{Allowed, Approx, Bound};
 use super::case::{self, Case, CaseBuilder, Check};
 use super::guards::Memory;
 use super::sample;
@@ -20,6 +20,8 @@ pub struct Outcome {
     pub variant: String,
     /// Worst error / bound; above 1, or NaN, is a failure.
     pub ratio: f64,
+    /// The same by the bounds of arithmetic that rounds to the nearest, of whichever element is the worst then.
+    pub strict: f64,
     pub error: f64,
     pub bound: f64,
     /// The worst element, what came and what should have.
@@ -75,6 +77,7 @@ pub fn run_case_with(
         form: form.name,
         variant: String::new(),
         ratio: 0.0,
+        strict: 0.0,
         error: 0.0,
         bound: 0.0,
         place: "nowhere".into(),
@@ -149,25 +152,32 @@ impl Check {
     }
 
     /// [`Check::exact`] with the bound of forms that grow it by `growth`, as it is stored.
-    pub fn bounded(&self, exact: &Expected, growth: f64) -> Expected {
+    pub fn bounded(&self, exact: &Expected, growth: f64) -> Vec<(usize, Allowed)> {
         let half = self.tensor.element.is_half();
-        let grown = exact.iter().map(|(i, exact)| (*i, Approx::new(exact.value, growth * exact.bound)));
-        grown.map(|(i, exact)| (i, if half { exact.stored_as_half() } else { exact })).collect()
+        let grown = exact.iter().map(|(i, exact)| (*i, Approx::new(exact.value, exact.bound * Bound::from(growth))));
+        grown.map(|(i, exact)| (i, exact.stored(half))).collect()
     }
 }
 
-fn compare(tensor: &Tensor, expected: &Expected, got: &[f32], outcome: &mut Outcome) -> Result<(), String> {
+fn compare(tensor: &Tensor, expected: &[(usize, Allowed)], got: &[f32], outcome: &mut Outcome) -> Result<(), String> {
     if let Some(i) = got.iter().position(|v| !v.is_finite()) {
-        outcome.ratio = f64::NAN;
+        (outcome.ratio, outcome.strict) = (f64::NAN, f64::NAN);
         outcome.place = describe(tensor, i, got[i], f64::NAN);
         return Err(format!("{} is not finite", tensor.name));
     }
-    for &(i, Approx { value, bound }) in expected {
-        let error = (got[i] as f64 - value).abs();
-        let ratio = if error == 0.0 { 0.0 } else { error / bound };
-        if !(ratio <= outcome.ratio) && !outcome.ratio.is_nan() {
-            (outcome.ratio, outcome.error, outcome.bound) = (ratio, error, bound);
-            outcome.place = describe(tensor, i, got[i], value);
+    for &(i, Allowed { value, wgsl, strict }) in expected {
+        let got = f64::from(got[i]);
+        // NaN stays.
+        let worse = |ratio: f64, than: f64| !(ratio <= than) && !than.is_nan();
+        let ratio = wgsl.ratio(value, got);
+        if worse(ratio, outcome.ratio) {
+            (outcome.ratio, outcome.error) = (ratio, (got - value).abs());
+            outcome.bound = wgsl.scale;
+            outcome.place = describe(tensor, i, got as f32, value);
+        }
+        let strict = strict.ratio(value, got);
+        if worse(strict, outcome.strict) {
+            outcome.strict = strict;
         }
     }
     Ok(())

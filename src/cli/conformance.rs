@@ -40,9 +40,12 @@ pub struct Args {
     /// memory lost
     #[arg(long)]
     full: bool,
+    /// Fail whatever errs by more than arithmetic that rounds to the nearest does, though WGSL allows it
+    #[arg(long)]
+    strict: bool,
     /// Run nothing: join these reports of --json, of different drivers, for --html, --json, --junit and --compare
     #[arg(long, value_name = "FILE", num_args = 1..)]
-    #[arg(conflicts_with_all = ["all_adapters", "only", "list", "precision", "quick", "full", "seed", "dump"])]
+    #[arg(conflicts_with_all = ["all_adapters", "only", "list", "precision", "quick", "full", "strict", "seed", "dump"])]
     from: Vec<PathBuf>,
     /// Seed of the cases' data
     #[arg(long, value_name = "N", default_value_t = 20241)]
@@ -147,6 +150,7 @@ fn measure(args: &Args) -> anyhow::Result<Option<Measured>> {
         full: args.full,
         cases: None,
         fraction: Fraction::ALL,
+        strict: args.strict,
         seed: args.seed,
         dump: args.dump.clone(),
         interrupted: progress::interrupted,

@@ -49,6 +49,7 @@ impl<'a> On<'a> {
             driver: self.facts.driver.clone(),
             status: Status::NotRun,
             ratio: None,
+            strict: None,
             error: None,
             bound: None,
             place: String::new(),
@@ -133,15 +134,17 @@ impl<'a> On<'a> {
         }
         // Before it runs: a driver that ends the process is what one wants the shader of.
         let dumped = self.options.dump.as_ref().map_or(Ok(()), |dir| self.dump(dir, gpu, case, form, entry));
-        let Outcome { variant, ratio, error, bound, place, mut fault, .. } =
+        let Outcome { variant, ratio, strict, error, bound, place, mut fault, .. } =
             run_case_with(gpu, case, entry.storage, form, self.options.seed, twins);
         if let Err(problem) = dumped {
             fault = Some(fault.map_or(format!("dump: {problem}"), |f| format!("{f}; dump: {problem}")));
         }
+        let judged = if self.options.strict { strict } else { ratio };
         Row {
-            status: if fault.is_none() && ratio <= 1.0 { Status::Passed } else { Status::Failed },
+            status: if fault.is_none() && judged <= 1.0 { Status::Passed } else { Status::Failed },
             variant: if variant.is_empty() { form.name.into() } else { format!("{}: {variant}", form.name) },
             ratio: finite(ratio),
+            strict: finite(strict),
             error: finite(error),
             bound: finite(bound),
             place,

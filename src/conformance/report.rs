@@ -35,6 +35,9 @@ pub struct Row {
     pub status: Status,
     /// Error / bound of the worst element; null where it is not a number or nothing was compared.
     pub ratio: Option<f64>,
+    /// The same by the bounds of arithmetic that rounds to the nearest.
+    #[serde(default)]
+    pub strict: Option<f64>,
     pub error: Option<f64>,
     pub bound: Option<f64>,
     /// The worst element: index, what came, what should have.
@@ -56,6 +59,8 @@ pub struct Made {
     /// Of the numbers that the embedded model is compared with; another model has others.
     pub record: String,
     pub full: bool,
+    /// Failures are what the strict bounds say.
+    pub strict: bool,
     /// The cases were chosen by this regular expression.
     pub only: Option<String>,
     pub seed: u64,
@@ -275,6 +280,7 @@ mod tests {
             driver: "driver 1.2".into(),
             status,
             ratio: Some(ratio),
+            strict: None,
             error: None,
             bound: None,
             place: String::new(),

@@ -28,6 +28,8 @@ pub struct Options {
     pub storages: Vec<Policy>,
     /// Every case in every form and storage, the whole model and ten equal runs of it by each choice of forms, and the stress test.
     pub full: bool,
+    /// What is more than arithmetic that rounds to the nearest errs by is a failure, though WGSL allows it.
+    pub strict: bool,
     pub seed: u64,
     /// Where the shaders and their translations go.
     pub dump: Option<PathBuf>,
@@ -61,6 +63,7 @@ impl Default for Options {
             fraction: Fraction::ALL,
             storages: vec![],
             full: false,
+            strict: false,
             seed: 0,
             dump: None,
             interrupted: || false,
@@ -75,6 +78,7 @@ impl Options {
             commit: env!("DIFFEWS_COMMIT").into(),
             record: model::record(),
             full: self.full,
+            strict: self.strict,
             only: self.only.as_ref().map(|only| only.to_string()),
             seed: self.seed,
             interrupted: false,

@@ -1,22 +1,26 @@
 //! The f64 twin of `affine` and its cases.
 
-use crate::check::bound::{self, Approx, EPS};
+use crate::check::bound::{Approx, Bound, EPS, TINY};
+use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::affine::{KERNEL, record};
 use crate::plan::{Channels, Element};
 
-/// Bounds: one multiply-add, then SiLU, whose slope is at most 1.1 and whose exp errs by (3 + 2 |x|) ulp
-/// (WGSL) where it is a factor e / (1 + e) of the result; division 2.5 ulp.
+/// Bounds: a product and a sum. Then SiLU, v e / (1 + e) with e = exp(-|v|) (v > 0: v / (1 + e)), whose exp errs by 3 + 2 |v| ulp
+/// (WGSL), which is 1 / (1 + e) of that in the result (v > 0: e / (1 + e)); a product, a sum, and a division of 2.5 ulp.
 fn twin(x: f64, scale: f64, shift: f64, silu: bool) -> Approx {
-    let v = x * scale + shift;
-    let error = EPS * ((x * scale).abs() + v.abs());
+    let v = Sum::of([x * scale, shift]);
+    let exact = if v.is_exact() { Bound::default() } else { Bound::rounding(x * scale) + Bound::rounding(v.value()) };
+    let v = Approx::new(v.value(), exact);
     if !silu {
-        return Approx::new(v, error);
+        return v;
     }
-    let sigmoid = 1.0 / (1.0 + (-v).exp());
-    let e = (-v.abs()).exp();
-    let relative = 2.0 * EPS * ((3.0 + 2.0 * v.abs()) * if v < 0.0 { 1.0 } else { e / (1.0 + e) } + 4.0);
-    Approx::new(v * sigmoid, 1.1 * error + relative * (v * sigmoid).abs() + bound::TINY)
+    let sigmoid = |v: f64| 1.0 / (1.0 + (-v).exp());
+    let slope = |v: f64| sigmoid(v) * (1.0 + v * sigmoid(-v));
+    let e = (-v.value.abs()).exp();
+    let share = if v.value < 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) };
+    let relative = EPS * ((3.0 + 2.0 * v.value.abs()) * share + 4.5);
+    v.through(|v| v * sigmoid(v), slope, relative * (v.value * sigmoid(v.value)).abs() + TINY)
 }
 
 pub fn cases() -> Vec<Case> {

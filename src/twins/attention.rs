@@ -1,48 +1,61 @@
 //! The f64 twin of `attention` and its cases.
 
-use crate::check::bound::{self, Approx, EPS};
+use crate::check::bound::{Approx, Bound, EPS, TINY};
+use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill, HostTensor};
 use crate::kernels::attention::{KERNEL, KeyValue, record};
 use crate::plan::Channels;
 use std::cell::RefCell;
 
-/// Exact scores of one query and head, and how far each may be off.
-fn scores<'a>(q: &[f32], keys: impl Iterator<Item = &'a [f32]>) -> Vec<(f64, f64)> {
-    let d = q.len();
-    let scale = std::f64::consts::LOG2_E / (d as f64).sqrt();
+/// Exact scores of one query and head in units of exp2, and how far each may be off: by its dot product, by the scale, which is
+/// rounded on the host, and by the product with it.
+fn scores<'a>(q: &[f32], keys: impl Iterator<Item = &'a [f32]>) -> Vec<Approx> {
+    let scale = std::f64::consts::LOG2_E / (q.len() as f64).sqrt();
     let one = |k: &[f32]| {
-        let products = || q.iter().zip(k).map(|(&a, &b)| a as f64 * b as f64);
-        let magnitude: f64 = products().map(f64::abs).sum();
-        let score = products().sum::<f64>() * scale;
-        (score, bound::dot(d, magnitude) * scale + 2.0 * EPS * score.abs())
+        let products = Sum::of(q.iter().zip(k).map(|(&a, &b)| f64::from(a) * f64::from(b)));
+        let score = products.value() * scale;
+        let rounding = if score == 0.0 { Bound::default() } else { Bound::rounding(score) + EPS / 2.0 * score.abs() };
+        Approx::new(score, products.products() * scale + rounding)
     };
     keys.map(one).collect()
 }
 
 /// Exact attention of one channel of a query and head, and its bound.
 ///
-/// A score errs by its dot product's bound; times ln 2 that is the relative error of its weight, to which
-/// exp2 adds 3 + 2 |x| ulp (WGSL). A weight's error moves the result by its share of |v - out|; the
-/// weighted sum and the total are sums of n terms, rescaled once per tile of 16 keys or more. A part hands both on in f32,
-/// which rounds nothing.
-fn twin(scores: &[(f64, f64)], values: &[f64]) -> Approx {
-    let highest = scores.iter().map(|s| s.0).fold(f64::MIN, f64::max);
-    let weights: Vec<f64> = scores.iter().map(|s| (s.0 - highest).exp2()).collect();
-    let total: f64 = weights.iter().sum();
-    let value = values.iter().zip(&weights).map(|(v, w)| v * w).sum::<f64>() / total;
-    let magnitude = values.iter().zip(&weights).map(|(v, w)| v.abs() * w).sum::<f64>() / total;
-    let moved: f64 = values
-        .iter()
-        .zip(&weights)
-        .zip(scores)
-        .map(|((v, w), s)| {
-            let x = s.0 - highest;
-            w * (v - value).abs() * (std::f64::consts::LN_2 * s.1 + EPS * (3.0 + 3.0 * x.abs()))
-        })
-        .sum::<f64>()
-        / total;
-    let n = values.len();
-    Approx::new(value, moved + 2.0 * bound::dot(n + n.div_ceil(16), magnitude))
+/// A score's error times ln 2 is the relative error of its weight, to which the difference to the maximum adds its rounding and
+/// exp2 3 + 2 |x| ulp (WGSL); a weight's error moves the result by its share of v - out. What scores err by says nothing of the values,
+/// which are drawn apart from them: the shares go either way, and four times the root of the sum of their squares is more than they
+/// make together (and never more than the sum of all).
+///
+/// Sums are taken over all keys, and what is there is rescaled once per tile of 16 or more, which is a rounding more, and a factor
+/// exp2(0) that is right to 3 ulp: for the earlier keys more often than for the later ones, and for all
+/// values alike. Then a division, or the product with a reciprocal. A part hands its sums on in f32, which rounds nothing.
+fn twin(scores: &[Approx], values: &[f64]) -> Approx {
+    let highest = scores.iter().map(|s| s.value).fold(f64::MIN, f64::max);
+    let weights: Vec<f64> = scores.iter().map(|s| (s.value - highest).exp2()).collect();
+    let weighted = Sum::of(values.iter().zip(&weights).map(|(v, w)| v * w));
+    let total = Sum::of(weights.iter().copied());
+    let value = weighted.value() / total.value();
+    let tiles = (values.len() as f64 / 16.0).ceil();
+    let (mut sum, mut squares) = (Bound::default(), Bound::default());
+    let mut rescaled = 0.0;
+    for ((v, w), s) in values.iter().zip(&weights).zip(scores) {
+        let x = (s.value - highest).abs();
+        let relative = (s.bound + Bound::rounding(x)) * std::f64::consts::LN_2 + EPS * (3.0 + 2.0 * x);
+        let moved = relative * (w * (v - value).abs() / total.value());
+        sum += moved;
+        squares += moved * moved;
+        rescaled += (w * (v - value) / total.value()).powi(2);
+    }
+    let four = |squares: f64| 4.0 * squares.sqrt();
+    let moved = sum.min(Bound { wgsl: four(squares.wgsl), strict: four(squares.strict) });
+    // exp2(0) is 1 wherever something is known of it.
+    let factors = Bound { wgsl: four(rescaled) * 3.0 * EPS * tiles, strict: 0.0 };
+    // Of the additions and of as many more as there are tiles.
+    let longer = |sum: &Sum| sum.additions() * (1.0 + tiles / values.len() as f64);
+    let sums = (longer(&weighted) + Bound::rounding(weighted.magnitude())) * total.value().recip()
+        + longer(&total) * (value.abs() / total.value());
+    Approx::new(value, moved + factors + sums + 3.5 * EPS * value.abs() + TINY)
 }
 
 pub fn cases() -> Vec<Case> {

@@ -1,15 +1,16 @@
 //! The f64 twin of `conv2d` and its cases.
 
-use crate::check::bound::{self, Approx, EPS};
+use crate::check::bound::{Approx, Bound, EPS, TINY};
+use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill, HostTensor, HostWeight};
 use crate::kernels::conv2d::{Epilogue, Geometry, KERNEL, Weights, record};
 use crate::plan::{Channels, Element};
 
-/// One output before its epilogue, with the loop order of the shader: taps, then channels.
-fn sum(x: &HostTensor, w: &HostWeight, bias: f64, g: Geometry, (y, col): (usize, usize), n: usize) -> Approx {
+/// One output before its epilogue: a sum of products that begins with the bias.
+fn sum(x: &HostTensor, w: &HostWeight, bias: f64, g: Geometry, (y, col): (usize, usize), n: usize) -> Sum {
     let up = if g.upsample { 2 } else { 1 };
     let (height, width) = (x.tensor.height as i64 * up, x.tensor.width as i64 * up);
-    let (mut value, mut magnitude, mut terms) = (bias, bias.abs(), 1);
+    let mut sum = Sum::from(bias);
     for ky in 0..g.kernel {
         for kx in 0..g.kernel {
             let at = |o: usize, k: u32| (o as u32 * g.stride + k) as i64 - g.pad.0 as i64;
@@ -20,34 +21,45 @@ fn sum(x: &HostTensor, w: &HostWeight, bias: f64, g: Geometry, (y, col): (usize,
             let position = (sy / up * x.tensor.width as i64 + sx / up) as usize;
             let tap = (ky * g.kernel + kx) as usize;
             for c in 0..x.channels() {
-                let term = x.at(position, c) * w.at(n, c, tap);
-                value += term;
-                magnitude += term.abs();
-                terms += 1;
+                sum.add(x.at(position, c) * w.at(n, c, tap));
             }
         }
     }
-    Approx::new(value, bound::dot(terms, magnitude))
+    sum
 }
 
-/// GELU's slope is at most 1.13; its tail is exp(-x^2/2) times a fit within 7.2e-9, a division (2.5 ulp), ten
-/// multiply-adds, and two exp of an argument -x^2/2, (3 + 2 * argument) ulp each (WGSL), relative to the tail.
+fn plain(sum: &Sum) -> Approx {
+    Approx::new(sum.value(), sum.products())
+}
+
+/// Nothing more is rounded where nothing is in the sum with the residual as a term.
+fn with_residual(sum: &Sum, residual: f64) -> Approx {
+    let mut all = *sum;
+    all.add(residual);
+    let rounding = if all.is_exact() { Bound::default() } else { Bound::rounding(all.value()) };
+    Approx::new(all.value(), sum.products() + rounding)
+}
+
+/// GELU's tail is exp(-x^2/2) times a fit within 7.2e-9, a division (2.5 ulp), ten multiply-adds, and two exp of an argument
+/// -x^2/2, (3 + 2 * argument) ulp each (WGSL), relative to the tail.
 fn geglu(hidden: Approx, gate: Approx) -> Approx {
+    let tail = |g: f64| 0.5 * libm::erfc(g.abs() / std::f64::consts::SQRT_2);
+    let phi = |g: f64| if g < 0.0 { tail(g) } else { 1.0 - tail(g) };
+    let slope = |g: f64| phi(g) + g * (-g * g / 2.0).exp() / std::f64::consts::TAU.sqrt();
     let g = gate.value;
-    let tail = 0.5 * libm::erfc(g.abs() / std::f64::consts::SQRT_2);
-    let gelu = g * if g < 0.0 { tail } else { 1.0 - tail };
     let exponent = g * g / 2.0;
-    let error = g.abs() * tail * (7.2e-9 + EPS * (24.0 + 4.0 * exponent)) + EPS * gelu.abs() + bound::TINY;
-    let moved = 1.13 * gate.bound + error;
-    let value = hidden.value * gelu;
-    Approx::new(value, hidden.bound * gelu.abs() + (hidden.value.abs() + hidden.bound) * moved + EPS * value.abs())
+    let error = g.abs() * tail(g) * (7.2e-9 + EPS * (24.0 + 4.0 * exponent)) + EPS * (g * phi(g)).abs() + TINY;
+    let gelu = gate.through(|g| g * phi(g), slope, error);
+    let value = hidden.value * gelu.value;
+    let moved = hidden.bound * gelu.value.abs() + gelu.bound * hidden.value.abs() + hidden.bound * gelu.bound;
+    Approx::new(value, moved + Bound::rounding(value))
 }
 
-/// (1 - e) / (1 + e) with e = exp(-2 |x|): slope at most 1; exp (3 + 2 |2 x|) ulp relative to e, three roundings.
+/// (1 - e) / (1 + e) with e = exp(-2 |x|): exp (3 + 2 |2 x|) ulp relative to e, three roundings.
 fn tanh(x: Approx) -> Approx {
     let e = (-2.0 * x.value.abs()).exp();
     let error = EPS * (e * (3.0 + 4.0 * x.value.abs()) * 2.0 / (1.0 + e) + 4.0 * x.value.tanh().abs());
-    Approx::new(x.value.tanh(), x.bound + error)
+    x.through(f64::tanh, |x| 1.0 - x.tanh().powi(2), error)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -86,7 +98,7 @@ impl Shape {
         let channels = if act == Act::Geglu { out.concat(&out) } else { out.clone() };
         let taps = g.kernel * g.kernel;
         let std = (taps as f64 * self.cin.logical() as f64).sqrt().recip();
-        let weight = b.weight("weight", taps, &self.cin, &channels, std);
+        let weight = b.weight("weight", taps, &self.cin, &channels, Fill::Normal { mean: 0.0, std });
         let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
         let weights = Weights { weight: weight.param.clone(), bias: bias.tensor.clone() };
         let (height, width) = (g.out(self.size.0), g.out(self.size.1));
@@ -104,14 +116,10 @@ impl Shape {
             let at = (p / width as usize, p % width as usize);
             let value = sum(&x, &weight, bias.at(0, n), g, at, n);
             match act {
-                Act::None => value,
-                Act::Residual => {
-                    let add = residual.as_ref().map_or(0.0, |t| t.at(p, n));
-                    let v = value.value + add;
-                    Approx::new(v, value.bound + EPS * v.abs())
-                }
-                Act::Geglu => geglu(value, sum(&x, &weight, bias.at(0, gate + n), g, at, gate + n)),
-                Act::Tanh => tanh(value),
+                Act::None => plain(&value),
+                Act::Residual => with_residual(&value, residual.as_ref().map_or(0.0, |t| t.at(p, n))),
+                Act::Geglu => geglu(plain(&value), plain(&sum(&x, &weight, bias.at(0, gate + n), g, at, gate + n))),
+                Act::Tanh => tanh(plain(&value)),
             }
         });
     }

@@ -1,54 +1,64 @@
 //! The f64 twin of `group_norm` and its cases.
 
-use crate::check::bound::{Approx, EPS};
+use super::group_stats;
+use crate::check::bound::{Approx, Bound, EPS};
+use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill, HostTensor};
 use crate::kernels::group_norm::{KERNEL, record};
-use crate::kernels::{LANES, group_stats};
+use crate::kernels::{LANES, group_stats as kernel};
 use crate::plan::{Channels, Element};
 use std::cell::OnceCell;
 
-/// Mean, mean of magnitudes, and variance of a group.
+/// Mean and variance of a group.
 #[derive(Clone, Copy)]
 struct Moments {
-    n: f64,
-    mean: f64,
-    magnitude: f64,
-    var: f64,
+    mean: Approx,
+    var: Approx,
 }
 
 impl Moments {
-    fn of(group: impl Iterator<Item = f64> + Clone) -> Moments {
-        let n = group.clone().count() as f64;
-        let mean = group.clone().sum::<f64>() / n;
-        let magnitude = group.clone().map(f64::abs).sum::<f64>() / n;
-        Moments { n, mean, magnitude, var: group.map(|v| (v - mean).powi(2)).sum::<f64>() / n }
+    /// From what `group_stats` says of each chunk of each of its channels, and their lengths.
+    ///
+    /// Bounds: sums in 64 lanes and a tree (see `Sum`) of terms that err themselves. The mean: each chunk's mean, and a product.
+    /// M2: each chunk's M2; the square of its mean's deviation, whose difference, square and product are rounded, and which moves by
+    /// what both means err by; a sum. Then a division of 2.5 ulp by a number of values that may be rounded itself.
+    fn of(chunks: &[(f64, [Approx; 2])]) -> Moments {
+        let n: f64 = chunks.iter().map(|c| c.0).sum();
+        let lanes = f64::from(LANES as u32);
+        let sum = Sum::of(chunks.iter().map(|(count, [mean, _])| count * mean.value));
+        let mean = sum.value() / n;
+        let given: Bound = chunks.iter().map(|(count, [mean, _])| mean.bound * *count).sum();
+        let products = if sum.is_exact() { Bound::default() } else { Bound::rounding(sum.magnitude()) };
+        let off = (given + sum.additions_in(lanes) + products) * n.recip() + 3.5 * EPS * mean.abs();
+        let mut m2 = Sum::default();
+        let mut error = Bound::default();
+        for (count, [chunk, within]) in chunks {
+            let d = chunk.value - mean;
+            let moved = chunk.bound + off;
+            m2.add(within.value + count * d * d);
+            error += within.bound + (chunk.bound * (2.0 * d.abs()) + moved * moved) * *count;
+            error += Bound::rounding(4.0 * count * d * d) + Bound::rounding(within.value);
+        }
+        let var = m2.value() / n;
+        let error = (error + m2.additions_in(lanes)) * n.recip() + 3.5 * EPS * var;
+        Moments { mean: Approx::new(mean, off), var: Approx::new(var, error) }
     }
 }
 
 /// Scale (row 0) or shift (row 1) of a channel.
 ///
-/// Bounds: statistics are sums of means and M2 over `n` chunk entries, each already within the bound of
-/// `group_stats`; the scale errs by half the relative error of the variance plus a few roundings, the
-/// shift by the mean's error times the scale.
-fn twin(group: Moments, chunk_len: usize, weight: f64, bias: f64, eps: f64, row: usize) -> Approx {
-    let Moments { n, mean, magnitude, var } = group;
-    let entries = (n / chunk_len as f64).max(1.0);
-    let sum_error = EPS * ((chunk_len as f64).sqrt() + (entries / LANES as f64).sqrt() + 8.0);
-    let mean_error = sum_error * magnitude;
-    // A deviation's subtraction rounds by u |x|; over n of them the sum gains 2 u |x| |d| / sqrt(n).
-    let var_error = sum_error * var
-        + 2.0 * EPS * var.sqrt() * (mean.abs() + magnitude) / (chunk_len as f64).sqrt()
-        + mean_error * mean_error;
-    let scale = weight / (var + eps).sqrt();
-    let scale_error = scale.abs() * (0.5 * var_error / (var + eps) + 5.0 * EPS);
+/// Bounds: the scale errs by half the relative error of the variance, to which eps is added; by inverse, root and its inverse, 2 + 2.5 + 2.5
+/// ulp; and by a product. The shift by the mean's error times the scale, a product and a difference.
+fn twin(Moments { mean, var }: Moments, weight: f64, bias: f64, eps: f64, row: usize) -> Approx {
+    let scale = weight / (var.value + eps).sqrt();
+    let relative = (var.bound + Bound::rounding(var.value + eps)) * (0.5 / (var.value + eps));
+    let scale_error = (relative + 7.0 * EPS) * scale.abs() + Bound::rounding(scale);
     if row == 0 {
         return Approx::new(scale, scale_error);
     }
-    let shift = bias - mean * scale;
-    Approx::new(
-        shift,
-        mean.abs() * scale_error + mean_error * scale.abs() + 2.0 * EPS * (bias.abs() + (mean * scale).abs()),
-    )
+    let (product, shift) = (mean.value * scale, bias - mean.value * scale);
+    let moved = scale_error * mean.value.abs() + mean.bound * scale.abs();
+    Approx::new(shift, moved + Bound::rounding(product) + Bound::rounding(shift))
 }
 
 pub fn cases() -> Vec<Case> {
@@ -74,8 +84,8 @@ pub fn cases() -> Vec<Case> {
             let spread = Fill::Normal { mean: 1.0, std: 0.3 };
             let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, spread);
             let bias = b.input("bias", 1, 1, channels, Element::F32, spread);
-            let sx = group_stats::record(&mut b.recorder, &x.tensor);
-            let sy = y.as_ref().map(|y| group_stats::record(&mut b.recorder, &y.tensor));
+            let sx = kernel::record(&mut b.recorder, &x.tensor);
+            let sy = y.as_ref().map(|y| kernel::record(&mut b.recorder, &y.tensor));
             let second = y.as_ref().zip(sy.as_ref()).map(|(y, s)| (&y.tensor, s));
             let eps = 1e-5;
             let affine = record(&mut b.recorder, (&x.tensor, &sx), second, &weight.tensor, &bias.tensor, groups, eps);
@@ -87,10 +97,19 @@ pub fn cases() -> Vec<Case> {
             let moments: Vec<OnceCell<Moments>> = vec![OnceCell::new(); groups as usize];
             b.expect(&affine, move |row, channel| {
                 let group = channel / per_group;
-                let channels = group * per_group..(group + 1) * per_group;
-                let values = (0..x.rows()).flat_map(|p| channels.clone().map(move |c| (p, c)));
-                let moments = *moments[group].get_or_init(|| Moments::of(values.map(|(p, c)| at(&x, &y, p, c))));
-                twin(moments, sx.chunk_len as usize, weight.at(0, channel), bias.at(0, channel), eps as f64, row)
+                let moments = *moments[group].get_or_init(|| {
+                    let length = sx.chunk_len as usize;
+                    let mut chunks = Vec::new();
+                    for from in (0..x.rows()).step_by(length) {
+                        let to = (from + length).min(x.rows());
+                        for c in group * per_group..(group + 1) * per_group {
+                            let values: Vec<f64> = (from..to).map(|p| at(&x, &y, p, c)).collect();
+                            chunks.push(((to - from) as f64, group_stats::moments(&values)));
+                        }
+                    }
+                    Moments::of(&chunks)
+                });
+                twin(moments, weight.at(0, channel), bias.at(0, channel), eps as f64, row)
             });
         })
     })

@@ -1,28 +1,26 @@
 //! The f64 twin of `group_stats` and its cases.
 
-use crate::check::bound::{Approx, EPS};
+use crate::check::bound::{Approx, Bound, EPS};
+use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::group_stats::{KERNEL, record};
 use crate::plan::Channels;
 
-/// Mean (row 0) or M2 (row 1) of a chunk of one channel.
+/// Mean and M2 of some values, summed up one after the other.
 ///
-/// Bounds: a sum of n terms of one sign errs by sqrt(n) u sum|x| (see `bound`); the mean's error d enters
-/// M2 as n d^2, each squared deviation as 2 |x - m| (d + u |x - m|).
-fn twin(values: &[f64], row: usize) -> Approx {
+/// Bounds: the mean is a sum (see `Sum`) and a division of 2.5 ulp. A deviation is rounded, and its square: three units in all, and
+/// deviations from a mean that is off by m add n m^2 to M2, and 2 m times the sum of those roundings; they themselves sum to zero.
+pub fn moments(values: &[f64]) -> [Approx; 2] {
     let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let magnitude: f64 = values.iter().map(|v| v.abs()).sum();
-    let mean_error = EPS * (n.sqrt() + 2.0) * magnitude / n;
-    if row == 0 {
-        return Approx::new(mean, mean_error);
-    }
-    let m2: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    let sum = Sum::of(values.iter().copied());
+    let mean = sum.value() / n;
+    let off = sum.additions() * n.recip() + 2.5 * EPS * mean.abs();
+    let m2 = Sum::of(values.iter().map(|v| (v - mean).powi(2)));
     let spread: f64 = values.iter().map(|v| (v - mean).abs()).sum();
-    // Deviations sum to zero, so the mean's error enters through its rounding in each term only.
-    let subtraction =
-        2.0 * EPS * values.iter().map(|v| (v - mean).abs() * v.abs().max(mean.abs())).sum::<f64>() / n.sqrt();
-    Approx::new(m2, EPS * (n.sqrt() + 3.0) * m2 + subtraction + n * mean_error.powi(2) + EPS * spread * mean_error)
+    let whole = off == Bound::default() && m2.is_exact();
+    let rounding = if whole { Bound::default() } else { Bound::rounding(3.0 * m2.value()) };
+    let from_mean = off * off * n + off * Bound::rounding(6.0 * spread);
+    [Approx::new(mean, off), Approx::new(m2.value(), m2.additions() + rounding + from_mean)]
 }
 
 pub fn cases() -> Vec<Case> {
@@ -48,7 +46,7 @@ pub fn cases() -> Vec<Case> {
                 let (chunk, row) = (row / 2, row % 2);
                 let end = ((chunk + 1) * len).min(x.rows());
                 let values: Vec<f64> = (chunk * len..end).map(|p| x.at(p, channel)).collect();
-                twin(&values, row)
+                moments(&values)[row]
             });
         });
         if limit > 0 { case.with_binding_limit(limit) } else { case }

@@ -1,6 +1,6 @@
 //! The f64 twin of `guided_filter` and its cases.
 
-use crate::check::bound::{Approx, EPS, dot};
+use crate::check::bound::{Approx, EPS};
 use crate::check::{Case, CaseBuilder, Fill, HostTensor};
 use crate::kernels::guided_filter::{KERNEL, apply, fit};
 use crate::plan::{Channels, Element};
@@ -8,6 +8,10 @@ use std::cell::OnceCell;
 
 /// Height, width and radius.
 type Shape = (usize, usize, usize);
+
+fn naive(n: usize, m: f64) -> f64 {
+    EPS * ((n as f64).sqrt() + 1.0) * m
+}
 
 /// The positions of the window around `p`.
 fn window(p: usize, (height, width, radius): Shape) -> impl Iterator<Item = usize> {
@@ -36,12 +40,12 @@ fn exact_fit(drawn: &HostTensor, guide: &HostTensor, p: usize, shape: Shape, eps
         window(p, shape).flat_map(|q| (0..3).map(move |c| drawn.at(q, c).abs().min(1.0) / 3.0)).sum::<f64>() / n as f64;
     let mean_error: [f64; 4] = std::array::from_fn(|c| {
         let magnitude = mean_of(&|v| v[c].abs());
-        dot(n, magnitude) + 5.0 * EPS * magnitude + if c == 3 { 5.0 * EPS * channels } else { 0.0 }
+        naive(n, magnitude) + 5.0 * EPS * magnitude + if c == 3 { 5.0 * EPS * channels } else { 0.0 }
     });
     let covariance = |j: usize, k: usize| mean_of(&|v| (v[j] - mean[j]) * (v[k] - mean[k]));
     let spread: [f64; 4] = std::array::from_fn(|c| covariance(c, c).sqrt());
     let covariance_error = |j: usize, k: usize| {
-        (dot(n, spread[j] * spread[k]) + 8.0 * EPS * spread[j] * spread[k])
+        (naive(n, spread[j] * spread[k]) + 8.0 * EPS * spread[j] * spread[k])
             + spread[j] * mean_error[k]
             + spread[k] * mean_error[j]
             + mean_error[j] * mean_error[k]
@@ -85,7 +89,7 @@ fn exact_apply(fitted: &HostTensor, guide: &HostTensor, p: usize, shape: Shape) 
         let n = terms.len();
         let magnitude = terms.iter().map(|v| v.abs()).sum::<f64>() / n as f64;
         value += terms.iter().sum::<f64>() / n as f64 * colour;
-        error += (dot(n, magnitude) + (5.0 + 4.0) * EPS * magnitude) * colour.abs();
+        error += (naive(n, magnitude) + (5.0 + 4.0) * EPS * magnitude) * colour.abs();
     }
     Approx::new(value, error)
 }

@@ -1,27 +1,32 @@
 //! The f64 twin of `layer_norm` and its cases.
 
-use crate::check::bound::{Approx, EPS};
+use crate::check::bound::{Approx, Bound, EPS};
+use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::layer_norm::{KERNEL, record};
 use crate::plan::{Channels, Element};
 
-/// Bounds: sums over n channels in four lanes, sqrt(n / 4) u each (see `bound`); the deviation carries the
-/// mean's error and its own rounding, the scale half the variance's relative error.
+/// Bounds: sums over the channels in four lanes (see `Sum`); as in `group_stats`, but M2 is summed over the lanes, too. The deviation
+/// carries the mean's error and its own rounding, the scale half the variance's relative error and what division, sum,
+/// inverse of the root and its root err by: 2.5 + 1 of the variance, 2 + 2.5 + 2.5 of the scale. Then two products and a sum.
 fn twin(row: &[f64], c: usize, weight: f64, bias: f64, eps: f64) -> Approx {
     let n = row.len() as f64;
-    let mean = row.iter().sum::<f64>() / n;
-    let magnitude = row.iter().map(|v| v.abs()).sum::<f64>() / n;
-    let var = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
-    let sum_error = EPS * ((n / 4.0).sqrt() + 4.0);
-    let mean_error = sum_error * magnitude;
-    let var_error =
-        sum_error * var + 2.0 * EPS * var.sqrt() * (magnitude + mean.abs()) / n.sqrt() + mean_error * mean_error;
+    let sum = Sum::of(row.iter().copied());
+    let mean = sum.value() / n;
+    let mean_error = sum.additions_in(4.0) * n.recip() + 2.5 * EPS * mean.abs();
+    let m2 = Sum::of(row.iter().map(|v| (v - mean).powi(2)));
+    let var = m2.value() / n;
+    let rounding = if m2.is_exact() && mean_error == Bound::default() { 0.0 } else { 3.0 };
+    let from_mean = mean_error * mean_error + mean_error * Bound::rounding(6.0 * var.sqrt());
+    let var_error = m2.additions_in(4.0) * n.recip() + Bound::rounding(rounding * var) + from_mean;
+    let relative = (var_error + 2.5 * EPS * var + Bound::rounding(var + eps)) * (0.5 / (var + eps)) + 7.0 * EPS;
     let inv_std = 1.0 / (var + eps).sqrt();
     let d = row[c] - mean;
-    let d_error = mean_error + EPS * d.abs();
+    let d_error = mean_error
+        + if mean_error == Bound::default() && d as f32 as f64 == d { Bound::default() } else { Bound::rounding(d) };
     let v = d * inv_std * weight;
-    let error = d_error * (inv_std * weight).abs() + v.abs() * (0.5 * var_error / (var + eps) + 6.0 * EPS);
-    Approx::new(v + bias, error + EPS * (v.abs() + bias.abs()))
+    let error = d_error * (inv_std * weight).abs() + (relative + Bound::rounding(2.0)) * v.abs();
+    Approx::new(v + bias, error + Bound::rounding(v + bias))
 }
 
 pub fn cases() -> Vec<Case> {

@@ -1,7 +1,7 @@
 //! Writes the small conformance cases as plain data, for implementations of WebGPU outside Rust (`tools/tint/run.mjs`):
 //! `cargo run --release -p diffews-helpers --bin dump_cases -- DIR` leaves `DIR/cases.json` and, for all bytes in it, `DIR/cases.bin`.
 
-use diffews_wgpu::check::bound::Approx;
+use diffews_wgpu::check::bound::Allowed;
 use diffews_wgpu::check::{Case, Check, Expected, Recorded, STORAGES};
 use diffews_wgpu::conformance::LANGUAGE;
 use diffews_wgpu::kernels::ALL;
@@ -27,14 +27,15 @@ fn put(data: &mut Vec<u8>, bytes: &[u8]) -> Value {
     json!([at, bytes.len()])
 }
 
-/// For every element that is compared: its place in the tensor's bytes, the exact value, the bound; three f64 each.
+/// For every element that is compared: its place in the tensor's bytes, the middle of what is allowed, and how far that
+/// reaches to either side; three f64 each.
 fn expected(check: &Check, exact: &Expected, growth: f64) -> Vec<u8> {
     let places = check.tensor.channels.places();
     let bytes = check.tensor.vec4_bytes() / 4;
     let row = check.tensor.channels.vec4s() as u64 * 4;
-    let triple = |(i, exact): (usize, Approx)| {
+    let triple = |(i, Allowed { wgsl, .. }): (usize, Allowed)| {
         let (position, place) = ((i / places.len()) as u64, u64::from(places[i % places.len()]));
-        [((position * row + place) * bytes) as f64, exact.value, exact.bound]
+        [((position * row + place) * bytes) as f64, (wgsl.low + wgsl.high) / 2.0, (wgsl.high - wgsl.low) / 2.0]
     };
     let triples: Vec<f64> = check.bounded(exact, growth).into_iter().flat_map(triple).collect();
     bytemuck::cast_slice(&triples).to_vec()
