@@ -164,9 +164,30 @@ pub enum Fill {
         unit: f64,
         most: [u32; 2],
     },
+    /// Whole numbers up to so many on either side, each with the opposite of the one so many elements before it: the mean is 0.
+    Balanced {
+        most: u32,
+        apart: usize,
+    },
 }
 
 impl Fill {
+    /// Two factors of `k` products that f32 holds with all their sums, being multiples of `unit[0]` and `unit[1]`. Even channels have up to
+    /// 12 bits in the first and few in the second, odd ones the opposite: what rounds either to 11 bits is seen.
+    pub fn products(k: u32, unit: [f64; 2]) -> [Fill; 2] {
+        // Of 2^24, with a margin; on average a product is about a quarter of what it may be.
+        let most = 4 * 9_500_000;
+        let narrow = (most / 4095 / k).clamp(1, 4095);
+        let wide = (most / k / narrow).min(4095);
+        [Fill::Whole { unit: unit[0], most: [wide, narrow] }, Fill::Whole { unit: unit[1], most: [narrow, wide] }]
+    }
+
+    /// The standard deviation of the sum of [`Fill::products`].
+    pub fn deviation(k: u32, unit: [f64; 2]) -> f64 {
+        let [Fill::Whole { most: [wide, narrow], .. }, _] = Fill::products(k, unit) else { return 0.0 };
+        f64::from(k).sqrt() * f64::from(wide * narrow) / 3.0 * unit[0] * unit[1]
+    }
+
     /// `n` values; `channel` says which one of them belongs to.
     fn draw(self, rng: &mut fastrand::Rng, n: usize, channel: impl Fn(usize) -> usize) -> Vec<f32> {
         match self {
@@ -175,6 +196,18 @@ impl Fill {
                 let most = most.map(|most| most as i32);
                 let mut one = |most: i32| (unit * f64::from(rng.i32(-most..=most))) as f32;
                 (0..n).map(|i| one(most[channel(i) % 2])).collect()
+            }
+            Fill::Balanced { most, apart } => {
+                let most = most as i32;
+                let mut all: Vec<f32> = (0..n).map(|_| rng.i32(-most..=most) as f32).collect();
+                for i in 0..n {
+                    match i / apart % 2 {
+                        1 => all[i] = -all[i - apart],
+                        _ if i + apart >= n => all[i] = 0.0,
+                        _ => {}
+                    }
+                }
+                all
             }
         }
     }

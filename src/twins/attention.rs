@@ -84,6 +84,9 @@ pub fn cases() -> Vec<Case> {
     .into_iter()
     .map(case)
     .collect();
+    for shape in [(256, 0, 256, 20, 64, 2.0), (64, 0, 192, 8, 160, 2.0), (100, 0, 0, 1, 512, 2.0)] {
+        cases.push(case_of(shape, true));
+    }
     // Parts where a binding ends: of both sources, with scores beyond exp2's range, of several slices.
     for (shape, bytes) in [
         ((31, 145, 300, 2, 80, 2.0), 42 * 1024),
@@ -99,19 +102,30 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-fn case((queries, own, bank, heads, d, spread): (u32, u32, u32, u32, u32, f64)) -> Case {
+fn case(shape: (u32, u32, u32, u32, u32, f64)) -> Case {
+    case_of(shape, false)
+}
+
+/// `whole`: queries and keys are whole numbers times a unit, and a score's sum is exact.
+fn case_of((queries, own, bank, heads, d, spread): (u32, u32, u32, u32, u32, f64), whole: bool) -> Case {
     let own = if own == 0 { queries } else { own };
+    let numbers = if whole { ", whole numbers" } else { "" };
     Case::new(
         &KERNEL,
-        format!("{queries} queries of spread {spread}, {own} + {bank} keys, {heads} heads of {d}"),
+        format!("{queries} queries of spread {spread}, {own} + {bank} keys, {heads} heads of {d}{numbers}"),
         move |b: &mut CaseBuilder| {
             let channels = Channels::heads(heads, d);
-            let mut input = |name: &str, rows: u32, std: f64| {
-                b.input(name, 1, rows, channels.clone(), b.values(), Fill::Normal { mean: 0.1, std })
-            };
-            let q = input("q", queries, spread);
-            let (k, v) = (input("own.k", own, 1.0), input("own.v", own, 1.0));
-            let banked = (bank > 0).then(|| (input("bank.k", bank, 1.0), input("bank.v", bank, 1.0)));
+            let normal = |std: f64| Fill::Normal { mean: 0.1, std };
+            let mut filled = [normal(spread), normal(1.0)];
+            if whole {
+                let unit = spread * f64::from(d).sqrt() / Fill::deviation(d, [1.0; 2]);
+                filled = Fill::products(d, [1.0 / 256.0, (unit * 256.0).log2().round().exp2()]);
+            }
+            let mut input =
+                |name: &str, rows: u32, fill: Fill| b.input(name, 1, rows, channels.clone(), b.values(), fill);
+            let q = input("q", queries, filled[0]);
+            let (k, v) = (input("own.k", own, filled[1]), input("own.v", own, normal(1.0)));
+            let banked = (bank > 0).then(|| (input("bank.k", bank, filled[1]), input("bank.v", bank, normal(1.0))));
             let source = |k: &HostTensor, v: &HostTensor| KeyValue { k: k.tensor.clone(), v: v.tensor.clone() };
             let second = banked.as_ref().map(|(k, v)| source(k, v));
             let out = record(&mut b.recorder, "out", &q.tensor, &source(&k, &v), second.as_ref());

@@ -76,6 +76,8 @@ struct Shape {
     cout: u32,
     geometry: Geometry,
     act: Act,
+    /// Whole numbers, whose sums are exact.
+    whole: bool,
 }
 
 impl Shape {
@@ -86,24 +88,33 @@ impl Shape {
             (k, s, up) => format!("{k}x{k} stride {s} pad {:?}{}", g.pad, if up { " upsampled" } else { "" }),
         };
         let act = ["", " + residual", " geglu", " tanh"][self.act as usize];
-        let name = format!("{}x{}x{}->{} {kind}{act}", self.size.0, self.size.1, self.cin.logical(), self.cout);
+        let whole = if self.whole { ", whole numbers" } else { "" };
+        let name = format!("{}x{}x{}->{} {kind}{act}{whole}", self.size.0, self.size.1, self.cin.logical(), self.cout);
         Case::new(&KERNEL, name, move |b| self.build(b))
     }
 
     fn build(&self, b: &mut CaseBuilder) {
         let (g, act) = (self.geometry, self.act);
-        let x =
-            b.input("x", self.size.0, self.size.1, self.cin.clone(), b.values(), Fill::Normal { mean: 0.0, std: 1.0 });
         let out = Channels::one(self.cout);
         let channels = if act == Act::Geglu { out.concat(&out) } else { out.clone() };
         let taps = g.kernel * g.kernel;
-        let std = (taps as f64 * self.cin.logical() as f64).sqrt().recip();
-        let weight = b.weight("weight", taps, &self.cin, &channels, Fill::Normal { mean: 0.0, std });
-        let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
+        let products = taps * self.cin.logical();
+        let normal = |std: f64| Fill::Normal { mean: 0.0, std };
+        let (mut filled, mut added) =
+            ([normal(1.0), normal(f64::from(products).sqrt().recip())], [normal(0.5), normal(1.0)]);
+        if self.whole {
+            // Sums of some hundreds, or about 1 where an activation would be flat there.
+            let flat = [Act::Geglu, Act::Tanh].contains(&act);
+            let unit = [1.0 / 64.0, if flat { 2f64.powi(-14) } else { 2f64.powi(-8) }];
+            filled = Fill::products(products, unit);
+            added = [Fill::Whole { unit: unit[0] * unit[1], most: [4095; 2] }; 2];
+        }
+        let x = b.input("x", self.size.0, self.size.1, self.cin.clone(), b.values(), filled[0]);
+        let weight = b.weight("weight", taps, &self.cin, &channels, filled[1]);
+        let bias = b.input("bias", 1, 1, channels, Element::F32, added[0]);
         let weights = Weights { weight: weight.param.clone(), bias: bias.tensor.clone() };
         let (height, width) = (g.out(self.size.0), g.out(self.size.1));
-        let residual = (act == Act::Residual)
-            .then(|| b.input("residual", height, width, out, b.values(), Fill::Normal { mean: 0.0, std: 1.0 }));
+        let residual = (act == Act::Residual).then(|| b.input("residual", height, width, out, b.values(), added[1]));
         let epilogue = match (act, &residual) {
             (Act::Residual, Some(t)) => Epilogue::Residual(&t.tensor),
             (Act::Geglu, _) => Epilogue::Geglu,
@@ -130,8 +141,8 @@ pub fn cases() -> Vec<Case> {
     let down = |pad| Geometry { kernel: 3, stride: 2, pad, upsample: false };
     let up = Geometry { upsample: true, ..Geometry::SAME };
     let (linear, same) = (Geometry::LINEAR, Geometry::SAME);
-    let shapes = [
-        // Production shapes.
+    // Production shapes: of whole numbers, but for one of each kind of sum.
+    let production = [
         ((32, 32), one(1024), 1024, linear, Act::None),
         ((64, 64), one(320), 320, same, Act::Residual),
         ((16, 16), one(1280), 1280, linear, Act::Residual),
@@ -143,6 +154,12 @@ pub fn cases() -> Vec<Case> {
         ((32, 32), one(320), 320, down((1, 1)), Act::None),
         ((16, 16), one(256), 256, up, Act::None),
         ((16, 16), one(640).concat(&one(320)), 320, same, Act::None),
+    ];
+    let random = [
+        ((32, 32), one(1024), 1024, linear, Act::None),
+        ((32, 32), one(640), 2560, linear, Act::Geglu),
+        ((64, 64), one(320), 5, linear, Act::Tanh),
+        ((32, 32), one(320), 320, down((1, 1)), Act::None),
         // Ragged ones.
         ((1, 1), one(1), 1, linear, Act::None),
         ((1, 1), one(7), 9, same, Act::Residual),
@@ -164,11 +181,13 @@ pub fn cases() -> Vec<Case> {
         ((12, 10), one(10), 66, down((1, 1)), Act::None),
         ((3, 5), Channels::heads(3, 10), 34, up, Act::None),
     ];
-    let shape = |(size, cin, cout, geometry, act)| Shape { size, cin, cout, geometry, act };
-    let mut cases: Vec<Case> = shapes.into_iter().map(|s| shape(s).case()).collect();
+    let shape = |(size, cin, cout, geometry, act)| Shape { size, cin, cout, geometry, act, whole: false };
+    let whole = |of| Shape { whole: true, ..shape(of) };
+    let mut cases: Vec<Case> = production.into_iter().map(|s| whole(s).case()).collect();
+    cases.extend(random.into_iter().map(|s| shape(s).case()));
     // About as many channels as its loops can go through. Tiles compute whole blocks, of which most is padding here.
     for (size, cin, geometry) in [((1, 2), 236_003, linear), ((2, 1), 26_001, same)] {
-        cases.push(shape((size, one(cin), 5, geometry, Act::None)).case());
+        cases.push(whole((size, one(cin), 5, geometry, Act::None)).case());
     }
     // More workgroups than one dimension holds, in every form of the kernel; those for few columns need cases of their own.
     cases.push(shape(((300, 64), one(4), 3, linear, Act::None)).case().with_workgroup_limit(35));

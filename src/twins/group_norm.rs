@@ -37,7 +37,10 @@ impl Moments {
             let moved = chunk.bound + off;
             m2.add(within.value + count * d * d);
             error += within.bound + (chunk.bound * (2.0 * d.abs()) + moved * moved) * *count;
-            error += Bound::rounding(4.0 * count * d * d) + Bound::rounding(within.value);
+            error += Bound::rounding(4.0 * count * d * d);
+        }
+        if !m2.is_exact() {
+            error += Bound::rounding(m2.value());
         }
         let var = m2.value() / n;
         let error = (error + m2.additions_in(lanes)) * n.recip() + 3.5 * EPS * var;

@@ -38,18 +38,27 @@ pub fn cases() -> Vec<Case> {
     ]
     .into_iter()
     .map(|(h, w, c, mean, limit)| {
-        let case = Case::new(&KERNEL, format!("{h}x{w}x{c} mean {mean}"), move |b: &mut CaseBuilder| {
-            let x = b.input("x", h, w, Channels::one(c), b.values(), Fill::Normal { mean, std: 1.0 });
-            let stats = record(&mut b.recorder, &x.tensor);
-            let len = stats.chunk_len as usize;
-            b.expect(&stats.values, move |row, channel| {
-                let (chunk, row) = (row / 2, row % 2);
-                let end = ((chunk + 1) * len).min(x.rows());
-                let values: Vec<f64> = (chunk * len..end).map(|p| x.at(p, channel)).collect();
-                moments(&values)[row]
-            });
-        });
+        let case = case(format!("{h}x{w}x{c} mean {mean}"), (h, w, c), Fill::Normal { mean, std: 1.0 });
         if limit > 0 { case.with_binding_limit(limit) } else { case }
     })
+    // Whole numbers whose mean is 0: nothing is rounded. Chunks of an even number of positions, 16 and 260.
+    .chain([(64, 64, 320), (1024, 65, 13)].map(|size: (u32, u32, u32)| {
+        let name = format!("{}x{}x{}, whole numbers", size.0, size.1, size.2);
+        case(name, size, Fill::Balanced { most: 255, apart: size.2 as usize })
+    }))
     .collect()
+}
+
+fn case(name: String, (h, w, c): (u32, u32, u32), fill: Fill) -> Case {
+    Case::new(&KERNEL, name, move |b: &mut CaseBuilder| {
+        let x = b.input("x", h, w, Channels::one(c), b.values(), fill);
+        let stats = record(&mut b.recorder, &x.tensor);
+        let len = stats.chunk_len as usize;
+        b.expect(&stats.values, move |row, channel| {
+            let (chunk, row) = (row / 2, row % 2);
+            let end = ((chunk + 1) * len).min(x.rows());
+            let values: Vec<f64> = (chunk * len..end).map(|p| x.at(p, channel)).collect();
+            moments(&values)[row]
+        });
+    })
 }

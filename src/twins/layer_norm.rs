@@ -44,19 +44,27 @@ pub fn cases() -> Vec<Case> {
     ]
     .into_iter()
     .map(|(tokens, c, mean, std, limit)| {
-        let case = Case::new(&KERNEL, format!("{tokens}x{c} mean {mean} spread {std}"), move |b: &mut CaseBuilder| {
-            let channels = Channels::one(c);
-            let x = b.input("x", 1, tokens, channels.clone(), b.values(), Fill::Normal { mean, std });
-            let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, Fill::Normal { mean: 1.0, std: 0.3 });
-            let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
-            let eps = 1e-5;
-            let out = record(&mut b.recorder, &x.tensor, &weight.tensor, &bias.tensor, eps);
-            b.expect(&out, move |p, channel| {
-                let row: Vec<f64> = (0..c as usize).map(|i| x.at(p, i)).collect();
-                twin(&row, channel, weight.at(0, channel), bias.at(0, channel), eps as f64)
-            });
-        });
+        let case = case(format!("{tokens}x{c} mean {mean} spread {std}"), tokens, c, Fill::Normal { mean, std });
         if limit > 0 { case.with_binding_limit(limit) } else { case }
     })
+    // Whole numbers whose mean is 0: no sum is rounded.
+    .chain([(256, 320), (9, 1280)].map(|(tokens, c)| {
+        case(format!("{tokens}x{c}, whole numbers"), tokens, c, Fill::Balanced { most: 63, apart: 1 })
+    }))
     .collect()
+}
+
+fn case(name: String, tokens: u32, c: u32, fill: Fill) -> Case {
+    Case::new(&KERNEL, name, move |b: &mut CaseBuilder| {
+        let channels = Channels::one(c);
+        let x = b.input("x", 1, tokens, channels.clone(), b.values(), fill);
+        let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, Fill::Normal { mean: 1.0, std: 0.3 });
+        let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
+        let eps = 1e-5;
+        let out = record(&mut b.recorder, &x.tensor, &weight.tensor, &bias.tensor, eps);
+        b.expect(&out, move |p, channel| {
+            let row: Vec<f64> = (0..c as usize).map(|i| x.at(p, i)).collect();
+            twin(&row, channel, weight.at(0, channel), bias.at(0, channel), eps as f64)
+        });
+    })
 }
