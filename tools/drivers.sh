@@ -2,6 +2,7 @@
 # Brings the drivers, layers and shader compilers that the conformance suite runs on into a folder (default
 # .drivers), by package name, without touching the system; says at the end what it could not get.
 #   tools/drivers.sh [--into DIR] [NAME...]      NAME: swiftshader lavapipe25 lavapipe26 validation dxc tint
+# or radv nvk turnip honeykrisp: GPU vendors' drivers and compilers over a kernel driver that does nothing; not by default
 # Then: tools/with-driver.sh NAME command...
 set -u
 into=.drivers
@@ -9,7 +10,7 @@ names=()
 while [ $# -gt 0 ]; do
     case $1 in
         --into) into=${2:?--into needs a folder}; shift 2 ;;
-        -*) sed -n '2,5s/^# //p' "$0"; exit 2 ;;
+        -*) sed -n '2,6s/^# //p' "$0"; exit 2 ;;
         *) names+=("$1"); shift ;;
     esac
 done
@@ -42,7 +43,11 @@ apt_in() {
         apt-get "${options[@]}" update >&2 || return 1
         touch "$dir/updated"
     fi
-    (cd "$dir/cache/archives" && apt-get "${options[@]}" "$@")
+    (
+        cd "$dir/cache/archives" || exit
+        # Lists of another day name versions that are gone.
+        apt-get "${options[@]}" "$@" || { apt-get "${options[@]}" update >&2 && apt-get "${options[@]}" "$@"; }
+    )
 }
 
 # icd FILE LIBRARY: the manifest by which the Vulkan loader finds a driver.
@@ -97,15 +102,37 @@ get_lavapipe25() {
     [ -z "$(unresolved "$library")" ] || { echo "lavapipe25 needs $(unresolved "$library")" >&2; return 1; }
 }
 
-# The newest Mesa, with the loader and every library of its suite: it needs a newer libc than ours may be.
-get_lavapipe26() {
-    local root=$into/lavapipe26 deb
+# The newest Mesa, with the loader and every library of its suite: it needs a newer libc than ours may be. All its drivers
+# come with it, and the shims that stand for their kernel drivers.
+get_mesa26() {
+    local root=$into/mesa26 deb
+    [ -e "$root/complete" ] && return 0
     mkdir -p "$root"
-    apt_in sid install --download-only -y --no-install-recommends mesa-vulkan-drivers libvulkan1 || return 1
+    apt_in sid install --download-only -y --no-install-recommends mesa-vulkan-drivers libvulkan1 mesa-drm-shim || return 1
     for deb in "$into"/apt/sid/cache/archives/*.deb; do dpkg -x "$deb" "$root" || return 1; done
-    icd "$root/icd.json" "$(find_library "$root" libvulkan_lvp.so)"
-    [ -n "$(find_library "$root/usr" 'ld-linux-*')" ]
+    [ -n "$(find_library "$root/usr" 'ld-linux-*')" ] && touch "$root/complete"
 }
+
+# mesa26 NAME DRIVER [SHIM]: the manifest of one of its drivers, and the shim that it needs.
+mesa26() {
+    local library shim
+    get_mesa26 || return 1
+    mkdir -p "$into/$1"
+    library=$(find_library "$into/mesa26" "libvulkan_$2.so")
+    [ -n "$library" ] || { echo "Mesa has no driver $2 for $arch"; return 1; }
+    if [ $# -gt 2 ]; then
+        shim=$(find_library "$into/mesa26" "lib$3_noop_drm_shim.so")
+        [ -n "$shim" ] || { echo "Mesa has no shim $3 for $arch"; return 1; }
+        ln -sf "$shim" "$into/$1/shim.so"
+    fi
+    icd "$into/$1/icd.json" "$library"
+}
+
+get_lavapipe26() { mesa26 lavapipe26 lvp; }
+get_radv() { mesa26 radv radeon amdgpu; }
+get_nvk() { mesa26 nvk nouveau nouveau; }
+get_turnip() { mesa26 turnip freedreno freedreno; }
+get_honeykrisp() { mesa26 honeykrisp asahi asahi; }
 
 # Microsoft's compiler for Linux, from the source package of a Python binding.
 get_dxc() {
@@ -123,7 +150,7 @@ get_tint() {
 }
 
 for name in "${names[@]}"; do
-    case $name in swiftshader | lavapipe25 | lavapipe26 | validation | dxc | tint) ;; *)
+    case $name in swiftshader | lavapipe25 | lavapipe26 | validation | dxc | tint | radv | nvk | turnip | honeykrisp) ;; *)
         echo "no such driver: $name" >&2
         exit 2
         ;;

@@ -3,10 +3,12 @@
 #   tools/with-driver.sh NAME command...
 # NAME: lavapipe (the system's), lavapipe25, lavapipe26, swiftshader, llvmpipe-gl (the system's OpenGL), or
 # validation[:NAME] (the Khronos layer over a driver). @WIDTH after a lavapipe sets its vector width (128: subgroups of
-# 4, 256: 8, 512: 16). The command must be a program, not a script, under lavapipe26, which brings its own libc. As cargo's
+# 4, 256: 8, 512: 16). Or a GPU vendor's driver and compiler over a kernel driver that does nothing, for a device that need not be
+# there: radv[@navi31] nvk[@0x172] turnip[@750] honeykrisp. These compile and accept everything, and compute nothing.
+# The command must be a program, not a script, under these and lavapipe26, which bring their own libc. As cargo's
 # runner: CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="tools/with-driver.sh NAME" cargo test --release
 set -eu
-[ $# -ge 2 ] || { sed -n '2,8s/^# //p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,10s/^# //p' "$0" >&2; exit 2; }
 name=$1
 shift
 drivers=${DRIVERS:-$(cd "$(dirname "$0")/.." && pwd)/.drivers}
@@ -19,8 +21,9 @@ if [[ $name == validation* ]]; then
     name=${name#:}
     name=${name:-lavapipe}
 fi
+device=
 if [[ $name == *@* ]]; then
-    export LP_NATIVE_VECTOR_WIDTH=${name#*@}
+    device=${name#*@}
     name=${name%@*}
 fi
 case $name in
@@ -31,16 +34,32 @@ case $name in
         export WGPU_BACKEND=gl LIBGL_ALWAYS_SOFTWARE=1 EGL_PLATFORM=surfaceless
         exec "$@"
         ;;
-    lavapipe25 | lavapipe26 | swiftshader) icd=$drivers/$name/icd.json ;;
+    lavapipe25 | lavapipe26 | swiftshader | radv | nvk | turnip | honeykrisp) icd=$drivers/$name/icd.json ;;
     *) echo "no such driver: $name" >&2; exit 2 ;;
 esac
 [ -e "${icd:-/nowhere}" ] || { echo "$name is not there: run tools/drivers.sh $name" >&2; exit 1; }
 # The older and the newer name of the loader's variable. One backend: OpenGL would be the system's.
 export VK_ICD_FILENAMES=$icd VK_DRIVER_FILES=$icd WGPU_BACKEND=vulkan
-if [ "$name" = lavapipe26 ]; then
-    root=$drivers/lavapipe26
+# What the part behind the @ chooses.
+case $name in
+    lavapipe*) [ -z "$device" ] || export LP_NATIVE_VECTOR_WIDTH=$device ;;
+    radv) export AMDGPU_GPU_ID=${device:-navi31} ;;
+    nvk) export NOUVEAU_CHIPSET=${device:-0x172} ;;
+    turnip) export FD_GPU_ID=${device:-750} ;;
+    *) [ -z "$device" ] || { echo "$name has no devices to choose from" >&2; exit 2; } ;;
+esac
+preload=()
+if [ -e "$drivers/$name/shim.so" ]; then
+    preload=(--preload "$drivers/$name/shim.so")
+    # What was compiled before would take no time, and has no statistics.
+    export MESA_SHADER_CACHE_DISABLE=true
+fi
+if [ "$name" = lavapipe26 ] || [ ${#preload[@]} -gt 0 ]; then
+    root=$drivers/mesa26
+    # A folder of before there were vendors' drivers.
+    [ -e "$root" ] || root=$drivers/$name
     loader=$(find "$root/usr" "$root/lib64" -name 'ld-linux-*' 2>/dev/null | head -n 1)
     libraries=$(find "$root" -type d -name '*-linux-gnu' -path '*lib/*' | paste -sd:)
-    exec "$loader" --library-path "$libraries" "$@"
+    exec "$loader" "${preload[@]}" --library-path "$libraries" "$@"
 fi
 exec "$@"

@@ -2,6 +2,7 @@
 
 mod advice;
 mod bench;
+mod compile;
 mod conformance;
 mod devices;
 mod engine;
@@ -89,6 +90,8 @@ enum Verb {
     Model(model::Args),
     /// Check kernel by kernel whether an adapter and its driver compute right
     Conformance(Box<conformance::Args>),
+    /// Have an adapter's driver compile every kernel, form and storage; nothing runs
+    Compile(compile::Args),
     /// Measure the kernels and the embedded model on an adapter
     Bench(bench::Args),
 }
@@ -113,6 +116,7 @@ pub fn main() -> ExitCode {
         Verb::Devices(args) => devices::run(&args),
         Verb::Model(args) => model::run(&args),
         Verb::Conformance(args) => conformance::run(&args),
+        Verb::Compile(args) => compile::run(&args),
         Verb::Bench(args) => bench::run(&args),
     };
     match result {

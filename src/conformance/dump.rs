@@ -31,7 +31,7 @@ pub fn write(dir: &Path, dispatch: &Dispatch, storage: Policy, written: &mut Has
     put("wgsl", source.as_bytes())?;
 
     let (module, info) = &parse(&source)?;
-    match spirv(module, info) {
+    match spirv(module, info, (1, 3)) {
         Ok(words) => put("spv", bytemuck::cast_slice(&words))?,
         Err(error) => put("spv.txt", error.as_bytes())?,
     }
@@ -45,17 +45,33 @@ pub fn hlsl(dispatch: &Dispatch, wgsl: &str, checked: bool) -> Result<String, St
     hlsl_text(&module, &info, dispatch, checked)
 }
 
+/// wgpu's SPIR-V of `dispatch`, without checks, of that version, and without what nothing in the text calls.
+pub(super) fn spirv_of(dispatch: &Dispatch, storage: Policy, version: (u8, u8)) -> Result<Vec<u32>, String> {
+    let defines: Vec<&str> = dispatch.defines.iter().copied().chain(storage.defines()).collect();
+    let text = dispatch.form.text(&defines)?;
+    let (mut module, _) = parse(&text)?;
+    naga::compact::compact(&mut module, naga::compact::KeepUnused::No);
+    let info = validate(&module, &text)?;
+    spirv(&module, &info, version)
+}
+
 /// The module as the writers want it.
 fn parse(wgsl: &str) -> Result<(naga::Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(wgsl).map_err(|e| e.emit_to_string(wgsl))?;
-    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
-    let info = validator.validate(&module).map_err(|e| e.emit_to_string(wgsl))?;
+    let info = validate(&module, wgsl)?;
     Ok((module, info))
 }
 
-fn spirv(module: &naga::Module, info: &ModuleInfo) -> Result<Vec<u32>, String> {
+fn validate(module: &naga::Module, wgsl: &str) -> Result<ModuleInfo, String> {
+    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
+    validator.validate(module).map_err(|e| e.emit_to_string(wgsl))
+}
+
+fn spirv(module: &naga::Module, info: &ModuleInfo, lang_version: (u8, u8)) -> Result<Vec<u32>, String> {
     let options = spv::Options {
-        lang_version: (1, 3),
+        lang_version,
+        force_loop_bounding: false,
+        emit_int_div_checks: false,
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         bounds_check_policies: unchecked(),
         ..Default::default()

@@ -9,12 +9,16 @@ mod later;
 mod open;
 mod pipelines;
 mod ports;
+#[cfg(feature = "conformance")]
+mod statistics;
 
 pub use adapter::{AdapterChoice, AdapterFacts, check_backend, list, no_backend};
 pub use buffers::Arena;
 pub use execute::{BoundPlan, Placed, Progress};
 pub use pipelines::{CHECKED, Translator};
 pub use ports::Port;
+#[cfg(feature = "conformance")]
+pub use statistics::{Code, Statistics};
 
 use crate::plan::{DISPATCH_SECONDS, Forms, Limits, MAX_TURNS, Policy};
 use crate::shader::Device;

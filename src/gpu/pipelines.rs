@@ -4,6 +4,7 @@ use super::{Gpu, GpuError};
 use crate::plan::{Dispatch, Policy};
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Instant;
 
 /// A kernel recorded with this symbol is compiled with the translator's bounds checks, whatever the rest is.
 pub const CHECKED: &str = "CHECKED";
@@ -77,6 +78,16 @@ impl Gpu {
         Ok(pipeline)
     }
 
+    /// Makes the pipeline of `dispatch` once more, and tells how many seconds that took.
+    ///
+    /// # Errors
+    /// A text that the preprocessor or the driver does not take.
+    pub fn compile(&self, dispatch: &Dispatch, storage: Policy) -> Result<f64, GpuError> {
+        let started = Instant::now();
+        self.make_pipeline(dispatch, storage)?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+
     fn make_pipeline(&self, dispatch: &Dispatch, storage: Policy) -> Result<Pipeline, GpuError> {
         let name = dispatch.kernel.name;
         let what = format!("pipeline {name} {} {:?} {}", dispatch.form.name, dispatch.defines, storage.name());
@@ -91,7 +102,7 @@ impl Gpu {
         let translated =
             self.shared.pipelines.translator.as_ref().map(|translate| translate(dispatch, &source, checked));
         let translated = translated.transpose().map_err(|e| self.failed(&what, e))?;
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let pipeline = self.guarded(&what, 0, || {
             let descriptor =
                 wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };

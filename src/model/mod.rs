@@ -43,6 +43,20 @@ impl Model {
     /// # Errors
     /// A configuration that is not supported, or tensors missing or of another shape: all of them by name.
     pub fn load(files: ModelFiles) -> Result<Model, Error> {
+        let components = [files.unet.clone(), files.vae.clone()];
+        let mut model = Model::outline(files)?;
+        for weights in components {
+            weights.note().iter().for_each(|note| log::info!("{note}"));
+            model.warnings.extend(weights.finish()?.unused_lines(weights.name(), shown::MOST_TENSORS));
+        }
+        Ok(model)
+    }
+
+    /// The same without a look at whether the tensors are there: what can be planned, and fails where its values are asked for.
+    ///
+    /// # Errors
+    /// A configuration that is not supported.
+    pub fn outline(files: ModelFiles) -> Result<Model, Error> {
         let config = ModelConfig::read(&files)?;
         let prompt = Arc::new(text_encoder::prompt_embeds(&files, &config)?);
         let mut c = Constants::default();
@@ -50,11 +64,7 @@ impl Model {
         let encoder = Encoder::load(&mut c, &vae, &config.vae);
         let unet = UNet::load(&mut c, &unet, &config.unet, &prompt, config.vae.scaling_factor);
         let decoder = Decoder::load(&mut c, &vae, &config.vae);
-        let mut warnings = config.warnings.clone();
-        for weights in [&files.unet, &files.vae] {
-            weights.note().iter().for_each(|note| log::info!("{note}"));
-            warnings.extend(weights.finish()?.unused_lines(weights.name(), shown::MOST_TENSORS));
-        }
+        let warnings = config.warnings.clone();
         let (name, size) = (files.unet.name().to_owned(), files.diffews.size_or_default());
         let DiffewsJson { threshold, guided_filter, .. } = files.diffews;
         Ok(Model { encoder, unet, decoder, constants: c, name, config, warnings, size, threshold, guided_filter })

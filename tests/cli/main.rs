@@ -3,6 +3,7 @@
 mod batch;
 mod colour;
 mod command;
+mod compile;
 mod conformance;
 mod masks;
 mod odd_weights;

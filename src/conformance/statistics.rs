@@ -1,0 +1,81 @@
+//! What drivers say of their code, each by names of its own, under common ones.
+
+use crate::gpu::Code;
+use serde::Serialize;
+
+/// What a driver says of a pipeline's code, where it says it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Figures {
+    /// Of a subgroup, as the compiler chose it.
+    pub lanes: Option<f64>,
+    /// Of a lane; Apple's have 16 bits, Qualcomm's are four of 32.
+    pub registers: Option<f64>,
+    /// Registers that went to memory, or on AMD's to lanes of others. Qualcomm's: stores to a lane's own memory.
+    pub spills: Option<f64>,
+    /// Bytes of memory for each lane's own, as the driver counts them.
+    pub scratch: Option<f64>,
+    /// Subgroups that a SIMD (AMD), a scheduler (NVIDIA) or a core holds at once, for their registers; on AMD's for workgroup memory, too.
+    pub waves: Option<f64>,
+    pub instructions: Option<f64>,
+    pub code_bytes: Option<f64>,
+    /// Of one pass through the code, where loops are guessed at.
+    pub cycles: Option<f64>,
+}
+
+/// The driver's names of one figure: the values of those that it has are added, and the sum multiplied.
+type Names = &'static [(&'static str, f64)];
+
+const REGISTERS: Names = &[("VGPRs", 1.0), ("Number of GPRs", 1.0), ("Registers used", 1.0), ("GPRs", 1.0)];
+const SPILLS: Names =
+    &[("Spilled SGPRs", 1.0), ("Spilled VGPRs", 1.0), ("Spills to memory", 1.0), ("STP Count", 1.0), ("Spills", 1.0)];
+const SCRATCH: Names = &[("Scratch size", 1.0), ("SLM size", 1.0), ("Scratch", 1.0)];
+// A multiprocessor has four schedulers; Apple's driver counts threads, of which a subgroup has 32.
+const WAVES: Names =
+    &[("Subgroups per SIMD", 1.0), ("Max warps/SM", 0.25), ("Max Waves Per Core", 1.0), ("Threads", 1.0 / 32.0)];
+const INSTRUCTIONS: Names = &[("Instructions", 1.0), ("Instruction count", 1.0), ("Instruction Count", 1.0)];
+const CODE_SIZE: Names = &[("Code size", 1.0)];
+const CYCLES: Names = &[("Latency", 1.0), ("Static cycle count", 1.0), ("ALU", 1.0)];
+
+/// The figures of a pipeline, which is one piece of code on all drivers known.
+pub fn figures(code: &[Code]) -> Figures {
+    let Some(code) = code.first() else { return Figures::default() };
+    let of = |names: Names| {
+        let known = names.iter().filter_map(|(name, times)| {
+            code.values.iter().find(|(has, _)| has == name).map(|(_, value)| times * value)
+        });
+        known.reduce(|a, b| a + b)
+    };
+    // Qualcomm's driver counts words under the name that others have for bytes.
+    let in_words = code.values.iter().any(|(name, _)| name == "Max Waves Per Core");
+    Figures {
+        lanes: Some(code.lanes.into()),
+        registers: of(REGISTERS),
+        spills: of(SPILLS),
+        scratch: of(SCRATCH),
+        waves: of(WAVES),
+        instructions: of(INSTRUCTIONS),
+        code_bytes: of(CODE_SIZE).map(|size| if in_words { 4.0 * size } else { size }),
+        cycles: of(CYCLES),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_drivers_names_are_known() {
+        let of = |values: &[(&str, f64)]| {
+            let values = values.iter().map(|(name, value)| (name.to_string(), *value)).collect();
+            figures(&[Code { name: "main".into(), lanes: 32, values }])
+        };
+        let amd = of(&[("VGPRs", 84.0), ("Spilled SGPRs", 2.0), ("Spilled VGPRs", 3.0), ("Subgroups per SIMD", 3.0)]);
+        assert_eq!((amd.registers, amd.spills, amd.waves, amd.scratch), (Some(84.0), Some(5.0), Some(3.0), None));
+        let nvidia = of(&[("Max warps/SM", 20.0), ("Spills to reg", 3.0), ("Spills to memory", 0.0)]);
+        assert_eq!((nvidia.waves, nvidia.spills), (Some(5.0), Some(0.0)));
+        assert_eq!(of(&[("Threads", 448.0)]).waves, Some(14.0));
+        let code_bytes = |waves| of(&[("Code size", 10.0), (waves, 8.0)]).code_bytes;
+        assert_eq!((code_bytes("Max Waves Per Core"), code_bytes("Subgroups per SIMD")), (Some(40.0), Some(10.0)));
+        assert_eq!(figures(&[]), Figures::default());
+    }
+}

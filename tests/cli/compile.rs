@@ -1,0 +1,36 @@
+//! `compile`: a driver's compiler asked, with nothing run.
+
+use crate::command::{NO_DRIVER, Place};
+use serde_json::Value;
+use std::fs;
+
+/// On any driver: every model's pipelines are made, in the storages that it has, and none twice.
+#[test]
+fn what_models_run_compiles() {
+    let place = Place::new();
+    place.run(&["compile", "--models", "--json", "c.json"]).expect(0, &[]);
+    let found: Value = serde_json::from_slice(&fs::read(place.path("c.json")).unwrap()).unwrap();
+    let rows = found["pipelines"].as_array().unwrap();
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_string();
+    for model in ["embedded/f32", "embedded/f16", "sd21/f32", "sd21/f16", "sd15/f32", "sd15/f16"] {
+        let of = |kernel: &str| {
+            let runs = |row: &&Value| row["models"].as_array().unwrap().contains(&model.into());
+            rows.iter().filter(runs).any(|row| text(row, "kernel") == kernel)
+        };
+        for kernel in ["attention", "conv2d", "affine", "group_norm", "group_stats", "layer_norm"] {
+            assert!(of(kernel), "{model} runs no {kernel}");
+        }
+    }
+    let mut seen = Vec::new();
+    for row in rows {
+        assert!(row["milliseconds"].as_f64().unwrap() > 0.0 && row["error"].is_null(), "{row}");
+        for storage in row["storage"].as_array().unwrap() {
+            let of = ["kernel", "form", "variant"].map(|key| text(row, key));
+            assert!(!seen.contains(&(of.clone(), storage)), "twice: {row}");
+            seen.push((of, storage));
+        }
+    }
+    // It replaces no file unasked.
+    place.run(&["compile", "--models", "--json", "c.json"]).expect(1, &["c.json", "--force"]);
+    place.run_with(&NO_DRIVER, &["compile"]).expect(4, &["no adapter"]);
+}
