@@ -4,6 +4,7 @@
 # make drivers      fetch other drivers and shader compilers into .drivers/, by package name; touches nothing else
 # make conformance  every kernel on each of them, and through the compilers (tools/conformance.sh)
 # make reports      the reports in docs/results/conformance and the README's table anew (tools/reports/make.sh)
+# make gtest        the suite under gtest-runner, as others' CI runs it (docs/ci.md); installs it into target/deqp first
 # make mutants      faults planted in the shaders, one at a time: does the suite see each? -> docs/results/mutants.md
 # make fuzz         changed inputs for everything that is read from files (docs/fuzzing.md); FUZZ_SECONDS=600, TARGET="png tiff"
 # make features     every sensible set of cargo features builds (docs/library.md)
@@ -17,7 +18,7 @@ CARGO ?= cargo
 # A rustup installation that the shell has not read yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: all setup demo test lint clean drivers conformance reports mutants fuzz features targets validate bare
+.PHONY: all setup demo test lint clean drivers conformance reports gtest mutants fuzz features targets validate bare
 
 all: setup
 	$(CARGO) build --release --locked
@@ -50,6 +51,9 @@ conformance: all
 
 reports: all
 	tools/reports/make.sh
+
+gtest: setup
+	tools/gtest.sh
 
 mutants: setup
 	@mkdir -p docs/results

@@ -35,6 +35,8 @@ pub enum CliError {
     EpisodesFailed { failed: usize, total: usize },
     #[error("{failed} of {total} conformance cases failed: this adapter and driver do not compute right")]
     Conformance { failed: usize, total: usize },
+    #[error("the adapter is {is}, and {expected} was expected: nothing was run")]
+    OtherDriver { is: String, expected: String },
     #[error("nothing was compared: the adapter lacks what these cases need (each says what)")]
     NothingRun,
 }
@@ -53,7 +55,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             CliError::Weights(_) => WEIGHTS,
             CliError::SomeFailed { .. } | CliError::EpisodesFailed { .. } => SOME_FAILED,
             CliError::Conformance { .. } => CONFORMANCE,
-            CliError::NothingRun => NO_ADAPTER,
+            CliError::NothingRun | CliError::OtherDriver { .. } => NO_ADAPTER,
         };
     }
     if let Some(error) = error.downcast_ref::<Error>() {

@@ -45,6 +45,14 @@ impl AdapterArgs {
         environment::choice(backends, self.adapter.clone())
     }
 
+    /// Flags that choose the adapter of that number anew, in another process of this program.
+    pub fn again(&self, index: Option<usize>) -> Vec<String> {
+        let backend = self.backend.and_then(|b| b.to_possible_value()).map(|value| value.get_name().to_owned());
+        let adapter = index.map(|index| index.to_string()).or_else(|| self.adapter.clone());
+        let flags = [("--backend", backend), ("--adapter", adapter)];
+        flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?])).flatten().collect()
+    }
+
     /// Says once that the CPU does the work, where nobody asked for that.
     pub fn tell_of_cpu(&self, facts: &AdapterFacts, quiet: bool) {
         static TOLD: AtomicBool = AtomicBool::new(false);

@@ -1,6 +1,7 @@
 //! A report as JUnit's XML, which every CI service shows.
 
-use super::report::{Adapter, Report, Status};
+use super::report::{Adapter, Report};
+use super::status::Status;
 use std::fmt::Write;
 
 fn escape(text: &str) -> String {
@@ -38,10 +39,10 @@ fn properties(adapter: &Adapter) -> [(&'static str, String); 8] {
 pub fn junit(report: &Report) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"conformance\">\n");
     for (adapter, rows) in report.by_adapter() {
-        let count = |statuses: &[Status]| rows.iter().filter(|r| statuses.contains(&r.status)).count();
+        let count = |is: fn(Status) -> bool| rows.iter().filter(|r| is(r.status)).count();
         let name = escape(&format!("{} ({})", adapter.name, adapter.driver));
-        let (tests, failed) = (rows.len(), count(&[Status::Failed]));
-        let skipped = count(&[Status::NotRun, Status::Known]);
+        let (tests, failed) = (rows.len(), count(Status::is_failure));
+        let skipped = count(|s| s.is_known() || s == Status::NotRun);
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
@@ -58,10 +59,14 @@ pub fn junit(report: &Report) -> String {
             let title = escape(&row.case);
             let _ = write!(out, "<properties><property name=\"title\" value=\"{title}\"/></properties>");
             let reason = escape(row.reason.as_deref().unwrap_or("beyond the bound"));
-            let _ = match row.status {
-                Status::Passed => Ok(()),
-                Status::Failed => write!(out, "<failure message=\"{reason}\">{}</failure>", escape(&row.place)),
-                Status::Known | Status::NotRun => write!(out, "<skipped message=\"{reason}\"/>"),
+            // Writing to a String cannot fail.
+            let _ = if row.status.is_failure() {
+                let kind = row.status.word();
+                write!(out, "<failure type=\"{kind}\" message=\"{reason}\">{}</failure>", escape(&row.place))
+            } else if matches!(row.status, Status::Passed | Status::Flake) {
+                Ok(())
+            } else {
+                write!(out, "<skipped message=\"{reason}\"/>")
             };
             out.push_str("</testcase>\n");
         }

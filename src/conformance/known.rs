@@ -1,6 +1,9 @@
 //! Deviations that are known: shown as such in every report, never passed in silence, and reported too when they
 //! are gone.
 
+use super::report::Row;
+use super::status::Status;
+
 /// A case that fails on some driver for a reason that has been found.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
@@ -23,7 +26,18 @@ pub static KNOWN: &[Known] = &[Known {
     link: "https://github.com/gfx-rs/wgpu/blob/trunk/naga/src/back/glsl/writer.rs",
 }];
 
-/// The entry of `list` that speaks of this case on this adapter.
-pub(super) fn find<'a>(list: &'a [Known], adapter: &str, driver: &str, case: &str) -> Option<&'a Known> {
-    list.iter().find(|k| adapter.contains(k.adapter) && driver.contains(k.driver) && case.starts_with(k.case))
+/// The row in the light of `list`.
+pub(super) fn judge(mut row: Row, list: &[Known]) -> Row {
+    let speaks =
+        |k: &&Known| row.adapter.contains(k.adapter) && row.driver.contains(k.driver) && row.id.starts_with(k.case);
+    if let Some(known) = list.iter().find(speaks) {
+        let text = format!("known deviation: {} ({})", known.reason, known.link);
+        if row.status == Status::Failed {
+            row.status = Status::Known;
+            row.because(&text);
+        } else if row.status == Status::Passed {
+            row.reason = Some(format!("passes now, no longer a {text}"));
+        }
+    }
+    row
 }

@@ -2,7 +2,9 @@
 //! language features that they rely on; blocks and the whole embedded model against PyTorch's recorded numbers.
 
 pub mod compile;
+mod csv;
 mod dump;
+mod expect;
 mod html;
 mod journal;
 mod junit;
@@ -14,9 +16,12 @@ mod outlines;
 mod read;
 mod report;
 mod statistics;
+mod status;
 mod suite;
 
+pub use csv::csv;
 pub use dump::hlsl;
+pub use expect::{Expectations, ListError, read_caselist};
 pub use html::html;
 pub use journal::{Journal, Seen};
 pub use junit::junit;
@@ -25,6 +30,7 @@ pub use language::LANGUAGE;
 pub use on::On;
 pub use outlines::{OUTLINES, Outline};
 pub use read::{ReportError, read_report};
-pub use report::{Adapter, Made, Report, Row, Status, Summary, compare};
+pub use report::{Adapter, Made, Report, Row, Summary, compare};
 pub use statistics::Figures;
-pub use suite::{Entry, Fraction, Options, Suite, entries, run, told_apart};
+pub use status::Status;
+pub use suite::{Entry, Fraction, Options, Suite, entries, run, run_by, told_apart};

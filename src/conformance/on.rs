@@ -2,7 +2,8 @@
 
 use super::dump;
 use super::model::{self, BLOCKS, Found, WHOLE};
-use super::report::{Row, Status};
+use super::report::Row;
+use super::status::Status;
 use super::suite::{Entry, GPU, Options, RULE, Work};
 use crate::check::{Case, Outcome, Twins, record_case, run_case_with};
 use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
@@ -38,24 +39,7 @@ impl<'a> On<'a> {
     }
 
     pub(super) fn row(&self, entry: &Entry) -> Row {
-        Row {
-            id: entry.id.clone(),
-            case: entry.title.clone(),
-            kernel: entry.kernel.into(),
-            variant: entry.form.into(),
-            storage: entry.storage.name().into(),
-            shape: entry.shape.clone(),
-            adapter: self.facts.name.clone(),
-            driver: self.facts.driver.clone(),
-            status: Status::NotRun,
-            ratio: None,
-            strict: None,
-            error: None,
-            bound: None,
-            place: String::new(),
-            reason: None,
-            seconds: 0.0,
-        }
+        entry.row(&self.facts)
     }
 
     pub(super) fn run(&mut self, entry: &Entry, cases: &[(&'static str, Case)], twins: &mut Twins) -> Row {

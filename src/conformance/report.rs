@@ -1,22 +1,12 @@
 //! What came of a run, as data: the shape of `--json`.
 
 use super::known::{self, Known};
+use super::status::Status;
 use crate::gpu::AdapterFacts;
 use crate::shown;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet};
-
-/// How a case ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    Passed,
-    Failed,
-    /// Failed, and listed as a known deviation.
-    Known,
-    NotRun,
-}
 
 /// One case on one adapter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -137,28 +127,18 @@ impl Report {
     }
 
     /// Adds a row, its status seen in the light of the known deviations. Returns the row as it was added.
-    pub fn add(&mut self, mut row: Row, list: &[Known]) -> &Row {
-        if let Some(known) = known::find(list, &row.adapter, &row.driver, &row.id) {
-            let text = format!("known deviation: {} ({})", known.reason, known.link);
-            if row.status == Status::Failed {
-                let fault = row.reason.take().map_or(String::new(), |r| format!("; {r}"));
-                row.status = Status::Known;
-                row.reason = Some(text + &fault);
-            } else if row.status == Status::Passed {
-                row.reason = Some(format!("passes now, no longer a {text}"));
-            }
-        }
-        self.push(row)
+    pub fn add(&mut self, row: Row, list: &[Known]) -> &Row {
+        self.push(known::judge(row, list))
     }
 
     pub(super) fn push(&mut self, row: Row) -> &Row {
         let s = &mut self.summary;
         s.cases += 1;
         *match row.status {
-            Status::Passed => &mut s.passed,
-            Status::Failed => &mut s.failed,
-            Status::Known => &mut s.known,
+            Status::Passed | Status::Flake => &mut s.passed,
             Status::NotRun => &mut s.not_run,
+            status if status.is_known() => &mut s.known,
+            _ => &mut s.failed,
         } += 1;
         self.results.push(row);
         &self.results[self.results.len() - 1]
@@ -222,6 +202,12 @@ impl Report {
 }
 
 impl Row {
+    /// Puts a reason before the one that is there.
+    pub(super) fn because(&mut self, why: &str) {
+        let before = self.reason.take().map_or(String::new(), |reason| format!("; {reason}"));
+        self.reason = Some(format!("{why}{before}"));
+    }
+
     /// A known deviation that is none any more.
     pub fn gone(&self) -> bool {
         self.status == Status::Passed && self.reason.is_some()

@@ -1,11 +1,13 @@
 //! The whole suite: which cases there are, and running them on one adapter or several.
 
 use super::LANGUAGE;
+use super::expect::Expectations;
 use super::journal::Seen;
-use super::known::KNOWN;
+use super::known::{self, KNOWN};
 use super::model::{self, BLOCKS, WHOLE};
 use super::on::On;
-use super::report::{Adapter, Made, Report, Row, Status};
+use super::report::{Adapter, Made, Report, Row};
+use super::status::Status;
 use crate::check::{Case, STORAGES, Tested, Twins, slug};
 use crate::gpu::{AdapterChoice, AdapterFacts};
 use crate::panics;
@@ -31,6 +33,9 @@ pub struct Options {
     /// What is more than arithmetic that rounds to the nearest errs by is a failure, though WGSL allows it.
     pub strict: bool,
     pub seed: u64,
+    /// What fails is run so many times more; where it passes then it is a flake.
+    pub retries: u32,
+    pub expected: Expectations,
     /// Where the shaders and their translations go.
     pub dump: Option<PathBuf>,
     /// Asked during waits for a device: does the run end?
@@ -65,6 +70,8 @@ impl Default for Options {
             full: false,
             strict: false,
             seed: 0,
+            retries: 0,
+            expected: Expectations::default(),
             dump: None,
             interrupted: || false,
         }
@@ -126,6 +133,28 @@ impl Entry {
             storage,
             form,
             work: Work::Repeated,
+        }
+    }
+
+    /// The row of what was not run.
+    pub fn row(&self, on: &AdapterFacts) -> Row {
+        Row {
+            id: self.id.clone(),
+            case: self.title.clone(),
+            kernel: self.kernel.into(),
+            variant: self.form.into(),
+            storage: self.storage.name().into(),
+            shape: self.shape.clone(),
+            adapter: on.name.clone(),
+            driver: on.driver.clone(),
+            status: Status::NotRun,
+            ratio: None,
+            strict: None,
+            error: None,
+            bound: None,
+            place: String::new(),
+            reason: None,
+            seconds: 0.0,
         }
     }
 
@@ -232,16 +261,39 @@ impl<'a> Suite<'a> {
     }
 }
 
-/// Runs what `options` select on the adapters given. `seen` is told of every adapter and row, and stops the run by returning
-/// false: what was done until then is in the report.
+/// Runs what `options` select on the adapters given, in this process. `seen` is told of every adapter and row, and stops the run
+/// by returning false: what was done until then is in the report.
 pub fn run(
     adapters: &[AdapterFacts],
     choice: &AdapterChoice,
     options: &Options,
     seen: &mut dyn FnMut(Seen) -> bool,
 ) -> Report {
-    let mut report = Report::default();
+    let entries = entries(options);
     let mut suite = Suite::new(options);
+    let mut on: Option<(String, On)> = None;
+    let mut one = |facts: &AdapterFacts, entry: usize| {
+        let at = format!("{:?} {}", facts.index, facts.name);
+        if on.as_ref().is_none_or(|(other, _)| *other != at) {
+            on = Some((at, suite.on(facts.clone(), choice)));
+        }
+        match &mut on {
+            Some((_, on)) => suite.run(on, entry),
+            None => suite.entries()[entry].row(facts),
+        }
+    };
+    run_by(adapters, options, &entries, &mut one, seen)
+}
+
+/// [`run`] where `one` runs an entry, by its number, on an adapter: in another process, say.
+pub fn run_by(
+    adapters: &[AdapterFacts],
+    options: &Options,
+    entries: &[Entry],
+    one: &mut dyn FnMut(&AdapterFacts, usize) -> Row,
+    seen: &mut dyn FnMut(Seen) -> bool,
+) -> Report {
+    let mut report = Report::default();
     for facts in told_apart(adapters) {
         let adapter = Adapter::new(&facts, options.made());
         let goes_on = seen(Seen::Adapter(&adapter));
@@ -249,19 +301,38 @@ pub fn run(
         if !goes_on {
             return report.interrupted();
         }
-        let mut on = suite.on(facts, choice);
-        for entry in 0..suite.entries().len() {
-            let row = suite.run(&mut on, entry);
+        for (i, entry) in entries.iter().enumerate() {
+            let row = match options.expected.skips(&entry.id) {
+                true => Row { reason: Some("listed among those to skip".into()), ..entry.row(&facts) },
+                false => judged(options, &mut || one(&facts, i)),
+            };
             // What an interrupt cut short has not failed.
-            if (options.interrupted)() && row.status == Status::Failed {
+            if (options.interrupted)() && row.status.is_failure() {
                 return report.interrupted();
             }
-            if !seen(Seen::Row(report.add(row, KNOWN))) {
+            if !seen(Seen::Row(report.push(row))) {
                 return report.interrupted();
             }
         }
     }
     report
+}
+
+/// A row in the light of what is known and expected; of a case that fails against that, after its further tries.
+fn judged(options: &Options, run: &mut dyn FnMut() -> Row) -> Row {
+    let mut once = || options.expected.judge(known::judge(run(), KNOWN));
+    let first = once();
+    for _ in 0..options.retries {
+        if !matches!(first.status, Status::Failed | Status::Crash | Status::Timeout) || (options.interrupted)() {
+            break;
+        }
+        let mut again = once();
+        if again.status == Status::Passed {
+            again.because(&format!("failed before it passed ({})", first.reason.as_deref().unwrap_or(&first.place)));
+            return Row { status: Status::Flake, ..again };
+        }
+    }
+    first
 }
 
 /// Two alike in one machine get numbers: rows name their adapter.

@@ -5,6 +5,7 @@ mod colour;
 mod command;
 mod compile;
 mod conformance;
+mod farm;
 mod masks;
 mod odd_weights;
 mod pictures;

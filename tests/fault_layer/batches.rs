@@ -165,3 +165,31 @@ fn bench_names_what_was_lost() {
     let run = Bed::new().run("lost@wait:2", &args);
     assert!(run.code == 1 && run.hit && run.err.contains("device lost"), "exit {}: {}", run.code, run.err);
 }
+
+/// In processes of their own a crash or a hang is one case's, and all others run.
+#[test]
+fn isolated_cases_outlive_a_driver_that_ends_or_hangs_one() {
+    let args =
+        ["conformance", "--only", "^kernels/affine/.*f32", "--json", "r.json", "--csv", "r.csv", "--timeout", "6"];
+    let sound = Bed::new();
+    let run = sound.run("none", &args);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let (all, middle) = (cases(&sound), run.calls["submit"] / 2);
+    // What passes when it is run again is a flake, and no failure.
+    for (kind, retry, code, status, reason) in [
+        ("crash", "0", 5, "crash", "the process ended: signal"),
+        ("crash", "1", 0, "flake", "the process ended: signal"),
+        ("hang", "1", 0, "flake", "not done after 6 s"),
+    ] {
+        let (bed, fault) = (Bed::new(), format!("{kind}@submit:{middle}"));
+        let run = bed.run(&fault, &[&args[..], &["--retry", retry]].concat());
+        assert!(run.hit && run.code == code, "{fault}: exit {}: {}", run.code, run.err);
+        let found = cases(&bed);
+        let differ: Vec<_> = found.iter().zip(&all).filter(|(a, b)| a != b).map(|(a, _)| a).collect();
+        assert_eq!((found.len(), differ.len()), (all.len(), 1), "{fault}: {differ:?}");
+        assert!(differ[0].1 == status && differ[0].2.contains(reason), "{fault}: {differ:?}");
+        let csv = String::from_utf8(bed.read("r.csv")).unwrap().to_lowercase();
+        let counted = csv.matches(&format!(",{status},")).count();
+        assert_eq!((csv.lines().count(), counted), (all.len(), 1), "{fault}: {csv}");
+    }
+}

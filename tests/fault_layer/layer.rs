@@ -7,6 +7,7 @@
 //! - `fail@map`: memory cannot be mapped, once
 //! - `timeout@wait`: the wait's time is up at once, once
 //! - `hang@submit`: this submission and all later ones of the device never end
+//! - `crash@submit`: the process ends, as a driver's fault would have it
 //! - `drop@submit`: the submission ends without having been executed
 //!
 //! `N+` in place of N: each call from the Nth on, on every device. `FAULT_LAYER_LOG=FILE` gets a line for each call counted,
@@ -142,6 +143,7 @@ unsafe extern "system" fn submit(
     match fault {
         Some("lost") => return lose(queue),
         Some("oom") => return vk::Result::ERROR_OUT_OF_DEVICE_MEMORY,
+        Some("crash") => std::process::abort(),
         Some("hang") => mark(queue, |d| d.hangs = true),
         Some("drop") => {
             // SAFETY: as many as the caller says.

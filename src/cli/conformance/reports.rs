@@ -1,0 +1,113 @@
+//! Reports: where they go, reading them, and their lines.
+
+use super::Args;
+use crate::cli::errors::usage;
+use crate::cli::output::place_of;
+use crate::cli::progress;
+use diffews_wgpu::conformance::{self, Journal, Report, ReportError, Row, Status};
+use diffews_wgpu::image_io::{check_place, write_whole};
+use diffews_wgpu::shown;
+use flate2::{Compression, write::GzEncoder};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// Rows go there as they come, and stay where the report is never written.
+pub fn begin_journal(report: &Path, force: bool) -> anyhow::Result<Journal> {
+    let place = Journal::place(report);
+    Journal::create(report, force).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => usage(format!(
+            "{0}: a run that was cut short has left what it did; `conformance --from {0}` reads it, --force replaces it",
+            place.display()
+        )),
+        _ => anyhow::anyhow!("{}: cannot be written: {error}", place.display()),
+    })
+}
+
+pub fn summary(report: &Report) -> String {
+    let s = report.summary;
+    let on = match report.adapters.as_slice() {
+        [one] => shown::text(&one.name),
+        many => format!("{} adapters", many.len()),
+    };
+    let gone = match report.gone() {
+        0 => String::new(),
+        n => format!(" ({n} listed as deviating: src/conformance/known.rs is to be mended)"),
+    };
+    format!(
+        "{} cases on {on}: {} passed{gone}, {} failed, {} known deviations, {} not run",
+        s.cases, s.passed, s.failed, s.known, s.not_run
+    )
+}
+
+pub fn line(row: &Row) -> String {
+    let word = match row.status {
+        Status::Passed => "ok     ",
+        Status::Failed => "FAIL   ",
+        Status::Known => "known  ",
+        Status::NotRun => "not run",
+        Status::Crash => "CRASH  ",
+        Status::Timeout => "TIMEOUT",
+        Status::Flake => "flake  ",
+        Status::KnownFlake => "k.flake",
+        Status::UnexpectedImprovement => "BETTER ",
+    };
+    let ratio = row.ratio.map_or("     -".into(), |r| format!("{r:6.3}"));
+    let mut line = format!("{word} {ratio}  {}", row.id);
+    if (row.status.is_failure() || row.status.is_known()) && !row.place.is_empty() {
+        line += &format!("  at {}", row.place);
+    }
+    if let Some(reason) = &row.reason {
+        line += &format!("  ({reason})");
+    }
+    line
+}
+
+/// A report of `--json`, compressed or not.
+pub fn read(path: &Path) -> anyhow::Result<Report> {
+    conformance::read_report(path).map_err(|error| match error {
+        ReportError::NoReport { .. } => usage(error.to_string()),
+        other => other.into(),
+    })
+}
+
+pub fn report_files(args: &Args) -> impl Iterator<Item = &PathBuf> {
+    [&args.json, &args.junit, &args.html, &args.csv].into_iter().flatten()
+}
+
+/// Before all cases run: files that cannot or must not be written.
+pub fn check_outputs(args: &Args) -> anyhow::Result<()> {
+    let files: Vec<&PathBuf> = report_files(args).collect();
+    for (i, path) in files.iter().enumerate() {
+        if files[..i].iter().any(|other| place_of(other) == place_of(path)) {
+            return Err(usage(format!("{}: two reports would go to this file; name different ones", path.display())));
+        }
+        check_place(path, args.force)?;
+    }
+    Ok(())
+}
+
+pub fn write(args: &Args, report: &Report, other: Option<&Report>) -> anyhow::Result<()> {
+    let put = |path: &Path, text: String| {
+        let _writing = progress::writing();
+        let mut bytes = text.into_bytes();
+        if path.extension().is_some_and(|e| e == "gz") {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(&bytes)?;
+            bytes = encoder.finish()?;
+        }
+        write_whole(path, &bytes, args.force).map_err(anyhow::Error::from)
+    };
+    if let Some(path) = &args.json {
+        put(path, report.json()?)?;
+    }
+    if let Some(path) = &args.junit {
+        put(path, conformance::junit(report))?;
+    }
+    if let Some(path) = &args.html {
+        put(path, conformance::html(report, other)?)?;
+    }
+    if let Some(path) = &args.csv {
+        put(path, conformance::csv(report).map_err(usage)?)?;
+    }
+    Ok(())
+}
