@@ -147,13 +147,14 @@ fn a_folder_that_is_gone_ends_the_run() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_limit_on_files_is_an_error() {
-    use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let place = Place::new();
     let child =
         place.command(&infer(&["--query", "q.png", "--probability", "p.npy"])).stderr(Stdio::piped()).spawn().unwrap();
     // Nothing is written before the model ran, which is long after this.
-    let limit = Rlimit { current: Some(8192), maximum: Some(8192) };
-    prlimit(Some(Pid::from_child(&child)), Resource::Fsize, limit).unwrap();
+    let limit = libc::rlimit { rlim_cur: 8192, rlim_max: 8192 };
+    // SAFETY: `limit` lives as long as the call, and the old limit is not asked for.
+    let set = unsafe { libc::prlimit(child.id() as libc::pid_t, libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut()) };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
     let output = child.wait_with_output().unwrap();
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && err.contains("p.npy: cannot be written"), "{:?} {err}", output.status);

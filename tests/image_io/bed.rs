@@ -2,8 +2,11 @@
 
 use diffews_wgpu::image_io::*;
 use image::{ImageFormat, Rgb};
+use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 use std::fs;
 use std::path::{Path, PathBuf};
+use tiff::encoder::colortype::{ColorType, RGB8};
+use tiff::encoder::{TiffEncoder, TiffValue};
 
 pub fn golden(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
@@ -34,6 +37,28 @@ pub fn picture(width: u32, height: u32) -> RgbImage {
 
 pub fn all_formats() -> [ImageFormat; 5] {
     [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Tiff]
+}
+
+/// Writes `picture` with an encoder that is not the reader's, where there is another.
+pub fn save(picture: &RgbImage, path: &Path, format: ImageFormat) {
+    let (width, height) = picture.dimensions();
+    match format {
+        ImageFormat::Jpeg => {
+            let (w, h) = (width as usize, height as usize);
+            fs::write(path, compress(picture.as_raw(), w, h, PixelFormat::Rgb, 75, Subsampling::S444).unwrap())
+                .unwrap();
+        }
+        ImageFormat::Tiff => write_tiff::<RGB8>(path, (width, height), picture.as_raw()),
+        _ => picture.save_with_format(path, format).unwrap(),
+    }
+}
+
+pub fn write_tiff<C: ColorType>(path: &Path, (width, height): (u32, u32), samples: &[C::Inner])
+where
+    [C::Inner]: TiffValue,
+{
+    let mut encoder = TiffEncoder::new(fs::File::create(path).unwrap()).unwrap();
+    encoder.write_image::<C>(width, height, samples).unwrap();
 }
 
 /// Every name in a directory, sorted.

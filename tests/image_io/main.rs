@@ -5,11 +5,12 @@ mod bed;
 mod resize;
 mod written;
 
-use bed::{all_formats, cases, golden, message, number, picture, text};
+use bed::{all_formats, cases, golden, message, number, picture, save, text, write_tiff};
 use diffews_wgpu::image_io::*;
 use image::{ExtendedColorType, GrayImage, ImageFormat, Luma};
 use std::fs;
 use std::path::Path;
+use tiff::encoder::colortype::RGB32Float;
 
 #[test]
 fn pictures_decode_as_pil_does() {
@@ -46,7 +47,7 @@ fn every_format_is_told_by_content_not_by_name() {
     let directory = tempfile::tempdir().unwrap();
     for format in all_formats() {
         let path = directory.path().join("picture.txt");
-        picture(37, 21).save_with_format(&path, format).unwrap();
+        save(&picture(37, 21), &path, format);
         let got = load_rgb(&path).unwrap();
         assert_eq!(got.dimensions(), (37, 21));
         if format != ImageFormat::Jpeg {
@@ -86,7 +87,7 @@ fn truncated_pictures_are_errors_in_every_format() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("cut");
     for format in all_formats() {
-        picture(64, 48).save_with_format(&path, format).unwrap();
+        save(&picture(64, 48), &path, format);
         let whole = fs::read(&path).unwrap();
         for part in [0.02, 0.1, 0.3, 0.5, 0.7, 0.9] {
             // A TIFF's directory may lie before or behind its samples; the cut takes from either.
@@ -106,7 +107,7 @@ fn damaged_pictures_never_panic() {
         (seed >> 33) as usize % below
     };
     for format in all_formats() {
-        picture(40, 30).save_with_format(&path, format).unwrap();
+        save(&picture(40, 30), &path, format);
         let whole = fs::read(&path).unwrap();
         for round in 0..60 {
             let mut bytes = whole.clone();
@@ -191,8 +192,7 @@ fn sixteen_bit_floats_and_two_channel_pictures() {
     image::save_buffer_with_format(&path, &[9, 0, 200, 255], 2, 1, ExtendedColorType::La8, ImageFormat::Png).unwrap();
     assert_eq!(load_rgb(&path).unwrap().as_raw(), &[9, 9, 9, 200, 200, 200]);
     // Floating-point samples have no white point.
-    let samples: Vec<u8> = [0.1_f32, 0.2, 0.3].iter().flat_map(|v| v.to_ne_bytes()).collect();
-    image::save_buffer_with_format(&path, &samples, 1, 1, ExtendedColorType::Rgb32F, ImageFormat::Tiff).unwrap();
+    write_tiff::<RGB32Float>(&path, (1, 1), &[0.1, 0.2, 0.3]);
     assert!(message(load_rgb(&path), &path).contains("floating-point"));
 }
 
