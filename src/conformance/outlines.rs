@@ -37,10 +37,18 @@ impl Outline {
     /// # Errors
     /// None, unless the configuration above is wrong.
     pub fn model(&self) -> Result<Model, Error> {
+        Model::outline(self.files()?)
+    }
+
+    /// Configurations without a tensor.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn files(&self) -> Result<ModelFiles, WeightsError> {
         let config = |file: &str, text: &str| ConfigText { file: format!("{}/{file}", self.name), text: text.into() };
         let text =
             TextSource::Embeds { file: self.name.into(), width: self.context, values: vec![0.0; 2 * self.context] };
-        Model::outline(ModelFiles {
+        Ok(ModelFiles {
             unet: nothing(self.name)?,
             vae: nothing(self.name)?,
             text,
