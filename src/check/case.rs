@@ -249,6 +249,17 @@ pub struct Check {
     pub twin: Twin,
     /// Every element is compared, however many there are.
     pub all: bool,
+    pub joint: Option<Joint>,
+}
+
+type Measure = Box<dyn Fn(usize, usize, &[f32]) -> f64>;
+
+/// What the channels of a position must be together, where each by itself may be much.
+pub struct Joint {
+    /// A number for each channel, from what came in all of a position's.
+    pub measure: Measure,
+    /// What it must be.
+    pub twin: Twin,
 }
 
 /// A recorded case: dispatches, what to fill the inputs with, and what must come out.
@@ -392,13 +403,24 @@ impl CaseBuilder {
     /// `twin(position, channel)` gives what `tensor` must hold, before the rounding of its storage.
     pub fn expect(&mut self, tensor: &Tensor, twin: impl Fn(usize, usize) -> Approx + 'static) {
         self.recorder.output(tensor);
-        self.checks.push(Check { tensor: tensor.clone(), twin: Box::new(twin), all: false });
+        self.checks.push(Check { tensor: tensor.clone(), twin: Box::new(twin), all: false, joint: None });
+    }
+
+    /// Of the output that was expected last: `measure(position, channel, what came)` must be what `twin` says.
+    pub fn expect_together(
+        &mut self,
+        measure: impl Fn(usize, usize, &[f32]) -> f64 + 'static,
+        twin: impl Fn(usize, usize) -> Approx + 'static,
+    ) {
+        if let Some(check) = self.checks.last_mut() {
+            check.joint = Some(Joint { measure: Box::new(measure), twin: Box::new(twin) });
+        }
     }
 
     /// [`CaseBuilder::expect`] where the twin takes no time: each element is compared, not a sample of many.
     pub fn expect_all(&mut self, tensor: &Tensor, twin: impl Fn(usize, usize) -> Approx + 'static) {
         self.recorder.output(tensor);
-        self.checks.push(Check { tensor: tensor.clone(), twin: Box::new(twin), all: true });
+        self.checks.push(Check { tensor: tensor.clone(), twin: Box::new(twin), all: true, joint: None });
     }
 }
 

@@ -128,8 +128,13 @@ fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut 
             return Err(format!("a padding lane of {} is not zero", check.tensor.name));
         }
         let got = layout::from_bytes(&check.tensor, &bytes);
+        if let Some(i) = got.iter().position(|v| !v.is_finite()) {
+            (outcome.ratio, outcome.strict) = (f64::NAN, f64::NAN);
+            outcome.place = describe(&check.tensor, i, got[i].into(), f64::NAN);
+            return Err(format!("{} is not finite", check.tensor.name));
+        }
         for expected in [known, seams] {
-            compare(&check.tensor, &check.bounded(expected, growth), &got, outcome)?;
+            check.compare(expected, growth, &got, outcome);
         }
     }
     memory.untouched()
@@ -157,33 +162,41 @@ impl Check {
         let grown = exact.iter().map(|(i, exact)| (*i, Approx::new(exact.value, exact.bound * Bound::from(growth))));
         grown.map(|(i, exact)| (i, exact.stored(half))).collect()
     }
+
+    fn compare(&self, exact: &Expected, growth: f64, got: &[f32], outcome: &mut Outcome) {
+        for (i, allowed) in self.bounded(exact, growth) {
+            outcome.see(&self.tensor, i, got[i].into(), allowed);
+        }
+        let Some(joint) = &self.joint else { return };
+        let channels = self.tensor.channels.logical() as usize;
+        for &(i, _) in exact {
+            let (position, channel) = (i / channels, i % channels);
+            let Approx { value, bound } = (joint.twin)(position, channel);
+            let allowed = Approx::new(value, bound * Bound::from(growth)).stored(false);
+            let row = &got[position * channels..(position + 1) * channels];
+            outcome.see(&self.tensor, i, (joint.measure)(position, channel, row), allowed);
+        }
+    }
 }
 
-fn compare(tensor: &Tensor, expected: &[(usize, Allowed)], got: &[f32], outcome: &mut Outcome) -> Result<(), String> {
-    if let Some(i) = got.iter().position(|v| !v.is_finite()) {
-        (outcome.ratio, outcome.strict) = (f64::NAN, f64::NAN);
-        outcome.place = describe(tensor, i, got[i], f64::NAN);
-        return Err(format!("{} is not finite", tensor.name));
-    }
-    for &(i, Allowed { value, wgsl, strict }) in expected {
-        let got = f64::from(got[i]);
+impl Outcome {
+    fn see(&mut self, tensor: &Tensor, i: usize, got: f64, Allowed { value, wgsl, strict }: Allowed) {
         // NaN stays.
         let worse = |ratio: f64, than: f64| !(ratio <= than) && !than.is_nan();
         let ratio = wgsl.ratio(value, got);
-        if worse(ratio, outcome.ratio) {
-            (outcome.ratio, outcome.error) = (ratio, (got - value).abs());
-            outcome.bound = wgsl.scale;
-            outcome.place = describe(tensor, i, got as f32, value);
+        if worse(ratio, self.ratio) {
+            (self.ratio, self.error, self.bound) = (ratio, (got - value).abs(), wgsl.scale);
+            self.place = describe(tensor, i, got, value);
         }
         let strict = strict.ratio(value, got);
-        if worse(strict, outcome.strict) {
-            outcome.strict = strict;
+        if worse(strict, self.strict) {
+            self.strict = strict;
         }
     }
-    Ok(())
 }
 
-fn describe(tensor: &Tensor, i: usize, got: f32, expected: f64) -> String {
+fn describe(tensor: &Tensor, i: usize, got: f64, expected: f64) -> String {
     let channels = tensor.channels.logical() as usize;
+    let got = got as f32;
     format!("{}[{}, {}]: got {got:e}, expected {expected:e}", tensor.name, i / channels, i % channels)
 }

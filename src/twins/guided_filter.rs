@@ -1,72 +1,195 @@
 //! The f64 twin of `guided_filter` and its cases.
 
-use crate::check::bound::{Approx, EPS};
+use crate::check::bound::{Approx, Bound, EPS};
+use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill, HostTensor};
 use crate::kernels::guided_filter::{KERNEL, apply, fit};
 use crate::plan::{Channels, Element};
 use std::cell::OnceCell;
+use std::rc::Rc;
 
 /// Height, width and radius.
 type Shape = (usize, usize, usize);
 
-fn naive(n: usize, m: f64) -> f64 {
-    EPS * ((n as f64).sqrt() + 1.0) * m
-}
-
-/// The positions of the window around `p`.
-fn window(p: usize, (height, width, radius): Shape) -> impl Iterator<Item = usize> {
+/// The positions of the window around `p`, row by row.
+fn window(p: usize, (height, width, radius): Shape) -> Vec<Vec<usize>> {
     let (y, x) = (p / width, p % width);
     let columns = x.saturating_sub(radius)..(x + radius + 1).min(width);
-    (y.saturating_sub(radius)..(y + radius + 1).min(height))
-        .flat_map(move |y| columns.clone().map(move |x| y * width + x))
+    let row = |y: usize| columns.clone().map(|x| y * width + x).collect();
+    (y.saturating_sub(radius)..(y + radius + 1).min(height)).map(row).collect()
 }
 
-/// Slopes and offset of the window around pixel `p`.
+/// The mean of numbers that err by `given` on average: a sum and a division of 2.5 ulp.
+fn mean(of: &[f64], given: Bound) -> Approx {
+    let sum = Sum::of(of.iter().copied());
+    let value = sum.value() / of.len() as f64;
+    Approx::new(value, given + sum.additions() * (of.len() as f64).recip() + 2.5 * EPS * value.abs())
+}
+
+fn average(of: impl Iterator<Item = Bound>, n: usize) -> Bound {
+    of.sum::<Bound>() * (n as f64).recip()
+}
+
+/// Means of colours and level, and covariances of all pairs, each with what it may be off by.
+struct Moments {
+    mean: [Approx; 4],
+    covariance: [[Approx; 4]; 4],
+}
+
+/// Of a row of pixels, whose levels err by `level` on average.
 ///
-/// Bounds: a mean of n terms is made of two, of a row's and of the rows', and errs as a sum of n does (see `bound`) and by
-/// two divisions of 2.5 units: m. Deviations from means that are off by m, whose products' magnitudes sum to at most
-/// n s_j s_k (s^2 the variances), make covariances off by u (sqrt(n) + 9) s_j s_k + s_j m_k + s_k m_j + m_j m_k. A level
-/// errs by five units of its channels' magnitude itself: two sums and a division. The 3 x 3 system is solved with a
-/// backward error of 24 u sqrt(S_jj S_kk): eight units (three operations, two divisions of 2.5) for each of factorization
-/// and the two substitutions. The solution errs by |S^-1| (dv + dS |slopes|), the offset by what it is made of.
-fn exact_fit(drawn: &HostTensor, guide: &HostTensor, p: usize, shape: Shape, epsilon: f64) -> [Approx; 4] {
-    let level = |q| (0..3).map(|c| drawn.at(q, c).clamp(-1.0, 1.0)).sum::<f64>() / 3.0;
-    let pixels: Vec<[f64; 4]> =
-        window(p, shape).map(|q| [guide.at(q, 0), guide.at(q, 1), guide.at(q, 2), level(q)]).collect();
+/// Bounds: a deviation is rounded, and a product. Deviations from means that are off by m_j and m_k move a covariance by m_j m_k, and what
+/// is rounded of them; m_j times the other's deviations adds up to zero but for the additions' rounding.
+fn of_row(pixels: &[[f64; 4]], level: Bound) -> Moments {
     let n = pixels.len();
-    let mean_of = |of: &dyn Fn(&[f64; 4]) -> f64| pixels.iter().map(of).sum::<f64>() / n as f64;
-    let mean: [f64; 4] = std::array::from_fn(|c| mean_of(&|v| v[c]));
-    let channels =
-        window(p, shape).flat_map(|q| (0..3).map(move |c| drawn.at(q, c).abs().min(1.0) / 3.0)).sum::<f64>() / n as f64;
-    let mean_error: [f64; 4] = std::array::from_fn(|c| {
-        let magnitude = mean_of(&|v| v[c].abs());
-        naive(n, magnitude) + 5.0 * EPS * magnitude + if c == 3 { 5.0 * EPS * channels } else { 0.0 }
-    });
-    let covariance = |j: usize, k: usize| mean_of(&|v| (v[j] - mean[j]) * (v[k] - mean[k]));
-    let spread: [f64; 4] = std::array::from_fn(|c| covariance(c, c).sqrt());
-    let covariance_error = |j: usize, k: usize| {
-        (naive(n, spread[j] * spread[k]) + 8.0 * EPS * spread[j] * spread[k])
-            + spread[j] * mean_error[k]
-            + spread[k] * mean_error[j]
-            + mean_error[j] * mean_error[k]
+    let column = |c: usize| pixels.iter().map(|v| v[c]).collect::<Vec<f64>>();
+    let given = |c: usize| if c == 3 { level } else { Bound::default() };
+    let means: [Approx; 4] = std::array::from_fn(|c| mean(&column(c), given(c)));
+    let deviations: [Vec<f64>; 4] = std::array::from_fn(|c| column(c).iter().map(|v| v - means[c].value).collect());
+    let spread: [f64; 4] =
+        std::array::from_fn(|c| (deviations[c].iter().map(|d| d * d).sum::<f64>() / n as f64).sqrt());
+    let covariance = |j: usize, k: usize| {
+        let products: Vec<f64> = deviations[j].iter().zip(&deviations[k]).map(|(a, b)| a * b).collect();
+        let magnitude = products.iter().map(|v| v.abs()).sum::<f64>() / n as f64;
+        let (m_j, m_k) = (means[j].bound, means[k].bound);
+        let across = m_j * spread[k] + m_k * spread[j];
+        let rounded = Bound::rounding(3.0 * magnitude) + across * Bound::rounding(3.0 + (n as f64).sqrt());
+        mean(&products, rounded + m_j * m_k + given(j) * spread[k] + given(k) * spread[j])
     };
-    let s: [[f64; 3]; 3] =
-        std::array::from_fn(|j| std::array::from_fn(|k| covariance(j, k) + if j == k { epsilon } else { 0.0 }));
-    let inverse = inverse(&s);
-    let slopes: [f64; 3] = std::array::from_fn(|j| (0..3).map(|k| inverse[j][k] * covariance(k, 3)).sum());
-    let residual: [f64; 3] = std::array::from_fn(|j| {
-        let backward = |k: usize| covariance_error(j, k) + 24.0 * EPS * (s[j][j] * s[k][k]).sqrt();
-        covariance_error(j, 3) + (0..3).map(|k| backward(k) * slopes[k].abs()).sum::<f64>()
+    Moments { mean: means, covariance: std::array::from_fn(|j| std::array::from_fn(|k| covariance(j, k))) }
+}
+
+/// Of rows of equal lengths: the mean of their covariances, and the covariance of their means.
+///
+/// Bounds: a row's mean errs by m_r, apart from the other rows', and moves a product by that times the other deviation; what the mean of all
+/// errs by moves them as within a row.
+fn of_rows(rows: &[Moments]) -> Moments {
+    let n = rows.len();
+    let means: [Approx; 4] = std::array::from_fn(|c| {
+        let of: Vec<f64> = rows.iter().map(|r| r.mean[c].value).collect();
+        mean(&of, average(rows.iter().map(|r| r.mean[c].bound), n))
     });
-    let errors: [f64; 3] = std::array::from_fn(|j| (0..3).map(|k| inverse[j][k].abs() * residual[k]).sum());
-    let (mut offset, mut error, mut magnitude) = (mean[3], mean_error[3], mean[3].abs());
-    for j in 0..3 {
-        offset -= slopes[j] * mean[j];
-        error += errors[j] * mean[j].abs() + slopes[j].abs() * mean_error[j];
-        magnitude += (slopes[j] * mean[j]).abs();
+    let covariance = |j: usize, k: usize| {
+        let (mut terms, mut given) = (Vec::new(), Bound::default());
+        for row in rows {
+            let of = |c: usize| (row.mean[c].value - means[c].value, row.mean[c].bound, means[c].bound);
+            let ((d_j, r_j, m_j), (d_k, r_k, m_k)) = (of(j), of(k));
+            let product = d_j * d_k;
+            given += row.covariance[j][k].bound + r_j * d_k.abs() + r_k * d_j.abs() + (r_j + m_j) * (r_k + m_k);
+            let across = (r_j + m_j) * d_k.abs() + (r_k + m_k) * d_j.abs();
+            given += Bound::rounding(4.0 * product.abs() + row.covariance[j][k].value.abs());
+            given += across * Bound::rounding(3.0 + (n as f64).sqrt());
+            terms.push(product + row.covariance[j][k].value);
+        }
+        mean(&terms, given * (n as f64).recip())
+    };
+    Moments { mean: means, covariance: std::array::from_fn(|j| std::array::from_fn(|k| covariance(j, k))) }
+}
+
+/// The function that a window is fitted by: S times its slopes is v, and both err.
+struct Fit {
+    moments: Moments,
+    /// S, the covariances of the colours and epsilon, and by what each element seems to be off: also for the solution by L D L^T, whose backward
+    /// error is 24 u sqrt(S_jj S_kk): eight units (three operations, two divisions of 2.5) for each of factorization and the two substitutions.
+    s: [[Approx; 3]; 3],
+    slopes: [Approx; 3],
+    offset: Approx,
+}
+
+impl Fit {
+    fn of(drawn: &HostTensor, guide: &HostTensor, p: usize, shape: Shape, epsilon: f64) -> Fit {
+        let channel = |q: usize, c: usize| drawn.at(q, c).clamp(-1.0, 1.0);
+        let pixel = |&q: &usize| {
+            let level = (0..3).map(|c| channel(q, c)).sum::<f64>() / 3.0;
+            [guide.at(q, 0), guide.at(q, 1), guide.at(q, 2), level]
+        };
+        // Two sums and a division by three.
+        let level = |&q: &usize| Bound::from(4.5 * EPS * (0..3).map(|c| channel(q, c).abs()).sum::<f64>() / 3.0);
+        let row = |row: &Vec<usize>| {
+            let pixels: Vec<[f64; 4]> = row.iter().map(pixel).collect();
+            of_row(&pixels, average(row.iter().map(level), row.len()))
+        };
+        let moments = of_rows(&window(p, shape).iter().map(row).collect::<Vec<_>>());
+        let exact: [[f64; 3]; 3] = std::array::from_fn(|j| {
+            std::array::from_fn(|k| moments.covariance[j][k].value + if j == k { epsilon } else { 0.0 })
+        });
+        let s: [[Approx; 3]; 3] = std::array::from_fn(|j| {
+            std::array::from_fn(|k| {
+                let backward = 24.0 * EPS * (exact[j][j] * exact[k][k]).sqrt();
+                let sum = if j == k { Bound::rounding(exact[j][j]) } else { Bound::default() };
+                Approx::new(exact[j][k], moments.covariance[j][k].bound + sum + backward)
+            })
+        });
+        let inverse = inverse(&exact);
+        let v: [Approx; 3] = std::array::from_fn(|k| moments.covariance[k][3]);
+        let slopes: [f64; 3] = std::array::from_fn(|j| (0..3).map(|k| inverse[j][k] * v[k].value).sum());
+        let residual: [Bound; 3] = std::array::from_fn(|j| off(v[j].bound, &s[j], &slopes));
+        let slopes: [Approx; 3] = std::array::from_fn(|j| {
+            Approx::new(slopes[j], (0..3).map(|k| residual[k] * inverse[j][k].abs()).sum::<Bound>())
+        });
+        let mut fit = Fit { moments, s, slopes, offset: Approx::new(0.0, 0.0) };
+        let sum = Sum::of((0..3).map(|j| -fit.slopes[j].value * fit.moments.mean[j].value));
+        let given = (0..3).map(|j| fit.slopes[j].bound * fit.moments.mean[j].value.abs()).sum::<Bound>();
+        fit.offset = Approx::new(fit.moments.mean[3].value + sum.value(), fit.offset_error() + given);
+        fit
     }
-    let slope = |j: usize| Approx::new(slopes[j], errors[j]);
-    [slope(0), slope(1), slope(2), Approx::new(offset, error + 4.0 * EPS * magnitude)]
+
+    /// Of the offset that goes with given slopes.
+    fn offset_error(&self) -> Bound {
+        let mean = &self.moments.mean;
+        let products: f64 = (0..3).map(|j| (self.slopes[j].value * mean[j].value).abs()).sum();
+        let means = (0..3).map(|j| mean[j].bound * self.slopes[j].value.abs()).sum::<Bound>();
+        mean[3].bound + means + Bound::rounding(4.0 * (products + mean[3].value.abs()))
+    }
+
+    fn element(&self, c: usize) -> Approx {
+        self.slopes.get(c).copied().unwrap_or(self.offset)
+    }
+
+    /// What S times the slopes, and the offset with the slopes' part of the mean, must be, which stays near where the slopes themselves may be
+    /// anything: colours that are nearly grey fix little more than the slopes' sum.
+    fn solved(&self, c: usize) -> Approx {
+        let most: [Bound; 3] = std::array::from_fn(|k| self.slopes[k].bound + self.slopes[k].value.abs());
+        match c {
+            3 => {
+                let moved = (0..3).map(|k| self.moments.mean[k].bound * self.slopes[k].bound).sum::<Bound>();
+                Approx::new(self.moments.mean[3].value, self.offset_error() + moved)
+            }
+            j => {
+                let v = self.moments.covariance[j][3];
+                Approx::new(v.value, v.bound + (0..3).map(|k| self.s[j][k].bound * most[k]).sum::<Bound>())
+            }
+        }
+    }
+
+    /// That, of what came.
+    fn measure(&self, c: usize, got: &[f32]) -> f64 {
+        let slopes = || got.iter().take(3).map(|&v| f64::from(v));
+        match c {
+            3 => f64::from(got[3]) + slopes().zip(&self.moments.mean).map(|(a, m)| a * m.value).sum::<f64>(),
+            j => slopes().zip(&self.s[j]).map(|(a, s)| a * s.value).sum(),
+        }
+    }
+}
+
+/// Each made when it is asked for first.
+struct Fits {
+    fits: Vec<OnceCell<Fit>>,
+    drawn: HostTensor,
+    guide: HostTensor,
+    shape: Shape,
+    epsilon: f64,
+}
+
+impl Fits {
+    fn at(&self, p: usize) -> &Fit {
+        self.fits[p].get_or_init(|| Fit::of(&self.drawn, &self.guide, p, self.shape, self.epsilon))
+    }
+}
+
+/// Of a row of S a - v.
+fn off(v: Bound, s: &[Approx; 3], slopes: &[f64; 3]) -> Bound {
+    v + s.iter().zip(slopes).map(|(s, a)| s.bound * a.abs()).sum::<Bound>()
 }
 
 /// Of a symmetric positive 3 x 3 matrix, by its cofactors.
@@ -79,19 +202,21 @@ fn inverse(s: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
     std::array::from_fn(|j| std::array::from_fn(|k| minor(k, j) / determinant))
 }
 
-/// The mean of the functions of the windows around `p`, at its colour. Bounds: four means of n terms, as above, and the sum of
+/// The mean of the functions of the windows around `p`, at its colour. Bounds: means of rows and of these, as above, and the sum of
 /// four products.
 fn exact_apply(fitted: &HostTensor, guide: &HostTensor, p: usize, shape: Shape) -> Approx {
-    let (mut value, mut error) = (0.0, 0.0);
+    let rows = window(p, shape);
+    let (mut sum, mut error) = (Sum::default(), Bound::default());
     for c in 0..4 {
         let colour = if c == 3 { 1.0 } else { guide.at(p, c) };
-        let terms: Vec<f64> = window(p, shape).map(|q| fitted.at(q, c)).collect();
-        let n = terms.len();
-        let magnitude = terms.iter().map(|v| v.abs()).sum::<f64>() / n as f64;
-        value += terms.iter().sum::<f64>() / n as f64 * colour;
-        error += (naive(n, magnitude) + (5.0 + 4.0) * EPS * magnitude) * colour.abs();
+        let one = |row: &Vec<usize>| mean(&row.iter().map(|&q| fitted.at(q, c)).collect::<Vec<_>>(), Bound::default());
+        let means: Vec<Approx> = rows.iter().map(one).collect();
+        let given = average(means.iter().map(|m| m.bound), means.len());
+        let whole = mean(&means.iter().map(|m| m.value).collect::<Vec<_>>(), given);
+        sum.add(whole.value * colour);
+        error += whole.bound * colour.abs();
     }
-    Approx::new(value, error)
+    Approx::new(sum.value(), error + sum.products())
 }
 
 /// How a guide's colours lie: about the same mean, with a spread that all channels share and one that each has.
@@ -148,8 +273,11 @@ fn case((height, width, radius, epsilon, colours): (u32, u32, u32, f32, Colours)
         if is_fit {
             let drawn = input("drawn", 3, values, -0.3, 0.8);
             let out = fit(&mut b.recorder, &drawn.tensor, &guide.tensor, radius, epsilon);
-            let exact: Vec<OnceCell<[Approx; 4]>> = vec![OnceCell::new(); drawn.rows()];
-            b.expect(&out, move |p, c| exact[p].get_or_init(|| exact_fit(&drawn, &guide, p, shape, epsilon.into()))[c]);
+            let fits: Vec<OnceCell<Fit>> = (0..drawn.rows()).map(|_| OnceCell::new()).collect();
+            let fits = Rc::new(Fits { fits, drawn, guide, shape, epsilon: epsilon.into() });
+            let [one, measured, solved] = [fits.clone(), fits.clone(), fits];
+            b.expect(&out, move |p, c| one.at(p).element(c));
+            b.expect_together(move |p, c, got| measured.at(p).measure(c, got), move |p, c| solved.at(p).solved(c));
         } else {
             let fitted = input("fitted", 4, Element::F32, 0.0, 1.0);
             let out = apply(&mut b.recorder, &fitted.tensor, &guide.tensor, radius);
