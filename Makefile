@@ -57,7 +57,7 @@ gtest: setup
 
 mutants: setup
 	@mkdir -p docs/results
-	MUTANTS_REPORT=docs/results/mutants.md $(CARGO) test --release --locked --test mutants -- --include-ignored --nocapture
+	MUTANTS_REPORT=docs/results/mutants.md $(CARGO) test --release --locked --test mutants --test legal -- --include-ignored --nocapture
 
 FUZZ_SECONDS ?= 600
 fuzz: setup

@@ -7,7 +7,6 @@ use common::choice;
 use diffews_wgpu::conformance::{Adapter, KNOWN, On, Options, Report, Row, Status, Suite, html, junit, told_apart};
 use diffews_wgpu::gpu::list;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
@@ -40,18 +39,9 @@ impl Bench {
         if whole && summary.passed < 300 * self.adapters.len() {
             return Err(format!("too little was run: {summary:?}").into());
         }
-        for adapter in &self.report.adapters {
-            // Two drivers may call the same device the same.
-            let of = |r: &&Row| r.adapter == adapter.name && r.driver == adapter.driver;
-            let worst = worst(self.report.results.iter().filter(of));
-            println!("{}: {worst:?}", adapter.name);
-            for kernel in ["conv2d", "attention"] {
-                match worst.get(kernel) {
-                    Some(&worst) if tight(worst) => {}
-                    None if !whole => {}
-                    worst => return Err(format!("{kernel}: worst error / bound is {worst:?}").into()),
-                }
-            }
+        let loose: Vec<String> = self.report.results.iter().filter(|row| !tight(row)).map(shown).collect();
+        if !loose.is_empty() {
+            return Err(format!("bounds that say little, or nothing true: {loose:#?}").into());
         }
         let page = html(&self.report, None).map_err(|e| e.to_string())?;
         let cases = junit(&self.report).matches("<testcase ").count();
@@ -67,19 +57,19 @@ impl Bench {
     }
 }
 
-/// A dot product's bound is of use if the worst error that correct drivers make comes near it, but not over it.
-fn tight(worst: f64) -> bool {
-    (0.02..=1.0).contains(&worst)
+/// A bound is of use if the worst error that correct drivers make comes near it, but not over it: asked of every case of a kernel, by
+/// the bounds for arithmetic that rounds to the nearest, as these drivers' does. One pixel says nothing of either.
+fn tight(row: &Row) -> bool {
+    let nearest = ["llvmpipe", "SwiftShader"].iter().any(|name| row.adapter.contains(name));
+    let one_pixel = row.shape.starts_with("1x1x") || row.shape.contains(" 1x1 ");
+    let asked = row.case.starts_with("kernels.") && row.status == Status::Passed && !one_pixel;
+    let exact = row.ratio == Some(0.0) && row.strict == Some(0.0);
+    let worst = row.strict.unwrap_or(f64::NAN);
+    !asked || exact || (worst >= 0.02 && (worst <= 1.0 || !nearest))
 }
 
-/// Worst error / bound of each kernel in f32, where no rounding to storage covers the arithmetic's.
-fn worst<'a>(rows: impl Iterator<Item = &'a Row>) -> BTreeMap<&'a str, f64> {
-    let mut worst: BTreeMap<&str, f64> = BTreeMap::new();
-    for row in rows.filter(|r| r.storage == "f32" && r.status == Status::Passed) {
-        let entry = worst.entry(&row.kernel).or_default();
-        *entry = entry.max(row.ratio.unwrap_or(f64::NAN));
-    }
-    worst
+fn shown(row: &Row) -> String {
+    format!("{} on {}: worst error / strict bound {:?}", row.case, row.adapter, row.strict)
 }
 
 fn main() -> ExitCode {

@@ -160,6 +160,8 @@ pub fn cases() -> Vec<Case> {
         ((32, 32), one(640), 2560, linear, Act::Geglu),
         ((64, 64), one(320), 5, linear, Act::Tanh),
         ((32, 32), one(320), 320, down((1, 1)), Act::None),
+        // A long sum of few elements.
+        ((2, 2), one(700), 5, same, Act::Residual),
         // Ragged ones.
         ((1, 1), one(1), 1, linear, Act::None),
         ((1, 1), one(7), 9, same, Act::Residual),
@@ -185,6 +187,12 @@ pub fn cases() -> Vec<Case> {
     let whole = |of| Shape { whole: true, ..shape(of) };
     let mut cases: Vec<Case> = production.into_iter().map(|s| whole(s).case()).collect();
     cases.extend(random.into_iter().map(|s| shape(s).case()));
+    // Small ones, in every form.
+    for (cout, geometry, act) in
+        [(3, same, Act::None), (10, same, Act::Residual), (67, linear, Act::None), (9, linear, Act::Geglu)]
+    {
+        cases.push(whole(((9, 7), one(22), cout, geometry, act)).case());
+    }
     // About as many channels as its loops can go through. Tiles compute whole blocks, of which most is padding here.
     for (size, cin, geometry) in [((1, 2), 236_003, linear), ((2, 1), 26_001, same)] {
         cases.push(whole((size, one(cin), 5, geometry, Act::None)).case());
