@@ -108,8 +108,8 @@ fn cut(v: vec4<f32>) -> vec4<f32> {
         name: "functions and quotients err as far as they may",
         storage: Policy::F32,
         added: "
-fn off_exp(v: vec4<f32>) -> vec4<f32> { return exp(v) * (1.0 + (2.4 + 2.0 * abs(v)) * 1.1920929e-7); }
-fn off_exp2(v: vec4<f32>) -> vec4<f32> { return exp2(v) * (1.0 + (2.4 + 2.0 * abs(v)) * 1.1920929e-7); }
+fn off_exp(v: vec4<f32>) -> vec4<f32> { return exp(v) * (1.0 + (2.4 + 2.0 * min(abs(v), vec4(100.0))) * 1.1920929e-7); }
+fn off_exp2(v: vec4<f32>) -> vec4<f32> { return exp2(v) * (1.0 + (2.4 + 2.0 * min(abs(v), vec4(100.0))) * 1.1920929e-7); }
 ",
         replaced: &[
             (r"\bexp\((-abs\(x\)|-0.5 \* h \* h|-2.0 \* abs\(v\))\)", "off_exp($1)"),
