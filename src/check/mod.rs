@@ -10,4 +10,4 @@ pub mod sum;
 
 pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, HostWeight, Recorded, STORAGES, Tested};
 pub use id::{is_id, slug};
-pub use run::{Expected, Outcome, Twins, record_case, run_case, run_case_with};
+pub use run::{Expected, Outcome, Prepared, Twins, prepare, record_case, run_case, run_case_with, run_prepared};

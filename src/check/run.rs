@@ -1,13 +1,14 @@
 //! Runs a case on an adapter: everything poisoned, guard bands on both sides, NaN fails, every padding lane zero.
 
 use super::bound::{Allowed, Approx, Bound};
-use super::case::{self, Case, CaseBuilder, Check};
+use super::case::{self, Case, CaseBuilder, Check, Joint};
 use super::guards::Memory;
 use super::sample;
 use crate::gpu::{Arena, Gpu, GpuError};
 use crate::plan::{Policy, Schedule, Tensor, layout};
 use crate::shader::Form;
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 /// Where and how far the worst element is from its twin.
 #[derive(Clone, Debug)]
@@ -31,6 +32,23 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Of what has not been run.
+    pub fn new(case: &str, kernel: &'static str, storage: Policy, form: &'static str) -> Outcome {
+        Outcome {
+            case: case.into(),
+            kernel,
+            storage,
+            form,
+            variant: String::new(),
+            ratio: 0.0,
+            strict: 0.0,
+            error: 0.0,
+            bound: 0.0,
+            place: "nowhere".into(),
+            fault: None,
+        }
+    }
+
     pub fn passed(&self) -> bool {
         self.fault.is_none() && self.ratio <= 1.0
     }
@@ -70,22 +88,12 @@ pub fn run_case_with(
     seed: u64,
     twins: &mut Twins,
 ) -> Outcome {
-    let mut outcome = Outcome {
-        case: case.name.clone(),
-        kernel: case.kernel.name,
-        storage,
-        form: form.name,
-        variant: String::new(),
-        ratio: 0.0,
-        strict: 0.0,
-        error: 0.0,
-        bound: 0.0,
-        place: "nowhere".into(),
-        fault: None,
-    };
-    if let Err(fault) = try_case(gpu, case, seed, twins, &mut outcome) {
-        outcome.fault = Some(fault);
-    }
+    let mut outcome = Outcome::new(&case.name, case.kernel.name, storage, form.name);
+    let result = prepare(gpu, case, storage, form, seed, twins).and_then(|prepared| {
+        outcome.variant = prepared.variant();
+        run_prepared(gpu, &case.name, prepared, &mut outcome, &mut |_, _| {})
+    });
+    outcome.fault = result.err();
     outcome
 }
 
@@ -96,25 +104,45 @@ pub fn record_case(gpu: &Gpu, case: &Case, storage: Policy, form: &'static Form)
     Ok(Schedule::new(builder.recorder.finish().map_err(|e| e.to_string())?))
 }
 
-fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut Outcome) -> Result<(), String> {
-    let storage = outcome.storage;
-    let forms = gpu.forms.forcing(case.kernel.name, outcome.form);
+/// A case as data: what is dispatched over which bytes, and what must come out.
+#[derive(Clone)]
+pub struct Prepared {
+    pub schedule: Schedule,
+    /// Inputs and constants.
+    pub data: Vec<(Tensor, Vec<u8>)>,
+    /// Outputs, with the elements that are compared.
+    pub expected: Vec<(Tensor, Vec<(usize, Allowed)>)>,
+    /// For each of them what its channels must be together, if anything, and how far the form lets that bound grow.
+    pub joint: Vec<Option<Rc<Joint>>>,
+    pub growth: f64,
+}
+
+impl Prepared {
+    /// The `#ifdef` symbols of the dispatches, each set once.
+    pub fn variant(&self) -> String {
+        let variants: BTreeSet<String> = self.schedule.dispatches().iter().map(|d| d.defines.join(" ")).collect();
+        variants.into_iter().filter(|v| !v.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Records a case for `gpu`, fills its inputs and asks its twin; runs nothing.
+pub fn prepare(
+    gpu: &Gpu,
+    case: &Case,
+    storage: Policy,
+    form: &'static Form,
+    seed: u64,
+    twins: &mut Twins,
+) -> Result<Prepared, String> {
+    let forms = gpu.forms.forcing(case.kernel.name, form.name);
     let mut builder = CaseBuilder::new(case, storage, forms, gpu.limits(), seed);
     (case.build)(&mut builder);
     let CaseBuilder { recorder, inputs, weights, checks, .. } = builder;
     let recording = recorder.finish().map_err(|e| e.to_string())?;
     let constants = case::constants(&weights, &recording);
-    let mut schedule = Schedule::new(recording);
-    let variants: BTreeSet<String> = schedule.dispatches().iter().map(|d| d.defines.join(" ")).collect();
-    outcome.variant = variants.into_iter().filter(|v| !v.is_empty()).collect::<Vec<_>>().join(", ");
-    let seams = checks.iter().map(|check| check.at_seams(&schedule)).collect::<Vec<_>>();
-    let text = |e: GpuError| e.to_string();
+    let schedule = Schedule::new(recording);
     let inputs = inputs.iter().map(|i| (i.tensor.clone(), layout::to_bytes(&i.tensor, &i.values)));
-    let memory = Memory::new(gpu, &schedule, inputs.chain(constants).collect()).map_err(text)?;
-    memory.bind_guards(&mut schedule);
-    let arena = Arena::new(gpu, &[]).map_err(text)?;
-    let plan = gpu.bind(&case.name, &schedule, &arena, &HashMap::new(), memory.given()).map_err(text)?;
-    gpu.run(&plan, &mut |_| true).map_err(text)?;
+    let data = inputs.chain(constants).collect();
     let rounding = if storage == Policy::F16 { Policy::PACKED } else { storage };
     // Some cases size themselves by how many workgroups a device takes.
     let key = (format!("{} {}, {}", case.kernel.name, case.name, gpu.limits().max_workgroups), rounding, seed);
@@ -122,19 +150,48 @@ fn try_case(gpu: &Gpu, case: &Case, seed: u64, twins: &mut Twins, outcome: &mut 
     // What takes no time is not kept.
     let known = if checks.iter().any(|check| check.all) { &ask() } else { twins.0.entry(key).or_insert_with(ask) };
     let growth = schedule.dispatches().iter().map(|d| d.form.growth).fold(1.0, f64::max);
-    for ((check, known), seams) in checks.iter().zip(known).zip(&seams) {
-        let bytes = memory.read(&check.tensor)?;
-        if !layout::padding_is_zero(&check.tensor, &bytes) {
-            return Err(format!("a padding lane of {} is not zero", check.tensor.name));
+    let expected = checks.iter().zip(known).map(|(check, known)| {
+        let mut all = check.bounded(known, growth);
+        all.extend(check.bounded(&check.at_seams(&schedule), growth));
+        (check.tensor.clone(), all)
+    });
+    let expected = expected.collect();
+    let joint = checks.into_iter().map(|check| check.joint.map(Rc::new)).collect();
+    Ok(Prepared { schedule, data, expected, joint, growth })
+}
+
+/// Runs it, tells `seen` of every output's bytes, and finds the worst element. An error is what else went wrong.
+pub fn run_prepared(
+    gpu: &Gpu,
+    name: &str,
+    prepared: Prepared,
+    outcome: &mut Outcome,
+    seen: &mut dyn FnMut(&Tensor, &[u8]),
+) -> Result<(), String> {
+    let Prepared { mut schedule, data, expected, joint, growth } = prepared;
+    let text = |e: GpuError| e.to_string();
+    let memory = Memory::new(gpu, &schedule, data).map_err(text)?;
+    memory.bind_guards(&mut schedule);
+    let arena = Arena::new(gpu, &[]).map_err(text)?;
+    let plan = gpu.bind(name, &schedule, &arena, &HashMap::new(), memory.given()).map_err(text)?;
+    gpu.run(&plan, &mut |_| true).map_err(text)?;
+    for (output, (tensor, expected)) in expected.iter().enumerate() {
+        let bytes = memory.read(tensor)?;
+        seen(tensor, &bytes);
+        if !layout::padding_is_zero(tensor, &bytes) {
+            return Err(format!("a padding lane of {} is not zero", tensor.name));
         }
-        let got = layout::from_bytes(&check.tensor, &bytes);
+        let got = layout::from_bytes(tensor, &bytes);
         if let Some(i) = got.iter().position(|v| !v.is_finite()) {
             (outcome.ratio, outcome.strict) = (f64::NAN, f64::NAN);
-            outcome.place = describe(&check.tensor, i, got[i].into(), f64::NAN);
-            return Err(format!("{} is not finite", check.tensor.name));
+            outcome.place = describe(tensor, i, got[i].into(), f64::NAN);
+            return Err(format!("{} is not finite", tensor.name));
         }
-        for expected in [known, seams] {
-            check.compare(expected, growth, &got, outcome);
+        for &(i, allowed) in expected {
+            outcome.see(tensor, i, got[i].into(), allowed);
+        }
+        if let Some(Some(joint)) = joint.get(output) {
+            joint.compare(tensor, expected, growth, &got, outcome);
         }
     }
     memory.untouched()
@@ -162,19 +219,17 @@ impl Check {
         let grown = exact.iter().map(|(i, exact)| (*i, Approx::new(exact.value, exact.bound * Bound::from(growth))));
         grown.map(|(i, exact)| (i, exact.stored(half))).collect()
     }
+}
 
-    fn compare(&self, exact: &Expected, growth: f64, got: &[f32], outcome: &mut Outcome) {
-        for (i, allowed) in self.bounded(exact, growth) {
-            outcome.see(&self.tensor, i, got[i].into(), allowed);
-        }
-        let Some(joint) = &self.joint else { return };
-        let channels = self.tensor.channels.logical() as usize;
-        for &(i, _) in exact {
+impl Joint {
+    fn compare(&self, tensor: &Tensor, elements: &[(usize, Allowed)], growth: f64, got: &[f32], outcome: &mut Outcome) {
+        let channels = tensor.channels.logical() as usize;
+        for &(i, _) in elements {
             let (position, channel) = (i / channels, i % channels);
-            let Approx { value, bound } = (joint.twin)(position, channel);
+            let Approx { value, bound } = (self.twin)(position, channel);
             let allowed = Approx::new(value, bound * Bound::from(growth)).stored(false);
             let row = &got[position * channels..(position + 1) * channels];
-            outcome.see(&self.tensor, i, (joint.measure)(position, channel, row), allowed);
+            outcome.see(tensor, i, (self.measure)(position, channel, row), allowed);
         }
     }
 }

@@ -28,15 +28,23 @@ pub fn write(dir: &Path, dispatch: &Dispatch, storage: Policy, written: &mut Has
     std::fs::create_dir_all(dir).map_err(|e| format!("{}: {e}", dir.display()))?;
     let defines: Vec<&str> = dispatch.defines.iter().copied().chain(storage.defines()).collect();
     let source = dispatch.form.text(&defines)?;
-    put("wgsl", source.as_bytes())?;
+    texts(dispatch, &source)?.iter().try_for_each(|(extension, bytes)| put(extension, bytes))
+}
 
-    let (module, info) = &parse(&source)?;
-    match spirv(module, info, (1, 3)) {
-        Ok(words) => put("spv", bytemuck::cast_slice(&words))?,
-        Err(error) => put("spv.txt", error.as_bytes())?,
-    }
-    put("hlsl", hlsl_text(module, info, dispatch, false).unwrap_or_else(|e| format!("// {e}")).as_bytes())?;
-    put("metal", msl_text(module, info, dispatch).unwrap_or_else(|e| format!("// {e}")).as_bytes())
+/// The WGSL of `dispatch`, which is `wgsl`, and its translations, each with the extension of its file's name.
+pub(super) fn texts(dispatch: &Dispatch, wgsl: &str) -> Result<Vec<(&'static str, Vec<u8>)>, String> {
+    let (module, info) = &parse(wgsl)?;
+    let spirv = match spirv(module, info, (1, 3)) {
+        Ok(words) => ("spv", bytemuck::cast_slice(&words).to_vec()),
+        Err(error) => ("spv.txt", error.into_bytes()),
+    };
+    let other = |text: Result<String, String>| text.unwrap_or_else(|e| format!("// {e}")).into_bytes();
+    Ok(vec![
+        ("wgsl", wgsl.into()),
+        spirv,
+        ("hlsl", other(hlsl_text(module, info, dispatch, false))),
+        ("metal", other(msl_text(module, info, dispatch))),
+    ])
 }
 
 /// naga's HLSL of `dispatch`, whose text is `wgsl`: register and space are the WGSL's binding and group.

@@ -5,7 +5,7 @@ use super::status::Status;
 use crate::check::is_id;
 use crate::files::read_regular;
 use crate::shown;
-use regex::RegexSet;
+use regex::bytes::{RegexBuilder, RegexSet, RegexSetBuilder};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ impl Expectations {
     }
 
     pub(super) fn skips(&self, id: &str) -> bool {
-        self.skips.is_match(id)
+        self.skips.is_match(id.as_bytes())
     }
 
     /// The row in the light of what is expected.
@@ -103,7 +103,7 @@ impl Expectations {
         if as_expected {
             row.status = Status::Known;
             row.because("as the baseline expects");
-        } else if row.status.is_failure() && self.flakes.is_match(&row.id) {
+        } else if row.status.is_failure() && self.flakes.is_match(row.id.as_bytes()) {
             row.status = Status::KnownFlake;
             row.because("listed among those that fail at times");
         }
@@ -128,14 +128,23 @@ fn patterns(paths: &[PathBuf]) -> Result<RegexSet, ListError> {
     for path in paths {
         for (line, text) in lines(path)? {
             // As deqp-runner has it: a name alone is that name, dots included.
-            let pattern = if is_id(&text) { regex::escape(&text) } else { text };
-            let wrong = |reason: String| ListError::Line { path: path.clone(), line, reason };
-            regex::Regex::new(&pattern).map_err(|e| wrong(shown::text(&e.to_string())))?;
-            all.push(pattern);
+            all.push((path, line, if is_id(&text) { regex::escape(&text) } else { text }));
         }
     }
-    let path = paths.first().cloned().unwrap_or_default();
-    RegexSet::new(all).map_err(|e| ListError::NoList { path, reason: shown::text(&e.to_string()) })
+    // Ids are ASCII, for which sets stay small.
+    let set = RegexSetBuilder::new(all.iter().map(|(.., pattern)| pattern)).unicode(false).build();
+    set.map_err(|error| {
+        // Which of them is it? What is well formed and large is not looked at further.
+        let fault = |pattern: &str| match RegexBuilder::new(pattern).unicode(false).size_limit(0).build() {
+            Err(regex::Error::CompiledTooBig(_)) | Ok(_) => None,
+            Err(fault) => Some(shown::text(&fault.to_string())),
+        };
+        let line = all.iter().find_map(|(path, line, pattern)| {
+            Some(ListError::Line { path: (*path).clone(), line: *line, reason: fault(pattern)? })
+        });
+        let path = || paths.first().cloned().unwrap_or_default();
+        line.unwrap_or_else(|| ListError::NoList { path: path(), reason: shown::text(&error.to_string()) })
+    })
 }
 
 /// Lines that say something, with their numbers.

@@ -1,6 +1,7 @@
 //! Does this adapter and driver compute right? The cases of the kernels, run against their f64 twins; the
 //! language features that they rely on; blocks and the whole embedded model against PyTorch's recorded numbers.
 
+mod bundle;
 pub mod compile;
 mod csv;
 mod dump;
@@ -19,6 +20,7 @@ mod statistics;
 mod status;
 mod suite;
 
+pub use bundle::{Bundle, BundleError, Captured, Replayed, capture, read_bundle};
 pub use csv::csv;
 pub use dump::hlsl;
 pub use expect::{Expectations, ListError, read_caselist};

@@ -32,12 +32,6 @@ impl<'a> On<'a> {
         On { facts, choice, options, gpu: None, run: None, parts: Vec::new(), dumped: HashSet::new() }
     }
 
-    fn open(&self) -> Result<Gpu, String> {
-        let adapter = self.facts.index.map(|index| index.to_string());
-        let gpu = Gpu::new(&AdapterChoice { adapter, ..self.choice.clone() }).map_err(|e| e.to_string())?;
-        Ok(gpu.interrupted_by(self.options.interrupted))
-    }
-
     pub(super) fn row(&self, entry: &Entry) -> Row {
         entry.row(&self.facts)
     }
@@ -67,7 +61,7 @@ impl<'a> On<'a> {
 
     /// The device at hand, or another.
     fn gpu(&mut self) -> Result<Gpu, String> {
-        self.gpu.take().map_or_else(|| self.open(), Ok)
+        self.gpu.take().map_or_else(|| open(&self.facts, &self.choice, self.options), Ok)
     }
 
     /// What one run of the model is compared in comes of one run, until the same is asked for again.
@@ -118,28 +112,43 @@ impl<'a> On<'a> {
         }
         // Before it runs: a driver that ends the process is what one wants the shader of.
         let dumped = self.options.dump.as_ref().map_or(Ok(()), |dir| self.dump(dir, gpu, case, form, entry));
-        let Outcome { variant, ratio, strict, error, bound, place, mut fault, .. } =
-            run_case_with(gpu, case, entry.storage, form, self.options.seed, twins);
+        let mut outcome = run_case_with(gpu, case, entry.storage, form, self.options.seed, twins);
         if let Err(problem) = dumped {
-            fault = Some(fault.map_or(format!("dump: {problem}"), |f| format!("{f}; dump: {problem}")));
+            outcome.fault = Some(outcome.fault.map_or(format!("dump: {problem}"), |f| format!("{f}; dump: {problem}")));
         }
-        let judged = if self.options.strict { strict } else { ratio };
-        Row {
-            status: if fault.is_none() && judged <= 1.0 { Status::Passed } else { Status::Failed },
-            variant: if variant.is_empty() { form.name.into() } else { format!("{}: {variant}", form.name) },
-            ratio: finite(ratio),
-            strict: finite(strict),
-            error: finite(error),
-            bound: finite(bound),
-            place,
-            reason: fault,
-            ..self.row(entry)
-        }
+        let variant = match outcome.variant.as_str() {
+            "" => form.name.into(),
+            variant => format!("{}: {variant}", form.name),
+        };
+        Row { variant, ..finish(self.row(entry), self.options.strict, outcome) }
     }
 
     fn dump(&mut self, dir: &Path, gpu: &Gpu, case: &Case, form: &'static Form, entry: &Entry) -> Result<(), String> {
         let schedule = record_case(gpu, case, entry.storage, form)?;
         schedule.dispatches().iter().try_for_each(|d| dump::write(dir, d, entry.storage, &mut self.dumped))
+    }
+}
+
+/// A device of that adapter.
+pub(super) fn open(facts: &AdapterFacts, choice: &AdapterChoice, options: &Options) -> Result<Gpu, String> {
+    let adapter = facts.index.map(|index| index.to_string());
+    let gpu = Gpu::new(&AdapterChoice { adapter, ..choice.clone() }).map_err(|e| e.to_string())?;
+    Ok(gpu.interrupted_by(options.interrupted))
+}
+
+/// A case's row with what came of it.
+pub(super) fn finish(row: Row, strictly: bool, outcome: Outcome) -> Row {
+    let Outcome { ratio, strict, error, bound, place, fault, .. } = outcome;
+    let judged = if strictly { strict } else { ratio };
+    Row {
+        status: if fault.is_none() && judged <= 1.0 { Status::Passed } else { Status::Failed },
+        ratio: finite(ratio),
+        strict: finite(strict),
+        error: finite(error),
+        bound: finite(bound),
+        place,
+        reason: fault,
+        ..row
     }
 }
 

@@ -171,7 +171,7 @@ pub(super) const GPU: &str = "gpu";
 const CHOICES: [&str; 3] = [RULE, GPU, "first"];
 
 /// Every case of the kernels given, in order.
-fn cases() -> Vec<(&'static str, Case)> {
+pub(super) fn cases() -> Vec<(&'static str, Case)> {
     let of = |layer: &'static str, tested: &'static [Tested]| {
         tested.iter().flat_map(move |t| (t.cases)().into_iter().map(move |case| (layer, case)))
     };

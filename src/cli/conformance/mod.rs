@@ -1,5 +1,6 @@
 //! `conformance`: does this adapter compute right?
 
+mod bundle;
 mod gtest;
 mod isolate;
 mod reports;
@@ -23,7 +24,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    verb: Option<bundle::Verb>,
     #[command(flatten)]
     adapter: AdapterArgs,
     /// Run on every adapter present, one after the other, whatever --adapter says
@@ -177,6 +181,9 @@ fn pattern(text: &str) -> Result<Regex, String> {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(verb) = &args.verb {
+        return bundle::run(verb);
+    }
     check_outputs(args)?;
     let other = args.compare.as_deref().map(read).transpose()?;
     let (mut journal, mut printed) = (None, Ok(()));

@@ -1,5 +1,6 @@
 //! What is fuzzed: each target is one way of files into the library. A new one is a line in [`TARGETS`].
 
+mod bundle;
 mod config;
 mod eval;
 mod pictures;
@@ -92,6 +93,11 @@ pub const TARGETS: &[Target] = &[
         eval::open_results,
     ),
     target("report", "conformance reports: joined, compared, written", report::mutate, report::seeds, report::open),
+    Target {
+        longest: 1 << 17,
+        ..target("bundle", "cases of conformance report", bundle::mutate, bundle::seeds, bundle::open)
+    },
+    target("lists", "lists of ids and of expectations", mutate::bytes, bundle::list_seeds, bundle::open_lists),
     target("flags", "what stands behind flags", mutate::bytes, text::flag_seeds, text::open_flags),
 ];
 
