@@ -3,6 +3,7 @@
 # make lint    formatting and clippy
 # make drivers      fetch other drivers and shader compilers into .drivers/, by package name; touches nothing else
 # make conformance  every kernel on each of them, and through the compilers (tools/conformance.sh)
+# make vendors      what GPU vendors' compilers make of every kernel, without their GPUs -> docs/results/vendors.md
 # make reports      the reports in docs/results/conformance and the README's table anew (tools/reports/make.sh)
 # make gtest        the suite under gtest-runner, as others' CI runs it (docs/ci.md); installs it into target/deqp first
 # make mutants      faults planted in the shaders, one at a time: does the suite see each? -> docs/results/mutants.md
@@ -18,7 +19,7 @@ CARGO ?= cargo
 # A rustup installation that the shell has not read yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: all setup demo test lint clean drivers conformance reports gtest mutants fuzz features targets validate bare
+.PHONY: all setup demo test lint clean drivers conformance vendors reports gtest mutants fuzz features targets validate bare
 
 all: setup
 	$(CARGO) build --release --locked
@@ -48,6 +49,10 @@ drivers:
 
 conformance: all
 	tools/conformance.sh
+
+vendors: all
+	tools/drivers.sh radv nvk turnip honeykrisp
+	tools/vendors.py --write docs/results
 
 reports: all
 	tools/reports/make.sh

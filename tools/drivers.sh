@@ -15,7 +15,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ ${#names[@]} -gt 0 ] || names=(swiftshader lavapipe25 lavapipe26 validation dxc tint)
-mkdir -p "$into" && into=$(cd "$into" && pwd) || exit 1
+mkdir -p "$into" && into=$(cd "$into" && pwd -P) || exit 1
 missing=()
 arch=$(uname -m)
 

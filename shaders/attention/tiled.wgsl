@@ -3,8 +3,8 @@
 #import "attention/common"
 const ROWS = 16u;
 const KEYS = 16u;
-const DEPTH = 8u;  // vec4s of a head staged at once
-const LOADS = 2u;  // rows of each tile that a lane stages: ROWS * DEPTH / 64
+const DEPTH = 4u;  // vec4s of a head staged at once; more would take workgroup memory that leaves few waves on older GPUs
+const LOADS = 1u;  // rows of each tile that a lane stages: ROWS * DEPTH / 64
 // Rows of the tiles lie one element further apart, so that lanes of different rows read different banks.
 const PITCH = DEPTH + 1u;
 const WEIGHTS = KEYS + 1u;

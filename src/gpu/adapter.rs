@@ -2,7 +2,7 @@
 
 use super::GpuError;
 use super::later::block_on;
-use crate::shader::{Device, Facts};
+use crate::shader::{Device, Facts, Maker};
 use serde::Serialize;
 use wgpu::{Backend, Backends, DeviceType, Features};
 
@@ -68,7 +68,15 @@ impl AdapterFacts {
             _ => (Device::Integrated, 8),
         };
         let least_lanes = self.subgroup_sizes.map_or(0, |(least, _)| least);
-        Facts { device, cores, least_lanes, f16: self.shader_f16 }
+        let maker = match self.vendor {
+            0x1002 => Maker::Amd,
+            0x10de => Maker::Nvidia,
+            0x5143 => Maker::Qualcomm,
+            // Metal has no numbers, and Mesa's own is that of its CPU driver, too.
+            _ if self.name.starts_with("Apple ") => Maker::Apple,
+            _ => Maker::Other,
+        };
+        Facts { device, cores, least_lanes, f16: self.shader_f16, maker }
     }
 }
 

@@ -29,7 +29,7 @@ fn work(model: &Model, forms: &Forms) -> (u64, u64) {
 #[test]
 fn gpus_compute_little_that_nobody_needs() {
     let model = Model::load(ModelFiles::embedded().expect("weights")).expect("a model");
-    let gpu = Facts { device: Device::Integrated, cores: 8, least_lanes: 32, f16: true };
+    let gpu = Facts { device: Device::Integrated, cores: 8, least_lanes: 32, f16: true, ..Facts::LEAST };
     let (flops, first) = work(&model, &Forms::first(gpu));
     let (same, chosen) = work(&model, &Forms::by_rule(gpu));
     println!("{flops} needed; {first} with one tile for all shapes, {chosen} with those that are chosen");

@@ -64,10 +64,12 @@ pub struct Needs {
     pub lanes: u32,
     /// Native halves.
     pub f16: bool,
+    /// On whose GPUs it is left out, and why: what their compilers make of it is of no use there.
+    pub unfit: &'static [(Maker, &'static str)],
 }
 
 impl Needs {
-    pub const NOTHING: Needs = Needs { lanes: 0, f16: false };
+    pub const NOTHING: Needs = Needs { lanes: 0, f16: false, unfit: &[] };
 
     /// What an adapter of these facts lacks for it, if anything.
     pub fn lacks(&self, facts: &Facts) -> Option<String> {
@@ -77,7 +79,11 @@ impl Needs {
                 lanes => format!("the adapter lacks subgroups of {lanes} lanes or more"),
             });
         }
-        (self.f16 && !facts.f16).then(|| "the adapter lacks shader-f16".into())
+        if self.f16 && !facts.f16 {
+            return Some("the adapter lacks shader-f16".into());
+        }
+        let unfit = self.unfit.iter().find(|(maker, _)| *maker == facts.maker);
+        unfit.map(|(maker, why)| format!("it is not for GPUs of {maker:?}: {why}"))
     }
 }
 
@@ -91,6 +97,17 @@ pub struct Facts {
     pub least_lanes: u32,
     /// Native halves.
     pub f16: bool,
+    pub maker: Maker,
+}
+
+/// Who makes a GPU. CPU drivers are of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    Amd,
+    Apple,
+    Nvidia,
+    Qualcomm,
+    Other,
 }
 
 /// Kinds of device that want different forms.
@@ -104,7 +121,8 @@ pub enum Device {
 
 impl Facts {
     /// The least that any adapter has.
-    pub const LEAST: Facts = Facts { device: Device::Integrated, cores: 8, least_lanes: 0, f16: false };
+    pub const LEAST: Facts =
+        Facts { device: Device::Integrated, cores: 8, least_lanes: 0, f16: false, maker: Maker::Other };
 }
 
 #[cfg(test)]
@@ -118,6 +136,11 @@ mod tests {
         assert!(lanes(8).lacks(&Facts::LEAST).unwrap().contains("8 lanes"));
         assert_eq!(lanes(8).lacks(&Facts { least_lanes: 8, ..Facts::LEAST }), None);
         assert!(lanes(8).lacks(&Facts { least_lanes: 4, ..Facts::LEAST }).is_some());
+        let unfit = Needs { unfit: &[(Maker::Nvidia, "it takes long")], ..Needs::NOTHING };
+        assert_eq!(unfit.lacks(&Facts { maker: Maker::Amd, ..Facts::LEAST }), None);
+        assert!(
+            unfit.lacks(&Facts { maker: Maker::Nvidia, ..Facts::LEAST }).unwrap().contains("Nvidia: it takes long")
+        );
         assert!(Needs { f16: true, ..Needs::NOTHING }.lacks(&Facts::LEAST).unwrap().contains("shader-f16"));
     }
 }

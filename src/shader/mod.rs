@@ -4,7 +4,7 @@ mod form;
 mod params;
 mod preprocess;
 
-pub use form::{Device, Facts, Form, Needs, Pace};
+pub use form::{Device, Facts, Form, Maker, Needs, Pace};
 pub(crate) use params::params;
 pub use preprocess::preprocess;
 

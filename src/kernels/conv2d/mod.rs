@@ -293,7 +293,7 @@ mod tests {
     /// 3 channels took 16 times their work on a GPU, where one tile was for all shapes.
     #[test]
     fn narrow_and_small_layers_have_forms_of_their_own_on_gpus() {
-        let gpu = Facts { device: Device::Discrete, cores: 64, least_lanes: 32, f16: true };
+        let gpu = Facts { device: Device::Discrete, cores: 64, least_lanes: 32, f16: true, ..Facts::LEAST };
         for (size, channels, form) in [
             ((256, 256), 3, "tiled-4"),
             ((128, 128), 16, "tiled-16"),
@@ -305,7 +305,7 @@ mod tests {
             assert_eq!((name, padding), (form, 0), "{size:?} x {channels}: {flops}");
         }
         // Few positions alone are no reason on one core.
-        let cpu = Facts { device: Device::Cpu, cores: 1, least_lanes: 8, f16: false };
+        let cpu = Facts { device: Device::Cpu, cores: 1, least_lanes: 8, ..Facts::LEAST };
         let name = |channels| recorded(Forms::by_rule(cpu), (16, 16), 64, channels).2;
         assert_eq!([64, 32, 12, 8, 3].map(name), ["broadcast-64", "broadcast-32", "rows-12", "rows-8", "rows-4"]);
         let name = |channels| recorded(Forms::by_rule(Facts { least_lanes: 4, ..cpu }), (16, 16), 64, channels).2;
