@@ -1,6 +1,7 @@
 //! What a conformance case is: data, a recording made by the kernel's own wrapper, and what must come out.
 
 use super::bound::Approx;
+use super::fill::Fill;
 use super::id::slug;
 use crate::gpu::Gpu;
 use crate::plan::{
@@ -10,7 +11,7 @@ use crate::shader::{Facts, Form, Kernel, Needs};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// A kernel, and the cases that say whether it computes right: production shapes and ragged ones.
 pub struct Tested {
@@ -32,6 +33,8 @@ pub struct Case {
     pub storages: &'static [Policy],
     /// What an adapter must have for it.
     pub needs: Needs,
+    /// Takes long, and is left out where time is short.
+    pub long: bool,
 }
 
 /// All kinds of storage.
@@ -52,6 +55,7 @@ impl Case {
             workgroups: None,
             storages: STORAGES,
             needs: Needs::NOTHING,
+            long: false,
         }
     }
 
@@ -101,6 +105,12 @@ impl Case {
         self
     }
 
+    /// Left out where time is short.
+    pub fn in_full_only(mut self) -> Self {
+        self.long = true;
+        self
+    }
+
     pub fn needing(mut self, needs: Needs) -> Self {
         self.needs = needs;
         self
@@ -112,11 +122,11 @@ impl Case {
         self.needs.lacks(facts).or_else(|| storage.needs().lacks(facts)).or_else(|| form.needs.lacks(facts))
     }
 
-    /// Left out where time is short: not in the form that would be chosen for `gpu`, and more work in this one than 0.25 GFLOP, or
-    /// than 2 MFLOP in one of the two kinds of storage that differ little from others.
+    /// Left out where time is short: a long one; and in a form that would not be chosen for `gpu`, more work in it than 0.25 GFLOP,
+    /// or than 2 MFLOP in one of the two kinds of storage that differ little from others.
     pub fn is_spare(&self, gpu: &Gpu, storage: Policy, form: &Form) -> bool {
-        if self.kernel.forms.len() == 1 {
-            return false;
+        if self.long || self.kernel.forms.len() == 1 {
+            return self.long;
         }
         let kernel = self.kernel.name;
         let chosen = self.recorder(Policy::F32, gpu.forms.clone(), gpu.limits());
@@ -151,67 +161,6 @@ impl Case {
 /// Multiplications and additions, with those that fill up blocks, that a case takes where time is short.
 const LONG: u64 = 250_000_000;
 const SHORT: u64 = 2_000_000;
-
-/// How a tensor is filled.
-#[derive(Clone, Copy, Debug)]
-pub enum Fill {
-    Normal {
-        mean: f64,
-        std: f64,
-    },
-    /// Multiples of `unit`, up to so many times on either side: of even channels, and of odd ones.
-    Whole {
-        unit: f64,
-        most: [u32; 2],
-    },
-    /// Whole numbers up to so many on either side, each with the opposite of the one so many elements before it: the mean is 0.
-    Balanced {
-        most: u32,
-        apart: usize,
-    },
-}
-
-impl Fill {
-    /// Two factors of `k` products that f32 holds with all their sums, being multiples of `unit[0]` and `unit[1]`. Even channels have up to
-    /// 12 bits in the first and few in the second, odd ones the opposite: what rounds either to 11 bits is seen.
-    pub fn products(k: u32, unit: [f64; 2]) -> [Fill; 2] {
-        // Of 2^24, with a margin; on average a product is about a quarter of what it may be.
-        let most = 4 * 9_500_000;
-        let narrow = (most / 4095 / k).clamp(1, 4095);
-        let wide = (most / k / narrow).min(4095);
-        [Fill::Whole { unit: unit[0], most: [wide, narrow] }, Fill::Whole { unit: unit[1], most: [narrow, wide] }]
-    }
-
-    /// The standard deviation of the sum of [`Fill::products`].
-    pub fn deviation(k: u32, unit: [f64; 2]) -> f64 {
-        let [Fill::Whole { most: [wide, narrow], .. }, _] = Fill::products(k, unit) else { return 0.0 };
-        f64::from(k).sqrt() * f64::from(wide * narrow) / 3.0 * unit[0] * unit[1]
-    }
-
-    /// `n` values; `channel` says which one of them belongs to.
-    fn draw(self, rng: &mut fastrand::Rng, n: usize, channel: impl Fn(usize) -> usize) -> Vec<f32> {
-        match self {
-            Fill::Normal { mean, std } => normals(rng, n).map(|v| (mean + std * v) as f32).collect(),
-            Fill::Whole { unit, most } => {
-                let most = most.map(|most| most as i32);
-                let mut one = |most: i32| (unit * f64::from(rng.i32(-most..=most))) as f32;
-                (0..n).map(|i| one(most[channel(i) % 2])).collect()
-            }
-            Fill::Balanced { most, apart } => {
-                let most = most as i32;
-                let mut all: Vec<f32> = (0..n).map(|_| rng.i32(-most..=most) as f32).collect();
-                for i in 0..n {
-                    match i / apart % 2 {
-                        1 => all[i] = -all[i - apart],
-                        _ if i + apart >= n => all[i] = 0.0,
-                        _ => {}
-                    }
-                }
-                all
-            }
-        }
-    }
-}
 
 /// A tensor's values on the host, `[positions, channels]`, already rounded to its storage.
 #[derive(Clone)]
@@ -344,7 +293,7 @@ impl CaseBuilder {
     ) -> HostTensor {
         let row = channels.logical() as usize;
         let n = if self.without_data { 0 } else { height as usize * width as usize * row };
-        let mut values = fill.draw(&mut self.rng, n, |i| i % row);
+        let mut values = fill.draw(&mut self.rng, n, |i| (i / row, i % row));
         Self::round_drawn(&mut values, element);
         self.input_of(name, height, width, channels, element, values)
     }
@@ -353,7 +302,7 @@ impl CaseBuilder {
     pub fn weight(&mut self, name: &str, taps: u32, inputs: &Channels, outputs: &Channels, fill: Fill) -> HostWeight {
         let (area, row) = (taps as usize, inputs.logical() as usize);
         let n = if self.without_data { 0 } else { area * row * outputs.logical() as usize };
-        let mut values = fill.draw(&mut self.rng, n, |i| i / area % row);
+        let mut values = fill.draw(&mut self.rng, n, |i| (i / area / row, i / area % row));
         Self::round_drawn(&mut values, self.recorder.storage.weights);
         let id = self.weights.len() as u32;
         let param = Param { id, name: name.into(), taps, inputs: inputs.clone(), outputs: outputs.clone() };
@@ -422,19 +371,4 @@ impl CaseBuilder {
         self.recorder.output(tensor);
         self.checks.push(Check { tensor: tensor.clone(), twin: Box::new(twin), all: true, joint: None });
     }
-}
-
-/// Standard normal numbers, drawn from 65,536 that were made once by the Box-Muller transform: cases need
-/// millions, and a logarithm and a cosine for each would take longer than the kernels.
-fn normals(rng: &mut fastrand::Rng, n: usize) -> impl Iterator<Item = f64> + '_ {
-    static TABLE: OnceLock<Vec<f64>> = OnceLock::new();
-    let table = TABLE.get_or_init(|| {
-        let mut rng = fastrand::Rng::with_seed(1);
-        let mut one = || {
-            let radius = (-2.0 * (1.0 - rng.f64()).ln()).sqrt();
-            radius * (std::f64::consts::TAU * rng.f64()).cos()
-        };
-        (0..1 << 16).map(|_| one()).collect()
-    });
-    (0..n).map(|_| table[rng.u16(..) as usize])
 }

@@ -2,12 +2,14 @@
 
 pub mod bound;
 mod case;
+mod fill;
 mod guards;
 mod id;
 mod run;
 mod sample;
 pub mod sum;
 
-pub use case::{Case, CaseBuilder, Check, Fill, HostTensor, HostWeight, Recorded, STORAGES, Tested};
+pub use case::{Case, CaseBuilder, Check, HostTensor, HostWeight, Recorded, STORAGES, Tested};
+pub use fill::Fill;
 pub use id::{is_id, slug};
 pub use run::{Expected, Outcome, Prepared, Twins, prepare, record_case, run_case, run_case_with, run_prepared};

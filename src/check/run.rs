@@ -253,5 +253,11 @@ impl Outcome {
 fn describe(tensor: &Tensor, i: usize, got: f64, expected: f64) -> String {
     let channels = tensor.channels.logical() as usize;
     let got = got as f32;
-    format!("{}[{}, {}]: got {got:e}, expected {expected:e}", tensor.name, i / channels, i % channels)
+    format!(
+        "{} {} at [{}, {}]: got {got:e}, expected {expected:e}",
+        tensor.name,
+        tensor.shape_string(),
+        i / channels,
+        i % channels
+    )
 }

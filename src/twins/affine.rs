@@ -4,7 +4,7 @@ use crate::check::bound::{Approx, Bound, EPS, TINY};
 use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::affine::{KERNEL, record};
-use crate::plan::{Channels, Element};
+use crate::plan::{Channels, Element, Policy};
 
 /// Bounds: a product and a sum. Then SiLU, v e / (1 + e) with e = exp(-|v|) (v > 0: v / (1 + e)), whose exp errs by 3 + 2 |v| ulp
 /// (WGSL), which is 1 / (1 + e) of that in the result (v > 0: e / (1 + e)); a product, a sum, and a division of 2.5 ulp.
@@ -20,7 +20,8 @@ fn twin(x: f64, scale: f64, shift: f64, silu: bool) -> Approx {
     let e = (-v.value.abs()).exp();
     let share = if v.value < 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) };
     let relative = EPS * ((3.0 + 2.0 * v.value.abs()) * share + 4.5);
-    v.through(|v| v * sigmoid(v), slope, relative * (v.value * sigmoid(v.value)).abs() + TINY)
+    // e may be flushed to zero where it is no normal number, which the product with v makes larger.
+    v.through(|v| v * sigmoid(v), slope, relative * (v.value * sigmoid(v.value)).abs() + TINY * (1.0 + v.value.abs()))
 }
 
 pub fn cases() -> Vec<Case> {
@@ -42,23 +43,56 @@ pub fn cases() -> Vec<Case> {
         // More workgroups than one dimension holds.
         case((128, 129, 16, 0, true)).with_workgroup_limit(33),
     ])
+    .chain(edges())
     .collect()
 }
 
-fn case((h, w, ca, cb, silu): (u32, u32, u32, u32, bool)) -> Case {
-    Case::new(&KERNEL, format!("{h}x{w}x({ca}+{cb}){}", if silu { " silu" } else { "" }), move |b: &mut CaseBuilder| {
-        let fill = Fill::Normal { mean: 0.0, std: 3.0 };
-        let x = b.input("a", h, w, Channels::one(ca), b.values(), fill);
-        let y = (cb > 0).then(|| b.input("b", h, w, Channels::one(cb), b.values(), fill));
-        let channels = y.as_ref().map_or(x.tensor.channels.clone(), |y| x.tensor.channels.concat(&y.tensor.channels));
-        let affine = b.input("affine", 1, 2, channels, Element::F32, Fill::Normal { mean: 0.7, std: 1.0 });
-        let out = record(&mut b.recorder, &x.tensor, y.as_ref().map(|y| &y.tensor), &affine.tensor, silu);
-        b.expect(&out, move |p, c| {
-            let v = match &y {
-                Some(y) if c >= ca as usize => y.at(p, c - ca as usize),
-                _ => x.at(p, c),
-            };
-            twin(v, affine.at(0, c), affine.at(1, c), silu)
-        });
-    })
+/// Values and numbers that the others do not reach.
+fn edges() -> Vec<Case> {
+    let of = |name: &str, shape: Shape, fill: Fill, affine: Fill| {
+        Case::new(&KERNEL, name.into(), move |b| build(b, shape, fill, affine))
+    };
+    let unchanged = Fill::Of(&[1.0, 1.0, -1.0, 0.5, 0.0, -0.0, 0.0, 0.0]);
+    let all = |n: u32, silu: bool| -> Vec<Shape> { (1..=n).map(|i| (1, i, 3, 0, silu)).collect() };
+    let seams = (1..=5).flat_map(|a| (1..=5).map(move |b| (2, 3, 4 * a - 1, 4 * b - 3, true))).collect();
+    vec![
+        of("all kinds of values", (9, 39, 4, 0, false), Fill::Of(super::WIDE), unchanged),
+        of("all kinds of values silu", (9, 39, 4, 0, true), Fill::Of(super::WIDE), unchanged),
+        of("all kinds of values silu beside zeros", (1, 39, 4, 4, true), Fill::Of(super::WIDE), Fill::Of(super::ZEROS)),
+        // Blocks are of 64 vec4s.
+        super::sweep(&KERNEL, "1 to 130 vec4s", all(130, false), |b, s| build(b, s, NORMAL, AFFINE)).stored_as(FEW),
+        super::sweep(&KERNEL, "seams at 1 to 5 of 2 to 10 vec4s", seams, |b, s| build(b, s, NORMAL, AFFINE))
+            .stored_as(FEW),
+        // More positions than 16 bits hold; as many workgroups, and more values than f32 counts.
+        case((257, 256, 4, 0, true)),
+        case((2049, 2048, 4, 0, false)).stored_as(&[Policy::F32]).in_full_only(),
+    ]
+}
+
+/// Height, width, channels of a and b, SiLU.
+type Shape = (u32, u32, u32, u32, bool);
+const NORMAL: Fill = Fill::Normal { mean: 0.0, std: 3.0 };
+const AFFINE: Fill = Fill::Normal { mean: 0.7, std: 1.0 };
+/// Of what depends on numbers alone.
+const FEW: &[Policy] = &[Policy::F32, Policy::PACKED];
+
+fn case(shape: Shape) -> Case {
+    let (h, w, ca, cb, silu) = shape;
+    let name = format!("{h}x{w}x({ca}+{cb}){}", if silu { " silu" } else { "" });
+    Case::new(&KERNEL, name, move |b| build(b, shape, NORMAL, AFFINE))
+}
+
+fn build(b: &mut CaseBuilder, (h, w, ca, cb, silu): Shape, fill: Fill, affine: Fill) {
+    let x = b.input("a", h, w, Channels::one(ca), b.values(), fill);
+    let y = (cb > 0).then(|| b.input("b", h, w, Channels::one(cb), b.values(), fill));
+    let channels = y.as_ref().map_or(x.tensor.channels.clone(), |y| x.tensor.channels.concat(&y.tensor.channels));
+    let affine = b.input("affine", 1, 2, channels, Element::F32, affine);
+    let out = record(&mut b.recorder, &x.tensor, y.as_ref().map(|y| &y.tensor), &affine.tensor, silu);
+    b.expect_all(&out, move |p, c| {
+        let v = match &y {
+            Some(y) if c >= ca as usize => y.at(p, c - ca as usize),
+            _ => x.at(p, c),
+        };
+        twin(v, affine.at(0, c), affine.at(1, c), silu)
+    });
 }

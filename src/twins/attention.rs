@@ -1,5 +1,7 @@
 //! The f64 twin of `attention` and its cases.
 
+mod edges;
+
 use crate::check::bound::{Approx, Bound, EPS, TINY};
 use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill, HostTensor};
@@ -99,7 +101,15 @@ pub fn cases() -> Vec<Case> {
     cases.push(case((70, 0, 37, 3, 10, 2.0)).with_workgroup_limit(3));
     cases.push(case((135, 9, 21, 2, 80, 2.0)).with_workgroup_limit(3));
     cases.push(case((57, 145, 30, 2, 40, 2.0)).with_binding_limit(42 * 1024).with_workgroup_limit(2));
+    cases.extend(edges::cases());
     cases
+}
+
+/// Query rows, own rows, bank rows, heads, head size.
+type Shape = (u32, u32, u32, u32, u32);
+
+const fn normal(std: f64) -> Fill {
+    Fill::Normal { mean: 0.1, std }
 }
 
 fn case(shape: (u32, u32, u32, u32, u32, f64)) -> Case {
@@ -110,40 +120,38 @@ fn case(shape: (u32, u32, u32, u32, u32, f64)) -> Case {
 fn case_of((queries, own, bank, heads, d, spread): (u32, u32, u32, u32, u32, f64), whole: bool) -> Case {
     let own = if own == 0 { queries } else { own };
     let numbers = if whole { ", whole numbers" } else { "" };
-    Case::new(
-        &KERNEL,
-        format!("{queries} queries of spread {spread}, {own} + {bank} keys, {heads} heads of {d}{numbers}"),
-        move |b: &mut CaseBuilder| {
-            let channels = Channels::heads(heads, d);
-            let normal = |std: f64| Fill::Normal { mean: 0.1, std };
-            let mut filled = [normal(spread), normal(1.0)];
-            if whole {
-                let unit = spread * f64::from(d).sqrt() / Fill::deviation(d, [1.0; 2]);
-                filled = Fill::products(d, [1.0 / 256.0, (unit * 256.0).log2().round().exp2()]);
-            }
-            let mut input =
-                |name: &str, rows: u32, fill: Fill| b.input(name, 1, rows, channels.clone(), b.values(), fill);
-            let q = input("q", queries, filled[0]);
-            let (k, v) = (input("own.k", own, filled[1]), input("own.v", own, normal(1.0)));
-            let banked = (bank > 0).then(|| (input("bank.k", bank, filled[1]), input("bank.v", bank, normal(1.0))));
-            let source = |k: &HostTensor, v: &HostTensor| KeyValue { k: k.tensor.clone(), v: v.tensor.clone() };
-            let second = banked.as_ref().map(|(k, v)| source(k, v));
-            let out = record(&mut b.recorder, "out", &q.tensor, &source(&k, &v), second.as_ref());
-            // Scores are those of all channels of a head, which come one after the other.
-            let known = RefCell::new((usize::MAX, Vec::new()));
-            b.expect(&out, move |row, channel| {
-                let head = channel / d as usize;
-                let sources = || [Some((&k, &v)), banked.as_ref().map(|(k, v)| (k, v))].into_iter().flatten();
-                let mut known = known.borrow_mut();
-                if known.0 != row * heads as usize + head {
-                    let first = head * d as usize;
-                    let keys = sources().flat_map(|(k, _)| (0..k.rows()).map(move |j| k.row(j, first, d)));
-                    *known = (row * heads as usize + head, scores(q.row(row, first, d), keys));
-                }
-                let values: Vec<f64> =
-                    sources().flat_map(|(_, v)| (0..v.rows()).map(move |j| v.at(j, channel))).collect();
-                twin(&known.1, &values)
-            });
-        },
-    )
+    let name = format!("{queries} queries of spread {spread}, {own} + {bank} keys, {heads} heads of {d}{numbers}");
+    let mut filled = [normal(spread), normal(1.0)];
+    if whole {
+        let unit = spread * f64::from(d).sqrt() / Fill::deviation(d, [1.0; 2]);
+        filled = Fill::products(d, [1.0 / 256.0, (unit * 256.0).log2().round().exp2()]);
+    }
+    let fills = [filled[0], filled[1], normal(1.0)];
+    Case::new(&KERNEL, name, move |b| build(b, (queries, own, bank, heads, d), fills))
+}
+
+/// Queries, keys and values are filled as `fills` has it, those of both sources alike.
+fn build(b: &mut CaseBuilder, (queries, own, bank, heads, d): Shape, fills: [Fill; 3]) {
+    let channels = Channels::heads(heads, d);
+    let mut input = |name: &str, rows: u32, fill: Fill| b.input(name, 1, rows, channels.clone(), b.values(), fill);
+    let q = input("q", queries, fills[0]);
+    let (k, v) = (input("own.k", own, fills[1]), input("own.v", own, fills[2]));
+    let banked = (bank > 0).then(|| (input("bank.k", bank, fills[1]), input("bank.v", bank, fills[2])));
+    let source = |k: &HostTensor, v: &HostTensor| KeyValue { k: k.tensor.clone(), v: v.tensor.clone() };
+    let second = banked.as_ref().map(|(k, v)| source(k, v));
+    let out = record(&mut b.recorder, "out", &q.tensor, &source(&k, &v), second.as_ref());
+    // Scores are those of all channels of a head, which come one after the other.
+    let known = RefCell::new((usize::MAX, Vec::new()));
+    b.expect(&out, move |row, channel| {
+        let head = channel / d as usize;
+        let sources = || [Some((&k, &v)), banked.as_ref().map(|(k, v)| (k, v))].into_iter().flatten();
+        let mut known = known.borrow_mut();
+        if known.0 != row * heads as usize + head {
+            let first = head * d as usize;
+            let keys = sources().flat_map(|(k, _)| (0..k.rows()).map(move |j| k.row(j, first, d)));
+            *known = (row * heads as usize + head, scores(q.row(row, first, d), keys));
+        }
+        let values: Vec<f64> = sources().flat_map(|(_, v)| (0..v.rows()).map(move |j| v.at(j, channel))).collect();
+        twin(&known.1, &values)
+    });
 }

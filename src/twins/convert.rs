@@ -18,17 +18,29 @@ pub fn cases() -> Vec<Case> {
         case((37, 19, 12, 1.0)).with_binding_limit(8 * 1024),
         // More workgroups than one dimension holds.
         case((128, 129, 16, 1.0)).with_workgroup_limit(33),
+        of("all kinds of values".into(), vec![(7, 39, 4)], Fill::Of(super::WIDE)),
+        of("zeros".into(), vec![(1, 3, 5)], Fill::Of(super::ZEROS)),
+        // Blocks are of 64 vec4s.
+        of("1 to 130 vec4s".into(), (1..=130).map(|n| (1, n, 3)).collect(), Fill::Normal { mean: 0.0, std: 1.0 }),
+        // More vec4s than 16 bits hold; as many workgroups, and more values than f32 counts.
+        case((257, 256, 4, 1.0)),
+        case((2049, 2048, 4, 1.0)).in_full_only(),
     ]
     .into()
 }
 
+fn of(name: String, shapes: Vec<(u32, u32, u32)>, fill: Fill) -> Case {
+    let case = super::sweep(&KERNEL, &name, shapes, move |b, shape| build(b, shape, fill));
+    case.stored_as(&[Policy::PACKED, Policy::F16])
+}
+
 fn case((height, width, channels, spread): (u32, u32, u32, f64)) -> Case {
     let name = format!("{height}x{width}x{channels} spread {spread}");
-    Case::new(&KERNEL, name, move |b: &mut CaseBuilder| {
-        let fill = Fill::Normal { mean: 0.0, std: spread };
-        let x = b.input("x", height, width, Channels::one(channels), Element::F32, fill);
-        let out = record(&mut b.recorder, &x.tensor);
-        b.expect(&out, move |p, c| Approx::new(x.at(p, c), 0.0));
-    })
-    .stored_as(&[Policy::PACKED, Policy::F16])
+    of(name, vec![(height, width, channels)], Fill::Normal { mean: 0.0, std: spread })
+}
+
+fn build(b: &mut CaseBuilder, (height, width, channels): (u32, u32, u32), fill: Fill) {
+    let x = b.input("x", height, width, Channels::one(channels), Element::F32, fill);
+    let out = record(&mut b.recorder, &x.tensor);
+    b.expect_all(&out, move |p, c| Approx::new(x.at(p, c), 0.0));
 }

@@ -6,7 +6,7 @@ use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill, HostTensor};
 use crate::kernels::group_norm::{KERNEL, record};
 use crate::kernels::{LANES, group_stats as kernel};
-use crate::plan::{Channels, Element};
+use crate::plan::{Channels, Element, Policy};
 use std::cell::OnceCell;
 
 /// Mean and variance of a group.
@@ -78,43 +78,73 @@ pub fn cases() -> Vec<Case> {
     ]
     .into_iter()
     .map(|(h, w, ca, cb, groups, mean)| {
-        Case::new(&KERNEL, format!("{h}x{w}x({ca}+{cb}) groups {groups} mean {mean}"), move |b: &mut CaseBuilder| {
-            let fill = Fill::Normal { mean, std: 1.5 };
-            let x = b.input("a", h, w, Channels::one(ca), b.values(), fill);
-            let y = (cb > 0).then(|| b.input("b", h, w, Channels::one(cb), b.values(), fill));
-            let channels =
-                y.as_ref().map_or(x.tensor.channels.clone(), |y| x.tensor.channels.concat(&y.tensor.channels));
-            let spread = Fill::Normal { mean: 1.0, std: 0.3 };
-            let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, spread);
-            let bias = b.input("bias", 1, 1, channels, Element::F32, spread);
-            let sx = kernel::record(&mut b.recorder, &x.tensor);
-            let sy = y.as_ref().map(|y| kernel::record(&mut b.recorder, &y.tensor));
-            let second = y.as_ref().zip(sy.as_ref()).map(|(y, s)| (&y.tensor, s));
-            let eps = 1e-5;
-            let affine = record(&mut b.recorder, (&x.tensor, &sx), second, &weight.tensor, &bias.tensor, groups, eps);
-            let per_group = ((ca + cb) / groups) as usize;
-            let at = move |x: &HostTensor, y: &Option<HostTensor>, p: usize, c: usize| match y {
-                Some(y) if c >= ca as usize => y.at(p, c - ca as usize),
-                _ => x.at(p, c),
-            };
-            let moments: Vec<OnceCell<Moments>> = vec![OnceCell::new(); groups as usize];
-            b.expect(&affine, move |row, channel| {
-                let group = channel / per_group;
-                let moments = *moments[group].get_or_init(|| {
-                    let length = sx.chunk_len as usize;
-                    let mut chunks = Vec::new();
-                    for from in (0..x.rows()).step_by(length) {
-                        let to = (from + length).min(x.rows());
-                        for c in group * per_group..(group + 1) * per_group {
-                            let values: Vec<f64> = (from..to).map(|p| at(&x, &y, p, c)).collect();
-                            chunks.push(((to - from) as f64, group_stats::moments(&values)));
-                        }
-                    }
-                    Moments::of(&chunks)
-                });
-                twin(moments, weight.at(0, channel), bias.at(0, channel), eps as f64, row)
-            });
-        })
+        let name = format!("{h}x{w}x({ca}+{cb}) groups {groups} mean {mean}");
+        of(&name, vec![(h, w, ca, cb, groups)], Fill::Normal { mean, std: 1.5 })
     })
+    .chain(edges())
     .collect()
+}
+
+/// Values and numbers that the others do not reach.
+fn edges() -> Vec<Case> {
+    const NORMAL: Fill = Fill::Normal { mean: 0.5, std: 1.5 };
+    let few = |case: Case| case.stored_as(&[Policy::F32, Policy::PACKED]);
+    // One chunk of 16 positions and less, and two: their entries fill up blocks of 64.
+    let lengths = [3, 17].into_iter().flat_map(|h| (1..=130).map(move |c| (h, 1, c, 0, 1))).collect();
+    let seams = (1..=6).flat_map(|a| (1..=6).map(move |b| (2, 3, 2 * a, 2 * b, 2))).collect();
+    vec![
+        // Groups without a variance.
+        of("5x3x(18+30) groups 6 of one value", vec![(5, 3, 18, 30, 6)], Fill::Of(&[3.0])),
+        of("5x3x(18+30) groups 6 of zeros", vec![(5, 3, 18, 30, 6)], Fill::Of(super::ZEROS)),
+        of("1x1x(32+0) groups 32", vec![(1, 1, 32, 0, 32)], NORMAL),
+        of("20x2x(16+0) groups 4, every other of one value", vec![(20, 2, 16, 0, 4)], Fill::At(some_constant)),
+        of("33x2x(16+0) groups 4 of all kinds of values", vec![(33, 2, 16, 0, 4)], Fill::Of(super::WIDE)),
+        of("9x2x(16+0) groups 4 of alternating signs", vec![(9, 2, 16, 0, 4)], Fill::Of(&[6e4, -6e4])),
+        few(of("groups of 1 to 130 channels", lengths, NORMAL)),
+        few(of("seams at 2 to 12 of 4 to 24 channels", seams, NORMAL)),
+    ]
+}
+
+fn some_constant(p: usize, c: usize) -> f32 {
+    if c % 8 < 4 { -1.25 } else { ((7 * p + 3 * c) % 11) as f32 }
+}
+
+fn of(name: &str, shapes: Vec<(u32, u32, u32, u32, u32)>, fill: Fill) -> Case {
+    super::sweep(&KERNEL, name, shapes, move |b, shape| build(b, shape, fill))
+}
+
+fn build(b: &mut CaseBuilder, (h, w, ca, cb, groups): (u32, u32, u32, u32, u32), fill: Fill) {
+    let x = b.input("a", h, w, Channels::one(ca), b.values(), fill);
+    let y = (cb > 0).then(|| b.input("b", h, w, Channels::one(cb), b.values(), fill));
+    let channels = y.as_ref().map_or(x.tensor.channels.clone(), |y| x.tensor.channels.concat(&y.tensor.channels));
+    let spread = Fill::Normal { mean: 1.0, std: 0.3 };
+    let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, spread);
+    let bias = b.input("bias", 1, 1, channels, Element::F32, spread);
+    let sx = kernel::record(&mut b.recorder, &x.tensor);
+    let sy = y.as_ref().map(|y| kernel::record(&mut b.recorder, &y.tensor));
+    let second = y.as_ref().zip(sy.as_ref()).map(|(y, s)| (&y.tensor, s));
+    let eps = 1e-5;
+    let affine = record(&mut b.recorder, (&x.tensor, &sx), second, &weight.tensor, &bias.tensor, groups, eps);
+    let per_group = ((ca + cb) / groups) as usize;
+    let at = move |x: &HostTensor, y: &Option<HostTensor>, p: usize, c: usize| match y {
+        Some(y) if c >= ca as usize => y.at(p, c - ca as usize),
+        _ => x.at(p, c),
+    };
+    let moments: Vec<OnceCell<Moments>> = vec![OnceCell::new(); groups as usize];
+    b.expect(&affine, move |row, channel| {
+        let group = channel / per_group;
+        let moments = *moments[group].get_or_init(|| {
+            let length = sx.chunk_len as usize;
+            let mut chunks = Vec::new();
+            for from in (0..x.rows()).step_by(length) {
+                let to = (from + length).min(x.rows());
+                for c in group * per_group..(group + 1) * per_group {
+                    let values: Vec<f64> = (from..to).map(|p| at(&x, &y, p, c)).collect();
+                    chunks.push(((to - from) as f64, group_stats::moments(&values)));
+                }
+            }
+            Moments::of(&chunks)
+        });
+        twin(moments, weight.at(0, channel), bias.at(0, channel), eps as f64, row)
+    });
 }

@@ -4,7 +4,7 @@ use crate::check::bound::{Approx, Bound, EPS};
 use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::group_stats::{KERNEL, record};
-use crate::plan::Channels;
+use crate::plan::{Channels, Policy};
 
 /// Mean and M2 of some values, summed up one after the other.
 ///
@@ -46,19 +46,43 @@ pub fn cases() -> Vec<Case> {
         let name = format!("{}x{}x{}, whole numbers", size.0, size.1, size.2);
         case(name, size, Fill::Balanced { most: 255, apart: size.2 as usize })
     }))
+    .chain(edges())
     .collect()
 }
 
-fn case(name: String, (h, w, c): (u32, u32, u32), fill: Fill) -> Case {
-    Case::new(&KERNEL, name, move |b: &mut CaseBuilder| {
-        let x = b.input("x", h, w, Channels::one(c), b.values(), fill);
-        let stats = record(&mut b.recorder, &x.tensor);
-        let len = stats.chunk_len as usize;
-        b.expect(&stats.values, move |row, channel| {
-            let (chunk, row) = (row / 2, row % 2);
-            let end = ((chunk + 1) * len).min(x.rows());
-            let values: Vec<f64> = (chunk * len..end).map(|p| x.at(p, channel)).collect();
-            moments(&values)[row]
-        });
-    })
+/// Values and numbers that the others do not reach.
+fn edges() -> Vec<Case> {
+    const NORMAL: Fill = Fill::Normal { mean: 0.5, std: 1.0 };
+    let few = |case: Case| case.stored_as(&[Policy::F32, Policy::PACKED]);
+    vec![
+        of("33x1x6 of one value", vec![(33, 1, 6)], Fill::Of(&[3.0])),
+        of("33x1x6 of one negative value", vec![(33, 1, 6)], Fill::Of(&[-0.7])),
+        of("33x1x6 of zeros", vec![(33, 1, 6)], Fill::Of(super::ZEROS)),
+        of("40x5x9 of all kinds of values", vec![(40, 5, 9)], Fill::Of(super::WIDE)),
+        of("40x1x9 of alternating signs", vec![(40, 1, 9)], Fill::Of(&[6e4, -6e4])),
+        // Chunks are of 16 positions, blocks of 64 vec4s of chunks.
+        few(of("1 to 66 positions", (1..=66).map(|n| (1, n, 3)).collect(), NORMAL)),
+        few(of("1 to 130 vec4s", (1..=130).map(|n| (2, 1, 4 * n - 1)).collect(), NORMAL)),
+        of("40x40x40", vec![(40, 40, 40)], NORMAL).with_workgroup_limit(5),
+    ]
+}
+
+fn case(name: String, shape: (u32, u32, u32), fill: Fill) -> Case {
+    Case::new(&KERNEL, name, move |b| build(b, shape, fill))
+}
+
+fn of(name: &str, shapes: Vec<(u32, u32, u32)>, fill: Fill) -> Case {
+    super::sweep(&KERNEL, name, shapes, move |b, shape| build(b, shape, fill))
+}
+
+fn build(b: &mut CaseBuilder, (h, w, c): (u32, u32, u32), fill: Fill) {
+    let x = b.input("x", h, w, Channels::one(c), b.values(), fill);
+    let stats = record(&mut b.recorder, &x.tensor);
+    let len = stats.chunk_len as usize;
+    b.expect(&stats.values, move |row, channel| {
+        let (chunk, row) = (row / 2, row % 2);
+        let end = ((chunk + 1) * len).min(x.rows());
+        let values: Vec<f64> = (chunk * len..end).map(|p| x.at(p, channel)).collect();
+        moments(&values)[row]
+    });
 }

@@ -4,7 +4,7 @@ use crate::check::bound::{Approx, Bound, EPS};
 use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::layer_norm::{KERNEL, record};
-use crate::plan::{Channels, Element};
+use crate::plan::{Channels, Element, Policy};
 
 /// Bounds: sums over the channels in four lanes (see `Sum`); as in `group_stats`, but M2 is summed over the lanes, too. The deviation
 /// carries the mean's error and its own rounding, the scale half the variance's relative error and what division, sum,
@@ -51,20 +51,54 @@ pub fn cases() -> Vec<Case> {
     .chain([(256, 320), (9, 1280)].map(|(tokens, c)| {
         case(format!("{tokens}x{c}, whole numbers"), tokens, c, Fill::Balanced { most: 63, apart: 1 })
     }))
+    .chain(edges())
     .collect()
 }
 
+/// Values and numbers that the others do not reach.
+fn edges() -> Vec<Case> {
+    const NORMAL: Fill = Fill::Normal { mean: 0.5, std: 2.0 };
+    let few = |case: Case| case.stored_as(&[Policy::F32, Policy::PACKED]);
+    vec![
+        // Tokens without a variance.
+        of("3x24 of one value", vec![(3, 24)], Fill::Of(&[3.0])),
+        of("3x7 of one negative value", vec![(3, 7)], Fill::Of(&[-0.7])),
+        of("3x20 of zeros", vec![(3, 20)], Fill::Of(super::ZEROS)),
+        of(
+            "5x20, every other token of one value",
+            vec![(5, 20)],
+            Fill::At(|p, c| if p % 2 == 0 { 1.5 } else { c as f32 }),
+        ),
+        of("40x21 of all kinds of values", vec![(40, 21)], Fill::Of(super::WIDE)),
+        of("9x16 of alternating signs", vec![(9, 16)], Fill::Of(&[6e4, -6e4])),
+        of("5x16 of values whose squares are no normal numbers", vec![(5, 16)], Fill::Of(&[6e-5, -6e-5, 1.2e-4])),
+        // Blocks are of 64 tokens.
+        few(of("1 to 130 tokens", (1..=130).map(|n| (n, 5)).collect(), NORMAL)),
+        few(of("1 to 70 channels", (1..=70).map(|n| (2, n)).collect(), NORMAL)),
+        of("300x7", vec![(300, 7)], NORMAL).with_workgroup_limit(3),
+        // More tokens than 16 bits hold.
+        few(of("65600x3", vec![(65_600, 3)], NORMAL)),
+        few(of("4194400x3", vec![(4_194_400, 3)], NORMAL)).in_full_only(),
+    ]
+}
+
 fn case(name: String, tokens: u32, c: u32, fill: Fill) -> Case {
-    Case::new(&KERNEL, name, move |b: &mut CaseBuilder| {
-        let channels = Channels::one(c);
-        let x = b.input("x", 1, tokens, channels.clone(), b.values(), fill);
-        let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, Fill::Normal { mean: 1.0, std: 0.3 });
-        let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
-        let eps = 1e-5;
-        let out = record(&mut b.recorder, &x.tensor, &weight.tensor, &bias.tensor, eps);
-        b.expect(&out, move |p, channel| {
-            let row: Vec<f64> = (0..c as usize).map(|i| x.at(p, i)).collect();
-            twin(&row, channel, weight.at(0, channel), bias.at(0, channel), eps as f64)
-        });
-    })
+    Case::new(&KERNEL, name, move |b| build(b, (tokens, c), fill))
+}
+
+fn of(name: &str, shapes: Vec<(u32, u32)>, fill: Fill) -> Case {
+    super::sweep(&KERNEL, name, shapes, move |b, shape| build(b, shape, fill))
+}
+
+fn build(b: &mut CaseBuilder, (tokens, c): (u32, u32), fill: Fill) {
+    let channels = Channels::one(c);
+    let x = b.input("x", 1, tokens, channels.clone(), b.values(), fill);
+    let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, Fill::Normal { mean: 1.0, std: 0.3 });
+    let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
+    let eps = 1e-5;
+    let out = record(&mut b.recorder, &x.tensor, &weight.tensor, &bias.tensor, eps);
+    b.expect(&out, move |p, channel| {
+        let row: Vec<f64> = (0..c as usize).map(|i| x.at(p, i)).collect();
+        twin(&row, channel, weight.at(0, channel), bias.at(0, channel), eps as f64)
+    });
 }

@@ -9,8 +9,9 @@ mod group_stats;
 mod guided_filter;
 mod layer_norm;
 
-use crate::check::Tested;
+use crate::check::{Case, CaseBuilder, Tested};
 use crate::kernels;
+use crate::shader::Kernel;
 
 /// In the order of [`kernels::ALL`].
 pub static ALL: [Tested; 8] = [
@@ -23,3 +24,22 @@ pub static ALL: [Tested; 8] = [
     Tested { kernel: &kernels::guided_filter::KERNEL, cases: guided_filter::cases },
     Tested { kernel: &kernels::layer_norm::KERNEL, cases: layer_norm::cases },
 ];
+
+/// One case of many shapes, each too small for a case of its own: `build` records all of them.
+fn sweep<S: Copy + Send + Sync + 'static>(
+    kernel: &'static Kernel,
+    name: &str,
+    shapes: Vec<S>,
+    build: impl Fn(&mut CaseBuilder, S) + Send + Sync + 'static,
+) -> Case {
+    Case::new(kernel, name.into(), move |b| shapes.iter().for_each(|&shape| build(b, shape)))
+}
+
+/// Numbers that data of a normal distribution never reaches: zeros of both signs, the largest halves, the least normal ones and
+/// below, and where exp, SiLU, GELU and tanh have nothing left.
+const WIDE: &[f32] = &[
+    0.0, -0.0, 1.0, -1.0, 0.1, -0.1, 2.5, -2.5, -4.5, -4.7, 5.3, -5.3, -7.0, 9.0, -9.0, 20.0, -20.0, 43.9, -43.9, 44.5,
+    -44.5, 87.0, -87.0, 88.5, -88.5, 90.0, -90.0, 104.5, -104.5, 1e3, -1e3, 4e4, -4e4, 65_504.0, -65_504.0, 6.2e-5,
+    -6.2e-5, 6e-8, -6e-8,
+];
+const ZEROS: &[f32] = &[0.0, -0.0, -0.0];

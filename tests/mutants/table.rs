@@ -1,5 +1,8 @@
 //! The planted faults: data.
 
+#[path = "unreached.rs"]
+mod unreached;
+
 /// One replacement in one shader file.
 pub struct Mutant {
     /// A kernel's name, or the name by which `#import` finds a part.
@@ -11,11 +14,16 @@ pub struct Mutant {
     pub survives: Option<&'static str>,
 }
 
-const fn fault(file: &'static str, why: &'static str, from: &'static str, to: &'static str) -> Mutant {
+pub const fn fault(file: &'static str, why: &'static str, from: &'static str, to: &'static str) -> Mutant {
     Mutant { file, from, to, why, survives: None }
 }
 
-pub const MUTANTS: &[Mutant] = &[
+/// All of them.
+pub fn all() -> impl Iterator<Item = &'static Mutant> {
+    MUTANTS.iter().chain(unreached::MUTANTS)
+}
+
+const MUTANTS: &[Mutant] = &[
     fault(
         "lib/storage",
         "halves of a vec4 stored in the wrong order",
@@ -356,57 +364,4 @@ pub const MUTANTS: &[Mutant] = &[
     fault("layer_norm", "start of x's window ignored", "let first = p.base + token", "let first = token"),
     fault("layer_norm", "start of the output's window ignored", "out[p.base_out + token", "out[token"),
     fault("layer_norm", "the last token missing", "token >= p.tokens", "token + 1u >= p.tokens"),
-    // What a driver may make of the language.
-    fault("numbers", "no sign of zero", "= sign(x);", "= select(vec4(-1.0), vec4(1.0), x >= vec4(0.0));"),
-    fault(
-        "numbers",
-        "the lesser of two negatives by their magnitudes",
-        "min(x, y)",
-        "select(min(x, y), max(x, y), max(x, y) < vec4(0.0))",
-    ),
-    fault("numbers", "the greater of two negatives is zero", "max(x, y)", "max(max(x, y), min(vec4(0.0), -x))"),
-    fault("numbers", "the last place of a vec4 compared as not equal", "x == y)", "x == vec4(y.xyz, y.w + 1.0))"),
-    fault("numbers", "magnitudes of three places", "= abs(x);", "= vec4(abs(x.xyz), x.w);"),
-    fault("numbers", "numbers clamped from below only", "clamp(x, vec4(-1.0), vec4(2.0))", "max(x, vec4(-1.0))"),
-    fault("numbers", "u32 compared as i32", "min(u.x, u.y)", "bitcast<u32>(min(bitcast<i32>(u.x), bitcast<i32>(u.y)))"),
-    fault("numbers", "exp of a very low number is one", "= exp(x);", "= select(exp(x), vec4(1.0), x < vec4(-1e3));"),
-    fault("numbers", "exp2 stops at -126", "= exp2(x);", "= exp2(max(x, vec4(-125.5)));"),
-    fault(
-        "numbers",
-        "tanh by exp of a positive number",
-        "= tanh(x);",
-        "= (exp(2.0 * x) - 1.0) / (exp(2.0 * x) + 1.0);",
-    ),
-    fault(
-        "numbers",
-        "a large half lost in the third place",
-        "visible(unpack4(x))",
-        "(visible(unpack4(x)) * vec4(1.0, 1.0, select(1.0, 0.5, unpack4(x).z == 65504.0), 1.0))",
-    ),
-    fault(
-        "numbers",
-        "a negative number written as a positive half in the first place",
-        "= pack4(x);",
-        "= pack4(vec4(abs(x.x), x.yzw));",
-    ),
-    fault("subgroups", "the maximum of negative numbers is zero", "subgroupMax(v)", "max(subgroupMax(v), 0.0)"),
-    fault(
-        "subgroups",
-        "the maximum of positive numbers is zero",
-        "subgroupMax(v)",
-        "select(subgroupMax(v), 0.0, subgroupMin(v) > 0.0)",
-    ),
-    fault("subgroups", "the maximum is at least -1e30", "subgroupMax(select(LOWEST,", "subgroupMax(select(-1e30,"),
-    fault(
-        "subgroups",
-        "a broadcast from the lane before",
-        "subgroupBroadcast(mine, k)",
-        "subgroupBroadcast(mine, k - k / 7u)",
-    ),
-    fault(
-        "barriers",
-        "workgroup memory holds halves",
-        "tile[lane] = v;",
-        "tile[lane] = unpack2x16float(pack2x16float(vec2(v))).x;",
-    ),
 ];
