@@ -104,7 +104,7 @@ const MUTANTS: &[Mutant] = &[
         to: "most = max(most, weights[row * WEIGHTS + j]);\n#endfor",
         survives: Some(
             "the four lanes that read a row's scores are the four that write its weights, and lie in one subgroup on every driver \
-             here: they run in step. The barrier is for drivers whose subgroups are not",
+             here: they run in step. tests/races, which needs no driver, sees it",
         ),
     },
     fault(

@@ -1,0 +1,47 @@
+//! Races between lanes, which no driver shows that runs lanes in step: small conformance cases are interpreted on the host, one lane
+//! after the other between barriers, and every word that two lanes touch in one phase, one of them writing, is a fault.
+//! `docs/conformance.md` says what that proves.
+
+mod arithmetic;
+mod cases;
+mod expressions;
+mod lane;
+mod machine;
+mod memory;
+mod planted;
+mod shader;
+mod value;
+
+use cases::{Ran, STORAGES, run, smallest, tested};
+use diffews_wgpu::shader::Kernel;
+use machine::Order;
+
+fn as_it_is(_: &'static Kernel, text: String) -> String {
+    text
+}
+
+#[test]
+fn no_kernel_has_a_race() {
+    let mut ran = 0;
+    for (tested, form) in tested() {
+        for (i, case) in smallest(tested, form).iter().enumerate() {
+            // Halves once: they change nothing of who touches what but the width.
+            let storages = STORAGES.into_iter().filter(|storage| case.storages.contains(storage));
+            for storage in storages.take(if i == 0 { 2 } else { 1 }) {
+                let what = format!("{} {} {}: {}", tested.kernel.name, form.name, storage.name(), case.name);
+                let started = std::time::Instant::now();
+                let [forward, backward] =
+                    [Order::Forward, Order::Backward].map(|order| run(case, storage, form, order, &as_it_is));
+                for Ran { faults, .. } in [&forward, &backward] {
+                    assert!(faults.is_empty(), "{what}: {}", faults[0]);
+                }
+                assert!(forward.outputs == backward.outputs, "{what}: the order of lanes changes the result");
+                let ratio = forward.ratio();
+                println!("{what}: error / bound {ratio:.3} ({:.2} s)", started.elapsed().as_secs_f64());
+                assert!(ratio <= 1.0, "{what}: error / bound {ratio}");
+                ran += 1;
+            }
+        }
+    }
+    assert!(ran > 50, "{ran}");
+}
