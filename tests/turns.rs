@@ -15,7 +15,7 @@ const SEED: u64 = 1;
 const QUICK: u64 = 300_000_000;
 
 /// `wgsl` with a counter: one for each time that a loop is gone through and one for the test that ends it, the most of all
-/// invocations in the buffer of this binding.
+/// invocations in the buffer of this binding: its complement, since all bits of an output are set before.
 fn counting(wgsl: &str, binding: usize) -> String {
     let mut text = String::new();
     for line in wgsl.lines() {
@@ -33,7 +33,7 @@ fn counting(wgsl: &str, binding: usize) -> String {
         }
     }
     // Only the entry point returns nothing.
-    let text = text.replace("return;", "atomicMax(&most_turns, turns); return;");
+    let text = text.replace("return;", "atomicMin(&rest, ~turns); return;");
     let main = text.find("fn main(").expect("an entry point");
     let mut depth = 0;
     let end = text[main..].char_indices().find(|&(_, c)| {
@@ -42,8 +42,8 @@ fn counting(wgsl: &str, binding: usize) -> String {
     });
     let end = main + end.expect("main ends").0;
     format!(
-        "@group(0) @binding({binding}) var<storage, read_write> most_turns: atomic<u32>;\nvar<private> turns: u32;\n\
-         {}atomicMax(&most_turns, turns);\n{}",
+        "@group(0) @binding({binding}) var<storage, read_write> rest: atomic<u32>;\nvar<private> turns: u32;\n\
+         {}atomicMin(&rest, ~turns);\n{}",
         &text[..end],
         &text[end..]
     )
@@ -102,7 +102,7 @@ fn turns(gpu: &Gpu, case: &Case, form: &'static Form, counting: &mut Counting) -
     let took = counters.iter().map(|counter| {
         let bytes =
             gpu.download(gpu.port(&plan, counter).expect("a counter has memory").buffer(), 4).expect("it is read");
-        u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        u64::from(!u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     });
     Some(said.into_iter().zip(took).collect())
 }
