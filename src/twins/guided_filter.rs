@@ -1,10 +1,13 @@
 //! The f64 twin of `guided_filter` and its cases.
 
+mod edges;
+
 use crate::check::bound::{Approx, Bound, EPS};
 use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill, HostTensor};
-use crate::kernels::guided_filter::{KERNEL, apply, fit};
+use crate::kernels::guided_filter::{KERNEL, apply, fit, record};
 use crate::plan::{Channels, Element};
+use crate::settings::GuidedFilter;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
@@ -203,13 +206,16 @@ fn inverse(s: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
 }
 
 /// The mean of the functions of the windows around `p`, at its colour. Bounds: means of rows and of these, as above, and the sum of
-/// four products.
-fn exact_apply(fitted: &HostTensor, guide: &HostTensor, p: usize, shape: Shape) -> Approx {
+/// four products. What the functions themselves are off by goes through both.
+fn exact_apply(fitted: impl Fn(usize, usize) -> Approx, guide: &HostTensor, p: usize, shape: Shape) -> Approx {
     let rows = window(p, shape);
     let (mut sum, mut error) = (Sum::default(), Bound::default());
     for c in 0..4 {
         let colour = if c == 3 { 1.0 } else { guide.at(p, c) };
-        let one = |row: &Vec<usize>| mean(&row.iter().map(|&q| fitted.at(q, c)).collect::<Vec<_>>(), Bound::default());
+        let one = |row: &Vec<usize>| {
+            let of: Vec<Approx> = row.iter().map(|&q| fitted(q, c)).collect();
+            mean(&of.iter().map(|a| a.value).collect::<Vec<_>>(), average(of.iter().map(|a| a.bound), of.len()))
+        };
         let means: Vec<Approx> = rows.iter().map(one).collect();
         let given = average(means.iter().map(|m| m.bound), means.len());
         let whole = mean(&means.iter().map(|m| m.value).collect::<Vec<_>>(), given);
@@ -243,45 +249,94 @@ pub fn cases() -> Vec<Case> {
         (2, 131, 64, 4.0, colours(0.0, 1.0)),
         (131, 2, 64, 4.0, colours(0.0, 1.0)),
     ];
-    let both = |shape| [case(shape, true), case(shape, false)];
+    let both = |shape| [case(shape, Part::Fit), case(shape, Part::Apply)];
     let mut cases: Vec<Case> = shapes.into_iter().flat_map(both).collect();
-    for fit in [true, false] {
+    for part in [Part::Fit, Part::Apply, Part::Both] {
         // Rows of an odd number of vec4s, in bands: windows begin between two aligned addresses.
-        cases.push(case((61, 19, 3, 4e-4, colours(0.0, 0.3)), fit).with_binding_limit(18 * 1024));
-        cases.push(case((67, 19, 0, 4e-4, colours(0.0, 0.3)), fit).with_workgroup_limit(7));
+        cases.push(case((61, 19, 3, 4e-4, colours(0.0, 0.3)), part).with_binding_limit(18 * 1024));
+        cases.push(case((67, 19, 0, 4e-4, colours(0.0, 0.3)), part).with_workgroup_limit(7));
     }
+    for shape in [
+        (64, 48, 8, 4e-4, colours(0.1, 0.3)),
+        (33, 31, 5, 4e-5, colours(0.0, 0.3)),
+        (7, 5, 3, 4e-6, colours(0.0, 0.3)),
+        (1, 1, 2, 4e-4, colours(0.0, 0.3)),
+        (3, 70, 64, 4.0, colours(0.0, 1.0)),
+    ] {
+        cases.push(case(shape, Part::Both));
+    }
+    cases.extend(edges::cases());
     cases
 }
 
-fn case((height, width, radius, epsilon, colours): (u32, u32, u32, f32, Colours), is_fit: bool) -> Case {
-    let Colours { shared, own } = colours;
-    let what = if is_fit { "fit" } else { "apply" };
-    let name = format!("{what} {height}x{width} radius {radius} epsilon {epsilon:e} spread {shared}+{own}");
-    Case::new(&KERNEL, name, move |b: &mut CaseBuilder| {
-        let mut rng = fastrand::Rng::with_seed(7);
-        let guide = (0..height * width).flat_map(|_| {
-            let grey = 0.2 + shared * (2.0 * rng.f64() - 1.0);
-            std::array::from_fn::<f32, 3, _>(|_| (grey + own * (2.0 * rng.f64() - 1.0)) as f32)
-        });
-        let guide = guide.collect();
-        let guide = b.input_of("guide", height, width, Channels::one(3), Element::F32, guide);
-        let values = b.values();
-        let mut input = |name: &str, channels: u32, element: Element, mean: f64, std: f64| {
-            b.input(name, height, width, Channels::one(channels), element, Fill::Normal { mean, std })
-        };
-        let shape = (height as usize, width as usize, radius as usize);
-        if is_fit {
-            let drawn = input("drawn", 3, values, -0.3, 0.8);
-            let out = fit(&mut b.recorder, &drawn.tensor, &guide.tensor, radius, epsilon);
-            let fits: Vec<OnceCell<Fit>> = (0..drawn.rows()).map(|_| OnceCell::new()).collect();
-            let fits = Rc::new(Fits { fits, drawn, guide, shape, epsilon: epsilon.into() });
-            let [one, measured, solved] = [fits.clone(), fits.clone(), fits];
-            b.expect(&out, move |p, c| one.at(p).element(c));
-            b.expect_together(move |p, c, got| measured.at(p).measure(c, got), move |p, c| solved.at(p).solved(c));
-        } else {
-            let fitted = input("fitted", 4, Element::F32, 0.0, 1.0);
-            let out = apply(&mut b.recorder, &fitted.tensor, &guide.tensor, radius);
-            b.expect(&out, move |p, _| exact_apply(&fitted, &guide, p, shape));
+/// What is recorded of the filter.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Fit,
+    Apply,
+    Both,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Part::Fit => "fit",
+            Part::Apply => "apply",
+            Part::Both => "whole",
         }
-    })
+    }
+
+    /// Of what the decoder drew, or of slopes and offsets.
+    fn fill(self) -> Fill {
+        match self {
+            Part::Apply => Fill::Normal { mean: 0.0, std: 1.0 },
+            _ => Fill::Normal { mean: -0.3, std: 0.8 },
+        }
+    }
+}
+
+/// Height, width, radius, epsilon and colours.
+type Settings = (u32, u32, u32, f32, Colours);
+
+fn case(settings: Settings, part: Part) -> Case {
+    let (height, width, radius, epsilon, Colours { shared, own }) = settings;
+    let what = part.name();
+    let name = format!("{what} {height}x{width} radius {radius} epsilon {epsilon:e} spread {shared}+{own}");
+    Case::new(&KERNEL, name, move |b| build(b, settings, part, part.fill()))
+}
+
+fn build(b: &mut CaseBuilder, (height, width, radius, epsilon, colours): Settings, part: Part, fill: Fill) {
+    let Colours { shared, own } = colours;
+    let mut rng = fastrand::Rng::with_seed(7);
+    let guide = (0..height * width).flat_map(|_| {
+        let grey = 0.2 + shared * (2.0 * rng.f64() - 1.0);
+        std::array::from_fn::<f32, 3, _>(|_| (grey + own * (2.0 * rng.f64() - 1.0)) as f32)
+    });
+    let guide = guide.collect();
+    let guide = b.input_of("guide", height, width, Channels::one(3), Element::F32, guide);
+    let values = b.values();
+    let mut input = |name: &str, channels: u32, element: Element| {
+        b.input(name, height, width, Channels::one(channels), element, fill)
+    };
+    let shape = (height as usize, width as usize, radius as usize);
+    if part == Part::Apply {
+        let fitted = input("fitted", 4, Element::F32);
+        let out = apply(&mut b.recorder, &fitted.tensor, &guide.tensor, radius);
+        b.expect(&out, move |p, _| exact_apply(|q, c| Approx::new(fitted.at(q, c), 0.0), &guide, p, shape));
+        return;
+    }
+    let drawn = input("drawn", 3, values);
+    let fits: Vec<OnceCell<Fit>> = (0..drawn.rows()).map(|_| OnceCell::new()).collect();
+    let fits = Rc::new(Fits { fits, drawn: drawn.clone(), guide: guide.clone(), shape, epsilon: epsilon.into() });
+    if part == Part::Fit {
+        let out = fit(&mut b.recorder, &drawn.tensor, &guide.tensor, radius, epsilon);
+        let [one, measured, solved] = [fits.clone(), fits.clone(), fits];
+        b.expect(&out, move |p, c| one.at(p).element(c));
+        b.expect_together(move |p, c, got| measured.at(p).measure(c, got), move |p, c| solved.at(p).solved(c));
+        return;
+    }
+    // Of colours in 0 to 1.
+    let filter = GuidedFilter { radius, epsilon: f64::from(epsilon) / 4.0 };
+    let out = record(&mut b.recorder, &drawn.tensor, &guide.tensor, filter);
+    b.expect(&out, move |p, _| exact_apply(|q, c| fits.at(q).element(c), &guide, p, shape));
 }
