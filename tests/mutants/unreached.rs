@@ -107,15 +107,15 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     fault(
         "conv2d/common",
-        "rows of the input counted in 13 bits",
+        "columns of the input counted in 13 bits",
         "((s.x - q.in_y0) * q.in_w + s.y)",
         "((s.x - q.in_y0) * q.in_w + (s.y & 0x1fffu))",
     ),
     fault(
         "conv2d/tiled",
         "vec4s of channels missing where 3 are left over beyond a step",
-        "c + load_c < q.in_c4;",
-        "c + load_c < q.in_c4 - u32(q.in_c4 > 4u && q.in_c4 % 4u == 3u);",
+        "c + load_c < q.in_c4);",
+        "c + load_c < q.in_c4 - u32(q.in_c4 > 4u && q.in_c4 % 4u == 3u));",
     ),
     fault(
         "conv2d/tiled",
