@@ -90,7 +90,7 @@ fn queries_that_would_meet_in_one_file_are_named() {
     let place = Place::new();
     std::fs::create_dir(place.path("in")).unwrap();
     for name in ["in/a.png", "in/a.jpg"] {
-        crate::command::picture(20, 20).save(place.path(name)).unwrap();
+        crate::command::picture(20, 20).save_with_format(place.path(name), image::ImageFormat::Png).unwrap();
     }
     let run = |args: &[&str]| place.run_with(&NO_DRIVER, &infer(args));
     run(&["--query", "in"]).expect(2, &["in/a.jpg", "in/a.png", "a_mask.png"]);
