@@ -43,6 +43,7 @@ test: setup
 lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked --no-default-features --lib -- -D warnings
 
 drivers:
 	tools/drivers.sh

@@ -177,7 +177,6 @@ impl Recorder {
     }
 
     /// Puts `to` in the place of the kernel of that name in all that is recorded.
-    #[cfg(feature = "conformance")]
     pub(crate) fn replace_kernel(&mut self, name: &str, to: &'static Kernel) {
         for dispatch in self.dispatches.iter_mut().filter(|d| d.kernel.name == name) {
             (dispatch.kernel, dispatch.form) = (to, to.form(dispatch.form.name).unwrap_or(dispatch.form));
@@ -185,13 +184,11 @@ impl Recorder {
     }
 
     /// The form of the first dispatch of that kernel.
-    #[cfg(feature = "conformance")]
     pub(crate) fn form_of(&self, kernel: &str) -> Option<&'static str> {
         self.dispatches.iter().find(|d| d.kernel.name == kernel).map(|d| d.form.name)
     }
 
     /// Multiplications and additions of the dispatches of that kernel, with those that fill up blocks.
-    #[cfg(feature = "conformance")]
     pub(crate) fn work_of(&self, kernel: &str) -> u64 {
         self.dispatches.iter().filter(|d| d.kernel.name == kernel).map(|d| d.flops + d.padding).sum()
     }

@@ -41,7 +41,6 @@ impl KeyValue {
 
 /// Of each form: queries of a workgroup, keys of a tile, vec4s of the output that are made at once. For cases of every number that
 /// may be left over.
-#[cfg(feature = "conformance")]
 pub(crate) fn blocks() -> impl Iterator<Item = [u32; 3]> {
     FORMS.iter().map(|form| Candidate::new(form, 1)).map(|form| [form.rows, form.keys, form.slice])
 }

@@ -120,7 +120,6 @@ impl Problem {
 
 /// Of each form: positions and vec4 columns of a workgroup, vec4s of channels that it takes in at once. For cases of every number
 /// that may be left over.
-#[cfg(feature = "conformance")]
 pub(crate) fn blocks() -> impl Iterator<Item = [u32; 3]> {
     let problem = Problem { kernel: 1, positions: 1, in_c4: 1, out_n4: 1, geglu: false };
     let of = move |candidate: &Candidate| ((candidate.block)(candidate.form, &problem), candidate.step);
