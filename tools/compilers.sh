@@ -6,7 +6,7 @@
 # dxc[:DRIVER]: the conformance cases run on DXC's SPIR-V of their HLSL, on the system's lavapipe unless named.
 # dxc-checked[:DRIVER]: the same of the HLSL with wgpu's run-time checks.
 # dawn[:DRIVER]: the conformance cases run by Dawn, on lavapipe25 unless named.
-# BRIEF=1: of the cases, dxc and dawn run those that store f32, and packed halves in one form of each text. Exits with 1 if any step fails.
+# BRIEF=1: of the cases, dxc and dawn run those that store f32 or packed halves in one form of each text. Exits with 1 if any step fails.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 drivers=${DRIVERS:-.drivers}
@@ -23,7 +23,7 @@ compile=(python3 tools/dxc/compile.py --library "$DRIVERS/dxc/libdxcompiler.so")
 webgpu=$DRIVERS/tint/node_modules/webgpu
 cargo build --quiet --release --package diffews-helpers || exit 1
 
-cases='/(f32/|packed/(plain|tiled-64|broadcast-64|rows-64)$)'
+cases='/(f32|packed)/(plain|tiled-64|broadcast-64|rows-64)$'
 
 shaders() {
     rm -rf target/shaders
@@ -43,7 +43,7 @@ dxc() {
 
 dawn() {
     target/release/dump_cases target/dawn &&
-        tools/with-driver.sh "$1" node tools/tint/run.mjs --webgpu "$webgpu" --only "${BRIEF:+ (f32|packed (plain|tiled-64|broadcast-64|rows-64)) }" target/dawn
+        tools/with-driver.sh "$1" node tools/tint/run.mjs --webgpu "$webgpu" --only "${BRIEF:+ (f32|packed) (plain|tiled-64|broadcast-64|rows-64) }" target/dawn
 }
 
 failed=()

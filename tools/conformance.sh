@@ -4,8 +4,8 @@
 #   tools/conformance.sh [--full | --whole | --brief] [--into DIR] [--command-only] [DRIVER...]
 # Drivers that are named must be there; of all others it says which were left out. By default what cannot differ from a driver
 # that has run, or takes minutes, is left out (see `part`); --whole runs all of the command's quick mode everywhere; --full every
-# case in every form, the stress test and the parity tests; --brief of the kernels what f32 and packed halves store, of the model
-# f32, and no more: for CI. --command-only leaves out these and the compilers. Reports go to
+# case in every form, the stress test and the parity tests; --brief of the kernels what f32 and packed halves store, in one form of
+# each text, of the model f32, and no more: for CI. --command-only leaves out these and the compilers. Reports go to
 # DIR/DRIVER.json.gz, DIR/DRIVER.log and DIR/all.html (default: target/conformance).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -38,8 +38,8 @@ reports=()
 part() {
     [ -z "$whole" ] || return 0
     if [ -n "$brief" ]; then
-        # Packed halves in one form of each text.
-        echo '^(language/|kernels/.*/(f32/|packed/(plain|tiled-64|broadcast-64|rows-64)$)|blocks/.*/f32/rule)'
+        # One form of each text.
+        echo '^(language/|kernels/.*/(f32|packed)/(plain|tiled-64|broadcast-64|rows-64)$|blocks/.*/f32/rule)'
         return
     fi
     case $1 in
