@@ -85,7 +85,7 @@ for driver in "${there[@]}"; do
     options=("${full[@]}")
     only=$(part "$driver")
     [ -z "$only" ] || options+=(--only "$only")
-    rm -f "$into/$driver.json.gz"
+    rm -f "$into/$driver.json.gz" "$into/$driver.json.gz.journal"
     SECONDS=0
     tools/with-driver.sh "$driver" $program conformance "${options[@]}" --json "$into/$driver.json.gz" >"$into/$driver.log" 2>&1
     code=$?
