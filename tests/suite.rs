@@ -59,6 +59,18 @@ impl Bench {
     }
 }
 
+/// Cases whose bounds say little of rounding, by how their shapes begin. What they ask is that nothing is dropped and nothing is NaN where
+/// values are extreme (a bound follows the size of the scores or values, which hardly any rounding reaches there); and that the parts of
+/// the guided filter fit together (each part has cases of its own, whose bounds are tight; theirs multiply).
+const LOOSE: [(&str, &str); 6] = [
+    ("attention", "scores of "),
+    ("attention", "the last key alone is near"),
+    ("attention", "values of alternating signs"),
+    ("attention", "values that are one number"),
+    ("attention", "values that are the largest half"),
+    ("guided_filter", "whole "),
+];
+
 /// A bound is of use if the worst error that correct drivers make comes near it, but not over it: asked of every case of a kernel, by
 /// the bounds for arithmetic that rounds to the nearest, as these drivers' does. One pixel says nothing of either.
 fn tight(row: &Row) -> bool {
@@ -67,7 +79,8 @@ fn tight(row: &Row) -> bool {
     let asked = row.case.starts_with("kernels")
         && ["f32", "packed"].contains(&row.storage.as_str())
         && row.status == Status::Passed
-        && !one_pixel;
+        && !one_pixel
+        && !LOOSE.iter().any(|(kernel, shape)| row.kernel == *kernel && row.shape.starts_with(shape));
     let exact = row.ratio == Some(0.0) && row.strict == Some(0.0);
     let worst = row.strict.unwrap_or(f64::NAN);
     !asked || exact || (worst >= 0.02 && (worst <= 1.0 || !nearest))
