@@ -101,7 +101,7 @@ fn turns(gpu: &Gpu, case: &Case, form: &'static Form, counting: &mut Counting) -
     gpu.run(&plan, &mut |_| true).expect("it runs");
     let took = counters.iter().map(|counter| {
         let bytes =
-            gpu.download(gpu.port(&plan, counter).expect("a counter has memory").buffer(), 4).expect("it is read");
+            gpu.download(gpu.port(&plan, counter).expect("a counter has memory").buffer(), 0, 4).expect("it is read");
         u64::from(!u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     });
     Some(said.into_iter().zip(took).collect())

@@ -111,7 +111,7 @@ impl<'a> Memory<'a> {
     }
 
     fn bytes(&self, buffer: &wgpu::Buffer, offset: u64, size: u64) -> Result<Vec<u8>, String> {
-        self.gpu.download_from(buffer, offset, size).map_err(|e| e.to_string())
+        self.gpu.download(buffer, offset, size).map_err(|e| e.to_string())
     }
 
     /// Nothing was written but what is to be written.

@@ -4,7 +4,7 @@ use super::options::AdapterArgs;
 use super::self_check::cache;
 use super::{bytes, print_lines, tell};
 use diffews_wgpu::gpu::{AdapterFacts, Gpu, GpuError, list};
-use diffews_wgpu::segment::remembered;
+use diffews_wgpu::segment::Standing;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -19,36 +19,20 @@ pub struct Args {
 #[derive(serde::Serialize)]
 struct Row<'a> {
     chosen: bool,
-    self_check: Check,
+    self_check: Standing,
     #[serde(flatten)]
     facts: &'a AdapterFacts,
 }
 
-/// What is remembered of an adapter under its driver.
-#[derive(serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Check {
-    NotDone,
-    Passed,
-    /// What was wrong.
-    Failed(String),
+fn standing(facts: &AdapterFacts) -> Standing {
+    cache().map_or(Standing::NotChecked, |dir| Standing::of(facts, &dir))
 }
 
-impl Check {
-    fn of(facts: &AdapterFacts) -> Check {
-        match cache().and_then(|dir| remembered(&dir, facts)) {
-            None => Check::NotDone,
-            Some(None) => Check::Passed,
-            Some(Some(wrong)) => Check::Failed(wrong),
-        }
-    }
-
-    fn word(&self) -> &'static str {
-        match self {
-            Check::NotDone => "not yet",
-            Check::Passed => "passed",
-            Check::Failed(_) => "FAILED",
-        }
+fn word(self_check: &Standing) -> &'static str {
+    match self_check {
+        Standing::NotChecked => "not yet",
+        Standing::Passed => "passed",
+        Standing::Failed(_) => "FAILED",
     }
 }
 
@@ -60,7 +44,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let index = chosen.as_ref().ok().and_then(|gpu| gpu.facts().index);
     let rows: Vec<Row> = all
         .iter()
-        .map(|facts| Row { chosen: index.is_some() && index == facts.index, self_check: Check::of(facts), facts })
+        .map(|facts| Row { chosen: index.is_some() && index == facts.index, self_check: standing(facts), facts })
         .collect();
     if args.json {
         print_lines(&serde_json::to_string_pretty(&rows)?)?;
@@ -68,7 +52,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         table(&rows)?;
     }
     for Row { self_check, facts, .. } in &rows {
-        if let (Check::Failed(wrong), false) = (self_check, args.json) {
+        if let (Standing::Failed(wrong), false) = (self_check, args.json) {
             print_lines(&format!("\n{} failed the self-check of the last `infer` or `eval`: {wrong}", facts.name))?;
         }
     }
@@ -117,7 +101,7 @@ fn table(rows: &[Row]) -> anyhow::Result<()> {
             bytes(facts.max_binding_bytes),
             bytes(facts.max_buffer_bytes),
             facts.memory_bytes.map_or("unknown".into(), bytes),
-            self_check.word().into(),
+            word(self_check).into(),
         ]
     }));
     print_lines(&super::columns(&cells))

@@ -2,9 +2,10 @@
 
 use super::dump;
 use super::model::{self, BLOCKS, Found, WHOLE};
+use super::options::Options;
 use super::report::Row;
 use super::status::Status;
-use super::suite::{Entry, GPU, Options, RULE, Work};
+use super::suite::{Entry, GPU, RULE, Work};
 use crate::check::{Case, Outcome, Twins, record_case, run_case_with};
 use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
 use crate::plan::{Forms, Policy};

@@ -128,7 +128,9 @@ impl Report {
 
     /// Adds a row, its status seen in the light of the known deviations. Returns the row as it was added.
     pub fn add(&mut self, row: Row, list: &[Known]) -> &Row {
-        self.push(known::judge(row, list))
+        let of = |adapter: &&Adapter| (&adapter.name, &adapter.driver) == (&row.adapter, &row.driver);
+        let backend = self.adapters.iter().find(of).map_or(String::new(), |adapter| adapter.backend.clone());
+        self.push(known::judge(row, &backend, list))
     }
 
     pub(super) fn push(&mut self, row: Row) -> &Row {
@@ -276,6 +278,7 @@ mod tests {
     }
 
     const LIST: &[Known] = &[Known {
+        backend: "",
         adapter: "Some",
         driver: "1.2",
         case: "kernels.conv2d.",

@@ -1,12 +1,12 @@
 //! The whole suite: which cases there are, and running them on one adapter or several.
 
 use super::LANGUAGE;
-use super::expect::Expectations;
 use super::journal::Seen;
 use super::known::{self, KNOWN};
-use super::model::{self, BLOCKS, WHOLE};
+use super::model::{BLOCKS, WHOLE};
 use super::on::On;
-use super::report::{Adapter, Made, Report, Row};
+use super::options::{Fraction, Options};
+use super::report::{Adapter, Report, Row};
 use super::status::Status;
 use crate::check::{Case, STORAGES, Tested, Twins, slug};
 use crate::gpu::{AdapterChoice, AdapterFacts};
@@ -14,84 +14,7 @@ use crate::panics;
 use crate::plan::Policy;
 use crate::shader::Form;
 use crate::twins;
-use std::collections::HashSet;
-use std::path::PathBuf;
 use std::time::Instant;
-
-/// What to run.
-pub struct Options {
-    /// Only cases whose id or title this matches.
-    pub only: Option<regex::Regex>,
-    /// Only cases of these ids.
-    pub cases: Option<HashSet<String>>,
-    /// Only so many of them.
-    pub fraction: Fraction,
-    /// Only these kinds of storage; all where empty.
-    pub storages: Vec<Policy>,
-    /// Every case in every form and storage, the whole model and ten equal runs of it by each choice of forms, and the stress test.
-    pub full: bool,
-    /// What is more than arithmetic that rounds to the nearest errs by is a failure, though WGSL allows it.
-    pub strict: bool,
-    pub seed: u64,
-    /// What fails is run so many times more; where it passes then it is a flake.
-    pub retries: u32,
-    pub expected: Expectations,
-    /// Where the shaders and their translations go.
-    pub dump: Option<PathBuf>,
-    /// Asked during waits for a device: does the run end?
-    pub interrupted: fn() -> bool,
-}
-
-/// One of several parts of about the same work, which have no case in common and are all cases together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fraction {
-    /// From 1 to `of`.
-    pub number: usize,
-    pub of: usize,
-}
-
-impl Fraction {
-    pub const ALL: Fraction = Fraction { number: 1, of: 1 };
-
-    /// Does what stands at `place` belong to it? Round by round each part takes the next place, so that no part has one storage
-    /// or one form alone.
-    fn has(self, place: usize) -> bool {
-        (place + place / self.of) % self.of + 1 == self.number
-    }
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            only: None,
-            cases: None,
-            fraction: Fraction::ALL,
-            storages: vec![],
-            full: false,
-            strict: false,
-            seed: 0,
-            retries: 0,
-            expected: Expectations::default(),
-            dump: None,
-            interrupted: || false,
-        }
-    }
-}
-
-impl Options {
-    pub fn made(&self) -> Made {
-        Made {
-            version: env!("CARGO_PKG_VERSION").into(),
-            commit: env!("DIFFEWS_COMMIT").into(),
-            record: model::record(),
-            full: self.full,
-            strict: self.strict,
-            only: self.only.as_ref().map(|only| only.to_string()),
-            seed: self.seed,
-            interrupted: false,
-        }
-    }
-}
 
 /// One case in one storage and form.
 pub struct Entry {
@@ -304,7 +227,7 @@ pub fn run_by(
         for (i, entry) in entries.iter().enumerate() {
             let row = match options.expected.skips(&entry.id) {
                 true => Row { reason: Some("listed among those to skip".into()), ..entry.row(&facts) },
-                false => judged(options, &mut || one(&facts, i)),
+                false => judged(options, &facts.backend, &mut || one(&facts, i)),
             };
             // What an interrupt cut short has not failed.
             if (options.interrupted)() && row.status.is_failure() {
@@ -319,8 +242,8 @@ pub fn run_by(
 }
 
 /// A row in the light of what is known and expected; of a case that fails against that, after its further tries.
-fn judged(options: &Options, run: &mut dyn FnMut() -> Row) -> Row {
-    let mut once = || options.expected.judge(known::judge(run(), KNOWN));
+fn judged(options: &Options, backend: &str, run: &mut dyn FnMut() -> Row) -> Row {
+    let mut once = || options.expected.judge(known::judge(run(), backend, KNOWN));
     let first = once();
     for _ in 0..options.retries {
         if !matches!(first.status, Status::Failed | Status::Crash | Status::Timeout) || (options.interrupted)() {
@@ -352,6 +275,7 @@ pub fn told_apart(adapters: &[AdapterFacts]) -> Vec<AdapterFacts> {
 mod tests {
     use super::*;
     use crate::check::is_id;
+    use std::collections::HashSet;
 
     fn ids(options: &Options) -> Vec<String> {
         entries(options).into_iter().map(|e| e.id).collect()

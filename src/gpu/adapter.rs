@@ -43,9 +43,6 @@ pub struct AdapterFacts {
     pub name: String,
     pub backend: String,
     pub device_type: String,
-    /// PCI's numbers, or what the driver has in their place.
-    pub vendor: u32,
-    pub device: u32,
     pub driver: String,
     /// Vendor and device as PCI numbers them, such as `1002:744c`; zeros where the backend does not tell.
     pub device_id: String,
@@ -68,10 +65,10 @@ impl AdapterFacts {
             _ => (Device::Integrated, 8),
         };
         let least_lanes = self.subgroup_sizes.map_or(0, |(least, _)| least);
-        let maker = match self.vendor {
-            0x1002 => Maker::Amd,
-            0x10de => Maker::Nvidia,
-            0x5143 => Maker::Qualcomm,
+        let maker = match self.device_id.split(':').next() {
+            Some("1002") => Maker::Amd,
+            Some("10de") => Maker::Nvidia,
+            Some("5143") => Maker::Qualcomm,
             // Metal has no numbers, and Mesa's own is that of its CPU driver, too.
             _ if self.name.starts_with("Apple ") => Maker::Apple,
             _ => Maker::Other,
@@ -139,8 +136,6 @@ pub(super) fn facts(
         index,
         backend: info.backend.to_string(),
         device_type: format!("{:?}", info.device_type),
-        vendor: info.vendor,
-        device: info.device,
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
         device_id: format!("{:04x}:{:04x}", info.vendor, info.device),
         shader_f16: features.contains(Features::SHADER_F16),

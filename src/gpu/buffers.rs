@@ -37,11 +37,6 @@ impl Arena {
     pub fn holds(&self, sizes: &[u64]) -> bool {
         sizes.len() <= self.slots.len() && sizes.iter().zip(&self.slots).all(|(size, slot)| *size <= slot.size())
     }
-
-    /// The buffers, one for each slot.
-    pub fn buffers(&self) -> &[wgpu::Buffer] {
-        &self.slots
-    }
 }
 
 impl Gpu {
@@ -79,13 +74,8 @@ impl Gpu {
         Ok(())
     }
 
-    /// The first `bytes` of a buffer. Waits for all that was submitted.
-    pub fn download(&self, buffer: &wgpu::Buffer, bytes: u64) -> Result<Vec<u8>, GpuError> {
-        self.download_from(buffer, 0, bytes)
-    }
-
     /// `bytes` of a buffer from an offset. Waits for all that was submitted.
-    pub fn download_from(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>, GpuError> {
+    pub fn download(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>, GpuError> {
         let [bytes] = block_on(self.download_all(Wait::Here, [(buffer, offset, bytes)]))?;
         Ok(bytes)
     }

@@ -1,23 +1,26 @@
 //! Known answers before the first result: the smallest cases of the pipelines that a plan uses, on this adapter, against their f64 twins.
 
+use super::bank::lock;
 use super::remembered::{Remembered, Subject};
 use crate::Error;
 use crate::check::{Case, run_case};
 use crate::gpu::Gpu;
-use crate::plan::{Policy, Recording, Schedule};
-use crate::shader::{Form, Kernel};
+use crate::plan::{Dispatch, Policy, Recording, Schedule};
+use crate::shader::Form;
 use crate::twins;
-use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Mutex;
+use std::time::Instant;
 
 /// Whether a device must prove, before its first result, that it computes right.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum SelfCheck {
-    /// With each model that is loaded: some milliseconds on a GPU.
+    /// With each model that is loaded.
     #[default]
     Each,
     /// Once for each adapter, driver, program and kernel, which a file in this directory remembers. The directory is made where
@@ -30,132 +33,108 @@ pub enum SelfCheck {
 /// All cases have their numbers from it.
 const SEED: u64 = 20_241;
 
-/// A pipeline of a plan.
-#[derive(Clone, Debug)]
-pub(super) struct Pipeline {
-    kernel: &'static Kernel,
-    form: &'static Form,
-    storage: Policy,
-    /// Its names, and a hash of its WGSL.
-    id: String,
+/// A pipeline by its names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Pipeline {
+    kernel: &'static str,
+    form: &'static str,
+    storage: &'static str,
+    defines: Vec<&'static str>,
 }
 
 impl Pipeline {
-    fn all(recording: &Recording) -> Vec<Pipeline> {
-        let storage = recording.storage;
-        let mut all: Vec<Pipeline> = Vec::new();
-        for dispatch in &recording.dispatches {
-            let defines: Vec<&str> = dispatch.defines.iter().copied().chain(storage.defines()).collect();
-            let mut hasher = DefaultHasher::new();
-            // A text that cannot be made has failed before: nothing is bound without it.
-            dispatch.form.text(&defines).unwrap_or_default().hash(&mut hasher);
-            let (kernel, form) = (dispatch.kernel, dispatch.form);
-            let (names, hash) = (dispatch.defines.join("+"), hasher.finish());
-            let id = format!("{} {} {} {names} {hash:016x}", kernel.name, form.name, storage.name());
-            if all.iter().all(|other| other.id != id) {
-                all.push(Pipeline { kernel, form, storage, id });
-            }
-        }
-        all
+    fn of(dispatch: &Dispatch, storage: Policy) -> Pipeline {
+        let (kernel, form) = (dispatch.kernel.name, dispatch.form.name);
+        Pipeline { kernel, form, storage: storage.name(), defines: dispatch.defines.clone() }
     }
 
-    fn is_of(&self, probe: &Probe) -> bool {
-        (self.kernel.name, self.form.name, self.storage) == (probe.kernel.name, probe.form.name, probe.storage)
+    fn all(recording: &Recording) -> BTreeSet<Pipeline> {
+        recording.dispatches.iter().map(|dispatch| Pipeline::of(dispatch, recording.storage)).collect()
+    }
+}
+
+/// What the plan needs to know of one of its pipelines.
+struct Used {
+    form: &'static Form,
+    storage: Policy,
+    /// Its names, and a hash of its WGSL: what is remembered.
+    id: String,
+}
+
+impl Used {
+    fn of(pipeline: &Pipeline, form: &'static Form, storage: Policy) -> Used {
+        let defines: Vec<&str> = pipeline.defines.iter().copied().chain(storage.defines()).collect();
+        let mut hasher = DefaultHasher::new();
+        // A text that cannot be made has failed before: nothing is bound without it.
+        form.text(&defines).unwrap_or_default().hash(&mut hasher);
+        let Pipeline { kernel, form: name, storage: stored, defines } = pipeline;
+        let id = format!("{kernel} {name} {stored} {} {:016x}", defines.join("+"), hasher.finish());
+        Used { form, storage, id }
     }
 }
 
 /// A case in a form, for a kind of storage of the plan.
 struct Probe {
-    kernel: &'static Kernel,
+    case: Rc<Case>,
     form: &'static Form,
     storage: Policy,
-    case: Case,
     /// What the case has in its place, where that makes no difference to it.
     stored: Policy,
-    pipelines: usize,
-}
-
-/// What a probe would be, before its case is taken.
-struct Candidate {
-    case: usize,
-    form: &'static Form,
-    storage: Policy,
-    stored: Policy,
-    pipelines: HashSet<String>,
+    pipelines: BTreeSet<Pipeline>,
     work: u64,
 }
 
 /// Of the cases of each kernel the smallest that together have the `missing` pipelines and compile no others; of a kernel, form and
 /// storage that no such case has the smallest one at all.
-fn probes(gpu: &Gpu, missing: &[Pipeline]) -> Vec<Probe> {
-    let wanted: HashSet<&str> = missing.iter().map(|pipeline| pipeline.id.as_str()).collect();
+fn probes(gpu: &Gpu, missing: &BTreeMap<Pipeline, Used>) -> Vec<Probe> {
     let mut probes = Vec::new();
     for tested in &twins::ALL {
-        let of: Vec<&Pipeline> = missing.iter().filter(|pipeline| pipeline.kernel.name == tested.kernel.name).collect();
-        if of.is_empty() {
+        let mut ways: BTreeMap<(&str, &str), &Used> = BTreeMap::new();
+        for (pipeline, used) in missing.iter().filter(|(pipeline, _)| pipeline.kernel == tested.kernel.name) {
+            ways.insert((pipeline.form, pipeline.storage), used);
+        }
+        if ways.is_empty() {
             continue;
         }
-        let mut cases: Vec<Option<Case>> = (tested.cases)().into_iter().map(Some).collect();
-        let mut ways: Vec<(&'static Form, Policy)> = Vec::new();
-        for pipeline in &of {
-            if !ways.iter().any(|(form, storage)| (form.name, *storage) == (pipeline.form.name, pipeline.storage)) {
-                ways.push((pipeline.form, pipeline.storage));
-            }
-        }
-        let mut candidates = Vec::new();
-        for (form, storage) in ways {
-            let of_it = candidates_of(gpu, &cases, form, storage);
-            let mut covered: HashSet<String> = HashSet::new();
-            let mut taken: Vec<Candidate> = Vec::new();
+        let cases: Vec<Rc<Case>> = (tested.cases)().into_iter().map(Rc::new).collect();
+        for Used { form, storage, .. } in ways.into_values() {
+            let mut covered = BTreeSet::new();
             let mut others = Vec::new();
-            for candidate in of_it {
-                let own = candidate.pipelines.iter().all(|id| wanted.contains(id.as_str()));
-                if own && !candidate.pipelines.is_subset(&covered) {
-                    covered.extend(candidate.pipelines.iter().cloned());
-                    taken.push(candidate);
+            for probe in candidates(gpu, &cases, form, *storage) {
+                let own = probe.pipelines.iter().all(|pipeline| missing.contains_key(pipeline));
+                if own && !probe.pipelines.is_subset(&covered) {
+                    covered.extend(probe.pipelines.iter().cloned());
+                    probes.push(probe);
                 } else {
-                    others.push(candidate);
+                    others.push(probe);
                 }
             }
-            if taken.is_empty() {
-                taken.extend(others.into_iter().next());
-            }
-            candidates.extend(taken);
-        }
-        for Candidate { case, form, storage, stored, pipelines, .. } in candidates {
-            if let Some(case) = cases[case].take().or_else(|| (tested.cases)().into_iter().nth(case)) {
-                let pipelines = pipelines.len();
-                probes.push(Probe { kernel: tested.kernel, form, storage, case, stored, pipelines });
+            if covered.is_empty() {
+                probes.extend(others.into_iter().next());
             }
         }
     }
     // Those of one kernel first: a wrong one is called by its name.
-    probes.sort_by_key(|probe| probe.pipelines);
+    probes.sort_by_key(|probe| probe.pipelines.len());
     probes
 }
 
 /// The cases that the form takes on this adapter, those of least work first.
-fn candidates_of(gpu: &Gpu, cases: &[Option<Case>], form: &'static Form, storage: Policy) -> Vec<Candidate> {
-    let fits = |case: &&Case| case.storages.contains(&storage);
-    let anywhere = cases.iter().flatten().any(|case| fits(&case));
+fn candidates(gpu: &Gpu, cases: &[Rc<Case>], form: &'static Form, storage: Policy) -> Vec<Probe> {
+    let fits = |case: &Case| case.storages.contains(&storage);
+    let anywhere = cases.iter().any(|case| fits(case));
     let mut candidates = Vec::new();
-    for (i, case) in cases.iter().enumerate() {
-        let Some(case) = case.as_ref().filter(|case| !anywhere || fits(case)) else { continue };
-        let stored = if fits(&case) { storage } else { case.storages[0] };
+    for case in cases.iter().filter(|case| !case.long && (!anywhere || fits(case))) {
+        let stored = if anywhere { storage } else { case.storages[0] };
         if case.lacks(gpu, stored, form).is_some() {
             continue;
         }
         let Ok(recording) = case.outline(stored, gpu.forms.forcing(case.kernel.name, form.name), gpu.limits()) else {
             continue;
         };
-        candidates.push(Candidate {
-            case: i,
-            form,
-            storage,
-            stored,
-            pipelines: Pipeline::all(&recording).into_iter().map(|pipeline| pipeline.id).collect(),
-            work: recording.dispatches.iter().map(|d| d.flops + d.padding).sum(),
-        });
+        let pipelines = Pipeline::all(&recording);
+        let work = recording.dispatches.iter().map(|d| d.flops + d.padding).sum();
+        candidates.push(Probe { case: case.clone(), form, storage, stored, pipelines, work });
     }
     candidates.sort_by_key(|candidate| candidate.work);
     candidates
@@ -182,44 +161,48 @@ impl KnownAnswers {
             SelfCheck::Each => None,
             SelfCheck::Remembered(dir) => Some(dir),
         };
-        let mut proved = super::bank::lock(&self.proved);
-        let mut missing: Vec<Pipeline> = Vec::new();
-        for pipeline in schedules.into_iter().flat_map(|schedule| Pipeline::all(&schedule.recording)) {
-            if !proved.contains(&pipeline.id) && missing.iter().all(|other| other.id != pipeline.id) {
-                missing.push(pipeline);
+        let mut proved = lock(&self.proved);
+        let mut missing: BTreeMap<Pipeline, Used> = BTreeMap::new();
+        for schedule in schedules {
+            let storage = schedule.recording.storage;
+            for dispatch in schedule.dispatches() {
+                let pipeline = Pipeline::of(dispatch, storage);
+                let used = |p: &Pipeline| Used::of(p, dispatch.form, storage);
+                missing.entry(pipeline).or_insert_with_key(used);
             }
         }
         let subject = Subject::of(gpu.facts());
         let mut memory = dir.map(|dir| Remembered::read(dir));
-        let known = memory.as_ref().map(|memory| memory.passed(&subject)).unwrap_or_default();
-        proved.extend(known.iter().cloned());
-        missing.retain(|pipeline| !proved.contains(&pipeline.id));
+        proved.extend(memory.iter().flat_map(|memory| memory.passed(&subject)));
+        missing.retain(|_, used| !proved.contains(&used.id));
         if missing.is_empty() {
             return Ok(());
         }
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let probes = probes(gpu, &missing);
-        let planned = started.elapsed();
+        let chosen = started.elapsed();
         let fault = probes.iter().find_map(|probe| failed(gpu, probe));
         log::info!(
             "self-check of {} pipelines by {} cases: {:.0} ms, of which choosing them {:.0} ms",
             missing.len(),
             probes.len(),
             started.elapsed().as_secs_f64() * 1e3,
-            planned.as_secs_f64() * 1e3
+            chosen.as_secs_f64() * 1e3
         );
         if fault.is_some() {
             // What ends a case from outside says nothing of what is computed.
             gpu.stands("the self-check")?;
         }
-        let unasked = missing.iter().filter(|pipeline| !probes.iter().any(|probe| pipeline.is_of(probe)));
-        let unasked: Vec<&str> = unasked.map(|pipeline| pipeline.id.as_str()).collect();
-        if !unasked.is_empty() {
-            log::warn!("no case asks for {}", unasked.join(", "));
+        let asked = |pipeline: &Pipeline| {
+            let is_way = |probe: &Probe| (probe.form.name, probe.storage.name()) == (pipeline.form, pipeline.storage);
+            probes.iter().any(|probe| probe.case.kernel.name == pipeline.kernel && is_way(probe))
+        };
+        for (_, used) in missing.iter().filter(|(pipeline, _)| !asked(pipeline)) {
+            log::warn!("no case asks for {}", used.id);
         }
-        let ids = missing.iter().map(|pipeline| pipeline.id.clone());
+        let ids: Vec<String> = missing.into_values().map(|used| used.id).collect();
         if let Some(memory) = &mut memory {
-            memory.write(&subject, ids.clone(), fault.as_deref());
+            memory.write(&subject, &ids, fault.as_deref());
         }
         match fault {
             None => {

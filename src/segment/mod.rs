@@ -20,6 +20,6 @@ pub use memory::{MemoryPlan, PassPlan};
 pub use options::{Precision, Progress, Stage};
 pub use pass::{Edit, Pass};
 pub use planned::Planned;
-pub use remembered::remembered;
+pub use remembered::Standing;
 pub use segmentation::Segmentation;
 pub use segmenter::Segmenter;

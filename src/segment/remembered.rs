@@ -18,9 +18,7 @@ const KEPT: usize = 32;
 pub(super) struct Subject {
     adapter: String,
     backend: String,
-    /// PCI's, or what the driver has in their place.
-    vendor: u32,
-    device: u32,
+    device_id: String,
     driver: String,
     program: String,
 }
@@ -30,8 +28,7 @@ impl Subject {
         Subject {
             adapter: facts.name.clone(),
             backend: facts.backend.clone(),
-            vendor: facts.vendor,
-            device: facts.device,
+            device_id: facts.device_id.clone(),
             driver: facts.driver.clone(),
             program: concat!(env!("CARGO_PKG_VERSION"), " ", env!("DIFFEWS_COMMIT")).into(),
         }
@@ -68,16 +65,19 @@ impl Remembered {
         entry.map(|entry| entry.passed.clone()).unwrap_or_default()
     }
 
-    fn failed(&self, subject: &Subject) -> Option<&str> {
-        let entry = self.entries.iter().find(|entry| entry.subject == *subject)?;
-        Some(entry.failed.as_deref().unwrap_or_default())
+    fn standing(&self, subject: &Subject) -> Standing {
+        match self.entries.iter().find(|entry| entry.subject == *subject) {
+            None => Standing::NotChecked,
+            Some(Entry { failed: None, .. }) => Standing::Passed,
+            Some(Entry { failed: Some(wrong), .. }) => Standing::Failed(wrong.clone()),
+        }
     }
 
     /// Notes what was found. Where nothing can be written, it is asked for again the next time.
-    pub fn write(&mut self, subject: &Subject, ids: impl Iterator<Item = String>, failed: Option<&str>) {
+    pub fn write(&mut self, subject: &Subject, ids: &[String], failed: Option<&str>) {
         let mut passed = self.passed(subject);
         if failed.is_none() {
-            passed.extend(ids);
+            passed.extend(ids.iter().cloned());
         }
         self.entries.retain(|entry| entry.subject != *subject);
         self.entries.push(Entry { subject: subject.clone(), passed, failed: failed.map(String::from) });
@@ -93,10 +93,21 @@ impl Remembered {
     }
 }
 
-/// What a directory remembers of an adapter: nothing, that it passed (`Some(None)`), or what was wrong.
-pub fn remembered(dir: &Path, facts: &AdapterFacts) -> Option<Option<String>> {
-    let said = Remembered::read(dir).failed(&Subject::of(facts))?.to_owned();
-    Some(Some(said).filter(|said| !said.is_empty()))
+/// What is remembered of an adapter under its driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    NotChecked,
+    Passed,
+    /// What was wrong the last time.
+    Failed(String),
+}
+
+impl Standing {
+    /// By the file of [`SelfCheck::Remembered`](super::SelfCheck::Remembered) in `dir`.
+    pub fn of(facts: &AdapterFacts, dir: &Path) -> Standing {
+        Remembered::read(dir).standing(&Subject::of(facts))
+    }
 }
 
 #[cfg(test)]
@@ -107,15 +118,14 @@ mod tests {
         Subject {
             adapter: "GPU".into(),
             backend: "vulkan".into(),
-            vendor: 1,
-            device: 2,
+            device_id: "0001:0002".into(),
             driver: driver.into(),
             program: "0.1.0".into(),
         }
     }
 
-    fn ids(names: &[&str]) -> impl Iterator<Item = String> + use<> {
-        names.iter().map(|name| (*name).to_string()).collect::<Vec<_>>().into_iter()
+    fn ids(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_string()).collect()
     }
 
     #[test]
@@ -123,15 +133,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (a, b) = (subject("1.0"), subject("1.1"));
         let passed = |s| Remembered::read(dir.path()).passed(s);
-        Remembered::read(dir.path()).write(&a, ids(&["x", "y"]), None);
+        Remembered::read(dir.path()).write(&a, &ids(&["x", "y"]), None);
         assert_eq!(passed(&a), BTreeSet::from(["x".into(), "y".into()]));
         assert!(passed(&b).is_empty());
-        Remembered::read(dir.path()).write(&a, ids(&["z"]), None);
+        Remembered::read(dir.path()).write(&a, &ids(&["z"]), None);
         assert_eq!(passed(&a).len(), 3);
-        Remembered::read(dir.path()).write(&a, ids(&["w"]), Some("wrong"));
+        Remembered::read(dir.path()).write(&a, &ids(&["w"]), Some("wrong"));
         assert!(passed(&a).is_empty());
-        assert_eq!(Remembered::read(dir.path()).failed(&a), Some("wrong"));
-        Remembered::read(dir.path()).write(&a, ids(&["x"]), None);
+        assert_eq!(Remembered::read(dir.path()).standing(&a), Standing::Failed("wrong".into()));
+        assert_eq!(Remembered::read(dir.path()).standing(&b), Standing::NotChecked);
+        Remembered::read(dir.path()).write(&a, &ids(&["x"]), None);
         assert_eq!(passed(&a), BTreeSet::from(["x".into()]));
     }
 
@@ -143,12 +154,12 @@ mod tests {
             assert!(Remembered::read(dir.path()).entries.is_empty());
         }
         for i in 0..KEPT + 3 {
-            Remembered::read(dir.path()).write(&subject(&i.to_string()), ids(&["x"]), None);
+            Remembered::read(dir.path()).write(&subject(&i.to_string()), &ids(&["x"]), None);
         }
         let read = Remembered::read(dir.path());
         assert_eq!(read.entries.len(), KEPT);
         assert!(read.passed(&subject("2")).is_empty() && !read.passed(&subject("3")).is_empty());
         // Nowhere to write: no more than a word in the log.
-        Remembered::read(Path::new("/dev/null/x")).write(&subject("1"), ids(&["x"]), None);
+        Remembered::read(Path::new("/dev/null/x")).write(&subject("1"), &ids(&["x"]), None);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::super::LANGUAGE;
 use super::super::on::{finish, open};
+use super::super::options::Options;
 use super::super::report::Row;
-use super::super::suite::Options;
 use super::{BundleError, CASE, DispatchOf, ElementOf, FORMAT, Manifest, Role, TensorOf, WindowOf};
 use crate::check::bound::{Allowed, Range};
 use crate::check::{Outcome, Prepared, Tested, is_id, run_prepared};

@@ -2,8 +2,9 @@
 
 use super::super::dump;
 use super::super::on::{finish, open};
+use super::super::options::Options;
 use super::super::report::{Adapter, Row};
-use super::super::suite::{Entry, Options, Work, cases, entries};
+use super::super::suite::{Entry, Work, cases, entries};
 use super::{CASE, DispatchOf, ELEMENTS, ElementOf, FORMAT, Manifest, Role, TensorOf, WindowOf};
 use crate::check::bound::{Allowed, Range};
 use crate::check::{Outcome, Prepared, Twins, prepare, run_prepared};
