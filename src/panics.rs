@@ -15,16 +15,19 @@ thread_local! {
 /// What `work` changed may be in any state after a panic: drop it, or use it no more.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
-    // The hook belongs to the whole process, so it is set once, and lets through what it is not for.
-    HOOK.call_once(|| {
-        let before = take_hook();
-        set_hook(Box::new(move |info| {
-            // A thread that ends has no such value any more, and is not in `caught`.
-            if SILENT.try_with(Cell::get).unwrap_or(0) == 0 {
-                before(info);
-            }
-        }));
-    });
+    // A thread that panics may not set the hook: what it drops may come here.
+    if !std::thread::panicking() {
+        // The hook belongs to the whole process, so it is set once, and lets through what it is not for.
+        HOOK.call_once(|| {
+            let before = take_hook();
+            set_hook(Box::new(move |info| {
+                // A thread that ends has no such value any more, and is not in `caught`.
+                if SILENT.try_with(Cell::get).unwrap_or(0) == 0 {
+                    before(info);
+                }
+            }));
+        });
+    }
     SILENT.with(|silent| silent.set(silent.get() + 1));
     let result = catch_unwind(AssertUnwindSafe(work));
     SILENT.with(|silent| silent.set(silent.get() - 1));
@@ -53,5 +56,22 @@ mod tests {
         });
         assert_eq!((outer, SILENT.get()), (Err::<(), _>("outer".into()), 0));
         assert_eq!(caught(|| std::panic::panic_any(7)), Err("it did not say why".into()));
+    }
+
+    /// The first call of all may be that of a destructor: this test has a process of its own where one test is one process.
+    #[test]
+    fn what_a_panic_drops_may_come_here() {
+        struct Dropped;
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                assert_eq!(caught(|| -> u8 { panic!("inner") }), Err("inner".into()));
+            }
+        }
+        let ended = std::thread::spawn(|| {
+            let _dropped = Dropped;
+            panic!("outer")
+        });
+        let message = ended.join().unwrap_err();
+        assert_eq!(message.downcast_ref::<&str>(), Some(&"outer"));
     }
 }

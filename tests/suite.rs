@@ -45,7 +45,7 @@ impl Bench {
         if !loose.is_empty() {
             return Err(format!("bounds that say little, or nothing true: {loose:#?}").into());
         }
-        let page = html(&self.report, None).map_err(|e| e.to_string())?;
+        let page = html(&self.report, None, None).map_err(|e| e.to_string())?;
         let cases = junit(&self.report).matches("<testcase ").count();
         let shown = !whole || page.contains("kernels/conv2d/");
         match page.contains("REPORTS") || !shown || cases != self.report.summary.cases {

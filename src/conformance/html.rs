@@ -1,17 +1,20 @@
 //! A report as one self-contained page.
 
+use super::compiled::Compiled;
 use super::report::{Adapter, Report};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// The page for `report`, with `other`'s adapters beside it where there is one to compare with.
+/// The page for `report`, with `other`'s adapters beside it where there is one to compare with, and what compilers made of the
+/// kernels below it where that is known.
 ///
 /// # Errors
 /// None in practice: a report is plain data.
-pub fn html(report: &Report, other: Option<&Report>) -> Result<String, serde_json::Error> {
+pub fn html(report: &Report, other: Option<&Report>, compiled: Option<&Compiled>) -> Result<String, serde_json::Error> {
     let mut strings = Strings::default();
     let reports: Vec<Value> = [Some(report), other].into_iter().flatten().map(|r| short(r, &mut strings)).collect();
-    let data = serde_json::to_string(&json!({"strings": strings.all, "reports": reports}))?;
+    let compiled = compiled.map(|compiled| &compiled.0);
+    let data = serde_json::to_string(&json!({"strings": strings.all, "reports": reports, "compiled": compiled}))?;
     // "<" would end the script element that holds the data; JSON knows another way to write it.
     Ok(include_str!("report.html").replace("REPORTS", &data.replace('<', "\\u003c")))
 }

@@ -3,6 +3,7 @@
 
 mod bundle;
 pub mod compile;
+mod compiled;
 mod csv;
 mod dump;
 mod expect;
@@ -15,6 +16,7 @@ mod model;
 mod on;
 mod options;
 mod outlines;
+mod random;
 mod read;
 mod report;
 mod statistics;
@@ -22,6 +24,7 @@ mod status;
 mod suite;
 
 pub use bundle::{Bundle, BundleError, Captured, Replayed, capture, read_bundle};
+pub use compiled::{Compiled, read_compiled};
 pub use csv::csv;
 pub use dump::hlsl;
 pub use expect::{Expectations, ListError, read_caselist};
@@ -33,6 +36,7 @@ pub use language::LANGUAGE;
 pub use on::On;
 pub use options::{Fraction, Options};
 pub use outlines::{OUTLINES, Outline};
+pub use random::Random;
 pub use read::{ReportError, read_report};
 pub use report::{Adapter, Made, Report, Row, Summary, compare};
 pub use statistics::Figures;

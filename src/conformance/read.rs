@@ -23,6 +23,8 @@ pub enum ReportError {
     Read { path: PathBuf, cause: io::Error },
     #[error("{path}: not a report of --json: {reason}", path = shown::path(.path))]
     NoReport { path: PathBuf, reason: String },
+    #[error("{path}: no figures of compilers, as tools/vendors.py writes them: {reason}", path = shown::path(.path))]
+    NotCompiled { path: PathBuf, reason: String },
 }
 
 /// Reads a report of `--json`, compressed or not, or the journal of a run that was cut short.

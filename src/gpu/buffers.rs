@@ -57,16 +57,34 @@ impl Gpu {
         for chunk in bytes.chunks(STAGING as usize) {
             self.guarded("upload", chunk.len() as u64, || self.shared.queue.write_buffer(buffer, offset, chunk))?;
             offset += chunk.len() as u64;
-            // A browser keeps account by itself, and cannot wait here.
-            if cfg!(not(target_arch = "wasm32")) {
-                self.staged(chunk.len() as u64)?;
-            }
+            self.staged(chunk.len() as u64)?;
         }
         Ok(())
     }
 
+    /// Writes the `size` bytes that `give` puts one after the other, with no copy of them all on the way.
+    pub(super) fn fill(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        size: u64,
+        give: impl FnOnce(&mut dyn FnMut(&[u8])),
+    ) -> Result<(), GpuError> {
+        let Some(bytes) = wgpu::BufferSize::new(size) else { return Ok(()) };
+        let view = self.guarded("upload", size, || self.shared.queue.write_buffer_with(buffer, offset, bytes))?;
+        let mut view = view.ok_or_else(|| self.failed("upload", "there is no memory to stage it"))?;
+        let mut at = 0;
+        give(&mut |part| {
+            view.slice(at..at + part.len()).copy_from_slice(part);
+            at += part.len();
+        });
+        self.guarded("upload", size, || drop(view))?;
+        self.staged(size)
+    }
+
     fn staged(&self, more: u64) -> Result<(), GpuError> {
-        if self.shared.staged.fetch_add(more, Relaxed) + more >= STAGING {
+        // A browser keeps account by itself, and cannot wait here.
+        if cfg!(not(target_arch = "wasm32")) && self.shared.staged.fetch_add(more, Relaxed) + more >= STAGING {
             self.submit("upload", more, |_| {})?;
             self.wait_here(None, "upload")?;
             self.shared.staged.store(0, Relaxed);
@@ -76,20 +94,20 @@ impl Gpu {
 
     /// `bytes` of a buffer from an offset. Waits for all that was submitted.
     pub fn download(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>, GpuError> {
-        let [bytes] = block_on(self.download_all(Wait::Here, [(buffer, offset, bytes)]))?;
+        let [bytes] = block_on(self.download_all(Wait::Here, [(buffer, offset, bytes)], |_, bytes| bytes.to_vec()))?;
         Ok(bytes)
     }
 
-    /// Of each buffer as many bytes from an offset, with one wait. Waits for all that was submitted.
-    pub(super) async fn download_all<const N: usize>(
+    /// What `take` makes of so many bytes of each buffer from an offset, with one wait. Waits for all that was submitted.
+    pub(super) async fn download_all<T, const N: usize>(
         &self,
         wait: Wait,
         parts: [(&wgpu::Buffer, u64, u64); N],
-    ) -> Result<[Vec<u8>; N], GpuError> {
-        use wgpu::BufferUsages as Usage;
+        take: impl Fn(usize, &[u8]) -> T,
+    ) -> Result<[T; N], GpuError> {
         let total = parts.iter().map(|part| part.2).sum();
         log::trace!("readback of {total} bytes");
-        let staging = self.create("readback", total + heartbeat::BYTES, Usage::COPY_DST | Usage::MAP_READ)?;
+        let staging = self.readback(total + heartbeat::BYTES)?;
         let copies = |encoder: &mut wgpu::CommandEncoder| {
             let mut at = 0;
             for (buffer, offset, bytes) in parts {
@@ -99,21 +117,36 @@ impl Gpu {
         };
         let (_, expected) = self.submit_and_copy("readback", total, copies, Some((&staging, total)))?;
         let (say, mapped) = later();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| say.say(result));
+        staging.map_async(wgpu::MapMode::Read, ..total + heartbeat::BYTES, move |result| say.say(result));
         self.wait(wait, None, "readback", || false).await?;
         match mapped.await {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(self.failed("readback", error)),
             None => return Err(self.failed("readback", "nothing was mapped")),
         }
-        let range = staging.get_mapped_range(..).map_err(|e| self.failed("readback", e))?;
+        let range = staging.get_mapped_range(..total + heartbeat::BYTES).map_err(|e| self.failed("readback", e))?;
         let (mut rest, sum) = range.split_at(total as usize);
         self.prove("readback", expected, sum)?;
-        let mut part = |bytes: u64| {
-            let (part, after) = rest.split_at(bytes as usize);
+        let taken = std::array::from_fn(|i| {
+            let (part, after) = rest.split_at(parts[i].2 as usize);
             rest = after;
-            part.to_vec()
-        };
-        Ok(parts.map(|(_, _, bytes)| part(bytes)))
+            take(i, part)
+        });
+        drop(range);
+        staging.unmap();
+        if let (true, Ok(mut kept)) = (staging.size() <= STAGING, self.shared.readback.lock()) {
+            *kept = Some(staging);
+        }
+        Ok(taken)
+    }
+
+    /// A buffer of at least `bytes` to read back by: that of the last time where it is free and will do.
+    fn readback(&self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+        use wgpu::BufferUsages as Usage;
+        let kept = self.shared.readback.lock().ok().and_then(|mut kept| kept.take());
+        match kept.filter(|buffer| buffer.size() >= bytes) {
+            Some(buffer) => Ok(buffer),
+            None => self.create("readback", bytes, Usage::COPY_DST | Usage::MAP_READ),
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{Gpu, GpuError};
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 /// The sum, and a submission's number.
 pub(super) type Sum = [u32; 4];
@@ -85,6 +86,7 @@ impl Gpu {
             queue.submit([encoder.finish()])
         })?;
         beat.expected = after(beat.expected, number);
+        self.shared.submissions.fetch_add(1, Ordering::Relaxed);
         Ok((submission, beat.expected))
     }
 

@@ -23,8 +23,8 @@ pub use statistics::{Code, Statistics};
 use crate::plan::{DISPATCH_SECONDS, Forms, Limits, MAX_TURNS, Policy};
 use crate::shader::Device;
 use std::mem::ManuallyDrop;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// What goes wrong on the device's side. Each message names the adapter, buffer or dispatch.
 #[derive(Debug, thiserror::Error)]
@@ -80,13 +80,17 @@ struct Shared {
     health: Arc<health::Health>,
     /// Bytes of uploads since the last wait for all.
     staged: AtomicU64,
+    /// How many there were.
+    submissions: AtomicU64,
     rate: execute::Rate,
     heartbeat: heartbeat::Heartbeat,
+    /// What the last result was read back by.
+    readback: Mutex<Option<wgpu::Buffer>>,
     /// NaN, to be copied over what is to be computed.
     poison: OnceLock<wgpu::Buffer>,
     /// What error scopes caught, where that is told later.
     #[cfg(target_arch = "wasm32")]
-    caught: std::sync::Mutex<Vec<health::Caught>>,
+    caught: Mutex<Vec<health::Caught>>,
 }
 
 /// How a wait for the device is spent.
@@ -133,6 +137,11 @@ impl Gpu {
     /// Can this device hold elements as `storage`?
     pub fn supports(&self, storage: Policy) -> bool {
         storage.needs().lacks(&self.forms.facts).is_none()
+    }
+
+    /// How many submissions it was given so far.
+    pub fn submissions(&self) -> u64 {
+        self.shared.submissions.load(Ordering::Relaxed)
     }
 
     /// Bytes in all live buffers, where the backend keeps count.

@@ -102,8 +102,10 @@ impl Gpu {
             pipelines,
             health,
             staged: Default::default(),
+            submissions: Default::default(),
             rate: Default::default(),
             heartbeat,
+            readback: Default::default(),
             poison: Default::default(),
             #[cfg(target_arch = "wasm32")]
             caught: Default::default(),

@@ -34,10 +34,17 @@ impl Gpu {
         Ok(Port { tensor: tensor.clone(), placed })
     }
 
-    /// Fills `port` with `values`, `[positions, channels]`.
+    /// Fills `port` with `values`, `[positions, channels]`: as many as it has.
+    ///
+    /// # Errors
+    /// Another number of values, or whatever the device reports.
     pub fn write(&self, port: &Port, values: &[f32]) -> Result<(), GpuError> {
-        let bytes = layout::to_bytes(&port.tensor, values);
-        self.upload(&port.placed.buffer, port.placed.offset, &bytes)
+        let Port { tensor, placed } = port;
+        let wanted = tensor.positions() as usize * tensor.channels.logical() as usize;
+        if values.len() != wanted {
+            return Err(self.failed(&tensor.name, format!("{} values are not {wanted}", values.len())));
+        }
+        self.fill(&placed.buffer, placed.offset, tensor.bytes(), |put| layout::in_parts(tensor, values, put))
     }
 
     /// The values of `ports`, `[positions, channels]` each: one wait for all of them. Waits for all that was submitted.
@@ -55,8 +62,7 @@ impl Gpu {
 
     async fn read_by<const N: usize>(&self, wait: Wait, ports: [&Port; N]) -> Result<[Vec<f32>; N], GpuError> {
         let parts = ports.map(|port| (&port.placed.buffer, port.placed.offset, port.bytes()));
-        let bytes = self.download_all(wait, parts).await?;
-        Ok(std::array::from_fn(|i| layout::from_bytes(&ports[i].tensor, &bytes[i])))
+        self.download_all(wait, parts, |i, bytes| layout::from_bytes(&ports[i].tensor, bytes)).await
     }
 
     /// Copies `from` to the `nth` place of its size in `to`.

@@ -205,10 +205,11 @@ fn check_length(
 /// Fails if any value is NaN or infinite, counting them.
 fn check_finite(values: &[f32]) -> Result<(), ImageError> {
     let bad = |v: &&f32| !v.is_finite();
-    match values.iter().position(|v| !v.is_finite()) {
-        None => Ok(()),
-        Some(first) => {
-            Err(ImageError::NotFinite { count: values.iter().filter(bad).count(), total: values.len(), first })
+    match values.iter().filter(bad).count() {
+        0 => Ok(()),
+        count => {
+            let first = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
+            Err(ImageError::NotFinite { count, total: values.len(), first })
         }
     }
 }

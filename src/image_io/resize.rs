@@ -177,6 +177,9 @@ fn resize_rgb(rgb: &RgbImage, width: u32, height: u32, order: Order) -> RgbImage
     if rgb.is_empty() || width == 0 || height == 0 {
         return RgbImage::new(width, height);
     }
+    if rgb.dimensions() == (width, height) {
+        return rgb.clone();
+    }
     let samples = resize::<u8, 3>(rgb.as_raw(), rgb.dimensions(), (width, height), order);
     let mut resized = RgbImage::new(width, height);
     resized.copy_from_slice(&samples);

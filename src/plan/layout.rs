@@ -2,18 +2,37 @@
 
 use super::{Element, Tensor};
 use half::f16;
+use std::borrow::Cow;
 
 /// `values` (row by row, logical channels) as the tensor lies in memory.
 pub fn to_bytes(tensor: &Tensor, values: &[f32]) -> Vec<u8> {
+    let mut all = Vec::with_capacity(tensor.bytes() as usize);
+    in_parts(tensor, values, &mut |bytes| all.extend_from_slice(bytes));
+    all
+}
+
+/// Elements of a part: little enough for a core's nearest cache.
+const PART: usize = 4096;
+
+/// Gives the same bytes to `put`, some rows after the other, so that they need no second place as large.
+pub fn in_parts(tensor: &Tensor, values: &[f32], put: &mut dyn FnMut(&[u8])) {
     let places = tensor.channels.places();
     let row = tensor.channels.vec4s() as usize * 4;
-    let mut padded = vec![0f32; tensor.positions() as usize * row];
-    for (to, from) in padded.chunks_exact_mut(row).zip(values.chunks_exact(places.len())) {
-        for (&place, &value) in places.iter().zip(from) {
-            to[place as usize] = value;
+    let rows = PART.div_ceil(row);
+    let mut padded = vec![0f32; rows * row];
+    for values in values.chunks(rows * places.len()) {
+        let part = &mut padded[..values.len() / places.len() * row];
+        for (to, from) in part.chunks_exact_mut(row).zip(values.chunks_exact(places.len())) {
+            match tensor.channels.segments() {
+                [_] => to[..from.len()].copy_from_slice(from),
+                _ => places.iter().zip(from).for_each(|(&place, &value)| to[place as usize] = value),
+            }
+        }
+        match tensor.element {
+            Element::F32 => put(bytemuck::cast_slice(part)),
+            element => put(&encode(part, element)),
         }
     }
-    encode(&padded, tensor.element)
 }
 
 /// f32 values as they are stored.
@@ -27,15 +46,16 @@ pub fn encode(values: &[f32], element: Element) -> Vec<u8> {
     bytemuck::cast_slice(&halves).to_vec()
 }
 
-fn decode(tensor: &Tensor, bytes: &[u8]) -> Vec<f32> {
+fn decode<'a>(tensor: &Tensor, bytes: &'a [u8]) -> Cow<'a, [f32]> {
     if tensor.element == Element::F32 {
-        return bytemuck::pod_collect_to_vec(bytes);
+        // What a driver maps is aligned; a slice of a larger one may not be.
+        return bytemuck::try_cast_slice(bytes).map_or_else(|_| bytemuck::pod_collect_to_vec(bytes).into(), Cow::from);
     }
     use half::slice::HalfFloatSliceExt;
     let halves: Vec<f16> = bytemuck::pod_collect_to_vec(bytes);
     let mut values = vec![0.0; halves.len()];
     halves.convert_to_f32_slice(&mut values);
-    values
+    values.into()
 }
 
 /// The logical channels of a tensor's bytes, row by row.
@@ -43,7 +63,14 @@ pub fn from_bytes(tensor: &Tensor, bytes: &[u8]) -> Vec<f32> {
     let places = tensor.channels.places();
     let row = tensor.channels.vec4s() as usize * 4;
     let values = decode(tensor, bytes);
-    values.chunks_exact(row).flat_map(|r| places.iter().map(move |&p| r[p as usize])).collect()
+    let mut all = Vec::with_capacity(tensor.positions() as usize * places.len());
+    for from in values.chunks_exact(row) {
+        match tensor.channels.segments() {
+            [_] => all.extend_from_slice(&from[..places.len()]),
+            _ => all.extend(places.iter().map(|&place| from[place as usize])),
+        }
+    }
+    all
 }
 
 /// Do all lanes beyond the logical channels hold zero?

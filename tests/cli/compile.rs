@@ -34,3 +34,20 @@ fn what_models_run_compiles() {
     place.run(&["compile", "--models", "--json", "c.json"]).expect(1, &["c.json", "--force"]);
     place.run_with(&NO_DRIVER, &["compile"]).expect(4, &["no adapter"]);
 }
+
+/// Any driver will do: what it computes is not looked at.
+#[test]
+fn bench_tells_the_hosts_own_time() {
+    let place = Place::new();
+    let run = place.run(&["bench", "--host", "--size", "64", "--repetitions", "2", "--json"]).expect(0, &[]);
+    let found: Value = serde_json::from_str(&run.out).unwrap();
+    let stages: Vec<&str> = found["stages"].as_array().unwrap().iter().map(|s| s["stage"].as_str().unwrap()).collect();
+    assert_eq!(stages, ["encode query", "query pass", "decode"]);
+    let number = |value: &Value| value.as_f64().unwrap();
+    let whole: f64 = found["stages"].as_array().unwrap().iter().map(|s| number(&s["ms"])).sum();
+    assert!(whole > 0.0 && whole <= 2.0 * number(&found["most_ms"]), "{found}");
+    assert!(number(&found["submissions"]) >= 3.0, "{found}");
+    place.run(&["bench", "--host", "--model", "nothing"]).expect(2, &["nothing", "sd21"]);
+    place.run(&["bench", "--model", "sd21"]).expect(2, &["--host"]);
+    place.run(&["bench", "--host", "--size", "65"]).expect(2, &["65"]);
+}

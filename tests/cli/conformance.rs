@@ -3,6 +3,7 @@
 use crate::command::{NO_DRIVER, Place};
 use serde_json::Value;
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 
 const CASE: &str = "^language/numbers/(exp|all 65,536 halves read)/";
@@ -158,6 +159,15 @@ fn strange_reports_are_refused_or_shown() {
     refused("two.json", &["two.json", "names A (D) twice"]);
     place.write("id.json", text.replace("\"case\": \"a\"", "\"id\": \"a,b\", \"case\": \"a\"").as_bytes());
     refused("id.json", &["id.json", "a,b is no id"]);
+    // What compilers made of the kernels is data of a file, too.
+    place.write("none.json", b"{\"columns\": [], \"devices\": {}}");
+    let beside = |name| ["conformance", "--from", "ok.json", "--compiled", name, "--html", "h.html"];
+    place.run(&beside("none.json")).expect(2, &["none.json", "no column kernel"]);
+    assert!(!place.path("h.html").exists());
+    let vendors = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/results/vendors.json");
+    place.run(&beside(vendors.to_str().unwrap())).expect(0, &[]);
+    assert!(fs::read_to_string(place.path("h.html")).unwrap().contains("radv@navi31"));
+    fs::remove_file(place.path("h.html")).unwrap();
     // Facts of other types than ours are none.
     let odd = r#"{"device_type": 7, "subgroup_sizes": "</script>", "max_binding_bytes": {"a": []}, "more": [1]}"#;
     place.write("odd.json", &report(odd, &[row("a", "passed")]));

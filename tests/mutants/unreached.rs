@@ -214,6 +214,13 @@ pub const MUTANTS: &[Mutant] = &[
         "moments[o + 3u] = vec4(with_level / n, 0.0);\n    if i + 1u == p.rows * p.width { moments[o + 4u] = mean; }",
     ),
     fault("lib/storage", "the largest half written as infinite", "abs(v) >= vec4(65520.0)", "abs(v) >= vec4(65504.0)"),
+    // Small shares of all that is computed.
+    fault("conv2d/common", "results 2^-13 too large", "var v = sum;", "var v = sum * 1.0001220703125;"),
+    fault("conv2d/common", "results 2^-16 too large", "var v = sum;", "var v = sum * 1.0000152587890625;"),
+    fault("attention/tiled", "results 2^-13 too small", "acc[i] / total", "acc[i] / (total * 1.0001220703125)"),
+    fault("attention/tiled", "results 2^-16 too small", "acc[i] / total", "acc[i] / (total * 1.0000152587890625)"),
+    fault("attention/broadcast", "results 2^-13 too large", "1.0 / sum", "1.0001220703125 / sum"),
+    fault("attention/broadcast", "results 2^-16 too large", "1.0 / sum", "1.0000152587890625 / sum"),
     // What a driver may make of the language.
     fault("numbers", "no sign of zero", "= sign(x);", "= select(vec4(-1.0), vec4(1.0), x >= vec4(0.0));"),
     fault(

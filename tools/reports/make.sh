@@ -19,5 +19,6 @@ for driver in "$@"; do
     cp "$work/$driver.json.gz" $results/
 done
 # Its exit code speaks of failures in the reports, which the table shows.
-target/release/diffews-wgpu conformance --from $results/*.json.gz --html $results/all.html --force || [ $? -eq 5 ]
+target/release/diffews-wgpu conformance --from $results/*.json.gz --html $results/all.html \
+    --compiled docs/results/vendors.json --force || [ $? -eq 5 ]
 python3 tools/reports/table.py

@@ -18,7 +18,7 @@ use diffews_wgpu::plan::Policy;
 use diffews_wgpu::shown;
 use isolate::Isolated;
 use regex::Regex;
-use reports::{begin_journal, check_outputs, line, read, report_files, summary, write};
+use reports::{Beside, begin_journal, check_outputs, line, read, read_compiled, report_files, summary, write};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -76,6 +76,9 @@ pub struct Args {
     /// Write the results as a page that needs no other file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Show in --html, too, what GPU vendors' compilers make of the kernels: docs/results/vendors.json, by `make vendors`
+    #[arg(long, value_name = "FILE", requires = "html")]
+    compiled: Option<PathBuf>,
     /// Write the results as deqp-runner does: lines of id, status and seconds
     #[arg(long, value_name = "FILE", conflicts_with = "all_adapters")]
     csv: Option<PathBuf>,
@@ -185,7 +188,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return bundle::run(verb);
     }
     check_outputs(args)?;
-    let other = args.compare.as_deref().map(read).transpose()?;
+    let beside = Beside {
+        other: args.compare.as_deref().map(read).transpose()?,
+        compiled: args.compiled.as_deref().map(read_compiled).transpose()?,
+    };
     let (mut journal, mut printed) = (None, Ok(()));
     let report = if args.from.is_empty() {
         let Some(measured) = measure(args)? else { return Ok(()) };
@@ -200,12 +206,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         report
     };
-    write(args, &report, other.as_ref())?;
+    write(args, &report, &beside)?;
     if let Some(Err(error)) = journal.map(Journal::remove) {
         tell(&format!("warning: the report is written, but its journal is still there: {error}"));
     }
     printed?;
-    if let Some(other) = &other {
+    if let Some(other) = &beside.other {
         conformance::compare(&report, other, &mut print)?;
     }
     if args.gtest_filter.is_none() {

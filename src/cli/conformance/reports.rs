@@ -4,7 +4,7 @@ use super::Args;
 use crate::cli::errors::usage;
 use crate::cli::output::place_of;
 use crate::cli::progress;
-use diffews_wgpu::conformance::{self, Journal, Report, ReportError, Row, Status};
+use diffews_wgpu::conformance::{self, Compiled, Journal, Report, ReportError, Row, Status};
 use diffews_wgpu::image_io::{check_place, write_whole};
 use diffews_wgpu::shown;
 use flate2::{Compression, write::GzEncoder};
@@ -64,10 +64,25 @@ pub fn line(row: &Row) -> String {
 
 /// A report of `--json`, compressed or not.
 pub fn read(path: &Path) -> anyhow::Result<Report> {
-    conformance::read_report(path).map_err(|error| match error {
-        ReportError::NoReport { .. } => usage(error.to_string()),
+    conformance::read_report(path).map_err(unfit)
+}
+
+/// The figures of `make vendors`.
+pub fn read_compiled(path: &Path) -> anyhow::Result<Compiled> {
+    conformance::read_compiled(path).map_err(unfit)
+}
+
+fn unfit(error: ReportError) -> anyhow::Error {
+    match error {
+        ReportError::NoReport { .. } | ReportError::NotCompiled { .. } => usage(error.to_string()),
         other => other.into(),
-    })
+    }
+}
+
+/// What stands on the page beside a report.
+pub struct Beside {
+    pub other: Option<Report>,
+    pub compiled: Option<Compiled>,
 }
 
 pub fn report_files(args: &Args) -> impl Iterator<Item = &PathBuf> {
@@ -86,7 +101,7 @@ pub fn check_outputs(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub fn write(args: &Args, report: &Report, other: Option<&Report>) -> anyhow::Result<()> {
+pub fn write(args: &Args, report: &Report, beside: &Beside) -> anyhow::Result<()> {
     let put = |path: &Path, text: String| {
         let _writing = progress::writing();
         let mut bytes = text.into_bytes();
@@ -104,7 +119,7 @@ pub fn write(args: &Args, report: &Report, other: Option<&Report>) -> anyhow::Re
         put(path, conformance::junit(report))?;
     }
     if let Some(path) = &args.html {
-        put(path, conformance::html(report, other)?)?;
+        put(path, conformance::html(report, beside.other.as_ref(), beside.compiled.as_ref())?)?;
     }
     if let Some(path) = &args.csv {
         put(path, conformance::csv(report).map_err(usage)?)?;

@@ -58,9 +58,9 @@ pub fn open(dir: &Path) -> Runner {
         let text = report.json().unwrap_or_default();
         let again = serde_json::from_str::<Report>(&text).map(|r| r.results.len());
         assert!(again.is_ok_and(|n| n == report.results.len()), "what is written is read again");
-        let page = html(&report, Some(&beside));
+        let page = html(&report, Some(&beside), None);
         let scripts = |page: &str| page.to_lowercase().matches("</script").count();
-        let plain = html(&beside, None).map_or(0, |page| scripts(&page));
+        let plain = html(&beside, None, None).map_or(0, |page| scripts(&page));
         assert!(page.is_ok_and(|page| scripts(&page) == plain), "no text of a report ends its script");
         assert!(junit(&report).ends_with("</testsuites>\n"));
         let told =

@@ -1,11 +1,14 @@
 //! `bench`: kernels and the embedded model against the clock.
 
+mod host;
+mod network;
+
 use super::errors::usage;
 use super::forms::FormArgs;
 use super::open::{self, Told, Wanted};
 use super::options::AdapterArgs;
 use super::self_check::SelfCheckArgs;
-use super::{print, progress};
+use super::{json_line, print, progress};
 use clap::ValueEnum;
 use diffews_wgpu::bench::{self, Timing};
 use diffews_wgpu::gpu::{Gpu, GpuError};
@@ -36,6 +39,12 @@ pub struct Args {
     /// How elements are stored; all that the adapter can do by default
     #[arg(long, value_enum)]
     precision: Option<StorageArg>,
+    /// What the host computes for a query, and no other row: the time of its own thread, by stage. Results are not looked at, so a
+    /// driver that computes nothing will do (docs/drivers.md)
+    #[arg(long, conflicts_with_all = ["only"])]
+    host: bool,
+    #[command(flatten)]
+    network: network::NetworkArgs,
     /// Timed runs of each row; the median counts
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     repetitions: u16,
@@ -76,6 +85,9 @@ struct Row<'a> {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     progress::catch_interrupts();
+    if args.host {
+        return host::run(args);
+    }
     let gpu = args.forms.on(args.adapter.open()?)?;
     let storages: Vec<Policy> = match args.precision {
         None => Policy::ALL.into_iter().filter(|&s| gpu.supports(s)).collect(),
@@ -187,9 +199,17 @@ impl Row<'_> {
     }
 }
 
+/// A picture of noise with a mask, and the picture: the time does not depend on what is in it.
+fn noise(side: u32) -> anyhow::Result<(Example, RgbImage)> {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let picture = RgbImage::from_fn(side, side, |_, _| image::Rgb([0; 3].map(|_: u8| rng.u8(..))));
+    let mask = Mask::new(side, side, (0..side * side).map(|i| i % side < side / 2).collect())?;
+    Ok((Example::new(picture.clone(), mask)?, picture))
+}
+
 type Whole = (Segmenter, Vec<(&'static str, Timing, u64)>);
 
-/// The embedded model on a picture of noise: the time does not depend on what is in it.
+/// The embedded model on a picture of noise.
 fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
     let wanted = Wanted {
         files: ModelFiles::embedded()?,
@@ -205,11 +225,8 @@ fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
     };
     let go_on = &mut |_, _| progress::go_on();
     let segmenter = open::plan(wanted, Told { verbose: false, quiet: true })?.allocate_with(go_on)?;
-    let side = segmenter.size();
-    let mut rng = fastrand::Rng::with_seed(1);
-    let picture = RgbImage::from_fn(side, side, |_, _| image::Rgb([0; 3].map(|_: u8| rng.u8(..))));
-    let mask = Mask::new(side, side, (0..side * side).map(|i| i % side < side / 2).collect())?;
-    let example = [Example::new(picture.clone(), mask)?];
+    let (example, picture) = noise(segmenter.size())?;
+    let example = [example];
     let (mut support, mut query) = (Vec::new(), Vec::new());
     for repetition in 0..=args.repetitions {
         let started = Instant::now();

@@ -1,0 +1,104 @@
+//! Weights at random, for a network whose own are not at hand: what it draws means nothing, but it works as hard, and no number of it
+//! leaves the range of half precision.
+
+use super::outlines::Outline;
+use crate::Error;
+use crate::model::Model;
+use crate::weights::{ModelFiles, Problem, TextSource, Weights, WeightsError};
+use half::f16;
+use safetensors::tensor::{Dtype, View, serialize};
+use std::borrow::Cow;
+
+/// Of the empty prompt, as in the published inference.
+const TOKENS: usize = 2;
+
+/// A tensor's values, drawn when they are asked for: the same at every time.
+pub struct Random {
+    name: String,
+    shape: Vec<usize>,
+}
+
+impl Random {
+    /// All tensors that a model asks of `weights`, which has none: names and values.
+    ///
+    /// # Errors
+    /// `weights` has tensors of other shapes.
+    pub fn missing(weights: &Weights) -> Result<Vec<(String, Random)>, WeightsError> {
+        let problems = match weights.finish() {
+            Ok(_) => Vec::new(),
+            Err(WeightsError::Mismatch { problems, .. }) => problems,
+            Err(other) => return Err(other),
+        };
+        let named = problems.into_iter().filter_map(|problem| match problem {
+            Problem::Missing { name, shape } => Some((name.clone(), Random { name, shape })),
+            _ => None,
+        });
+        Ok(named.collect())
+    }
+
+    /// The embeddings of an empty prompt, `[tokens, width]`.
+    pub fn embeds(width: usize) -> Random {
+        Random { name: "prompt_embeds".into(), shape: vec![TOKENS, width] }
+    }
+
+    /// Norms near 1, and weights whose outputs are about as large as their inputs; what is added to a stream is smaller.
+    pub fn values(&self) -> Vec<f16> {
+        let Random { name, shape } = self;
+        let seed = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let added = ["conv2.", "to_out.", "ff.net.2.", "proj_out."].iter().any(|layer| name.contains(layer));
+        let (mean, deviation) = match &shape[..] {
+            [_] if name.contains("norm") && name.ends_with("weight") => (1.0, 0.2),
+            [_] => (0.0, 0.05),
+            [_, rest @ ..] => (0.0, if added { 0.3 } else { 1.0 } / (rest.iter().product::<usize>() as f32).sqrt()),
+            [] => (0.0, 0.0),
+        };
+        // Uniform: 1 / sqrt(3) is the deviation of numbers from -1 to 1.
+        let half_width = 3f32.sqrt() * deviation;
+        (0..shape.iter().product()).map(|_| f16::from_f32(mean + half_width * (2.0 * rng.f32() - 1.0))).collect()
+    }
+}
+
+impl View for Random {
+    fn dtype(&self) -> Dtype {
+        Dtype::F16
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        bytemuck::cast_slice(&self.values()).to_vec().into()
+    }
+
+    fn data_len(&self) -> usize {
+        2 * self.shape.iter().product::<usize>()
+    }
+}
+
+impl Outline {
+    /// The network with random weights, in memory: some 2 GB of Stable Diffusion's size.
+    ///
+    /// # Errors
+    /// None, unless the configuration is wrong.
+    pub fn random(&self) -> Result<ModelFiles, Error> {
+        let files = self.files()?;
+        Model::outline(files.clone())?;
+        let drawn = |weights: &Weights| -> Result<Weights, WeightsError> {
+            let bytes = serialize(Random::missing(weights)?, None)
+                .map_err(|e| WeightsError::Malformed { file: self.name.into(), reason: e.to_string() })?;
+            Weights::from_bytes(self.name, bytes)
+        };
+        let text = match &files.text {
+            TextSource::Embeds { file, width, .. } => {
+                let values = Random::embeds(*width).values().into_iter().map(f16::to_f32).collect();
+                TextSource::Embeds { file: file.clone(), width: *width, values }
+            }
+            other => other.clone(),
+        };
+        Ok(ModelFiles { unet: drawn(&files.unet)?, vae: drawn(&files.vae)?, text, ..files })
+    }
+}
