@@ -22,10 +22,16 @@ pub fn in_parts(tensor: &Tensor, values: &[f32], put: &mut dyn FnMut(&[u8])) {
     let mut padded = vec![0f32; rows * row];
     for values in values.chunks(rows * places.len()) {
         let part = &mut padded[..values.len() / places.len() * row];
-        for (to, from) in part.chunks_exact_mut(row).zip(values.chunks_exact(places.len())) {
-            match tensor.channels.segments() {
-                [_] => to[..from.len()].copy_from_slice(from),
-                _ => places.iter().zip(from).for_each(|(&place, &value)| to[place as usize] = value),
+        match tensor.channels.segments() {
+            // A picture: what has a length that is known takes no call for each pixel.
+            [3] => part.as_chunks_mut::<4>().0.iter_mut().zip(values.as_chunks::<3>().0).for_each(|(to, from)| {
+                let [r, g, b] = *from;
+                *to = [r, g, b, 0.0];
+            }),
+            _ => {
+                for (to, from) in part.chunks_exact_mut(row).zip(values.chunks_exact(places.len())) {
+                    places.iter().zip(from).for_each(|(&place, &value)| to[place as usize] = value);
+                }
             }
         }
         match tensor.element {
@@ -62,12 +68,13 @@ fn decode<'a>(tensor: &Tensor, bytes: &'a [u8]) -> Cow<'a, [f32]> {
 pub fn from_bytes(tensor: &Tensor, bytes: &[u8]) -> Vec<f32> {
     let places = tensor.channels.places();
     let row = tensor.channels.vec4s() as usize * 4;
-    let values = decode(tensor, bytes);
+    let part = PART.div_ceil(row) * tensor.channels.vec4s() as usize * tensor.vec4_bytes() as usize;
     let mut all = Vec::with_capacity(tensor.positions() as usize * places.len());
-    for from in values.chunks_exact(row) {
+    for bytes in bytes.chunks(part) {
+        let values = decode(tensor, bytes);
         match tensor.channels.segments() {
-            [_] => all.extend_from_slice(&from[..places.len()]),
-            _ => all.extend(places.iter().map(|&place| from[place as usize])),
+            [3] => all.extend(values.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b])),
+            _ => all.extend(values.chunks_exact(row).flat_map(|r| places.iter().map(move |&place| r[place as usize]))),
         }
     }
     all

@@ -18,6 +18,8 @@ pub struct Schedule {
     pub slot_of: HashMap<u32, usize>,
     /// Dispatches that nothing read.
     pub pruned: usize,
+    /// Multiplications and additions of these.
+    pub pruned_flops: u64,
 }
 
 fn values(windows: &[Window]) -> impl Iterator<Item = u32> + '_ {
@@ -36,11 +38,12 @@ fn id(tensor: &Tensor) -> Option<u32> {
 
 impl Schedule {
     pub fn new(mut recording: Recording) -> Self {
-        let before = recording.dispatches.len();
+        let counted = |r: &Recording| (r.dispatches.len(), r.dispatches.iter().map(|d| d.flops).sum::<u64>());
+        let before = counted(&recording);
         prune(&mut recording);
-        let pruned = before - recording.dispatches.len();
+        let after = counted(&recording);
         let (slots, slot_of) = place(&recording);
-        Schedule { recording, slots, slot_of, pruned }
+        Schedule { recording, slots, slot_of, pruned: before.0 - after.0, pruned_flops: before.1 - after.1 }
     }
 
     pub fn dispatches(&self) -> &[Dispatch] {
@@ -62,6 +65,11 @@ impl Schedule {
 
     pub fn flops(&self) -> u64 {
         self.dispatches().iter().map(|d| d.flops).sum()
+    }
+
+    /// Multiplications and additions that only fill up blocks.
+    pub fn padding(&self) -> u64 {
+        self.dispatches().iter().map(|d| d.padding).sum()
     }
 
     /// Bytes of the slots alone.

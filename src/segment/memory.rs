@@ -37,6 +37,10 @@ pub struct PassPlan {
     pub arena: u64,
     /// Multiplications and additions, each counted.
     pub flops: u64,
+    /// Those that only fill up blocks of kernels, too.
+    pub padding: u64,
+    /// Those of what is left out.
+    pub dropped_flops: u64,
 }
 
 impl MemoryPlan {
@@ -54,6 +58,8 @@ impl MemoryPlan {
             pass,
             dispatches: s.dispatches().len(),
             dropped: s.pruned,
+            padding: s.padding(),
+            dropped_flops: s.pruned_flops,
             arena: s.arena_bytes(),
             flops: s.flops(),
         };
@@ -107,7 +113,7 @@ impl fmt::Display for MemoryPlan {
         writeln!(f, "  support bank      {:>12}  {} x {}", mib(bank), self.shots, mib(self.bank_per_support))?;
         writeln!(f, "  inputs, outputs   {:>12}", mib(self.outside))?;
         writeln!(f, "  peak              {:>12}", mib(self.peak()))?;
-        for PassPlan { pass, dispatches, dropped, arena, flops } in &self.passes {
+        for PassPlan { pass, dispatches, dropped, arena, flops, .. } in &self.passes {
             let (arena, work) = (mib(*arena), *flops as f64 / 1e9);
             writeln!(
                 f,

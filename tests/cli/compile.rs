@@ -47,7 +47,13 @@ fn bench_tells_the_hosts_own_time() {
     let whole: f64 = found["stages"].as_array().unwrap().iter().map(|s| number(&s["ms"])).sum();
     assert!(whole > 0.0 && whole <= 2.0 * number(&found["most_ms"]), "{found}");
     assert!(number(&found["submissions"]) >= 3.0, "{found}");
+    let run = place.run(&["bench", "--work", "--model", "sd21", "--size", "512", "--json"]).expect(0, &[]);
+    let work: Value = serde_json::from_str(&run.out).unwrap();
+    // All that the published pipeline computes: 7.58 TFLOP.
+    assert!((7.4e12..7.8e12).contains(&number(&work["published_flop"])), "{work}");
+    let whole: f64 = work["stages"].as_array().unwrap().iter().map(|s| number(&s["executed_flop"])).sum();
+    assert!(whole == number(&work["executed_flop"]) && number(&work["next_query_ratio"]) < 0.62, "{work}");
     place.run(&["bench", "--host", "--model", "nothing"]).expect(2, &["nothing", "sd21"]);
-    place.run(&["bench", "--model", "sd21"]).expect(2, &["--host"]);
+    place.run(&["bench", "--model", "sd21"]).expect(2, &["--host", "--work"]);
     place.run(&["bench", "--host", "--size", "65"]).expect(2, &["65"]);
 }

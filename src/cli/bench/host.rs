@@ -3,7 +3,6 @@
 use super::{Args, COMMIT, StorageArg, json_line, noise, print, progress};
 use cpu_time::ThreadTime;
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu};
-use diffews_wgpu::model::Model;
 use diffews_wgpu::segment::{Pass, SelfCheck};
 use diffews_wgpu::{Precision, Segmenter, Stage, bench};
 use serde::Serialize;
@@ -94,8 +93,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn loaded(args: &Args, precision: Precision) -> anyhow::Result<Segmenter> {
     let choice = AdapterChoice { unproved: true, ..args.adapter.choice()? };
     let gpu = args.forms.on(Gpu::new(&choice)?.interrupted_by(progress::interrupted))?;
-    let model = Model::load(args.network.files()?)?;
-    let builder = Segmenter::builder().model(model).gpu(gpu).precision(precision).self_check(SelfCheck::Off);
+    let builder =
+        Segmenter::builder().model(args.network.model()?).gpu(gpu).precision(precision).self_check(SelfCheck::Off);
     let builder = match args.network.size {
         Some(size) => builder.size(size),
         None => builder,

@@ -2,6 +2,7 @@
 
 mod host;
 mod network;
+mod work;
 
 use super::errors::usage;
 use super::forms::FormArgs;
@@ -41,8 +42,14 @@ pub struct Args {
     precision: Option<StorageArg>,
     /// What the host computes for a query, and no other row: the time of its own thread, by stage. Results are not looked at, so a
     /// driver that computes nothing will do (docs/drivers.md)
-    #[arg(long, conflicts_with_all = ["only"])]
+    #[arg(long, group = "whole", conflicts_with = "only")]
     host: bool,
+    /// Count the work of a network on this adapter from its plan, and run nothing; stored as halves by default
+    #[arg(long, group = "whole", conflicts_with_all = ["only", "repetitions"])]
+    work: bool,
+    /// For --work: supports of the bank
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "work", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    shots: u16,
     #[command(flatten)]
     network: network::NetworkArgs,
     /// Timed runs of each row; the median counts
@@ -87,6 +94,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     progress::catch_interrupts();
     if args.host {
         return host::run(args);
+    }
+    if args.work {
+        return work::run(args);
     }
     let gpu = args.forms.on(args.adapter.open()?)?;
     let storages: Vec<Policy> = match args.precision {

@@ -1,0 +1,117 @@
+//! `bench --work`: what a network costs on an adapter, counted from its plan.
+
+use super::{Args, COMMIT, StorageArg, json_line, print};
+use diffews_wgpu::segment::{MemoryPlan, Pass, PassPlan};
+use diffews_wgpu::{Precision, Segmenter, Stage};
+use serde::Serialize;
+
+/// Multiplications and additions, each counted.
+#[derive(Serialize)]
+struct Found<'a> {
+    model: &'a str,
+    size: u32,
+    shots: u64,
+    precision: &'static str,
+    /// What the published pipeline computes for the supports and one query: every layer, with the products of direct convolutions.
+    published_flop: u64,
+    /// What the kernels compute for the same, with what only fills up their blocks.
+    executed_flop: u64,
+    ratio: f64,
+    /// Of the work for supports and the first query, what each further query takes.
+    next_query_ratio: f64,
+    peak_memory_bytes: u64,
+    dispatches: u64,
+    stages: Vec<Part>,
+    adapter: &'a str,
+    version: &'static str,
+    commit: &'static str,
+}
+
+#[derive(Serialize)]
+struct Part {
+    stage: String,
+    /// How often its plan runs.
+    runs: u64,
+    published_flop: u64,
+    executed_flop: u64,
+    dispatches: u64,
+}
+
+/// Of `shots` supports, and a query: each stage, what it runs and how often. A support's mask is encoded, too.
+fn stages(shots: u64) -> [(Stage, Pass, u64); 5] {
+    [
+        (Stage::EncodeSupport, Pass::Encoder, 2 * shots),
+        (Stage::Support, Pass::Support, shots),
+        (Stage::EncodeQuery, Pass::Encoder, 1),
+        (Stage::Query, Pass::Query, 1),
+        (Stage::Decode, Pass::Decoder, 1),
+    ]
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let precision = match args.precision {
+        Some(StorageArg::F32) => Precision::F32,
+        _ => Precision::F16,
+    };
+    let gpu = args.forms.on(args.adapter.open()?)?;
+    let model = args.network.planned()?;
+    let size = args.network.size.unwrap_or(model.default_size());
+    let builder = Segmenter::builder().model(model).gpu(gpu).precision(precision).size(size);
+    let planned = builder.shots(args.shots.into()).plan()?;
+    let found = found(args, planned.memory(), size, precision, &planned.gpu().facts().name);
+    if args.json { print(&json_line(&found)?) } else { found.print() }
+}
+
+fn found<'a>(args: &'a Args, plan: &MemoryPlan, size: u32, precision: Precision, adapter: &'a str) -> Found<'a> {
+    let part = |(stage, pass, runs): (Stage, Pass, u64)| {
+        let PassPlan { dispatches, flops, padding, dropped_flops, .. } = plan.of(pass);
+        Part {
+            stage: stage.to_string(),
+            runs,
+            published_flop: runs * (flops + dropped_flops),
+            executed_flop: runs * (flops + padding),
+            dispatches: runs * dispatches as u64,
+        }
+    };
+    let stages = stages(args.shots.into()).map(part);
+    let sum = |of: fn(&Part) -> u64, stages: &[Part]| stages.iter().map(of).sum::<u64>();
+    let [published, executed] = [|p: &Part| p.published_flop, |p: &Part| p.executed_flop].map(|of| sum(of, &stages));
+    Found {
+        model: &args.network.model,
+        size,
+        shots: args.shots.into(),
+        precision: precision.name(),
+        published_flop: published,
+        executed_flop: executed,
+        ratio: executed as f64 / published as f64,
+        // The last three stages are the query's.
+        next_query_ratio: sum(|p| p.executed_flop, &stages[2..]) as f64 / executed as f64,
+        peak_memory_bytes: plan.peak(),
+        dispatches: sum(|p| p.dispatches, &stages),
+        stages: stages.into(),
+        adapter,
+        version: env!("CARGO_PKG_VERSION"),
+        commit: COMMIT,
+    }
+}
+
+impl Found<'_> {
+    fn print(&self) -> anyhow::Result<()> {
+        let Found { model, size, shots, precision, adapter, .. } = self;
+        print(&format!("{model} at {size} x {size}, {shots} supports, {precision}, as planned for {adapter}; GFLOP:"))?;
+        print("  stage          runs  published   executed  dispatches")?;
+        let line = |name: &str, runs: &str, published: u64, executed: u64, dispatches: u64| {
+            let [published, executed] = [published, executed].map(|flop| flop as f64 / 1e9);
+            print(&format!("  {name:<14} {runs:>4} {published:>10.1} {executed:>10.1} {dispatches:>11}"))
+        };
+        for Part { stage, runs, published_flop, executed_flop, dispatches } in &self.stages {
+            line(stage, &runs.to_string(), *published_flop, *executed_flop, *dispatches)?;
+        }
+        line("all", "", self.published_flop, self.executed_flop, self.dispatches)?;
+        let (executed, next) = (100.0 * self.ratio, 100.0 * self.next_query_ratio);
+        let peak = self.peak_memory_bytes as f64 / 1048576.0;
+        print(&format!(
+            "executed {executed:.1} % of published; a further query {next:.1} % of the first; {peak:.0} MiB at most"
+        ))
+    }
+}
