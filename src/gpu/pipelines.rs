@@ -1,9 +1,11 @@
 //! Compute pipelines, made once per kernel, form, variant and storage.
 
 use super::{Gpu, GpuError};
-use crate::plan::{Dispatch, Policy};
-use std::collections::HashMap;
-use std::sync::Mutex;
+use crate::plan::{Dispatch, Policy, Schedule};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 /// A kernel recorded with this symbol is compiled with the translator's bounds checks, whatever the rest is.
@@ -19,12 +21,19 @@ pub(super) struct Pipeline {
     pub tensors: wgpu::BindGroupLayout,
 }
 
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     kernel: &'static str,
     form: &'static str,
     storage: Policy,
     defines: Vec<&'static str>,
+}
+
+impl Key {
+    fn of(dispatch: &Dispatch, storage: Policy) -> Key {
+        let (kernel, form) = (dispatch.kernel.name, dispatch.form.name);
+        Key { kernel, form, storage, defines: dispatch.defines.clone() }
+    }
 }
 
 pub(super) struct Pipelines {
@@ -67,8 +76,7 @@ impl Gpu {
     }
 
     pub(super) fn pipeline(&self, dispatch: &Dispatch, storage: Policy) -> Result<Pipeline, GpuError> {
-        let key =
-            Key { kernel: dispatch.kernel.name, form: dispatch.form.name, storage, defines: dispatch.defines.clone() };
+        let key = Key::of(dispatch, storage);
         let mut made = self.shared.pipelines.made.lock().map_err(|e| self.failed("pipelines", e))?;
         if let Some(pipeline) = made.get(&key) {
             return Ok(pipeline.clone());
@@ -76,6 +84,43 @@ impl Gpu {
         let pipeline = self.make_pipeline(dispatch, storage)?;
         made.insert(key, pipeline.clone());
         Ok(pipeline)
+    }
+
+    /// Makes the pipelines of `schedules` that are not there yet, as many at once as there are cores: a driver's compiler is one
+    /// thread. Begins no other once `stop` says so.
+    ///
+    /// # Errors
+    /// The first, in the order of the dispatches, that the preprocessor or the driver does not take; an interrupt.
+    pub fn prepare(&self, schedules: &[&Schedule], stop: &(dyn Fn() -> bool + Sync)) -> Result<(), GpuError> {
+        let missing = self.missing(schedules)?;
+        let (next, made) = (AtomicUsize::new(0), missing.iter().map(|_| OnceLock::new()).collect::<Vec<_>>());
+        let work = || {
+            while !stop() && !(self.interrupted)() {
+                let i = next.fetch_add(1, Relaxed);
+                let Some((_, dispatch, storage)) = missing.get(i) else { break };
+                let _ = made[i].set(self.make_pipeline(dispatch, *storage));
+            }
+        };
+        // A browser has no threads, and compiles by itself.
+        let cores = if cfg!(target_arch = "wasm32") { 1 } else { available_parallelism().map_or(1, |n| n.get()) };
+        std::thread::scope(|scope| {
+            (1..cores.min(missing.len())).for_each(|_| drop(scope.spawn(work)));
+            work();
+        });
+        let mut all = self.shared.pipelines.made.lock().map_err(|e| self.failed("pipelines", e))?;
+        for ((key, ..), made) in missing.into_iter().zip(made) {
+            all.insert(key, made.into_inner().ok_or(GpuError::Interrupted)??);
+        }
+        Ok(())
+    }
+
+    /// Each once, with a dispatch that it is for.
+    fn missing<'a>(&self, schedules: &[&'a Schedule]) -> Result<Vec<(Key, &'a Dispatch, Policy)>, GpuError> {
+        let made = self.shared.pipelines.made.lock().map_err(|e| self.failed("pipelines", e))?;
+        let mut seen = HashSet::new();
+        let all = schedules.iter().flat_map(|s| s.dispatches().iter().map(|dispatch| (dispatch, s.recording.storage)));
+        let keyed = all.map(|(dispatch, storage)| (Key::of(dispatch, storage), dispatch, storage));
+        Ok(keyed.filter(|(key, ..)| !made.contains_key(key) && seen.insert(key.clone())).collect())
     }
 
     /// Makes the pipeline of `dispatch` once more, and tells how many seconds that took.

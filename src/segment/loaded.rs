@@ -4,18 +4,22 @@ use super::pass::{Bound, DecoderEnds, EncoderEnds, Ends, Pass, QueryEnds, Record
 use super::planned::{Draft, Setup};
 use super::record::Passes;
 use super::segmentation::Clock;
-use super::{Progress, Stage};
+use super::{MemoryPlan, Progress, Stage};
 use crate::Error;
 use crate::gpu::{Arena, Gpu, Placed, Port};
 use crate::image_io::{self, DecodedMap, Mask, RgbImage};
 use crate::plan::{Policy, Tensor, TensorId};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The query pass, bound to the keys and values of a bank.
 pub(super) type Keys = Bound<QueryEnds<Tensor>>;
 
 /// Values marked by the model's layers: path, tensor and values of each.
 pub(super) type Marked = Vec<(String, Tensor, Vec<f32>)>;
+
+/// Where weights lie.
+type Constants = HashMap<TensorId, Placed>;
 
 pub(super) struct Loaded {
     pub storage: Policy,
@@ -26,18 +30,43 @@ pub(super) struct Loaded {
     support: Bound<SupportEnds<Tensor>>,
     decoder: Bound<DecoderEnds<Tensor>>,
     arena: Arena,
-    constants: HashMap<TensorId, Placed>,
+    constants: Constants,
 }
 
 impl Setup {
     /// Uploads the weights and takes the memory.
     pub(super) fn load(&self, draft: Draft, progress: Progress) -> Result<Loaded, Error> {
-        let (Setup { gpu, model, .. }, Draft { storage, passes, memory }) = (self, draft);
+        let (Setup { gpu, .. }, Draft { storage, passes, memory }) = (self, draft);
+        let constants = if cfg!(target_arch = "wasm32") {
+            self.constants(&passes, &memory, progress)?
+        } else {
+            // Compilers and weights are work for different threads.
+            let ended = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                let pipelines = scope.spawn(|| gpu.prepare(&passes.schedules(), &|| ended.load(Relaxed)));
+                let constants = self.constants(&passes, &memory, progress);
+                ended.store(constants.is_err(), Relaxed);
+                let prepared = pipelines.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                constants.and_then(|constants| Ok(prepared.map(|()| constants)?))
+            })?
+        };
+        let arena = Arena::new(gpu, &memory.arena)?;
+        let encoder = passes.encoder.bind(gpu, &arena, &constants)?;
+        let support = passes.support.bind(gpu, &arena, &constants)?;
+        let decoder = passes.decoder.bind(gpu, &arena, &constants)?;
+        // Its pipelines are compiled by now, and used afterwards.
+        self.known_answers.ask(gpu, passes.schedules())?;
+        Ok(Loaded { storage, bytes: memory.peak(), encoder, support, decoder, passes, arena, constants })
+    }
+
+    /// Uploads what the passes read of the model.
+    fn constants(&self, passes: &Passes, memory: &MemoryPlan, progress: Progress) -> Result<Constants, Error> {
+        let gpu = &self.gpu;
         let mut constants = HashMap::new();
         let total = memory.weights.max(1) as f64;
         let mut done = 0;
         for (id, tensor) in passes.constants() {
-            let data = model.constants.data(&tensor)?;
+            let data = self.model.constants.data(&tensor)?;
             let buffer = gpu.buffer(&tensor.name, data.len() as u64)?;
             gpu.upload(&buffer, 0, &data)?;
             constants.insert(id, Placed { buffer, offset: 0 });
@@ -46,13 +75,7 @@ impl Setup {
                 return Err(Error::Interrupted);
             }
         }
-        let arena = Arena::new(gpu, &memory.arena)?;
-        let encoder = passes.encoder.bind(gpu, &arena, &constants)?;
-        let support = passes.support.bind(gpu, &arena, &constants)?;
-        let decoder = passes.decoder.bind(gpu, &arena, &constants)?;
-        // Its pipelines are compiled by now, and used afterwards.
-        self.known_answers.ask(gpu, passes.schedules())?;
-        Ok(Loaded { storage, bytes: memory.peak(), encoder, support, decoder, passes, arena, constants })
+        Ok(constants)
     }
 }
 
