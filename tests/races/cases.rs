@@ -3,6 +3,7 @@
 use super::machine::{Bound, Order, dispatch};
 use super::memory::{Fault, Words};
 use super::shader::Shader;
+use super::subgroup::SUBGROUP;
 use diffews_wgpu::check::{Case, Check, Recorded, Tested};
 use diffews_wgpu::conformance::LANGUAGE;
 use diffews_wgpu::plan::{Forms, Limits, Policy, Tensor, TensorId, layout};
@@ -24,7 +25,7 @@ pub struct Ran {
 }
 
 fn forms(kernel: &Kernel, form: &str) -> Forms {
-    Forms::first(Facts::LEAST).forcing(kernel.name, form)
+    Forms::first(Facts { least_lanes: SUBGROUP, ..Facts::LEAST }).forcing(kernel.name, form)
 }
 
 /// `change` may plant a fault in the text of a kernel.
@@ -89,12 +90,12 @@ impl Ran {
     }
 }
 
-/// Not interpreted: subgroup operations; and large buffers, out of which it reads and writes on purpose.
-const LEFT_OUT: [&str; 2] = ["subgroups", "memory"];
+/// Not interpreted: large buffers, out of which it reads and writes on purpose.
+const LEFT_OUT: [&str; 1] = ["memory"];
 
-/// Everything there is to run, but for forms with subgroup operations, which take no workgroup memory.
+/// Everything there is to run.
 pub fn tested() -> impl Iterator<Item = (&'static Tested, &'static Form)> {
-    let able = |form: &&Form| form.needs.lanes == 0 && !form.needs.f16;
+    let able = |form: &&Form| form.needs.lanes <= SUBGROUP && !form.needs.f16;
     let all = twins::ALL.iter().chain(&LANGUAGE).filter(|t| !LEFT_OUT.contains(&t.kernel.name));
     all.flat_map(move |t| t.kernel.forms.iter().filter(able).map(move |form| (t, form)))
 }

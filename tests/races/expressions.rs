@@ -12,7 +12,7 @@ impl<'a> Lane<'a> {
         self.top().body.info[expression].ty.inner_with(&self.shader.module.types)
     }
 
-    fn kind(&self, expression: Handle<Expression>) -> ScalarKind {
+    pub fn kind(&self, expression: Handle<Expression>) -> ScalarKind {
         let ty = self.ty(expression);
         let number = matches!(ty, TypeInner::Scalar(_) | TypeInner::Vector { .. });
         ty.scalar_kind().filter(|_| number).unwrap_or_else(|| panic!("not interpreted: an operation on {ty:?}"))

@@ -2,8 +2,9 @@
 
 use super::memory::{Memory, Who};
 use super::shader::{Body, Shader};
+use super::subgroup::{Exchange, SUBGROUP, What};
 use super::value::{Root, Value};
-use naga::{Barrier, Block, BuiltIn, Expression, Handle, Statement};
+use naga::{Barrier, Block, BuiltIn, CollectiveOperation, Expression, GatherMode, Handle, Statement};
 
 /// A function that has been called, and how far it is.
 pub struct Frame<'a> {
@@ -40,6 +41,8 @@ struct Turns<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stop {
     Barrier,
+    /// With its subgroup.
+    Exchange,
     End,
 }
 
@@ -48,6 +51,7 @@ pub struct Lane<'a> {
     pub who: Who,
     pub frames: Vec<Frame<'a>>,
     pub stop: Option<Stop>,
+    exchange: Option<Exchange>,
 }
 
 /// More would be a loop without end.
@@ -60,13 +64,15 @@ impl<'a> Lane<'a> {
         let builtin = |argument: &naga::FunctionArgument| match argument.binding {
             Some(naga::Binding::BuiltIn(BuiltIn::WorkGroupId)) => Value::of(&workgroup),
             Some(naga::Binding::BuiltIn(BuiltIn::LocalInvocationIndex)) => Value::word(who.lane),
+            Some(naga::Binding::BuiltIn(BuiltIn::SubgroupInvocationId)) => Value::word(who.lane % SUBGROUP),
+            Some(naga::Binding::BuiltIn(BuiltIn::SubgroupSize)) => Value::word(SUBGROUP),
             Some(naga::Binding::BuiltIn(BuiltIn::GlobalInvocationId)) if size[1..] == [1, 1] => {
                 Value::of(&[workgroup[0] * size[0] + who.lane, workgroup[1], workgroup[2]])
             }
             ref other => panic!("not interpreted: the argument {other:?}"),
         };
         let arguments = body.function.arguments.iter().map(builtin).collect();
-        let mut lane = Lane { shader, who, frames: Vec::new(), stop: None };
+        let mut lane = Lane { shader, who, frames: Vec::new(), stop: None, exchange: None };
         lane.call(body, arguments, None, memory);
         lane
     }
@@ -100,7 +106,24 @@ impl<'a> Lane<'a> {
         cursors.map(|c| (c.block as *const Block, c.next, c.turns.map_or(0, |t| t.turn))).collect()
     }
 
-    /// Runs up to the next barrier, or to the end.
+    /// Stops for an exchange.
+    fn wait(&mut self, argument: Handle<Expression>, what: What, result: Handle<Expression>, memory: &mut Memory) {
+        let (operand, kind) = (self.get(argument, memory), self.kind(argument));
+        self.exchange = Some(Exchange { operand, kind, what, result });
+        self.stop = Some(Stop::Exchange);
+    }
+
+    pub fn waits_with(&self) -> &Exchange {
+        self.exchange.as_ref().expect("an exchange that it waits for")
+    }
+
+    /// What came of the exchange.
+    pub fn answer(&mut self, value: Value) {
+        let Exchange { result, .. } = self.exchange.take().expect("an exchange that it waits for");
+        self.top_mut().values[result.index()] = value;
+    }
+
+    /// Runs up to the next barrier or exchange, or to the end.
     pub fn run(&mut self, memory: &mut Memory) {
         for _ in 0..MOST_STATEMENTS {
             let Some(cursor) = self.top_mut().cursors.last_mut() else {
@@ -189,6 +212,20 @@ impl<'a> Lane<'a> {
             }
             Statement::ControlBarrier(kind) if *kind == Barrier::WORK_GROUP => {
                 self.stop = Some(Stop::Barrier);
+                return true;
+            }
+            Statement::SubgroupGather { mode, argument, result } => {
+                let from = match *mode {
+                    GatherMode::Broadcast(lane) | GatherMode::Shuffle(lane) => self.get(lane, memory).scalar(),
+                    GatherMode::ShuffleXor(mask) => (self.who.lane % SUBGROUP) ^ self.get(mask, memory).scalar(),
+                    other => panic!("not interpreted: {other:?}"),
+                };
+                self.wait(*argument, What::Of(from), *result, memory);
+                return true;
+            }
+            Statement::SubgroupCollectiveOperation { op, collective_op, argument, result } => {
+                assert_eq!(*collective_op, CollectiveOperation::Reduce, "not interpreted: scans");
+                self.wait(*argument, What::All(*op), *result, memory);
                 return true;
             }
             Statement::Store { pointer, value } => {

@@ -3,6 +3,7 @@
 use super::lane::{Lane, Stop};
 use super::memory::{Fault, Global, Kind, Memory, Place, Who, Words};
 use super::shader::Shader;
+use super::subgroup::{self, SUBGROUP};
 use super::value::words_of;
 use naga::AddressSpace;
 
@@ -38,6 +39,7 @@ pub fn dispatch(
     number: u32,
     order: Order,
 ) -> Vec<Fault> {
+    let lanes = lanes_of(shader);
     let globals = shader.module.global_variables.iter().map(|(_, variable)| {
         let place = match (variable.space, variable.binding) {
             (AddressSpace::Uniform, Some(_)) => Place::Uniform(bound.params.clone()),
@@ -47,6 +49,10 @@ pub fn dispatch(
             }
             (AddressSpace::WorkGroup, None) => {
                 Place::Workgroup(Words::new(vec![u32::MAX; words_of(&shader.module, variable.ty) as usize]))
+            }
+            (AddressSpace::Private, None) if variable.init.is_none() => {
+                let each = words_of(&shader.module, variable.ty) as usize;
+                Place::Private { words: vec![0; each * lanes as usize], each }
             }
             other => panic!("not interpreted: a variable in {other:?}"),
         };
@@ -61,14 +67,20 @@ pub fn dispatch(
     memory.faults
 }
 
+fn lanes_of(shader: &Shader) -> u32 {
+    shader.module.entry_points[0].workgroup_size.iter().product()
+}
+
 fn run_workgroup(shader: &Shader, memory: &mut Memory, workgroup: u32, id: [u32; 3], order: Order) {
-    let size = shader.module.entry_points[0].workgroup_size.iter().product::<u32>();
+    let size = lanes_of(shader);
+    memory.begin_workgroup();
     let who = |lane: u32| Who { workgroup, lane, invocation: workgroup * size + lane };
     let mut lanes: Vec<Lane> = order.of(size).into_iter().map(|l| Lane::new(shader, who(l), id, memory)).collect();
     loop {
         memory.phase += 1;
-        for lane in &mut lanes {
-            lane.run(memory);
+        let of_one = |a: &Lane, b: &Lane| a.who.lane / SUBGROUP == b.who.lane / SUBGROUP;
+        if !lanes.chunk_by_mut(of_one).all(|subgroup| subgroup::run(subgroup, memory)) {
+            return;
         }
         let waiting = lanes.iter().filter(|lane| lane.stop == Some(Stop::Barrier)).count();
         if waiting == 0 {

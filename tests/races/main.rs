@@ -10,6 +10,7 @@ mod machine;
 mod memory;
 mod planted;
 mod shader;
+mod subgroup;
 mod value;
 
 use cases::{Ran, STORAGES, run, smallest, tested};

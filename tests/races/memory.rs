@@ -84,6 +84,11 @@ pub enum Place {
         len: usize,
     },
     Workgroup(Words),
+    /// So many words of each lane.
+    Private {
+        words: Vec<u32>,
+        each: usize,
+    },
 }
 
 pub struct Global {
@@ -118,6 +123,15 @@ impl Memory<'_> {
         }
     }
 
+    /// Private memory is zero when a workgroup begins.
+    pub fn begin_workgroup(&mut self) {
+        for global in &mut self.globals {
+            if let Place::Private { words, .. } = &mut global.place {
+                words.fill(0);
+            }
+        }
+    }
+
     pub fn load(&mut self, global: usize, offset: u32, n: u32, who: Who) -> Value {
         let (at, n) = (offset as usize, n as usize);
         let Global { name, place } = &mut self.globals[global];
@@ -128,7 +142,11 @@ impl Memory<'_> {
                 (&mut self.buffers[*buffer], *start, self.dispatch, who.invocation)
             }
             Place::Workgroup(words) => (words, 0, self.phase, who.lane),
-            Place::Storage { .. } => {
+            Place::Private { words, each } if at + n <= *each => {
+                let start = who.lane as usize * *each + at;
+                return Value::of(&words[start..start + n]);
+            }
+            Place::Storage { .. } | Place::Private { .. } => {
                 let name = name.clone();
                 self.fault(Kind::Beyond, &name, || format!("word {at} read by invocation {}", who.invocation));
                 return Value::made(n, |_| 0);
@@ -157,6 +175,11 @@ impl Memory<'_> {
                 (&mut self.buffers[*buffer], *start, self.dispatch, who.invocation)
             }
             Place::Workgroup(words) => (words, 0, self.phase, who.lane),
+            Place::Private { words, each } if at + value.len() <= *each => {
+                let start = who.lane as usize * *each + at;
+                words[start..start + value.len()].copy_from_slice(value);
+                return;
+            }
             _ => {
                 let name = name.clone();
                 self.fault(Kind::Beyond, &name, || format!("word {at} written by invocation {}", who.invocation));

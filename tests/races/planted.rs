@@ -107,6 +107,18 @@ fn a_barrier_that_some_lanes_do_not_come_to_is_seen() {
 }
 
 #[test]
+fn a_subgroup_that_parts_or_asks_a_lane_that_is_not_there_is_seen() {
+    let all = "let sum = subgroupAdd(total[r]);";
+    let some = "var sum = total[r];\n        if lane < 3u { sum = subgroupAdd(total[r]); }";
+    replaced("attention", "broadcast-64", (all, some), Kind::Divergence);
+    replaced("attention", "broadcast-64", ("].x, j)", "].x, j + 8u)"), Kind::Beyond);
+    // What a lane reads of another's memory is no less a race for an operation between.
+    replaced("attention", "broadcast-64", (all, &format!("{all}\n        out[0] = out[0];")), Kind::Race);
+    let (case, form) = find("attention", "broadcast-64", "17 queries of spread 2, 17 + 33 keys");
+    assert!(changed(&case, form, |text| text.replace(all, "let sum = subgroupMax(total[r]);")).ratio() > 1.0);
+}
+
+#[test]
 fn places_that_hold_nothing_are_seen() {
     replaced(
         "barriers",

@@ -1,7 +1,9 @@
 //! A WGSL text as naga understands it, with what an interpreter asks for often.
 
 use super::value::{Value, has_no_gaps, words_of};
-use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ValidationFlags, Validator};
+use naga::valid::{
+    Capabilities, FunctionInfo, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator,
+};
 use naga::{AddressSpace, Expression, Function, Handle, Module};
 
 pub struct Shader {
@@ -30,7 +32,10 @@ impl Shader {
         let module = naga::front::wgsl::parse_str(wgsl).unwrap_or_else(|e| panic!("{}", e.emit_to_string(wgsl)));
         // Whether barriers are uniform is seen when they are run.
         let flags = ValidationFlags::all() - ValidationFlags::CONTROL_FLOW_UNIFORMITY;
-        let validated = Validator::new(flags, Capabilities::SHADER_FLOAT16_IN_FLOAT32).validate(&module);
+        let able = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP;
+        let mut validator = Validator::new(flags, able);
+        validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::all());
+        let validated = validator.validate(&module);
         let info = validated.unwrap_or_else(|e| panic!("{}", e.emit_to_string(wgsl)));
         for (_, variable) in module.global_variables.iter() {
             let shared = matches!(variable.space, AddressSpace::Uniform | AddressSpace::Storage { .. });
