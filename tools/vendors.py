@@ -158,10 +158,11 @@ def as_markdown(reports, explained, hosts):
         times = [row["milliseconds"] for row in rows if row["milliseconds"] is not None]
         counts = [sum(1 for row in rows if row[key]) for key in ("left_out", "models")]
         lines.append(f"| {name} | {DEVICES[name][0]} | {len(rows)} | {counts[0]} | {counts[1]} | {sum(times) / 1e3:.1f} | {max(times):.0f} |")
-    lines += ["", "What is left of a query of Stable Diffusion 2.1 at 512 x 512 (half precision) where the device takes no time, in milliseconds of the",
-              "host's thread (`diffews-wgpu bench --host --model sd21 --precision packed`; at most 5 are wanted after the first):", "",
-              "| device | " + " | ".join(part["stage"] for part in next(iter(hosts.values()))["stages"]) +
-              " | a query | the first one | dispatches | submissions |", "|---" * 8 + "|"]
+    if hosts:
+        lines += ["", "What is left of a query of Stable Diffusion 2.1 at 512 x 512 (half precision) where the device takes no time, in milliseconds of the",
+                  "host's thread (`diffews-wgpu bench --host --model sd21 --precision packed`; at most 5 are wanted after the first):", "",
+                  "| device | " + " | ".join(part["stage"] for part in next(iter(hosts.values()))["stages"]) +
+                  " | a query | the first one | dispatches | submissions |", "|---" * 8 + "|"]
     for name, found in hosts.items():
         cells = [f"{part['ms']:.1f}" for part in found["stages"]] + [f"{found['query_ms']:.1f}", f"{found['first_query_ms']:.1f}"]
         cells += [str(sum(part["dispatches"] for part in found["stages"])), str(found["submissions"])]

@@ -10,6 +10,8 @@ use std::path::Path;
 
 /// One has some 0.5 MB.
 const LONGEST: u64 = 1 << 24;
+/// Devices, and forms of all kernels, that are believed: the page has a cell for each of both.
+const MOST: usize = 1024;
 
 /// The figures of several devices, as the page takes them.
 #[derive(Debug)]
@@ -49,6 +51,9 @@ impl File {
         };
         let [kernel, form, models, left_out] = [place("kernel")?, place("form")?, place("models")?, place("left_out")?];
         let figures = [place("registers")?, place("waves")?, place("code_bytes")?, place("spills")?];
+        if self.devices.len() > MOST {
+            return Err(format!("it has more than {MOST} devices"));
+        }
         let (mut devices, mut lines) = (Vec::new(), BTreeMap::<(String, String), Vec<Value>>::new());
         for (i, (name, device)) in self.devices.iter().enumerate() {
             let device: Device = Device::deserialize(device).map_err(|e| format!("{name}: {e}"))?;
@@ -59,6 +64,9 @@ impl File {
                 let numbers = figures.map(|at| row.get(at).and_then(Value::as_f64));
                 let run = row.get(models).and_then(Value::as_array).is_some_and(|models| !models.is_empty());
                 line[i] = worse(line[i].take(), numbers, run, text(left_out));
+                if lines.len() > MOST {
+                    return Err(format!("it has more than {MOST} forms"));
+                }
             }
             devices.push(json!({"name": name, "is": device.is, "driver": device.driver}));
         }
@@ -109,6 +117,8 @@ mod tests {
     fn anything_may_be_in_the_file() {
         assert!(compiled(json!([[], [1, 2], ["conv2d"]])).is_ok());
         assert!(compiled(json!({})).is_err());
+        let forms: Vec<Value> = (0..=MOST).map(|i| json!([i.to_string()])).collect();
+        assert!(compiled(json!(forms)).unwrap_err().contains("forms"));
         assert!(serde_json::from_value::<File>(json!({"columns": [], "devices": {}})).unwrap().matrix().is_err());
     }
 }
