@@ -58,17 +58,27 @@ fn webp(bytes: &[u8]) -> Result<usize, &'static str> {
         return Err("it ends before its picture or what belongs to it does");
     }
     let mut count = 0;
+    let mut canvas = None;
     for (kind, data) in chunks(bytes.get(12..).unwrap_or_default()) {
         match kind {
-            b"VP8 " => sized(data)?,
+            b"VP8X" => canvas = sides(data, 4),
+            b"VP8 " => sized(data, canvas)?,
             b"ANMF" => {
                 count += 1;
-                chunks(data.get(16..).unwrap_or_default()).filter(|c| c.0 == b"VP8 ").try_for_each(|c| sized(c.1))?;
+                let frame = sides(data, 6);
+                let parts = chunks(data.get(16..).unwrap_or_default());
+                parts.filter(|c| c.0 == b"VP8 ").try_for_each(|c| sized(c.1, frame))?;
             }
             _ => {}
         }
     }
     Ok(count)
+}
+
+/// Width and height less one, in three bytes each.
+fn sides(data: &[u8], at: usize) -> Option<[u32; 2]> {
+    let six = data.get(at..at + 6)?;
+    Some([0, 3].map(|i| u32::from_le_bytes([six[i], six[i + 1], six[i + 2], 0]) + 1))
 }
 
 /// Whether a WebP's chunks lie within the file. The decoder takes memory for as much as they claim, which may be 4 GiB.
@@ -98,10 +108,16 @@ fn chunks(mut rest: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// Fails for a lossy frame of no size, which the decoder panics on. The sizes are behind a tag and a start code.
-fn sized(frame: &[u8]) -> Result<(), &'static str> {
-    let side = |at: usize| frame.get(at..at + 2).map(|b| u16::from_le_bytes([b[0], b[1]]) & 0x3fff);
-    if side(6) == Some(0) || side(8) == Some(0) { Err("it has a frame of no size") } else { Ok(()) }
+/// Fails for a lossy frame of no size, which the decoder panics on, and for one of another size than its container announces:
+/// the decoder takes memory for all of it first. The frame's sizes are behind a tag and a start code.
+fn sized(frame: &[u8], announced: Option<[u32; 2]>) -> Result<(), &'static str> {
+    let side = |at: usize| frame.get(at..at + 2).map(|b| u32::from(u16::from_le_bytes([b[0], b[1]]) & 0x3fff));
+    let (Some(width), Some(height)) = (side(6), side(8)) else { return Ok(()) };
+    match announced {
+        _ if width == 0 || height == 0 => Err("it has a frame of no size"),
+        Some(announced) if announced != [width, height] => Err("it has a frame of another size than it announces"),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -148,5 +164,17 @@ mod tests {
         let frame = |width| [b"ANMF\x22\0\0\0" as &[u8], &[0; 16], &lossy(width)].concat();
         assert_eq!((webp(&file(&lossy(1))), webp(&file(&frame(1)))), (Ok(0), Ok(1)));
         assert!(webp(&file(&lossy(0))).is_err() && webp(&file(&frame(0))).is_err());
+    }
+
+    #[test]
+    fn a_webp_frame_of_another_size_than_announced_is_refused() {
+        let lossy = |width: u16| [b"VP8 \x0a\0\0\0\0\0\0\x9d\x01\x2a" as &[u8], &width.to_le_bytes(), &[1, 0]].concat();
+        // A canvas, and a frame's place, of 300 x 1.
+        let still =
+            |width| [b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\x2b\x01\0\0\0\0" as &[u8], &lossy(width)].concat();
+        let place = b"RIFF\0\0\0\0WEBPANMF\x22\0\0\0\0\0\0\0\0\0\x2b\x01\0\0\0\0\0\0\0\0";
+        let moving = |width| [place as &[u8], &lossy(width)].concat();
+        assert_eq!((webp(&still(300)), webp(&moving(300))), (Ok(0), Ok(1)));
+        assert!(webp(&still(301)).is_err() && webp(&moving(16383)).is_err());
     }
 }

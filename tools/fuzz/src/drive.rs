@@ -24,7 +24,10 @@ pub fn run(run: &Run) -> Result<bool> {
     }
     let targets = chosen(&run.targets)?;
     let seed = run.seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("seed {seed}, {:.0} s for {} targets", run.seconds, targets.len());
+    match run.runs {
+        Some(runs) => println!("seed {seed}, {runs} changed inputs for each of {} targets", targets.len()),
+        None => println!("seed {seed}, {:.0} s for {} targets", run.seconds, targets.len()),
+    }
     println!("target            runs   accepted   edges  corpus  slowest    most memory  caught  findings");
     let mut all = 0;
     let mut caught = BTreeMap::new();
@@ -33,12 +36,12 @@ pub fn run(run: &Run) -> Result<bool> {
         let mut left = run.seconds / targets.len() as f64;
         for attempt in 0..=RESTARTS {
             let started = std::time::Instant::now();
-            if row.once(&[
-                "--seconds".into(),
-                left.max(0.0).to_string(),
-                "--seed".into(),
-                (seed + attempt).to_string(),
-            ])? {
+            let mut order = vec!["--seed".into(), (seed + attempt).to_string()];
+            match run.runs {
+                Some(runs) => order.extend(["--runs".into(), runs.to_string()]),
+                None => order.extend(["--seconds".into(), left.max(0.0).to_string()]),
+            }
+            if row.once(&order)? {
                 break;
             }
             left -= started.elapsed().as_secs_f64();
@@ -64,6 +67,7 @@ pub fn replay(target: &str, files: &[PathBuf]) -> Result<bool> {
         let run = Run {
             targets: vec![],
             seconds: 0.0,
+            runs: None,
             seed: None,
             corpus: None,
             findings: std::env::temp_dir().join("diffews-fuzz-replayed"),

@@ -47,6 +47,9 @@ struct Run {
     /// Of all targets together; the seeds are run in any case
     #[arg(long, default_value_t = 60.0)]
     seconds: f64,
+    /// So many changed inputs of each target, in place of a time, all of them of seeds and the corpus: the same each time
+    #[arg(long, conflicts_with = "seconds")]
+    runs: Option<u64>,
     /// Of the random numbers [default: another each time]
     #[arg(long)]
     seed: Option<u64>,

@@ -45,6 +45,9 @@ pub struct Order {
     corpus: Option<PathBuf>,
     #[arg(long, default_value_t = 0.0)]
     seconds: f64,
+    /// Changed inputs, in place of a time
+    #[arg(long)]
+    runs: Option<u64>,
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Run this file and nothing else
@@ -208,11 +211,11 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Seeds, then what was kept, then changes of both until the time is over.
+    /// Seeds, then what was kept, then changes of both until the time is over or there were enough.
     fn search(&mut self) -> Result<()> {
         let started = Instant::now();
         let order = self.order;
-        let over = || started.elapsed().as_secs_f64() >= order.seconds;
+        let late = || started.elapsed().as_secs_f64() >= order.seconds;
         let files = |dir: &Path| {
             let mut paths: Vec<PathBuf> = fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
             paths.sort();
@@ -226,7 +229,7 @@ impl Worker<'_> {
             }
         }
         for input in order.corpus.iter().flat_map(|dir| files(dir)) {
-            if over() {
+            if order.runs.is_none() && late() {
                 return Ok(());
             }
             let (new, fast) = self.run(&input)?;
@@ -236,14 +239,17 @@ impl Worker<'_> {
             }
         }
         let mut rng = Rng::with_seed(order.seed);
-        while !over() {
+        let mut changed = 0;
+        while order.runs.map_or_else(|| !late(), |runs| changed < runs) {
+            changed += 1;
             let count = self.corpus.len();
             // The newest lead furthest.
             let at = if rng.bool() { rng.usize(..count.max(1)) } else { count.saturating_sub(1 + rng.usize(..32)) };
             let mut input = self.corpus.get(at).cloned().unwrap_or_default();
             (self.target.mutate)(&mut input, &mut Source { rng: &mut rng, corpus: &self.corpus });
             let (new, fast) = self.run(&input)?;
-            if !(new && fast && input.len() <= self.target.longest) {
+            // What is new may differ from run to run (maps are seeded anew), and so would all inputs that come of it.
+            if order.runs.is_some() || !(new && fast && input.len() <= self.target.longest) {
                 continue;
             }
             if let Some(dir) = &order.corpus

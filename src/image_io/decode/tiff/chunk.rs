@@ -36,13 +36,18 @@ pub fn read(source: &Source, layout: &Layout, file: File, index: usize, rows: u3
     Ok(Some(bytes))
 }
 
-/// At most `want` bytes; fewer where the chunk ends early.
+/// Most bytes that a byte of deflate stands for: two bits copy 258.
+const DEFLATE_MOST: usize = 1032;
+/// Most bytes that a byte of LZW stands for: nine bits are one of 4,096 entries, each at most a byte longer than another.
+const LZW_MOST: usize = 4096;
+
+/// At most `want` bytes; fewer where the chunk ends early. Takes no memory for more than `raw` can stand for.
 fn decompress(layout: &Layout, raw: &[u8], want: usize) -> Result<Vec<u8>, String> {
     match layout.compression {
         1 => Ok(raw[..raw.len().min(want)].to_vec()),
         5 => lzw(raw, want),
         8 | 32946 => {
-            let mut bytes = Vec::with_capacity(want);
+            let mut bytes = Vec::with_capacity(want.min(raw.len().saturating_mul(DEFLATE_MOST)));
             // What was decoded before an error counts: the end mark may be missing.
             let result = flate2::read::ZlibDecoder::new(raw).take(want as u64).read_to_end(&mut bytes);
             if bytes.len() < want { result.map(|_| bytes).map_err(|e| e.to_string()) } else { Ok(bytes) }
@@ -71,9 +76,9 @@ fn lzw(raw: &[u8], want: usize) -> Result<Vec<u8>, String> {
         return Err("its samples are compressed with LZW of the old kind, which is not read".into());
     }
     let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8);
-    let mut bytes = vec![0; want];
+    let mut bytes = vec![0; want.min(raw.len().saturating_mul(LZW_MOST))];
     let (mut from, mut to) = (0, 0);
-    while to < want {
+    while to < bytes.len() {
         let step = decoder.decode_bytes(&raw[from..], &mut bytes[to..]);
         from += step.consumed_in;
         to += step.consumed_out;
@@ -88,7 +93,8 @@ fn lzw(raw: &[u8], want: usize) -> Result<Vec<u8>, String> {
 }
 
 fn packbits(mut raw: &[u8], want: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(want);
+    // Two bytes stand for at most 128.
+    let mut bytes = Vec::with_capacity(want.min(raw.len().saturating_mul(64)));
     while let Some((&head, rest)) = raw.split_first().filter(|_| bytes.len() < want) {
         raw = rest;
         match head as i8 {

@@ -17,6 +17,9 @@ const MOST_CHUNK_BYTES: u64 = 1 << 30;
 const MOST_PADDING: u64 = 24 << 20;
 /// Most bytes that are decompressed for one picture, all its bands together (16 GiB).
 const MOST_BYTES: u64 = 1 << 34;
+/// Of these, what any file may ask for (2 GiB), and what each of its bytes adds: a small file may not ask for minutes of work.
+const ANY_BYTES: u64 = 1 << 31;
+const BYTES_PER_BYTE: u64 = 128;
 /// Most that chunks may hold together where they lie in one another, in times of the file's length: writers share equal tiles.
 const MOST_SHARED: u64 = 16;
 
@@ -39,7 +42,7 @@ pub fn read(source: &Source, layout: &Layout, file: File, directory: &Directory)
             "its strips or tiles claim {stored} bytes of a file of {length}: they lie in one another"
         )));
     }
-    if are_too_large(layout) {
+    if are_too_large(layout, file.bytes.len() as u64) {
         let (width, height) = layout.chunk;
         return Err(failed(format!("its {} bands in chunks of {width} x {height} pixels are too large", layout.bands)));
     }
@@ -80,14 +83,15 @@ pub fn read(source: &Source, layout: &Layout, file: File, directory: &Directory)
 }
 
 /// Whether the chunks are much more than the picture, or what is decoded for nothing is.
-fn are_too_large(layout: &Layout) -> bool {
+fn are_too_large(layout: &Layout, length: u64) -> bool {
+    let most = MOST_BYTES.min(ANY_BYTES + BYTES_PER_BYTE * length);
     let all_bits = layout.bands as u64 * u64::from(layout.bits);
     let whole = u64::from(layout.chunk.0) * u64::from(layout.grid.0) * u64::from(layout.chunk.1);
     let padded = whole.saturating_mul(u64::from(layout.grid.1));
     let decoded = padded.saturating_mul(all_bits) / 8;
     let picture = u64::from(layout.width) * u64::from(layout.height) * all_bits / 8;
     let chunk = layout.row_bytes().saturating_mul(u64::from(layout.chunk.1.min(layout.height)));
-    padded > 2 * MAX_PIXELS || chunk > MOST_CHUNK_BYTES.min(picture + MOST_PADDING) || decoded > MOST_BYTES
+    padded > 2 * MAX_PIXELS || chunk > MOST_CHUNK_BYTES.min(picture + MOST_PADDING) || decoded > most
 }
 
 /// The bands to take: what was chosen, else the colours, and alpha where there is one.
@@ -302,9 +306,12 @@ mod tests {
             chosen: None,
             chunks: vec![(8, Some(100))],
         };
-        assert!(!are_too_large(&of((256, 256))) && !are_too_large(&of((2048, 2048))));
+        assert!(!are_too_large(&of((256, 256)), 100) && !are_too_large(&of((2048, 2048)), 100));
         // 500 MB for a picture of 10 kB.
-        assert!(are_too_large(&of((4_000_000, 32))));
+        assert!(are_too_large(&of((4_000_000, 32)), 100));
+        // 300 bands of 10 million pixels: as much as a file of 20 MB may hold, and not one of 1 kB.
+        let bands = Layout { bands: 300, width: 10_000, height: 1000, grid: (1, 1000), ..of((10_000, 1)) };
+        assert!(are_too_large(&bands, 1000) && !are_too_large(&bands, 20_000_000));
     }
 
     #[test]
