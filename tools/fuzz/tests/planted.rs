@@ -7,7 +7,7 @@ fn replayed(input: &str) -> (String, bool) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("input");
     std::fs::write(&file, input).unwrap();
-    let out = Command::new(env!("CARGO_BIN_EXE_diffews-fuzz")).args(["replay", "planted"]).arg(&file).output().unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_diffews_fuzz")).args(["replay", "planted"]).arg(&file).output().unwrap();
     let code = out.status.code().unwrap();
     assert!(code < 2, "{}", String::from_utf8_lossy(&out.stderr));
     (String::from_utf8(out.stdout).unwrap(), code == 0)
