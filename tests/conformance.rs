@@ -109,6 +109,7 @@ fn copy(b: &mut CaseBuilder, (from, input_beyond): (&Tensor, u64), (to, output_b
         workgroups: [n.div_ceil(64) + 4, 1, 1],
         flops: 1,
         padding: 0,
+        saved: 0,
         turns: 0,
     });
 }

@@ -28,6 +28,7 @@ struct Behaviour {
 
 const FLUSH: &str = "
 fn flush(v: vec4<f32>) -> vec4<f32> { return select(v, vec4<f32>(), abs(v) < vec4(6.103515625e-5)); }
+fn flush2(v: vec2<f32>) -> vec2<f32> { return flush(v.xyxy).xy; }
 ";
 
 /// The rounding error of a sum is exact (Knuth); where it has the other sign, the sum lies beyond the exact one. `nothing` is zero,
@@ -42,6 +43,7 @@ fn down(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
     return select(s, bitcast<vec4<f32>>(bitcast<vec4<u32>>(s) - vec4(1u)), sign(e) * sign(s) < vec4<f32>());
 }
 fn down3(a: vec3<f32>, b: vec3<f32>) -> vec3<f32> { return down(vec4(a, 0.0), vec4(b, 0.0)).xyz; }
+fn down2(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> { return down(a.xyxy, b.xyxy).xy; }
 fn down1(a: f32, b: f32) -> f32 { return down(vec4(a, 0.0, 0.0, 0.0), vec4(b, 0.0, 0.0, 0.0)).x; }
 ";
 
@@ -50,35 +52,32 @@ const BEHAVIOURS: &[Behaviour] = &[
         name: "subnormal halves are read as zero",
         storage: Policy::PACKED,
         added: FLUSH,
-        replaced: &[(
-            r"return vec4\(unpack2x16float\(v.x\), unpack2x16float\(v.y\)\);",
-            "return flush(vec4(unpack2x16float(v.x), unpack2x16float(v.y)));",
-        )],
+        replaced: &[
+            (
+                r"return vec4\(unpack2x16float\(v.x\), unpack2x16float\(v.y\)\);",
+                "return flush(vec4(unpack2x16float(v.x), unpack2x16float(v.y)));",
+            ),
+            (r"return unpack2x16float\(v\);", "return flush2(unpack2x16float(v));"),
+        ],
         seen: &[],
     },
     Behaviour {
         name: "subnormal halves are stored as zero",
         storage: Policy::PACKED,
         added: FLUSH,
-        replaced: &[(
-            r"pack2x16float\(v.xy\), pack2x16float\(v.zw\)",
-            "pack2x16float(flush(v).xy), pack2x16float(flush(v).zw)",
-        )],
+        replaced: &[(r"return pack2x16float\(v\)", "return pack2x16float(flush2(v))")],
         seen: &["convert"],
     },
     Behaviour {
         name: "halves are rounded towards zero",
         storage: Policy::PACKED,
         added: "
-fn cut(v: vec4<f32>) -> vec4<f32> {
-    return select(v, bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) & vec4(0xffffe000u)), abs(v) >= vec4(6.103515625e-5));
+fn cut(v: vec2<f32>) -> vec2<f32> {
+    return select(v, bitcast<vec2<f32>>(bitcast<vec2<u32>>(v) & vec2(0xffffe000u)), abs(v) >= vec2(6.103515625e-5));
 }
 ",
-        replaced: &[(
-            r"pack2x16float\(v.xy\), pack2x16float\(v.zw\)",
-            "pack2x16float(cut(v).xy), pack2x16float(cut(v).zw)",
-        )],
-        seen: &["affine", "attention", "conv2d", "convert", "guided_filter", "layer_norm"],
+        replaced: &[(r"return pack2x16float\(v\)", "return pack2x16float(cut(v))")],
+        seen: &["affine", "attention", "conv2d", "convert", "guided_filter", "layer_norm", "winograd_output"],
     },
     Behaviour {
         name: "additions are rounded towards zero",
@@ -100,6 +99,14 @@ fn cut(v: vec4<f32>) -> vec4<f32> {
                 "$1 = down($1, $2);",
             ),
             (r"\b(sum|m2) \+= (count.*|stat.*);", "$1 = down1($1, $2);"),
+            (r"(even_\w+) \+ (odd_\w+),", "down1($1, $2),"),
+            (r"(even_\w+) - (odd_\w+),", "down1($1, -$2),"),
+            (r"d\[(\d)\] - 2\.5 \* d\[(\d)\] \+ d\[(\d)\]", "down1(down1(d[$1], -2.5 * d[$2]), d[$3])"),
+            (r"d\[4\] - (2\.0|0\.5) \* d\[2\]", "down1(d[4], -$1 * d[2])"),
+            (r"m\[0\] \+ near \+ far,", "down2(down2(m[0], near), far),"),
+            (r"near_odd \+ far_odd,", "down2(near_odd, far_odd),"),
+            (r"let (near|far) = (m\[\d\]) \+ (m\[\d\]);", "let $1 = down2($2, $3);"),
+            (r"(y\[j\]) \+= (b|unpack2\(.*\));", "$1 = down2($1, $2);"),
             (r"(diagonal|beside|with_level) \+= (.*);", "$1 = down3($1, $2);"),
         ],
         seen: &["conv2d", "group_stats", "layer_norm"],

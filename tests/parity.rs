@@ -4,9 +4,12 @@ mod common;
 
 use common::{Fixture, fixtures, gpu, relative_l2, run};
 use diffews_wgpu::Precision;
+use diffews_wgpu::gpu::Gpu;
+use diffews_wgpu::kernels::ALL;
 use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::Recording;
 use diffews_wgpu::segment::Pass;
+use diffews_wgpu::shader::{Form, Sums};
 use diffews_wgpu::weights::{ModelFiles, TextSource};
 
 /// Keeps every value that a layer has marked.
@@ -20,7 +23,11 @@ fn compare(fixture: &Fixture, precision: Precision) -> (f64, (f64, String), usiz
 }
 
 fn compare_model(fixture: &Fixture, model: Model, precision: Precision) -> (f64, (f64, String), usize) {
-    let run = run(fixture, gpu(), model, precision, &mut keep_marked).unwrap();
+    compare_on(gpu(), fixture, model, precision)
+}
+
+fn compare_on(gpu: Gpu, fixture: &Fixture, model: Model, precision: Precision) -> (f64, (f64, String), usize) {
+    let run = run(fixture, gpu, model, precision, &mut keep_marked).unwrap();
     let map = relative_l2(&run.result.map().map(), &fixture.expected["map"]);
     let mut worst = (0.0, String::new());
     let mut compared = 0;
@@ -64,6 +71,29 @@ fn half_storage_matches_pytorch() {
         let (map, ..) = compare(&fixture, Precision::F16);
         assert!(map <= 3e-3, "{}: the map is off by {map:.2e}", fixture.name);
     }
+}
+
+/// What is promised of every form that can be chosen, wherever it fits.
+#[test]
+fn every_form_matches_pytorch() {
+    let gpu = gpu();
+    let (mut tried, mut of_winograd) = (0, 0);
+    for kernel in ALL.into_iter().filter(|kernel| kernel.forms.len() > 1) {
+        let able = |form: &&Form| form.needs.lacks(&gpu.forms.facts).is_none();
+        for form in kernel.forms.iter().filter(able) {
+            let mut forced = gpu.clone();
+            forced.forms = gpu.forms.forcing_one_of(kernel.name, &[form.name, kernel.forms[0].name]);
+            let fixture = Fixture::named("odd");
+            println!("{}={}", kernel.name, form.name);
+            for (precision, most) in [(Precision::F32, 5e-5), (Precision::F16, 4e-3)] {
+                let (map, ..) = compare_on(forced.clone(), &fixture, fixture.model(), precision);
+                assert!(map <= most, "{}={} in {precision:?}: the map is off by {map:.2e}", kernel.name, form.name);
+            }
+            tried += 1;
+            of_winograd += usize::from(form.sums == Sums::Winograd);
+        }
+    }
+    assert!(tried > 8 && of_winograd > 1, "{tried} forms, {of_winograd} of them by Winograd's algorithm");
 }
 
 /// Softmax over each token several times is softmax over each once: the fixtures' numbers hold for a longer prompt, which the model

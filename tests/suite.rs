@@ -95,7 +95,10 @@ fn shown(row: &Row) -> String {
 fn is_spare(id: &str) -> bool {
     let form = id.split('.').nth(2).unwrap_or_default();
     match id.split('.').next() {
-        Some("kernels") => !["plain", "tiled-64", "broadcast-64", "rows-64"].contains(&form),
+        Some("kernels") => {
+            let text = form.strip_prefix("winograd-").unwrap_or(form);
+            !["plain", "tiled-64", "broadcast-64", "rows-64"].contains(&text)
+        }
         layer => layer == Some("determinism"),
     }
 }

@@ -23,7 +23,7 @@ compile=(python3 tools/dxc/compile.py --library "$DRIVERS/dxc/libdxcompiler.so")
 webgpu=$DRIVERS/tint/node_modules/webgpu
 cargo build --quiet --release --package diffews-helpers || exit 1
 
-cases='/(f32|packed)/(plain|tiled-64|broadcast-64|rows-64)$'
+cases='/(f32|packed)/(plain|(winograd-)?(tiled|broadcast|rows)-64)$'
 
 shaders() {
     rm -rf target/shaders
@@ -43,7 +43,7 @@ dxc() {
 
 dawn() {
     target/release/dump_cases target/dawn &&
-        tools/with-driver.sh "$1" node tools/tint/run.mjs --webgpu "$webgpu" --only "${BRIEF:+ (f32|packed) (plain|tiled-64|broadcast-64|rows-64) }" target/dawn
+        tools/with-driver.sh "$1" node tools/tint/run.mjs --webgpu "$webgpu" --only "${BRIEF:+ (f32|packed) (plain|(winograd-)?(tiled|broadcast|rows)-64) }" target/dawn
 }
 
 failed=()

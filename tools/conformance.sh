@@ -39,13 +39,13 @@ part() {
     [ -z "$whole" ] || return 0
     if [ -n "$brief" ]; then
         # One form of each text.
-        echo '^(language/|kernels/.*/(f32|packed)/(plain|tiled-64|broadcast-64|rows-64)$|blocks/.*/f32/rule)'
+        echo '^(language/|kernels/.*/(f32|packed)/(plain|(winograd-)?(tiled|broadcast|rows)-64)$|blocks/.*/f32/rule)'
         return
     fi
     case $1 in
         # At another width of vectors only the size of subgroups differs: the forms that suit it. With 4 lanes none broadcasts.
-        *@128) echo '^(language/(barriers|subgroups)/|kernels/.*/rows-[0-9]+$|blocks/.*/rule$)' ;;
-        *@*) echo '^(language/(barriers|subgroups)/|kernels/.*/broadcast-[0-9]+$|blocks/.*/rule$)' ;;
+        *@128) echo '^(language/(barriers|subgroups)/|kernels/.*/(winograd-)?rows-[0-9]+$|blocks/.*/rule$)' ;;
+        *@*) echo '^(language/(barriers|subgroups)/|kernels/.*/(winograd-)?broadcast-[0-9]+$|blocks/.*/rule$)' ;;
         # Equal runs of the model take minutes there.
         swiftshader | llvmpipe-gl) echo '^(language|kernels|blocks)/' ;;
     esac

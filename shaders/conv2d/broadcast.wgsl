@@ -31,7 +31,7 @@ fn load_weights(k: u32, row: u32) -> mat4x4<f32> {
     return mat4x4<f32>(unpack_weight(weight[k]), unpack_weight(weight[k + row]), unpack_weight(weight[k + 2u * row]), unpack_weight(weight[k + 3u * row]));
 }
 
-fn load_input(i: u32, live: bool) -> vec4<f32> { return select(vec4<f32>(), unpack4(input[i]), live); }
+fn load_input(i: u32, live: bool) -> vec4<f32> { return select(vec4<f32>(), load4(i), live); }
 
 fn put_below(p: u32, n: u32, v: vec4<f32>, last: u32) {
     if p <= last { put(p, n, v); }
@@ -47,12 +47,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let column = id / q.row_groups * WG + lane;
     let n = min(column, q.out_n4 - 1u);
     let last = q.out_rows * q.out_w - 1u;
-    let b0 = fill(bias[n]);
+    let b0 = fill(bias4(n));
 #ifdef GEGLU
     let p0 = id % q.row_groups * 16u;
     let width = 2u * q.out_n4;
     let gate = q.out_n4;
-    let b1 = fill(bias[n + gate]);
+    let b1 = fill(bias4(n + gate));
     var a0 = b0; var a1 = b0; var a2 = b1; var a3 = b1;
 #else
     let p0 = id % q.row_groups * 32u;
@@ -63,7 +63,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 #endif
     let c0 = corner(min(p0 + sub % 8u, last));
     let c1 = corner(min(p0 + 8u + sub % 8u, last));
-    var k = n;
+    var k = first_row(p0) * width + n;
     for (var ky = 0u; ky < q.kernel; ky++) {
         for (var kx = 0u; kx < q.kernel; kx++) {
             let tap = vec2<u32>(ky, kx);

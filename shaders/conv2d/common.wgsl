@@ -2,6 +2,8 @@
 //   out[p, n] = epilogue(bias[n] + sum over tap, c of in[source(p, tap), c] * weight[tap, c, n]) (+ residual[p, n])
 // GEGLU weights hold [hidden | gate] columns: out = hidden * gelu(gate).
 // Every form of the kernel begins with this. Epilogue: RESIDUAL, GEGLU, TANH.
+// MATRICES: the rows of the image are matrices, each with weights of its own, in f32 and without a bias: the products of Winograd's
+// algorithm (winograd_input.wgsl makes them). A row has whole workgroups.
 #import "lib/storage"
 
 // Shapes come from a uniform, not from overrides: one pipeline serves every layer.
@@ -19,14 +21,28 @@ struct Params {
     block_rows: u32,                       // always 8: a uniform, so that compilers do not unroll the stores
 }
 
-@group(0) @binding(0) var<storage, read> input: array<Stored>;            // [in_h * in_w, C]
 @group(0) @binding(1) var<storage, read> weight: array<StoredWeight>;     // [kernel^2 * C, N]
+#ifdef MATRICES
+@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;         // [in_h * in_w, C]
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;  // [positions, N]
+
+fn load4(i: u32) -> vec4<f32> { return input[i]; }
+fn bias4(n: u32) -> vec4<f32> { return vec4<f32>(); }
+// The first row of the weights for position `p`.
+fn first_row(p: u32) -> u32 { return p / q.out_w * q.in_c4 * 4u; }
+#else
+@group(0) @binding(0) var<storage, read> input: array<Stored>;            // [in_h * in_w, C]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;          // [N]
+
+fn load4(i: u32) -> vec4<f32> { return unpack4(input[i]); }
+fn bias4(n: u32) -> vec4<f32> { return bias[n]; }
+fn first_row(p: u32) -> u32 { return 0u; }
 #ifdef RESIDUAL
 @group(0) @binding(3) var<storage, read> residual: array<Stored>;         // [positions, N]
 @group(0) @binding(4) var<storage, read_write> output: array<Stored>;     // [positions, N]
 #else
 @group(0) @binding(3) var<storage, read_write> output: array<Stored>;     // [positions, N]
+#endif
 #endif
 @group(1) @binding(0) var<uniform> q: Params;
 
@@ -64,5 +80,9 @@ fn put(p: u32, n: u32, sum: vec4<f32>) {
     let e = exp(-2.0 * abs(v));
     v = sign(v) * (1.0 - e) / (1.0 + e);
 #endif
+#ifdef MATRICES
+    output[q.out_base + i] = v;
+#else
     output[q.out_base + i] = pack4(v);
+#endif
 }

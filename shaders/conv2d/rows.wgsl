@@ -14,14 +14,14 @@ fn product(x: vec4<f32>, w: mat4x4<f32>) -> vec4<f32> {
 
 // Written out, so that no driver keeps the sums in memory for an index that it did not unroll.
 fn multiply(acc: ptr<function, Rows8>, at: array<u32, 8>, c: u32, w: mat4x4<f32>) {
-    (*acc)[0] += product(unpack4(input[at[0] + c]), w);
-    (*acc)[1] += product(unpack4(input[at[1] + c]), w);
-    (*acc)[2] += product(unpack4(input[at[2] + c]), w);
-    (*acc)[3] += product(unpack4(input[at[3] + c]), w);
-    (*acc)[4] += product(unpack4(input[at[4] + c]), w);
-    (*acc)[5] += product(unpack4(input[at[5] + c]), w);
-    (*acc)[6] += product(unpack4(input[at[6] + c]), w);
-    (*acc)[7] += product(unpack4(input[at[7] + c]), w);
+    (*acc)[0] += product(load4(at[0] + c), w);
+    (*acc)[1] += product(load4(at[1] + c), w);
+    (*acc)[2] += product(load4(at[2] + c), w);
+    (*acc)[3] += product(load4(at[3] + c), w);
+    (*acc)[4] += product(load4(at[4] + c), w);
+    (*acc)[5] += product(load4(at[5] + c), w);
+    (*acc)[6] += product(load4(at[6] + c), w);
+    (*acc)[7] += product(load4(at[7] + c), w);
 }
 
 fn put_below(p: u32, n: u32, v: vec4<f32>, last: u32) {
@@ -43,18 +43,18 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let width = 2u * q.out_n4;
     let gate = q.out_n4;
     var gates: Rows8;
-    for (var r = 0u; r < 8u; r++) { gates[r] = bias[n + gate]; }
+    for (var r = 0u; r < 8u; r++) { gates[r] = bias4(n + gate); }
 #else
     let p0 = group * 16u;
     let width = q.out_n4;
     var high: Rows8;
     var high_corner: array<vec2<u32>, 8>;
-    for (var r = 0u; r < 8u; r++) { high[r] = bias[n]; high_corner[r] = corner(min(p0 + 8u + r, rows - 1u)); }
+    for (var r = 0u; r < 8u; r++) { high[r] = bias4(n); high_corner[r] = corner(min(p0 + 8u + r, rows - 1u)); }
 #endif
     var low: Rows8;
     var low_corner: array<vec2<u32>, 8>;
-    for (var r = 0u; r < 8u; r++) { low[r] = bias[n]; low_corner[r] = corner(min(p0 + r, rows - 1u)); }
-    var k = n;
+    for (var r = 0u; r < 8u; r++) { low[r] = bias4(n); low_corner[r] = corner(min(p0 + r, rows - 1u)); }
+    var k = first_row(p0) * width + n;
     for (var ky = 0u; ky < q.kernel; ky++) {
         for (var kx = 0u; kx < q.kernel; kx++) {
             let tap = vec2<u32>(ky, kx);

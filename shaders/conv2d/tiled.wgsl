@@ -25,12 +25,12 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let width = 2u * q.out_n4;
     let gate = q.out_n4;
     var gates: array<vec4<f32>, TM>;
-    for (var r = 0u; r < TM; r++) { gates[r] = bias[n + gate]; }
+    for (var r = 0u; r < TM; r++) { gates[r] = bias4(n + gate); }
 #else
     let width = q.out_n4;
 #endif
     var acc: array<vec4<f32>, TM>;
-    for (var r = 0u; r < TM; r++) { acc[r] = bias[n]; }
+    for (var r = 0u; r < TM; r++) { acc[r] = bias4(n); }
     // Loading: four neighbouring invocations fetch 16 channels of a row; TX of them fetch one weight row's columns.
     let load_c = t % 4u;
     var load_corner: array<vec2<u32>, A_LOADS>;
@@ -46,7 +46,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             live[i] = inside(load_corner[i] + tap);
             src[i] = source(load_corner[i] + tap);
 #endfor
-            let k0 = (ky * q.kernel + kx) * q.in_c4 * 4u;
+            let k0 = first_row(p0) + (ky * q.kernel + kx) * q.in_c4 * 4u;
             for (var c = 0u; c < q.in_c4; c += 4u) {
                 // Beyond the last channel the input is zero, the weights are whatever lies at the clamped address: robust access is not
                 // trusted.
@@ -56,7 +56,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
                 var g: array<vec4<f32>, B_LOADS>;
 #endif
 #for i A_LOADS
-                a[i] = unpack4(input[src[i] + min(c + load_c, q.in_c4 - 1u)]);
+                a[i] = load4(src[i] + min(c + load_c, q.in_c4 - 1u));
 #endfor
 #for i B_LOADS
                 {

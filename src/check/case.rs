@@ -29,6 +29,7 @@ pub struct Case {
     pub(super) build: Box<dyn Fn(&mut CaseBuilder) + Send + Sync>,
     pub(super) limit: Option<u64>,
     pub(super) workgroups: Option<u32>,
+    pub(super) alignment: Option<u64>,
     /// The kinds of storage that make a difference to it.
     pub storages: &'static [Policy],
     /// What an adapter must have for it.
@@ -53,6 +54,7 @@ impl Case {
             build: Box::new(build),
             limit: None,
             workgroups: None,
+            alignment: None,
             storages: STORAGES,
             needs: Needs::NOTHING,
             long: false,
@@ -98,6 +100,11 @@ impl Case {
     /// Pretends that a dispatch has at most `n` workgroups in one dimension, so that it is folded on small data.
     pub fn with_workgroup_limit(self, n: u32) -> Self {
         Case { workgroups: Some(n), ..self.but(&format!("folded at {n} workgroups")) }
+    }
+
+    /// Pretends that bindings begin at multiples of `bytes`, as on many GPUs: what lies between is for the shader to step over.
+    pub fn with_alignment(self, bytes: u64) -> Self {
+        Case { alignment: Some(bytes), ..self.but(&format!("aligned at {bytes} bytes")) }
     }
 
     pub fn stored_as(mut self, storages: &'static [Policy]) -> Self {
@@ -171,6 +178,12 @@ pub struct HostTensor {
 }
 
 impl HostTensor {
+    /// What takes the place of `tensor` with other channels, row by row: known to the host alone.
+    pub fn of(tensor: &Tensor, channels: Channels, values: Vec<f32>) -> HostTensor {
+        let width = channels.logical() as usize;
+        HostTensor { tensor: Tensor { channels, ..tensor.clone() }, values: Arc::new(values), width }
+    }
+
     pub fn at(&self, position: usize, channel: usize) -> f64 {
         self.values[position * self.width + channel] as f64
     }
@@ -271,6 +284,7 @@ impl CaseBuilder {
     pub(super) fn new(case: &Case, storage: Policy, forms: Forms, mut limits: Limits, seed: u64) -> Self {
         limits.max_binding = case.limit.unwrap_or(limits.max_binding);
         limits.max_workgroups = case.workgroups.unwrap_or(limits.max_workgroups);
+        limits.offset_alignment = case.alignment.unwrap_or(0).max(limits.offset_alignment);
         CaseBuilder {
             recorder: Recorder::new(storage, forms, limits),
             inputs: Vec::new(),

@@ -6,7 +6,7 @@ use super::guards::Memory;
 use super::sample;
 use crate::gpu::{Arena, Gpu, GpuError};
 use crate::plan::{Policy, Schedule, Tensor, layout};
-use crate::shader::Form;
+use crate::shader::{Form, Sums};
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
@@ -67,9 +67,9 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// What twins have said: the same for every adapter and form of a kernel, and for both kinds of halves.
+/// What twins have said: the same for every adapter, for all forms of a kernel that add up alike, and for both kinds of halves.
 #[derive(Default)]
-pub struct Twins(HashMap<(String, Policy, u64), Vec<Expected>>);
+pub struct Twins(HashMap<(String, Policy, Sums, u64), Vec<Expected>>);
 
 /// Of one output: elements that are compared, by their index (row by row, logical channels).
 pub type Expected = Vec<(usize, Approx)>;
@@ -145,7 +145,8 @@ pub fn prepare(
     let data = inputs.chain(constants).collect();
     let rounding = if storage == Policy::F16 { Policy::PACKED } else { storage };
     // Some cases size themselves by how many workgroups a device takes.
-    let key = (format!("{} {}, {}", case.kernel.name, case.name, gpu.limits().max_workgroups), rounding, seed);
+    let key =
+        (format!("{} {}, {}", case.kernel.name, case.name, gpu.limits().max_workgroups), rounding, form.sums, seed);
     let ask = || checks.iter().map(|check| check.exact(seed)).collect::<Vec<_>>();
     // What takes no time is not kept.
     let known = if checks.iter().any(|check| check.all) { &ask() } else { twins.0.entry(key).or_insert_with(ask) };

@@ -1,15 +1,16 @@
 //! `--form`: a kernel in the form that the user names.
 
-use super::errors::usage;
 use clap::Args;
 use diffews_wgpu::gpu::{Gpu, GpuError};
 use diffews_wgpu::kernels;
 use diffews_wgpu::shader::{Form, Kernel};
+use std::collections::BTreeSet;
 
 #[derive(Args)]
 pub struct FormArgs {
-    /// Compute this kernel in this form alone, for tests and measurements; one that the adapter or a layer's shape does not
-    /// allow is an error [default: by the kind of adapter and each layer's shape]
+    /// Compute this kernel in this form alone, for tests and measurements; given several times, in the first that a layer's shape
+    /// allows. That there is none, or one that the adapter does not allow, is an error [default: by the kind of adapter and each
+    /// layer's shape]
     #[arg(long = "form", value_name = "KERNEL=FORM", value_parser = asked, help_heading = "Adapter")]
     forms: Vec<Asked>,
 }
@@ -40,19 +41,21 @@ impl FormArgs {
     /// The same device, with these forms.
     ///
     /// # Errors
-    /// Two forms of one kernel, or a form that needs what the adapter lacks.
+    /// A form that needs what the adapter lacks.
     pub fn on(&self, mut gpu: Gpu) -> anyhow::Result<Gpu> {
-        for (i, Asked { kernel, form }) in self.forms.iter().enumerate() {
-            if self.forms[..i].iter().any(|other| other.kernel.name == kernel.name) {
-                return Err(usage(format!("--form {}={}: this kernel has a form already", kernel.name, form.name)));
-            }
+        for Asked { kernel, form } in &self.forms {
             if let Some(lacks) = form.needs.lacks(&gpu.forms.facts) {
                 let name = &gpu.facts().name;
                 return Err(
                     GpuError::NoAdapter(format!("{name} cannot run {}={}: {lacks}", kernel.name, form.name)).into()
                 );
             }
-            gpu.forms = gpu.forms.forcing(kernel.name, form.name);
+        }
+        let kernels: BTreeSet<&str> = self.forms.iter().map(|asked| asked.kernel.name).collect();
+        for kernel in kernels {
+            let of = self.forms.iter().filter(|asked| asked.kernel.name == kernel);
+            let names: Vec<&str> = of.map(|asked| asked.form.name).collect();
+            gpu.forms = gpu.forms.forcing_one_of(kernel, &names);
         }
         Ok(gpu)
     }

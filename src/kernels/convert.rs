@@ -43,6 +43,7 @@ pub fn record(r: &mut Recorder, x: &Tensor) -> Tensor {
             workgroups,
             flops: 4 * (to - from),
             padding: 0,
+            saved: 0,
             turns: 0,
         });
     }

@@ -75,6 +75,7 @@ pub fn record(
         workgroups: [groups, 1, 1],
         flops: a.1.values.height as u64 * channels.logical() as u64 * 8,
         padding: 0,
+        saved: 0,
         turns: 2 * turns((chunks * channels_per_group).div_ceil(LANES), 0)
             + 2 * turns(LANES.ilog2() as u64, 0)
             + turns(channels_per_group.div_ceil(LANES), 0)

@@ -68,6 +68,7 @@ pub fn record(r: &mut Recorder, x: &Tensor) -> Stats {
             workgroups,
             flops: (end - first) as u64 * c4 as u64 * 16,
             padding: 0,
+            saved: 0,
             turns: 2 * turns(chunk_len as u64, 0),
         });
     }

@@ -120,6 +120,7 @@ fn pass(
             workgroups,
             flops: pixels * work,
             padding: 0,
+            saved: 0,
             turns: loops * turns(longest, 0),
         });
     }

@@ -54,6 +54,7 @@ pub fn record(r: &mut Recorder, x: &Tensor, weight: &Tensor, bias: &Tensor, eps:
             workgroups,
             flops: (to - from) as u64 * c4 as u64 * 36,
             padding: 0,
+            saved: 0,
             turns: 3 * turns(c4 as u64, 0),
         });
     }

@@ -9,10 +9,12 @@ pub mod group_norm;
 pub mod group_stats;
 pub mod guided_filter;
 pub mod layer_norm;
+pub mod winograd_input;
+pub mod winograd_output;
 
 use crate::shader::Kernel;
 
-pub static ALL: [&Kernel; 8] = [
+pub static ALL: [&Kernel; 10] = [
     &affine::KERNEL,
     &attention::KERNEL,
     &conv2d::KERNEL,
@@ -21,6 +23,8 @@ pub static ALL: [&Kernel; 8] = [
     &group_stats::KERNEL,
     &guided_filter::KERNEL,
     &layer_norm::KERNEL,
+    &winograd_input::KERNEL,
+    &winograd_output::KERNEL,
 ];
 
 /// Invocations per workgroup of the kernels that treat elements one by one.

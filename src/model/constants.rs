@@ -66,14 +66,18 @@ impl Constants {
         let (what, fill) = self.0.get(index as usize).ok_or_else(other)?;
         let values = fill()?;
         let most = if tensor.element.is_half() { f32::from(half::f16::MAX) } else { f32::MAX };
-        if let Some(&value) = values.iter().find(|v| !(v.abs() <= most)) {
-            return Err(WeightsError::Value { tensor: tensor.name.to_string(), value, half: most < f32::MAX });
-        }
+        let hold = |values: &[f32]| match values.iter().find(|v| !(v.abs() <= most)) {
+            None => Ok(()),
+            Some(&value) => Err(WeightsError::Value { tensor: tensor.name.to_string(), value, half: most < f32::MAX }),
+        };
+        hold(&values)?;
         let packed = match (what, packing) {
             (What::Weight(param), Some(packing)) => packing.pack(param, &values),
             (What::Plain(_), None) => values,
             _ => return Err(other()),
         };
+        // What a form turns them into may be larger.
+        hold(&packed)?;
         Ok(layout::to_bytes(tensor, &packed))
     }
 }

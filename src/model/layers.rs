@@ -1,7 +1,7 @@
 //! The layers that every block is made of: loaded from a [`Scope`], applied to a [`Recorder`].
 
 use super::constants::Constants;
-use crate::kernels::conv2d::{self, Epilogue, Geometry, Weights};
+use crate::kernels::conv2d::{self, Epilogue, Geometry, Normalized, Weights};
 use crate::kernels::{affine, group_norm, group_stats, layer_norm};
 use crate::plan::{Channels, Element, Recorder, Tensor};
 use crate::weights::{Scope, TensorView, WeightsError};
@@ -105,6 +105,20 @@ impl Conv2d {
     pub fn forward_with(&self, r: &mut Recorder, x: &Tensor, epilogue: Epilogue) -> Tensor {
         conv2d::record(r, &self.name, x, &self.weights, self.geometry, epilogue)
     }
+
+    /// Of `norm` over `[a | b]`, and SiLU.
+    pub fn forward_normalized(
+        &self,
+        r: &mut Recorder,
+        norm: &GroupNorm,
+        a: &Tensor,
+        b: Option<&Tensor>,
+        epilogue: Epilogue,
+    ) -> Tensor {
+        let scale_shift = &norm.scale_shift(r, a, b);
+        let x = Normalized { a, b, scale_shift };
+        conv2d::record_normalized(r, &self.name, x, &self.weights, self.geometry, epilogue)
+    }
 }
 
 fn vector(c: &mut Constants, scope: &Scope, name: &str, channels: &Channels) -> Tensor {
@@ -113,7 +127,7 @@ fn vector(c: &mut Constants, scope: &Scope, name: &str, channels: &Channels) -> 
     c.add(&path, (1, 1), channels.clone(), Element::F32, move || view.to_f32())
 }
 
-/// torch.nn.GroupNorm over one tensor or two laid side by side, with or without the SiLU that follows.
+/// torch.nn.GroupNorm over one tensor or two laid side by side.
 #[derive(Clone)]
 pub struct GroupNorm {
     weight: Tensor,
@@ -132,13 +146,18 @@ impl GroupNorm {
         }
     }
 
-    /// `a` `[H, W, Ca]`, `b` `[H, W, Cb]` -> `[H, W, Ca + Cb]`.
-    pub fn forward(&self, r: &mut Recorder, a: &Tensor, b: Option<&Tensor>, silu: bool) -> Tensor {
+    /// `[H, W, C]` -> `[H, W, C]`.
+    pub fn forward(&self, r: &mut Recorder, x: &Tensor) -> Tensor {
+        let scale_shift = self.scale_shift(r, x, None);
+        affine::record(r, x, None, &scale_shift, false)
+    }
+
+    /// Of `a` `[H, W, Ca]` and `b` `[H, W, Cb]`: what each channel is to be multiplied with, and what then to be added.
+    fn scale_shift(&self, r: &mut Recorder, a: &Tensor, b: Option<&Tensor>) -> Tensor {
         let stats_a = group_stats::record(r, a);
         let stats_b = b.map(|b| group_stats::record(r, b));
         let second = b.zip(stats_b.as_ref());
-        let scale_shift = group_norm::record(r, (a, &stats_a), second, &self.weight, &self.bias, self.groups, self.eps);
-        affine::record(r, a, b, &scale_shift, silu)
+        group_norm::record(r, (a, &stats_a), second, &self.weight, &self.bias, self.groups, self.eps)
     }
 }
 

@@ -61,9 +61,7 @@ impl ResnetBlock2D {
 
     /// `x` `[H, W, Cin]` (and `skip`) -> `[H, W, Cout]`.
     pub fn forward(&self, r: &mut Recorder, x: &Tensor, skip: Option<&Tensor>) -> Tensor {
-        let h = self.norm1.forward(r, x, skip, true);
-        let h = self.conv1.forward(r, &h);
-        let h = self.norm2.forward(r, &h, None, true);
+        let h = self.conv1.forward_normalized(r, &self.norm1, x, skip, Epilogue::None);
         let input = match (&self.conv_shortcut, skip) {
             (Shortcut::Conv(conv), _) => conv.forward(r, x),
             (Shortcut::Pair([a, b]), Some(skip)) => {
@@ -72,7 +70,7 @@ impl ResnetBlock2D {
             }
             (Shortcut::Identity | Shortcut::Pair(_), _) => x.clone(),
         };
-        let out = self.conv2.forward_with(r, &h, Epilogue::Residual(&input));
+        let out = self.conv2.forward_normalized(r, &self.norm2, &h, None, Epilogue::Residual(&input));
         r.mark(&self.path, &out);
         out
     }

@@ -195,7 +195,7 @@ impl Transformer2DModel {
 
     /// `[H, W, C]` -> the same.
     pub fn forward(&self, r: &mut Recorder, x: &Tensor, bank: &mut Bank) -> Tensor {
-        let h = self.norm.forward(r, x, None, false);
+        let h = self.norm.forward(r, x);
         let mut h = self.proj_in.forward(r, &h);
         for block in &self.transformer_blocks {
             h = block.forward(r, &h, bank);

@@ -153,8 +153,7 @@ impl UNet {
         r.mark("conv_in", &x);
         let mut bank = Bank::Read(bank.iter());
         let x = self.blocks(r, x, &mut bank);
-        let x = self.conv_norm_out.forward(r, &x, None, true);
-        let out = self.conv_out.forward(r, &x);
+        let out = self.conv_out.forward_normalized(r, &self.conv_norm_out, &x, None, Epilogue::None);
         r.mark("predicted", &out);
         out
     }

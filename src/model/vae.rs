@@ -37,7 +37,7 @@ impl Attention {
     }
 
     fn forward(&self, r: &mut Recorder, x: &Tensor) -> Tensor {
-        let h = self.group_norm.forward(r, x, None, false);
+        let h = self.group_norm.forward(r, x);
         let q = self.to_q.forward(r, &h);
         let own = KeyValue { k: self.to_k.forward(r, &h), v: self.to_v.forward(r, &h) };
         let h = attention::record(r, &self.path, &q, &own, None);
@@ -141,8 +141,7 @@ impl Encoder {
             x = block.forward(r, x);
         }
         let x = self.mid_block.forward(r, &x);
-        let x = self.conv_norm_out.forward(r, &x, None, true);
-        let latent = self.conv_out.forward(r, &x);
+        let latent = self.conv_out.forward_normalized(r, &self.conv_norm_out, &x, None, Epilogue::None);
         r.mark("encoder.latent", &latent);
         latent
     }
@@ -227,8 +226,7 @@ impl Decoder {
         for block in &self.up_blocks {
             x = block.forward(r, x);
         }
-        let x = self.conv_norm_out.forward(r, &x, None, true);
-        let out = self.conv_out.forward(r, &x);
+        let out = self.conv_out.forward_normalized(r, &self.conv_norm_out, &x, None, Epilogue::None);
         r.mark("decoder.conv_out", &out);
         out
     }

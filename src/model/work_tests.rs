@@ -4,7 +4,8 @@ use super::*;
 use crate::plan::{Channels, Forms, Limits, Policy, Recorder};
 use crate::shader::{Device, Facts};
 
-/// Of the convolutions of encoder, support pass and decoder: multiplications and additions, and those that workgroups compute.
+/// Of the convolutions of encoder, support pass and decoder: multiplications and additions as defined, and those that workgroups
+/// compute.
 fn work(model: &Model, forms: &Forms) -> (u64, u64) {
     let recorder = || Recorder::new(Policy::F32, forms.clone(), Limits::WEBGPU);
     let size = model.default_size();
@@ -22,8 +23,8 @@ fn work(model: &Model, forms: &Forms) -> (u64, u64) {
     model.decoder.forward(&mut decoder, &drawn);
 
     let dispatches = [encoder, support, decoder].into_iter().flat_map(|r| r.finish().expect("it records").dispatches);
-    let conv2d = dispatches.filter(|d| d.kernel.name == "conv2d");
-    conv2d.fold((0, 0), |(flops, all), d| (flops + d.flops, all + d.flops + d.padding))
+    let conv2d = dispatches.filter(|d| d.kernel.name == "conv2d" || d.kernel.name.starts_with("winograd"));
+    conv2d.fold((0, 0), |(flops, all), d| (flops + d.flops + d.saved, all + d.flops + d.padding))
 }
 
 #[test]

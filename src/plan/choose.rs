@@ -9,6 +9,8 @@ pub struct Offer {
     pub form: &'static Form,
     /// Why it cannot compute it here, if so.
     pub refused: Option<String>,
+    /// What it would take of memory for the time that it saves is not worth it, if so: only for who asks for it.
+    pub dear: bool,
     /// Multiplications and additions, with those that only fill up blocks.
     pub work: u64,
     pub workgroups: u64,
@@ -52,7 +54,7 @@ impl ByRule {
 
 impl Choose for ByRule {
     fn choose(&self, kernel: &Kernel, offers: &[Offer], facts: &Facts) -> Result<usize, String> {
-        let able = offers.iter().enumerate().filter(|(_, offer)| offer.refused.is_none());
+        let able = offers.iter().enumerate().filter(|(_, offer)| offer.refused.is_none() && !offer.dear);
         let costs = able.map(|(i, offer)| (i, Self::cost(offer, facts)));
         // Of equals the first.
         let least = costs.reduce(|best, next| if next.1 < best.1 { next } else { best });
@@ -60,21 +62,28 @@ impl Choose for ByRule {
     }
 }
 
-/// The forms that were named, by kernel, and whatever another chooser takes for all other kernels. A form that cannot run is
-/// an error, nothing falls back.
+/// Of the forms that were named of a kernel the first that can run, and whatever another chooser takes for all other kernels. Where
+/// none of them can, that is an error.
 pub struct Forced {
-    pub forms: BTreeMap<String, String>,
+    pub forms: BTreeMap<String, Vec<String>>,
     pub others: Arc<dyn Choose>,
 }
 
 impl Choose for Forced {
     fn choose(&self, kernel: &Kernel, offers: &[Offer], facts: &Facts) -> Result<usize, String> {
-        let Some(name) = self.forms.get(kernel.name) else { return self.others.choose(kernel, offers, facts) };
-        let refused = |reason: &str| Err(format!("form {name} of {} was asked for: {reason}", kernel.name));
-        match offers.iter().position(|offer| offer.form.name == name) {
-            None => refused("there is no such form"),
-            Some(i) => offers[i].refused.as_ref().map_or(Ok(i), |reason| refused(reason)),
+        let Some(names) = self.forms.get(kernel.name) else { return self.others.choose(kernel, offers, facts) };
+        let mut refusals = Vec::new();
+        for name in names {
+            let reason = match offers.iter().position(|offer| offer.form.name == name) {
+                None => "there is no such form",
+                Some(i) => match &offers[i].refused {
+                    None => return Ok(i),
+                    Some(reason) => reason,
+                },
+            };
+            refusals.push(format!("form {name} of {} was asked for: {reason}", kernel.name));
         }
+        Err(refusals.join("; "))
     }
 }
 
@@ -96,7 +105,13 @@ impl Forms {
 
     /// `form` of `kernel`, and of all others what `self` chooses.
     pub fn forcing(&self, kernel: &str, form: &str) -> Forms {
-        let forms = BTreeMap::from([(kernel.to_string(), form.to_string())]);
+        self.forcing_one_of(kernel, &[form])
+    }
+
+    /// Of these forms of `kernel` the first that fits, and of all others what `self` chooses.
+    pub fn forcing_one_of(&self, kernel: &str, forms: &[&str]) -> Forms {
+        let forms = forms.iter().map(|form| form.to_string()).collect();
+        let forms = BTreeMap::from([(kernel.to_string(), forms)]);
         Forms { facts: self.facts, choose: Arc::new(Forced { forms, others: self.choose.clone() }) }
     }
 }
@@ -104,17 +119,21 @@ impl Forms {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shader::{Needs, Pace};
+    use crate::shader::Pace;
 
     const fn form(name: &'static str, cpu: f64, gpu: f64) -> Form {
-        Form { name, source: "", consts: &[], needs: Needs::NOTHING, growth: 1.0, pace: Pace { cpu, gpu } }
+        Form { name, pace: Pace { cpu, gpu }, ..Form::plain("") }
     }
 
     static FORMS: [Form; 3] = [form("wide", 0.1, 1.0), form("narrow", 0.1, 0.5), form("cpu", 1.0, 0.1)];
     static KERNEL: Kernel = Kernel { name: "k", params: &[], variants: &[&[]], forms: &FORMS };
 
     fn offers(work: [u64; 3], workgroups: u64) -> Vec<Offer> {
-        FORMS.iter().zip(work).map(|(form, work)| Offer { form, refused: None, work, workgroups }).collect()
+        FORMS
+            .iter()
+            .zip(work)
+            .map(|(form, work)| Offer { form, refused: None, dear: false, work, workgroups })
+            .collect()
     }
 
     #[test]
@@ -143,6 +162,8 @@ mod tests {
         all[1].refused = Some("it does not fit".into());
         let error = forms.choose.choose(&KERNEL, &all, &forms.facts).unwrap_err();
         assert!(error.contains("narrow of k") && error.contains("does not fit"), "{error}");
+        let several = Forms::first(Facts::LEAST).forcing_one_of("k", &["narrow", "cpu"]);
+        assert_eq!(several.choose.choose(&KERNEL, &all, &several.facts), Ok(2));
         let other = Forms::first(Facts::LEAST).forcing("other", "narrow");
         assert_eq!(other.choose.choose(&KERNEL, &all, &other.facts), Ok(0));
         let unknown = Forms::first(Facts::LEAST).forcing("k", "wider");

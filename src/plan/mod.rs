@@ -6,6 +6,7 @@ mod packing;
 mod recorder;
 mod schedule;
 mod tensor;
+pub mod winograd;
 
 pub use choose::{ByRule, Choose, First, Forced, Forms, Offer};
 pub use packing::{Packing, Param};

@@ -1,6 +1,7 @@
 //! Weights: as the model knows them, and as a form wants them to lie in memory.
 
 use super::tensor::{Channels, Element, Tensor, TensorId};
+use super::winograd::{G, MATRICES, both};
 use std::sync::Arc;
 
 /// The weight of a convolution or of a linear layer, `[Cout, Cin, taps]`, before a form says how it lies.
@@ -20,6 +21,8 @@ pub struct Param {
 pub enum Packing {
     /// `[taps, Cin with padding, Cout]`: for each tap and input channel a row of all output channels.
     Taps,
+    /// `[36, Cin with padding, Cout]`: [`Packing::Taps`] of 3 x 3 windows g turned into G g G^T (see [`super::winograd`]).
+    Winograd,
 }
 
 impl Packing {
@@ -28,10 +31,17 @@ impl Packing {
         Tensor {
             id: TensorId::Constant(param.id, Some(self)),
             name: param.name.clone(),
-            height: param.taps,
+            height: self.planes(param),
             width: 4 * param.inputs.vec4s(),
             channels: param.outputs.clone(),
             element,
+        }
+    }
+
+    fn planes(self, param: &Param) -> u32 {
+        match self {
+            Packing::Taps => param.taps,
+            Packing::Winograd => MATRICES,
         }
     }
 
@@ -41,8 +51,19 @@ impl Packing {
         let (places, padded) = (param.inputs.places(), 4 * param.inputs.vec4s() as usize);
         match self {
             Packing::Taps => by_taps(values, cout, taps, &places, padded),
+            Packing::Winograd => {
+                let turned: Vec<f32> = values.chunks_exact(9).flat_map(turn).collect();
+                by_taps(&turned, cout, MATRICES as usize, &places, padded)
+            }
         }
     }
+}
+
+/// G g G^T, rounded once.
+fn turn(g: &[f32]) -> [f32; MATRICES as usize] {
+    let window = std::array::from_fn(|i| std::array::from_fn(|j| f64::from(g[3 * i + j])));
+    let turned = both(&G, &window);
+    std::array::from_fn(|i| turned[i / 6][i % 6] as f32)
 }
 
 /// Input channel `i` goes to row `places[i]` of each tap.
@@ -86,5 +107,20 @@ mod tests {
             }
         }
         assert_eq!(out.iter().filter(|&&v| v == 0.0).count(), 2 * 5 * 3);
+    }
+
+    #[test]
+    fn turned_windows_lie_as_taps_do() {
+        let (inputs, outputs) = (Channels::one(1).concat(&Channels::one(1)), Channels::one(2));
+        let param = Param { id: 0, name: "w".into(), taps: 9, inputs, outputs };
+        let w: Vec<f32> = (0..2 * 2 * 9).map(|i| (i * i % 17) as f32).collect();
+        let (tensor, out) = (Packing::Winograd.tensor(&param, Element::F32), Packing::Winograd.pack(&param, &w));
+        assert_eq!((tensor.height, tensor.width, out.len()), (36, 8, 36 * 8 * 2));
+        for (o, (i, place)) in (0..2).flat_map(|o| [(0, 0), (1, 4)].map(|i| (o, i))) {
+            let turned = turn(&w[(o * 2 + i) * 9..][..9]);
+            (0..36).for_each(|matrix| assert_eq!(out[(matrix * 8 + place) * 2 + o], turned[matrix]));
+        }
+        // The first and last points leave a corner of the window as it is.
+        assert_eq!((out[0], out[35 * 16]), (w[0], w[8]));
     }
 }

@@ -99,6 +99,8 @@ pub struct Dispatch {
     pub flops: u64,
     /// Those beside them that only fill up blocks, and take their time, too.
     pub padding: u64,
+    /// Those of the definition that an algorithm does without.
+    pub saved: u64,
     /// Most turns of one invocation's loops together (see [`turns`]).
     pub turns: u64,
 }

@@ -18,7 +18,7 @@ pub struct Schedule {
     pub slot_of: HashMap<u32, usize>,
     /// Dispatches that nothing read.
     pub pruned: usize,
-    /// Multiplications and additions of these.
+    /// Multiplications and additions of these, as defined.
     pub pruned_flops: u64,
 }
 
@@ -38,7 +38,7 @@ fn id(tensor: &Tensor) -> Option<u32> {
 
 impl Schedule {
     pub fn new(mut recording: Recording) -> Self {
-        let counted = |r: &Recording| (r.dispatches.len(), r.dispatches.iter().map(|d| d.flops).sum::<u64>());
+        let counted = |r: &Recording| (r.dispatches.len(), r.dispatches.iter().map(|d| d.flops + d.saved).sum::<u64>());
         let before = counted(&recording);
         prune(&mut recording);
         let after = counted(&recording);
@@ -65,6 +65,11 @@ impl Schedule {
 
     pub fn flops(&self) -> u64 {
         self.dispatches().iter().map(|d| d.flops).sum()
+    }
+
+    /// Multiplications and additions of the definition that algorithms do without.
+    pub fn saved(&self) -> u64 {
+        self.dispatches().iter().map(|d| d.saved).sum()
     }
 
     /// Multiplications and additions that only fill up blocks.

@@ -19,6 +19,11 @@ impl Element {
     pub fn is_half(self) -> bool {
         self != Element::F32
     }
+
+    /// Bytes of four numbers.
+    pub fn vec4_bytes(self) -> u64 {
+        if self.is_half() { 8 } else { 16 }
+    }
 }
 
 /// What the tensors of a plan are stored as where nothing else is said. Biases, norm weights and statistics are f32 in every
@@ -150,7 +155,7 @@ impl Tensor {
     }
 
     pub fn vec4_bytes(&self) -> u64 {
-        if self.element.is_half() { 8 } else { 16 }
+        self.element.vec4_bytes()
     }
 
     pub fn bytes(&self) -> u64 {

@@ -39,7 +39,9 @@ pub struct PassPlan {
     pub flops: u64,
     /// Those that only fill up blocks of kernels, too.
     pub padding: u64,
-    /// Those of what is left out.
+    /// Those that the published network has beside them, which faster algorithms do without.
+    pub saved: u64,
+    /// Those of what is left out, as published.
     pub dropped_flops: u64,
 }
 
@@ -59,6 +61,7 @@ impl MemoryPlan {
             dispatches: s.dispatches().len(),
             dropped: s.pruned,
             padding: s.padding(),
+            saved: s.saved(),
             dropped_flops: s.pruned_flops,
             arena: s.arena_bytes(),
             flops: s.flops(),

@@ -11,12 +11,25 @@ pub struct Form {
     /// Written into the text as `const NAME = VALUEu;`; the host divides by the same numbers.
     pub consts: &'static [(&'static str, u32)],
     pub needs: Needs,
+    /// Its combinations of `#ifdef` symbols, where they are not its kernel's.
+    pub variants: Option<&'static [&'static [&'static str]]>,
+    /// What the bound of the kernel's twin is derived from.
+    pub sums: Sums,
     /// Its error is at most this many times the bound of the kernel's twin. Derived, and the derivation written beside it; a form
     /// that has none does not get in.
     pub growth: f64,
     /// How fast it goes on CPUs and on GPUs where nothing was measured, relative to the kernel's other forms: work / pace is
     /// what [`crate::plan::ByRule`] compares.
     pub pace: Pace,
+}
+
+/// How a form adds up its products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sums {
+    /// As the kernel's definition has them, in any order.
+    Direct,
+    /// By Winograd's algorithm, whose transforms lose some.
+    Winograd,
 }
 
 /// Speed relative to other forms, by the kind of device.
@@ -34,6 +47,8 @@ impl Form {
             source,
             consts: &[],
             needs: Needs::NOTHING,
+            variants: None,
+            sums: Sums::Direct,
             growth: 1.0,
             pace: Pace { cpu: 1.0, gpu: 1.0 },
         }

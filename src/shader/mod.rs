@@ -4,7 +4,7 @@ mod form;
 mod params;
 mod preprocess;
 
-pub use form::{Device, Facts, Form, Maker, Needs, Pace};
+pub use form::{Device, Facts, Form, Maker, Needs, Pace, Sums};
 pub(crate) use params::params;
 pub use preprocess::preprocess;
 
@@ -14,7 +14,7 @@ pub struct Kernel {
     pub name: &'static str,
     /// Names of the fields of its `Params`, each of four bytes.
     pub params: &'static [&'static str],
-    /// Every combination of `#ifdef` symbols (storage aside) that the engine records, the same in each form.
+    /// Every combination of `#ifdef` symbols (storage aside) that the engine records, in each form that has none of its own.
     pub variants: &'static [&'static [&'static str]],
     /// The first fits every problem and needs nothing.
     pub forms: &'static [Form],
@@ -25,6 +25,13 @@ impl Kernel {
     pub fn param(&self, name: &str) -> Option<std::ops::Range<usize>> {
         let index = self.params.iter().position(|param| *param == name)?;
         Some(4 * index..4 * index + 4)
+    }
+
+    /// Every form with every combination of symbols that it has.
+    pub fn texts(&self) -> impl Iterator<Item = (&'static Form, &'static [&'static str])> {
+        let variants = self.variants;
+        let each = move |form: &'static Form| form.variants.unwrap_or(variants).iter().map(move |v| (form, *v));
+        self.forms.iter().flat_map(each)
     }
 
     pub fn form(&self, name: &str) -> Option<&'static Form> {

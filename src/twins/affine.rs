@@ -8,7 +8,7 @@ use crate::plan::{Channels, Element, Policy};
 
 /// Bounds: a product and a sum. Then SiLU, v e / (1 + e) with e = exp(-|v|) (v > 0: v / (1 + e)), whose exp errs by 3 + 2 |v| ulp
 /// (WGSL), which is 1 / (1 + e) of that in the result (v > 0: e / (1 + e)); a product, a sum, and a division of 2.5 ulp.
-fn twin(x: f64, scale: f64, shift: f64, silu: bool) -> Approx {
+pub fn twin(x: f64, scale: f64, shift: f64, silu: bool) -> Approx {
     let v = Sum::of([x * scale, shift]);
     let exact = if v.is_exact() { Bound::default() } else { Bound::rounding(x * scale) + Bound::rounding(v.value()) };
     let v = Approx::new(v.value(), exact);

@@ -1,12 +1,16 @@
 //! The f64 twin of `conv2d` and its cases.
 
 mod edges;
+mod normalized;
+mod winograd;
 
 use crate::check::bound::{Approx, Bound, EPS, TINY};
 use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill, HostTensor, HostWeight};
 use crate::kernels::conv2d::{Epilogue, Geometry, KERNEL, Weights, record};
 use crate::plan::{Channels, Element};
+use crate::shader::Sums;
+use winograd::Winograd;
 
 /// One output before its epilogue: a sum of products that begins with the bias.
 fn sum(x: &HostTensor, w: &HostWeight, bias: f64, g: Geometry, (y, col): (usize, usize), n: usize) -> Sum {
@@ -154,10 +158,19 @@ impl Shape {
             _ => Epilogue::None,
         };
         let result = record(&mut b.recorder, "out", &x.tensor, &weights, g, epilogue);
+        let winograd = of_winograd(b);
+        let stored = b.recorder.storage.weights;
+        let winograd = winograd.then(|| Winograd::new(x.clone(), weight.clone(), g.upsample, stored));
         let gate = self.cout as usize;
         b.expect(&result, move |p, n| {
             let at = (p / width as usize, p % width as usize);
             let value = sum(&x, &weight, bias.at(0, n), g, at, n);
+            if let Some(winograd) = &winograd {
+                let bound = winograd.bound(at, n) + Bound::rounding(value.value());
+                let all = value.value() + residual.as_ref().map_or(0.0, |t| t.at(p, n));
+                let last = if residual.is_some() { Bound::rounding(all) } else { Bound::default() };
+                return Approx::new(all, bound + last);
+            }
             match act {
                 Act::None => plain(&value),
                 Act::Residual => with_residual(&value, residual.as_ref().map_or(0.0, |t| t.at(p, n))),
@@ -166,6 +179,12 @@ impl Shape {
             }
         });
     }
+}
+
+/// Whether what was recorded adds up by Winograd's algorithm.
+fn of_winograd(b: &CaseBuilder) -> bool {
+    let form = b.recorder.form_of(KERNEL.name).and_then(|name| KERNEL.form(name));
+    form.is_some_and(|form| form.sums == Sums::Winograd)
 }
 
 pub fn cases() -> Vec<Case> {
@@ -239,6 +258,13 @@ pub fn cases() -> Vec<Case> {
         cases.push(shape(((37, 19), one(12), 20, geometry, act)).case().with_binding_limit(12 * 1024));
         cases.push(shape(((37, 19), one(12), 3, geometry, act)).case().with_binding_limit(8 * 1024));
     }
+    // Where Winograd's tiles make several bands, whose windows begin between two aligned addresses.
+    for (geometry, act) in [(same, Act::Residual), (up, Act::None)] {
+        cases.push(
+            shape(((61, 19), one(12), 20, geometry, act)).case().with_binding_limit(200 * 1024).with_alignment(256),
+        );
+    }
     cases.extend(edges::cases());
+    cases.extend(normalized::cases());
     cases
 }

@@ -8,13 +8,15 @@ mod group_norm;
 mod group_stats;
 mod guided_filter;
 mod layer_norm;
+mod winograd_input;
+mod winograd_output;
 
 use crate::check::{Case, CaseBuilder, Tested};
 use crate::kernels;
 use crate::shader::Kernel;
 
 /// In the order of [`kernels::ALL`].
-pub static ALL: [Tested; 8] = [
+pub static ALL: [Tested; 10] = [
     Tested { kernel: &kernels::affine::KERNEL, cases: affine::cases },
     Tested { kernel: &kernels::attention::KERNEL, cases: attention::cases },
     Tested { kernel: &kernels::conv2d::KERNEL, cases: conv2d::cases },
@@ -23,6 +25,8 @@ pub static ALL: [Tested; 8] = [
     Tested { kernel: &kernels::group_stats::KERNEL, cases: group_stats::cases },
     Tested { kernel: &kernels::guided_filter::KERNEL, cases: guided_filter::cases },
     Tested { kernel: &kernels::layer_norm::KERNEL, cases: layer_norm::cases },
+    Tested { kernel: &kernels::winograd_input::KERNEL, cases: winograd_input::cases },
+    Tested { kernel: &kernels::winograd_output::KERNEL, cases: winograd_output::cases },
 ];
 
 /// One case of many shapes, each too small for a case of its own: `build` records all of them.

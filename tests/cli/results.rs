@@ -73,8 +73,12 @@ fn forms_are_taken_as_asked_or_refused() {
         let misfit = [&["--query", "q.png", "--force", "--form", "conv2d=rows-4"], size].concat();
         place.infer(&misfit).expect(2, &["--form", "rows-4 of conv2d", "not for"]);
     }
-    let twice = ["--query", "q.png", "--force", "--form", "conv2d=tiled-64", "--form", "conv2d=tiled-32"];
-    place.infer(&twice).expect(2, &["conv2d=tiled-32", "already"]);
+    let several = ["--query", "q.png", "--json", "--force", "--size", "64"];
+    let several = [&several[..], &["--form", "conv2d=winograd-tiled-32", "--form", "conv2d=tiled-64"]].concat();
+    let answers = lines(&place.infer(&several).expect(0, &[]).out);
+    let forms = answers[0]["forms"].to_string();
+    assert!(forms.contains("conv2d=winograd-tiled-32") && forms.contains("conv2d=tiled-64"), "{forms}");
+    assert!(!forms.contains("conv2d=tiled-32"), "{forms}");
 }
 
 /// What an adapter proved is remembered and shown; a damaged file spares nothing, and `--no-self-check` asks for nothing.

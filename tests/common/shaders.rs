@@ -23,10 +23,10 @@ pub struct Shader {
 pub fn all() -> Vec<Shader> {
     let mut shaders = Vec::new();
     for kernel in ALL {
-        for (form, variant) in kernel.forms.iter().flat_map(|f| kernel.variants.iter().map(move |v| (f, v))) {
+        for (form, variant) in kernel.texts() {
             for storage in Policy::ALL {
                 let defines: Vec<_> = variant.iter().copied().chain(storage.defines()).collect();
-                let name = [&[kernel.name, form.name], variant as &[_], &[storage.name()]].concat().join("-");
+                let name = [&[kernel.name, form.name], variant, &[storage.name()]].concat().join("-");
                 let wgsl = form.text(&defines).unwrap_or_else(|e| panic!("{name}: {e}"));
                 shaders.push(Shader { name: name.to_lowercase(), kernel, form, wgsl, defines });
             }

@@ -211,7 +211,7 @@ fn every_fault_can_be_planted() {
     assert!(table::all().count() >= 25);
     for (number, mutant) in table::all().enumerate() {
         for Planted { kernel, .. } in plant(number, mutant) {
-            for (form, variant) in kernel.forms.iter().flat_map(|f| kernel.variants.iter().map(move |v| (f, v))) {
+            for (form, variant) in kernel.texts() {
                 for storage in Policy::ALL {
                     let defines: Vec<_> = variant.iter().copied().chain(storage.defines()).collect();
                     let wgsl = form.text(&defines).expect("it preprocesses");

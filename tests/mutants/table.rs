@@ -2,6 +2,8 @@
 
 #[path = "unreached.rs"]
 mod unreached;
+#[path = "winograd.rs"]
+mod winograd;
 
 /// One replacement in one shader file.
 pub struct Mutant {
@@ -20,15 +22,21 @@ pub const fn fault(file: &'static str, why: &'static str, from: &'static str, to
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    MUTANTS.iter().chain(unreached::MUTANTS)
+    MUTANTS.iter().chain(unreached::MUTANTS).chain(winograd::MUTANTS)
 }
 
 const MUTANTS: &[Mutant] = &[
     fault(
         "lib/storage",
         "halves of a vec4 stored in the wrong order",
-        "pack2x16float(v.xy), pack2x16float(v.zw)",
-        "pack2x16float(v.zw), pack2x16float(v.xy)",
+        "vec2(pack2(v.xy), pack2(v.zw))",
+        "vec2(pack2(v.zw), pack2(v.xy))",
+    ),
+    fault(
+        "lib/storage",
+        "halves of a pair stored in the wrong order",
+        "return pack2x16float(v)",
+        "return pack2x16float(v.yx)",
     ),
     fault("lib/storage", "the second word of a vec4 never read", "unpack2x16float(v.y)", "unpack2x16float(v.x)"),
     fault("lib/silu", "the two signs swapped", "select(e, vec4(1.0), x >=", "select(e, vec4(1.0), x <"),
@@ -240,7 +248,7 @@ const MUTANTS: &[Mutant] = &[
     ),
     fault("conv2d/tiled", "channels beyond the last not masked", "&& c + load_c < q.in_c4", ""),
     fault("conv2d/tiled", "wrong row of a tile", "a_tile[(ty + TY * r) * 4u + j]", "a_tile[(ty * TM + r) * 4u + j]"),
-    fault("conv2d/tiled", "the gate's bias is the hidden half's", "gates[r] = bias[n + gate]", "gates[r] = bias[n]"),
+    fault("conv2d/tiled", "the gate's bias is the hidden half's", "gates[r] = bias4(n + gate)", "gates[r] = bias4(n)"),
     fault(
         "conv2d/broadcast",
         "GEGLU: stride of the weights without the gates",
@@ -261,6 +269,15 @@ const MUTANTS: &[Mutant] = &[
         "multiply(&a3, load_input(s3 + c, true), w)",
     ),
     fault("conv2d/broadcast", "last row of the image missing", "if p <= last", "if p < last"),
+    fault("conv2d/tiled", "the first matrix for all", "first_row(p0) + (ky", "(ky"),
+    fault("conv2d/broadcast", "the first matrix for all", "first_row(p0) * width + n", "n"),
+    fault("conv2d/rows", "the first matrix for all", "first_row(p0) * width + n", "n"),
+    fault(
+        "conv2d/common",
+        "matrices as if a vec4 of channels were one",
+        "p / q.out_w * q.in_c4 * 4u",
+        "p / q.out_w * q.in_c4",
+    ),
     fault("conv2d/rows", "lanes along the rows ignored", "lane % COLS", "lane"),
     fault(
         "conv2d/tiled",
@@ -277,7 +294,7 @@ const MUTANTS: &[Mutant] = &[
     fault("conv2d/tiled", "more weights staged than the tile holds", "if ty + i * TY < STEP {", "{"),
     fault("conv2d/rows", "padding not zero", "select(vec4<f32>(), low_sum[r], live)", "low_sum[r]"),
     fault("conv2d/rows", "the second weight row used twice", "x.y * w[1] + x.z * w[2]", "x.y * w[1] + x.z * w[1]"),
-    fault("conv2d/rows", "bias added to eight of sixteen rows only", "high[r] = bias[n];", "high[r] = vec4(0.0);"),
+    fault("conv2d/rows", "bias added to eight of sixteen rows only", "high[r] = bias4(n);", "high[r] = vec4(0.0);"),
     fault(
         "group_stats",
         "the last chunk's tail missing",

@@ -64,11 +64,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 fn found<'a>(args: &'a Args, plan: &MemoryPlan, size: u32, precision: Precision, adapter: &'a str) -> Found<'a> {
     let part = |(stage, pass, runs): (Stage, Pass, u64)| {
-        let PassPlan { dispatches, flops, padding, dropped_flops, .. } = plan.of(pass);
+        let PassPlan { dispatches, flops, padding, saved, dropped_flops, .. } = plan.of(pass);
         Part {
             stage: stage.to_string(),
             runs,
-            published_flop: runs * (flops + dropped_flops),
+            published_flop: runs * (flops + saved + dropped_flops),
             executed_flop: runs * (flops + padding),
             dispatches: runs * dispatches as u64,
         }

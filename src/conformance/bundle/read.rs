@@ -275,6 +275,7 @@ impl Bundle {
                 },
                 flops: dispatch.work.min(1 << 50),
                 padding: 0,
+                saved: 0,
                 turns: 0,
             });
         }

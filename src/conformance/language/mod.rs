@@ -42,6 +42,7 @@ fn record(
         workgroups,
         flops: n as u64 * 16,
         padding: 0,
+        saved: 0,
         turns: MOST_TURNS,
     });
 }

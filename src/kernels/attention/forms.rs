@@ -6,13 +6,13 @@ use crate::shader::{Facts, Form, Maker, Needs, Pace};
 
 const fn tiled(name: &'static str, consts: &'static [(&'static str, u32)]) -> Form {
     let source = include_str!("../../../shaders/attention/tiled.wgsl");
-    Form { name, source, consts, needs: Needs::NOTHING, growth: 1.0, pace: Pace { cpu: 0.1, gpu: 1.0 } }
+    Form { name, consts, pace: Pace { cpu: 0.1, gpu: 1.0 }, ..Form::plain(source) }
 }
 
 const fn broadcast(name: &'static str, consts: &'static [(&'static str, u32)]) -> Form {
     let source = include_str!("../../../shaders/attention/broadcast.wgsl");
     let needs = Needs { lanes: 8, unfit: UNROLLED, ..Needs::NOTHING };
-    Form { name, source, consts, needs, growth: 1.0, pace: Pace { cpu: 1.0, gpu: 0.05 } }
+    Form { name, consts, needs, pace: Pace { cpu: 1.0, gpu: 0.05 }, ..Form::plain(source) }
 }
 
 /// These texts are long, and made for CPUs. By `make vendors`, with Mesa 26.2.6.
@@ -105,6 +105,7 @@ impl Candidate {
         Offer {
             form: self.form,
             refused: self.form.needs.lacks(facts),
+            dear: false,
             work: tiles * (self.flops(problem) + self.padding(problem)),
             workgroups: tiles * problem.heads as u64 * self.slices(problem) as u64,
         }

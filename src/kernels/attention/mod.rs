@@ -177,6 +177,7 @@ fn push(r: &mut Recorder, form: &Candidate, q: &Tensor, part: Part) {
             workgroups: [count, heads, slices],
             flops: flops * count as u64,
             padding: padding * count as u64,
+            saved: 0,
             turns: form.turns(key_tiles),
         });
     }

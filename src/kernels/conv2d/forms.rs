@@ -1,18 +1,24 @@
 //! The forms of `conv2d`: one row each.
 //!
-//! All that are here add bias and products one after the other, taps before channels, some with zeros in between: a sum of n terms
-//! whatever their order, which the twin's bound holds for. So their error grows by 1.
+//! Direct ones add bias and products one after the other, taps before channels, some with zeros in between: a sum of n terms
+//! whatever their order, which the twin's bound holds for. So their error grows by 1. Winograd's are texts of these that multiply its
+//! matrices, in sums of as many terms as there are channels; the twin has a bound for what comes of them.
 
-use super::{Problem, direct};
+use super::{Problem, direct, winograd};
 use crate::plan::{Offer, Packing, Recorder, Tensor, turns};
-use crate::shader::{Facts, Form, Needs, Pace};
+use crate::shader::{Form, Needs, Pace, Sums};
 
 /// A form, the problems that it fits, and how it is recorded.
 pub(super) struct Candidate {
     pub form: &'static Form,
     /// How its weights lie in memory.
     pub packing: Packing,
-    pub fits: fn(&Problem) -> bool,
+    /// Why it is not for a problem, if so.
+    pub refuses: fn(&Candidate, &Problem, &Recorder) -> Option<String>,
+    /// Whether what it saves is not worth its memory.
+    pub is_dear: fn(&Candidate, &Problem, &Recorder) -> bool,
+    /// The products that it computes for a problem, and what it does beside them, in multiplications and additions.
+    pub computes: fn(&Candidate, &Problem, &Recorder) -> (Problem, u64),
     /// Positions and vec4 columns that a workgroup makes.
     pub block: fn(&Form, &Problem) -> (u32, u32),
     /// Vec4s of input channels that it takes in at once.
@@ -24,25 +30,33 @@ pub(super) struct Candidate {
 
 const fn tiled(name: &'static str, consts: &'static [(&'static str, u32)], gpu: f64) -> Form {
     let source = include_str!("../../../shaders/conv2d/tiled.wgsl");
-    Form { name, source, consts, needs: Needs::NOTHING, growth: 1.0, pace: Pace { cpu: 0.1, gpu } }
+    Form { name, consts, pace: Pace { cpu: 0.1, gpu }, ..Form::plain(source) }
 }
 
 const fn broadcast(name: &'static str, consts: &'static [(&'static str, u32)]) -> Form {
     let source = include_str!("../../../shaders/conv2d/broadcast.wgsl");
     let needs = Needs { lanes: 8, ..Needs::NOTHING };
-    Form { name, source, consts, needs, growth: 1.0, pace: Pace { cpu: 1.0, gpu: 0.05 } }
+    Form { name, consts, needs, pace: Pace { cpu: 1.0, gpu: 0.05 }, ..Form::plain(source) }
 }
 
 const fn rows(name: &'static str, consts: &'static [(&'static str, u32)]) -> Form {
     let source = include_str!("../../../shaders/conv2d/rows.wgsl");
-    Form { name, source, consts, needs: Needs::NOTHING, growth: 1.0, pace: Pace { cpu: 0.55, gpu: 0.05 } }
+    Form { name, consts, pace: Pace { cpu: 0.55, gpu: 0.05 }, ..Form::plain(source) }
 }
+
+/// A direct form's text, for the products of Winograd's algorithm.
+const fn of_winograd(name: &'static str, form: Form) -> Form {
+    Form { name, variants: Some(&[&["MATRICES"]]), sums: Sums::Winograd, ..form }
+}
+
+const TILED_64: &[(&str, u32)] = &[("TX", 16), ("TY", 16), ("TM", 4), ("A_LOADS", 1), ("B_LOADS", 1)];
+const TILED_32: &[(&str, u32)] = &[("TX", 8), ("TY", 16), ("TM", 4), ("A_LOADS", 2), ("B_LOADS", 1)];
 
 /// A name's number is the channels of a block, and of rows-12, -8 and -4 the most channels that they are for. The pace of smaller
 /// tiles is that of what they load for each product.
 pub(super) static FORMS: &[Form] = &[
-    tiled("tiled-64", &[("TX", 16), ("TY", 16), ("TM", 4), ("A_LOADS", 1), ("B_LOADS", 1)], 1.0),
-    tiled("tiled-32", &[("TX", 8), ("TY", 16), ("TM", 4), ("A_LOADS", 2), ("B_LOADS", 1)], 0.8),
+    tiled("tiled-64", TILED_64, 1.0),
+    tiled("tiled-32", TILED_32, 0.8),
     tiled("tiled-16", &[("TX", 4), ("TY", 16), ("TM", 4), ("A_LOADS", 4), ("B_LOADS", 1)], 0.5),
     // For 3 channels and the like.
     tiled("tiled-4", &[("TX", 1), ("TY", 64), ("TM", 1), ("A_LOADS", 4), ("B_LOADS", 1)], 0.2),
@@ -56,37 +70,49 @@ pub(super) static FORMS: &[Form] = &[
     rows("rows-12", &[("WG", 16), ("COLS", 4)]),
     rows("rows-8", &[("WG", 16), ("COLS", 2)]),
     rows("rows-4", &[("WG", 16), ("COLS", 1)]),
+    of_winograd("winograd-tiled-64", tiled("", TILED_64, 1.0)),
+    of_winograd("winograd-tiled-32", tiled("", TILED_32, 0.8)),
+    of_winograd("winograd-broadcast-64", broadcast("", &[("WG", 16)])),
+    of_winograd("winograd-broadcast-32", broadcast("", &[("WG", 8)])),
+    of_winograd("winograd-rows-64", rows("", &[("WG", 16), ("COLS", 16)])),
 ];
 
-fn always(_: &Problem) -> bool {
-    true
+/// The most vec4s of output channels that it is for.
+fn columns<const MOST: u32>(_: &Candidate, problem: &Problem, _: &Recorder) -> Option<String> {
+    (problem.out_n4 > MOST).then(|| format!("it is not for {} channels", problem.out_n4 * 4))
 }
 
 const TILED: Candidate = Candidate {
     form: &FORMS[0],
     packing: Packing::Taps,
-    fits: always,
+    refuses: |_, _, _| None,
+    is_dear: |_, _, _| false,
+    computes: |_, problem, _| (*problem, 0),
     block: |form, _| (form.constant("TY") * form.constant("TM"), form.constant("TX")),
     step: 4,
     turns: |form, problem, steps| 3 * turns(form.constant("TM").into(), 0) + taps(problem, turns(steps, 0)),
-    record: direct,
+    record: direct::record,
 };
 
 const BROADCAST: Candidate = Candidate {
     form: &FORMS[5],
     packing: Packing::Taps,
-    fits: always,
+    refuses: |_, _, _| None,
+    is_dear: |_, _, _| false,
+    computes: |_, problem, _| (*problem, 0),
     block: |form, problem| (32 / problem.halves(), form.constant("WG")),
     step: 1,
     turns: |_, problem, steps| taps(problem, turns(steps, 0)) + turns(8, 0),
-    record: direct,
+    record: direct::record,
 };
 
 /// Goes through its rows before, for each tap, and at the end.
 const ROWS: Candidate = Candidate {
     form: &FORMS[7],
     packing: Packing::Taps,
-    fits: always,
+    refuses: |_, _, _| None,
+    is_dear: |_, _, _| false,
+    computes: |_, problem, _| (*problem, 0),
     block: |form, problem| {
         let columns = form.constant("COLS");
         (16 / problem.halves() * (form.constant("WG") / columns), columns)
@@ -96,7 +122,7 @@ const ROWS: Candidate = Candidate {
         let rows = turns(8, 0);
         taps(problem, turns(steps, 0) + 3 * rows) + 3 * rows
     },
-    record: direct,
+    record: direct::record,
 };
 
 /// In the order of [`FORMS`].
@@ -104,20 +130,30 @@ pub(super) static CANDIDATES: &[Candidate] = &[
     TILED,
     Candidate { form: &FORMS[1], ..TILED },
     Candidate { form: &FORMS[2], ..TILED },
-    Candidate { form: &FORMS[3], fits: |problem| problem.out_n4 == 1, ..TILED },
+    Candidate { form: &FORMS[3], refuses: columns::<1>, ..TILED },
     Candidate { form: &FORMS[4], ..TILED },
     BROADCAST,
     Candidate { form: &FORMS[6], ..BROADCAST },
     ROWS,
     Candidate { form: &FORMS[8], ..ROWS },
-    Candidate { form: &FORMS[9], fits: |problem| problem.out_n4 <= 3, ..ROWS },
-    Candidate { form: &FORMS[10], fits: |problem| problem.out_n4 <= 2, ..ROWS },
-    Candidate { form: &FORMS[11], fits: |problem| problem.out_n4 == 1, ..ROWS },
+    Candidate { form: &FORMS[9], refuses: columns::<3>, ..ROWS },
+    Candidate { form: &FORMS[10], refuses: columns::<2>, ..ROWS },
+    Candidate { form: &FORMS[11], refuses: columns::<1>, ..ROWS },
+    of_matrices(&FORMS[12], TILED),
+    of_matrices(&FORMS[13], TILED),
+    of_matrices(&FORMS[14], BROADCAST),
+    of_matrices(&FORMS[15], BROADCAST),
+    of_matrices(&FORMS[16], ROWS),
 ];
+
+const fn of_matrices(form: &'static Form, direct: Candidate) -> Candidate {
+    let (refuses, is_dear, computes) = (winograd::refuses, winograd::is_dear, winograd::work);
+    Candidate { form, packing: Packing::Winograd, refuses, is_dear, computes, record: winograd::record, ..direct }
+}
 
 /// Loops over the window's rows and columns, and `inner` in each.
 fn taps(problem: &Problem, inner: u64) -> u64 {
-    let kernel = problem.kernel as u64;
+    let kernel = problem.geometry.kernel as u64;
     turns(kernel, turns(kernel, inner))
 }
 
@@ -142,20 +178,21 @@ impl Candidate {
         positions.div_ceil(rows.into()) * problem.out_n4.div_ceil(columns) as u64
     }
 
-    fn offer(&self, problem: &Problem, facts: &Facts) -> Offer {
-        let unfit = || (!(self.fits)(problem)).then(|| format!("it is not for {} channels", problem.out_n4 * 4));
+    fn offer(&self, problem: &Problem, r: &Recorder) -> Offer {
+        let (products, beside) = (self.computes)(self, problem, r);
         Offer {
             form: self.form,
-            refused: self.form.needs.lacks(facts).or_else(unfit),
-            work: self.work(problem, problem.positions),
-            workgroups: self.workgroups(problem, problem.positions),
+            refused: self.form.needs.lacks(&r.forms.facts).or_else(|| (self.refuses)(self, problem, r)),
+            dear: (self.is_dear)(self, problem, r),
+            work: self.work(&products, products.positions()) + beside,
+            workgroups: self.workgroups(&products, products.positions()),
         }
     }
 }
 
 /// All forms, for `problem`.
-pub(super) fn offers(problem: &Problem, facts: &Facts) -> Vec<Offer> {
-    CANDIDATES.iter().map(|candidate| candidate.offer(problem, facts)).collect()
+pub(super) fn offers(problem: &Problem, r: &Recorder) -> Vec<Offer> {
+    CANDIDATES.iter().map(|candidate| candidate.offer(problem, r)).collect()
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! `conv2d`: 2-D convolution as an implicit GEMM, and with kernel size 1 every linear layer
 //! (torch.nn.Conv2d, torch.nn.Linear), with the epilogues of the blocks that they end.
 
+mod direct;
 mod forms;
+mod winograd;
 
-use crate::plan::{Channels, Dispatch, Param, Recorder, Tensor};
+use super::affine;
+use crate::plan::{Channels, Param, Recorder, Tensor};
 use crate::shader::{Kernel, params};
 use forms::{CANDIDATES, Candidate, FORMS, offers};
 
@@ -96,24 +99,38 @@ impl Epilogue<'_> {
 }
 
 /// What a form has to compute.
+#[derive(Clone, Copy)]
 struct Problem {
-    /// Rows and columns of the window.
-    kernel: u32,
-    /// Of the output.
-    positions: u64,
+    geometry: Geometry,
+    /// Rows and columns of the input, and of the output.
+    input: (u32, u32),
+    output: (u32, u32),
     in_c4: u32,
     out_n4: u32,
+    /// What is done to the sums, but for what is added.
     geglu: bool,
+    tanh: bool,
 }
 
 impl Problem {
+    /// `[rows, C]` times a matrix.
+    fn linear(rows: u32, in_c4: u32, out_n4: u32) -> Problem {
+        let (input, output) = ((1, rows), (1, rows));
+        Problem { geometry: Geometry::LINEAR, input, output, in_c4, out_n4, geglu: false, tanh: false }
+    }
+
+    /// Of the output.
+    fn positions(&self) -> u64 {
+        self.output.0 as u64 * self.output.1 as u64
+    }
+
     /// Of each output channel: the hidden half and the gate, or one.
     fn halves(&self) -> u32 {
         if self.geglu { 2 } else { 1 }
     }
 
     fn flops(&self, positions: u64, in_c4: u64, out_n4: u64) -> u64 {
-        let taps = self.kernel as u64 * self.kernel as u64;
+        let taps = self.geometry.kernel as u64 * self.geometry.kernel as u64;
         2 * positions * taps * (4 * in_c4) * (4 * out_n4) * self.halves() as u64
     }
 }
@@ -121,14 +138,55 @@ impl Problem {
 /// Of each form: positions and vec4 columns of a workgroup, vec4s of channels that it takes in at once. For cases of every number
 /// that may be left over.
 pub(crate) fn blocks() -> impl Iterator<Item = [u32; 3]> {
-    let problem = Problem { kernel: 1, positions: 1, in_c4: 1, out_n4: 1, geglu: false };
+    let problem = Problem::linear(1, 1, 1);
     let of = move |candidate: &Candidate| ((candidate.block)(candidate.form, &problem), candidate.step);
     CANDIDATES.iter().map(of).map(|((rows, columns), step)| [rows, columns, step])
 }
 
+/// What is convolved.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Tensor(&'a Tensor),
+    Normalized(Normalized<'a>),
+}
+
+/// `[a | b]`, scaled, shifted and put through SiLU: as [`affine`] makes it, but perhaps in parts.
+#[derive(Clone, Copy)]
+pub struct Normalized<'a> {
+    pub a: &'a Tensor,
+    pub b: Option<&'a Tensor>,
+    /// `[2, Ca + Cb]`
+    pub scale_shift: &'a Tensor,
+}
+
+impl Source<'_> {
+    fn size(&self) -> (u32, u32) {
+        let (Source::Tensor(x) | Source::Normalized(Normalized { a: x, .. })) = self;
+        (x.height, x.width)
+    }
+
+    fn channels(&self) -> Channels {
+        match self {
+            Source::Tensor(x) => x.channels.clone(),
+            Source::Normalized(Normalized { a, b: None, .. }) => a.channels.clone(),
+            Source::Normalized(Normalized { a, b: Some(b), .. }) => a.channels.concat(&b.channels),
+        }
+    }
+
+    /// A tensor that holds the rows from `y0` up to `y1`, and its first row.
+    fn rows(&self, r: &mut Recorder, (y0, y1): (u32, u32)) -> (Tensor, u32) {
+        match *self {
+            Source::Tensor(x) => (x.clone(), 0),
+            Source::Normalized(Normalized { a, b, scale_shift }) => {
+                (affine::record_rows(r, a, b, scale_shift, true, (y0, y1)), y0)
+            }
+        }
+    }
+}
+
 /// What it computes it from.
 struct Operands<'a> {
-    x: &'a Tensor,
+    source: Source<'a>,
     weights: &'a Weights,
     geometry: Geometry,
     epilogue: Epilogue<'a>,
@@ -136,13 +194,37 @@ struct Operands<'a> {
 
 /// `x` `[H, W, Cin]` -> `[H', W', Cout]`.
 pub fn record(r: &mut Recorder, name: &str, x: &Tensor, w: &Weights, geometry: Geometry, epilogue: Epilogue) -> Tensor {
+    record_source(r, name, Source::Tensor(x), w, geometry, epilogue)
+}
+
+/// [`record`] of what is normalized first: where the form goes from band to band, the whole of that is never there.
+pub fn record_normalized(
+    r: &mut Recorder,
+    name: &str,
+    x: Normalized,
+    w: &Weights,
+    geometry: Geometry,
+    epilogue: Epilogue,
+) -> Tensor {
+    record_source(r, name, Source::Normalized(x), w, geometry, epilogue)
+}
+
+fn record_source(
+    r: &mut Recorder,
+    name: &str,
+    source: Source,
+    w: &Weights,
+    geometry: Geometry,
+    epilogue: Epilogue,
+) -> Tensor {
+    let (input, inputs) = (source.size(), source.channels());
     let geglu = matches!(epilogue, Epilogue::Geglu);
     let both = &w.weight.outputs;
     let channels = match both.segments() {
         &[hidden, gate] if geglu && hidden == gate => Channels::one(hidden),
         _ => both.clone(),
     };
-    let (height, width) = (geometry.out(x.height), geometry.out(x.width));
+    let (height, width) = (geometry.out(input.0), geometry.out(input.1));
     let out = r.value(name, height, width, channels);
     let residual = match epilogue {
         Epilogue::Residual(t) => Some(t),
@@ -150,130 +232,44 @@ pub fn record(r: &mut Recorder, name: &str, x: &Tensor, w: &Weights, geometry: G
     };
     let k = geometry.kernel * geometry.kernel;
     let fits = w.weight.taps == k
-        && w.weight.inputs == x.channels
+        && w.weight.inputs == inputs
         && w.bias.channels == *both
         && geglu == (out.channels != *both)
         && residual.is_none_or(|t| t.channels == out.channels && t.positions() == out.positions());
     if !r.check(fits, || {
         let weight = [both.logical(), w.weight.inputs.logical(), w.weight.taps];
-        format!("{name}: input {}, weight {weight:?} do not fit", x.shape_string())
+        format!("{name}: input {:?}, weight {weight:?} do not fit", [input.0, input.1, inputs.logical()])
     }) {
         return out;
     }
     let problem = Problem {
-        kernel: geometry.kernel,
-        positions: out.positions().into(),
-        in_c4: x.channels.vec4s(),
+        geometry,
+        input,
+        output: (height, width),
+        in_c4: inputs.vec4s(),
         out_n4: out.channels.vec4s(),
         geglu,
+        tanh: matches!(epilogue, Epilogue::Tanh),
     };
-    let chosen = &CANDIDATES[r.choose(&KERNEL, &offers(&problem, &r.forms.facts))];
-    (chosen.record)(r, chosen, &problem, &Operands { x, weights: w, geometry, epilogue }, &out);
+    let chosen = &CANDIDATES[r.choose(&KERNEL, &offers(&problem, r))];
+    (chosen.record)(r, chosen, &problem, &Operands { source, weights: w, geometry, epilogue }, &out);
     out
-}
-
-/// Sums as they are written in the twin, in as many dispatches as the adapter's limits ask for.
-fn direct(r: &mut Recorder, chosen: &Candidate, problem: &Problem, operands: &Operands, out: &Tensor) {
-    let &Operands { x, weights: w, geometry, epilogue } = operands;
-    let &Problem { in_c4, out_n4, .. } = problem;
-    let (block_rows, block_columns) = (chosen.block)(chosen.form, problem);
-    let rows = band_rows(r, chosen, problem, operands, out);
-    for y0 in (0..out.height).step_by(rows as usize) {
-        let y1 = (y0 + rows).min(out.height);
-        let (sy0, sy1) = geometry.source_rows(y0, y1, x.height);
-        let span = |t: &Tensor, a: u32, b: u32| {
-            let row = t.width as u64 * t.channels.vec4s() as u64;
-            (a as u64 * row, b as u64 * row)
-        };
-        let (from, to) = span(x, sy0, sy1);
-        let (window, in_base) = r.window(x, from, to);
-        let (from, to) = span(out, y0, y1);
-        let (window_out, out_base) = r.window(out, from, to);
-        let mut inputs = vec![window, r.whole(&chosen.packing.tensor(&w.weight, r.storage.weights)), r.whole(&w.bias)];
-        let mut residual_base = 0;
-        if let Epilogue::Residual(t) = epilogue {
-            let (window, base) = r.window(t, from, to);
-            inputs.push(window);
-            residual_base = base;
-        }
-        let positions = (y1 - y0) as u64 * out.width as u64;
-        let row_groups = positions.div_ceil(block_rows.into()) as u32;
-        let groups = row_groups as u64 * out_n4.div_ceil(block_columns) as u64;
-        let workgroups = r.fold_workgroups(groups);
-        let params = Params {
-            in_h: x.height,
-            in_w: x.width,
-            in_c4,
-            out_rows: y1 - y0,
-            out_w: out.width,
-            out_n4,
-            kernel: geometry.kernel,
-            stride: geometry.stride,
-            pad: geometry.pad.0,
-            upsample: u32::from(geometry.upsample),
-            out_y0: y0,
-            in_y0: sy0,
-            in_base,
-            out_base,
-            residual_base,
-            row_groups,
-            groups: groups as u32,
-            groups_x: workgroups[0],
-            block_rows: 8,
-        };
-        let flops = problem.flops(positions, in_c4.into(), out_n4.into());
-        r.push(Dispatch {
-            kernel: &KERNEL,
-            form: chosen.form,
-            defines: epilogue.define().into_iter().collect(),
-            inputs,
-            outputs: vec![window_out],
-            params: bytemuck::bytes_of(&params).to_vec(),
-            workgroups,
-            flops,
-            padding: chosen.work(problem, positions) - flops,
-            turns: chosen.turns_of(problem),
-        });
-    }
-}
-
-/// Output rows of a dispatch: as many as the adapter's bindings hold and a short submission allows, but no fewer than keep the
-/// device busy.
-fn band_rows(r: &Recorder, chosen: &Candidate, problem: &Problem, operands: &Operands, out: &Tensor) -> u32 {
-    let &Operands { x, geometry, .. } = operands;
-    let room = r.limits.max_binding.saturating_sub(r.limits.offset_alignment);
-    let row_bytes = |t: &Tensor| t.width as u64 * t.channels.vec4s() as u64 * t.vec4_bytes();
-    let fits = |rows: u32| {
-        rows as u64 * row_bytes(out) <= room
-            && (0..out.height).step_by(rows as usize).all(|y0| {
-                let (first, end) = geometry.source_rows(y0, (y0 + rows).min(out.height), x.height);
-                (end - first) as u64 * row_bytes(x) <= room
-            })
-    };
-    let all = problem.positions;
-    let pieces = r.limits.pieces(chosen.work(problem, all), chosen.workgroups(problem, all));
-    let mut count = pieces.clamp(1, out.height.into()) as u32;
-    // Bands of equal height, as few as fit.
-    while count < out.height && !fits(out.height.div_ceil(count)) {
-        count += 1;
-    }
-    out.height.div_ceil(count)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Forms, Limits, Policy};
+    use crate::plan::{Dispatch, Forms, Limits, Policy};
     use crate::shader::{Device, Facts};
 
-    /// Multiplications and additions of a layer, what fills up its blocks, and its form.
+    /// Multiplications and additions of a layer, what fills up its blocks, and its form, of those that add up as it is defined.
     fn recorded(forms: Forms, (h, w): (u32, u32), cin: u32, cout: u32) -> (u64, u64, &'static str) {
         let mut r = Recorder::new(Policy::F32, forms, Limits::TEST);
         let x = r.input("x", h, w, Channels::one(cin));
         let (inputs, outputs) = (Channels::one(cin), Channels::one(cout));
         let weight = Param { id: 0, name: "weight".into(), taps: 9, inputs, outputs };
         let bias = r.input("bias", 1, 1, Channels::one(cout));
-        let out = record(&mut r, "out", &x, &Weights { weight, bias }, Geometry::SAME, Epilogue::None);
+        let out = record(&mut r, "out", &x, &Weights { weight, bias }, Geometry::SAME, Epilogue::Tanh);
         r.output(&out);
         let dispatches = r.finish().unwrap().dispatches;
         let sum = |of: fn(&Dispatch) -> u64| dispatches.iter().map(of).sum::<u64>();

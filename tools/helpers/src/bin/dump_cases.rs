@@ -127,11 +127,10 @@ fn main() -> Result<(), Failure> {
     let (mut cases, mut data, mut too_large) = (Vec::new(), Vec::new(), 0);
     // What has to run: all that the engine can record, and what the cases do.
     let declared = |kernel: &&'static Kernel| {
-        let each = kernel.forms.iter().flat_map(|form| kernel.variants.iter().map(move |defines| (form, defines)));
-        let of = |(form, defines): (&Form, &&[&str])| {
+        let of = |(form, defines): (&Form, &[&str])| {
             STORAGES.iter().map(|storage| variant(kernel.name, form.name, defines, *storage)).collect::<Vec<_>>()
         };
-        each.flat_map(of).collect::<Vec<_>>()
+        kernel.texts().flat_map(of).collect::<Vec<_>>()
     };
     let mut variants: BTreeSet<String> = ALL.iter().flat_map(declared).collect();
     for tested in LANGUAGE.iter().chain(&twins::ALL) {

@@ -1,0 +1,78 @@
+// The last step of a 3 x 3 convolution by Winograd's F(4 x 4, 3 x 3): of a tile's 6 x 6 products m, one from each of 36 matrices,
+// A^T m A (src/plan/winograd.rs) are its 4 x 4 outputs, before bias and residual. An invocation has two channels of a tile.
+#import "lib/storage"
+
+struct Params {
+    out_h: u32, out_w: u32, out_n4: u32,  // of this band: rows, columns, vec4s per position
+    base: u32,                            // where its first row begins in the windows, in vec4s
+    tiles_x: u32, tiles: u32,             // tiles of a row, and of the band
+    rows: u32,                            // of a matrix: tiles, and what fills up the last block
+    groups_x: u32,
+}
+
+@group(0) @binding(0) var<storage, read> products: array<vec2<f32>>;      // [36, rows, N]
+@group(0) @binding(1) var<storage, read> bias: array<vec2<f32>>;          // [N]
+#ifdef RESIDUAL
+@group(0) @binding(2) var<storage, read> residual: array<Pair>;           // [out_h * out_w, N]
+@group(0) @binding(3) var<storage, read_write> output: array<Pair>;       // [out_h * out_w, N]
+#else
+@group(0) @binding(2) var<storage, read_write> output: array<Pair>;       // [out_h * out_w, N]
+#endif
+@group(1) @binding(0) var<uniform> p: Params;
+
+const ROOT = 1.4142135623730951;
+const HALF_ROOT = 0.7071067811865476;
+
+alias Six = array<vec2<f32>, 6>;
+alias Four = array<vec2<f32>, 4>;
+
+// A^T m.
+fn turn(m: Six) -> Four {
+    let near = m[1] + m[2];
+    let near_odd = HALF_ROOT * (m[1] - m[2]);
+    let far = m[3] + m[4];
+    let far_odd = ROOT * (m[3] - m[4]);
+    return Four(m[0] + near + far, near_odd + far_odd, 0.5 * near + 2.0 * far, 0.5 * near_odd + 2.0 * far_odd + m[5]);
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let at = (wg.x + wg.y * p.groups_x) * 64u + lane;
+    let pairs = 2u * p.out_n4;
+    let tile = at / pairs;
+    let n = at % pairs;
+    if tile >= p.tiles { return; }
+    let matrix = p.rows * pairs;
+    var turned: array<Four, 6>;
+#for j 6
+    turned[j] = turn(Six(
+        products[j * matrix + at],
+        products[(6u + j) * matrix + at],
+        products[(12u + j) * matrix + at],
+        products[(18u + j) * matrix + at],
+        products[(24u + j) * matrix + at],
+        products[(30u + j) * matrix + at],
+    ));
+#endfor
+    let corner = vec2<u32>(tile / p.tiles_x, tile % p.tiles_x) * 4u;
+    let width = p.out_w * pairs;
+    let first = 2u * p.base + corner.x * width + corner.y * pairs + n;
+    let below = p.out_h - corner.x;
+    let beside = p.out_w - corner.y;
+    let b = bias[n];
+#for i 4
+    if i < below {
+        var y = turn(Six(turned[0][i], turned[1][i], turned[2][i], turned[3][i], turned[4][i], turned[5][i]));
+        let row = first + i * width;
+#for j 4
+        y[j] += b;
+#ifdef RESIDUAL
+        y[j] += unpack2(residual[select(row, row + j * pairs, j < beside)]);
+#endif
+#endfor
+#for j 4
+        if j < beside { output[row + j * pairs] = pack2(y[j]); }
+#endfor
+    }
+#endfor
+}

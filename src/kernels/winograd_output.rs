@@ -1,0 +1,71 @@
+//! `winograd_output`: 36 matrices of products turned into tiles of 4 x 4 outputs (see [`crate::plan::winograd`]).
+
+use super::LANES;
+use super::winograd_input::Band;
+use crate::plan::{Dispatch, Recorder, Tensor};
+use crate::shader::{Form, Kernel, params};
+
+pub static KERNEL: Kernel = Kernel {
+    name: "winograd_output",
+    params: Params::FIELDS,
+    variants: &[&[], &["RESIDUAL"]],
+    forms: &[Form::plain(include_str!("../../shaders/winograd_output.wgsl"))],
+};
+
+params! {
+    out_h: u32,
+    out_w: u32,
+    out_n4: u32,
+    base: u32,
+    tiles_x: u32,
+    tiles: u32,
+    rows: u32,
+    groups_x: u32,
+}
+
+/// Additions and multiplications for a channel of a tile: ten times a transform of six, and the bias.
+const FLOPS: u64 = 10 * 16 + 16;
+
+pub fn flops(band: Band, out_n4: u32) -> u64 {
+    band.tiles() as u64 * 4 * out_n4 as u64 * FLOPS
+}
+
+/// `products` `[36, rows, N]` in f32, `bias` `[N]` in f32 and `residual` as `out` -> the rows `band` of `out` `[H, W, N]`.
+pub fn record(r: &mut Recorder, products: &Tensor, bias: &Tensor, residual: Option<&Tensor>, band: Band, out: &Tensor) {
+    let out_n4 = out.channels.vec4s();
+    let row = out.width as u64 * out_n4 as u64;
+    let (from, to) = (band.y0 as u64 * row, band.y1 as u64 * row);
+    let (window, base) = r.window(out, from, to);
+    let mut inputs = vec![r.whole(products), r.whole(bias)];
+    if let Some(t) = residual {
+        // It lies as the output does, so its window begins at the same place.
+        let fits = (t.width, &t.channels, t.element) == (out.width, &out.channels, out.element);
+        r.check(fits, || format!("{} is added to {}, which lies otherwise", t.name, out.name));
+        inputs.push(r.window(t, from, to).0);
+    }
+    let channels = 4 * out_n4 as u64;
+    let workgroups = r.fold_workgroups((band.tiles() as u64 * channels / 2).div_ceil(LANES));
+    let params = Params {
+        out_h: band.y1 - band.y0,
+        out_w: band.width,
+        out_n4,
+        base,
+        tiles_x: band.tiles_x(),
+        tiles: band.tiles(),
+        rows: band.rows,
+        groups_x: workgroups[0],
+    };
+    r.push(Dispatch {
+        kernel: &KERNEL,
+        form: &KERNEL.forms[0],
+        defines: residual.map(|_| "RESIDUAL").into_iter().collect(),
+        inputs,
+        outputs: vec![window],
+        params: bytemuck::bytes_of(&params).to_vec(),
+        workgroups,
+        flops: flops(band, out_n4),
+        padding: 0,
+        saved: 0,
+        turns: 0,
+    });
+}

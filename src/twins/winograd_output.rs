@@ -1,0 +1,97 @@
+//! The f64 twin of `winograd_output` and its cases.
+
+use crate::check::bound::{Approx, Bound, EPS, TINY};
+use crate::check::{Case, CaseBuilder, Fill};
+use crate::kernels::winograd_input::Band;
+use crate::kernels::winograd_output::{KERNEL, record};
+use crate::plan::winograd::{AT, both};
+use crate::plan::{Channels, Element, Policy};
+
+/// Roundings on the way to an element of A^T m, each of no more than what its terms add up to without their signs: sums, and
+/// products with rounded numbers (2 x and x / 2 are exact).
+pub const ROUNDINGS: [f64; 4] = [4.0, 6.0, 3.0, 7.0];
+
+/// Element `(i, j)` of A^T m A, and what a kernel may err by.
+pub fn tile(m: &[[f64; 6]; 6], (i, j): (usize, usize)) -> Approx {
+    let value = both(&AT, m)[i][j];
+    let magnitude = both(&AT.map(|row| row.map(f64::abs)), &m.map(|row| row.map(f64::abs)))[i][j];
+    let one = EPS * (ROUNDINGS[i] + ROUNDINGS[j]) * magnitude;
+    let flushed = if one > 0.0 { TINY } else { 0.0 };
+    Approx::new(value, Bound { wgsl: one + flushed, strict: one / 2.0 + flushed })
+}
+
+struct Shape {
+    size: (u32, u32),
+    channels: u32,
+    residual: bool,
+    /// Of the output.
+    rows: (u32, u32),
+    spare: u32,
+}
+
+impl Shape {
+    fn case(self, fill: Fill) -> Case {
+        let Shape { size: (h, w), channels, residual, rows: (y0, y1), spare } = self;
+        let with = if residual { " + residual" } else { "" };
+        let name = format!("{h}x{w}x{channels}{with} rows {y0} to {y1} and {spare} to fill up");
+        Case::new(&KERNEL, name, move |b| self.build(b, fill))
+    }
+
+    /// What is above and below the band is made of the same products.
+    fn build(&self, b: &mut CaseBuilder, fill: Fill) {
+        let (h, w) = self.size;
+        let (y0, y1) = self.rows;
+        let channels = Channels::one(self.channels);
+        let mut band = Band { y0, y1, source: (0, h), height: h, stored: 0, width: w, upsample: false, rows: 0 };
+        band.rows = band.tiles() + self.spare;
+        let products = b.input("products", 36, band.rows, channels.clone(), Element::F32, fill);
+        let bias = b.input("bias", 1, 1, channels.clone(), Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
+        let residual = self
+            .residual
+            .then(|| b.input("residual", h, w, channels.clone(), b.values(), Fill::Normal { mean: 0.0, std: 1.0 }));
+        let out = b.recorder.value("out", h, w, channels);
+        for (y0, y1) in [(0, y0), (y0, y1), (y1, h)].into_iter().filter(|(y0, y1)| y0 < y1) {
+            let band = Band { y0, y1, ..band };
+            let residual = residual.as_ref().map(|t| &t.tensor);
+            record(&mut b.recorder, &products.tensor, &bias.tensor, residual, band, &out);
+        }
+        let (rows, tiles_x, width) = (band.rows as usize, band.tiles_x() as usize, w as usize);
+        let bounds = [0, y0 as usize, y1 as usize];
+        b.expect(&out, move |p, n| {
+            let (y, x) = (p / width, p % width);
+            let first = bounds.into_iter().filter(|&first| first <= y).max().unwrap_or(0);
+            let at = (y - first) / 4 * tiles_x + x / 4;
+            let m = std::array::from_fn(|i| std::array::from_fn(|j| products.at((6 * i + j) * rows + at, n)));
+            let Approx { value, bound } = tile(&m, ((y - first) % 4, x % 4));
+            let sum = value + bias.at(0, n);
+            let all = sum + residual.as_ref().map_or(0.0, |t| t.at(p, n));
+            let last = if residual.is_some() { Bound::rounding(all) } else { Bound::default() };
+            Approx::new(all, bound + Bound::rounding(sum) + last)
+        });
+    }
+}
+
+pub fn cases() -> Vec<Case> {
+    let normal = Fill::Normal { mean: 0.0, std: 1.0 };
+    let of = |size, channels, residual, rows, spare| Shape { size, channels, residual, rows, spare };
+    let mut cases: Vec<Case> = [
+        of((64, 64), 320, false, (0, 64), 0),
+        of((32, 32), 64, true, (0, 32), 0),
+        of((1, 1), 3, false, (0, 1), 63),
+        of((7, 5), 6, true, (0, 7), 28),
+        of((10, 18), 13, false, (0, 10), 17),
+        of((24, 19), 12, true, (8, 16), 14),
+    ]
+    .into_iter()
+    .map(|shape| shape.case(normal))
+    .collect();
+    cases.push(of((21, 19), 12, true, (8, 16), 20).case(normal).with_alignment(256));
+    cases.push(of((41, 67), 6, true, (0, 41), 1).case(normal).with_workgroup_limit(5));
+    cases.push(of((6, 13), 5, true, (0, 6), 2).case(Fill::Of(&[1.0, -1.0, 300.0, -0.01])).called("a-few-values"));
+    let all: Vec<(u32, u32)> = (1..=9).flat_map(|h| (1..=9).map(move |w| (h, w))).collect();
+    let every = super::sweep(&KERNEL, "1 to 9 rows and columns", all, move |b, size| {
+        of(size, 2, size.1 % 2 == 0, (0, size.0), 1).build(b, normal);
+    });
+    cases.push(every.stored_as(&[Policy::F32, Policy::PACKED]));
+    cases
+}

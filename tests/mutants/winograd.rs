@@ -1,0 +1,45 @@
+//! Faults of Winograd's transforms.
+
+use super::{Mutant, fault};
+
+pub const MUTANTS: &[Mutant] = &[
+    fault("winograd_input", "tiles begin at their outputs", "* 4u - 1u, p.in_h", "* 4u, p.in_h"),
+    fault("winograd_input", "tiles three rows apart", "p.y0 + tile / p.tiles_x * 4u", "p.y0 + tile / p.tiles_x * 3u"),
+    fault("winograd_input", "the band's first row ignored", "line(p.y0 + tile", "line(tile"),
+    fault("winograd_input", "start of the window ignored", "2u * (p.base + select", "2u * (select"),
+    fault("winograd_input", "the window's first row ignored", ">> p.upsample) - start) *", ">> p.upsample)) *"),
+    fault("winograd_input", "a coefficient wrong", "d[0] - 2.5 * d[2]", "d[0] - 2.25 * d[2]"),
+    fault("winograd_input", "two points of one sign", "even_far - odd_far", "even_far + odd_far"),
+    fault("winograd_input", "a root cut to five digits", "1.4142135623730951", "1.4142"),
+    fault("winograd_input", "matrices turned over", "(i * 6u + j)", "(j * 6u + i)"),
+    fault(
+        "winograd_input",
+        "padding not zero",
+        "select(0.0, select(v.x, v.y, (c & 1u) != 0u), inside)",
+        "select(v.x, v.y, (c & 1u) != 0u)",
+    ),
+    fault("winograd_input", "rows that fill up are not zero", "let live = tile < p.tiles;", "let live = true;"),
+    fault("winograd_input", "odd channels repeat even ones", "(c & 1u) != 0u", "false"),
+    fault("winograd_input", "upsampling repeats nothing", "((first + k) >> p.upsample)", "(first + k)"),
+    fault("winograd_input", "matrices without what fills them up", "p.rows * channels", "p.tiles * channels"),
+    fault("winograd_input", "the fold of workgroups into two dimensions ignored", "wg.x + wg.y * p.groups_x", "wg.x"),
+    fault("winograd_input", "rows beyond the last written", "if tile >= p.rows { return; }", ""),
+    fault("winograd_output", "the point at infinity forgotten", "+ 2.0 * far_odd + m[5]", "+ 2.0 * far_odd"),
+    fault("winograd_output", "two points of one sign", "ROOT * (m[3] - m[4])", "ROOT * (m[3] + m[4])"),
+    fault("winograd_output", "a coefficient wrong", "0.5 * near + 2.0 * far,", "0.25 * near + 2.0 * far,"),
+    fault("winograd_output", "a root cut to five digits", "0.7071067811865476", "0.7071"),
+    fault("winograd_output", "bias forgotten", "y[j] += b;", ""),
+    fault("winograd_output", "rows beyond the last written", "if i < below {", "{"),
+    fault("winograd_output", "columns beyond the last written", "if j < beside {", "{"),
+    fault("winograd_output", "start of the windows ignored", "2u * p.base + corner", "corner"),
+    fault("winograd_output", "matrices without what fills them up", "p.rows * pairs", "p.tiles * pairs"),
+    fault("winograd_output", "the fold of workgroups into two dimensions ignored", "wg.x + wg.y * p.groups_x", "wg.x"),
+    fault("winograd_output", "tiles beyond the last turned", "if tile >= p.tiles { return; }", ""),
+    fault("winograd_output", "results 2^-13 too large", "y[j] += b;", "y[j] = (y[j] + b) * 1.0001220703125;"),
+    fault(
+        "winograd_output",
+        "the residual of the row's beginning",
+        "row + j * pairs, j < beside)]",
+        "row, j < beside)]",
+    ),
+];
