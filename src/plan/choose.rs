@@ -11,7 +11,7 @@ pub struct Offer {
     pub refused: Option<String>,
     /// What it would take of memory for the time that it saves is not worth it, if so: only for who asks for it.
     pub dear: bool,
-    /// Multiplications and additions, with those that only fill up blocks.
+    /// Multiplications and additions, with those that only fill up blocks. Nobody asks where it is refused.
     pub work: u64,
     pub workgroups: u64,
 }

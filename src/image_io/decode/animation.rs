@@ -75,7 +75,7 @@ fn webp(bytes: &[u8]) -> Result<usize, &'static str> {
     Ok(count)
 }
 
-/// Width and height less one, in three bytes each.
+/// Width and height, each stored less one in three bytes.
 fn sides(data: &[u8], at: usize) -> Option<[u32; 2]> {
     let six = data.get(at..at + 6)?;
     Some([0, 3].map(|i| u32::from_le_bytes([six[i], six[i + 1], six[i + 2], 0]) + 1))

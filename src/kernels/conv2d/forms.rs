@@ -179,10 +179,15 @@ impl Candidate {
     }
 
     fn offer(&self, problem: &Problem, r: &Recorder) -> Offer {
+        let form = self.form;
+        let refused = form.needs.lacks(&r.forms.facts).or_else(|| (self.refuses)(self, problem, r));
+        if refused.is_some() {
+            return Offer { form, refused, dear: false, work: 0, workgroups: 0 };
+        }
         let (products, beside) = (self.computes)(self, problem, r);
         Offer {
-            form: self.form,
-            refused: self.form.needs.lacks(&r.forms.facts).or_else(|| (self.refuses)(self, problem, r)),
+            form,
+            refused,
             dear: (self.is_dear)(self, problem, r),
             work: self.work(&products, products.positions()) + beside,
             workgroups: self.workgroups(&products, products.positions()),

@@ -262,7 +262,7 @@ mod tests {
     use crate::plan::{Dispatch, Forms, Limits, Policy};
     use crate::shader::{Device, Facts};
 
-    /// Multiplications and additions of a layer, what fills up its blocks, and its form, of those that add up as it is defined.
+    /// Multiplications and additions of a layer, what fills up its blocks, and its form: a direct one, as Winograd's have no tanh.
     fn recorded(forms: Forms, (h, w): (u32, u32), cin: u32, cout: u32) -> (u64, u64, &'static str) {
         let mut r = Recorder::new(Policy::F32, forms, Limits::TEST);
         let x = r.input("x", h, w, Channels::one(cin));
@@ -292,6 +292,46 @@ mod tests {
             assert_eq!((flops, form), (2 * positions * 9 * u64::from(cin) * padded, "tiled-64"));
             assert_eq!(flops + padding, times * flops, "{size:?}, {cin} -> {channels}");
         }
+    }
+
+    /// The form that a 3 x 3 layer has by rule, the share of its products that is executed, and in how many bands.
+    fn by_rule(facts: Facts, limits: Limits, side: u32, cin: u32, cout: u32) -> (&'static str, f64, usize) {
+        let mut r = Recorder::new(Policy::F32, Forms::by_rule(facts), limits);
+        let x = r.input("x", side, side, Channels::one(cin));
+        let weight =
+            Param { id: 0, name: "weight".into(), taps: 9, inputs: Channels::one(cin), outputs: Channels::one(cout) };
+        let bias = r.input("bias", 1, 1, Channels::one(cout));
+        let out = record(&mut r, "out", &x, &Weights { weight, bias }, Geometry::SAME, Epilogue::None);
+        r.output(&out);
+        let dispatches = r.finish().unwrap().dispatches;
+        let sum = |of: fn(&Dispatch) -> u64| dispatches.iter().map(of).sum::<u64>() as f64;
+        let executed = sum(|d| d.flops + d.padding) / sum(|d| d.flops + d.saved);
+        let products: Vec<&Dispatch> = dispatches.iter().filter(|d| d.kernel.name == KERNEL.name).collect();
+        (products[0].form.name, executed, products.len())
+    }
+
+    #[test]
+    fn winograds_algorithm_is_taken_where_it_pays() {
+        let cpu = Facts { device: Device::Cpu, cores: 2, least_lanes: 8, ..Facts::LEAST };
+        let gpu = Facts { device: Device::Discrete, cores: 64, least_lanes: 32, f16: true, ..Facts::LEAST };
+        for (facts, name) in [(cpu, "winograd-broadcast-64"), (gpu, "winograd-tiled-64")] {
+            let (form, executed, bands) = by_rule(facts, Limits::TEST, 64, 320, 320);
+            assert!(form == name && executed < 0.3 && bands == 1, "{form}: {executed} in {bands} bands");
+            // Too few positions for so much more memory; too few channels for the transforms.
+            for (side, cin, cout) in [(8, 1280, 1280), (64, 320, 4), (64, 4, 320)] {
+                let (form, executed, _) = by_rule(facts, Limits::TEST, side, cin, cout);
+                assert!(!form.starts_with("winograd") && executed >= 1.0, "{side}, {cin} -> {cout}: {form}");
+            }
+        }
+    }
+
+    /// Bands of 32 tiles, filled up to 64, took twice the work, and none of them was shorter.
+    #[test]
+    fn short_submissions_do_not_fill_up_bands() {
+        let gpu = Facts { device: Device::Integrated, cores: 8, least_lanes: 32, ..Facts::LEAST };
+        let limits = Limits { max_work: 1_000_000_000, max_binding: 1 << 28, ..Limits::TEST };
+        let (form, executed, bands) = by_rule(gpu, limits, 32, 640, 640);
+        assert!(form.starts_with("winograd") && executed < 0.3 && bands == 1, "{form}: {executed} in {bands} bands");
     }
 
     /// 3 channels took 16 times their work on a GPU, where one tile was for all shapes.

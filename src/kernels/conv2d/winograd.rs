@@ -30,10 +30,10 @@ fn matrix_rows(chosen: &Candidate, problem: &Problem, tile_rows: u32) -> u64 {
     (tile_rows as u64 * problem.output.1.div_ceil(TILE) as u64).next_multiple_of(block.into())
 }
 
-/// The products of so many rows of tiles: matrices below each other.
-fn products(chosen: &Candidate, problem: &Problem, tile_rows: u32) -> Problem {
-    let rows = MATRICES as u64 * matrix_rows(chosen, problem, tile_rows);
-    Problem::linear(rows.min(u32::MAX.into()) as u32, problem.in_c4, problem.out_n4)
+/// The products of matrices of so many rows, below each other.
+fn products(problem: &Problem, rows: u64) -> Problem {
+    let rows = (MATRICES as u64 * rows).min(u32::MAX.into());
+    Problem::linear(rows as u32, problem.in_c4, problem.out_n4)
 }
 
 /// The products of all bands, and what their transforms cost beside them.
@@ -41,8 +41,7 @@ pub(super) fn work(chosen: &Candidate, problem: &Problem, r: &Recorder) -> (Prob
     let all = problem.output.0.div_ceil(TILE);
     let band = band_rows(chosen, problem, r).map_or(all, |rows| rows / TILE);
     let rows = matrix_rows(chosen, problem, band) * u64::from(all / band) + matrix_rows(chosen, problem, all % band);
-    let rows = (MATRICES as u64 * rows).min(u32::MAX.into()) as u32;
-    let products = Problem::linear(rows, problem.in_c4, problem.out_n4);
+    let products = products(problem, rows);
     let beside = products.positions() * 4 * (problem.in_c4 as u64 + problem.out_n4 as u64) * COST;
     (products, beside)
 }
@@ -57,7 +56,7 @@ fn weight_bytes(problem: &Problem, element: Element) -> [u64; 2] {
 pub(super) fn refuses(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Option<String> {
     let window = Geometry { upsample: false, ..problem.geometry };
     if window != Geometry::SAME || problem.geglu || problem.tanh {
-        return Some("it is for windows of 3 x 3, one apart, whose sums are stored".into());
+        return Some("it is for windows of 3 x 3, one apart, without GEGLU or tanh".into());
     }
     let [_, weights] = weight_bytes(problem, r.storage.weights);
     if weights > r.limits.max_binding.min(r.limits.max_buffer) {
@@ -75,31 +74,31 @@ pub(super) fn is_dear(chosen: &Candidate, problem: &Problem, r: &Recorder) -> bo
     own - direct > LITTLE && saved < least_saved(r.storage.weights) * (own - direct)
 }
 
-/// Output rows of a band: as few bands as bindings, memory and short submissions allow, of no less than a block where only the last asks
-/// for more of them.
+/// Output rows of a band. There are as few bands as bindings, memory and short submissions allow. Short submissions alone make none
+/// that is smaller than a block.
 fn band_rows(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Option<u32> {
     let room = r.limits.max_binding.saturating_sub(r.limits.offset_alignment);
     let (height, value) = (problem.output.0, r.storage.values.vec4_bytes());
     let tile_rows = height.div_ceil(TILE);
     let fits = |rows: u32| {
-        let elements = MATRICES as u64 * matrix_rows(chosen, problem, rows);
+        let each = matrix_rows(chosen, problem, rows);
+        let elements = MATRICES as u64 * each;
         let wider = problem.in_c4.max(problem.out_n4) as u64;
         let matrix = elements * wider * Element::F32.vec4_bytes();
         let source = (rows * TILE + 2).min(problem.input.0) as u64 * problem.input.1 as u64 * problem.in_c4 as u64;
         let target = (rows * TILE).min(height) as u64 * problem.output.1 as u64 * problem.out_n4 as u64;
-        let all = products(chosen, problem, rows);
-        let groups = chosen.workgroups(&all, all.positions());
+        let groups = chosen.workgroups(problem, elements);
         let whole = matrix.max(source * value).max(target * value) <= room && elements <= u32::MAX.into();
         // The transforms have a workgroup for 64 elements or pairs of one matrix.
-        let groups = groups.max(matrix_rows(chosen, problem, rows) * wider.div_ceil(16));
+        let groups = groups.max(each * wider.div_ceil(16));
         whole
             && matrix <= r.limits.max_buffer
             && groups <= (r.limits.max_workgroups as u64).pow(2)
             && (rows == 1 || matrix <= MOST_BYTES)
     };
-    let all = products(chosen, problem, tile_rows);
+    let all = products(problem, matrix_rows(chosen, problem, tile_rows));
     let pieces = r.limits.pieces(chosen.work(&all, all.positions()), chosen.workgroups(&all, all.positions()));
-    // What only fills up blocks would take the time that shorter submissions are to spare.
+    // A smaller band is filled up to a block, and takes no less time.
     let (block, _) = (chosen.block)(chosen.form, problem);
     let least = block.div_ceil(problem.output.1.div_ceil(TILE)).min(tile_rows);
     let mut count = pieces.clamp(1, (tile_rows / least).into()) as u32;
