@@ -16,6 +16,7 @@
 //! | [`plan`] | recording, choosing forms, packing weights, pruning, liveness: plain data, no GPU |
 //! | [`gpu`] | the only room that calls wgpu |
 //! | [`shader`] | WGSL as text and tables: kernels, forms, what they need of an adapter; the preprocessor |
+//! | [`tune`] | forms measured on the model's own problems, and kept in a file |
 //! | [`twins`] | one file per kernel: what it must compute in f64, the bound, and cases |
 //! | [`check`] | how a case is run and judged |
 //! | [`conformance`] | does this adapter compute right? |
@@ -46,6 +47,7 @@ extern crate self as diffews_wgpu;
 
 #[cfg(feature = "cli")]
 pub mod bench;
+mod cache;
 pub mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -65,6 +67,7 @@ pub mod settings;
 pub mod shader;
 #[doc(hidden)]
 pub mod shown;
+pub mod tune;
 pub mod twins;
 pub mod weights;
 

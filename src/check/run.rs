@@ -204,7 +204,7 @@ impl Check {
         self.exact_at(sample::of(self, seed))
     }
 
-    fn exact_at(&self, places: impl IntoIterator<Item = usize>) -> Expected {
+    pub(super) fn exact_at(&self, places: impl IntoIterator<Item = usize>) -> Expected {
         let channels = self.tensor.channels.logical() as usize;
         places.into_iter().map(|i| (i, (self.twin)(i / channels, i % channels))).collect()
     }
@@ -216,10 +216,14 @@ impl Check {
 
     /// [`Check::exact`] with the bound of forms that grow it by `growth`, as it is stored.
     pub fn bounded(&self, exact: &Expected, growth: f64) -> Vec<(usize, Allowed)> {
-        let half = self.tensor.element.is_half();
-        let grown = exact.iter().map(|(i, exact)| (*i, Approx::new(exact.value, exact.bound * Bound::from(growth))));
-        grown.map(|(i, exact)| (i, exact.stored(half))).collect()
+        bounded(&self.tensor, exact, growth)
     }
+}
+
+fn bounded(tensor: &Tensor, exact: &Expected, growth: f64) -> Vec<(usize, Allowed)> {
+    let half = tensor.element.is_half();
+    let grown = exact.iter().map(|(i, exact)| (*i, Approx::new(exact.value, exact.bound * Bound::from(growth))));
+    grown.map(|(i, exact)| (i, exact.stored(half))).collect()
 }
 
 impl Joint {
@@ -236,6 +240,13 @@ impl Joint {
 }
 
 impl Outcome {
+    /// Of an output of a form that lets the bound grow by `growth`: what came, and what should have at some elements.
+    pub(super) fn see_all(&mut self, tensor: &Tensor, expected: &Expected, growth: f64, got: &[f32]) {
+        for (i, allowed) in bounded(tensor, expected, growth) {
+            self.see(tensor, i, got[i].into(), allowed);
+        }
+    }
+
     fn see(&mut self, tensor: &Tensor, i: usize, got: f64, Allowed { value, wgsl, strict }: Allowed) {
         // NaN stays.
         let worse = |ratio: f64, than: f64| !(ratio <= than) && !than.is_nan();

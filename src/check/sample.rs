@@ -13,6 +13,9 @@ const MOST_WHOLE: usize = 1 << 20;
 const MUCH: usize = 1 << 17;
 /// Elements compared on each side of an end or a seam.
 const EDGE: usize = 512;
+/// Of a few elements.
+const FEW_POSITIONS: usize = 8;
+const FEW_CHANNELS: usize = 16;
 
 /// Elements of a check whatever form computes them, each once, in order. The seed chooses among those of a large tensor.
 pub(super) fn of(check: &Check, seed: u64) -> Vec<usize> {
@@ -41,6 +44,17 @@ pub(super) fn seams(check: &Check, dispatches: &[Dispatch]) -> BTreeSet<usize> {
     let ends: BTreeSet<usize> = windows.map(|w| (((w.offset + w.size) / row) as usize * channels).min(n)).collect();
     let near = |end: usize| end.saturating_sub(edge(tensor))..(end + edge(tensor)).min(n);
     ends.into_iter().filter(|&end| end < n).flat_map(near).collect()
+}
+
+/// Some channels of some positions, the first and the last among them: where time is short, and other cases ask for all.
+pub(super) fn few(tensor: &Tensor, seed: u64) -> BTreeSet<usize> {
+    let (positions, channels) = (tensor.positions() as usize, tensor.channels.logical() as usize);
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut some = |most: usize, of: usize| -> BTreeSet<usize> {
+        [0, of - 1].into_iter().chain((2..most).map(|_| rng.usize(..of))).collect()
+    };
+    let (rows, columns) = (some(FEW_POSITIONS, positions), some(FEW_CHANNELS, channels));
+    rows.iter().flat_map(|row| columns.iter().map(move |column| row * channels + column)).collect()
 }
 
 fn is_whole(check: &Check) -> bool {

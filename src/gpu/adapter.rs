@@ -77,6 +77,29 @@ impl AdapterFacts {
     }
 }
 
+#[cfg(test)]
+impl AdapterFacts {
+    /// An adapter under that driver, for tests.
+    pub(crate) fn of_test(driver: &str) -> AdapterFacts {
+        AdapterFacts {
+            index: None,
+            name: "GPU".into(),
+            backend: "vulkan".into(),
+            device_type: "Cpu".into(),
+            driver: driver.into(),
+            device_id: "0001:0002".into(),
+            shader_f16: false,
+            subgroup_sizes: None,
+            max_binding_bytes: 0,
+            max_buffer_bytes: 0,
+            memory_bytes: None,
+            workgroup_memory_bytes: 0,
+            workgroup_invocations: 0,
+            storage_buffers: 0,
+        }
+    }
+}
+
 /// The least that the baseline variant of every kernel needs.
 const STORAGE_BUFFERS: u32 = 8;
 const INVOCATIONS: u32 = 256;

@@ -1,8 +1,20 @@
 //! Which form of a kernel computes a problem: facts are the adapter's, needs the form's, fit the problem's, speed the chooser's.
 
+use super::tensor::Policy;
 use crate::shader::{Device, Facts, Form, Kernel};
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// A problem of a kernel, as far as the speed of its forms depends on it.
+#[derive(Clone, Debug)]
+pub struct Key {
+    pub storage: Policy,
+    /// Tells it apart from all others of the kernel, and people what it is.
+    pub text: String,
+    /// As the kernel has it: `conv2d::Layer`, `attention::Layer`.
+    pub layer: Arc<dyn Any + Send + Sync>,
+}
 
 /// A form of a kernel for the problem at hand.
 pub struct Offer {
@@ -22,14 +34,19 @@ pub trait Choose: Send + Sync {
     ///
     /// # Errors
     /// Why there is none, where the choice is not free.
-    fn choose(&self, kernel: &Kernel, offers: &[Offer], facts: &Facts) -> Result<usize, String>;
+    fn choose(&self, kernel: &Kernel, key: &Key, offers: &[Offer], facts: &Facts) -> Result<usize, String>;
+
+    /// Whether a form that proved to be faster may take the place of what this chooses of the kernel of that name.
+    fn may_be_tuned(&self, _kernel: &str) -> bool {
+        false
+    }
 }
 
 /// The first form, which fits everything and needs nothing.
 pub struct First;
 
 impl Choose for First {
-    fn choose(&self, _: &Kernel, _: &[Offer], _: &Facts) -> Result<usize, String> {
+    fn choose(&self, _: &Kernel, _: &Key, _: &[Offer], _: &Facts) -> Result<usize, String> {
         Ok(0)
     }
 }
@@ -38,8 +55,9 @@ impl Choose for First {
 pub struct ByRule;
 
 impl ByRule {
-    /// A GPU's cores work at once: what does not fill them takes as long as what does.
-    fn cost(offer: &Offer, facts: &Facts) -> f64 {
+    /// Time, relative to that of the kernel's other forms. A GPU's cores work at once: what does not fill them takes as long as what
+    /// does.
+    pub fn cost(offer: &Offer, facts: &Facts) -> f64 {
         let pace = offer.form.pace;
         match facts.device {
             Device::Cpu => offer.work as f64 / pace.cpu,
@@ -53,12 +71,16 @@ impl ByRule {
 }
 
 impl Choose for ByRule {
-    fn choose(&self, kernel: &Kernel, offers: &[Offer], facts: &Facts) -> Result<usize, String> {
+    fn choose(&self, kernel: &Kernel, _: &Key, offers: &[Offer], facts: &Facts) -> Result<usize, String> {
         let able = offers.iter().enumerate().filter(|(_, offer)| offer.refused.is_none() && !offer.dear);
         let costs = able.map(|(i, offer)| (i, Self::cost(offer, facts)));
         // Of equals the first.
         let least = costs.reduce(|best, next| if next.1 < best.1 { next } else { best });
         least.map(|(i, _)| i).ok_or_else(|| format!("{}: no form computes this", kernel.name))
+    }
+
+    fn may_be_tuned(&self, _: &str) -> bool {
+        true
     }
 }
 
@@ -70,8 +92,8 @@ pub struct Forced {
 }
 
 impl Choose for Forced {
-    fn choose(&self, kernel: &Kernel, offers: &[Offer], facts: &Facts) -> Result<usize, String> {
-        let Some(names) = self.forms.get(kernel.name) else { return self.others.choose(kernel, offers, facts) };
+    fn choose(&self, kernel: &Kernel, key: &Key, offers: &[Offer], facts: &Facts) -> Result<usize, String> {
+        let Some(names) = self.forms.get(kernel.name) else { return self.others.choose(kernel, key, offers, facts) };
         let mut refusals = Vec::new();
         for name in names {
             let reason = match offers.iter().position(|offer| offer.form.name == name) {
@@ -84,6 +106,10 @@ impl Choose for Forced {
             refusals.push(format!("form {name} of {} was asked for: {reason}", kernel.name));
         }
         Err(refusals.join("; "))
+    }
+
+    fn may_be_tuned(&self, kernel: &str) -> bool {
+        !self.forms.contains_key(kernel) && self.others.may_be_tuned(kernel)
     }
 }
 
@@ -128,6 +154,10 @@ mod tests {
     static FORMS: [Form; 3] = [form("wide", 0.1, 1.0), form("narrow", 0.1, 0.5), form("cpu", 1.0, 0.1)];
     static KERNEL: Kernel = Kernel { name: "k", params: &[], variants: &[&[]], forms: &FORMS };
 
+    fn key() -> Key {
+        Key { storage: Policy::F32, text: String::new(), layer: Arc::new(()) }
+    }
+
     fn offers(work: [u64; 3], workgroups: u64) -> Vec<Offer> {
         FORMS
             .iter()
@@ -140,7 +170,8 @@ mod tests {
     fn the_rule_weighs_work_pace_and_cores() {
         let gpu = Facts { device: Device::Discrete, cores: 100, ..Facts::LEAST };
         let cpu = Facts { device: Device::Cpu, cores: 2, ..Facts::LEAST };
-        let choose = |work, workgroups, facts| ByRule.choose(&KERNEL, &offers(work, workgroups), facts).unwrap();
+        let choose =
+            |work, workgroups, facts| ByRule.choose(&KERNEL, &key(), &offers(work, workgroups), facts).unwrap();
         assert_eq!(choose([100, 100, 100], 100, &gpu), 0);
         assert_eq!(choose([100, 100, 100], 100, &cpu), 2);
         // Half the pace pays for less than half the work.
@@ -149,24 +180,26 @@ mod tests {
         // Few workgroups leave a GPU empty.
         let mut few = offers([100, 100, 100], 10);
         few[1].workgroups = 40;
-        assert_eq!(ByRule.choose(&KERNEL, &few, &gpu).unwrap(), 1);
+        assert_eq!(ByRule.choose(&KERNEL, &key(), &few, &gpu).unwrap(), 1);
         few[1].refused = Some("it does not fit".into());
-        assert_eq!(ByRule.choose(&KERNEL, &few, &gpu).unwrap(), 0);
+        assert_eq!(ByRule.choose(&KERNEL, &key(), &few, &gpu).unwrap(), 0);
     }
 
     #[test]
     fn a_form_that_was_asked_for_is_taken_or_refused() {
         let forms = Forms::first(Facts::LEAST).forcing("k", "narrow");
         let mut all = offers([1; 3], 1);
-        assert_eq!(forms.choose.choose(&KERNEL, &all, &forms.facts), Ok(1));
+        assert_eq!(forms.choose.choose(&KERNEL, &key(), &all, &forms.facts), Ok(1));
         all[1].refused = Some("it does not fit".into());
-        let error = forms.choose.choose(&KERNEL, &all, &forms.facts).unwrap_err();
+        let error = forms.choose.choose(&KERNEL, &key(), &all, &forms.facts).unwrap_err();
         assert!(error.contains("narrow of k") && error.contains("does not fit"), "{error}");
         let several = Forms::first(Facts::LEAST).forcing_one_of("k", &["narrow", "cpu"]);
-        assert_eq!(several.choose.choose(&KERNEL, &all, &several.facts), Ok(2));
+        assert_eq!(several.choose.choose(&KERNEL, &key(), &all, &several.facts), Ok(2));
         let other = Forms::first(Facts::LEAST).forcing("other", "narrow");
-        assert_eq!(other.choose.choose(&KERNEL, &all, &other.facts), Ok(0));
+        assert_eq!(other.choose.choose(&KERNEL, &key(), &all, &other.facts), Ok(0));
+        let rule = Forms::by_rule(Facts::LEAST).forcing("k", "narrow").choose;
+        assert!(!rule.may_be_tuned("k") && rule.may_be_tuned("other") && !other.choose.may_be_tuned("k"));
         let unknown = Forms::first(Facts::LEAST).forcing("k", "wider");
-        assert!(unknown.choose.choose(&KERNEL, &all, &unknown.facts).is_err());
+        assert!(unknown.choose.choose(&KERNEL, &key(), &all, &unknown.facts).is_err());
     }
 }

@@ -8,7 +8,7 @@ mod schedule;
 mod tensor;
 pub mod winograd;
 
-pub use choose::{ByRule, Choose, First, Forced, Forms, Offer};
+pub use choose::{ByRule, Choose, First, Forced, Forms, Key, Offer};
 pub use packing::{Packing, Param};
 pub use recorder::{
     DISPATCH_SECONDS, Dispatch, Less, Limits, MAX_TURNS, PlanError, Recorder, Recording, Window, turns,

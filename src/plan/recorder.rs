@@ -1,9 +1,12 @@
 //! Plain data, no wgpu: kernels append shape-checked dispatches, a [`Recorder`] keeps them in order.
 
-use super::choose::{Forms, Offer};
+use super::choose::{Forms, Key, Offer};
 use super::tensor::{Channels, Element, Policy, Tensor, TensorId};
 use crate::shader::{Form, Kernel};
+use std::any::Any;
 use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::Arc;
 
 /// What the adapter allows, as far as recording needs to know it.
 #[derive(Clone, Debug)]
@@ -195,9 +198,12 @@ impl Recorder {
         self.dispatches.iter().filter(|d| d.kernel.name == kernel).map(|d| d.flops + d.padding).sum()
     }
 
-    /// The number of the form of `kernel` that is chosen among `offers`; the first where none can be, which is kept as error.
-    pub fn choose(&mut self, kernel: &Kernel, offers: &[Offer]) -> usize {
-        match self.forms.choose.choose(kernel, offers, &self.forms.facts) {
+    /// The number of the form of `kernel` that is chosen among `offers` to compute `layer`, whose text tells it apart from others; the
+    /// first where none can be, which is kept as error.
+    pub fn choose<L: Any + Display + Send + Sync>(&mut self, kernel: &Kernel, layer: L, offers: &[Offer]) -> usize {
+        let text = format!("{layer}, {}", self.storage.name());
+        let key = Key { storage: self.storage, text, layer: Arc::new(layer) };
+        match self.forms.choose.choose(kernel, &key, offers, &self.forms.facts) {
             Ok(i) => i,
             Err(reason) => {
                 self.refused = true;

@@ -1,8 +1,9 @@
 //! Known answers before the first result: the smallest cases of the pipelines that a plan uses, on this adapter, against their f64 twins.
 
 use super::bank::lock;
-use super::remembered::{Remembered, Subject};
+use super::remembered::Remembered;
 use crate::Error;
+use crate::cache::Subject;
 use crate::check::{Case, run_case};
 use crate::gpu::Gpu;
 use crate::plan::{Dispatch, Policy, Recording, Schedule};

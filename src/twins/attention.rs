@@ -5,7 +5,7 @@ mod edges;
 use crate::check::bound::{Approx, Bound, EPS, TINY};
 use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill, HostTensor};
-use crate::kernels::attention::{KERNEL, KeyValue, record};
+use crate::kernels::attention::{KERNEL, KeyValue, Layer, record};
 use crate::plan::Channels;
 use std::cell::RefCell;
 
@@ -114,6 +114,12 @@ const fn normal(std: f64) -> Fill {
 
 fn case(shape: (u32, u32, u32, u32, u32, f64)) -> Case {
     case_of(shape, false)
+}
+
+/// A layer of a model, whose softmax is neither flat nor a single key.
+pub(super) fn case_of_layer(layer: &Layer) -> Case {
+    let &Layer { queries, own, bank, heads, d4 } = layer;
+    case((queries, own, bank, heads, 4 * d4, 2.0))
 }
 
 /// `whole`: queries and keys are whole numbers times a unit, and a score's sum is exact.

@@ -7,7 +7,7 @@ mod winograd;
 use crate::check::bound::{Approx, Bound, EPS, TINY};
 use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill, HostTensor, HostWeight};
-use crate::kernels::conv2d::{Epilogue, Geometry, KERNEL, Weights, record};
+use crate::kernels::conv2d::{Epilogue, Geometry, KERNEL, Layer, Weights, record};
 use crate::plan::{Channels, Element};
 use crate::shader::Sums;
 use winograd::Winograd;
@@ -185,6 +185,19 @@ impl Shape {
 fn of_winograd(b: &CaseBuilder) -> bool {
     let form = b.recorder.form_of(KERNEL.name).and_then(|name| KERNEL.form(name));
     form.is_some_and(|form| form.sums == Sums::Winograd)
+}
+
+/// A layer of a model, with data of a normal distribution.
+pub(super) fn case_of(layer: &Layer) -> Option<Case> {
+    let act = match layer.epilogue {
+        None => Act::None,
+        Some("RESIDUAL") => Act::Residual,
+        Some("GEGLU") => Act::Geglu,
+        Some("TANH") => Act::Tanh,
+        Some(_) => return None,
+    };
+    let (cin, cout) = (Channels::one(4 * layer.in_c4), 4 * layer.out_n4);
+    Some(Shape { size: layer.input, cin, cout, geometry: layer.geometry, act, whole: false }.case())
 }
 
 pub fn cases() -> Vec<Case> {

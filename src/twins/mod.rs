@@ -13,6 +13,7 @@ mod winograd_output;
 
 use crate::check::{Case, CaseBuilder, Tested};
 use crate::kernels;
+use crate::plan::Key;
 use crate::shader::Kernel;
 
 /// In the order of [`kernels::ALL`].
@@ -28,6 +29,14 @@ pub static ALL: [Tested; 10] = [
     Tested { kernel: &kernels::winograd_input::KERNEL, cases: winograd_input::cases },
     Tested { kernel: &kernels::winograd_output::KERNEL, cases: winograd_output::cases },
 ];
+
+/// A case of a model's own problem, where its kernel has several forms.
+pub fn case_of(key: &Key) -> Option<Case> {
+    if let Some(layer) = key.layer.downcast_ref::<kernels::conv2d::Layer>() {
+        return conv2d::case_of(layer);
+    }
+    key.layer.downcast_ref::<kernels::attention::Layer>().map(attention::case_of_layer)
+}
 
 /// One case of many shapes, each too small for a case of its own: `build` records all of them.
 fn sweep<S: Copy + Send + Sync + 'static>(

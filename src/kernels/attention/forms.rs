@@ -120,7 +120,7 @@ pub(super) fn offers(problem: &Problem, facts: &Facts) -> Vec<Offer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{ByRule, Choose};
+    use crate::plan::{ByRule, Choose, Key, Policy};
     use crate::shader::Device;
 
     #[test]
@@ -130,8 +130,9 @@ mod tests {
         let gpu = Facts { device: Device::Discrete, cores: 64, least_lanes: 32, f16: true, ..Facts::LEAST };
         for (d, wide) in [(10, 32), (32, 32), (33, 64), (64, 64), (80, 160), (160, 160), (512, 256)] {
             let problem = Problem { queries: 4096, keys: 8192, heads: 1, d4: u32::div_ceil(d, 4) };
+            let key = Key { storage: Policy::F32, text: String::new(), layer: std::sync::Arc::new(()) };
             for (facts, family) in [(cpu, "broadcast"), (no_lanes, "tiled"), (gpu, "tiled")] {
-                let chosen = ByRule.choose(&super::super::KERNEL, &offers(&problem, &facts), &facts).unwrap();
+                let chosen = ByRule.choose(&super::super::KERNEL, &key, &offers(&problem, &facts), &facts).unwrap();
                 assert_eq!(FORMS[chosen].name, format!("{family}-{wide}"), "{d} channels");
             }
         }

@@ -6,6 +6,7 @@ mod forms;
 use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, Window};
 use crate::shader::{Kernel, params};
 use forms::{Candidate, FORMS, Problem, offers};
+use std::fmt;
 
 pub static KERNEL: Kernel = Kernel {
     name: "attention",
@@ -36,6 +37,25 @@ pub struct KeyValue {
 impl KeyValue {
     fn keys(&self) -> u32 {
         self.k.positions()
+    }
+}
+
+/// A problem, as far as the speed of forms depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer {
+    pub queries: u32,
+    /// Keys of the two sources; none of the second where there is but one.
+    pub own: u32,
+    pub bank: u32,
+    pub heads: u32,
+    /// Vec4s of a head.
+    pub d4: u32,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Layer { queries, own, bank, heads, d4 } = self;
+        write!(f, "{queries} queries, {own} + {bank} keys, {heads} heads of {}", 4 * d4)
     }
 }
 
@@ -80,7 +100,14 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Op
         heads: q.channels.segments().len() as u32,
         d4: head_dim.div_ceil(4),
     };
-    let chosen = r.choose(&KERNEL, &offers(&problem, &r.forms.facts));
+    let layer = Layer {
+        queries: problem.queries,
+        own: own.keys(),
+        bank: bank.map_or(0, KeyValue::keys),
+        heads: problem.heads,
+        d4: problem.d4,
+    };
+    let chosen = r.choose(&KERNEL, layer, &offers(&problem, &r.forms.facts));
     let form = Candidate::new(&FORMS[chosen], problem.d4);
     let tiles: u64 = sources.iter().map(|s| s.keys().div_ceil(form.keys) as u64).sum();
     let bound = |t: &Tensor| t.bytes() <= r.limits.max_binding;

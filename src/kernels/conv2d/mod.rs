@@ -9,6 +9,7 @@ use super::affine;
 use crate::plan::{Channels, Param, Recorder, Tensor};
 use crate::shader::{Kernel, params};
 use forms::{CANDIDATES, Candidate, FORMS, offers};
+use std::fmt;
 
 pub static KERNEL: Kernel = Kernel {
     name: "conv2d",
@@ -95,6 +96,32 @@ impl Epilogue<'_> {
             Epilogue::Geglu => Some("GEGLU"),
             Epilogue::Tanh => Some("TANH"),
         }
+    }
+}
+
+/// A problem, as far as the speed of forms depends on it: what is normalized first takes the same time for all.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer {
+    pub input: (u32, u32),
+    /// Vec4s of input and output channels.
+    pub in_c4: u32,
+    pub out_n4: u32,
+    pub geometry: Geometry,
+    /// The symbol of the epilogue, if there is one.
+    pub epilogue: Option<&'static str>,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &Layer {
+            input: (height, width), in_c4, out_n4, geometry: Geometry { kernel, stride, pad, upsample }, ..
+        } = self;
+        write!(f, "{height}x{width}x{} -> {}, {kernel}x{kernel}", 4 * in_c4, 4 * out_n4)?;
+        if kernel > 1 {
+            write!(f, " stride {stride} pad {},{}", pad.0, pad.1)?;
+        }
+        f.write_str(if upsample { " upsampled" } else { "" })?;
+        self.epilogue.map_or(Ok(()), |epilogue| write!(f, " {}", epilogue.to_lowercase()))
     }
 }
 
@@ -251,7 +278,9 @@ fn record_source(
         geglu,
         tanh: matches!(epilogue, Epilogue::Tanh),
     };
-    let chosen = &CANDIDATES[r.choose(&KERNEL, &offers(&problem, r))];
+    let Problem { in_c4, out_n4, .. } = problem;
+    let layer = Layer { input, in_c4, out_n4, geometry, epilogue: epilogue.define() };
+    let chosen = &CANDIDATES[r.choose(&KERNEL, layer, &offers(&problem, r))];
     (chosen.record)(r, chosen, &problem, &Operands { source, weights: w, geometry, epilogue }, &out);
     out
 }

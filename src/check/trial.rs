@@ -1,0 +1,182 @@
+//! A case computed in one form after another, over the same memory and against the clock; each time it is looked at what came.
+
+use super::case::{Case, CaseBuilder, HostWeight};
+use super::run::{Expected, Outcome};
+use super::sample;
+use crate::gpu::{Arena, BoundPlan, Gpu, GpuError, Placed};
+use crate::plan::{Policy, Schedule, TensorId, layout};
+use crate::shader::{Form, Sums};
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// A run of less is repeated within one submission, so that the submission itself does not count.
+const SHORT_SECONDS: f64 = 0.004;
+const MOST_COPIES: usize = 32;
+/// What took longer the first time is not run once more to see how long it takes.
+const LONG_SECONDS: f64 = 1.0;
+
+/// Why a form is out.
+#[derive(Debug)]
+pub enum Fault {
+    /// It computed something else than it should.
+    Wrong(String),
+    Failed(GpuError),
+    /// It cannot be recorded, or not with these limits.
+    Refused(String),
+}
+
+impl From<GpuError> for Fault {
+    fn from(error: GpuError) -> Fault {
+        Fault::Failed(error)
+    }
+}
+
+/// A form of the case.
+struct Way {
+    form: &'static Form,
+    recorded: Result<Schedule, String>,
+    plan: Option<BoundPlan>,
+    /// Applications in one run.
+    copies: usize,
+}
+
+pub struct Trial<'a> {
+    gpu: &'a Gpu,
+    case: Case,
+    storage: Policy,
+    seed: u64,
+    ways: Vec<Way>,
+    /// Of inputs, then of outputs, in their order.
+    ends: Vec<Placed>,
+    weights: Vec<HostWeight>,
+    constants: HashMap<TensorId, Placed>,
+    arena: Arena,
+    /// Of each output, by how a form adds up.
+    expected: HashMap<Sums, Vec<Expected>>,
+}
+
+impl<'a> Trial<'a> {
+    /// Makes the data of `case` and takes the memory for it. Forms are known by their place in `forms` from then on.
+    ///
+    /// # Errors
+    /// No form that records it, or whatever the device reports.
+    pub fn new(
+        gpu: &'a Gpu,
+        case: Case,
+        storage: Policy,
+        forms: &[&'static Form],
+        seed: u64,
+    ) -> Result<Trial<'a>, Fault> {
+        let record = |form: &&'static Form| {
+            let forms = gpu.forms.forcing(case.kernel.name, form.name);
+            let recorded = case.outline(storage, forms, gpu.limits()).map(Schedule::new).map_err(|e| e.to_string());
+            Way { form, recorded, plan: None, copies: 1 }
+        };
+        let ways: Vec<Way> = forms.iter().map(record).collect();
+        let schedules: Vec<&Schedule> = ways.iter().filter_map(|way| way.recorded.as_ref().ok()).collect();
+        let Some(way) = ways.iter().find(|way| way.recorded.is_ok()) else {
+            return Err(Fault::Refused("no form records it".into()));
+        };
+        // What fails here fails again where the form is bound, and is told there.
+        let _ = gpu.prepare(&schedules, &|| false);
+        let arena = Arena::new(gpu, &Arena::sizes(schedules))?;
+        let (builder, first) = (built(gpu, &case, storage, way.form, seed), way.form);
+        let mut ends = Vec::new();
+        for input in &builder.inputs {
+            let buffer = gpu.buffer(&input.tensor.name, input.tensor.bytes())?;
+            gpu.upload(&buffer, 0, &layout::to_bytes(&input.tensor, &input.values))?;
+            ends.push(Placed { buffer, offset: 0 });
+        }
+        for check in &builder.checks {
+            let buffer = gpu.buffer(&check.tensor.name, check.tensor.bytes())?;
+            ends.push(Placed { buffer, offset: 0 });
+        }
+        let (weights, expected) = (builder.weights.clone(), HashMap::from([(first.sums, sampled(&builder, seed))]));
+        Ok(Trial { gpu, case, storage, seed, ways, ends, weights, constants: HashMap::new(), arena, expected })
+    }
+
+    /// Makes what the form needs, and has it compute the case: drivers' compilers may be at work until then.
+    ///
+    /// # Errors
+    /// Why the form is out.
+    pub fn warm_up(&mut self, form: usize) -> Result<(), Fault> {
+        self.bind(form, 1)?;
+        let first = self.run(form)?;
+        if first > LONG_SECONDS {
+            return Ok(());
+        }
+        let second = self.run(form)?;
+        let copies = (SHORT_SECONDS / second).ceil().clamp(1.0, MOST_COPIES as f64) as usize;
+        if copies > 1 { self.bind(form, copies) } else { Ok(()) }
+    }
+
+    /// Seconds of one application of the form, which has been warmed up. Each run is looked at.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run(&mut self, form: usize) -> Result<f64, Fault> {
+        let (gpu, way) = (self.gpu, &self.ways[form]);
+        let (Some(plan), Ok(schedule)) = (&way.plan, &way.recorded) else {
+            return Err(Fault::Refused("it was not bound".into()));
+        };
+        let started = Instant::now();
+        gpu.run(plan, &mut |_| true)?;
+        let seconds = started.elapsed().as_secs_f64() / way.copies as f64;
+        let mut outcome = Outcome::new(&self.case.name, self.case.kernel.name, self.storage, way.form.name);
+        let growth = schedule.dispatches().iter().map(|d| d.form.growth).fold(1.0, f64::max);
+        let expected = self.expected.entry(way.form.sums).or_insert_with(|| {
+            let builder = built(gpu, &self.case, self.storage, way.form, self.seed);
+            sampled(&builder, self.seed)
+        });
+        for (tensor, expected) in schedule.recording.outputs.iter().zip(expected) {
+            let [got] = gpu.read([&gpu.port(plan, tensor)?])?;
+            if got.iter().any(|v| !v.is_finite()) {
+                return Err(Fault::Wrong(format!("{} is not finite", tensor.name)));
+            }
+            outcome.see_all(tensor, expected, growth, &got);
+        }
+        match outcome.passed() {
+            true => Ok(seconds),
+            false => Err(Fault::Wrong(format!("error / bound {:.3e} at {}", outcome.ratio, outcome.place))),
+        }
+    }
+
+    /// So many applications of the form, one after the other.
+    fn bind(&mut self, form: usize, copies: usize) -> Result<(), Fault> {
+        let way = &mut self.ways[form];
+        let schedule = way.recorded.as_ref().map_err(|reason| Fault::Refused(reason.clone()))?;
+        for (id, tensor) in schedule.constants() {
+            let TensorId::Constant(index, Some(packing)) = id else { continue };
+            let (Some(HostWeight { param, values }), false) =
+                (self.weights.get(index as usize), self.constants.contains_key(&id))
+            else {
+                continue;
+            };
+            let buffer = self.gpu.buffer(&tensor.name, tensor.bytes())?;
+            self.gpu.upload(&buffer, 0, &layout::to_bytes(&tensor, &packing.pack(param, values)))?;
+            self.constants.insert(id, Placed { buffer, offset: 0 });
+        }
+        let recording = &schedule.recording;
+        let ends = recording.inputs.iter().chain(&recording.outputs).map(|tensor| tensor.id);
+        let given = ends.zip(self.ends.iter().cloned()).collect();
+        let mut schedule = schedule.clone();
+        // Each writes what it reads again, in the same places.
+        let once = std::mem::take(&mut schedule.recording.dispatches);
+        schedule.recording.dispatches = std::iter::repeat_n(once, copies).flatten().collect();
+        way.plan = Some(self.gpu.bind(&self.case.name, &schedule, &self.arena, &self.constants, given)?);
+        way.copies = copies;
+        Ok(())
+    }
+}
+
+/// The case with its data: the same for all forms.
+fn built(gpu: &Gpu, case: &Case, storage: Policy, form: &'static Form, seed: u64) -> CaseBuilder {
+    let forms = gpu.forms.forcing(case.kernel.name, form.name);
+    let mut builder = CaseBuilder::new(case, storage, forms, gpu.limits(), seed);
+    (case.build)(&mut builder);
+    builder
+}
+
+fn sampled(builder: &CaseBuilder, seed: u64) -> Vec<Expected> {
+    builder.checks.iter().map(|check| check.exact_at(sample::few(&check.tensor, seed))).collect()
+}

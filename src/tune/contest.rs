@@ -1,0 +1,312 @@
+//! Who is measured when, and who is dropped: no device here, and no clock.
+
+use super::findings::{Finding, Found};
+use std::collections::HashMap;
+
+/// Whoever is so many times behind is dropped.
+const BEHIND: f64 = 1.5;
+/// Times that each form runs at most, the one that nobody counts apart.
+const ROUNDS: usize = 5;
+/// Whoever was so many times behind in so many problems in turn is not asked again.
+const FAR_BEHIND: f64 = 3.0;
+const OFTEN: u32 = 3;
+/// Problems that make up so much of the cost are measured: what the others could save is less than noise.
+const MATTERS: f64 = 0.98;
+
+/// A problem, and the forms that may compute it: the rule's first.
+pub(super) struct Contest {
+    pub kernel: &'static str,
+    pub forms: Vec<&'static str>,
+    /// What it costs by the rule, relative to others.
+    pub cost: f64,
+}
+
+/// Why something ended.
+pub(super) enum Out<S> {
+    /// It says nothing of others.
+    Form(Found),
+    /// Nothing can go on.
+    All(S),
+}
+
+/// Where forms run. Problems and forms are known by their numbers.
+pub(super) trait Track {
+    type Stop;
+    /// Seconds since the beginning.
+    fn now(&self) -> f64;
+    /// Makes a problem ready, in the place of the one before.
+    fn open(&mut self, problem: usize) -> Result<(), Out<Self::Stop>>;
+    /// Has the form compute the problem where that does not count.
+    fn warm_up(&mut self, form: usize) -> Result<(), Out<Self::Stop>>;
+    /// Seconds that the form takes, which computed within its bound.
+    fn run(&mut self, form: usize) -> Result<f64, Out<Self::Stop>>;
+}
+
+/// Measures `contests`, which come by their cost, until `seconds` are over, and gives a finding for each; and why that ended before, if
+/// it did.
+pub(super) fn measure<T: Track>(contests: &[Contest], seconds: f64, track: &mut T) -> (Vec<Finding>, Option<T::Stop>) {
+    let new = |contest: &Contest| Finding { rule: contest.forms[0].into(), ..Finding::default() };
+    let mut findings: Vec<Finding> = contests.iter().map(new).collect();
+    let matters = MATTERS * contests.iter().map(|contest| contest.cost).sum::<f64>();
+    let (mut before, mut lags) = (0.0, Lags::default());
+    for (problem, (contest, finding)) in contests.iter().zip(&mut findings).enumerate() {
+        if track.now() >= seconds || before > matters {
+            break;
+        }
+        before += contest.cost;
+        let stopped = match track.open(problem) {
+            Ok(()) => race(contest, seconds, track, &mut lags, finding),
+            Err(Out::Form(_)) => continue,
+            Err(Out::All(stop)) => Err(stop),
+        };
+        // One alone has been compared with nobody.
+        if finding.forms.len() < 2 {
+            finding.forms.clear();
+        }
+        if let Err(stop) = stopped {
+            return (findings, Some(stop));
+        }
+    }
+    (findings, None)
+}
+
+/// In how many problems in turn a form of a kernel was far behind.
+#[derive(Default)]
+struct Lags(HashMap<(&'static str, &'static str), u32>);
+
+impl Lags {
+    fn is_hopeless(&self, contest: &Contest, form: usize) -> bool {
+        form > 0 && self.0.get(&(contest.kernel, contest.forms[form])).is_some_and(|&lag| lag >= OFTEN)
+    }
+
+    fn note(&mut self, contest: &Contest, form: usize, is_far: bool) {
+        let lag = self.0.entry((contest.kernel, contest.forms[form])).or_default();
+        *lag = if is_far { *lag + 1 } else { 0 };
+    }
+}
+
+fn race<T: Track>(
+    contest: &Contest,
+    seconds: f64,
+    track: &mut T,
+    lags: &mut Lags,
+    finding: &mut Finding,
+) -> Result<(), T::Stop> {
+    let mut times: Vec<Option<f64>> = vec![None; contest.forms.len()];
+    let stopped = rounds(contest, seconds, track, lags, finding, &mut times);
+    let least = least(&times);
+    for (form, time) in times.into_iter().enumerate() {
+        let Some(time) = time else { continue };
+        lags.note(contest, form, time > FAR_BEHIND * least);
+        finding.forms.insert(contest.forms[form].into(), Found::Seconds(time));
+    }
+    stopped
+}
+
+fn least(times: &[Option<f64>]) -> f64 {
+    times.iter().flatten().copied().fold(f64::INFINITY, f64::min)
+}
+
+fn rounds<T: Track>(
+    contest: &Contest,
+    seconds: f64,
+    track: &mut T,
+    lags: &Lags,
+    finding: &mut Finding,
+    times: &mut [Option<f64>],
+) -> Result<(), T::Stop> {
+    for round in 0..ROUNDS {
+        let least = least(times);
+        let lives = |form: &usize| round == 0 || times[*form].is_some_and(|time| time <= BEHIND * least);
+        let living: Vec<usize> = (0..times.len()).filter(lives).collect();
+        if round > 0 && living.len() < 2 {
+            break;
+        }
+        for form in living {
+            if track.now() >= seconds {
+                return Ok(());
+            }
+            let name = contest.forms[form];
+            if round == 0 && lags.is_hopeless(contest, form) {
+                finding.forms.insert(name.into(), Found::Behind);
+                continue;
+            }
+            let warm = if round == 0 { track.warm_up(form) } else { Ok(()) };
+            match warm.and_then(|()| track.run(form)) {
+                Ok(time) => times[form] = Some(times[form].map_or(time, |before| before.min(time))),
+                Err(Out::Form(found)) => {
+                    times[form] = None;
+                    finding.forms.insert(name.into(), found);
+                }
+                Err(Out::All(stop)) => return Err(stop),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each form of each problem does, and a clock that only runs move.
+    struct Fake {
+        problems: Vec<Vec<Does>>,
+        at: usize,
+        clock: f64,
+        /// Problem and form of each run.
+        ran: Vec<(usize, usize)>,
+    }
+
+    #[derive(Clone, Copy)]
+    enum Does {
+        Takes(f64),
+        /// The first is more, as noise is.
+        Noisy(f64, f64),
+        /// Wrong from its nth run on, the one that warms it up being the first.
+        WrongAt(f64, usize),
+        Fails,
+        Stops,
+    }
+
+    impl Fake {
+        fn new(problems: Vec<Vec<Does>>) -> Fake {
+            Fake { problems, at: 0, clock: 0.0, ran: Vec::new() }
+        }
+
+        fn contests(&self) -> Vec<Contest> {
+            const FORMS: [&str; 4] = ["rule", "b", "c", "d"];
+            let of = |forms: &Vec<Does>| Contest { kernel: "k", forms: FORMS[..forms.len()].to_vec(), cost: 1.0 };
+            self.problems.iter().map(of).collect()
+        }
+
+        fn measure(&mut self, seconds: f64) -> (Vec<Finding>, Option<&'static str>) {
+            measure(&self.contests(), seconds, self)
+        }
+
+        fn runs(&self, of: (usize, usize)) -> usize {
+            self.ran.iter().filter(|ran| **ran == of).count()
+        }
+    }
+
+    impl Track for Fake {
+        type Stop = &'static str;
+
+        fn now(&self) -> f64 {
+            self.clock
+        }
+
+        fn open(&mut self, problem: usize) -> Result<(), Out<&'static str>> {
+            self.at = problem;
+            Ok(())
+        }
+
+        fn warm_up(&mut self, form: usize) -> Result<(), Out<&'static str>> {
+            self.run(form).map(|_| ())
+        }
+
+        fn run(&mut self, form: usize) -> Result<f64, Out<&'static str>> {
+            self.ran.push((self.at, form));
+            let times = self.runs((self.at, form));
+            let wrong = |what: &str| Err(Out::Form(Found::Wrong(what.into())));
+            let time = match self.problems[self.at][form] {
+                Does::Takes(time) => time,
+                Does::Noisy(first, time) => {
+                    if times <= 2 {
+                        first
+                    } else {
+                        time
+                    }
+                }
+                Does::WrongAt(_, nth) if times >= nth => return wrong("error / bound 3 at [0, 0]"),
+                Does::WrongAt(time, _) => time,
+                Does::Fails => return Err(Out::Form(Found::Failed("it spills".into()))),
+                Does::Stops => return Err(Out::All("lost")),
+            };
+            self.clock += time;
+            Ok(time)
+        }
+    }
+
+    use Does::{Fails, Noisy, Stops, Takes, WrongAt};
+
+    #[test]
+    fn the_fastest_is_found_in_turn_and_who_is_behind_is_dropped() {
+        let mut fake = Fake::new(vec![vec![Takes(1.6), Noisy(1.4, 1.0), Takes(1.2), Takes(4.0)]]);
+        let (findings, stop) = fake.measure(1e9);
+        assert_eq!((findings[0].chosen(), stop), (Some("b"), None));
+        assert_eq!(findings[0].seconds("rule"), Some(1.6));
+        // d is behind after the first round, the rule's after the second. The first run of each does not count.
+        assert_eq!([0, 1, 2, 3].map(|form| fake.runs((0, form))), [3, 6, 6, 2]);
+        // In turn.
+        let first = [0, 0, 1, 1, 2, 2, 3, 3, 0, 1, 2].map(|form| (0, form));
+        assert_eq!(fake.ran[..first.len()], first);
+    }
+
+    /// However fast it is, and however late it goes wrong.
+    #[test]
+    fn a_form_that_is_wrong_is_out_and_named() {
+        for nth in 1..=6 {
+            let mut fake = Fake::new(vec![vec![Takes(2.0), WrongAt(1.5, nth), Takes(1.8)]]);
+            let (findings, _) = fake.measure(1e9);
+            assert_eq!(findings[0].chosen(), Some("c"), "at run {nth}");
+            assert_eq!(findings[0].wrong().next(), Some(("b", "error / bound 3 at [0, 0]")));
+            assert_eq!(fake.runs((0, 1)), nth, "it runs no more");
+        }
+        // The rule's, too.
+        let (findings, _) = Fake::new(vec![vec![WrongAt(1.0, 1), Takes(9.0)]]).measure(1e9);
+        assert_eq!(findings[0].chosen(), Some("b"));
+        let (findings, _) = Fake::new(vec![vec![WrongAt(1.0, 2), WrongAt(1.0, 2)]]).measure(1e9);
+        assert_eq!(findings[0].chosen(), None);
+    }
+
+    #[test]
+    fn what_is_not_reached_in_time_goes_by_the_rule() {
+        let problem = || vec![Takes(1.0), Takes(0.9)];
+        let mut fake = Fake::new(vec![problem(); 3]);
+        // The first takes 12 runs: 11.4 s.
+        let (findings, _) = fake.measure(14.0);
+        assert_eq!(findings[0].chosen(), Some("b"));
+        // Ended after its first round.
+        assert_eq!((findings[1].chosen(), findings[1].forms.len()), (Some("b"), 2));
+        assert!(findings[2].forms.is_empty() && findings[2].rule == "rule");
+        assert!(fake.clock < 14.0 + 2.0, "{}", fake.clock);
+        // Too short for any comparison: nothing is said, not that the rule's is the fastest.
+        let (findings, _) = Fake::new(vec![problem()]).measure(1.5);
+        assert!(findings[0].forms.is_empty());
+        let mut none = Fake::new(vec![problem()]);
+        assert!(none.measure(0.0).0[0].forms.is_empty() && none.ran.is_empty());
+    }
+
+    #[test]
+    fn who_is_far_behind_again_and_again_is_asked_no_more() {
+        let mut fake = Fake::new(vec![vec![Takes(1.0), Takes(4.0), Takes(1.1)]; 5]);
+        let (findings, _) = fake.measure(1e9);
+        assert_eq!(findings[2].seconds("b"), Some(4.0));
+        assert_eq!(findings[3].forms["b"], Found::Behind);
+        assert_eq!(fake.runs((4, 1)), 0);
+        // The rule's own always runs: others are compared with it.
+        let mut fake = Fake::new(vec![vec![Takes(9.0), Takes(1.0)]; 5]);
+        assert_eq!(fake.measure(1e9).0[4].seconds("rule"), Some(9.0));
+    }
+
+    #[test]
+    fn what_fails_is_left_out_and_what_ends_all_keeps_what_was_found() {
+        let (findings, stop) = Fake::new(vec![vec![Takes(1.0), Fails]]).measure(1e9);
+        assert_eq!((findings[0].chosen(), stop), (Some("rule"), None));
+        assert_eq!(findings[0].forms["b"], Found::Failed("it spills".into()));
+        let problems = vec![vec![Takes(1.0), Takes(0.5)], vec![Takes(1.0), Stops], vec![Takes(1.0), Takes(0.5)]];
+        let (findings, stop) = Fake::new(problems).measure(1e9);
+        assert_eq!((findings[0].chosen(), stop), (Some("b"), Some("lost")));
+        assert!(findings[1].forms.is_empty() && findings[2].forms.is_empty());
+    }
+
+    #[test]
+    fn what_costs_next_to_nothing_is_not_measured() {
+        let mut fake = Fake::new(vec![vec![Takes(1.0), Takes(0.5)]; 3]);
+        let mut contests = fake.contests();
+        (contests[1].cost, contests[2].cost) = (0.01, 0.001);
+        let (findings, _) = measure(&contests, 1e9, &mut fake);
+        assert!(!findings[0].forms.is_empty() && findings[1].forms.is_empty() && findings[2].forms.is_empty());
+    }
+}
