@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # All that is to be known of a GPU, in one command of at most 8 minutes; everything goes into one folder.
-#   tools/gpu_visit.sh pack DIR          builds, and puts the programs, pictures and this script into DIR, which needs nothing else
-#   DIR/gpu_visit.sh run OUT [--brief]   there: self-check, suite, compile, bench, and a model of Stable Diffusion 2.1's size with
-#                                        random weights made there. --brief: a part of each in a minute, the model a small one.
+#   tools/gpu_visit.sh pack DIR          builds, and puts the program, pictures and this script into DIR, which needs nothing else
+#   DIR/gpu_visit.sh run OUT [--brief]   there: self-check, suite, compile, bench with the roof, and a model of Stable Diffusion 2.1's
+#                                        size with random weights. --brief: a part of each in a minute, the model a small one.
 # OUT has summary.txt, and a report and a log of each step. Exits with 1 if a step failed. The adapter is the one that the
 # environment names, else the best one (diffews-wgpu --help).
 set -u
@@ -14,12 +14,10 @@ VISIT=470
 pack() {
     local dir=$1
     cd "$here/.." || exit 1
-    cargo build --quiet --release --locked --package diffews-wgpu --package diffews-helpers || exit 1
-    mkdir -p "$dir/small" || exit 1
-    cp target/release/diffews-wgpu target/release/random_model tools/gpu_visit.sh "$dir/"
+    cargo build --quiet --release --locked --package diffews-wgpu || exit 1
+    mkdir -p "$dir" || exit 1
+    cp target/release/diffews-wgpu tools/gpu_visit.sh "$dir/"
     cp examples/0/support.png examples/0/support_mask.png examples/0/query.png "$dir/"
-    cp tests/golden/sd21/unet/config.json "$dir/small/unet.json"
-    cp tests/golden/sd21/vae/config.json "$dir/small/vae.json"
 }
 
 # step NAME SECONDS COMMAND...: its output goes to NAME.log; what it took, and how it ended, to the summary.
@@ -39,7 +37,7 @@ step() {
 
 run() {
     out=$1
-    local brief=$2 infer model=$out/model
+    local brief=$2 infer model
     mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 1
     failed=()
     export DIFFEWS_CACHE=$out/cache
@@ -58,23 +56,18 @@ run() {
         step suite 120 "$program" conformance --only '^(language/numbers|kernels/(affine|convert)/)' --json "$out/suite.json.gz" --force
         step compile 120 "$program" compile --models --json "$out/compile.json" --force
         step bench 60 "$program" bench --only SiLU --repetitions 1 --json
-        step weights 60 "$here/random_model" "$model" "$here/small/unet.json" "$here/small/vae.json"
-        infer+=(--size 64)
+        model=(--model embedded --size 64 --repetitions 1)
     else
         step suite 200 "$program" conformance --json "$out/suite.json.gz" --force
         step compile 60 "$program" compile --json "$out/compile.json" --force
         step bench 60 "$program" bench --json
-        step weights 60 "$here/random_model" "$model"
-        infer+=(--size 512)
+        model=(--model sd21 --size 512)
     fi
-    # Three queries: the first one pays for pipelines. The directory has copies, so that each is a result of its own.
-    mkdir -p "$out/queries" "$out/found-f32" "$out/found-f16"
-    for i in 0 1 2; do cp "$here/query.png" "$out/queries/$i.png"; done
     for precision in f32 f16; do
-        step "model-$precision" 100 "${infer[@]}" --weights "$model" --precision $precision --query "$out/queries" \
-            --output "$out/found-$precision" --probability "$out/found-$precision" --json -v
+        step "model-$precision" 100 "$program" bench "${model[@]}" --random --precision $precision --json
     done
-    rm -rf "$model" "$out/queries"
+    # Where the time of one query goes.
+    step trace 60 "${infer[@]}" --query "$here/query.png" --output "$out/traced.png" --trace "$out/trace.json" --json
     echo "${#failed[@]} steps failed${failed[*]:+: ${failed[*]}}, $SECONDS s in all" | tee -a "$out/summary.txt"
     [ ${#failed[@]} -eq 0 ]
 }

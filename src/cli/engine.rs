@@ -18,6 +18,8 @@ pub struct Setup<'a> {
     pub files: ModelFiles,
     pub supports: &'a [Support],
     pub told: Told,
+    /// The device is opened with its clock, and dispatches have their times.
+    pub timed: bool,
 }
 
 /// Who is told of the progress, and where lines can be printed in between.
@@ -32,7 +34,9 @@ pub trait Watch {
 pub struct Engine {
     pub segmenter: Segmenter,
     pub bank: SupportBank,
-    load_seconds: f64,
+    /// When its model was loaded, and how long that took.
+    pub begun: Instant,
+    pub load_seconds: f64,
     /// The user knows that half precision is not enough.
     told: bool,
 }
@@ -51,13 +55,15 @@ impl Engine {
     }
 
     fn new(setup: &Setup, watch: &mut dyn Watch) -> anyhow::Result<Engine> {
-        let planned = open::plan(setup.args.wanted(setup.files.clone(), setup.supports.len()), setup.told)?;
-        let started = Instant::now();
+        let planned =
+            open::plan(setup.args.wanted(setup.files.clone(), setup.supports.len(), setup.timed), setup.told)?;
+        let begun = Instant::now();
         let segmenter = planned.allocate_with(&mut |stage, done| watch.step(stage, done))?;
-        let load_seconds = started.elapsed().as_secs_f64();
+        let load_seconds = begun.elapsed().as_secs_f64();
+        segmenter.gpu().take_times(setup.timed);
         let examples: Vec<Example> = setup.supports.iter().map(|s| s.data.clone()).collect();
         let bank = segmenter.encode_with(&examples, &mut |stage, done| watch.step(stage, done))?;
-        let mut engine = Engine { segmenter, bank, load_seconds, told: false };
+        let mut engine = Engine { segmenter, bank, begun, load_seconds, told: false };
         for overflow in [engine.segmenter.overflow(), engine.bank.overflow()].into_iter().flatten() {
             engine.told |= tell_overflow(engine.told, overflow, watch);
         }

@@ -18,6 +18,7 @@ pub fn choice(backends: Option<Backends>, adapter: Option<String>) -> Result<Ada
         adapter: adapter.or_else(|| variable("WGPU_ADAPTER_NAME")),
         checked: variable("DIFFEWS_CHECKED").is_some_and(|value| value == "1"),
         unproved: false,
+        timed: false,
         flags: wgpu::InstanceFlags::default().with_env(),
         options: wgpu::BackendOptions::from_env_or_default(),
     })

@@ -7,6 +7,7 @@ mod finish;
 mod load;
 mod notes;
 mod standard;
+mod trace;
 
 use super::engine::{self, Engine, Setup, Watch};
 use super::errors::{is_of_query, usage};
@@ -29,6 +30,7 @@ use load::{Loaded, Ready};
 use notes::Notes;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
+use trace::Trace;
 
 const NOTE: &str = "note: no --weights given; this is the small demonstration model inside this program, which is poor on \
      photographs. The published weights: --weights SD21_DIR --unet DIFFEWS_DIR (where to get them: --help)";
@@ -73,6 +75,10 @@ pub struct Args {
     probability: Option<PathBuf>,
     #[command(flatten)]
     pictures: PictureArgs,
+    /// Also write what host and device did when: every dispatch with its form, shapes and rate, to be opened in Perfetto or
+    /// chrome://tracing. The run is a little slower with it
+    #[arg(long, value_name = "FILE.json", help_heading = "Output")]
+    trace: Option<PathBuf>,
     /// Replace files that exist
     #[arg(long, help_heading = "Output")]
     force: bool,
@@ -89,7 +95,7 @@ pub struct Args {
     /// No progress, notes and summaries; warnings and errors stay
     #[arg(long, short, help_heading = "Output")]
     quiet: bool,
-    /// Say what runs where and print the memory plan first; twice: log kernels too
+    /// Say what runs where and print the memory plan first; twice: log kernels, and the device's times by kernel after each query
     #[arg(long, short, action = ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
 }
@@ -122,6 +128,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         return Ok(());
     }
+    let trace = Trace::new(args, &jobs)?;
     let alone = args.query.len() == 1 && !output::is_folder(&args.query[0]);
     let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
     let supports = load::supports(args, &mut pictures, &mut notes)?;
@@ -137,6 +144,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         files: args.engine.model.files()?,
         supports: &supports,
         told: Told { verbose: args.verbose > 0, quiet: args.quiet },
+        timed: args.trace.is_some() || args.verbose > 1,
     };
     let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
@@ -146,7 +154,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             tell(&format!("warning: {}: {warning}", support.mask.display()));
         }
     }
-    Batch { args, jobs: &jobs, supports: &supports, alone, pictures }.run(&setup, engine, first, bar, notes)
+    Batch { args, jobs: &jobs, supports: &supports, alone, pictures }.run(&setup, engine, first, bar, notes, trace)
 }
 
 /// Most threads that read, and as many that write.
@@ -176,6 +184,7 @@ impl Batch<'_> {
         first: Option<LoadedPicture>,
         bar: Bar,
         notes: Notes,
+        trace: Trace,
     ) -> anyhow::Result<()> {
         let side = engine.segmenter.size();
         let threshold = engine.segmenter.threshold();
@@ -187,7 +196,7 @@ impl Batch<'_> {
         std::thread::scope(|scope| {
             let mut readers = Crew::start(scope, "read", threads, &read);
             let writers = Crew::start(scope, "write", threads, &write);
-            let mut desk = Desk::new(bar, notes, self.args, self.jobs, self.alone, writers);
+            let mut desk = Desk::new(bar, notes, trace, self.args, self.jobs, self.alone, writers);
             let (mut engine, mut first) = (Some(engine), first.map(|picture| self.loaded(picture, side, None)));
             let all: Vec<usize> = (0..self.jobs.len()).collect();
             let busy = self.pass(&all, setup, &mut engine, &mut first, &mut readers, &mut desk)?;
@@ -242,7 +251,7 @@ impl Batch<'_> {
                         desk.found();
                         continue;
                     }
-                    compute(setup, engine, desk, loaded)
+                    compute(setup, engine, desk, loaded, &self.jobs[number])
                 }
                 Ok(Ready::There) => {
                     desk.found();
@@ -295,11 +304,18 @@ impl Batch<'_> {
 }
 
 /// One query on the GPU.
-fn compute(setup: &Setup, engine: &mut Option<Engine>, desk: &mut Desk, loaded: Loaded) -> anyhow::Result<Computed> {
+fn compute(
+    setup: &Setup,
+    engine: &mut Option<Engine>,
+    desk: &mut Desk,
+    loaded: Loaded,
+    job: &Job,
+) -> anyhow::Result<Computed> {
     let (engine, result) = engine::segment(setup, engine, desk, &loaded.small)?;
     if progress::interrupted() {
         return Err(Error::Interrupted.into());
     }
+    desk.add_times(engine, &result, job);
     let (machine, times) = (Machine::of(&engine.segmenter, result.precision()), engine.times(&result));
     Ok(Computed { loaded, map: result.into_map(), machine, times })
 }

@@ -24,6 +24,7 @@ mod report;
 mod scores;
 mod self_check;
 mod show;
+mod times;
 
 use clap::{Parser, Subcommand};
 use diffews_wgpu::shown::is_invisible;

@@ -21,6 +21,8 @@ pub struct Wanted<'a> {
     pub adapter: &'a AdapterArgs,
     pub forms: &'a FormArgs,
     pub self_check: &'a SelfCheckArgs,
+    /// The device is opened with its clock, where it has one.
+    pub timed: bool,
     pub size: Option<u32>,
     pub precision: Precision,
     /// Examples of the largest bank.
@@ -30,14 +32,15 @@ pub struct Wanted<'a> {
 }
 
 impl EngineArgs {
-    /// `files` for banks of `shots` supports.
-    pub fn wanted(&self, files: ModelFiles, shots: usize) -> Wanted<'_> {
+    /// `files` for banks of `shots` supports, on a device that has its clock where `timed`.
+    pub fn wanted(&self, files: ModelFiles, shots: usize, timed: bool) -> Wanted<'_> {
         Wanted {
             files,
             name: self.model.name(),
             adapter: &self.adapter,
             forms: &self.forms,
             self_check: &self.self_check,
+            timed,
             size: self.size,
             precision: self.precision,
             shots,
@@ -68,7 +71,7 @@ pub fn plan(wanted: Wanted, told_of: Told) -> anyhow::Result<Planned> {
             None => Err(CliError::Weights(format!("{}: diffews.json: {error}", wanted.name)).into()),
         };
     }
-    let gpu = wanted.forms.on(wanted.adapter.open()?)?;
+    let gpu = wanted.forms.on(wanted.adapter.open_with(wanted.timed)?)?;
     wanted.adapter.tell_of_cpu(gpu.facts(), told_of.quiet);
     let builder = Segmenter::builder().model(model).gpu(gpu).size(size).precision(wanted.precision);
     let mut builder = builder.shots(wanted.shots).self_check(wanted.self_check.wanted());

@@ -63,7 +63,13 @@ impl AdapterArgs {
 
     /// Opens it. Waits for it end where the program is interrupted.
     pub fn open(&self) -> Result<Gpu, GpuError> {
-        Ok(Gpu::new(&self.choice()?)?.interrupted_by(progress::interrupted))
+        self.open_with(false)
+    }
+
+    /// The same; `timed` with its clock, where it has one.
+    pub fn open_with(&self, timed: bool) -> Result<Gpu, GpuError> {
+        let choice = AdapterChoice { timed, ..self.choice()? };
+        Ok(Gpu::new(&choice)?.interrupted_by(progress::interrupted))
     }
 }
 

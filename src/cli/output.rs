@@ -49,6 +49,11 @@ pub struct Existing {
 }
 
 impl Job {
+    /// All files that it reads or writes.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.outputs().chain([self.query.as_path()])
+    }
+
     fn outputs(&self) -> impl Iterator<Item = &Path> {
         [Some(&self.mask), self.overlay.as_ref(), self.probability.as_ref()].into_iter().flatten().map(PathBuf::as_path)
     }

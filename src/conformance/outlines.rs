@@ -62,7 +62,7 @@ impl Outline {
 }
 
 /// A safetensors file without tensors.
-fn nothing(name: &str) -> Result<Weights, WeightsError> {
+pub(super) fn nothing(name: &str) -> Result<Weights, WeightsError> {
     let header = b"{}";
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header);

@@ -1,7 +1,7 @@
 //! Weights at random, for a network whose own are not at hand: what it draws means nothing, but it works as hard, and no number of it
 //! leaves the range of half precision.
 
-use super::outlines::Outline;
+use super::outlines::{Outline, nothing};
 use crate::Error;
 use crate::model::Model;
 use crate::weights::{ModelFiles, Problem, TextSource, Weights, WeightsError};
@@ -85,20 +85,34 @@ impl Outline {
     /// # Errors
     /// None, unless the configuration is wrong.
     pub fn random(&self) -> Result<ModelFiles, Error> {
-        let files = self.files()?;
-        Model::outline(files.clone())?;
-        let drawn = |weights: &Weights| -> Result<Weights, WeightsError> {
-            let bytes = serialize(Random::missing(weights)?, None)
-                .map_err(|e| WeightsError::Malformed { file: self.name.into(), reason: e.to_string() })?;
-            Weights::from_bytes(self.name, bytes)
-        };
-        let text = match &files.text {
-            TextSource::Embeds { file, width, .. } => {
-                let values = Random::embeds(*width).values().into_iter().map(f16::to_f32).collect();
-                TextSource::Embeds { file: file.clone(), width: *width, values }
-            }
-            other => other.clone(),
-        };
-        Ok(ModelFiles { unet: drawn(&files.unet)?, vae: drawn(&files.vae)?, text, ..files })
+        randomized(self.name, self.files()?)
     }
+}
+
+impl Random {
+    /// The network that the configurations of `files` describe, called `name`, with random weights in memory in the place of its own.
+    ///
+    /// # Errors
+    /// A configuration that is wrong.
+    pub fn of(name: &str, files: ModelFiles) -> Result<ModelFiles, Error> {
+        randomized(name, ModelFiles { unet: nothing(name)?, vae: nothing(name)?, ..files })
+    }
+}
+
+/// `files` with random weights where they have none.
+fn randomized(name: &str, files: ModelFiles) -> Result<ModelFiles, Error> {
+    Model::outline(files.clone())?;
+    let drawn = |weights: &Weights| -> Result<Weights, WeightsError> {
+        let bytes = serialize(Random::missing(weights)?, None)
+            .map_err(|e| WeightsError::Malformed { file: name.into(), reason: e.to_string() })?;
+        Weights::from_bytes(name, bytes)
+    };
+    let text = match &files.text {
+        TextSource::Embeds { file, width, .. } => {
+            let values = Random::embeds(*width).values().into_iter().map(f16::to_f32).collect();
+            TextSource::Embeds { file: file.clone(), width: *width, values }
+        }
+        other => other.clone(),
+    };
+    Ok(ModelFiles { unet: drawn(&files.unet)?, vae: drawn(&files.vae)?, text, ..files })
 }

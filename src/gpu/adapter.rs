@@ -18,6 +18,8 @@ pub struct AdapterChoice {
     /// Do not ask for a proof that the device runs what is submitted: for measuring the host's own time on a driver that computes
     /// nothing. Results are not to be used.
     pub unproved: bool,
+    /// Open it with its clock, where it has one: [`Gpu::take_times`](super::Gpu::take_times).
+    pub timed: bool,
     pub flags: wgpu::InstanceFlags,
     pub options: wgpu::BackendOptions,
 }
@@ -29,6 +31,7 @@ impl Default for AdapterChoice {
             adapter: None,
             checked: false,
             unproved: false,
+            timed: false,
             flags: Default::default(),
             options: Default::default(),
         }

@@ -1,11 +1,12 @@
 //! Binding a schedule to memory once, and running it any number of times in short submissions.
 
 use super::later::block_on;
+use super::profile::{Label, Marks};
 use super::{Arena, Gpu, GpuError, Wait};
 use crate::plan::{Schedule, Tensor, TensorId, Window};
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Told of the share of a plan that is done (0 to 1); returns false to stop.
@@ -71,10 +72,21 @@ struct Step {
     name: &'static str,
 }
 
+/// Steps on their way.
+struct Submitted {
+    submission: wgpu::SubmissionIndex,
+    work: u64,
+    /// The step after them.
+    end: usize,
+    marks: Option<Marks>,
+}
+
 /// A schedule with its memory: replayed per image.
 pub struct BoundPlan {
     pub name: String,
     steps: Vec<Step>,
+    /// What each step is, on a device that was opened with its clock; none elsewhere.
+    pub(super) labels: Vec<Arc<Label>>,
     params: wgpu::BindGroup,
     params_stride: u32,
     outside: HashMap<TensorId, Placed>,
@@ -84,6 +96,14 @@ pub struct BoundPlan {
 }
 
 impl BoundPlan {
+    fn encode(&self, number: usize, pass: &mut wgpu::ComputePass) {
+        let Step { pipeline, tensors, workgroups: [x, y, z], .. } = &self.steps[number];
+        pass.set_pipeline(pipeline);
+        pass.set_bind_group(0, tensors, &[]);
+        pass.set_bind_group(1, &self.params, &[number as u32 * self.params_stride]);
+        pass.dispatch_workgroups(*x, *y, *z);
+    }
+
     /// Where an input or output of this plan lies; nothing for any other tensor.
     pub(super) fn placed(&self, tensor: &Tensor) -> Option<&Placed> {
         self.outside.get(&tensor.id)
@@ -147,9 +167,14 @@ impl Gpu {
         let (params, params_stride) = self.params(schedule)?;
         let computed = recording.outputs.iter().filter(|tensor| recording.inputs.iter().all(|i| i.id != tensor.id));
         let results = computed.filter_map(|tensor| Some((given.get(&tensor.id)?.clone(), tensor.bytes()))).collect();
+        let labels = match &self.shared.profile {
+            Some(_) => schedule.dispatches().iter().map(|dispatch| Arc::new(Label::of(dispatch))).collect(),
+            None => Vec::new(),
+        };
         Ok(BoundPlan {
             name: name.into(),
             steps,
+            labels,
             params,
             params_stride,
             outside: given,
@@ -202,56 +227,60 @@ impl Gpu {
     ) -> Result<(), GpuError> {
         let mut next = 0;
         let mut done = 0;
-        let mut waiting: VecDeque<(wgpu::SubmissionIndex, u64)> = VecDeque::new();
+        let mut waiting: VecDeque<Submitted> = VecDeque::new();
+        let mut timed = Vec::new();
         let started = Instant::now();
         let mut last = started;
         while next < plan.steps.len() || !waiting.is_empty() {
             if next < plan.steps.len() && waiting.len() < IN_FLIGHT {
-                let (submission, work, end) = self.submit_steps(plan, next)?;
-                waiting.push_back((submission, work));
-                next = end;
+                let submitted = self.submit_steps(plan, next)?;
+                next = submitted.end;
+                waiting.push_back(submitted);
                 continue;
             }
-            if let Some((submission, work)) = waiting.pop_front() {
+            if let Some(Submitted { submission, work, marks, .. }) = waiting.pop_front() {
                 let share = done as f64 / plan.work.max(1) as f64;
                 self.wait(wait, Some(submission), &plan.name, || !progress(share)).await?;
                 self.shared.rate.saw(work, last.elapsed().as_secs_f64());
                 last = Instant::now();
                 done += work;
+                timed.extend(marks.and_then(|marks| Some((marks, self.shared.profile()?.now()))));
                 if !progress(done as f64 / plan.work.max(1) as f64) {
                     return Err(GpuError::Interrupted);
                 }
             }
         }
         self.shared.rate.ran(plan.work, started.elapsed().as_secs_f64());
-        Ok(())
+        self.tell_times(wait, plan, timed).await
     }
 
     /// Encodes and submits steps from `from` until the budget of one submission is spent.
-    fn submit_steps(&self, plan: &BoundPlan, from: usize) -> Result<(wgpu::SubmissionIndex, u64, usize), GpuError> {
+    fn submit_steps(&self, plan: &BoundPlan, from: usize) -> Result<Submitted, GpuError> {
         let budget = self.shared.rate.budget();
+        let profile = self.shared.profile();
+        let most = profile.map_or(usize::MAX, |profile| profile.most());
         let mut work = 0;
         let mut end = from;
-        while end < plan.steps.len() && (end == from || work + plan.steps[end].work <= budget) {
+        while end < plan.steps.len() && (end == from || work + plan.steps[end].work <= budget && end - from < most) {
             work += plan.steps[end].work;
             end += 1;
         }
+        let marks = profile.map(|profile| self.marks(profile, from, end - from)).transpose()?;
         let what = || format!("{}, dispatches {from} ({}) to {end}", plan.name, plan.steps[from].name);
         let poison = if from == 0 { Some(self.poison()?) } else { None };
         let submission = self.submit(&what(), 0, |encoder| {
             if let Some(poison) = poison {
                 plan.results.iter().for_each(|(placed, bytes)| spoil(encoder, poison, placed, *bytes));
             }
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            for (i, step) in plan.steps[from..end].iter().enumerate() {
-                pass.set_pipeline(&step.pipeline);
-                pass.set_bind_group(0, &step.tensors, &[]);
-                pass.set_bind_group(1, &plan.params, &[(from + i) as u32 * plan.params_stride]);
-                let [x, y, z] = step.workgroups;
-                pass.dispatch_workgroups(x, y, z);
+            match &marks {
+                Some(marks) => marks.encode(encoder, |i, pass| plan.encode(from + i, pass)),
+                None => {
+                    let mut pass = encoder.begin_compute_pass(&Default::default());
+                    (from..end).for_each(|number| plan.encode(number, &mut pass));
+                }
             }
         })?;
-        Ok((submission, work, end))
+        Ok(Submitted { submission, work, end, marks })
     }
 
     /// The same for all plans of the device.

@@ -163,6 +163,14 @@ impl Gpu {
         block_on(self.wait(Wait::Here, submission, what, || false))
     }
 
+    /// Waits for all that was submitted; `what` names it.
+    ///
+    /// # Errors
+    /// Whatever the device reports, and an interrupt.
+    pub fn finish(&self, what: &str) -> Result<(), GpuError> {
+        self.wait_here(None, what)
+    }
+
     /// Is it done after one turn?
     #[cfg(not(target_arch = "wasm32"))]
     async fn turn(&self, wait: Wait, submission: Option<wgpu::SubmissionIndex>, what: &str) -> Result<bool, GpuError> {

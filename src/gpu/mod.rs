@@ -9,6 +9,7 @@ mod later;
 mod open;
 mod pipelines;
 mod ports;
+mod profile;
 #[cfg(feature = "conformance")]
 mod statistics;
 
@@ -17,6 +18,7 @@ pub use buffers::Arena;
 pub use execute::{BoundPlan, Placed, Progress};
 pub use pipelines::{CHECKED, Translator};
 pub use ports::Port;
+pub use profile::{Label, Ran};
 #[cfg(feature = "conformance")]
 pub use statistics::{Code, Statistics};
 
@@ -83,6 +85,8 @@ struct Shared {
     /// How many there were.
     submissions: AtomicU64,
     rate: execute::Rate,
+    /// Its clock, where it was opened for that and has one.
+    profile: Option<profile::Profile>,
     heartbeat: heartbeat::Heartbeat,
     /// What the last result was read back by.
     readback: Mutex<Option<wgpu::Buffer>>,

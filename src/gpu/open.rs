@@ -5,6 +5,7 @@ use super::health::Health;
 use super::heartbeat::Heartbeat;
 use super::later::block_on;
 use super::pipelines::{Pipelines, Translator};
+use super::profile::Profile;
 use super::{Gpu, GpuError, Shared};
 use crate::plan::Forms;
 use std::mem::ManuallyDrop;
@@ -42,6 +43,10 @@ impl Gpu {
         check(&name, &limits)?;
         let mut features = adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP);
         features.set(wgpu::Features::PASSTHROUGH_SHADERS, translator.is_some());
+        if choice.timed {
+            let clock = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
+            features |= adapter.features() & clock;
+        }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("diffews-wgpu"),
             required_features: features,
@@ -93,6 +98,9 @@ impl Gpu {
         heartbeat: Heartbeat,
     ) -> Result<Gpu, GpuError> {
         let forms = Forms::by_rule(facts.of_forms());
+        // An application may have it for itself.
+        let timed = own && device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let profile = timed.then(|| Profile::new(&device, &queue));
         log::info!("{} ({}, {})", facts.name, facts.backend, facts.driver);
         let shared = Shared {
             facts,
@@ -104,6 +112,7 @@ impl Gpu {
             staged: Default::default(),
             submissions: Default::default(),
             rate: Default::default(),
+            profile,
             heartbeat,
             readback: Default::default(),
             poison: Default::default(),

@@ -108,6 +108,13 @@ pub struct Dispatch {
     pub turns: u64,
 }
 
+impl Dispatch {
+    /// Bytes of what it reads and writes, each window once.
+    pub fn bytes(&self) -> u64 {
+        self.inputs.iter().chain(&self.outputs).map(|window| window.size).sum()
+    }
+}
+
 /// Something a plan cannot do; each is an engine's error or a tensor beyond the adapter's limits.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{what}")]

@@ -63,6 +63,11 @@ impl Schedule {
         constants.map(|w| (w.tensor.id, w.tensor.clone())).collect()
     }
 
+    /// Bytes that dispatches read and write, each binding once.
+    pub fn traffic(&self) -> u64 {
+        self.dispatches().iter().map(Dispatch::bytes).sum()
+    }
+
     pub fn flops(&self) -> u64 {
         self.dispatches().iter().map(|d| d.flops).sum()
     }

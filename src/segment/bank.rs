@@ -1,7 +1,7 @@
 //! Examples, and the bank of what was made of them.
 
 use super::loaded::Keys;
-use super::{Precision, Stage};
+use super::{Precision, Span, Stage};
 use crate::Error;
 use crate::image_io::{self, LoadedMask, Mask, MaskReading, MaskWarning, Note, PictureOptions, RgbImage};
 use std::path::Path;
@@ -80,6 +80,7 @@ pub struct SupportBank {
     pub(super) pictures: Vec<(RgbImage, Mask)>,
     pub(super) kept: Arc<Mutex<Kept>>,
     pub(super) times: Vec<(Stage, f64)>,
+    pub(super) spans: Vec<Span>,
     pub(super) precision: Precision,
     pub(super) overflow: Option<Error>,
 }
@@ -105,6 +106,11 @@ impl SupportBank {
     /// Seconds that each stage took, summed over the examples; with those of a second try in f32.
     pub fn times(&self) -> &[(Stage, f64)] {
         &self.times
+    }
+
+    /// When each of them ran, once for each time.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
     }
 
     /// What encoded the examples: [`Precision::F32`] or [`Precision::F16`].

@@ -35,6 +35,8 @@ pub struct PassPlan {
     pub dropped: usize,
     /// Working memory in bytes.
     pub arena: u64,
+    /// Bytes that its dispatches read and write, each binding once.
+    pub traffic: u64,
     /// Multiplications and additions, each counted.
     pub flops: u64,
     /// Those that only fill up blocks of kernels, too.
@@ -64,6 +66,7 @@ impl MemoryPlan {
             saved: s.saved(),
             dropped_flops: s.pruned_flops,
             arena: s.arena_bytes(),
+            traffic: s.traffic(),
             flops: s.flops(),
         };
         MemoryPlan {

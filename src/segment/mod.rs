@@ -21,5 +21,5 @@ pub use options::{Precision, Progress, Stage};
 pub use pass::{Edit, Pass};
 pub use planned::Planned;
 pub use remembered::Standing;
-pub use segmentation::Segmentation;
+pub use segmentation::{Segmentation, Span};
 pub use segmenter::Segmenter;

@@ -15,6 +15,7 @@ pub struct Segmentation {
     pub(super) threshold: Threshold,
     pub(super) mask: OnceLock<Mask>,
     pub(super) times: Vec<(Stage, f64)>,
+    pub(super) spans: Vec<Span>,
     pub(super) precision: Precision,
     pub(super) overflow: Option<Error>,
 }
@@ -47,6 +48,11 @@ impl Segmentation {
         &self.times
     }
 
+    /// When each of them ran, once for each time.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
     /// What computed this: [`Precision::F32`] or [`Precision::F16`].
     pub fn precision(&self) -> Precision {
         self.precision
@@ -58,18 +64,31 @@ impl Segmentation {
     }
 }
 
+/// A stage that ran.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    pub stage: Stage,
+    pub started: Instant,
+    pub seconds: f64,
+}
+
 /// Seconds per stage.
 #[derive(Default)]
-pub(super) struct Clock(pub Vec<(Stage, f64)>);
+pub(super) struct Clock {
+    /// Each stage once.
+    pub times: Vec<(Stage, f64)>,
+    pub spans: Vec<Span>,
+}
 
 impl Clock {
     pub fn time<T>(&mut self, stage: Stage, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         let started = Instant::now();
         let result = work()?;
         let seconds = started.elapsed().as_secs_f64();
-        match self.0.iter_mut().find(|t| t.0 == stage) {
+        self.spans.push(Span { stage, started, seconds });
+        match self.times.iter_mut().find(|t| t.0 == stage) {
             Some(entry) => entry.1 += seconds,
-            None => self.0.push((stage, seconds)),
+            None => self.times.push((stage, seconds)),
         }
         Ok(result)
     }

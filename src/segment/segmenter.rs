@@ -166,7 +166,8 @@ impl Segmenter {
             shots: pictures.len(),
             pictures: if self.retries { pictures } else { Vec::new() },
             kept,
-            times: clock.0,
+            times: clock.times,
+            spans: clock.spans,
             precision,
             overflow,
         })
@@ -211,7 +212,16 @@ impl Segmenter {
             }
         };
         let (size, threshold) = (query.dimensions(), self.setup.threshold);
-        Ok(Segmentation { map, size, threshold, mask: OnceLock::new(), times: clock.0, precision, overflow })
+        Ok(Segmentation {
+            map,
+            size,
+            threshold,
+            mask: OnceLock::new(),
+            times: clock.times,
+            spans: clock.spans,
+            precision,
+            overflow,
+        })
     }
 
     fn check(&self, bank: &SupportBank) -> Result<(), Error> {

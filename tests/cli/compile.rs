@@ -54,6 +54,5 @@ fn bench_tells_the_hosts_own_time() {
     let whole: f64 = work["stages"].as_array().unwrap().iter().map(|s| number(&s["executed_flop"])).sum();
     assert!(whole == number(&work["executed_flop"]) && number(&work["next_query_ratio"]) < 0.62, "{work}");
     place.run(&["bench", "--host", "--model", "nothing"]).expect(2, &["nothing", "sd21"]);
-    place.run(&["bench", "--model", "sd21"]).expect(2, &["--host", "--work"]);
     place.run(&["bench", "--host", "--size", "65"]).expect(2, &["65"]);
 }

@@ -1,6 +1,7 @@
 //! The command as its users meet it: processes, files, exit codes.
 
 mod batch;
+mod bench;
 mod bundle;
 mod colour;
 mod command;

@@ -55,7 +55,7 @@ fn help_tells_codes_environment_and_weights() {
     }
     let help = place.run(&["infer", "--help"]).expect(0, &[]).out;
     for flag in "support mask query weights unet size precision backend adapter output overlay probability threshold \
-                 absolute-threshold guided-filter json force quiet verbose"
+                 absolute-threshold guided-filter json force quiet verbose trace"
         .split_whitespace()
     {
         assert!(help.contains(&format!("--{flag}")), "{flag}");

@@ -1,8 +1,9 @@
 //! `bench --host`: what is left of a query where the device takes no time.
 
-use super::{Args, COMMIT, StorageArg, json_line, noise, print, progress};
+use super::{Args, COMMIT, json_line, noise, print, progress, sorted};
 use cpu_time::ThreadTime;
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu};
+use diffews_wgpu::model::Model;
 use diffews_wgpu::segment::{Pass, SelfCheck};
 use diffews_wgpu::{Precision, Segmenter, Stage, bench};
 use serde::Serialize;
@@ -40,16 +41,12 @@ const STAGES: [(Stage, Pass); 3] =
     [(Stage::EncodeQuery, Pass::Encoder), (Stage::Query, Pass::Query), (Stage::Decode, Pass::Decoder)];
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let precision = match args.precision {
-        None | Some(StorageArg::F32) => Precision::F32,
-        Some(_) => Precision::F16,
-    };
-    let segmenter = loaded(args, precision)?;
+    let segmenter = loaded(args, args.model_precision())?;
     let (example, picture) = noise(segmenter.size())?;
     let bank = segmenter.encode_with(&[example], &mut |_, _| progress::go_on())?;
     let (mut all, mut stages) = (Vec::new(), vec![Vec::new(); STAGES.len()]);
     let mut submissions = 0;
-    for _ in 0..=args.repetitions {
+    for _ in 0..=args.repetitions() {
         let (before, started) = (segmenter.gpu().submissions(), ThreadTime::now());
         let mut spent = [0.0; STAGES.len()];
         let mut last = started;
@@ -72,7 +69,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         dispatches: segmenter.memory().of(*pass).dispatches,
     };
     let found = Found {
-        model: &args.network.model,
+        model: args.network.name(),
         size: segmenter.size(),
         precision: segmenter.precision().name(),
         first_query_ms: first,
@@ -81,7 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         most_ms: others[others.len() - 1],
         stages: STAGES.iter().zip(&stages).map(part).collect(),
         submissions,
-        repetitions: args.repetitions,
+        repetitions: args.repetitions(),
         adapter: segmenter.gpu().facts(),
         version: env!("CARGO_PKG_VERSION"),
         commit: COMMIT,
@@ -93,13 +90,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn loaded(args: &Args, precision: Precision) -> anyhow::Result<Segmenter> {
     let choice = AdapterChoice { unproved: true, ..args.adapter.choice()? };
     let gpu = args.forms.on(Gpu::new(&choice)?.interrupted_by(progress::interrupted))?;
-    let builder =
-        Segmenter::builder().model(args.network.model()?).gpu(gpu).precision(precision).self_check(SelfCheck::Off);
-    let builder = match args.network.size {
-        Some(size) => builder.size(size),
-        None => builder,
-    };
-    Ok(builder.plan()?.allocate_with(&mut |_, _| progress::go_on())?)
+    let model = Model::load(args.network.any_files()?)?;
+    let size = args.network.size.unwrap_or(model.default_size());
+    let builder = Segmenter::builder().model(model).gpu(gpu).size(size).precision(precision);
+    Ok(builder.self_check(SelfCheck::Off).plan()?.allocate_with(&mut |_, _| progress::go_on())?)
 }
 
 fn milliseconds(last: &mut ThreadTime) -> f64 {
@@ -107,12 +101,6 @@ fn milliseconds(last: &mut ThreadTime) -> f64 {
     let spent = 1e3 * now.duration_since(*last).as_secs_f64();
     *last = now;
     spent
-}
-
-fn sorted(values: &[f64]) -> Vec<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted
 }
 
 impl Found<'_> {

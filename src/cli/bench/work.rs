@@ -38,7 +38,7 @@ struct Part {
 }
 
 /// Of `shots` supports, and a query: each stage, what it runs and how often. A support's mask is encoded, too.
-fn stages(shots: u64) -> [(Stage, Pass, u64); 5] {
+pub fn stages(shots: u64) -> [(Stage, Pass, u64); 5] {
     [
         (Stage::EncodeSupport, Pass::Encoder, 2 * shots),
         (Stage::Support, Pass::Support, shots),
@@ -77,7 +77,7 @@ fn found<'a>(args: &'a Args, plan: &MemoryPlan, size: u32, precision: Precision,
     let sum = |of: fn(&Part) -> u64, stages: &[Part]| stages.iter().map(of).sum::<u64>();
     let [published, executed] = [|p: &Part| p.published_flop, |p: &Part| p.executed_flop].map(|of| sum(of, &stages));
     Found {
-        model: &args.network.model,
+        model: args.network.name(),
         size,
         shots: args.shots.into(),
         precision: precision.name(),

@@ -1,7 +1,7 @@
 //! What is said of each query, in their order, and what has become of the run.
 
 use super::super::advice::told;
-use super::super::engine::Watch;
+use super::super::engine::{Engine, Watch};
 use super::super::errors::{CliError, is_of_query};
 use super::super::interrupt;
 use super::super::output::Job;
@@ -10,8 +10,9 @@ use super::super::{print, print_raw, report, tell};
 use super::crew::Crew;
 use super::finish::{Computed, Said};
 use super::notes::Notes;
+use super::trace::Trace;
 use super::{Args, standard};
-use diffews_wgpu::Stage;
+use diffews_wgpu::{Segmentation, Stage};
 use std::ops::ControlFlow;
 
 /// A query's number and what came of it.
@@ -22,6 +23,7 @@ pub type Done = (usize, anyhow::Result<Said>);
 pub struct Desk<'a, 'env> {
     pub bar: Bar,
     pub notes: Notes,
+    trace: Trace,
     args: &'a Args,
     jobs: &'a [Job],
     /// One query, named by itself: what fails it fails the run.
@@ -41,12 +43,14 @@ impl<'a, 'env> Desk<'a, 'env> {
     pub fn new(
         bar: Bar,
         notes: Notes,
+        trace: Trace,
         args: &'a Args,
         jobs: &'a [Job],
         alone: bool,
         writers: Crew<'env, Item, Done>,
     ) -> Self {
-        let desk = Desk { bar, notes, args, jobs, alone, writers, done: 0, failed: 0, found: 0, left: 0, fatal: None };
+        let desk =
+            Desk { bar, notes, trace, args, jobs, alone, writers, done: 0, failed: 0, found: 0, left: 0, fatal: None };
         desk.note();
         desk
     }
@@ -60,6 +64,11 @@ impl<'a, 'env> Desk<'a, 'env> {
     pub fn found(&mut self) {
         self.found += 1;
         self.note();
+    }
+
+    /// Takes the times of a query that was computed.
+    pub fn add_times(&mut self, engine: &Engine, result: &Segmentation, job: &Job) {
+        self.trace.add(engine, result, job, || self.bar.clear());
     }
 
     /// Queries that other runs are at, at the end of this one.
@@ -168,10 +177,12 @@ impl<'a, 'env> Desk<'a, 'env> {
             tell(&format!("note: other runs have done {found} of these queries meanwhile, and are at {left} more"));
         }
         let standing = self.standing();
+        // Also of a run that failed: it says what came before.
+        let traced = self.trace.write();
         match (self.fatal, self.failed) {
             (Some(cause), _) if self.alone => Err(cause),
             (Some(cause), _) => Err(CliError::Ended { cause, standing }.into()),
-            (None, 0) => Ok(()),
+            (None, 0) => traced,
             (None, failed) => Err(CliError::SomeFailed { failed, total: self.jobs.len() }.into()),
         }
     }

@@ -1,0 +1,268 @@
+//! When the device ran each dispatch, by its own clock: on a device that was opened for that, and while it is asked for.
+
+use super::{BoundPlan, Gpu, GpuError, Shared, Wait};
+use crate::plan::{Dispatch, Tensor, Window};
+use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// A device's clock, and what it told.
+pub(super) struct Profile {
+    on: AtomicBool,
+    /// Its times may be taken between the dispatches of a pass; else each dispatch is a pass of its own.
+    inside: bool,
+    /// Seconds of a tick.
+    tick: f64,
+    /// Where the host's times begin.
+    begun: Instant,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    ran: Vec<Ran>,
+    /// How much the host's clock is ahead of the device's, at most.
+    ahead: Option<f64>,
+}
+
+/// What a dispatch is, for who looks at its times.
+#[derive(Debug)]
+pub struct Label {
+    pub kernel: &'static str,
+    pub form: &'static str,
+    /// Name of the first tensor that it writes.
+    pub output: Arc<str>,
+    /// Those of its inputs, and of what it writes: `[64, 64, 320] [1, 1, 320] -> [64, 64, 320]`.
+    pub shapes: String,
+    pub workgroups: [u32; 3],
+    /// Multiplications and additions, each counted.
+    pub flops: u64,
+    /// Those beside them that only fill up blocks.
+    pub padding: u64,
+    /// Bytes of its bindings, each once.
+    pub bytes: u64,
+}
+
+/// A dispatch that ran.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// Of the bound plan.
+    pub plan: Arc<str>,
+    pub label: Arc<Label>,
+    /// Seconds after the moment that was asked about. The host and the device have clocks of their own: a device's time is placed
+    /// so that the host never heard of a submission before its end.
+    pub start: f64,
+    pub seconds: f64,
+}
+
+impl Label {
+    pub(super) fn of(dispatch: &Dispatch) -> Label {
+        let mut shapes = String::new();
+        let mut write = |before: &str, windows: &[Window]| {
+            for (i, window) in windows.iter().enumerate() {
+                let space = if i == 0 { before } else { " " };
+                let _ = write!(shapes, "{space}{}", Tensor::shape_string(&window.tensor));
+            }
+        };
+        write("", &dispatch.inputs);
+        write(" -> ", &dispatch.outputs);
+        Label {
+            kernel: dispatch.kernel.name,
+            form: dispatch.form.name,
+            output: dispatch.outputs.first().map_or_else(|| "".into(), |window| window.tensor.name.clone()),
+            shapes,
+            workgroups: dispatch.workgroups,
+            flops: dispatch.flops,
+            padding: dispatch.padding,
+            bytes: dispatch.bytes(),
+        }
+    }
+}
+
+/// The times of one submission.
+pub(super) struct Marks {
+    set: wgpu::QuerySet,
+    values: wgpu::Buffer,
+    inside: bool,
+    /// Its first dispatch among the plan's, and how many it has.
+    from: usize,
+    count: usize,
+}
+
+impl Profile {
+    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Profile {
+        Profile {
+            on: AtomicBool::new(false),
+            inside: device.features().contains(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
+            tick: f64::from(queue.get_timestamp_period()) * 1e-9,
+            begun: Instant::now(),
+            told: Default::default(),
+        }
+    }
+
+    /// Most dispatches of a submission whose times go into one set.
+    pub fn most(&self) -> usize {
+        let most = wgpu::QUERY_SET_MAX_QUERIES as usize;
+        if self.inside { most - 1 } else { most / 2 }
+    }
+
+    /// Seconds of the host's.
+    pub fn now(&self) -> f64 {
+        self.begun.elapsed().as_secs_f64()
+    }
+}
+
+impl Marks {
+    fn len(&self) -> u32 {
+        (if self.inside { self.count + 1 } else { 2 * self.count }) as u32
+    }
+
+    /// Encodes each dispatch, by its number in the submission, with the times about it.
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        mut dispatch: impl FnMut(usize, &mut wgpu::ComputePass<'_>),
+    ) {
+        if self.inside {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            pass.write_timestamp(&self.set, 0);
+            for i in 0..self.count {
+                dispatch(i, &mut pass);
+                pass.write_timestamp(&self.set, i as u32 + 1);
+            }
+        } else {
+            for i in 0..self.count {
+                let timestamp_writes = Some(wgpu::ComputePassTimestampWrites {
+                    query_set: &self.set,
+                    beginning_of_pass_write_index: Some(2 * i as u32),
+                    end_of_pass_write_index: Some(2 * i as u32 + 1),
+                });
+                let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+                dispatch(i, &mut encoder.begin_compute_pass(&descriptor));
+            }
+        }
+        encoder.resolve_query_set(&self.set, 0..self.len(), &self.values, 0);
+    }
+
+    /// Ticks at which the dispatch of that number began and ended.
+    fn of(&self, ticks: &[u64], i: usize) -> (u64, u64) {
+        let first = if self.inside { i } else { 2 * i };
+        (ticks[first], ticks[first + 1])
+    }
+}
+
+impl Shared {
+    /// What is asked for the times of dispatches now, if anything is.
+    pub(super) fn profile(&self) -> Option<&Profile> {
+        self.profile.as_ref().filter(|profile| profile.on.load(Relaxed))
+    }
+}
+
+impl Gpu {
+    /// Has the times of dispatches taken from now on, or no longer. False where the device has no clock, or was opened without: see
+    /// [`AdapterChoice::timed`](super::AdapterChoice::timed). Plans run a little slower with it.
+    pub fn take_times(&self, on: bool) -> bool {
+        self.shared.profile.as_ref().inspect(|profile| profile.on.store(on, Relaxed)).is_some()
+    }
+
+    /// The dispatches whose times were taken since this was asked last, in their order, as seconds after `moment`.
+    pub fn times(&self, moment: Instant) -> Vec<Ran> {
+        let Some(profile) = &self.shared.profile else { return Vec::new() };
+        let Ok(mut told) = profile.told.lock() else { return Vec::new() };
+        let host = match moment.checked_duration_since(profile.begun) {
+            Some(after) => after.as_secs_f64(),
+            None => -profile.begun.duration_since(moment).as_secs_f64(),
+        };
+        let shift = told.ahead.unwrap_or(0.0) - host;
+        let ran = std::mem::take(&mut told.ran);
+        ran.into_iter().map(|ran| Ran { start: ran.start + shift, ..ran }).collect()
+    }
+
+    pub(super) fn marks(&self, profile: &Profile, from: usize, count: usize) -> Result<Marks, GpuError> {
+        use wgpu::BufferUsages as Usage;
+        let inside = profile.inside;
+        let len = if inside { count + 1 } else { 2 * count };
+        let descriptor = wgpu::QuerySetDescriptor { label: None, ty: wgpu::QueryType::Timestamp, count: len as u32 };
+        let set = self.guarded("timestamps", 0, || self.shared.device.create_query_set(&descriptor))?;
+        let values = self.create("timestamps", 8 * len as u64, Usage::QUERY_RESOLVE | Usage::COPY_SRC)?;
+        Ok(Marks { set, values, inside, from, count })
+    }
+
+    /// Reads the times of submissions of `plan` that are done, each with the host's second at which it was heard of.
+    pub(super) async fn tell_times(
+        &self,
+        wait: Wait,
+        plan: &BoundPlan,
+        marks: Vec<(Marks, f64)>,
+    ) -> Result<(), GpuError> {
+        let Some(profile) = &self.shared.profile else { return Ok(()) };
+        let name: Arc<str> = plan.name.as_str().into();
+        for (marks, heard) in marks {
+            let parts = [(&marks.values, 0, 8 * u64::from(marks.len()))];
+            let [ticks] =
+                self.download_all(wait, parts, |_, bytes| bytemuck::pod_collect_to_vec::<u8, u64>(bytes)).await?;
+            let mut told = profile.told.lock().map_err(|error| self.failed("timestamps", error))?;
+            for i in 0..marks.count {
+                let (start, end) = marks.of(&ticks, i);
+                // A clock that was set back meanwhile tells nothing.
+                let seconds = end.saturating_sub(start) as f64 * profile.tick;
+                let start = start as f64 * profile.tick;
+                let ahead = heard - (start + seconds);
+                told.ahead = Some(told.ahead.map_or(ahead, |least| least.min(ahead)));
+                let label = plan.labels[marks.from + i].clone();
+                told.ran.push(Ran { plan: name.clone(), label, start, seconds });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::{AdapterChoice, Arena};
+    use crate::kernels::affine;
+    use crate::plan::{Channels, Element, Policy, Recorder, Schedule};
+    use std::collections::HashMap;
+
+    /// By both ways to ask for times: as many as dispatches, in their order, while the host waited, and none unasked.
+    #[test]
+    fn each_dispatch_has_its_time() {
+        let choice = AdapterChoice { timed: true, ..Default::default() };
+        let mut gpu = Gpu::new(&choice).expect("a device");
+        let mut r = Recorder::new(Policy::F32, gpu.forms.clone(), gpu.limits());
+        let mut x = r.input("x", 64, 64, Channels::one(64));
+        let scale = r.input_of("scale", 1, 2, Channels::one(64), Element::F32);
+        for _ in 0..5 {
+            x = affine::record(&mut r, &x, None, &scale, true);
+        }
+        r.output(&x);
+        let schedule = Schedule::new(r.finish().expect("records"));
+        for inside in [true, false] {
+            Arc::get_mut(&mut gpu.shared).and_then(|shared| shared.profile.as_mut()).expect("a clock").inside = inside;
+            let arena = Arena::new(&gpu, &Arena::sizes([&schedule])).expect("memory");
+            let plan = gpu.bind("five", &schedule, &arena, &HashMap::new(), HashMap::new()).expect("bound");
+            gpu.run(&plan, &mut |_| true).expect("runs");
+            assert!(gpu.take_times(true));
+            let moment = Instant::now();
+            gpu.run(&plan, &mut |_| true).expect("runs");
+            gpu.take_times(false);
+            gpu.run(&plan, &mut |_| true).expect("runs");
+            let (ran, whole) = (gpu.times(moment), moment.elapsed().as_secs_f64());
+            assert_eq!(ran.len(), 5, "inside passes: {inside}");
+            assert!(ran.iter().map(|ran| ran.seconds).sum::<f64>() > 0.0, "{ran:?}");
+            for pair in ran.windows(2) {
+                assert!(pair[0].start + pair[0].seconds <= pair[1].start + 1e-9, "{pair:?}");
+            }
+            let (first, last) = (&ran[0], &ran[4]);
+            assert!(first.start > 0.0 && last.start + last.seconds <= whole, "{first:?} {last:?} of {whole} s");
+            assert_eq!((&*first.plan, first.label.kernel, first.label.flops > 0), ("five", "affine", true));
+            assert_eq!(first.label.shapes, "[64, 64, 64] [64, 64, 64] [1, 2, 64] -> [64, 64, 64]");
+            assert!(gpu.times(moment).is_empty());
+        }
+        // Not of a device that was opened without.
+        let plain = Gpu::new(&AdapterChoice { timed: false, ..choice }).expect("a device");
+        assert!(!plain.take_times(true) && plain.times(Instant::now()).is_empty());
+    }
+}
