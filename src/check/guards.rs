@@ -1,7 +1,7 @@
 //! A case's tensors in buffers of their own: poison inside of what is to be written, and on both sides of everything.
 
 use crate::gpu::{CHECKED, Gpu, GpuError, Placed};
-use crate::plan::{Schedule, Tensor, TensorId};
+use crate::plan::{Place, Schedule, Tensor, TensorId};
 use std::collections::{BTreeMap, HashMap};
 
 const POISON: u8 = 0xff; // NaN as f32 and as half
@@ -47,19 +47,19 @@ impl<'a> Memory<'a> {
         for tensor in &schedule.recording.outputs {
             memory.add(tensor, None)?;
         }
-        // Values that are of one size and never needed at once lie in one place, as they do where a plan runs.
-        let slots: BTreeMap<u32, usize> = schedule.slot_of.iter().map(|(&value, &slot)| (value, slot)).collect();
-        let mut shared: HashMap<(usize, u64), Placed> = HashMap::new();
-        for (value, slot) in slots {
+        // Values of one size that take each other's place do so here, too.
+        let places: BTreeMap<u32, Place> = schedule.places.iter().map(|(&value, &place)| (value, place)).collect();
+        let mut shared: HashMap<(Place, u64), Placed> = HashMap::new();
+        for (value, place) in places {
             let tensor = &schedule.recording.values[value as usize];
-            match shared.get(&(slot, tensor.bytes())).cloned() {
+            match shared.get(&(place, tensor.bytes())).cloned() {
                 Some(placed) => {
                     let guard = placed.offset;
                     memory.tensors.push(Guarded { tensor: tensor.clone(), placed, guard, content: None });
                 }
                 None => {
                     let placed = memory.add(tensor, None)?;
-                    shared.insert((slot, tensor.bytes()), placed);
+                    shared.insert((place, tensor.bytes()), placed);
                 }
             }
         }

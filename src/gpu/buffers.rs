@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Uploads in flight are bounded by this many bytes, so that host memory is.
 const STAGING: u64 = 64 << 20;
 
-/// One buffer for each rank of slot size: plans that never run at once lie in it together.
+/// One buffer for each slot: plans that never run at once lie in it together.
 pub struct Arena {
     pub(super) slots: Vec<wgpu::Buffer>,
 }
@@ -33,6 +33,11 @@ impl Arena {
 }
 
 impl Arena {
+    /// Bytes of each slot.
+    pub fn slots(&self) -> Vec<u64> {
+        self.slots.iter().map(wgpu::Buffer::size).collect()
+    }
+
     /// Does it serve a plan whose slots are of these sizes?
     pub fn holds(&self, sizes: &[u64]) -> bool {
         sizes.len() <= self.slots.len() && sizes.iter().zip(&self.slots).all(|(size, slot)| *size <= slot.size())

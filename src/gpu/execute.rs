@@ -112,7 +112,7 @@ impl BoundPlan {
 
 impl Gpu {
     /// Binds `schedule` to `arena`, to the `constants` that it reads, and to buffers of its own for inputs and
-    /// outputs except those that `given` holds.
+    /// outputs except those that `given` holds. What it hands on lies in the arena until another plan runs there.
     pub fn bind(
         &self,
         name: &str,
@@ -128,11 +128,22 @@ impl Gpu {
                 free.insert(Placed { buffer, offset: 0 });
             }
         }
+        let in_arena = |value: &u32| {
+            let place = schedule.places.get(value)?;
+            Some((arena.slots.get(place.slot)?, place.offset))
+        };
+        for tensor in &recording.handed {
+            if let TensorId::Value(v) = &tensor.id
+                && let Some((buffer, offset)) = in_arena(v)
+            {
+                given.entry(tensor.id).or_insert(Placed { buffer: buffer.clone(), offset });
+            }
+        }
         let buffer_of = |tensor: &Tensor| {
             let placed = given.get(&tensor.id).or_else(|| constants.get(&tensor.id));
             let outside = placed.map(|placed| (&placed.buffer, placed.offset));
-            outside.or_else(|| match tensor.id {
-                TensorId::Value(v) => Some((arena.slots.get(*schedule.slot_of.get(&v)?)?, 0)),
+            outside.or_else(|| match &tensor.id {
+                TensorId::Value(v) => in_arena(v),
                 TensorId::Constant(..) => None,
             })
         };
@@ -165,7 +176,8 @@ impl Gpu {
             });
         }
         let (params, params_stride) = self.params(schedule)?;
-        let computed = recording.outputs.iter().filter(|tensor| recording.inputs.iter().all(|i| i.id != tensor.id));
+        let read = recording.outputs.iter().chain(&recording.handed);
+        let computed = read.filter(|tensor| recording.inputs.iter().all(|i| i.id != tensor.id));
         let results = computed.filter_map(|tensor| Some((given.get(&tensor.id)?.clone(), tensor.bytes()))).collect();
         let labels = match &self.shared.profile {
             Some(_) => schedule.dispatches().iter().map(|dispatch| Arc::new(Label::of(dispatch))).collect(),

@@ -23,16 +23,23 @@ pub fn record(r: &mut Recorder, x: &Tensor) -> Tensor {
     if r.storage.values == Element::F32 {
         return x.clone();
     }
-    let out = r.value(&format!("{}.stored", x.name), x.height, x.width, x.channels.clone());
+    record_rows(r, x, (0, x.height))
+}
+
+/// The rows from `y0` up to `y1` of `[H, W, C]` in f32, in the plan's storage: `[y1 - y0, W, C]`.
+pub fn record_rows(r: &mut Recorder, x: &Tensor, (y0, y1): (u32, u32)) -> Tensor {
+    let out = r.value(&format!("{}.stored", x.name), y1 - y0, x.width, x.channels.clone());
     r.check(x.element == Element::F32, || format!("convert of {}: it is not in f32", x.name));
     let c4 = x.channels.vec4s() as u64;
+    let first = y0 as u64 * x.width as u64;
     let row = c4 * x.vec4_bytes();
-    for (from, to) in bands(x.positions(), row, r.limits.max_binding, r.limits.offset_alignment) {
-        let (from, to) = (from as u64 * c4, to as u64 * c4);
-        let (window, base) = r.window(x, from, to);
-        let (window_out, base_out) = r.window(&out, from, to);
-        let workgroups = r.fold_workgroups((to - from).div_ceil(LANES));
-        let params = Params { n: (to - from) as u32, base, base_out, groups_x: workgroups[0] };
+    for (from, to) in bands(out.positions(), row, r.limits.max_binding, r.limits.offset_alignment) {
+        let (from, to) = (from as u64, to as u64);
+        let (window, base) = r.window(x, (first + from) * c4, (first + to) * c4);
+        let (window_out, base_out) = r.window(&out, from * c4, to * c4);
+        let n = (to - from) * c4;
+        let workgroups = r.fold_workgroups(n.div_ceil(LANES));
+        let params = Params { n: n as u32, base, base_out, groups_x: workgroups[0] };
         r.push(Dispatch {
             kernel: &KERNEL,
             form: &KERNEL.forms[0],
@@ -41,7 +48,7 @@ pub fn record(r: &mut Recorder, x: &Tensor) -> Tensor {
             outputs: vec![window_out],
             params: bytemuck::bytes_of(&params).to_vec(),
             workgroups,
-            flops: 4 * (to - from),
+            flops: 4 * n,
             padding: 0,
             saved: 0,
             turns: 0,

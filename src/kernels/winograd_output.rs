@@ -1,8 +1,8 @@
 //! `winograd_output`: 36 matrices of products turned into tiles of 4 x 4 outputs (see [`crate::plan::winograd`]).
 
-use super::LANES;
 use super::winograd_input::Band;
-use crate::plan::{Dispatch, Recorder, Tensor};
+use super::{LANES, convert};
+use crate::plan::{Dispatch, Element, Recorder, Tensor};
 use crate::shader::{Form, Kernel, params};
 
 pub static KERNEL: Kernel = Kernel {
@@ -30,18 +30,55 @@ pub fn flops(band: Band, out_n4: u32) -> u64 {
     band.tiles() as u64 * 4 * out_n4 as u64 * FLOPS
 }
 
-/// `products` `[36, rows, N]` in f32, `bias` `[N]` in f32 and `residual` as `out` -> the rows `band` of `out` `[H, W, N]`.
-pub fn record(r: &mut Recorder, products: &Tensor, bias: &Tensor, residual: Option<&Tensor>, band: Band, out: &Tensor) {
+/// What is added: the rows of a tensor from one on.
+#[derive(Clone)]
+pub struct Residual {
+    tensor: Tensor,
+    y0: u32,
+}
+
+impl Residual {
+    /// The rows of `tensor` from `y0` on.
+    pub fn of(tensor: &Tensor, y0: u32) -> Residual {
+        Residual { tensor: tensor.clone(), y0 }
+    }
+
+    /// The rows from `y0` up to `y1`, copied: no dispatch reads `tensor` and writes the output then, which may take its place row
+    /// by row. Not of halves, and not of rows that begin between two aligned addresses.
+    pub fn aside(r: &mut Recorder, tensor: &Tensor, (y0, y1): (u32, u32)) -> Residual {
+        let row = tensor.width as u64 * tensor.channels.vec4s() as u64;
+        let (_, begins) = r.window(tensor, y0 as u64 * row, y1 as u64 * row);
+        let copied = begins == 0 && tensor.element == Element::F32 && r.storage.values == Element::F32;
+        if copied {
+            Residual { tensor: convert::record_rows(r, tensor, (y0, y1)), y0: 0 }
+        } else {
+            Residual::of(tensor, y0)
+        }
+    }
+}
+
+/// `products` `[36, rows, N]` in f32, `bias` `[N]` in f32 and `residual`, which lies as `out` does -> the rows `band` of `out`
+/// `[H, W, N]`.
+pub fn record(
+    r: &mut Recorder,
+    products: &Tensor,
+    bias: &Tensor,
+    residual: Option<Residual>,
+    band: Band,
+    out: &Tensor,
+) {
     let out_n4 = out.channels.vec4s();
     let row = out.width as u64 * out_n4 as u64;
     let (from, to) = (band.y0 as u64 * row, band.y1 as u64 * row);
     let (window, base) = r.window(out, from, to);
     let mut inputs = vec![r.whole(products), r.whole(bias)];
-    if let Some(t) = residual {
-        // It lies as the output does, so its window begins at the same place.
-        let fits = (t.width, &t.channels, t.element) == (out.width, &out.channels, out.element);
+    if let Some(Residual { tensor: t, y0 }) = &residual {
+        let first = *y0 as u64 * row;
+        let (window, begins) = r.window(t, first, first + (to - from));
+        // The shader finds both at the same place of their windows.
+        let fits = (t.width, &t.channels, t.element, begins) == (out.width, &out.channels, out.element, base);
         r.check(fits, || format!("{} is added to {}, which lies otherwise", t.name, out.name));
-        inputs.push(r.window(t, from, to).0);
+        inputs.push(window);
     }
     let channels = 4 * out_n4 as u64;
     let workgroups = r.fold_workgroups((band.tiles() as u64 * channels / 2).div_ceil(LANES));

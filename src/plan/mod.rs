@@ -3,6 +3,7 @@
 mod choose;
 pub mod layout;
 mod packing;
+mod place;
 mod recorder;
 mod schedule;
 mod tensor;
@@ -10,6 +11,7 @@ pub mod winograd;
 
 pub use choose::{ByRule, Choose, First, Forced, Forms, Key, Offer};
 pub use packing::{Packing, Param};
+pub use place::Place;
 pub use recorder::{
     DISPATCH_SECONDS, Dispatch, Less, Limits, MAX_TURNS, PlanError, Recorder, Recording, Window, turns,
 };

@@ -155,6 +155,7 @@ pub struct Recorder {
     dispatches: Vec<Dispatch>,
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
+    handed: Vec<Tensor>,
     marks: HashMap<String, Tensor>,
     error: Option<PlanError>,
     refused: bool,
@@ -169,6 +170,8 @@ pub struct Recording {
     pub dispatches: Vec<Dispatch>,
     pub inputs: Vec<Tensor>,
     pub outputs: Vec<Tensor>,
+    /// Read after the plan has run and before any other does: they lie in working memory, but where they are outputs, too.
+    pub handed: Vec<Tensor>,
     pub marks: HashMap<String, Tensor>,
 }
 
@@ -182,6 +185,7 @@ impl Recorder {
             dispatches: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            handed: Vec::new(),
             marks: HashMap::new(),
             error: None,
             refused: false,
@@ -253,6 +257,11 @@ impl Recorder {
     /// Declares that `tensor` is read after the plan has run. What no output depends on is dropped.
     pub fn output(&mut self, tensor: &Tensor) {
         self.outputs.push(tensor.clone());
+    }
+
+    /// Declares that `tensor` is read after the plan has run and before another plan runs: it needs no buffer of its own.
+    pub fn hand_on(&mut self, tensor: &Tensor) {
+        self.handed.push(tensor.clone());
     }
 
     /// Remembers `tensor` under the checkpoint's path of the module that made it.
@@ -356,6 +365,7 @@ impl Recorder {
             dispatches: self.dispatches,
             inputs: self.inputs,
             outputs: self.outputs,
+            handed: self.handed,
             marks: self.marks,
         })
     }

@@ -1,21 +1,21 @@
-//! Pruning, liveness and the assignment of values to shared slots of memory.
+//! What remains of a recording, and where its values lie.
 
+use super::place::{Place, place};
 use super::recorder::{Dispatch, Recording, Window};
 use super::tensor::{Tensor, TensorId};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// A recording made ready to run: dead dispatches dropped, every value placed.
 ///
-/// Values that are neither inputs nor outputs share slots: two of them may lie in one slot when no
-/// dispatch needs both. Slots are sorted by size, largest first, so that several plans that never run
-/// at once can lie in one arena (slot i of each in the arena's buffer i).
+/// Values that are neither inputs nor outputs share slots, one after the other or side by side. Plans that never run at once lie
+/// in one arena, slot i of each in the arena's buffer i.
 #[derive(Clone)]
 pub struct Schedule {
     pub recording: Recording,
-    /// Bytes of each slot, largest first.
+    /// Bytes that it uses of each slot.
     pub slots: Vec<u64>,
-    /// Slot of each value that lies in the arena.
-    pub slot_of: HashMap<u32, usize>,
+    /// Where each value lies that lies in the arena.
+    pub places: HashMap<u32, Place>,
     /// Dispatches that nothing read.
     pub pruned: usize,
     /// Multiplications and additions of these, as defined.
@@ -37,13 +37,19 @@ fn id(tensor: &Tensor) -> Option<u32> {
 }
 
 impl Schedule {
+    /// In memory of its own.
     pub fn new(mut recording: Recording) -> Self {
         let counted = |r: &Recording| (r.dispatches.len(), r.dispatches.iter().map(|d| d.flops + d.saved).sum::<u64>());
         let before = counted(&recording);
         prune(&mut recording);
         let after = counted(&recording);
-        let (slots, slot_of) = place(&recording);
-        Schedule { recording, slots, slot_of, pruned: before.0 - after.0, pruned_flops: before.1 - after.1 }
+        let (slots, places) = place(&recording, &[]);
+        Schedule { recording, slots, places, pruned: before.0 - after.0, pruned_flops: before.1 - after.1 }
+    }
+
+    /// Lies, as far as that does, in slots of these bytes, which are there because of other plans.
+    pub fn settle(&mut self, slots: &[u64]) {
+        (self.slots, self.places) = place(&self.recording, slots);
     }
 
     pub fn dispatches(&self) -> &[Dispatch] {
@@ -90,7 +96,7 @@ impl Schedule {
 
 /// Drops, from the end, every dispatch that writes nothing anybody reads.
 fn prune(recording: &mut Recording) {
-    let mut needed: HashSet<u32> = recording.outputs.iter().filter_map(id).collect();
+    let mut needed: HashSet<u32> = recording.outputs.iter().chain(&recording.handed).filter_map(id).collect();
     let mut kept = Vec::new();
     for dispatch in std::mem::take(&mut recording.dispatches).into_iter().rev() {
         if values(&dispatch.outputs).any(|v| needed.contains(&v)) {
@@ -100,41 +106,6 @@ fn prune(recording: &mut Recording) {
     }
     kept.reverse();
     recording.dispatches = kept;
-}
-
-/// First dispatch that writes and last dispatch that reads each value; inputs and outputs have buffers
-/// of their own and are left out.
-fn liveness(recording: &Recording) -> HashMap<u32, (usize, usize)> {
-    let mut live: HashMap<u32, (usize, usize)> = HashMap::new();
-    for (i, dispatch) in recording.dispatches.iter().enumerate() {
-        for v in values(&dispatch.inputs).chain(values(&dispatch.outputs)) {
-            live.entry(v).and_modify(|l| l.1 = i).or_insert((i, i));
-        }
-    }
-    for outside in recording.inputs.iter().chain(&recording.outputs).filter_map(id) {
-        live.remove(&outside);
-    }
-    live
-}
-
-/// Largest value first, each into the first slot whose values' lifetimes it does not meet.
-fn place(recording: &Recording) -> (Vec<u64>, HashMap<u32, usize>) {
-    let mut order: Vec<(u64, u32, (usize, usize))> =
-        liveness(recording).into_iter().map(|(v, life)| (recording.values[v as usize].bytes(), v, life)).collect();
-    order.sort_by_key(|&(bytes, v, _)| (std::cmp::Reverse(bytes), v));
-    let mut slots: Vec<(u64, Vec<(usize, usize)>)> = Vec::new();
-    let mut slot_of = HashMap::new();
-    for (bytes, v, life) in order {
-        let meets = |&(from, to): &(usize, usize)| from <= life.1 && life.0 <= to;
-        let free = slots.iter().position(|(_, lives)| !lives.iter().any(meets));
-        let slot = free.unwrap_or_else(|| {
-            slots.push((bytes, Vec::new()));
-            slots.len() - 1
-        });
-        slots[slot].1.push(life);
-        slot_of.insert(v, slot);
-    }
-    (slots.into_iter().map(|(bytes, _)| bytes).collect(), slot_of)
 }
 
 #[cfg(test)]
@@ -177,13 +148,36 @@ mod tests {
         assert_eq!(schedule.slots, [1024, 1024]);
         for dispatch in schedule.dispatches() {
             let slots: Vec<_> = values_of(dispatch)
-                .filter_map(|v| schedule.slot_of.get(&v))
+                .filter_map(|v| schedule.places.get(&v))
                 .collect::<HashSet<_>>()
                 .into_iter()
                 .collect();
-            let values: HashSet<_> = values_of(dispatch).filter(|v| schedule.slot_of.contains_key(v)).collect();
+            let values: HashSet<_> = values_of(dispatch).filter(|v| schedule.places.contains_key(v)).collect();
             assert_eq!(slots.len(), values.len(), "two live values in one slot");
         }
+    }
+
+    #[test]
+    fn what_is_handed_on_lies_in_working_memory_for_the_whole_run() {
+        let mut r = recorder();
+        let values = chain(&mut r, 20);
+        r.output(&values[20]);
+        r.hand_on(&values[3]);
+        let recording = r.finish().expect("records");
+        // Beside the two slots of a chain, in none of which it may lie in between.
+        let mut schedule = Schedule::new(recording.clone());
+        assert_eq!(schedule.slots, [1024, 1024, 1024]);
+        // In memory that others left: beside values of other dispatches.
+        schedule.settle(&[4096, 2048]);
+        assert_eq!(schedule.slots.len(), 2);
+        let place = |v: usize| id(&values[v]).and_then(|v| schedule.places.get(&v)).copied().expect("a place");
+        assert!((1..20).filter(|&v| v != 3).all(|v| place(v) != place(3)));
+        // A dispatch's input and output never lie in one buffer.
+        assert!((1..19).all(|v| place(v).slot != place(v + 1).slot));
+        // Edited to be kept, it has a buffer of its own.
+        let mut kept = recording;
+        kept.outputs.push(values[3].clone());
+        assert_eq!(Schedule::new(kept).slots, [1024, 1024]);
     }
 
     fn values_of(dispatch: &Dispatch) -> impl Iterator<Item = u32> + '_ {

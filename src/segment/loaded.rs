@@ -94,7 +94,8 @@ impl Loaded {
         let query = if shots == setup.shots {
             self.passes.query.bind(gpu, &self.arena, &self.constants)?
         } else {
-            let query = recipe.query(one, shots, &mut |_, _| {})?;
+            let mut query = recipe.query(one, shots, &mut |_, _| {})?;
+            query.schedule.settle(&self.arena.slots());
             setup.known_answers.ask(gpu, [&query.schedule])?;
             // So many keys may be read in parts that hand on more than was planned for. Its bindings keep an arena of its own.
             let sizes = Arena::sizes([&query.schedule]);

@@ -13,7 +13,7 @@ use std::fmt;
 pub struct MemoryPlan {
     pub storage: Policy,
     pub weights: u64,
-    /// Buffers that all plans share, largest first.
+    /// Buffers that all plans share.
     pub arena: Vec<u64>,
     /// Keys and values of one support.
     pub bank_per_support: u64,

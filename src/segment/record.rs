@@ -2,12 +2,13 @@
 
 use super::pass::{DecoderEnds, Edit, EncoderEnds, Ends, Pass, QueryEnds, Recorded, Refined, SupportEnds};
 use crate::Error;
-use crate::gpu::Gpu;
+use crate::gpu::{Arena, Gpu};
 use crate::kernels::attention::KeyValue;
 use crate::kernels::{convert, guided_filter};
 use crate::model::Model;
 use crate::plan::{Channels, Element, Less, PlanError, Policy, Recorder, Schedule, Tensor, TensorId};
 use crate::settings::GuidedFilter;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All passes of a model.
@@ -27,6 +28,17 @@ impl Passes {
     /// The constants that they read, each once.
     pub fn constants(&self) -> BTreeMap<TensorId, Tensor> {
         self.schedules().into_iter().flat_map(Schedule::constants).collect()
+    }
+
+    /// Into one memory: the largest first, and the others in what it has.
+    fn settle(&mut self) {
+        let Passes { encoder, support, query, decoder } = self;
+        let mut all = [&mut encoder.schedule, &mut support.schedule, &mut query.schedule, &mut decoder.schedule];
+        all.sort_by_key(|schedule| Reverse(schedule.arena_bytes()));
+        for i in 1..all.len() {
+            let slots = Arena::sizes(all[..i].iter().map(|schedule| &**schedule));
+            all[i].settle(&slots);
+        }
     }
 
     pub fn schedules(&self) -> [&Schedule; 4] {
@@ -67,14 +79,17 @@ impl Recipe<'_> {
         let (encoder, support) = (self.encoder(edit)?, self.support(edit)?);
         self.check_bank(&support.ends.bank, shots)?;
         let query = self.query(&support.ends.bank, shots, edit)?;
-        Ok(Passes { encoder, support, query, decoder: self.decoder(filter, edit)? })
+        let mut passes = Passes { encoder, support, query, decoder: self.decoder(filter, edit)? };
+        passes.settle();
+        Ok(passes)
     }
 
     fn encoder(&self, edit: Edit) -> Result<Recorded<EncoderEnds<Tensor>>, Error> {
         let mut r = self.recorder(Pass::Encoder);
         let image = r.input("image", self.size, self.size, Channels::one(3));
         let latent = self.model.encoder.forward(&mut r, &image);
-        finish(r, EncoderEnds { image, latent: latent.clone() }, &[latent], edit)
+        r.output(&latent);
+        finish(r, EncoderEnds { image, latent }, edit)
     }
 
     fn support(&self, edit: Edit) -> Result<Recorded<SupportEnds<Tensor>>, Error> {
@@ -83,7 +98,9 @@ impl Recipe<'_> {
         let [image, mask] = ["support image", "support mask"].map(|name| self.latent(&mut r, name, values));
         let layers = self.model.unet.support(&mut r, &image, &mask);
         let bank: Vec<Tensor> = layers.iter().flat_map(|kv| [kv.k.clone(), kv.v.clone()]).collect();
-        finish(r, SupportEnds { image, mask, bank: bank.clone() }, &bank, edit)
+        // Copied to their place in the bank as soon as they are there.
+        bank.iter().for_each(|tensor| r.hand_on(tensor));
+        finish(r, SupportEnds { image, mask, bank }, edit)
     }
 
     /// The query pass over `shots` banks like `bank`. Its working memory depends on their number only where their keys
@@ -98,7 +115,8 @@ impl Recipe<'_> {
         let layers: Vec<KeyValue> =
             bank.chunks_exact(2).map(|kv| KeyValue { k: kv[0].clone(), v: kv[1].clone() }).collect();
         let predicted = self.model.unet.query(&mut r, &latent, &layers);
-        finish(r, QueryEnds { latent, bank, predicted: predicted.clone() }, &[predicted], edit)
+        r.output(&predicted);
+        finish(r, QueryEnds { latent, bank, predicted }, edit)
     }
 
     fn decoder(&self, filter: Option<GuidedFilter>, edit: Edit) -> Result<Recorded<DecoderEnds<Tensor>>, Error> {
@@ -106,13 +124,17 @@ impl Recipe<'_> {
         let latent = self.latent(&mut r, "latent", Element::F32);
         let stored = convert::record(&mut r, &latent);
         let drawn = self.model.decoder.forward(&mut r, &stored);
-        let Some(filter) = filter else {
-            return finish(r, DecoderEnds { latent, map: drawn.clone(), refined: None }, &[drawn], edit);
+        let ends = match filter {
+            None => DecoderEnds { latent, map: drawn.clone(), refined: None },
+            Some(filter) => {
+                let guide = r.input_of("guide", self.size, self.size, Channels::one(3), Element::F32);
+                let map = guided_filter::record(&mut r, &drawn, &guide, filter);
+                r.output(&map);
+                DecoderEnds { latent, map, refined: Some(Refined { guide, drawn: drawn.clone() }) }
+            }
         };
-        let guide = r.input_of("guide", self.size, self.size, Channels::one(3), Element::F32);
-        let map = guided_filter::record(&mut r, &drawn, &guide, filter);
-        let outputs = [map.clone(), drawn.clone()];
-        finish(r, DecoderEnds { latent, map, refined: Some(Refined { guide, drawn }) }, &outputs, edit)
+        r.output(&drawn);
+        finish(r, ends, edit)
     }
 
     /// Each layer's keys of all supports lie in one buffer, of which attention reads as much at once as a binding holds.
@@ -131,8 +153,7 @@ impl Recipe<'_> {
     }
 }
 
-fn finish<E: Ends>(mut r: Recorder, ends: E, outputs: &[Tensor], edit: Edit) -> Result<Recorded<E>, Error> {
-    outputs.iter().for_each(|tensor| r.output(tensor));
+fn finish<E: Ends>(r: Recorder, ends: E, edit: Edit) -> Result<Recorded<E>, Error> {
     let mut recording = r.finish()?;
     edit(E::PASS, &mut recording);
     Ok(Recorded { schedule: Schedule::new(recording), ends })

@@ -3,7 +3,7 @@
 use crate::check::bound::{Approx, Bound, EPS, TINY};
 use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::winograd_input::Band;
-use crate::kernels::winograd_output::{KERNEL, record};
+use crate::kernels::winograd_output::{KERNEL, Residual, record};
 use crate::plan::winograd::{AT, both};
 use crate::plan::{Channels, Element, Policy};
 
@@ -50,9 +50,13 @@ impl Shape {
             .residual
             .then(|| b.input("residual", h, w, channels.clone(), b.values(), Fill::Normal { mean: 0.0, std: 1.0 }));
         let out = b.recorder.value("out", h, w, channels);
-        for (y0, y1) in [(0, y0), (y0, y1), (y1, h)].into_iter().filter(|(y0, y1)| y0 < y1) {
+        // Of every other band what is added is copied first.
+        for (i, (y0, y1)) in [(0, y0), (y0, y1), (y1, h)].into_iter().enumerate().filter(|(_, (y0, y1))| y0 < y1) {
             let band = Band { y0, y1, ..band };
-            let residual = residual.as_ref().map(|t| &t.tensor);
+            let residual = residual.as_ref().map(|t| match i {
+                1 => Residual::aside(&mut b.recorder, &t.tensor, (y0, y1)),
+                _ => Residual::of(&t.tensor, y0),
+            });
             record(&mut b.recorder, &products.tensor, &bias.tensor, residual, band, &out);
         }
         let (rows, tiles_x, width) = (band.rows as usize, band.tiles_x() as usize, w as usize);

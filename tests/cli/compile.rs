@@ -53,6 +53,8 @@ fn bench_tells_the_hosts_own_time() {
     assert!((7.4e12..7.8e12).contains(&number(&work["published_flop"])), "{work}");
     let whole: f64 = work["stages"].as_array().unwrap().iter().map(|s| number(&s["executed_flop"])).sum();
     assert!(whole == number(&work["executed_flop"]) && number(&work["next_query_ratio"]) < 0.62, "{work}");
+    // Half of it by Winograd's algorithm, whose weights are four times as large, and no tensor twice.
+    assert!(number(&work["ratio"]) <= 0.45 && number(&work["peak_memory_bytes"]) <= 2.6 * 1073741824.0, "{work}");
     place.run(&["bench", "--host", "--model", "nothing"]).expect(2, &["nothing", "sd21"]);
     place.run(&["bench", "--host", "--size", "65"]).expect(2, &["65"]);
 }

@@ -20,11 +20,25 @@ struct Found<'a> {
     /// Of the work for supports and the first query, what each further query takes.
     next_query_ratio: f64,
     peak_memory_bytes: u64,
+    /// What that is of.
+    memory: Memory,
     dispatches: u64,
     stages: Vec<Part>,
     adapter: &'a str,
     version: &'static str,
     commit: &'static str,
+}
+
+/// In bytes.
+#[derive(Serialize)]
+struct Memory {
+    weights: u64,
+    /// Of each buffer that the stages share.
+    working: Vec<u64>,
+    /// Keys and values of all supports.
+    bank: u64,
+    /// What goes into stages and comes out of them.
+    ends: u64,
 }
 
 #[derive(Serialize)]
@@ -87,6 +101,12 @@ fn found<'a>(args: &'a Args, plan: &MemoryPlan, size: u32, precision: Precision,
         // The last three stages are the query's.
         next_query_ratio: sum(|p| p.executed_flop, &stages[2..]) as f64 / executed as f64,
         peak_memory_bytes: plan.peak(),
+        memory: Memory {
+            weights: plan.weights,
+            working: plan.arena.clone(),
+            bank: plan.bank_per_support * plan.shots,
+            ends: plan.outside,
+        },
         dispatches: sum(|p| p.dispatches, &stages),
         stages: stages.into(),
         adapter,
@@ -109,9 +129,13 @@ impl Found<'_> {
         }
         line("all", "", self.published_flop, self.executed_flop, self.dispatches)?;
         let (executed, next) = (100.0 * self.ratio, 100.0 * self.next_query_ratio);
-        let peak = self.peak_memory_bytes as f64 / 1048576.0;
+        print(&format!("executed {executed:.1} % of published; a further query {next:.1} % of the first"))?;
+        let Memory { weights, working, bank, ends } = &self.memory;
+        let [peak, weights, working, bank, ends] =
+            [self.peak_memory_bytes, *weights, working.iter().sum(), *bank, *ends]
+                .map(|bytes| bytes as f64 / 1048576.0);
         print(&format!(
-            "executed {executed:.1} % of published; a further query {next:.1} % of the first; {peak:.0} MiB at most"
+            "{peak:.0} MiB: weights {weights:.0}, working memory {working:.0}, bank {bank:.0}, inputs and outputs {ends:.0}"
         ))
     }
 }

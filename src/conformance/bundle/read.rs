@@ -287,6 +287,7 @@ impl Bundle {
             dispatches,
             inputs: self.data.iter().map(|(tensor, _)| tensor.clone()).collect(),
             outputs: self.expected.iter().map(|(tensor, _)| tensor.clone()).collect(),
+            handed: Vec::new(),
             marks: HashMap::new(),
         };
         let schedule = Schedule::new(recording);

@@ -4,7 +4,7 @@
 use super::forms::Candidate;
 use super::{Epilogue, Geometry, KERNEL, Operands, Params, Problem};
 use crate::kernels::winograd_input::{self, Band};
-use crate::kernels::winograd_output;
+use crate::kernels::winograd_output::{self, Residual};
 use crate::plan::winograd::{MATRICES, TILE};
 use crate::plan::{Dispatch, Element, Packing, Recorder, Tensor};
 
@@ -128,6 +128,11 @@ pub(super) fn record(r: &mut Recorder, chosen: &Candidate, problem: &Problem, op
         let band = Band { y0, y1, source, height, stored, width, upsample, rows: matrix };
         let tiles = winograd_input::record(r, &x, band);
         let sums = multiply(r, chosen, problem, &tiles, &weight, band, out);
+        // A copy is worth the memory of a large tensor.
+        let residual = residual.map(|t| match t.bytes() > MOST_BYTES {
+            true => Residual::aside(r, t, (y0, y1)),
+            false => Residual::of(t, y0),
+        });
         winograd_output::record(r, &sums, &w.bias, residual, band, out);
     }
 }

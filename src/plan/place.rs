@@ -1,0 +1,197 @@
+//! Where values that only one run needs lie: lifetimes, and the parts of shared buffers ("slots") that values take in turn.
+
+use super::recorder::{Recording, Window};
+use super::tensor::TensorId;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+
+/// A part of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub slot: usize,
+    /// In bytes, a multiple of the adapter's alignment.
+    pub offset: u64,
+}
+
+/// How many dispatches lie at least between those that use the one and those that use the other of two values that lie side by side
+/// in one slot. At first some: a driver that waits for the last writer of a buffer makes neighbours wait for each other. Where that
+/// takes more memory, none but that no dispatch may read a buffer that it writes, wherever in it.
+const APART: [usize; 2] = [4, 1];
+
+/// One dispatch's use of a value.
+struct Use {
+    dispatch: usize,
+    /// In bytes.
+    from: u64,
+    to: u64,
+    writes: bool,
+}
+
+/// A value, in the order of its uses.
+struct Life {
+    value: u32,
+    bytes: u64,
+    uses: Vec<Use>,
+    /// It is to be there before the first dispatch and after the last.
+    whole: bool,
+}
+
+impl Life {
+    fn span(&self) -> (usize, usize) {
+        match (self.whole, self.uses.first(), self.uses.last()) {
+            (false, Some(first), Some(last)) => (first.dispatch, last.dispatch),
+            _ => (0, usize::MAX),
+        }
+    }
+
+    fn meets(&self, other: &Life) -> bool {
+        let (a, b) = (self.span(), other.span());
+        a.0 <= b.1 && b.0 <= a.1
+    }
+
+    /// Whether dispatches less than `apart` from each other use both, one of them to write.
+    fn collides(&self, other: &Life, apart: usize) -> bool {
+        let mut first = 0;
+        self.uses.iter().any(|a| {
+            while other.uses.get(first).is_some_and(|b| b.dispatch + apart <= a.dispatch) {
+                first += 1;
+            }
+            let near = other.uses[first..].iter().take_while(|b| b.dispatch < a.dispatch + apart);
+            near.into_iter().any(|b| a.writes || b.writes)
+        })
+    }
+
+    /// Whether it may take the place of `old`, byte by byte: none is written before `old` is read there for the last time.
+    fn succeeds(&self, old: &Life) -> bool {
+        let first = self.span().0;
+        let late = || old.uses.iter().rev().take_while(|was| was.dispatch >= first);
+        let spoils =
+            |was: &Use, is: &Use| is.writes && is.dispatch <= was.dispatch && is.from < was.to && was.from < is.to;
+        !self.whole
+            && !old.whole
+            && self.bytes == old.bytes
+            && old.span().0 < first
+            && !self.collides(old, 1)
+            && late().all(|was| !self.uses.iter().any(|is| spoils(was, is)))
+    }
+}
+
+fn id(of: TensorId) -> Option<u32> {
+    match of {
+        TensorId::Value(v) => Some(v),
+        TensorId::Constant(..) => None,
+    }
+}
+
+/// Inputs and outputs have buffers of their own and are left out, but not what is handed on.
+fn lives(recording: &Recording) -> Vec<Life> {
+    let mut uses: HashMap<u32, Vec<Use>> = HashMap::new();
+    for (dispatch, recorded) in recording.dispatches.iter().enumerate() {
+        let mut note = |windows: &[Window], writes| {
+            for Window { tensor, offset, size } in windows {
+                if let Some(value) = id(tensor.id) {
+                    uses.entry(value).or_default().push(Use { dispatch, from: *offset, to: offset + size, writes });
+                }
+            }
+        };
+        note(&recorded.inputs, false);
+        note(&recorded.outputs, true);
+    }
+    for outside in recording.inputs.iter().chain(&recording.outputs).filter_map(|t| id(t.id)) {
+        uses.remove(&outside);
+    }
+    let handed: BTreeSet<u32> = recording.handed.iter().filter_map(|t| id(t.id)).collect();
+    let life = |(value, uses)| {
+        let bytes = recording.values[value as usize].bytes();
+        Life { value, bytes, uses, whole: handed.contains(&value) }
+    };
+    uses.into_iter().map(life).collect()
+}
+
+/// Largest value first, each into the first place that is free while it lives. `slots` are there already; more are made where
+/// they do not do. The bytes of each slot that are used, and the places.
+pub(super) fn place(recording: &Recording, slots: &[u64]) -> (Vec<u64>, HashMap<u32, Place>) {
+    let align = recording.limits.offset_alignment.max(1);
+    let mut lives = lives(recording);
+    lives.sort_by_key(|life| (Reverse(life.bytes), life.value));
+    let mut slots: Vec<(u64, Vec<(&Life, u64)>)> = slots.iter().map(|bytes| (*bytes, Vec::new())).collect();
+    let mut places = HashMap::new();
+    for life in &lives {
+        let found = APART.into_iter().find_map(|apart| {
+            slots.iter().enumerate().find_map(|(slot, (bytes, taken))| {
+                free(life, *bytes, taken, align, apart).map(|offset| Place { slot, offset })
+            })
+        });
+        let place = found.unwrap_or(Place { slot: slots.len(), offset: 0 });
+        if found.is_none() {
+            slots.push((life.bytes, Vec::new()));
+        }
+        slots[place.slot].1.push((life, place.offset));
+        places.insert(life.value, place);
+    }
+    let used = slots.iter().map(|(_, taken)| taken.iter().map(|(life, offset)| offset + life.bytes).max().unwrap_or(0));
+    (used.collect(), places)
+}
+
+/// The first byte of a slot of `bytes` where `life` may lie beside what is there, so far apart.
+fn free(life: &Life, bytes: u64, taken: &[(&Life, u64)], align: u64, apart: usize) -> Option<u64> {
+    let room = bytes.checked_sub(life.bytes)?;
+    let beside: Vec<&(&Life, u64)> = taken.iter().filter(|(other, _)| life.meets(other)).collect();
+    if beside.is_empty() {
+        return Some(0);
+    }
+    let mut offsets = BTreeSet::from([0]);
+    for (other, offset) in &beside {
+        offsets.extend([*offset, (offset + other.bytes).next_multiple_of(align)]);
+    }
+    offsets.into_iter().take_while(|offset| *offset <= room).find(|&offset| {
+        beside.iter().all(|(other, at)| match offset < at + other.bytes && *at < offset + life.bytes {
+            false => !life.collides(other, apart),
+            true => offset == *at && (life.succeeds(other) || other.succeeds(life)),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life(uses: &[(usize, (u64, u64), bool)]) -> Life {
+        let uses = uses.iter().map(|&(dispatch, (from, to), writes)| Use { dispatch, from, to, writes });
+        Life { value: 0, bytes: 1024, uses: uses.collect(), whole: false }
+    }
+
+    #[test]
+    fn a_value_takes_anothers_place_part_by_part_only_behind_its_readers() {
+        let (first, second, all) = ((0, 512), (512, 1024), (0, 1024));
+        // Written as a whole, read in two halves.
+        let old = life(&[(0, all, true), (1, first, false), (3, second, false)]);
+        assert!(life(&[(2, first, true), (4, second, true), (5, all, false)]).succeeds(&old));
+        // The second half is written before it is read.
+        assert!(!life(&[(2, second, true), (4, first, true)]).succeeds(&old));
+        // Halves that meet.
+        assert!(!life(&[(2, (0, 520), true), (4, second, true)]).succeeds(&old));
+        // A dispatch of both.
+        assert!(!life(&[(1, first, true), (4, second, true)]).succeeds(&old));
+        // Another size, and one that must be there to the end.
+        assert!(!Life { bytes: 512, ..life(&[(2, first, true)]) }.succeeds(&old));
+        assert!(!life(&[(2, first, true)]).succeeds(&Life { whole: true, ..old }));
+    }
+
+    #[test]
+    fn neighbours_share_a_slot_only_where_they_must() {
+        let all = (0, 1024);
+        let a = life(&[(0, all, true), (20, all, false)]);
+        let offset = |b: &Life| free(b, 4096, &[(&a, 0)], 256, 4);
+        assert_eq!(offset(&life(&[(8, all, true), (12, all, false)])), Some(1024));
+        // Its writer comes soon after the other's; its reader, soon before it, hurts nobody.
+        assert_eq!(offset(&life(&[(2, all, true), (12, all, false)])), None);
+        assert_eq!(offset(&life(&[(8, all, true), (19, all, false)])), Some(1024));
+        assert_eq!(offset(&life(&[(21, all, true), (22, all, false)])), Some(0));
+        // There is no room beside it.
+        assert_eq!(free(&life(&[(8, all, true), (12, all, false)]), 2000, &[(&a, 0)], 256, 4), None);
+        // Nearer only where it must be, and never in one dispatch.
+        assert_eq!(free(&life(&[(2, all, true), (12, all, false)]), 4096, &[(&a, 0)], 256, 1), Some(1024));
+        assert_eq!(free(&life(&[(20, all, true), (22, all, false)]), 4096, &[(&a, 0)], 256, 1), None);
+    }
+}
