@@ -50,11 +50,11 @@ impl Shape {
             .residual
             .then(|| b.input("residual", h, w, channels.clone(), b.values(), Fill::Normal { mean: 0.0, std: 1.0 }));
         let out = b.recorder.value("out", h, w, channels);
-        // Of every other band what is added is copied first.
+        // Of a band between two others what is added is copied first.
         for (i, (y0, y1)) in [(0, y0), (y0, y1), (y1, h)].into_iter().enumerate().filter(|(_, (y0, y1))| y0 < y1) {
             let band = Band { y0, y1, ..band };
             let residual = residual.as_ref().map(|t| match i {
-                1 => Residual::aside(&mut b.recorder, &t.tensor, (y0, y1)),
+                1 if y0 > 0 => Residual::aside(&mut b.recorder, &t.tensor, (y0, y1)),
                 _ => Residual::of(&t.tensor, y0),
             });
             record(&mut b.recorder, &products.tensor, &bias.tensor, residual, band, &out);
