@@ -23,7 +23,7 @@ impl Random {
     ///
     /// # Errors
     /// `weights` has tensors of other shapes.
-    pub fn missing(weights: &Weights) -> Result<Vec<(String, Random)>, WeightsError> {
+    fn missing(weights: &Weights) -> Result<Vec<(String, Random)>, WeightsError> {
         let problems = match weights.finish() {
             Ok(_) => Vec::new(),
             Err(WeightsError::Mismatch { problems, .. }) => problems,
@@ -37,12 +37,12 @@ impl Random {
     }
 
     /// The embeddings of an empty prompt, `[tokens, width]`.
-    pub fn embeds(width: usize) -> Random {
+    fn embeds(width: usize) -> Random {
         Random { name: "prompt_embeds".into(), shape: vec![TOKENS, width] }
     }
 
     /// Norms near 1, and weights whose outputs are about as large as their inputs; what is added to a stream is smaller.
-    pub fn values(&self) -> Vec<f16> {
+    fn values(&self) -> Vec<f16> {
         let Random { name, shape } = self;
         let seed = name
             .bytes()

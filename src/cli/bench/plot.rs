@@ -15,7 +15,7 @@ use std::time::Instant;
 
 const SUPPORTS: [u16; 4] = [1, 5, 10, 20];
 const QUERIES: [u16; 4] = [1, 2, 5, 10];
-/// Of the largest size; the third is that of the other curves.
+/// Of the largest size; the second is that of the other curves.
 const PARTS: [f64; 5] = [0.25, 0.375, 0.5, 0.75, 1.0];
 /// The largest size of a model for large pictures.
 const LARGEST: u32 = 1024;
@@ -72,7 +72,7 @@ pub fn run(args: &Args, file: &Path) -> anyhow::Result<()> {
     model.config().check_size(largest as usize)?;
     let mut sizes: Vec<u32> =
         PARTS.map(|part| model.config().nearest_sizes((part * f64::from(largest)) as usize).0 as u32).into();
-    let middle = sizes[2];
+    let other = sizes[1];
     sizes.dedup();
     let gpu = args.forms.on(args.adapter.open()?)?;
     let bed = Bed { args, gpu, files };
@@ -93,8 +93,8 @@ pub fn run(args: &Args, file: &Path) -> anyhow::Result<()> {
     };
     let curves = [
         each("size", &sizes, &|size| bed.point(size, 1, 1))?,
-        each("supports", &SUPPORTS.map(u32::from), &|supports| bed.point(middle, supports as u16, 1))?,
-        each("queries", &QUERIES.map(u32::from), &|queries| bed.point(middle, 1, queries as u16))?,
+        each("supports", &SUPPORTS.map(u32::from), &|supports| bed.point(other, supports as u16, 1))?,
+        each("queries", &QUERIES.map(u32::from), &|queries| bed.point(other, 1, queries as u16))?,
     ];
     let found = Found {
         model: args.network.told(),
