@@ -26,24 +26,23 @@ fn is_part_of_a_roof(row: &Value) {
 #[test]
 fn rows_beside_the_roof() {
     let place = Place::new();
-    let args = ["bench", "--only", "64x64", "--repetitions", "1", "--precision", "f32", "--json"];
+    let args = ["bench", "--only", "SiLU", "--repetitions", "1", "--precision", "f32", "--json"];
     let run = place.run(&args).expect(0, &[]);
     let lines: Vec<Value> = run.out.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let (roof, rows) = lines.split_first().unwrap();
     assert_eq!(roof["kernel"], "roof");
     let [flops, bytes] = ["gflops", "gbytes"].map(|key| 1e9 * number(&roof[key]));
     assert!(flops > 1e6 && flops.is_finite() && bytes > 1e6 && bytes.is_finite(), "{roof}");
-    let kernels: Vec<&str> = rows.iter().map(|row| row["kernel"].as_str().unwrap()).collect();
-    assert_eq!(kernels, ["conv2d", "affine", "group_stats"]);
+    assert!(rows.len() == 1 && rows[0]["kernel"] == "affine", "{rows:?}");
     for row in rows {
         is_part_of_a_roof(row);
         assert!(number(&row["gflops"]) > 0.0 && number(&row["gbytes"]) > 0.0, "{row}");
+        assert!(["arithmetic", "memory"].contains(&row["bound"].as_str().unwrap()), "{row}");
     }
     // SiLU reads 64 x 64 x 320 numbers, writes as many, and reads a scale and a shift for each channel.
     let (moved, least) =
-        (1e9 * number(&rows[1]["gbytes"]) * number(&rows[1]["median_seconds"]), 8.0 * 64.0 * 64.0 * 320.0);
-    assert!((moved - least - 8.0 * 320.0).abs() < 1.0, "{}", rows[1]);
-    assert_eq!((&rows[1]["bound"], &rows[0]["bound"]), (&"memory".into(), &"arithmetic".into()));
+        (1e9 * number(&rows[0]["gbytes"]) * number(&rows[0]["median_seconds"]), 8.0 * 64.0 * 64.0 * 320.0);
+    assert!((moved - least - 8.0 * 320.0).abs() < 1.0, "{}", rows[0]);
     place.run(&["bench", "--only", "nothing of this name"]).expect(2, &["--only"]);
 }
 
