@@ -52,7 +52,7 @@ conformance: all
 	tools/conformance.sh
 
 vendors: all
-	tools/drivers.sh radv nvk turnip honeykrisp
+	tools/drivers.sh radv nvk turnip honeykrisp anv
 	tools/vendors.py --write docs/results
 
 reports: all

@@ -2,7 +2,7 @@
 # Brings the drivers, layers and shader compilers that the conformance suite runs on into a folder (default
 # .drivers), by package name, without touching the system; says at the end what it could not get.
 #   tools/drivers.sh [--into DIR] [NAME...]      NAME: swiftshader lavapipe25 lavapipe26 validation dxc tint
-# or radv nvk turnip honeykrisp: GPU vendors' drivers and compilers over a kernel driver that does nothing; not by default
+# or radv nvk turnip honeykrisp anv: GPU vendors' drivers and compilers over a kernel driver that does nothing; not by default
 # Then: tools/with-driver.sh NAME command...
 set -u
 into=.drivers
@@ -27,14 +27,15 @@ mirror() {
 
 # apt_in SUITE COMMAND...: apt-get with package lists, cache and installed set of its own.
 apt_in() {
-    local suite=$1 dir=$into/apt/$1 uri
+    local suite=$1 dir=$into/apt/$1 kind=deb uri
     shift
+    [ "$1" != source ] || { kind=deb-src && dir=$dir-sources; }
     if [ ! -e "$dir/updated" ]; then
         uri=$(mirror)
         [ -n "$uri" ] || { echo "no Debian mirror among this system's package sources" >&2; return 1; }
         mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial" "$dir/parts"
         : >"$dir/status"
-        echo "deb $uri $suite main" >"$dir/sources.list"
+        echo "$kind $uri $suite main" >"$dir/sources.list"
     fi
     local options=(-qq -o "Dir::State=$dir/state" -o "Dir::State::status=$dir/status" -o "Dir::Cache=$dir/cache"
         -o "Dir::Etc::sourcelist=$dir/sources.list" -o "Dir::Etc::sourceparts=$dir/parts"
@@ -128,11 +129,44 @@ mesa26() {
     icd "$into/$1/icd.json" "$library"
 }
 
+# What Debian's packages lack: Intel's shim, of Mesa's source, by the system's C compiler. Of a stable version, whose files are known to be
+# these: the kernel's interface, for which it stands, does not change with Mesa. Prints nothing unless it fails.
+intel_shim() {
+    local root=$into/anv source file objects=()
+    [ -e "$root/shim.so" ] && return 0
+    mkdir -p "$root/source/made" && apt_in trixie source --download-only mesa=25.0.7-2+deb13u1 || return 1
+    source=$root/source
+    tar -xf "$into"/apt/trixie-sources/cache/archives/mesa_25.0.7.orig.tar.xz -C "$source" --strip-components 1 --wildcards \
+        '*/include' '*/src/c11' '*/src/compiler' '*/src/drm-shim' '*/src/intel' '*/src/util' || return 1
+    python3 -m pip install -q --target "$source/python" Mako >&2 || return 1
+    (
+        cd "$source" && export PYTHONPATH=$source/python
+        cd src/intel/dev && python3 gen_wa_helpers.py mesa_defs.json intel_wa.h intel_wa.c &&
+            python3 intel_device_info_gen_h.py intel_device_info_gen.h &&
+            python3 intel_device_info_serialize_gen_c.py intel_device_info_serialize_gen.c
+    ) || return 1
+    # All that it takes of libdrm.
+    printf '%s\n' '#include <drm-uapi/drm.h>' 'enum { DRM_BUS_PCI, DRM_BUS_USB, DRM_BUS_PLATFORM, DRM_BUS_HOST1X };' >"$source/made/xf86drm.h"
+    for file in src/drm-shim/{device,drm_shim} src/intel/tools/intel_noop_drm_shim src/intel/dev/{,i915/,xe/}intel_device_info \
+        src/intel/dev/intel_{hwconfig,kmd,wa,device_info_serialize_gen} src/c11/impl/threads_posix \
+        src/util/{anon_file,hash_table,log,os_misc,parson,ralloc,set,simple_mtx,u_call_once,u_debug,u_process,vma}; do
+        objects+=("made/${file//\//_}.o")
+        (cd "$source" && cc -O1 -fPIC -fvisibility=hidden -ffunction-sections -w -DNDEBUG -D_GNU_SOURCE -DHAVE_PTHREAD -DHAVE_FLOCK \
+            -DHAVE_STRUCT_TIMESPEC -DHAVE_TIMESPEC_GET -DHAVE_MEMFD_CREATE -DHAVE_SECURE_GETENV -DHAVE_ENDIAN_H \
+            -DHAVE_PROGRAM_INVOCATION_NAME -DHAVE_POSIX_MEMALIGN -DHAVE_FUNC_ATTRIBUTE_PACKED -DHAVE___BUILTIN_FFS \
+            -DHAVE___BUILTIN_FFSLL -DHAVE___BUILTIN_UNREACHABLE -DUTIL_ARCH_LITTLE_ENDIAN=1 -DUTIL_ARCH_BIG_ENDIAN=0 \
+            -Imade -Iinclude -Isrc -Isrc/intel -Isrc/intel/dev -c "$file.c" -o "${objects[-1]}") || return 1
+    done
+    (cd "$source" && cc -shared -Wl,--gc-sections,-z,defs -o ../shim.so "${objects[@]}" -lpthread -lm -ldl) && rm -r "$source"
+}
+
 get_lavapipe26() { mesa26 lavapipe26 lvp; }
 get_radv() { mesa26 radv radeon amdgpu; }
 get_nvk() { mesa26 nvk nouveau nouveau; }
 get_turnip() { mesa26 turnip freedreno freedreno; }
 get_honeykrisp() { mesa26 honeykrisp asahi asahi; }
+# Without the shim its manifest would name a driver that looks for a GPU.
+get_anv() { get_mesa26 && intel_shim && mesa26 anv intel; }
 
 # Microsoft's compiler for Linux, from the source package of a Python binding.
 get_dxc() {
@@ -150,7 +184,7 @@ get_tint() {
 }
 
 for name in "${names[@]}"; do
-    case $name in swiftshader | lavapipe25 | lavapipe26 | validation | dxc | tint | radv | nvk | turnip | honeykrisp) ;; *)
+    case $name in swiftshader | lavapipe25 | lavapipe26 | validation | dxc | tint | radv | nvk | turnip | honeykrisp | anv) ;; *)
         echo "no such driver: $name" >&2
         exit 2
         ;;

@@ -32,7 +32,13 @@ DEVICES = {
     "turnip@630": ("Qualcomm Adreno 630", 0),
     "turnip@750": ("Qualcomm Adreno 750", 0),
     "honeykrisp": ("Apple M1", 0),
+    "anv@skl": ("Intel Gen 9, Skylake GT2", 0),
+    "anv@tgl": ("Intel Xe-LP, Tiger Lake GT2", 0),
+    "anv@dg2": ("Intel Xe-HPG, Arc A770M", 0),
+    "anv@lnl": ("Intel Xe 2, Lunar Lake", 0),
 }
+# The least lanes of a subgroup, where a compiler chooses them: those of wide ones hide what memory takes.
+LANES = {"anv@skl": 16, "anv@tgl": 16, "anv@dg2": 16, "anv@lnl": 16}
 # Bytes of code; the instruction cache of Apple's GPUs.
 MOST_CODE = {"honeykrisp": 12 * 1024}
 MOST_MS = 2000
@@ -40,6 +46,8 @@ MOST_MS = 2000
 HOSTS = ("radv@navi31", "nvk@0x172", "turnip@750")
 
 GCN = ("radv@polaris12", "radv@vega10")
+# Their registers have 256 bits, Xe 2's have 512.
+XE = ("anv@skl", "anv@tgl", "anv@dg2")
 # Production forms that break a gate, and stay: (devices, kernel, form, variant or None for all, figure, the worst allowed, why).
 DEVIATIONS = [
     (GCN, "attention", "tiled-160", None, "waves", 3,
@@ -52,6 +60,9 @@ DEVIATIONS = [
     (GCN, "conv2d", "tiled-64", "GEGLU", "waves", 3, "gates take as many registers as sums; no form has smaller tiles of both"),
     (("honeykrisp",), "attention", None, None, "code_bytes", 28 * 1024,
      "Mesa's compiler repeats the sum over a tile's 16 keys, each in two branches (own keys, bank); the forms for CPUs are longer"),
+    (XE, "conv2d", None, None, "lanes", 8, "sums and what is staged take 75 to 128 of a thread's 128 registers at 8 lanes, twice as many at 16"),
+    (XE, "attention", None, None, "lanes", 8, "sums of a head's channels take 69 to 112 of a thread's 128 registers at 8 lanes, twice as many at 16"),
+    (XE, "winograd_output", None, "RESIDUAL", "lanes", 8, "a tile's products and sums take 67 registers at 8 lanes"),
 ]
 
 
@@ -82,7 +93,7 @@ def deviation(device, row, figure, value):
     for place, (devices, kernel, form, variant, what, worst, _) in enumerate(DEVIATIONS):
         same = (kernel, form or row["form"], row["variant"] if variant is None else variant, what)
         if device in devices and same == (row["kernel"], row["form"], row["variant"], figure):
-            if value >= worst if figure == "waves" else value <= worst:
+            if value >= worst if figure in ("waves", "lanes") else value <= worst:
                 return place
     return None
 
@@ -101,6 +112,8 @@ def broken(device, row, most_ms):
             yield figure, row[figure], f"{row[figure]:.0f} of {figure}"
     if row["waves"] is not None and row["waves"] < DEVICES[device][1]:
         yield "waves", row["waves"], f"{row['waves']:g} waves, {DEVICES[device][1]} are wanted"
+    if row["lanes"] is not None and row["lanes"] < LANES.get(device, 0):
+        yield "lanes", row["lanes"], f"subgroups of {row['lanes']:.0f} lanes, {LANES[device]} are wanted"
     if (row["code_bytes"] or 0) > MOST_CODE.get(device, 1 << 40):
         yield "code_bytes", row["code_bytes"], f"{row['code_bytes']:.0f} bytes of code"
 
@@ -130,8 +143,8 @@ def as_markdown(reports, explained, hosts):
         "# What GPU vendors' compilers make of the kernels", "",
         "Made by `make vendors`, without a GPU ([how](../drivers.md#gpu-vendors-compilers-without-their-gpus)); all figures are in",
         "[vendors.json](vendors.json). Each cell is the worst over a form's variants and storages: registers, waves of a SIMD or warps of",
-        "a scheduler or waves of a core, KiB of code, and **spilled registers** where there are any. Bold forms are run by a model on that",
-        "device. Registers of Apple's have 16 bits, Qualcomm's are four of 32.", "",
+        "a scheduler or waves of a core (Intel's: lanes of a subgroup), KiB of code, and **spilled registers** where there are any. Bold forms",
+        "are run by a model on that device. Registers of Apple's have 16 bits, Qualcomm's are four of 32, Intel's are a thread's, of 256.", "",
     ]
     first = next(iter(reports.values()))
     forms = sorted({(row["kernel"], row["form"]) for report in reports.values() for row in report["pipelines"]})
@@ -139,14 +152,14 @@ def as_markdown(reports, explained, hosts):
     lines.append("|---" * (2 + len(reports)) + "|")
     for kernel, form in forms:
         cells = []
-        for report in reports.values():
+        for name, report in reports.items():
             rows = [row for row in report["pipelines"] if (row["kernel"], row["form"]) == (kernel, form)]
             made = [row for row in rows if row["registers"] is not None]
             if not made:
                 cells.append("left out" if any(row["left_out"] for row in rows) else "")
                 continue
             worst = lambda figure, of=max: of(row[figure] or 0 for row in made)
-            cell = f"{worst('registers'):.0f}, {worst('waves', min):g}, {worst('code_bytes') / 1024:.1f}"
+            cell = f"{worst('registers'):.0f}, {worst('lanes' if name in LANES else 'waves', min):g}, {worst('code_bytes') / 1024:.1f}"
             if any(row["models"] for row in made):
                 cell = f"**{cell}**"
             spills = worst("spills")
@@ -175,7 +188,7 @@ def as_markdown(reports, explained, hosts):
     lines += [f"- {name}: {kernel} {form}: {reason}" for name, kernel, form, reason in left_out] or ["nothing"]
     lines += ["", "## Gates", "",
               "Every pipeline compiles; those that models run do so in at most 2 s, spill nothing, use no scratch, leave 4 waves (GCN), 8 (RDNA) or 4 warps",
-              "of a scheduler (NVIDIA), and have at most 12 KiB of code on Apple's. Deviations, each with its reason:", ""]
+              "of a scheduler (NVIDIA), have subgroups of 16 lanes (Intel) and at most 12 KiB of code on Apple's. Deviations, each with its reason:", ""]
     for place, (devices, kernel, form, variant, figure, worst, why) in enumerate(DEVIATIONS):
         if place in explained:
             name = " ".join(part for part in (kernel, form, variant) if part)

@@ -4,7 +4,7 @@
 # NAME: lavapipe (the system's), lavapipe25, lavapipe26, swiftshader, llvmpipe-gl (the system's OpenGL), or
 # validation[:NAME] (the Khronos layer over a driver). @WIDTH after a lavapipe sets its vector width (128: subgroups of
 # 4, 256: 8, 512: 16). Or a GPU vendor's driver and compiler over a kernel driver that does nothing, for a device that need not be
-# there: radv[@navi31] nvk[@0x172] turnip[@750] honeykrisp. These compile and accept everything, and compute nothing.
+# there: radv[@navi31] nvk[@0x172] turnip[@750] honeykrisp anv[@tgl]. These compile and accept everything, and compute nothing.
 # The command must be a program, not a script, under these and lavapipe26, which bring their own libc. As cargo's
 # runner: CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="tools/with-driver.sh NAME" cargo test --release
 set -eu
@@ -34,7 +34,7 @@ case $name in
         export WGPU_BACKEND=gl LIBGL_ALWAYS_SOFTWARE=1 EGL_PLATFORM=surfaceless
         exec "$@"
         ;;
-    lavapipe25 | lavapipe26 | swiftshader | radv | nvk | turnip | honeykrisp) icd=$drivers/$name/icd.json ;;
+    lavapipe25 | lavapipe26 | swiftshader | radv | nvk | turnip | honeykrisp | anv) icd=$drivers/$name/icd.json ;;
     *) echo "no such driver: $name" >&2; exit 2 ;;
 esac
 [ -e "${icd:-/nowhere}" ] || { echo "$name is not there: run tools/drivers.sh $name" >&2; exit 1; }
@@ -46,6 +46,10 @@ case $name in
     radv) export AMDGPU_GPU_ID=${device:-navi31} ;;
     nvk) export NOUVEAU_CHIPSET=${device:-0x172} ;;
     turnip) export FD_GPU_ID=${device:-750} ;;
+    anv)
+        # A platform's short name, or a number of PCI.
+        if [[ $device == 0x* ]]; then export INTEL_STUB_GPU_DEVICE_ID=$device; else export INTEL_STUB_GPU_PLATFORM=${device:-tgl}; fi
+        ;;
     *) [ -z "$device" ] || { echo "$name has no devices to choose from" >&2; exit 2; } ;;
 esac
 preload=()

@@ -8,7 +8,7 @@ use serde::Serialize;
 pub struct Figures {
     /// Of a subgroup, as the compiler chose it.
     pub lanes: Option<f64>,
-    /// Of a lane; Apple's have 16 bits, Qualcomm's are four of 32.
+    /// Of a lane; Apple's have 16 bits, Qualcomm's are four of 32. Intel's: those of 256 bits that a subgroup needs at once.
     pub registers: Option<f64>,
     /// Registers that went to memory, or on AMD's to lanes of others. Qualcomm's: stores to a lane's own memory.
     pub spills: Option<f64>,
@@ -25,16 +25,17 @@ pub struct Figures {
 /// The driver's names of one figure: the values of those that it has are added, and the sum multiplied.
 type Names = &'static [(&'static str, f64)];
 
-const REGISTERS: Names = &[("VGPRs", 1.0), ("Number of GPRs", 1.0), ("Registers used", 1.0), ("GPRs", 1.0)];
+const REGISTERS: Names =
+    &[("VGPRs", 1.0), ("Number of GPRs", 1.0), ("Registers used", 1.0), ("GPRs", 1.0), ("Max live registers", 1.0)];
 const SPILLS: Names =
     &[("Spilled SGPRs", 1.0), ("Spilled VGPRs", 1.0), ("Spills to memory", 1.0), ("STP Count", 1.0), ("Spills", 1.0)];
-const SCRATCH: Names = &[("Scratch size", 1.0), ("SLM size", 1.0), ("Scratch", 1.0)];
+const SCRATCH: Names = &[("Scratch size", 1.0), ("SLM size", 1.0), ("Scratch", 1.0), ("Scratch Memory Size", 1.0)];
 // A multiprocessor has four schedulers; Apple's driver counts threads, of which a subgroup has 32.
 const WAVES: Names =
     &[("Subgroups per SIMD", 1.0), ("Max warps/SM", 0.25), ("Max Waves Per Core", 1.0), ("Threads", 1.0 / 32.0)];
 const INSTRUCTIONS: Names = &[("Instructions", 1.0), ("Instruction count", 1.0), ("Instruction Count", 1.0)];
 const CODE_SIZE: Names = &[("Code size", 1.0)];
-const CYCLES: Names = &[("Latency", 1.0), ("Static cycle count", 1.0), ("ALU", 1.0)];
+const CYCLES: Names = &[("Latency", 1.0), ("Static cycle count", 1.0), ("ALU", 1.0), ("Cycles", 1.0)];
 
 /// The figures of a pipeline, which is one piece of code on all drivers known.
 pub fn figures(code: &[Code]) -> Figures {
@@ -74,6 +75,9 @@ mod tests {
         let nvidia = of(&[("Max warps/SM", 20.0), ("Spills to reg", 3.0), ("Spills to memory", 0.0)]);
         assert_eq!((nvidia.waves, nvidia.spills), (Some(5.0), Some(0.0)));
         assert_eq!(of(&[("Threads", 448.0)]).waves, Some(14.0));
+        let intel =
+            of(&[("Max live registers", 138.0), ("Spills", 12.0), ("Fills", 26.0), ("Scratch Memory Size", 1024.0)]);
+        assert_eq!((intel.registers, intel.spills, intel.scratch), (Some(138.0), Some(12.0), Some(1024.0)));
         let code_bytes = |waves| of(&[("Code size", 10.0), (waves, 8.0)]).code_bytes;
         assert_eq!((code_bytes("Max Waves Per Core"), code_bytes("Subgroups per SIMD")), (Some(40.0), Some(10.0)));
         assert_eq!(figures(&[]), Figures::default());

@@ -72,6 +72,7 @@ impl AdapterFacts {
             Some("1002") => Maker::Amd,
             Some("10de") => Maker::Nvidia,
             Some("5143") => Maker::Qualcomm,
+            Some("8086") => Maker::Intel,
             // Metal has no numbers, and Mesa's own is that of its CPU driver, too.
             _ if self.name.starts_with("Apple ") => Maker::Apple,
             _ => Maker::Other,

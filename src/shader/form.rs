@@ -120,6 +120,7 @@ pub struct Facts {
 pub enum Maker {
     Amd,
     Apple,
+    Intel,
     Nvidia,
     Qualcomm,
     Other,

@@ -6,7 +6,7 @@
 
 use super::{Problem, direct, winograd};
 use crate::plan::{Offer, Packing, Recorder, Tensor, turns};
-use crate::shader::{Form, Needs, Pace, Sums};
+use crate::shader::{Form, Maker, Needs, Pace, Sums};
 
 /// A form, the problems that it fits, and how it is recorded.
 pub(super) struct Candidate {
@@ -51,13 +51,18 @@ const fn of_winograd(name: &'static str, form: Form) -> Form {
 
 const TILED_64: &[(&str, u32)] = &[("TX", 16), ("TY", 16), ("TM", 4), ("A_LOADS", 1), ("B_LOADS", 1)];
 const TILED_32: &[(&str, u32)] = &[("TX", 8), ("TY", 16), ("TM", 4), ("A_LOADS", 2), ("B_LOADS", 1)];
+const TILED_16: &[(&str, u32)] = &[("TX", 4), ("TY", 16), ("TM", 4), ("A_LOADS", 4), ("B_LOADS", 1)];
+
+/// By `make vendors`, with Mesa 26.2.6.
+const STAGES_FOUR: &[(Maker, &str)] =
+    &[(Maker::Intel, "with the four vec4s of input that it stages, gates spill 12 registers on an Arc A770")];
 
 /// A name's number is the channels of a block, and of rows-12, -8 and -4 the most channels that they are for. The pace of smaller
 /// tiles is that of what they load for each product.
 pub(super) static FORMS: &[Form] = &[
     tiled("tiled-64", TILED_64, 1.0),
     tiled("tiled-32", TILED_32, 0.8),
-    tiled("tiled-16", &[("TX", 4), ("TY", 16), ("TM", 4), ("A_LOADS", 4), ("B_LOADS", 1)], 0.5),
+    Form { needs: Needs { unfit: STAGES_FOUR, ..Needs::NOTHING }, ..tiled("tiled-16", TILED_16, 0.5) },
     // For 3 channels and the like.
     tiled("tiled-4", &[("TX", 1), ("TY", 64), ("TM", 1), ("A_LOADS", 4), ("B_LOADS", 1)], 0.2),
     // For few positions.
