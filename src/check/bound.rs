@@ -84,6 +84,11 @@ impl Approx {
     /// What may come back, from an f32 or a half.
     pub fn stored(self, half: bool) -> Allowed {
         let Approx { value, bound: Bound { wgsl, strict } } = self;
+        // NaN, too.
+        let held = value.abs() - wgsl < OVER;
+        if half && !held {
+            return Allowed::OVERFLOW;
+        }
         if !half {
             let about = |scale: f64| Range { low: value - scale, high: value + scale, scale };
             return Allowed { value, wgsl: about(wgsl), strict: about(strict) };
@@ -128,8 +133,11 @@ impl Range {
         Range { low: self.low.min(0.0), high: self.high.max(0.0), ..self }
     }
 
-    /// How far `got` lies from `value`; above 1, or NaN, it is out of the range.
+    /// How far `got` lies from `value`, in the range's terms; of an infinite one, whether it is finite; above 1, or NaN, it is out of the range.
     pub fn ratio(self, value: f64, got: f64) -> f64 {
+        if value.is_infinite() {
+            return if got.is_finite() { f64::INFINITY } else { 0.0 };
+        }
         let error = (got - value).abs();
         if error == 0.0 {
             return 0.0;
@@ -150,6 +158,22 @@ pub struct Allowed {
     pub wgsl: Range,
     pub strict: Range,
 }
+
+impl Allowed {
+    /// Of what no half holds: anything that is not finite.
+    const OVERFLOW: Allowed = {
+        let infinite = Range { low: f64::INFINITY, high: f64::INFINITY, scale: 1.0 };
+        Allowed { value: f64::INFINITY, wgsl: infinite, strict: infinite }
+    };
+
+    /// Must it come back as infinite, or NaN?
+    pub fn is_overflow(&self) -> bool {
+        self.value.is_infinite()
+    }
+}
+
+/// From here on the nearest half is infinite, and `lib/storage` sees to it that nothing else is stored.
+const OVER: f64 = 65_520.0;
 
 /// The distance of the halves about `v`.
 fn ulp(v: f64) -> f64 {
@@ -220,6 +244,24 @@ mod tests {
         assert_eq!(passes(Approx::new(least * 0.9999, 0.0), 0.0), [true, false]);
         assert_eq!(passes(Approx::new(least * 1.0001, least * 0.001), 0.0), [true, false]);
         assert_eq!(passes(Approx::new(least * 1.01, least * 0.001), 0.0), [false, false]);
+    }
+
+    #[test]
+    fn what_no_half_holds_must_not_come_back_as_a_number() {
+        for value in [65_520.0, -65_536.0, 1e30, f64::INFINITY, f64::NAN] {
+            let exact = Approx::new(value, 0.0);
+            assert!(exact.stored(true).is_overflow());
+            for (got, may) in
+                [(65_504.0, false), (-65_504.0, false), (0.0, false), (f64::INFINITY, true), (f64::NAN, true)]
+            {
+                assert_eq!(passes(exact, got), [may, may], "{got} for {value}");
+            }
+        }
+        // Either, where it depends on what may be lost on the way.
+        let exact = Approx::new(65_530.0, 20.0);
+        assert_eq!(passes(exact, f64::INFINITY), [true, true]);
+        assert_eq!(passes(exact, 65_504.0), [true, true]);
+        assert!(!Approx::new(65_519.0, 0.0).stored(true).is_overflow());
     }
 
     #[test]

@@ -55,7 +55,12 @@ fn edges() -> Vec<Case> {
     let unchanged = Fill::Of(&[1.0, 1.0, -1.0, 0.5, 0.0, -0.0, 0.0, 0.0]);
     let all = |n: u32, silu: bool| -> Vec<Shape> { (1..=n).map(|i| (1, i, 3, 0, silu)).collect() };
     let seams = (1..=5).flat_map(|a| (1..=5).map(move |b| (2, 3, 4 * a - 1, 4 * b - 3, true))).collect();
+    let sizes = Fill::At(|p, _| if p % 2 == 0 { 3e4 } else { -2.3e4 } + p as f32);
+    let four = Fill::At(|row, c| if row == 0 && super::beyond(c) { 4.0 } else { 0.3 });
+    let overflow = |name: &str, silu| of(name, (3, 5, 6, 4, silu), sizes, four).stored_as(super::HALVES);
     vec![
+        overflow("results that no half holds", false),
+        overflow("results that no half holds silu", true),
         of("all kinds of values", (9, 39, 4, 0, false), Fill::Of(super::WIDE), unchanged),
         of("all kinds of values silu", (9, 39, 4, 0, true), Fill::Of(super::WIDE), unchanged),
         of("all kinds of values silu beside zeros", (1, 39, 4, 4, true), Fill::Of(super::WIDE), Fill::Of(super::ZEROS)),

@@ -3,7 +3,7 @@
 use crate::check::bound::Approx;
 use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::convert::{KERNEL, record};
-use crate::plan::{Channels, Element, Policy};
+use crate::plan::{Channels, Element};
 
 /// Nothing but the rounding of storage, which the check itself allows for. Where nothing is rounded, nothing is recorded.
 pub fn cases() -> Vec<Case> {
@@ -19,6 +19,7 @@ pub fn cases() -> Vec<Case> {
         // More workgroups than one dimension holds.
         case((128, 129, 16, 1.0)).with_workgroup_limit(33),
         of("all kinds of values".into(), vec![(7, 39, 4)], Fill::Of(super::WIDE)),
+        of("numbers that no half holds".into(), vec![(3, 5, 10)], Fill::At(no_half)),
         of("zeros".into(), vec![(1, 3, 5)], Fill::Of(super::ZEROS)),
         // Blocks are of 64 vec4s.
         of("1 to 130 vec4s".into(), (1..=130).map(|n| (1, n, 3)).collect(), Fill::Normal { mean: 0.0, std: 1.0 }),
@@ -31,7 +32,12 @@ pub fn cases() -> Vec<Case> {
 
 fn of(name: String, shapes: Vec<(u32, u32, u32)>, fill: Fill) -> Case {
     let case = super::sweep(&KERNEL, &name, shapes, move |b, shape| build(b, shape, fill));
-    case.stored_as(&[Policy::PACKED, Policy::F16])
+    case.stored_as(super::HALVES)
+}
+
+fn no_half(p: usize, c: usize) -> f32 {
+    const BEYOND: [f32; 8] = [65_520.0, -65_520.0, 65_536.0, -1e5, 7e4, -3e7, 1e30, -3e38];
+    if super::beyond(c) { BEYOND[(p + c) % 8] } else { 0.37 * p as f32 - c as f32 }
 }
 
 fn case((height, width, channels, spread): (u32, u32, u32, f64)) -> Case {

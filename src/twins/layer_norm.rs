@@ -72,6 +72,12 @@ fn edges() -> Vec<Case> {
         of("40x21 of all kinds of values", vec![(40, 21)], Fill::Of(super::WIDE)),
         of("9x16 of alternating signs", vec![(9, 16)], Fill::Of(&[6e4, -6e4])),
         of("5x16 of values whose squares are no normal numbers", vec![(5, 16)], Fill::Of(&[6e-5, -6e-5, 1.2e-4])),
+        Case::new(&KERNEL, "5x20 of results that no half holds".into(), |b| {
+            let one = Fill::At(|p, c| if (p + c / 2) % 2 == 0 { 1.0 } else { -1.0 } * (1.0 + p as f32 / 7.0));
+            let weight = Fill::At(|_, c| if super::beyond(c) { 1e5 } else { 0.77 + 0.1 * c as f32 });
+            build_with(b, (5, 20), one, weight);
+        })
+        .stored_as(super::HALVES),
         // Blocks are of 64 tokens.
         few(of("1 to 130 tokens", (1..=130).map(|n| (n, 5)).collect(), NORMAL)),
         few(of("1 to 70 channels", (1..=70).map(|n| (2, n)).collect(), NORMAL)),
@@ -90,10 +96,14 @@ fn of(name: &str, shapes: Vec<(u32, u32)>, fill: Fill) -> Case {
     super::sweep(&KERNEL, name, shapes, move |b, shape| build(b, shape, fill))
 }
 
-fn build(b: &mut CaseBuilder, (tokens, c): (u32, u32), fill: Fill) {
+fn build(b: &mut CaseBuilder, shape: (u32, u32), fill: Fill) {
+    build_with(b, shape, fill, Fill::Normal { mean: 1.0, std: 0.3 });
+}
+
+fn build_with(b: &mut CaseBuilder, (tokens, c): (u32, u32), fill: Fill, weight: Fill) {
     let channels = Channels::one(c);
     let x = b.input("x", 1, tokens, channels.clone(), b.values(), fill);
-    let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, Fill::Normal { mean: 1.0, std: 0.3 });
+    let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, weight);
     let bias = b.input("bias", 1, 1, channels, Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
     let eps = 1e-5;
     let out = record(&mut b.recorder, &x.tensor, &weight.tensor, &bias.tensor, eps);

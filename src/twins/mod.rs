@@ -13,7 +13,7 @@ mod winograd_output;
 
 use crate::check::{Case, CaseBuilder, Tested};
 use crate::kernels;
-use crate::plan::Key;
+use crate::plan::{Key, Policy};
 use crate::shader::Kernel;
 
 /// In the order of [`kernels::ALL`].
@@ -56,3 +56,11 @@ const WIDE: &[f32] = &[
     -6.2e-5, 6e-8, -6e-8,
 ];
 const ZEROS: &[f32] = &[0.0, -0.0, -0.0];
+
+/// Where values are stored as halves. A result that no half holds must come out infinite or NaN.
+const HALVES: &[Policy] = &[Policy::PACKED, Policy::F16];
+
+/// Are results of that channel such as no half holds? Those of both halves of a word are: beside an infinite one WGSL leaves the other open.
+fn beyond(channel: usize) -> bool {
+    (channel / 2).is_multiple_of(3)
+}

@@ -92,6 +92,15 @@ pub fn cases() -> Vec<Case> {
     cases.push(of((21, 19), 12, true, (8, 16), 20).case(normal).with_alignment(256));
     cases.push(of((41, 67), 6, true, (0, 41), 1).case(normal).with_workgroup_limit(5));
     cases.push(of((6, 13), 5, true, (0, 6), 2).case(Fill::Of(&[1.0, -1.0, 300.0, -0.01])).called("a-few-values"));
+    // All products of a channel alike: some outputs are sums of 25 of them, in others they cancel out.
+    let products = Fill::At(|p, c| if super::beyond(c) { 4e4 } else { 0.3 + (p % 36 + c) as f32 / 64.0 });
+    for residual in [false, true] {
+        let with = if residual { " + residual" } else { "" };
+        let case = Case::new(&KERNEL, format!("results that no half holds{with}"), move |b| {
+            of((9, 7), 10, residual, (0, 9), 2).build(b, products);
+        });
+        cases.push(case.stored_as(super::HALVES));
+    }
     let all: Vec<(u32, u32)> = (1..=9).flat_map(|h| (1..=9).map(move |w| (h, w))).collect();
     let every = super::sweep(&KERNEL, "1 to 9 rows and columns", all, move |b, size| {
         of(size, 2, size.1 % 2 == 0, (0, size.0), 1).build(b, normal);

@@ -1,5 +1,7 @@
 //! The planted faults: data.
 
+#[path = "overflow.rs"]
+mod overflow;
 #[path = "unreached.rs"]
 mod unreached;
 #[path = "winograd.rs"]
@@ -22,7 +24,7 @@ pub const fn fault(file: &'static str, why: &'static str, from: &'static str, to
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    MUTANTS.iter().chain(unreached::MUTANTS).chain(winograd::MUTANTS)
+    MUTANTS.iter().chain(unreached::MUTANTS).chain(winograd::MUTANTS).chain(overflow::MUTANTS)
 }
 
 const MUTANTS: &[Mutant] = &[

@@ -4,7 +4,7 @@ use super::machine::{Bound, Order, dispatch};
 use super::memory::{Fault, Words};
 use super::shader::Shader;
 use super::subgroup::SUBGROUP;
-use diffews_wgpu::check::{Case, Check, Recorded, Tested};
+use diffews_wgpu::check::{Case, Check, Recorded, Tested, not_finite};
 use diffews_wgpu::conformance::LANGUAGE;
 use diffews_wgpu::plan::{Forms, Limits, Policy, Tensor, TensorId, layout};
 use diffews_wgpu::shader::{Facts, Form, Kernel};
@@ -79,8 +79,9 @@ impl Ran {
         for (check, bytes) in self.checks.iter().zip(&self.outputs) {
             assert!(layout::padding_is_zero(&check.tensor, bytes), "padding of {}", check.tensor.name);
             let got = layout::from_bytes(&check.tensor, bytes);
-            assert!(got.iter().all(|v| v.is_finite()), "{} is not finite", check.tensor.name);
-            for (i, allowed) in check.bounded(&check.exact(SEED), self.growth) {
+            let expected = check.bounded(&check.exact(SEED), self.growth);
+            assert_eq!(not_finite(&got, &expected), None, "{} is not finite", check.tensor.name);
+            for (i, allowed) in expected {
                 let ratio = allowed.wgsl.ratio(allowed.value, f64::from(got[i]));
                 // NaN stays.
                 worst = if ratio <= worst { worst } else { ratio };

@@ -187,7 +187,7 @@ fn elements(name: &str, bytes: &[u8], tensor: &Tensor) -> Result<Elements, Strin
         let mut fields = line.split(',');
         let index = fields.next().and_then(|f| f.parse::<usize>().ok()).filter(|&index| index < count);
         let mut number = || fields.next().and_then(|f| f.parse::<f64>().ok());
-        let value = number().filter(|v| v.is_finite());
+        let value = number().filter(|v| !v.is_nan());
         let mut range = || {
             let (low, high, scale) = (number()?, number()?, number()?);
             (low <= high && scale >= 0.0).then_some(Range { low, high, scale })

@@ -4,7 +4,7 @@ use super::{Shape, build, normal};
 use crate::check::{Case, Fill};
 use crate::kernels::attention::{KERNEL, blocks};
 use crate::plan::Policy;
-use crate::twins::{WIDE, ZEROS, sweep};
+use crate::twins::{HALVES, WIDE, ZEROS, beyond, sweep};
 
 /// Channels of the heads whose scores come of the first of them: a score is q k log2(e) / 4 of these.
 const HEAD: u32 = 16;
@@ -61,6 +61,10 @@ fn large(channel: usize) -> f32 {
     2e4 + 500.0 * (channel % 7) as f32
 }
 
+fn infinite(key: usize, channel: usize) -> f32 {
+    if key == 5 && beyond(channel) { f32::INFINITY } else { 0.37 * key as f32 - channel as f32 }
+}
+
 fn values() -> Vec<Case> {
     let with = |name: &str, value: Fill| of(name, (17, 35), [normal(2.0), normal(1.0), value]);
     vec![
@@ -68,6 +72,8 @@ fn values() -> Vec<Case> {
         with("values of zeros", Fill::Of(ZEROS)),
         with("values that are one number", Fill::Of(&[-0.7])),
         with("values that are the largest half", Fill::Of(&[65_504.0])),
+        // Its results are means of halves, which halves hold. What came in infinite must not get lost.
+        with("values that are infinite", Fill::At(infinite)).stored_as(HALVES),
         with("values of alternating signs", Fill::Of(&[6e4, -6e4])),
     ]
 }

@@ -4,7 +4,7 @@ use super::{Act, Fills, Shape};
 use crate::check::{Case, Fill};
 use crate::kernels::conv2d::{Geometry, KERNEL, blocks};
 use crate::plan::{Channels, Policy};
-use crate::twins::{WIDE, ZEROS, sweep};
+use crate::twins::{HALVES, WIDE, ZEROS, beyond, sweep};
 
 /// Where GELU has nothing left on the negative side, and all on the other; products of two stay below the largest half.
 const GATES: &[f32] = &[
@@ -14,6 +14,7 @@ const GATES: &[f32] = &[
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = values();
+    cases.extend(overflow());
     cases.extend(remainders());
     cases.extend(large());
     cases
@@ -67,6 +68,50 @@ fn values() -> Vec<Case> {
     };
     cases.push(Case::new(&KERNEL, "gates of all kinds of values".into(), move |b| wide.build(b, far)));
     cases
+}
+
+/// Results that no half holds, by a sum, a residual, and a gate: tanh has none.
+fn overflow() -> Vec<Case> {
+    let zeros = Fill::Of(ZEROS);
+    let sum = Fills {
+        x: Fill::At(|p, _| 3e4 - 97.0 * p as f32),
+        weight: Fill::At(|n, _| match beyond(n) {
+            true if n % 4 < 2 => 1.0,
+            true => -1.0,
+            false => 0.03,
+        }),
+        bias: zeros,
+        residual: zeros,
+    };
+    let added = Fills {
+        x: Fill::At(|p, _| 3e3 - 9.7 * p as f32),
+        weight: Fill::Of(&[1.0]),
+        residual: Fill::At(|_, n| if beyond(n) { 6e4 } else { -1e4 }),
+        ..sum
+    };
+    let gated = |gates: Fill| Fills { x: zeros, bias: gates, ..sum };
+    let of = |name: &str, cout: u32, geometry: Geometry, act: Act, fills: Fills| {
+        let shape = shape((5, 6), 1, cout, geometry, act);
+        let name = format!("{name} that no half holds {cout} columns");
+        Case::new(&KERNEL, name, move |b| shape.build(b, fills)).stored_as(HALVES)
+    };
+    let both = |cout: u32, gates: Fill| {
+        [
+            of("sums", cout, Geometry::SAME, Act::None, sum),
+            of("sums with residuals", cout, Geometry::SAME, Act::Residual, added),
+            of("gated values", cout, Geometry::LINEAR, Act::Geglu, gated(gates)),
+        ]
+    };
+    [both(4, Fill::At(gates::<4>)), both(34, Fill::At(gates::<34>))].into_iter().flatten().collect()
+}
+
+/// The bias of so many hidden columns, and of as many gates.
+fn gates<const N: usize>(_: usize, c: usize) -> f32 {
+    match c {
+        c if c >= N => 300.0 - (c - N) as f32,
+        c if beyond(c) => 401.0 + c as f32,
+        c => 3.1 - c as f32 / 9.0,
+    }
 }
 
 /// What depends on numbers alone.

@@ -28,17 +28,19 @@ fn put(data: &mut Vec<u8>, bytes: &[u8]) -> Value {
 }
 
 /// For every element that is compared: its place in the tensor's bytes, the middle of what is allowed, and how far that
-/// reaches to either side; three f64 each.
+/// reaches to either side; three f64 each. An infinite middle: what comes must not be finite.
 fn expected(check: &Check, exact: &Expected, growth: f64) -> Vec<u8> {
     let places = check.tensor.channels.places();
     let bytes = check.tensor.vec4_bytes() / 4;
     let row = check.tensor.channels.vec4s() as u64 * 4;
-    let triple = |(i, Allowed { wgsl, .. }): (usize, Allowed)| {
+    let triple = |(i, allowed): (usize, Allowed)| {
+        let wgsl = allowed.wgsl;
         let (position, place) = ((i / places.len()) as u64, u64::from(places[i % places.len()]));
         // The largest half's neighbour is infinite, which has no middle; a result that is infinite fails anyway.
         let most = f64::from(f32::MAX);
         let (low, high) = (wgsl.low.max(-most), wgsl.high.min(most));
-        [((position * row + place) * bytes) as f64, (low + high) / 2.0, (high - low) / 2.0]
+        let middle = if allowed.is_overflow() { f64::INFINITY } else { (low + high) / 2.0 };
+        [((position * row + place) * bytes) as f64, middle, (high - low) / 2.0]
     };
     let triples: Vec<f64> = check.bounded(exact, growth).into_iter().flat_map(triple).collect();
     bytemuck::cast_slice(&triples).to_vec()
