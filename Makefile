@@ -30,7 +30,7 @@ setup:
 demo: all
 	@mkdir -p demo
 	@for i in 0 1 2; do \
-		$(CARGO) run --release --locked --quiet -- infer -q --force --show \
+		$(CARGO) run --release --locked --quiet -- infer -q --no-tune --force --show \
 			--support examples/$$i/support.png --mask examples/$$i/support_mask.png --query examples/$$i/query.png \
 			--output demo/$${i}_mask.png --overlay demo/$${i}_overlay.png || exit 1; \
 		echo "examples/$$i/query.png -> demo/$${i}_mask.png, demo/$${i}_overlay.png"; echo; \

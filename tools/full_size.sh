@@ -19,7 +19,7 @@ for precision in f32 f16; do
     # GNU time, where it is installed, tells the peak of host memory.
     timer=()
     [ -x /usr/bin/time ] && timer=(/usr/bin/time -f "%e s, peak resident memory %M KiB")
-    "${timer[@]}" cargo run --release --locked --quiet -- infer -v --json --force --precision $precision --weights "$dir" \
+    "${timer[@]}" cargo run --release --locked --quiet -- infer -v --no-tune --json --force --precision $precision --weights "$dir" \
         --support "$dir/support_0.png" --mask "$dir/support_0_mask.png" --query "$dir/query.png" \
         --output "$dir/mask_$precision.png" --probability "$dir/map_$precision.npy"
     "$python" tools/reference/compare.py "$dir/map_$precision.npy" "$dir/map.npy" --bound $bound

@@ -42,7 +42,7 @@ run() {
     failed=()
     export DIFFEWS_CACHE=$out/cache
     local program=$here/diffews-wgpu
-    infer=("$program" infer --force --support "$here/support.png" --mask "$here/support_mask.png")
+    infer=("$program" infer --no-tune --force --support "$here/support.png" --mask "$here/support_mask.png")
     {
         date -u
         "$program" --version
@@ -52,6 +52,8 @@ run() {
     step devices 60 "$program" devices --json
     # The first result on this driver: the self-check comes before it.
     step self-check 120 env RUST_LOG=diffews_wgpu=info "${infer[@]}" --query "$here/query.png" --output "$out/mask.png" --json
+    # Which forms are the fastest, of the embedded model's layers.
+    step tune 60 "$program" tune --all --seconds $([ -n "$brief" ] && echo 1 || echo 20) --json
     if [ -n "$brief" ]; then
         step suite 120 "$program" conformance --only '^(language/numbers|kernels/(affine|convert)/)' --json "$out/suite.json.gz" --force
         step compile 120 "$program" compile --models --json "$out/compile.json" --force

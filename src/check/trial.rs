@@ -12,8 +12,6 @@ use std::time::Instant;
 /// A run of less is repeated within one submission, so that the submission itself does not count.
 const SHORT_SECONDS: f64 = 0.004;
 const MOST_COPIES: usize = 32;
-/// What took longer the first time is not run once more to see how long it takes.
-const LONG_SECONDS: f64 = 1.0;
 
 /// Why a form is out.
 #[derive(Debug)]
@@ -77,8 +75,6 @@ impl<'a> Trial<'a> {
         let Some(way) = ways.iter().find(|way| way.recorded.is_ok()) else {
             return Err(Fault::Refused("no form records it".into()));
         };
-        // What fails here fails again where the form is bound, and is told there.
-        let _ = gpu.prepare(&schedules, &|| false);
         let arena = Arena::new(gpu, &Arena::sizes(schedules))?;
         let (builder, first) = (built(gpu, &case, storage, way.form, seed), way.form);
         let mut ends = Vec::new();
@@ -95,19 +91,21 @@ impl<'a> Trial<'a> {
         Ok(Trial { gpu, case, storage, seed, ways, ends, weights, constants: HashMap::new(), arena, expected })
     }
 
-    /// Makes what the form needs, and has it compute the case: drivers' compilers may be at work until then.
+    /// Makes the pipelines of these forms, as many at once as there are cores. What fails here fails again where the form is bound, and
+    /// is told there.
+    pub fn prepare(&self, forms: &[usize]) {
+        let schedules: Vec<&Schedule> =
+            forms.iter().filter_map(|&form| self.ways[form].recorded.as_ref().ok()).collect();
+        let _ = self.gpu.prepare(&schedules, &|| false);
+    }
+
+    /// Makes what the form needs, and has it compute the case: seconds of that, in which drivers' compilers may be at work.
     ///
     /// # Errors
     /// Why the form is out.
-    pub fn warm_up(&mut self, form: usize) -> Result<(), Fault> {
+    pub fn warm_up(&mut self, form: usize) -> Result<f64, Fault> {
         self.bind(form, 1)?;
-        let first = self.run(form)?;
-        if first > LONG_SECONDS {
-            return Ok(());
-        }
-        let second = self.run(form)?;
-        let copies = (SHORT_SECONDS / second).ceil().clamp(1.0, MOST_COPIES as f64) as usize;
-        if copies > 1 { self.bind(form, copies) } else { Ok(()) }
+        self.compute(form)
     }
 
     /// Seconds of one application of the form, which has been warmed up. Each run is looked at.
@@ -115,6 +113,16 @@ impl<'a> Trial<'a> {
     /// # Errors
     /// As there.
     pub fn run(&mut self, form: usize) -> Result<f64, Fault> {
+        let seconds = self.compute(form)?;
+        let copies = (SHORT_SECONDS / seconds).ceil().clamp(1.0, MOST_COPIES as f64) as usize;
+        // The next time.
+        if self.ways[form].copies == 1 && copies > 1 {
+            self.bind(form, copies)?;
+        }
+        Ok(seconds)
+    }
+
+    fn compute(&mut self, form: usize) -> Result<f64, Fault> {
         let (gpu, way) = (self.gpu, &self.ways[form]);
         let (Some(plan), Ok(schedule)) = (&way.plan, &way.recorded) else {
             return Err(Fault::Refused("it was not bound".into()));
@@ -163,7 +171,8 @@ impl<'a> Trial<'a> {
         // Each writes what it reads again, in the same places.
         let once = std::mem::take(&mut schedule.recording.dispatches);
         schedule.recording.dispatches = std::iter::repeat_n(once, copies).flatten().collect();
-        way.plan = Some(self.gpu.bind(&self.case.name, &schedule, &self.arena, &self.constants, given)?);
+        let plan = self.gpu.bind(&self.case.name, &schedule, &self.arena, &self.constants, given)?;
+        way.plan = Some(plan.untelling());
         way.copies = copies;
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::options::AdapterArgs;
 use super::self_check::cache;
 use super::{bytes, print_lines, tell};
 use diffews_wgpu::gpu::{AdapterFacts, Gpu, GpuError, list};
-use diffews_wgpu::segment::Standing;
+use diffews_wgpu::segment::{Standing, measured_on};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -20,12 +20,18 @@ pub struct Args {
 struct Row<'a> {
     chosen: bool,
     self_check: Standing,
+    /// Problems of kernels whose forms were measured.
+    tuned: usize,
     #[serde(flatten)]
     facts: &'a AdapterFacts,
 }
 
 fn standing(facts: &AdapterFacts) -> Standing {
     cache().map_or(Standing::NotChecked, |dir| Standing::of(facts, &dir))
+}
+
+fn tuned(facts: &AdapterFacts) -> usize {
+    cache().map_or(0, |dir| measured_on(facts, &dir))
 }
 
 fn word(self_check: &Standing) -> &'static str {
@@ -44,7 +50,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let index = chosen.as_ref().ok().and_then(|gpu| gpu.facts().index);
     let rows: Vec<Row> = all
         .iter()
-        .map(|facts| Row { chosen: index.is_some() && index == facts.index, self_check: standing(facts), facts })
+        .map(|facts| Row {
+            chosen: index.is_some() && index == facts.index,
+            self_check: standing(facts),
+            tuned: tuned(facts),
+            facts,
+        })
         .collect();
     if args.json {
         print_lines(&serde_json::to_string_pretty(&rows)?)?;
@@ -81,9 +92,10 @@ fn table(rows: &[Row]) -> anyhow::Result<()> {
         "buffer",
         "memory",
         "self-check",
+        "tuned",
     ];
     let mut cells = vec![heads.map(String::from).to_vec()];
-    cells.extend(rows.iter().map(|Row { chosen, self_check, facts }| {
+    cells.extend(rows.iter().map(|Row { chosen, self_check, tuned, facts }| {
         let subgroup = match facts.subgroup_sizes {
             None => "none".into(),
             Some((a, b)) if a == b => a.to_string(),
@@ -102,6 +114,7 @@ fn table(rows: &[Row]) -> anyhow::Result<()> {
             bytes(facts.max_buffer_bytes),
             facts.memory_bytes.map_or("unknown".into(), bytes),
             word(self_check).into(),
+            if *tuned == 0 { "not yet".into() } else { format!("{tuned} problems") },
         ]
     }));
     print_lines(&super::columns(&cells))

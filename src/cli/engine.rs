@@ -55,8 +55,8 @@ impl Engine {
     }
 
     fn new(setup: &Setup, watch: &mut dyn Watch) -> anyhow::Result<Engine> {
-        let planned =
-            open::plan(setup.args.wanted(setup.files.clone(), setup.supports.len(), setup.timed), setup.told)?;
+        let wanted = setup.args.wanted(setup.files.clone(), setup.supports.len(), setup.timed)?;
+        let planned = open::plan(wanted, setup.told, watch)?;
         let begun = Instant::now();
         let segmenter = planned.allocate_with(&mut |stage, done| watch.step(stage, done))?;
         let load_seconds = begun.elapsed().as_secs_f64();

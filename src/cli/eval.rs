@@ -183,7 +183,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, String)> {
     let files = args.engine.model.files()?;
     let name = fingerprint(&files)?;
-    let planned = open::plan(args.engine.wanted(files, shots, false), Told { verbose: false, quiet: args.quiet })?;
+    let told = Told { verbose: false, quiet: args.quiet };
+    let planned = open::plan(args.engine.wanted(files, shots, false)?, told, &mut progress::Bar::new(args.quiet))?;
     let segmenter = planned.allocate_with(&mut |_, _| progress::go_on())?;
     if let Some(overflow) = segmenter.overflow() {
         tell(&format!("warning: {overflow}; tried again with everything in f32"));

@@ -25,6 +25,8 @@ mod scores;
 mod self_check;
 mod show;
 mod times;
+mod tune;
+mod tuning;
 
 use clap::{Parser, Subcommand};
 use diffews_wgpu::shown::is_invisible;
@@ -67,7 +69,9 @@ Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the default
                        the defaults of these flags (size and precision: of infer and eval)
   DIFFEWS_CHECKED=1    keep the shader translator's bounds checks (slower)
   DIFFEWS_SELF_CHECK=0 believe the adapter, as --no-self-check
-  DIFFEWS_CACHE        where it is remembered which adapters passed [default: diffews-wgpu in the system's place for caches]
+  DIFFEWS_TUNE=0       choose the forms of kernels by rule, as --no-tune; a number N measures them for N seconds at most
+  DIFFEWS_CACHE        where it is remembered which adapters passed, and which forms are fast [default: diffews-wgpu in the
+                       system's place for caches]
   WGPU_BACKEND, WGPU_ADAPTER_NAME
                        wgpu's own choice of backends (of vulkan, metal, dx12, gl) and adapter
   RUST_LOG             what is logged to stderr, such as diffews_wgpu=debug; -v wins over it";
@@ -95,6 +99,8 @@ enum Verb {
     Compile(compile::Args),
     /// Measure the kernels and the embedded model on an adapter
     Bench(bench::Args),
+    /// Measure which forms of the kernels are the fastest for a model on an adapter, so that runs take them
+    Tune(Box<tune::Args>),
 }
 
 pub fn main() -> ExitCode {
@@ -119,6 +125,7 @@ pub fn main() -> ExitCode {
         Verb::Conformance(args) => conformance::run(&args),
         Verb::Compile(args) => compile::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Tune(args) => tune::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,7 @@
 //! The one way from flags to a model on an adapter.
 
 use super::advice::told;
+use super::engine::Watch;
 use super::errors::{CliError, usage};
 use super::forms::FormArgs;
 use super::options::{AdapterArgs, EngineArgs};
@@ -9,6 +10,7 @@ use super::tell;
 use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::Less;
 use diffews_wgpu::segment::Planned;
+use diffews_wgpu::tune::Tuning;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Error, GuidedFilter, Precision, Segmenter, Threshold};
 use std::thread::available_parallelism;
@@ -23,6 +25,8 @@ pub struct Wanted<'a> {
     pub self_check: &'a SelfCheckArgs,
     /// The device is opened with its clock, where it has one.
     pub timed: bool,
+    /// Whether forms are chosen by measurement.
+    pub tuning: Option<Tuning>,
     pub size: Option<u32>,
     pub precision: Precision,
     /// Examples of the largest bank.
@@ -33,20 +37,24 @@ pub struct Wanted<'a> {
 
 impl EngineArgs {
     /// `files` for banks of `shots` supports, on a device that has its clock where `timed`.
-    pub fn wanted(&self, files: ModelFiles, shots: usize, timed: bool) -> Wanted<'_> {
-        Wanted {
+    ///
+    /// # Errors
+    /// A variable of the environment that makes no sense.
+    pub fn wanted(&self, files: ModelFiles, shots: usize, timed: bool) -> anyhow::Result<Wanted<'_>> {
+        Ok(Wanted {
             files,
             name: self.model.name(),
             adapter: &self.adapter,
             forms: &self.forms,
             self_check: &self.self_check,
             timed,
+            tuning: self.tuning.wanted()?,
             size: self.size,
             precision: self.precision,
             shots,
             threshold: self.mask_args.threshold(),
             guided_filter: self.mask_args.guided_filter,
-        }
+        })
     }
 }
 
@@ -59,8 +67,8 @@ pub struct Told {
     pub quiet: bool,
 }
 
-/// Plans what is wanted; tells what is to be known of model and adapter.
-pub fn plan(wanted: Wanted, told_of: Told) -> anyhow::Result<Planned> {
+/// Plans what is wanted, and measures forms where that was not done before; tells what is to be known of model and adapter.
+pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Result<Planned> {
     let model = Model::load(wanted.files)?;
     model.warnings().iter().for_each(|warning| tell(&format!("warning: {warning}")));
     // The flag is the user's to correct, a default the model's.
@@ -81,6 +89,9 @@ pub fn plan(wanted: Wanted, told_of: Told) -> anyhow::Result<Planned> {
     if let Some(filter) = wanted.guided_filter {
         builder = builder.guided_filter(filter);
     }
+    if let Some(tuning) = wanted.tuning {
+        builder = builder.tuning(tuning);
+    }
     let planned = builder.plan().map_err(|error| match error {
         Error::Plan(ref plan) if plan.less == Less::OtherForm => usage(format!("--form: {error}")),
         // As any other size that will not do.
@@ -89,11 +100,32 @@ pub fn plan(wanted: Wanted, told_of: Told) -> anyhow::Result<Planned> {
         }
         other => other.into(),
     })?;
+    let planned = tuned(planned, told_of, watch)?;
     if let (Some(words), false) = (duration(&planned), told_of.quiet) {
         tell(&words);
     }
     if told_of.verbose {
         tell(planned.memory().to_string().trim_end());
+    }
+    Ok(planned)
+}
+
+/// Has forms measured of which nothing is known.
+fn tuned(planned: Planned, told_of: Told, watch: &mut dyn Watch) -> anyhow::Result<Planned> {
+    let (unknown, seconds) = planned.untuned();
+    if unknown > 0 && !told_of.quiet {
+        let name = &planned.gpu().facts().name;
+        tell(&format!(
+            "note: measuring which forms of the kernels are the fastest on {name}, for {seconds} s at most, which later runs of this \
+             model need not; --no-tune leaves it out"
+        ));
+    }
+    let planned = planned.tune_with(&mut |stage, done| watch.step(stage, done))?;
+    if unknown > 0 {
+        watch.clear();
+    }
+    if !told_of.quiet {
+        planned.notes().iter().for_each(|note| tell(&format!("note: {note}")));
     }
     Ok(planned)
 }

@@ -3,6 +3,7 @@
 use super::errors::usage;
 use super::forms::FormArgs;
 use super::self_check::SelfCheckArgs;
+use super::tuning::TuningArgs;
 use super::{environment, progress, tell};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
@@ -116,6 +117,8 @@ pub struct EngineArgs {
     pub forms: FormArgs,
     #[command(flatten)]
     pub self_check: SelfCheckArgs,
+    #[command(flatten)]
+    pub tuning: TuningArgs,
     /// Side of the square that pictures are scaled to [default: what the model says, else 512]
     #[arg(long, value_name = "PIXELS", env = "DIFFEWS_SIZE", hide_env_values = true, help_heading = "Model")]
     pub size: Option<u32>,
@@ -127,7 +130,7 @@ pub struct EngineArgs {
     pub mask_args: MaskArgs,
 }
 
-fn precision() -> impl TypedValueParser<Value = Precision> {
+pub fn precision() -> impl TypedValueParser<Value = Precision> {
     PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse::<Precision>())
 }
 

@@ -6,6 +6,7 @@ use super::{json_line, one_line};
 use diffews_wgpu::image_io::{BoundingBox, Mask};
 use diffews_wgpu::names::percent_encoded;
 use diffews_wgpu::settings::Threshold;
+use diffews_wgpu::tune::Tally;
 use diffews_wgpu::{Example, GuidedFilter, Precision, Segmenter, Stage};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -32,6 +33,8 @@ pub struct Machine {
     precision: &'static str,
     /// Of the kernels that have several: `conv2d=tiled-64`, as `--form` takes them.
     forms: BTreeSet<String>,
+    /// For how many problems they were measured; null where all go by the rule.
+    tuned: Option<Tally>,
     /// Largest sum of GPU buffers at one time, as planned.
     peak_memory_bytes: u64,
 }
@@ -47,6 +50,7 @@ impl Machine {
             driver: facts.driver.clone(),
             precision: precision.name(),
             forms: segmenter.memory().forms.clone(),
+            tuned: segmenter.memory().tuned,
             peak_memory_bytes: segmenter.loaded_bytes(),
         }
     }

@@ -93,9 +93,16 @@ pub struct BoundPlan {
     /// What it computes, where it lies, and how many bytes: NaN before each run, so that nothing older is taken for it.
     results: Vec<(Placed, u64)>,
     work: u64,
+    /// How long it takes says what the device can do.
+    telling: bool,
 }
 
 impl BoundPlan {
+    /// Keeps how long it takes from saying what the device can do: it is no part of a model, or by a form that no model takes.
+    pub fn untelling(self) -> BoundPlan {
+        BoundPlan { telling: false, ..self }
+    }
+
     fn encode(&self, number: usize, pass: &mut wgpu::ComputePass) {
         let Step { pipeline, tensors, workgroups: [x, y, z], .. } = &self.steps[number];
         pass.set_pipeline(pipeline);
@@ -192,6 +199,7 @@ impl Gpu {
             outside: given,
             results,
             work: schedule.dispatches().iter().map(|d| d.flops + d.padding).sum(),
+            telling: true,
         })
     }
 
@@ -262,7 +270,9 @@ impl Gpu {
                 }
             }
         }
-        self.shared.rate.ran(plan.work, started.elapsed().as_secs_f64());
+        if plan.telling {
+            self.shared.rate.ran(plan.work, started.elapsed().as_secs_f64());
+        }
         self.tell_times(wait, plan, timed).await
     }
 

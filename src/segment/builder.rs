@@ -3,12 +3,14 @@
 use super::known_answers::{KnownAnswers, SelfCheck};
 use super::options::quiet;
 use super::planned::Setup;
+use super::tuning::Tuner;
 use super::{Edit, Planned, Precision, Segmenter};
 use crate::Error;
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::plan::Policy;
 use crate::settings::{GuidedFilter, Threshold};
+use crate::tune::Tuning;
 use crate::weights::ModelFiles;
 use std::path::PathBuf;
 
@@ -27,6 +29,7 @@ pub struct SegmenterBuilder {
     threshold: Option<Threshold>,
     memory: Option<u64>,
     self_check: SelfCheck,
+    tuning: Option<Tuning>,
 }
 
 /// A model that is opened already.
@@ -115,15 +118,24 @@ impl SegmenterBuilder {
         self
     }
 
+    /// Has forms of kernels chosen by what is the fastest on this device, which [`SegmenterBuilder::build`] and [`Planned::tune`] measure
+    /// where `tuning`'s directory does not have it. Off by default: it takes seconds and writes a file, and which forms it chooses, and
+    /// so the last bits of a result, differs from one device's day to another's; never the bounds that results are within. Else a
+    /// rule chooses, always the same.
+    pub fn tuning(mut self, tuning: Tuning) -> Self {
+        self.tuning = Some(tuning);
+        self
+    }
+
     /// Loads the model to the device.
     ///
     /// # Errors
-    /// As [`SegmenterBuilder::plan`] and [`Planned::allocate`].
+    /// As [`SegmenterBuilder::plan`], [`Planned::tune`] and [`Planned::allocate`].
     pub fn build(self) -> Result<Segmenter, Error> {
-        self.plan()?.allocate_with(&mut quiet)
+        self.plan()?.tune()?.allocate_with(&mut quiet)
     }
 
-    /// Plans everything, and takes no memory on the device yet.
+    /// Plans everything, and takes no memory on the device yet. Forms that were measured before are known, others are not measured.
     ///
     /// # Errors
     /// A model that cannot be used, no usable adapter, a size that the network cannot halve evenly, a tensor beyond the
@@ -157,12 +169,15 @@ impl SegmenterBuilder {
         let gpu = self.gpu.map_or_else(|| Gpu::new(&Default::default()), Ok)?;
         let memory = self.memory.into_iter().chain(gpu.facts().memory_bytes).min();
         let (shots, known_answers) = (self.shots.max(1), KnownAnswers::new(self.self_check));
-        let setup = Setup { gpu, model, size, shots, guided_filter, threshold, known_answers, memory };
-        setup.check_first_layer()?;
         let edited = edit.is_some();
+        // What was edited is there once.
+        let tuning = self.tuning.filter(|_| !edited).map(|tuning| Tuner::read(tuning, gpu.facts()));
+        let (tuner, fault) = tuning.map_or((None, None), |(tuner, fault)| (Some(tuner), fault));
+        let setup = Setup { gpu, model, size, shots, guided_filter, threshold, known_answers, tuner, memory };
+        setup.check_first_layer()?;
         let draft = setup.draft_as(self.precision, edit.unwrap_or(&mut |_, _| {}))?;
         let retries = !edited && draft.storage != Policy::F32;
-        Ok(Planned { setup, draft, retries })
+        Ok(Planned { setup, draft, retries, notes: fault.into_iter().collect() })
     }
 }
 

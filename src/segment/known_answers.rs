@@ -152,6 +152,11 @@ impl KnownAnswers {
         KnownAnswers { how, proved: Default::default() }
     }
 
+    /// Nothing is asked.
+    pub fn is_off(&self) -> bool {
+        matches!(self.how, SelfCheck::Off)
+    }
+
     /// Has `gpu` compute what is known of the pipelines of `schedules`, where that was not done before.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use super::{MemoryPlan, Progress, Stage};
 use crate::Error;
 use crate::gpu::{Arena, Gpu, Placed, Port};
 use crate::image_io::{self, DecodedMap, Mask, RgbImage};
-use crate::plan::{Policy, Tensor, TensorId};
+use crate::plan::{Forms, Policy, Tensor, TensorId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -23,6 +23,8 @@ type Constants = HashMap<TensorId, Placed>;
 
 pub(super) struct Loaded {
     pub storage: Policy,
+    /// How its forms were chosen: layers of more examples read the same weights.
+    forms: Forms,
     /// The largest sum of its buffers, as planned.
     pub bytes: u64,
     passes: Passes,
@@ -36,7 +38,7 @@ pub(super) struct Loaded {
 impl Setup {
     /// Uploads the weights and takes the memory.
     pub(super) fn load(&self, draft: Draft, progress: Progress) -> Result<Loaded, Error> {
-        let (Setup { gpu, .. }, Draft { storage, passes, memory }) = (self, draft);
+        let (Setup { gpu, .. }, Draft { storage, forms, passes, memory, .. }) = (self, draft);
         let constants = if cfg!(target_arch = "wasm32") {
             self.constants(&passes, &memory, progress)?
         } else {
@@ -56,7 +58,7 @@ impl Setup {
         let decoder = passes.decoder.bind(gpu, &arena, &constants)?;
         // Its pipelines are compiled by now, and used afterwards.
         self.known_answers.ask(gpu, passes.schedules())?;
-        Ok(Loaded { storage, bytes: memory.peak(), encoder, support, decoder, passes, arena, constants })
+        Ok(Loaded { storage, forms, bytes: memory.peak(), encoder, support, decoder, passes, arena, constants })
     }
 
     /// Uploads what the passes read of the model.
@@ -89,7 +91,7 @@ impl Loaded {
         progress: Progress,
     ) -> Result<Keys, Error> {
         let (gpu, ends, shots) = (&setup.gpu, &self.support.ends, pictures.len());
-        let (recipe, one) = (setup.recipe(self.storage), &self.passes.support.ends.bank);
+        let (recipe, one) = (setup.recipe(self.storage, &self.forms), &self.passes.support.ends.bank);
         recipe.check_bank(one, shots)?;
         let query = if shots == setup.shots {
             self.passes.query.bind(gpu, &self.arena, &self.constants)?

@@ -5,6 +5,7 @@ use super::record::Passes;
 use crate::Error;
 use crate::gpu::Arena;
 use crate::plan::{Less, PlanError, Policy, Schedule, Tensor};
+use crate::tune::Tally;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -22,6 +23,8 @@ pub struct MemoryPlan {
     pub outside: u64,
     /// The forms that run of kernels that have several, as they can be asked for: `conv2d=tiled-64`.
     pub forms: BTreeSet<String>,
+    /// How many problems have a form that was measured, where forms are chosen by that.
+    pub tuned: Option<Tally>,
     /// In the order of [`Pass`].
     pub passes: [PassPlan; 4],
 }
@@ -78,6 +81,7 @@ impl MemoryPlan {
             // The query pass's inputs are the bank, counted by itself.
             outside: schedules.iter().map(|s| ends(s.1)).sum::<u64>() - shots as u64 * bank_per_support,
             forms: passes.forms(),
+            tuned: None,
             passes: schedules.map(row),
         }
     }
@@ -126,6 +130,8 @@ impl fmt::Display for MemoryPlan {
                 "  {pass:<15} {dispatches:>5} dispatches ({dropped} dropped), {arena} at work, {work:.1} GFLOP"
             )?;
         }
-        writeln!(f, "  forms of kernels: {}", Vec::from_iter(self.forms.iter().map(String::as_str)).join(", "))
+        writeln!(f, "  forms of kernels: {}", Vec::from_iter(self.forms.iter().map(String::as_str)).join(", "))?;
+        let Some(Tally { measured, by_rule }) = self.tuned else { return Ok(()) };
+        writeln!(f, "  chosen by measurement for {measured} problems, by the rule for {by_rule}")
     }
 }

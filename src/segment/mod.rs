@@ -12,6 +12,7 @@ mod record;
 mod remembered;
 mod segmentation;
 mod segmenter;
+mod tuning;
 
 pub use bank::{Example, SupportBank};
 pub use builder::SegmenterBuilder;
@@ -23,3 +24,4 @@ pub use planned::Planned;
 pub use remembered::Standing;
 pub use segmentation::{Segmentation, Span};
 pub use segmenter::Segmenter;
+pub use tuning::measured_on;

@@ -43,6 +43,8 @@ impl FromStr for Precision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Stage {
+    /// Measuring forms.
+    Tune,
     Load,
     EncodeSupport,
     Support,
@@ -54,6 +56,7 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Stage::Tune => "measure kernels",
             Stage::Load => "load weights",
             Stage::EncodeSupport => "encode support",
             Stage::Support => "support pass",

@@ -3,12 +3,15 @@
 use super::known_answers::KnownAnswers;
 use super::options::quiet;
 use super::record::{Passes, Recipe};
+use super::tuning::Tuner;
 use super::{Edit, MemoryPlan, Pass, Precision, Progress, Segmenter};
 use crate::Error;
 use crate::gpu::Gpu;
 use crate::model::Model;
-use crate::plan::{Less, PlanError, Policy};
+use crate::plan::{Forms, Less, PlanError, Policy};
 use crate::settings::{GuidedFilter, Threshold};
+use crate::tune::Tuned;
+use std::sync::Arc;
 
 /// What a segmenter is for, however it stores values.
 pub(super) struct Setup {
@@ -20,6 +23,8 @@ pub(super) struct Setup {
     pub guided_filter: Option<GuidedFilter>,
     pub threshold: Threshold,
     pub known_answers: KnownAnswers,
+    /// What was measured, where forms are to be chosen by that.
+    pub tuner: Option<Tuner>,
     /// Bytes that may be taken on the device, where that is known.
     pub memory: Option<u64>,
 }
@@ -27,22 +32,38 @@ pub(super) struct Setup {
 /// A way to store values, planned.
 pub(super) struct Draft {
     pub storage: Policy,
+    /// How its forms were chosen.
+    pub forms: Forms,
+    pub tuned: Option<Arc<Tuned>>,
     pub passes: Passes,
     pub memory: MemoryPlan,
 }
 
 impl Setup {
-    pub fn recipe(&self, storage: Policy) -> Recipe<'_> {
-        Recipe { gpu: &self.gpu, model: &self.model, size: self.size, storage }
+    pub fn recipe<'a>(&'a self, storage: Policy, forms: &'a Forms) -> Recipe<'a> {
+        Recipe { gpu: &self.gpu, model: &self.model, size: self.size, storage, forms }
     }
 
     /// # Errors
     /// A tensor beyond the adapter's limits, or more memory than the adapter has.
     pub fn draft(&self, storage: Policy, edit: Edit) -> Result<Draft, Error> {
-        let passes = self.recipe(storage).passes(self.shots, self.guided_filter, edit)?;
-        let memory = MemoryPlan::new(&passes, storage, self.shots);
+        if let Some(Tuner { found, .. }) = &self.tuner {
+            let (tuned, forms) = Tuned::before(found.clone(), &self.gpu.forms);
+            match self.draft_by(storage, forms, Some(tuned), edit) {
+                Ok(draft) => return Ok(draft),
+                // What is faster may take more memory; the rule has the last word on what fits.
+                Err(error) => log::info!("not with the forms that were measured: {error}"),
+            }
+        }
+        self.draft_by(storage, self.gpu.forms.clone(), None, edit)
+    }
+
+    fn draft_by(&self, storage: Policy, forms: Forms, tuned: Option<Arc<Tuned>>, edit: Edit) -> Result<Draft, Error> {
+        let passes = self.recipe(storage, &forms).passes(self.shots, self.guided_filter, edit)?;
+        let tally = tuned.as_ref().map(|tuned| tuned.tally());
+        let memory = MemoryPlan { tuned: tally, ..MemoryPlan::new(&passes, storage, self.shots) };
         memory.check(&self.gpu.facts().name, self.memory)?;
-        Ok(Draft { storage, passes, memory })
+        Ok(Draft { storage, forms, tuned, passes, memory })
     }
 
     /// As `precision` has it.
@@ -82,6 +103,7 @@ pub struct Planned {
     pub(super) draft: Draft,
     /// What overflows in halves is computed again: not where the recordings were edited, which are there once.
     pub(super) retries: bool,
+    pub(super) notes: Vec<String>,
 }
 
 impl Planned {
@@ -116,7 +138,7 @@ impl Planned {
     /// # Errors
     /// As [`Planned::allocate`].
     pub fn allocate_with(self, progress: Progress) -> Result<Segmenter, Error> {
-        let Planned { setup, draft, retries } = self;
+        let Planned { setup, draft, retries, .. } = self;
         let memory = draft.memory.clone();
         match setup.load(draft, progress) {
             Err(halves) if retries && halves.halves_overflowed() => {

@@ -6,7 +6,7 @@ use crate::gpu::{Arena, Gpu};
 use crate::kernels::attention::KeyValue;
 use crate::kernels::{convert, guided_filter};
 use crate::model::Model;
-use crate::plan::{Channels, Element, Less, PlanError, Policy, Recorder, Schedule, Tensor, TensorId};
+use crate::plan::{Channels, Element, Forms, Less, PlanError, Policy, Recorder, Schedule, Tensor, TensorId};
 use crate::settings::GuidedFilter;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +54,8 @@ pub(super) struct Recipe<'a> {
     pub size: u32,
     /// Of the weights, and of the decoder's values.
     pub storage: Policy,
+    /// How forms are chosen.
+    pub forms: &'a Forms,
 }
 
 impl Recipe<'_> {
@@ -63,7 +65,7 @@ impl Recipe<'_> {
             // The decoder needs the most working memory; the rounding of what comes before it is what the map feels most.
             Pass::Encoder | Pass::Support | Pass::Query => Policy { values: Element::F32, ..self.storage },
         };
-        Recorder::new(storage, self.gpu.forms.clone(), self.gpu.limits())
+        Recorder::new(storage, self.forms.clone(), self.gpu.limits())
     }
 
     fn latent(&self, r: &mut Recorder, name: &str, element: Element) -> Tensor {

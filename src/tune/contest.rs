@@ -1,15 +1,21 @@
 //! Who is measured when, and who is dropped: no device here, and no clock.
 
 use super::findings::{Finding, Found};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Whoever is so many times behind is dropped.
 const BEHIND: f64 = 1.5;
 /// Times that each form runs at most, the one that nobody counts apart.
 const ROUNDS: usize = 5;
-/// Whoever was so many times behind in so many problems in turn is not asked again.
+/// But a second or further round may take no more than this part of the time.
+const PART: f64 = 0.05;
+/// Whoever was so many times behind in so many problems in turn is not asked again, nor who was hopelessly behind in one: a form that
+/// is made for other devices can take the time for all.
 const FAR_BEHIND: f64 = 3.0;
 const OFTEN: u32 = 3;
+const HOPELESS: f64 = 5.0;
+/// Where a run takes longer, a form that is far behind already in the one that does not count is not run once more.
+const LONG_SECONDS: f64 = 0.1;
 /// Problems that make up so much of the cost are measured: what the others could save is less than noise.
 const MATTERS: f64 = 0.98;
 
@@ -34,27 +40,35 @@ pub(super) trait Track {
     type Stop;
     /// Seconds since the beginning.
     fn now(&self) -> f64;
-    /// Makes a problem ready, in the place of the one before.
-    fn open(&mut self, problem: usize) -> Result<(), Out<Self::Stop>>;
-    /// Has the form compute the problem where that does not count.
-    fn warm_up(&mut self, form: usize) -> Result<(), Out<Self::Stop>>;
+    /// Makes a problem ready for these forms, in the place of the one before.
+    fn open(&mut self, problem: usize, forms: &[usize]) -> Result<(), Out<Self::Stop>>;
+    /// Seconds that the form takes for the first time, which may be its compiler's.
+    fn warm_up(&mut self, form: usize) -> Result<f64, Out<Self::Stop>>;
     /// Seconds that the form takes, which computed within its bound.
     fn run(&mut self, form: usize) -> Result<f64, Out<Self::Stop>>;
 }
 
 /// Measures `contests`, which come by their cost, until `seconds` are over, and gives a finding for each; and why that ended before, if
-/// it did.
+/// it did. Before the heaviest come light ones, in which each form shows whether it is for such a device at all.
 pub(super) fn measure<T: Track>(contests: &[Contest], seconds: f64, track: &mut T) -> (Vec<Finding>, Option<T::Stop>) {
     let new = |contest: &Contest| Finding { rule: contest.forms[0].into(), ..Finding::default() };
     let mut findings: Vec<Finding> = contests.iter().map(new).collect();
+    let heats = heats(contests);
     let matters = MATTERS * contests.iter().map(|contest| contest.cost).sum::<f64>();
-    let (mut before, mut lags) = (0.0, Lags::default());
-    for (problem, (contest, finding)) in contests.iter().zip(&mut findings).enumerate() {
-        if track.now() >= seconds || before > matters {
+    let mut before = 0.0;
+    let heaviest = contests.iter().enumerate().take_while(|(_, contest)| {
+        before += contest.cost;
+        before - contest.cost <= matters
+    });
+    let heaviest = heaviest.map(|(problem, _)| problem).filter(|problem| !heats.contains(problem));
+    let mut lags = Lags::default();
+    for problem in heats.iter().copied().chain(heaviest) {
+        let (contest, finding) = (&contests[problem], &mut findings[problem]);
+        if track.now() >= seconds {
             break;
         }
-        before += contest.cost;
-        let stopped = match track.open(problem) {
+        let living: Vec<usize> = (0..contest.forms.len()).filter(|&form| !lags.is_hopeless(contest, form)).collect();
+        let stopped = match track.open(problem, &living) {
             Ok(()) => race(contest, seconds, track, &mut lags, finding),
             Err(Out::Form(_)) => continue,
             Err(Out::All(stop)) => Err(stop),
@@ -70,6 +84,18 @@ pub(super) fn measure<T: Track>(contests: &[Contest], seconds: f64, track: &mut 
     (findings, None)
 }
 
+/// Of the lightest problems those that together have all forms.
+fn heats(contests: &[Contest]) -> Vec<usize> {
+    let (mut heats, mut seen) = (Vec::new(), HashSet::new());
+    for (problem, contest) in contests.iter().enumerate().rev() {
+        let new = contest.forms.iter().filter(|form| seen.insert((contest.kernel, **form))).count();
+        if new > 0 {
+            heats.push(problem);
+        }
+    }
+    heats
+}
+
 /// In how many problems in turn a form of a kernel was far behind.
 #[derive(Default)]
 struct Lags(HashMap<(&'static str, &'static str), u32>);
@@ -79,9 +105,13 @@ impl Lags {
         form > 0 && self.0.get(&(contest.kernel, contest.forms[form])).is_some_and(|&lag| lag >= OFTEN)
     }
 
-    fn note(&mut self, contest: &Contest, form: usize, is_far: bool) {
+    fn note(&mut self, contest: &Contest, form: usize, behind: f64) {
         let lag = self.0.entry((contest.kernel, contest.forms[form])).or_default();
-        *lag = if is_far { *lag + 1 } else { 0 };
+        *lag = match behind {
+            behind if behind > HOPELESS => OFTEN,
+            behind if behind > FAR_BEHIND => *lag + 1,
+            _ => 0,
+        };
     }
 }
 
@@ -97,7 +127,7 @@ fn race<T: Track>(
     let least = least(&times);
     for (form, time) in times.into_iter().enumerate() {
         let Some(time) = time else { continue };
-        lags.note(contest, form, time > FAR_BEHIND * least);
+        lags.note(contest, form, time / least);
         finding.forms.insert(contest.forms[form].into(), Found::Seconds(time));
     }
     stopped
@@ -119,7 +149,8 @@ fn rounds<T: Track>(
         let least = least(times);
         let lives = |form: &usize| round == 0 || times[*form].is_some_and(|time| time <= BEHIND * least);
         let living: Vec<usize> = (0..times.len()).filter(lives).collect();
-        if round > 0 && living.len() < 2 {
+        let takes: f64 = living.iter().filter_map(|&form| times[form]).sum();
+        if round > 0 && (living.len() < 2 || takes > PART * seconds) {
             break;
         }
         for form in living {
@@ -131,8 +162,13 @@ fn rounds<T: Track>(
                 finding.forms.insert(name.into(), Found::Behind);
                 continue;
             }
-            let warm = if round == 0 { track.warm_up(form) } else { Ok(()) };
-            match warm.and_then(|()| track.run(form)) {
+            let least = self::least(times);
+            let first = if round == 0 { track.warm_up(form).map(Some) } else { Ok(None) };
+            let ran = first.and_then(|first| match first {
+                Some(time) if least >= LONG_SECONDS && time > FAR_BEHIND * least => Ok(time),
+                _ => track.run(form),
+            });
+            match ran {
                 Ok(time) => times[form] = Some(times[form].map_or(time, |before| before.min(time))),
                 Err(Out::Form(found)) => {
                     times[form] = None;
@@ -196,13 +232,13 @@ mod tests {
             self.clock
         }
 
-        fn open(&mut self, problem: usize) -> Result<(), Out<&'static str>> {
+        fn open(&mut self, problem: usize, _: &[usize]) -> Result<(), Out<&'static str>> {
             self.at = problem;
             Ok(())
         }
 
-        fn warm_up(&mut self, form: usize) -> Result<(), Out<&'static str>> {
-            self.run(form).map(|_| ())
+        fn warm_up(&mut self, form: usize) -> Result<f64, Out<&'static str>> {
+            self.run(form)
         }
 
         fn run(&mut self, form: usize) -> Result<f64, Out<&'static str>> {
@@ -236,10 +272,10 @@ mod tests {
         let (findings, stop) = fake.measure(1e9);
         assert_eq!((findings[0].chosen(), stop), (Some("b"), None));
         assert_eq!(findings[0].seconds("rule"), Some(1.6));
-        // d is behind after the first round, the rule's after the second. The first run of each does not count.
-        assert_eq!([0, 1, 2, 3].map(|form| fake.runs((0, form))), [3, 6, 6, 2]);
+        // d is far behind at once, the rule's after the second round. The first run of the others does not count.
+        assert_eq!([0, 1, 2, 3].map(|form| fake.runs((0, form))), [3, 6, 6, 1]);
         // In turn.
-        let first = [0, 0, 1, 1, 2, 2, 3, 3, 0, 1, 2].map(|form| (0, form));
+        let first = [0, 0, 1, 1, 2, 2, 3, 0, 1, 2].map(|form| (0, form));
         assert_eq!(fake.ran[..first.len()], first);
     }
 
@@ -264,13 +300,11 @@ mod tests {
     fn what_is_not_reached_in_time_goes_by_the_rule() {
         let problem = || vec![Takes(1.0), Takes(0.9)];
         let mut fake = Fake::new(vec![problem(); 3]);
-        // The first takes 12 runs: 11.4 s.
-        let (findings, _) = fake.measure(14.0);
-        assert_eq!(findings[0].chosen(), Some("b"));
-        // Ended after its first round.
-        assert_eq!((findings[1].chosen(), findings[1].forms.len()), (Some("b"), 2));
-        assert!(findings[2].forms.is_empty() && findings[2].rule == "rule");
-        assert!(fake.clock < 14.0 + 2.0, "{}", fake.clock);
+        // The lightest comes first, then the heaviest, which is not broken off where a form runs.
+        let (findings, _) = fake.measure(6.0);
+        assert_eq!([0, 2].map(|i| (findings[i].chosen(), findings[i].forms.len())), [(Some("b"), 2); 2]);
+        assert!(findings[1].forms.is_empty() && findings[1].rule == "rule");
+        assert!(fake.clock < 6.0 + 2.0, "{}", fake.clock);
         // Too short for any comparison: nothing is said, not that the rule's is the fastest.
         let (findings, _) = Fake::new(vec![problem()]).measure(1.5);
         assert!(findings[0].forms.is_empty());
@@ -278,16 +312,42 @@ mod tests {
         assert!(none.measure(0.0).0[0].forms.is_empty() && none.ran.is_empty());
     }
 
+    /// A second round of 3 s: not of 10 s in all.
+    #[test]
+    fn long_runs_are_not_repeated() {
+        let mut fake = Fake::new(vec![vec![Takes(1.0), Takes(1.0), Takes(1.0)]]);
+        fake.measure(10.0);
+        assert_eq!([0, 1, 2].map(|form| fake.runs((0, form))), [2; 3]);
+    }
+
     #[test]
     fn who_is_far_behind_again_and_again_is_asked_no_more() {
-        let mut fake = Fake::new(vec![vec![Takes(1.0), Takes(4.0), Takes(1.1)]; 5]);
+        let mut fake = Fake::new(vec![vec![Takes(1.0), Takes(4.0), Takes(1.1), Takes(9.0)]; 5]);
         let (findings, _) = fake.measure(1e9);
-        assert_eq!(findings[2].seconds("b"), Some(4.0));
-        assert_eq!(findings[3].forms["b"], Found::Behind);
-        assert_eq!(fake.runs((4, 1)), 0);
+        // The fourth after the first, which is the lightest; the second after three.
+        assert_eq!(findings[4].seconds("d"), Some(9.0));
+        assert_eq!(findings[0].forms["d"], Found::Behind);
+        assert_eq!(findings[1].seconds("b"), Some(4.0));
+        assert_eq!(findings[2].forms["b"], Found::Behind);
+        assert_eq!(fake.runs((3, 1)), 0);
         // The rule's own always runs: others are compared with it.
         let mut fake = Fake::new(vec![vec![Takes(9.0), Takes(1.0)]; 5]);
-        assert_eq!(fake.measure(1e9).0[4].seconds("rule"), Some(9.0));
+        assert_eq!(fake.measure(1e9).0[3].seconds("rule"), Some(9.0));
+    }
+
+    /// Each form in one of them.
+    #[test]
+    fn the_first_are_the_lightest_that_have_all_forms() {
+        let contest = |kernel, forms: &[&'static str]| Contest { kernel, forms: forms.to_vec(), cost: 1.0 };
+        let contests = [
+            contest("k", &["a", "b", "wide"]),
+            contest("k", &["a", "narrow"]),
+            contest("l", &["a"]),
+            contest("k", &["a", "b"]),
+        ];
+        assert_eq!(heats(&contests), [3, 2, 1, 0]);
+        assert_eq!(heats(&contests[1..]), [2, 1, 0]);
+        assert_eq!(heats(&[contest("k", &["a", "b"]), contest("k", &["a", "b"])]), [1]);
     }
 
     #[test]
@@ -298,7 +358,7 @@ mod tests {
         let problems = vec![vec![Takes(1.0), Takes(0.5)], vec![Takes(1.0), Stops], vec![Takes(1.0), Takes(0.5)]];
         let (findings, stop) = Fake::new(problems).measure(1e9);
         assert_eq!((findings[0].chosen(), stop), (Some("b"), Some("lost")));
-        assert!(findings[1].forms.is_empty() && findings[2].forms.is_empty());
+        assert!(findings[1].forms.is_empty() && findings[2].chosen() == Some("b"));
     }
 
     #[test]
@@ -307,6 +367,7 @@ mod tests {
         let mut contests = fake.contests();
         (contests[1].cost, contests[2].cost) = (0.01, 0.001);
         let (findings, _) = measure(&contests, 1e9, &mut fake);
-        assert!(!findings[0].forms.is_empty() && findings[1].forms.is_empty() && findings[2].forms.is_empty());
+        // But the lightest, which shows what forms are for such a device.
+        assert!(!findings[0].forms.is_empty() && findings[1].forms.is_empty() && !findings[2].forms.is_empty());
     }
 }

@@ -23,11 +23,13 @@ pub struct Tuning {
     pub dir: PathBuf,
     /// At most, each time that a model asks for what was not measured before; else 3 s on a GPU, 10 s on a CPU driver.
     pub seconds: Option<f64>,
+    /// What is known already is measured again.
+    pub anew: bool,
 }
 
 impl Tuning {
     pub fn in_dir(dir: impl Into<PathBuf>) -> Tuning {
-        Tuning { dir: dir.into(), seconds: None }
+        Tuning { dir: dir.into(), seconds: None, anew: false }
     }
 
     /// How long it takes on such a device at most.
@@ -77,21 +79,25 @@ impl Kept {
             }
             let begun =
                 |asked: &Asked| (asked.name(), Finding { rule: asked.forms[0].name.into(), ..Finding::default() });
-            all.extend(asked.iter().map(begun));
+            for (name, begun) in asked.iter().map(begun) {
+                all.entry(name).or_insert(begun);
+            }
         })
     }
 
-    /// Keeps what was found. What was not reached because the user broke it off is asked for again.
+    /// Keeps what was found, and of what was not reached what was known before. What was not reached because the user broke it off is
+    /// asked for again.
     ///
     /// # Errors
     /// Why that cannot be written.
     pub fn end(&mut self, found: Findings, broken_off: bool) -> Result<(), String> {
         self.change(|all| {
             for (name, finding) in found {
-                match broken_off && finding.forms.is_empty() {
-                    true => all.remove(&name),
-                    false => all.insert(name, finding),
-                };
+                if !finding.forms.is_empty() {
+                    all.insert(name, finding);
+                } else if broken_off && all.get(&name).is_some_and(|known| known.forms.is_empty()) {
+                    all.remove(&name);
+                }
             }
         })
     }
@@ -158,8 +164,14 @@ mod tests {
         let all = || Findings::from([("k x".into(), found(0.5)), ("k y".into(), Finding::default())]);
         read().end(all(), true).unwrap();
         assert_eq!(read().findings(), [("k x".into(), found(0.5))].into());
+        read().begin(&[asked("x"), asked("y")]).unwrap();
         read().end(all(), false).unwrap();
-        assert_eq!(read().findings(), all());
+        let mark = Finding { rule: "plain".into(), ..Finding::default() };
+        assert_eq!(read().findings(), [("k x".into(), found(0.5)), ("k y".into(), mark)].into());
+        // What is not reached the next time stays as it was.
+        read().begin(&[asked("x")]).unwrap();
+        read().end([("k x".into(), Finding::default())].into(), true).unwrap();
+        assert_eq!(read().findings()["k x"], found(0.5));
         // Foreign.
         let other = Kept::read(dir.path(), &AdapterFacts::of_test("2"));
         assert!(other.findings().is_empty() && other.fault().is_none());

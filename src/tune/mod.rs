@@ -15,4 +15,4 @@ mod tuned;
 pub use findings::{Finding, Findings, Found};
 pub use kept::{Kept, Tuning};
 pub use track::measure;
-pub use tuned::{Asked, Tally, Tuned};
+pub use tuned::{Asked, Problem, Tally, Tuned};

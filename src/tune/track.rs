@@ -23,7 +23,7 @@ pub fn measure(
     let contest = |asked: &Asked| Contest {
         kernel: asked.kernel,
         forms: asked.forms.iter().map(|form| form.name).collect(),
-        cost: asked.cost * asked.times as f64,
+        cost: asked.weight(),
     };
     let contests: Vec<Contest> = asked.iter().map(contest).collect();
     let mut device = Device { gpu, asked, trial: None, started: Instant::now(), seconds, progress };
@@ -68,8 +68,10 @@ impl<'a> Device<'a> {
 
     fn on_trial<T>(&mut self, work: impl FnOnce(&mut Trial<'a>) -> Result<T, Fault>) -> Result<T, Out<GpuError>> {
         self.go_on()?;
+        let before = self.now();
         let closed = || Fault::Refused("there is no such problem".into());
         let done = self.trial.as_mut().ok_or_else(closed).and_then(work);
+        log::trace!("a form: {:.1} ms", 1e3 * (self.now() - before));
         done.map_err(|fault| self.out(fault))
     }
 }
@@ -81,8 +83,9 @@ impl Track for Device<'_> {
         self.started.elapsed().as_secs_f64()
     }
 
-    fn open(&mut self, problem: usize) -> Result<(), Out<GpuError>> {
+    fn open(&mut self, problem: usize, living: &[usize]) -> Result<(), Out<GpuError>> {
         self.go_on()?;
+        let before = self.now();
         // What the one before holds of the device's memory goes first.
         self.trial = None;
         let Asked { key, forms, .. } = &self.asked[problem];
@@ -94,11 +97,13 @@ impl Track for Device<'_> {
             }
             out
         })?;
+        log::trace!("{}: {:.1} ms", self.asked[problem].name(), 1e3 * (self.now() - before));
+        trial.prepare(living);
         self.trial = Some(trial);
         Ok(())
     }
 
-    fn warm_up(&mut self, form: usize) -> Result<(), Out<GpuError>> {
+    fn warm_up(&mut self, form: usize) -> Result<f64, Out<GpuError>> {
         self.on_trial(|trial| trial.warm_up(form))
     }
 

@@ -1,6 +1,6 @@
 //! A chooser that takes what was found to be the fastest, and says what nothing is known of.
 
-use super::findings::Findings;
+use super::findings::{Finding, Findings};
 use crate::plan::{ByRule, Choose, Forms, Key, Offer};
 use crate::shader::{Facts, Form, Kernel};
 use serde::Serialize;
@@ -25,10 +25,25 @@ impl Asked {
     pub fn name(&self) -> String {
         name(self.kernel, &self.key)
     }
+
+    /// What all its layers cost by the rule.
+    pub fn weight(&self) -> f64 {
+        self.cost * self.times as f64
+    }
 }
 
 fn name(kernel: &str, key: &Key) -> String {
     format!("{kernel} {}", key.text)
+}
+
+/// A problem of a model, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Its kernel and what it is.
+    pub name: String,
+    /// Layers that are alike, where a model is known.
+    pub layers: Option<u64>,
+    pub finding: Finding,
 }
 
 /// Of how many problems the form was chosen by what.
@@ -63,8 +78,22 @@ impl Tuned {
         let is_known = |name: &str| self.found.get(name).is_some_and(|found| !found.is_hopeless());
         let unknown = asked.iter().filter(|(name, asked)| asked.forms.len() > 1 && !is_known(name));
         let mut unknown: Vec<Asked> = unknown.map(|(_, asked)| asked.clone()).collect();
-        unknown.sort_by(|a, b| (b.cost * b.times as f64).total_cmp(&(a.cost * a.times as f64)));
+        unknown.sort_by(|a, b| b.weight().total_cmp(&a.weight()));
         unknown
+    }
+
+    /// Problems that it was asked for and that have several forms: the heaviest first.
+    pub fn problems(&self) -> Vec<Problem> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut several: Vec<(&String, &Asked)> = asked.iter().filter(|(_, asked)| asked.forms.len() > 1).collect();
+        several.sort_by(|a, b| b.1.weight().total_cmp(&a.1.weight()));
+        let unknown = |asked: &Asked| Finding { rule: asked.forms[0].name.into(), ..Finding::default() };
+        let problem = |(name, asked): (&String, &Asked)| Problem {
+            name: name.clone(),
+            layers: Some(asked.times),
+            finding: self.found.get(name).cloned().unwrap_or_else(|| unknown(asked)),
+        };
+        several.into_iter().map(problem).collect()
     }
 
     pub fn tally(&self) -> Tally {

@@ -66,6 +66,8 @@ impl Place {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_diffews-wgpu"));
         command.env("DIFFEWS_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
+        // Forms go by the rule, always the same, and no run is spent on measuring.
+        command.env("DIFFEWS_TUNE", "0");
         command.current_dir(self.dir.path()).args(args);
         for name in ["WEIGHTS", "UNET", "SIZE", "PRECISION", "BACKEND", "ADAPTER"] {
             command.env_remove(format!("DIFFEWS_{name}"));

@@ -15,5 +15,6 @@ mod results;
 #[cfg(unix)]
 mod signals;
 mod standard;
+mod tuning;
 mod usage;
 mod weights;

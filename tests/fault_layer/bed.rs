@@ -78,7 +78,7 @@ impl Bed {
             command.env_remove(format!("DIFFEWS_{name}"));
         }
         // How many calls there are must not depend on the runs before.
-        command.env("DIFFEWS_SELF_CHECK", "0");
+        command.env("DIFFEWS_SELF_CHECK", "0").env("DIFFEWS_TUNE", "0");
         // The layer sees Vulkan only.
         command.env("WGPU_BACKEND", "vulkan").env("VK_LAYER_PATH", self.layer.path()).env("VK_INSTANCE_LAYERS", NAME);
         command.env("FAULT_LAYER", fault).env("FAULT_LAYER_LOG", self.layer.path().join("log"));

@@ -206,6 +206,7 @@ fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
         adapter: &args.adapter,
         forms: &args.forms,
         self_check: &args.self_check,
+        tuning: None,
         timed: false,
         size: None,
         precision,
@@ -214,7 +215,8 @@ fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
         guided_filter: None,
     };
     let go_on = &mut |_, _| progress::go_on();
-    let segmenter = open::plan(wanted, Told { verbose: false, quiet: true })?.allocate_with(go_on)?;
+    let segmenter = open::plan(wanted, Told { verbose: false, quiet: true }, &mut progress::Bar::new(true))?
+        .allocate_with(go_on)?;
     let (example, picture) = noise(segmenter.size())?;
     let example = [example];
     let (mut supports, mut queries) = (Vec::new(), Vec::new());
