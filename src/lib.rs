@@ -51,6 +51,10 @@ mod cache;
 pub mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+/// Tests that need a device choose it as the command does.
+#[cfg(test)]
+#[path = "cli/environment.rs"]
+mod environment;
 mod error;
 #[cfg(feature = "eval")]
 pub mod eval;

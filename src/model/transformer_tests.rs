@@ -1,9 +1,7 @@
 //! Cross-attention on prompts of several lengths, on a device, against softmax attention in f64.
 
-#[path = "../cli/environment.rs"]
-mod environment;
-
 use super::*;
+use crate::environment;
 use crate::gpu::{Arena, Gpu, Placed};
 use crate::model::fold::tests::{checkpoint, random, times};
 use crate::plan::{Policy, Schedule, TensorId};

@@ -153,6 +153,55 @@ fn free(life: &Life, bytes: u64, taken: &[(&Life, u64)], align: u64, apart: usiz
 }
 
 #[cfg(test)]
+impl super::Schedule {
+    /// Goes through the dispatches and keeps account of whose value each byte of each slot holds.
+    ///
+    /// # Errors
+    /// A dispatch that finds another value than its own where it reads, or that reads and writes in one slot.
+    pub(crate) fn prove(&self) -> Result<(), String> {
+        let mut held: Vec<Vec<(u64, u64, u32)>> = vec![Vec::new(); self.slots.len()];
+        let placed = |windows: &[Window]| -> Vec<(Place, u64, u64, u32)> {
+            let place = |w: &Window| {
+                let value = id(w.tensor.id)?;
+                let place = *self.places.get(&value)?;
+                Some((place, place.offset + w.offset, place.offset + w.offset + w.size, value))
+            };
+            windows.iter().filter_map(place).collect()
+        };
+        for (i, dispatch) in self.dispatches().iter().enumerate() {
+            let (reads, writes) = (placed(&dispatch.inputs), placed(&dispatch.outputs));
+            for (place, from, to, value) in &reads {
+                let name = &self.recording.values[*value as usize].name;
+                if writes.iter().any(|write| write.0.slot == place.slot) {
+                    return Err(format!("dispatch {i} reads {name} and writes in one buffer"));
+                }
+                if *to > self.slots[place.slot] {
+                    return Err(format!("{name} ends beyond its slot"));
+                }
+                let foreign = held[place.slot].iter().find(|(a, b, other)| a < to && from < b && other != value);
+                if let Some((.., other)) = foreign {
+                    let other = &self.recording.values[*other as usize].name;
+                    return Err(format!("dispatch {i} reads {name}, and finds {other}"));
+                }
+            }
+            for (place, from, to, value) in writes {
+                let before = std::mem::take(&mut held[place.slot]);
+                let cut = before.into_iter().flat_map(|(a, b, v)| [(a, b.min(from), v), (a.max(to), b, v)]);
+                held[place.slot] = cut.filter(|(a, b, _)| a < b).chain([(from, to, value)]).collect();
+            }
+        }
+        for tensor in &self.recording.handed {
+            let Some((value, place)) = id(tensor.id).and_then(|v| Some((v, *self.places.get(&v)?))) else { continue };
+            let (from, to) = (place.offset, place.offset + tensor.bytes());
+            if held[place.slot].iter().any(|&(a, b, other)| a < to && from < b && other != value) {
+                return Err(format!("{} is overwritten before it is handed on", tensor.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

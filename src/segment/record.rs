@@ -160,3 +160,35 @@ fn finish<E: Ends>(r: Recorder, ends: E, edit: Edit) -> Result<Recorded<E>, Erro
     edit(E::PASS, &mut recording);
     Ok(Recorded { schedule: Schedule::new(recording), ends })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment;
+    use crate::weights::ModelFiles;
+    use crate::{Precision, Segmenter};
+
+    /// In one memory, with tensors large enough to take each other's place, and again with all that layers mark kept.
+    #[test]
+    fn no_value_is_overwritten_before_it_is_read() {
+        let mut gpu = Gpu::new(&environment::choice(None, None).unwrap()).expect("an adapter is present");
+        gpu.forms = gpu.forms.forcing_one_of("conv2d", &["winograd-tiled-64", "tiled-64"]);
+        for (precision, size, marked) in
+            [(Precision::F32, 160, false), (Precision::F32, 1024, false), (Precision::F16, 1024, true)]
+        {
+            let model = Model::load(ModelFiles::embedded().expect("weights")).expect("a model");
+            let builder = Segmenter::builder().model(model).gpu(gpu.clone()).precision(precision).size(size).shots(2);
+            let planned = builder.plan_with(&mut |_, recording| {
+                if marked {
+                    recording.outputs.extend(recording.marks.values().cloned());
+                }
+            });
+            let passes = planned.expect("it is planned").draft.passes;
+            let copied = passes.encoder.schedule.dispatches().iter().any(|d| d.kernel.name == convert::KERNEL.name);
+            assert_eq!(copied, size == 1024, "what is added to wide layers is copied aside");
+            for (pass, schedule) in ["encoder", "support", "query", "decoder"].iter().zip(passes.schedules()) {
+                schedule.prove().unwrap_or_else(|told| panic!("{pass}, {precision:?}, {size}: {told}"));
+            }
+        }
+    }
+}
