@@ -1,5 +1,5 @@
 // Multiplications and additions, and nothing else: CHAINS vectors of an invocation, none of which waits for another, take
-// STEPS steps x = x * by + add in each turn. The host gives 1 for both, which no compiler knows: whole numbers, and the sums are exact.
+// STEPS steps x = x * by + add in each turn, or in all where there is no loop (STRAIGHT). The host gives 1 for both, which no compiler knows: whole numbers, and the sums are exact.
 
 struct Params {
     turns: u32,
@@ -19,7 +19,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 #for chain CHAINS
     x[chain] = first + vec4<f32>(4.0 * f32(chain));
 #endfor
+#ifdef STRAIGHT
+    {
+#else
     for (var turn = 0u; turn < p.turns; turn++) {
+#endif
 #for step STEPS
 #for chain CHAINS
 #ifdef FUSED

@@ -67,8 +67,10 @@ const fn form(name: &'static str, source: &'static str, consts: &'static [(&'sta
     Form { name, consts, ..Form::plain(source) }
 }
 
-/// Steps of an invocation: sums of whole numbers below 2^24, exact in f32.
+/// Steps of an invocation that has a loop: sums of whole numbers below 2^24, exact in f32.
 const STEPS: u32 = 8192;
+/// Newer lavapipe computes what is in a loop under masks.
+const STRAIGHT: &str = "STRAIGHT";
 const MULTIPLY_WGSL: &str = include_str!("../../shaders/roof/multiply.wgsl");
 /// Chains of four lanes: a core's units are full with 8 to 16 of one lane, and registers hold 16 to 32. A turn has so many steps that
 /// what a driver does about a loop does not count.
@@ -81,6 +83,10 @@ static MULTIPLY: Kernel = Kernel {
         form("3 vectors", MULTIPLY_WGSL, &[("CHAINS", 3), ("STEPS", 256)]),
         form("4 vectors", MULTIPLY_WGSL, &[("CHAINS", 4), ("STEPS", 64)]),
         form("6 vectors", MULTIPLY_WGSL, &[("CHAINS", 6), ("STEPS", 64)]),
+        Form {
+            variants: Some(&[&[STRAIGHT], &[STRAIGHT, "FUSED"]]),
+            ..form("3 vectors, no loop", MULTIPLY_WGSL, &[("CHAINS", 3), ("STEPS", 256)])
+        },
     ],
 };
 
@@ -93,19 +99,25 @@ params! {
 /// Invocations of a workgroup, of both kernels.
 const LANES: u32 = 64;
 /// A run is long enough where it takes so many seconds: what submitting takes does not count.
-const LONG: f64 = 0.02;
+const LONG: f64 = 0.01;
 /// Most workgroups of it.
 const MOST: u32 = 65_535;
 /// Seconds for the runs of a candidate that count.
-const ENOUGH: f64 = 0.06;
+const ENOUGH: f64 = 0.1;
 
 fn arithmetic(gpu: &Gpu) -> Result<Peak, BenchError> {
     let mut best: Option<Peak> = None;
-    let mut workgroups = (4 * gpu.forms.facts.cores).clamp(1, MOST);
     for (form, defines) in MULTIPLY.texts() {
-        let by = format!("{}, {}", if defines.is_empty() { "* and +" } else { "fma" }, form.name);
+        let by = format!("{}, {}", if defines.contains(&"FUSED") { "fma" } else { "* and +" }, form.name);
+        let straight = defines.contains(&STRAIGHT);
+        let steps = if straight { form.constant("STEPS") } else { STEPS };
+        let each = 2 * 4 * u64::from(steps * form.constant("CHAINS") * LANES);
+        let enough =
+            best.as_ref().map_or(4.0 * f64::from(gpu.forms.facts.cores), |b| 1.5 * LONG * b.rate / each as f64);
+        let mut workgroups = (enough as u32).clamp(1, MOST);
         loop {
-            let (flops, schedule, sums) = multiplications(gpu, form, defines, workgroups)?;
+            let flops = each * u64::from(workgroups);
+            let (schedule, sums) = multiplications(gpu, form, defines, workgroups, flops)?;
             let plan = bound(gpu, &schedule)?;
             // The first run makes pipeline and memory.
             timed(|| gpu.run(&plan, &mut |_| true))?;
@@ -118,7 +130,7 @@ fn arithmetic(gpu: &Gpu) -> Result<Peak, BenchError> {
             let seconds = fastest(seconds, || gpu.run(&plan, &mut |_| true))?;
             let chains = form.constant("CHAINS");
             let wanted = |lane: u32, component: u32| {
-                let one = |chain: u32| component + lane + 4 * chain + STEPS;
+                let one = |chain: u32| component + lane + 4 * chain + steps;
                 (0..chains).map(one).sum::<u32>() as f32
             };
             let [found] = gpu.read([&gpu.port(&plan, &sums)?])?;
@@ -133,17 +145,18 @@ fn arithmetic(gpu: &Gpu) -> Result<Peak, BenchError> {
     best.ok_or_else(|| wrong(gpu, "no form"))
 }
 
-/// Its multiplications and additions, the plan, and what it writes.
+/// The plan of `flops` multiplications and additions, and what it writes.
 fn multiplications(
     gpu: &Gpu,
     form: &'static Form,
     defines: &[&'static str],
     workgroups: u32,
-) -> Result<(u64, Schedule, Tensor), BenchError> {
+    flops: u64,
+) -> Result<(Schedule, Tensor), BenchError> {
     let mut r = Recorder::new(Policy::F32, gpu.forms.clone(), gpu.limits());
     let sums = r.value_of("sums", 1, LANES * workgroups, Channels::one(4), Element::F32);
-    let (steps, turns) = (u64::from(STEPS * form.constant("CHAINS")), STEPS / form.constant("STEPS"));
-    let flops = 2 * 4 * steps * u64::from(LANES * workgroups);
+    // None where there is no loop.
+    let turns = STEPS / form.constant("STEPS");
     r.push(Dispatch {
         kernel: &MULTIPLY,
         form,
@@ -158,7 +171,7 @@ fn multiplications(
         turns: u64::from(turns) + 1,
     });
     r.output(&sums);
-    Ok((flops, Schedule::new(r.finish()?), sums))
+    Ok((Schedule::new(r.finish()?), sums))
 }
 
 mod copy {

@@ -75,13 +75,11 @@ fn a_whole_model_by_stage_and_by_kernel() {
     );
     assert_eq!(found["planned_memory_bytes"], work["peak_memory_bytes"]);
     assert_eq!(found["random_weights"], true);
-    // OpenGL's devices have none.
-    if found["backend"] == "vulkan" {
+    // Every Vulkan driver at hand has a clock.
+    if found["backend"] == "vulkan" || !found["kernels"].is_null() {
         assert_eq!(sum(&found["kernels"], "dispatches"), number(&work["dispatches"]), "{found}");
         found["kernels"].as_array().unwrap().iter().for_each(is_part_of_a_roof);
         assert!((sum(&found["kernels"], "share") - 1.0).abs() < 1e-9 && sum(&found["kernels"], "seconds") > 0.0);
-    } else {
-        assert!(found["kernels"].is_null(), "{found}");
     }
 }
 
@@ -104,7 +102,7 @@ fn a_trace_has_every_dispatch() {
     assert_eq!(stages[4]["args"]["query"], "q.png");
     let end = |event: &Value| number(&event["ts"]) + number(&event["dur"]);
     let dispatches = of("dispatch");
-    if report["backend"] == "vulkan" {
+    if report["backend"] == "vulkan" || !dispatches.is_empty() {
         assert_eq!(dispatches.len() as f64, number(&work["dispatches"]));
         let done = |event: &&Value| number(&event["args"]["flop"]) + number(&event["args"]["padding_flop"]);
         assert_eq!(dispatches.iter().map(done).sum::<f64>(), number(&work["executed_flop"]));
@@ -118,7 +116,7 @@ fn a_trace_has_every_dispatch() {
         assert_eq!((&first["name"], &first["args"]["pass"]), (&"conv2d".into(), &"VAE encoder".into()));
         assert!(first["args"]["shapes"].as_str().unwrap().starts_with("[32, 32, 3] "), "{first}");
     } else {
-        assert!(dispatches.is_empty() && run.err.contains("no clock"), "{}", run.err);
+        assert!(run.err.contains("no clock"), "{}", run.err);
     }
     let again = ["--output", "m.png", "--trace"];
     place.infer(&[&query[..], &again, &["t.json"]].concat()).expect(1, &["t.json", "--force"]);
