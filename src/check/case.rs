@@ -30,6 +30,8 @@ pub struct Case {
     pub(super) limit: Option<u64>,
     pub(super) workgroups: Option<u32>,
     pub(super) alignment: Option<u64>,
+    /// What an adapter must allow a binding to have: in smaller ones it would say nothing.
+    binding: u64,
     /// The kinds of storage that make a difference to it.
     pub storages: &'static [Policy],
     /// What an adapter must have for it.
@@ -55,6 +57,7 @@ impl Case {
             limit: None,
             workgroups: None,
             alignment: None,
+            binding: 0,
             storages: STORAGES,
             needs: Needs::NOTHING,
             long: false,
@@ -112,6 +115,11 @@ impl Case {
         self
     }
 
+    /// Only where a binding may have `bytes`.
+    pub fn in_bindings_of(self, bytes: u64) -> Self {
+        Case { binding: bytes, ..self }
+    }
+
     /// Left out where time is short.
     pub fn in_full_only(mut self) -> Self {
         self.long = true;
@@ -125,8 +133,10 @@ impl Case {
 
     /// Why `gpu` cannot run it with this storage and form, if so.
     pub fn lacks(&self, gpu: &Gpu, storage: Policy, form: &Form) -> Option<String> {
-        let facts = &gpu.forms.facts;
-        self.needs.lacks(facts).or_else(|| storage.needs().lacks(facts)).or_else(|| form.needs.lacks(facts))
+        let (facts, bindings) = (&gpu.forms.facts, gpu.limits().max_binding);
+        let small = (self.binding > bindings).then(|| format!("bindings have at most {bindings} bytes here"));
+        let lacks = [self.needs, storage.needs(), form.needs].iter().find_map(|needs| needs.lacks(facts));
+        lacks.or(small)
     }
 
     /// Left out where time is short: a long one; and in a form that would not be chosen for `gpu`, more work in it than 0.25 GFLOP,

@@ -71,6 +71,7 @@ fn edges() -> Vec<Case> {
         // More positions than 16 bits hold; as many workgroups, and more values than f32 counts.
         case((257, 256, 4, 0, true)),
         case((2049, 2048, 4, 0, false)).stored_as(&[Policy::F32]).in_full_only(),
+        super::of_many(case((super::MANY.0, super::MANY.1, 3, 0, false))),
     ]
 }
 

@@ -3,7 +3,7 @@
 use crate::check::bound::Approx;
 use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::convert::{KERNEL, record};
-use crate::plan::{Channels, Element};
+use crate::plan::{Channels, Element, Policy};
 
 /// Nothing but the rounding of storage, which the check itself allows for. Where nothing is rounded, nothing is recorded.
 pub fn cases() -> Vec<Case> {
@@ -26,6 +26,7 @@ pub fn cases() -> Vec<Case> {
         // More vec4s than 16 bits hold; as many workgroups, and more values than f32 counts.
         case((257, 256, 4, 1.0)),
         case((2049, 2048, 4, 1.0)).in_full_only(),
+        super::of_many(case((super::MANY.0, super::MANY.1, 3, 1.0))).stored_as(&[Policy::PACKED]),
     ]
     .into()
 }

@@ -63,6 +63,7 @@ fn edges() -> Vec<Case> {
         // Chunks are of 16 positions, blocks of 64 vec4s of chunks.
         few(of("1 to 66 positions", (1..=66).map(|n| (1, n, 3)).collect(), NORMAL)),
         few(of("1 to 130 vec4s", (1..=130).map(|n| (2, 1, 4 * n - 1)).collect(), NORMAL)),
+        super::of_many(of("4100x4100x3", vec![(super::MANY.0, super::MANY.1, 3)], NORMAL)),
         of("40x40x40", vec![(40, 40, 40)], NORMAL).with_workgroup_limit(5),
     ]
 }

@@ -85,6 +85,7 @@ fn edges() -> Vec<Case> {
         // More tokens than 16 bits hold.
         few(of("65600x3", vec![(65_600, 3)], NORMAL)),
         few(of("4194400x3", vec![(4_194_400, 3)], NORMAL)).in_full_only(),
+        super::of_many(of("16810000x3", vec![(super::MANY.0 * super::MANY.1, 3)], NORMAL)),
     ]
 }
 

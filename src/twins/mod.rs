@@ -57,6 +57,15 @@ const WIDE: &[f32] = &[
 ];
 const ZEROS: &[f32] = &[0.0, -0.0, -0.0];
 
+/// Height and width of more positions than f32 counts one by one, and bytes of as many vec4s.
+const MANY: (u32, u32) = (4100, 4100);
+const MANY_BYTES: u64 = 16 * 4100 * 4100;
+
+/// A case of so many, each bound as a whole.
+fn of_many(case: Case) -> Case {
+    case.stored_as(&[Policy::F32]).in_bindings_of(MANY_BYTES).in_full_only()
+}
+
 /// Where values are stored as halves. A result that no half holds must come out infinite or NaN.
 const HALVES: &[Policy] = &[Policy::PACKED, Policy::F16];
 

@@ -4,7 +4,7 @@ use super::{Shape, build, normal};
 use crate::check::{Case, Fill};
 use crate::kernels::attention::{KERNEL, blocks};
 use crate::plan::Policy;
-use crate::twins::{HALVES, WIDE, ZEROS, beyond, sweep};
+use crate::twins::{HALVES, MANY, WIDE, ZEROS, beyond, of_many, sweep};
 
 /// Channels of the heads whose scores come of the first of them: a score is q k log2(e) / 4 of these.
 const HEAD: u32 = 16;
@@ -100,6 +100,7 @@ fn numbers() -> Vec<Case> {
         few("8300 queries", vec![(8300, 1, 0, 1, 4)]),
         few("65600 queries", vec![(65_600, 3, 2, 1, 4)]).in_full_only(),
         few("70001 own keys", vec![(2, 70_001, 5, 1, 4)]),
+        of_many(few("1050625 queries of 16 vec4s", vec![(MANY.0 * MANY.1 / 16, 3, 2, 1, 64)])),
         few("1048700 queries", vec![(1_048_700, 3, 2, 1, 4)]).in_full_only(),
     ]
 }

@@ -4,7 +4,7 @@ use super::{Act, Fills, Shape};
 use crate::check::{Case, Fill};
 use crate::kernels::conv2d::{Geometry, KERNEL, blocks};
 use crate::plan::{Channels, Policy};
-use crate::twins::{HALVES, WIDE, ZEROS, beyond, sweep};
+use crate::twins::{HALVES, MANY, WIDE, ZEROS, beyond, of_many, sweep};
 
 /// Where GELU has nothing left on the negative side, and all on the other; products of two stay below the largest half.
 const GATES: &[f32] = &[
@@ -173,5 +173,6 @@ fn large() -> Vec<Case> {
         plain((1, 66_000), 3, 14, linear).in_full_only(),
         plain((1, 2), 3, 65_540, linear),
         plain((2049, 2048), 3, 4, linear).in_full_only(),
+        of_many(plain(MANY, 3, 4, linear)),
     ]
 }
