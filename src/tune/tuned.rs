@@ -7,6 +7,10 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// A form that should be so many times slower than the rule's is not worth its compiler's time, which is seconds for some drivers: it is
+/// made for other devices. What the rule says of those that were measured was off by less than 4.
+const UNLIKELY: f64 = 8.0;
+
 /// A problem that a form was chosen for.
 #[derive(Clone)]
 pub struct Asked {
@@ -16,7 +20,7 @@ pub struct Asked {
     pub times: u64,
     /// What one of them costs by the rule, relative to others.
     pub cost: f64,
-    /// Forms that can run and may be taken: the rule's first, then by what they should cost.
+    /// Forms that can run, may be taken and may be faster: the rule's first, then by what they should cost.
     pub forms: Vec<&'static Form>,
 }
 
@@ -109,9 +113,9 @@ impl Tuned {
     fn note(&self, kernel: &Kernel, key: &Key, offers: &[Offer], rule: usize, facts: &Facts) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
-            let able = |i: &usize| *i == rule || is_able(&offers[*i]);
-            let mut able: Vec<usize> = (0..offers.len()).filter(able).collect();
             let cost = |i: usize| ByRule::cost(&offers[i], facts);
+            let able = |i: &usize| *i == rule || is_able(&offers[*i]) && cost(*i) <= UNLIKELY * cost(rule);
+            let mut able: Vec<usize> = (0..offers.len()).filter(able).collect();
             able.sort_by(|&a, &b| (b == rule).cmp(&(a == rule)).then(cost(a).total_cmp(&cost(b))));
             let forms = able.iter().map(|&i| offers[i].form).collect();
             Asked { kernel: kernel.name, key: key.clone(), times: 0, cost: cost(rule), forms }
@@ -153,7 +157,7 @@ mod tests {
         Form { name, pace: Pace { cpu, gpu: cpu }, ..Form::plain("") }
     }
 
-    static FORMS: [Form; 4] = [form("slow", 0.1), form("rule", 1.0), form("other", 0.5), form("dear", 0.9)];
+    static FORMS: [Form; 4] = [form("slow", 0.2), form("rule", 1.0), form("other", 0.5), form("dear", 0.9)];
     static KERNEL: Kernel = Kernel { name: "k", params: &[], variants: &[&[]], forms: &FORMS };
 
     fn offers(work: u64) -> Vec<Offer> {
@@ -215,5 +219,11 @@ mod tests {
         let forms: Vec<_> = unknown[0].forms.iter().map(|form| form.name).collect();
         assert_eq!(forms, ["rule", "other", "slow"]);
         assert_eq!(tuned.tally(), Tally { measured: 1, by_rule: 2 });
+        // Made for other devices.
+        let mut slower = offers(100);
+        slower[0].work = 200;
+        tuned.choose(&KERNEL, &key("a"), &slower, &Facts::LEAST).unwrap();
+        let of_a = tuned.unknown().into_iter().find(|asked| asked.name() == "k a").unwrap();
+        assert_eq!(of_a.forms.iter().map(|form| form.name).collect::<Vec<_>>(), ["rule", "other"]);
     }
 }
