@@ -8,12 +8,12 @@ struct Params {
     y0: u32, in_y0: u32,               // first output row of this band, and of the input's window
     base: u32,                         // where that begins in the window, in vec4s
     tiles_x: u32, tiles: u32,          // tiles of a row, and of the band
-    rows: u32,                         // of a matrix: tiles, and zeros that fill up the last block
+    rows: u32, columns: u32,           // of a matrix: tiles and channels, and zeros that fill up the last blocks
     groups_x: u32,
 }
 
 @group(0) @binding(0) var<storage, read> input: array<Pair>;       // [in_h * in_w, C]
-@group(0) @binding(1) var<storage, read_write> out: array<f32>;    // [36, rows, C]
+@group(0) @binding(1) var<storage, read_write> out: array<f32>;    // [36, rows, columns]
 @group(1) @binding(0) var<uniform> p: Params;
 
 const ROOT = 1.4142135623730951;
@@ -54,14 +54,13 @@ fn turn(d: Six) -> Six {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let at = (wg.x + wg.y * p.groups_x) * 64u + lane;
-    let channels = 4u * p.in_c4;
-    let tile = at / channels;
-    let c = at % channels;
+    let tile = at / p.columns;
+    let c = at % p.columns;
     if tile >= p.rows { return; }
-    let live = tile < p.tiles;
+    let live = tile < p.tiles && c < 4u * p.in_c4;
     let rows = line(p.y0 + tile / p.tiles_x * 4u - 1u, p.in_h, p.in_y0, p.in_w * p.in_c4, live);
     let columns = line(tile % p.tiles_x * 4u - 1u, p.in_w, 0u, p.in_c4, live);
-    let word = c / 2u;
+    let word = select(0u, c / 2u, live);
     var turned: array<Six, 6>;
 #for j 6
     {
@@ -76,7 +75,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         turned[j] = turn(d);
     }
 #endfor
-    let matrix = p.rows * channels;
+    let matrix = p.rows * p.columns;
 #for i 6
     {
         let v = turn(Six(turned[0][i], turned[1][i], turned[2][i], turned[3][i], turned[4][i], turned[5][i]));

@@ -6,11 +6,11 @@ struct Params {
     out_h: u32, out_w: u32, out_n4: u32,  // of this band: rows, columns, vec4s per position
     base: u32,                            // where its first row begins in the windows, in vec4s
     tiles_x: u32, tiles: u32,             // tiles of a row, and of the band
-    rows: u32,                            // of a matrix: tiles, and what fills up the last block
+    rows: u32, columns: u32,              // of a matrix: tiles and pairs of channels, and what fills up the last blocks
     groups_x: u32,
 }
 
-@group(0) @binding(0) var<storage, read> products: array<vec2<f32>>;      // [36, rows, N]
+@group(0) @binding(0) var<storage, read> products: array<vec2<f32>>;      // [36, rows, columns]
 @group(0) @binding(1) var<storage, read> bias: array<vec2<f32>>;          // [N]
 #ifdef RESIDUAL
 @group(0) @binding(2) var<storage, read> residual: array<Pair>;           // [out_h * out_w, N]
@@ -42,16 +42,17 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let tile = at / pairs;
     let n = at % pairs;
     if tile >= p.tiles { return; }
-    let matrix = p.rows * pairs;
+    let matrix = p.rows * p.columns;
+    let place = tile * p.columns + n;
     var turned: array<Four, 6>;
 #for j 6
     turned[j] = turn(Six(
-        products[j * matrix + at],
-        products[(6u + j) * matrix + at],
-        products[(12u + j) * matrix + at],
-        products[(18u + j) * matrix + at],
-        products[(24u + j) * matrix + at],
-        products[(30u + j) * matrix + at],
+        products[j * matrix + place],
+        products[(6u + j) * matrix + place],
+        products[(12u + j) * matrix + place],
+        products[(18u + j) * matrix + place],
+        products[(24u + j) * matrix + place],
+        products[(30u + j) * matrix + place],
     ));
 #endfor
     let corner = vec2<u32>(tile / p.tiles_x, tile % p.tiles_x) * 4u;

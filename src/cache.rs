@@ -27,11 +27,13 @@ pub(crate) struct Subject {
 
 impl Subject {
     pub fn of(facts: &AdapterFacts) -> Subject {
+        // It makes other code then.
+        let driver = facts.driver.clone() + if facts.range_checks { "" } else { ", without range checks" };
         Subject {
             adapter: facts.name.clone(),
             backend: facts.backend.clone(),
             device_id: facts.device_id.clone(),
-            driver: facts.driver.clone(),
+            driver,
             program: concat!(env!("CARGO_PKG_VERSION"), " ", env!("DIFFEWS_COMMIT")).into(),
         }
     }

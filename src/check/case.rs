@@ -154,7 +154,7 @@ impl Case {
 
     /// Can this form compute it, on an adapter that has what the form needs?
     pub fn takes(&self, form: &Form) -> bool {
-        let facts = Facts { least_lanes: u32::MAX, f16: true, ..Facts::LEAST };
+        let facts = Facts { least_lanes: u32::MAX, f16: true, range_checks: false, ..Facts::LEAST };
         let forms = Forms::first(facts).forcing(self.kernel.name, form.name);
         self.kernel.forms.len() == 1 || !self.recorder(Policy::F32, forms, Limits::WEBGPU).refused()
     }

@@ -47,14 +47,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let all = list(&choice);
     // Opening it is the only proof that it can be used.
     let chosen = Gpu::new(&choice);
-    let index = chosen.as_ref().ok().and_then(|gpu| gpu.facts().index);
     let rows: Vec<Row> = all
         .iter()
-        .map(|facts| Row {
-            chosen: index.is_some() && index == facts.index,
-            self_check: standing(facts),
-            tuned: tuned(facts),
-            facts,
+        .map(|facts| {
+            // What is opened tells more than what is listed.
+            let opened = chosen.as_ref().ok().map(Gpu::facts).filter(|opened| opened.index == facts.index);
+            let facts = opened.unwrap_or(facts);
+            Row { chosen: opened.is_some(), self_check: standing(facts), tuned: tuned(facts), facts }
         })
         .collect();
     if args.json {
@@ -91,6 +90,7 @@ fn table(rows: &[Row]) -> anyhow::Result<()> {
         "binding",
         "buffer",
         "memory",
+        "ranges",
         "self-check",
         "tuned",
     ];
@@ -113,6 +113,7 @@ fn table(rows: &[Row]) -> anyhow::Result<()> {
             bytes(facts.max_binding_bytes),
             bytes(facts.max_buffer_bytes),
             facts.memory_bytes.map_or("unknown".into(), bytes),
+            if facts.range_checks { "checked" } else { "unchecked" }.into(),
             word(self_check).into(),
             if *tuned == 0 { "not yet".into() } else { format!("{tuned} problems") },
         ]

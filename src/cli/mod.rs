@@ -67,7 +67,7 @@ Exit codes:
 Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the defaults):
   DIFFEWS_WEIGHTS, DIFFEWS_UNET, DIFFEWS_SIZE, DIFFEWS_PRECISION, DIFFEWS_BACKEND, DIFFEWS_ADAPTER
                        the defaults of these flags (size and precision: of infer and eval)
-  DIFFEWS_CHECKED=1    keep the shader translator's bounds checks (slower)
+  DIFFEWS_CHECKED=1    keep the shader translator's and the driver's bounds checks (slower)
   DIFFEWS_SELF_CHECK=0 believe the adapter, as --no-self-check
   DIFFEWS_TUNE=0       choose the forms of kernels by rule, as --no-tune; a number N measures them for N seconds at most
   DIFFEWS_CACHE        where it is remembered which adapters passed, and which forms are fast [default: diffews-wgpu in the

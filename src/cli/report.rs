@@ -30,6 +30,8 @@ pub struct Machine {
     adapter: String,
     backend: String,
     driver: String,
+    /// Whether the driver checks indices: newer versions of Mesa's CPU driver run without.
+    range_checks: bool,
     precision: &'static str,
     /// Of the kernels that have several: `conv2d=tiled-64`, as `--form` takes them.
     forms: BTreeSet<String>,
@@ -48,6 +50,7 @@ impl Machine {
             adapter: facts.name.clone(),
             backend: facts.backend.clone(),
             driver: facts.driver.clone(),
+            range_checks: facts.range_checks,
             precision: precision.name(),
             forms: segmenter.memory().forms.clone(),
             tuned: segmenter.memory().tuned,

@@ -108,7 +108,9 @@ impl Pipelines {
 
     fn add_cases(&mut self, gpu: &Gpu) -> Result<(), Error> {
         // What is left out is listed, too: by what it would be where nothing is lacking.
-        let anything = Forms::first(Facts { least_lanes: u32::MAX, f16: true, maker: Maker::Other, ..gpu.forms.facts });
+        let facts = gpu.forms.facts;
+        let anything =
+            Forms::first(Facts { least_lanes: u32::MAX, f16: true, range_checks: false, maker: Maker::Other, ..facts });
         for case in LANGUAGE.iter().chain(&twins::ALL).flat_map(|tested| (tested.cases)()) {
             for form in case.kernel.forms.iter().filter(|form| case.takes(form)) {
                 for &storage in case.storages {

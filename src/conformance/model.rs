@@ -9,7 +9,7 @@ use crate::gpu::Gpu;
 use crate::image_io::{DecodedMap, Mask, RgbImage};
 use crate::kernels::winograd_input;
 use crate::plan::winograd::GAIN;
-use crate::plan::{Forms, Recording, TensorId, Window};
+use crate::plan::{Dispatch, Forms, Recording, TensorId, Window};
 use crate::segment::{Pass, SelfCheck};
 use crate::settings::Threshold;
 use crate::shader::Sums;
@@ -135,10 +135,14 @@ impl Roundings {
         let mut written: HashMap<TensorId, f64> = HashMap::new();
         // Bands may have tensors of their own, of one name.
         let mut counted: HashSet<(&str, Arc<str>)> = HashSet::new();
+        // Several may add to one sum.
+        let place = |d: &Dispatch| d.outputs.first().map(|w| (w.tensor.id, w.offset, w.size));
+        let mut flops: HashMap<_, u64> = HashMap::new();
+        recording.dispatches.iter().for_each(|d| *flops.entry(place(d)).or_default() += d.flops);
         for dispatch in &recording.dispatches {
             let vec4s = |w: &Window| w.size / w.tensor.vec4_bytes();
             let elements = (dispatch.outputs.iter().map(vec4s).sum::<u64>() * 4).max(1);
-            let products = dispatch.flops as f64 / (2.0 * elements as f64);
+            let products = flops[&place(dispatch)] as f64 / (2.0 * elements as f64);
             // Of Winograd's terms, which are larger than what they add up to.
             let terms = dispatch.form.sums == Sums::Winograd || dispatch.kernel.name == winograd_input::KERNEL.name;
             let gain = if terms { GAIN } else { 1.0 };

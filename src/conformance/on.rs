@@ -9,7 +9,7 @@ use super::suite::{Entry, GPU, RULE, Work};
 use crate::check::{Case, Outcome, Twins, record_case, run_case_with};
 use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
 use crate::plan::{Forms, Policy};
-use crate::shader::{Device, Facts, Form};
+use crate::shader::{Device, Facts, Form, Ranges};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -39,10 +39,11 @@ impl<'a> On<'a> {
 
     pub(super) fn run(&mut self, entry: &Entry, cases: &[(&'static str, Case)], twins: &mut Twins) -> Row {
         let result = match entry.work {
-            Work::Case(i, form) => self.gpu().map(|gpu| {
+            Work::Case(i, form) => self.gpu_for(&cases[i].1).map(|gpu| {
                 let row = self.case(&gpu, entry, &cases[i].1, form, twins);
                 // A device that has failed may go on failing, which is not the next case's fault.
-                self.gpu = (row.status != Status::Failed).then_some(gpu);
+                let good = row.status != Status::Failed && !asks_for_checks(&cases[i].1);
+                self.gpu = good.then_some(gpu);
                 row
             }),
             _ if !self.options.full && !is_quick(entry) => {
@@ -63,6 +64,15 @@ impl<'a> On<'a> {
     /// The device at hand, or another.
     fn gpu(&mut self) -> Result<Gpu, String> {
         self.gpu.take().map_or_else(|| open(&self.facts, &self.choice, self.options), Ok)
+    }
+
+    /// The same, but for a case that reaches beyond its bindings one that checks ranges, and is for no other case.
+    fn gpu_for(&mut self, case: &Case) -> Result<Gpu, String> {
+        let gpu = self.gpu()?;
+        match asks_for_checks(case) && !gpu.facts().range_checks {
+            true => open(&self.facts, &AdapterChoice { checked: true, ..self.choice.clone() }, self.options),
+            false => Ok(gpu),
+        }
     }
 
     /// What one run of the model is compared in comes of one run, until the same is asked for again.
@@ -128,6 +138,10 @@ impl<'a> On<'a> {
         let schedule = record_case(gpu, case, entry.storage, form)?;
         schedule.dispatches().iter().try_for_each(|d| dump::write(dir, d, entry.storage, &mut self.dumped))
     }
+}
+
+fn asks_for_checks(case: &Case) -> bool {
+    case.needs.ranges == Ranges::Checked
 }
 
 /// A device of that adapter.

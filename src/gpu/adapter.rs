@@ -1,7 +1,7 @@
 //! Which adapter: listing, choosing, and what we ask of it.
 
-use super::GpuError;
 use super::later::block_on;
+use super::{GpuError, unchecked};
 use crate::shader::{Device, Facts, Maker};
 use serde::Serialize;
 use wgpu::{Backend, Backends, DeviceType, Features};
@@ -13,7 +13,7 @@ pub struct AdapterChoice {
     pub backends: Backends,
     /// An index into [`list`]'s order, or else a part of the adapter's name (which a number below 100 is not).
     pub adapter: Option<String>,
-    /// Keep the shader translator's bounds checks: slower, and for finding faults only.
+    /// Keep the shader translator's bounds checks, and the driver's: slower, and for finding faults only.
     pub checked: bool,
     /// Do not ask for a proof that the device runs what is submitted: for measuring the host's own time on a driver that computes
     /// nothing. Results are not to be used.
@@ -57,6 +57,9 @@ pub struct AdapterFacts {
     pub workgroup_memory_bytes: u32,
     pub workgroup_invocations: u32,
     pub storage_buffers: u32,
+    /// Its driver checks whether indices lie within their bindings. Not on newer versions of Mesa's CPU driver, which these checks make
+    /// several times slower, and whose device is made without them.
+    pub range_checks: bool,
 }
 
 impl AdapterFacts {
@@ -77,7 +80,7 @@ impl AdapterFacts {
             _ if self.name.starts_with("Apple ") => Maker::Apple,
             _ => Maker::Other,
         };
-        Facts { device, cores, least_lanes, f16: self.shader_f16, maker }
+        Facts { device, cores, least_lanes, f16: self.shader_f16, range_checks: self.range_checks, maker }
     }
 }
 
@@ -100,6 +103,7 @@ impl AdapterFacts {
             workgroup_memory_bytes: 0,
             workgroup_invocations: 0,
             storage_buffers: 0,
+            range_checks: true,
         }
     }
 }
@@ -150,7 +154,8 @@ async fn adapters(choice: &AdapterChoice, backends: Backends) -> Vec<wgpu::Adapt
     all
 }
 
-/// What a device of `adapter` with these features and limits can do, which may be less than the adapter could.
+/// What a device of `adapter` with these features and limits can do, which may be less than the adapter could. Whether its driver checks
+/// ranges is as it should be for a device of our own.
 pub(super) fn facts(
     index: Option<usize>,
     adapter: &wgpu::Adapter,
@@ -173,6 +178,7 @@ pub(super) fn facts(
         workgroup_memory_bytes: limits.max_compute_workgroup_storage_size,
         workgroup_invocations: limits.max_compute_invocations_per_workgroup,
         storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        range_checks: !unchecked::is_for(&info),
         name: info.name,
     }
 }

@@ -12,6 +12,7 @@ mod ports;
 mod profile;
 #[cfg(feature = "conformance")]
 mod statistics;
+mod unchecked;
 
 pub use adapter::{AdapterChoice, AdapterFacts, check_backend, list, no_backend};
 pub use buffers::Arena;

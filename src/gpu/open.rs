@@ -6,7 +6,7 @@ use super::heartbeat::Heartbeat;
 use super::later::block_on;
 use super::pipelines::{Pipelines, Translator};
 use super::profile::Profile;
-use super::{Gpu, GpuError, Shared};
+use super::{Gpu, GpuError, Shared, unchecked};
 use crate::plan::Forms;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -38,7 +38,8 @@ impl Gpu {
 
     async fn open(choice: &AdapterChoice, translator: Option<Translator>) -> Result<Gpu, GpuError> {
         let (adapter, index) = choose(choice).await?;
-        let name = adapter.get_info().name;
+        let info = adapter.get_info();
+        let name = info.name.clone();
         let limits = adapter.limits();
         check(&name, &limits)?;
         let mut features = adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP);
@@ -54,15 +55,35 @@ impl Gpu {
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
-        let opened = adapter.request_device(&descriptor).await;
-        let (device, queue) =
-            opened.map_err(|e| GpuError::NoDevice { adapter: name.clone(), reason: e.to_string() })?;
+        let mut opened = None;
+        // Who asks for checks has them, and another compiler's modules are not ours to answer for.
+        if unchecked::is_for(&info) && !choice.checked && translator.is_none() {
+            // SAFETY: all texts that run on it are ours and keep to their bindings, which the conformance suite checks with guard bands;
+            // those of others ask for checks, and get no pipeline here.
+            match unsafe { unchecked::open(&adapter, &descriptor) } {
+                Ok(device) => opened = Some(device),
+                Err(reason) => log::warn!(
+                    "{name} gives no device without range checks ({reason}): forms that need one are left out, which is slower"
+                ),
+            }
+        }
+        let unchecked = opened.is_some();
+        let (device, queue) = match opened {
+            Some(device) => device,
+            None => {
+                let opened = adapter.request_device(&descriptor).await;
+                opened.map_err(|e| GpuError::NoDevice { adapter: name.clone(), reason: e.to_string() })?
+            }
+        };
         let health = Arc::new(Health::default());
         let (lost, uncaptured) = (health.clone(), health.clone());
         device
             .set_device_lost_callback(move |reason, message| lost.lost(format!("device lost ({reason:?}): {message}")));
         device.on_uncaptured_error(Arc::new(move |error| uncaptured.error(error.to_string())));
-        let facts = facts(Some(index), &adapter, device.features(), &device.limits());
+        let facts = AdapterFacts {
+            range_checks: !unchecked,
+            ..facts(Some(index), &adapter, device.features(), &device.limits())
+        };
         let pipelines = Pipelines::new(choice.checked, translator);
         Gpu::of(facts, device, queue, true, health, pipelines, Heartbeat::new(choice.unproved))
     }
@@ -84,7 +105,7 @@ impl Gpu {
         }
         let limits = device.limits();
         check(&info.name, &limits)?;
-        let facts = facts(None, adapter, device.features(), &limits);
+        let facts = AdapterFacts { range_checks: true, ..facts(None, adapter, device.features(), &limits) };
         Gpu::of(facts, device, queue, false, Default::default(), Pipelines::new(false, None), Heartbeat::new(false))
     }
 
@@ -101,7 +122,8 @@ impl Gpu {
         // An application may have it for itself.
         let timed = own && device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         let profile = timed.then(|| Profile::new(&device, &queue));
-        log::info!("{} ({}, {})", facts.name, facts.backend, facts.driver);
+        let checks = if facts.range_checks { "" } else { ", without range checks" };
+        log::info!("{} ({}, {}{checks})", facts.name, facts.backend, facts.driver);
         let shared = Shared {
             facts,
             device,

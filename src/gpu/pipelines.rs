@@ -144,6 +144,10 @@ impl Gpu {
         let entries: Vec<_> = kinds.enumerate().map(|(i, ty)| entry(i as u32, ty, false)).collect();
         let params = self.params_layout();
         let checked = self.shared.pipelines.checked || dispatch.defines.contains(&CHECKED);
+        // The translator leaves the checks of buffers to the driver.
+        if checked && !self.shared.facts.range_checks {
+            return Err(self.failed(&what, "it asks for range checks, which this device has not"));
+        }
         let translated =
             self.shared.pipelines.translator.as_ref().map(|translate| translate(dispatch, &source, checked));
         let translated = translated.transpose().map_err(|e| self.failed(&what, e))?;

@@ -1,7 +1,7 @@
 //! `winograd_input`: tiles of 6 x 6 inputs of a 3 x 3 convolution, turned into 36 matrices (see [`crate::plan::winograd`]).
 
 use super::LANES;
-use crate::plan::{Dispatch, Element, Recorder, Tensor, winograd};
+use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, winograd};
 use crate::shader::{Form, Kernel, params};
 
 pub static KERNEL: Kernel = Kernel {
@@ -22,6 +22,7 @@ params! {
     tiles_x: u32,
     tiles: u32,
     rows: u32,
+    columns: u32,
     groups_x: u32,
 }
 
@@ -58,16 +59,18 @@ pub fn flops(band: Band, in_c4: u32) -> u64 {
     band.tiles() as u64 * 4 * in_c4 as u64 * FLOPS
 }
 
-/// `x` `[H, W, C]`, or those of its rows that the band reads, -> `[36, rows, C]` in f32, whose rows beyond the tiles are zero.
-pub fn record(r: &mut Recorder, x: &Tensor, band: Band) -> Tensor {
+/// `x` `[H, W, C]`, or those of its rows that the band reads, -> `[36, rows, channels]` in f32, of which what is beyond the tiles and
+/// beyond C is zero.
+pub fn record(r: &mut Recorder, x: &Tensor, band: Band, channels: Channels) -> Tensor {
     let name = format!("{}.tiles", x.name);
-    let out = r.value_of(&name, winograd::MATRICES, band.rows, x.channels.clone(), Element::F32);
+    let out = r.value_of(&name, winograd::MATRICES, band.rows, channels, Element::F32);
     let in_c4 = x.channels.vec4s();
     let row = x.width as u64 * in_c4 as u64;
     let (from, to) = (band.source.0 - band.stored, band.source.1 - band.stored);
     let (window, base) = r.window(x, from as u64 * row, to as u64 * row);
-    let channels = 4 * in_c4 as u64;
-    let workgroups = r.fold_workgroups((band.rows as u64 * channels).div_ceil(LANES));
+    let columns = 4 * out.channels.vec4s();
+    let elements = band.rows as u64 * columns as u64;
+    let workgroups = r.fold_workgroups(elements.div_ceil(LANES));
     let params = Params {
         in_h: band.height,
         in_w: x.width,
@@ -79,6 +82,7 @@ pub fn record(r: &mut Recorder, x: &Tensor, band: Band) -> Tensor {
         tiles_x: band.tiles_x(),
         tiles: band.tiles(),
         rows: band.rows,
+        columns,
         groups_x: workgroups[0],
     };
     let outputs = vec![r.whole(&out)];
@@ -91,7 +95,7 @@ pub fn record(r: &mut Recorder, x: &Tensor, band: Band) -> Tensor {
         params: bytemuck::bytes_of(&params).to_vec(),
         workgroups,
         flops: flops(band, in_c4),
-        padding: (band.rows - band.tiles()) as u64 * channels * FLOPS,
+        padding: elements * FLOPS - flops(band, in_c4),
         saved: 0,
         turns: 0,
     });

@@ -20,6 +20,7 @@ params! {
     tiles_x: u32,
     tiles: u32,
     rows: u32,
+    columns: u32,
     groups_x: u32,
 }
 
@@ -57,7 +58,7 @@ impl Residual {
     }
 }
 
-/// `products` `[36, rows, N]` in f32, `bias` `[N]` in f32 and `residual`, which lies as `out` does -> the rows `band` of `out`
+/// `products` `[36, rows, N]` or wider in f32, `bias` `[N]` in f32 and `residual`, which lies as `out` does -> the rows `band` of `out`
 /// `[H, W, N]`.
 pub fn record(
     r: &mut Recorder,
@@ -90,6 +91,7 @@ pub fn record(
         tiles_x: band.tiles_x(),
         tiles: band.tiles(),
         rows: band.rows,
+        columns: 2 * products.channels.vec4s(),
         groups_x: workgroups[0],
     };
     r.push(Dispatch {

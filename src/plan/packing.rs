@@ -23,25 +23,32 @@ pub enum Packing {
     Taps,
     /// `[36, Cin with padding, Cout]`: [`Packing::Taps`] of 3 x 3 windows g turned into G g G^T (see [`super::winograd`]).
     Winograd,
+    /// `[36, Cout / columns, Cin, columns]`: the same in panels of so many columns, filled up with zeros, as are the input channels to a
+    /// multiple of `step`. In f32 however weights are stored: they are read one by one.
+    WinogradPanels { columns: u32, step: u32 },
 }
 
 impl Packing {
     /// The tensor that `param` becomes, stored as `element`. The same for the same packing, in whatever plan: it lies in memory once.
     pub fn tensor(self, param: &Param, element: Element) -> Tensor {
-        Tensor {
-            id: TensorId::Constant(param.id, Some(self)),
-            name: param.name.clone(),
-            height: self.planes(param),
-            width: 4 * param.inputs.vec4s(),
-            channels: param.outputs.clone(),
-            element,
-        }
+        let (inputs, outputs) = (4 * param.inputs.vec4s(), &param.outputs);
+        let (height, width, channels) = match self {
+            Packing::Taps => (param.taps, inputs, outputs.clone()),
+            Packing::Winograd => (MATRICES, inputs, outputs.clone()),
+            Packing::WinogradPanels { columns, step } => {
+                let panels = (4 * outputs.vec4s()).div_ceil(columns);
+                (MATRICES * panels, inputs.next_multiple_of(step), Channels::one(columns))
+            }
+        };
+        let (id, element) = (TensorId::Constant(param.id, Some(self)), self.element(element));
+        Tensor { id, name: param.name.clone(), height, width, channels, element }
     }
 
-    fn planes(self, param: &Param) -> u32 {
+    /// What weights that others store as `element` are stored as.
+    pub fn element(self, element: Element) -> Element {
         match self {
-            Packing::Taps => param.taps,
-            Packing::Winograd => MATRICES,
+            Packing::WinogradPanels { .. } => Element::F32,
+            Packing::Taps | Packing::Winograd => element,
         }
     }
 
@@ -51,12 +58,28 @@ impl Packing {
         let (places, padded) = (param.inputs.places(), 4 * param.inputs.vec4s() as usize);
         match self {
             Packing::Taps => by_taps(values, cout, taps, &places, padded),
-            Packing::Winograd => {
-                let turned: Vec<f32> = values.chunks_exact(9).flat_map(turn).collect();
-                by_taps(&turned, cout, MATRICES as usize, &places, padded)
+            Packing::Winograd => by_taps(&turned(values), cout, MATRICES as usize, &places, padded),
+            Packing::WinogradPanels { columns, step } => {
+                let (columns, padded) = (columns as usize, padded.next_multiple_of(step as usize));
+                let outputs = param.outputs.places();
+                let panels = (4 * param.outputs.vec4s() as usize).div_ceil(columns);
+                let mut out = vec![0.0; MATRICES as usize * panels * padded * columns];
+                for (window, windows) in turned(values).chunks_exact(MATRICES as usize).enumerate() {
+                    let (o, i) = (outputs[window / places.len()] as usize, places[window % places.len()] as usize);
+                    for (matrix, &value) in windows.iter().enumerate() {
+                        let panel = matrix * panels + o / columns;
+                        out[(panel * padded + i) * columns + o % columns] = value;
+                    }
+                }
+                out
             }
         }
     }
+}
+
+/// Each window of 3 x 3 as its 36 elements.
+fn turned(values: &[f32]) -> Vec<f32> {
+    values.chunks_exact(9).flat_map(turn).collect()
 }
 
 /// G g G^T, rounded once.
@@ -122,5 +145,21 @@ mod tests {
         }
         // The first and last points leave a corner of the window as it is.
         assert_eq!((out[0], out[35 * 16]), (w[0], w[8]));
+    }
+
+    #[test]
+    fn panels_have_what_rows_have() {
+        let (inputs, outputs) = (Channels::one(1).concat(&Channels::one(2)), Channels::one(5));
+        let param = Param { id: 0, name: "w".into(), taps: 9, inputs, outputs };
+        let w: Vec<f32> = (0..5 * 3 * 9).map(|i| (i * i % 17) as f32 + 1.0).collect();
+        let packing = Packing::WinogradPanels { columns: 4, step: 6 };
+        let (tensor, panels, rows) =
+            (packing.tensor(&param, Element::F32), packing.pack(&param, &w), Packing::Winograd.pack(&param, &w));
+        assert_eq!((tensor.height, tensor.width, tensor.channels), (36 * 2, 12, Channels::one(4)));
+        assert_eq!(panels.len(), 36 * 2 * 12 * 4);
+        for (matrix, (k, n)) in (0..36).flat_map(|m| (0..12).flat_map(move |k| (0..8).map(move |n| (m, (k, n))))) {
+            let expected = if k < 8 && n < 5 { rows[(matrix * 8 + k) * 5 + n] } else { 0.0 };
+            assert_eq!(panels[((matrix * 2 + n / 4) * 12 + k) * 4 + n % 4], expected, "{matrix} {k} {n}");
+        }
     }
 }

@@ -204,6 +204,13 @@ impl Recorder {
         self.dispatches.iter().find(|d| d.kernel.name == kernel).map(|d| d.form.name)
     }
 
+    /// What the weights of the first dispatch of that kernel are stored as.
+    pub(crate) fn weights_of(&self, kernel: &str) -> Option<Element> {
+        let first = self.dispatches.iter().find(|d| d.kernel.name == kernel)?;
+        let weight = |w: &&Window| matches!(w.tensor.id, TensorId::Constant(..));
+        first.inputs.iter().find(weight).map(|w| w.tensor.element)
+    }
+
     /// Multiplications and additions of the dispatches of that kernel, with those that fill up blocks.
     pub(crate) fn work_of(&self, kernel: &str) -> u64 {
         self.dispatches.iter().filter(|d| d.kernel.name == kernel).map(|d| d.flops + d.padding).sum()

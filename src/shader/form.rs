@@ -79,12 +79,14 @@ pub struct Needs {
     pub lanes: u32,
     /// Native halves.
     pub f16: bool,
+    /// Of the driver's range checks.
+    pub ranges: Ranges,
     /// On whose GPUs it is left out, and why: what their compilers make of it is of no use there.
     pub unfit: &'static [(Maker, &'static str)],
 }
 
 impl Needs {
-    pub const NOTHING: Needs = Needs { lanes: 0, f16: false, unfit: &[] };
+    pub const NOTHING: Needs = Needs { lanes: 0, f16: false, ranges: Ranges::Any, unfit: &[] };
 
     /// What an adapter of these facts lacks for it, if anything.
     pub fn lacks(&self, facts: &Facts) -> Option<String> {
@@ -97,9 +99,26 @@ impl Needs {
         if self.f16 && !facts.f16 {
             return Some("the adapter lacks shader-f16".into());
         }
+        match (self.ranges, facts.range_checks) {
+            (Ranges::Unchecked, true) => {
+                return Some("the driver checks ranges, which takes it longer than all else".into());
+            }
+            (Ranges::Checked, false) => return Some("the driver checks no ranges".into()),
+            _ => {}
+        }
         let unfit = self.unfit.iter().find(|(maker, _)| *maker == facts.maker);
         unfit.map(|(maker, why)| format!("it is not for GPUs of {maker:?}: {why}"))
     }
+}
+
+/// What a form or a case asks of the driver's checks whether indices lie within their bindings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ranges {
+    Any,
+    /// It reaches beyond its bindings, on purpose.
+    Checked,
+    /// It is of use only where they are left out.
+    Unchecked,
 }
 
 /// What an adapter can do, as far as forms depend on it.
@@ -112,6 +131,8 @@ pub struct Facts {
     pub least_lanes: u32,
     /// Native halves.
     pub f16: bool,
+    /// The driver checks whether indices lie within their bindings.
+    pub range_checks: bool,
     pub maker: Maker,
 }
 
@@ -137,8 +158,14 @@ pub enum Device {
 
 impl Facts {
     /// The least that any adapter has.
-    pub const LEAST: Facts =
-        Facts { device: Device::Integrated, cores: 8, least_lanes: 0, f16: false, maker: Maker::Other };
+    pub const LEAST: Facts = Facts {
+        device: Device::Integrated,
+        cores: 8,
+        least_lanes: 0,
+        f16: false,
+        range_checks: true,
+        maker: Maker::Other,
+    };
 }
 
 #[cfg(test)]
@@ -158,5 +185,11 @@ mod tests {
             unfit.lacks(&Facts { maker: Maker::Nvidia, ..Facts::LEAST }).unwrap().contains("Nvidia: it takes long")
         );
         assert!(Needs { f16: true, ..Needs::NOTHING }.lacks(&Facts::LEAST).unwrap().contains("shader-f16"));
+        let unchecked = Facts { range_checks: false, ..Facts::LEAST };
+        let ranges = |ranges| Needs { ranges, ..Needs::NOTHING };
+        assert!(ranges(Ranges::Unchecked).lacks(&Facts::LEAST).unwrap().contains("checks ranges"));
+        assert!(ranges(Ranges::Checked).lacks(&unchecked).unwrap().contains("no ranges"));
+        assert_eq!(ranges(Ranges::Unchecked).lacks(&unchecked), None);
+        assert_eq!(ranges(Ranges::Checked).lacks(&Facts::LEAST), None);
     }
 }

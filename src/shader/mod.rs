@@ -4,7 +4,7 @@ mod form;
 mod params;
 mod preprocess;
 
-pub use form::{Device, Facts, Form, Maker, Needs, Pace, Sums};
+pub use form::{Device, Facts, Form, Maker, Needs, Pace, Ranges, Sums};
 pub(crate) use params::params;
 pub use preprocess::preprocess;
 
@@ -46,9 +46,10 @@ impl std::fmt::Debug for Kernel {
 }
 
 /// What forms import: `shaders/lib/*.wgsl` and what the forms of a kernel share, by the name that `#import` uses.
-pub static LIBRARY: [(&str, &str); 5] = [
+pub static LIBRARY: [(&str, &str); 6] = [
     ("attention/common", include_str!("../../shaders/attention/common.wgsl")),
     ("conv2d/common", include_str!("../../shaders/conv2d/common.wgsl")),
+    ("conv2d/params", include_str!("../../shaders/conv2d/params.wgsl")),
     ("lib/gelu", include_str!("../../shaders/lib/gelu.wgsl")),
     ("lib/silu", include_str!("../../shaders/lib/silu.wgsl")),
     ("lib/storage", include_str!("../../shaders/lib/storage.wgsl")),

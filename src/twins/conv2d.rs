@@ -159,7 +159,7 @@ impl Shape {
         };
         let result = record(&mut b.recorder, "out", &x.tensor, &weights, g, epilogue);
         let winograd = of_winograd(b);
-        let stored = b.recorder.storage.weights;
+        let stored = b.recorder.weights_of(KERNEL.name).unwrap_or(b.recorder.storage.weights);
         let winograd = winograd.then(|| Winograd::new(x.clone(), weight.clone(), g.upsample, stored));
         let gate = self.cout as usize;
         b.expect(&result, move |p, n| {

@@ -41,13 +41,16 @@ struct Shape {
     rows: (u32, u32),
     /// Rows of a matrix that only fill up.
     spare: u32,
+    /// And channels.
+    beside: u32,
 }
 
 impl Shape {
     fn name(&self) -> String {
-        let Shape { size: (h, w), channels, upsample, rows: (y0, y1), spare } = self;
+        let Shape { size: (h, w), channels, upsample, rows: (y0, y1), spare, beside } = self;
         let up = if *upsample { " upsampled" } else { "" };
-        format!("{h}x{w}x{channels}{up} rows {y0} to {y1} and {spare} to fill up")
+        let wider = if *beside > 0 { format!(", and {beside} channels") } else { String::new() };
+        format!("{h}x{w}x{channels}{up} rows {y0} to {y1} and {spare} to fill up{wider}")
     }
 
     fn case(self, fill: Fill) -> Case {
@@ -63,12 +66,16 @@ impl Shape {
         let (height, stored) = (h, 0);
         let mut band = Band { y0, y1, source, height, stored, width: w << shift, upsample: self.upsample, rows: 0 };
         band.rows = band.tiles() + self.spare;
-        let out = record(&mut b.recorder, &x.tensor, band);
+        let channels = match self.beside {
+            0 => x.tensor.channels.clone(),
+            more => Channels::one(self.channels.next_multiple_of(4) + more),
+        };
+        let out = record(&mut b.recorder, &x.tensor, band, channels);
         let (upsample, tiles, tiles_x) = (self.upsample, band.tiles() as usize, band.tiles_x() as usize);
         let (rows, first) = (band.rows as usize, y0 as usize / 4);
         b.expect(&out, move |p, c| {
             let (matrix, tile) = (p / rows, p % rows);
-            if tile >= tiles {
+            if tile >= tiles || c >= x.channels() {
                 return Approx::new(0.0, 0.0);
             }
             let (i, j) = (matrix / 6, matrix % 6);
@@ -82,7 +89,7 @@ impl Shape {
 
 pub fn cases() -> Vec<Case> {
     let normal = Fill::Normal { mean: 0.0, std: 1.0 };
-    let of = |size, channels, upsample, rows, spare| Shape { size, channels, upsample, rows, spare };
+    let of = |size, channels, upsample, rows, spare| Shape { size, channels, upsample, rows, spare, beside: 0 };
     let mut cases: Vec<Case> = [
         of((64, 64), 320, false, (0, 64), 0),
         of((16, 16), 64, true, (0, 32), 0),
@@ -98,6 +105,9 @@ pub fn cases() -> Vec<Case> {
     .into_iter()
     .map(|shape| shape.case(normal))
     .collect();
+    // As wide as panels of weights are long.
+    cases.push(Shape { beside: 52, ..of((7, 9), 12, false, (4, 7), 3) }.case(normal));
+    cases.push(Shape { beside: 12, ..of((5, 9), 50, true, (0, 10), 1) }.case(normal));
     cases.push(of((37, 19), 12, false, (8, 24), 3).case(normal).with_alignment(256));
     cases.push(of((41, 67), 6, false, (0, 41), 1).case(normal).with_workgroup_limit(19));
     cases.push(Case::new(&KERNEL, "all kinds of values".into(), move |b| {

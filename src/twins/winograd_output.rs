@@ -27,13 +27,16 @@ struct Shape {
     /// Of the output.
     rows: (u32, u32),
     spare: u32,
+    /// Channels of the products that nothing is made of.
+    beside: u32,
 }
 
 impl Shape {
     fn case(self, fill: Fill) -> Case {
-        let Shape { size: (h, w), channels, residual, rows: (y0, y1), spare } = self;
+        let Shape { size: (h, w), channels, residual, rows: (y0, y1), spare, beside } = self;
         let with = if residual { " + residual" } else { "" };
-        let name = format!("{h}x{w}x{channels}{with} rows {y0} to {y1} and {spare} to fill up");
+        let wider = if beside > 0 { format!(", and {beside} channels") } else { String::new() };
+        let name = format!("{h}x{w}x{channels}{with} rows {y0} to {y1} and {spare} to fill up{wider}");
         Case::new(&KERNEL, name, move |b| self.build(b, fill))
     }
 
@@ -44,7 +47,11 @@ impl Shape {
         let channels = Channels::one(self.channels);
         let mut band = Band { y0, y1, source: (0, h), height: h, stored: 0, width: w, upsample: false, rows: 0 };
         band.rows = band.tiles() + self.spare;
-        let products = b.input("products", 36, band.rows, channels.clone(), Element::F32, fill);
+        let wide = match self.beside {
+            0 => channels.clone(),
+            more => Channels::one(self.channels.next_multiple_of(4) + more),
+        };
+        let products = b.input("products", 36, band.rows, wide, Element::F32, fill);
         let bias = b.input("bias", 1, 1, channels.clone(), Element::F32, Fill::Normal { mean: 0.0, std: 0.5 });
         let residual = self
             .residual
@@ -77,7 +84,7 @@ impl Shape {
 
 pub fn cases() -> Vec<Case> {
     let normal = Fill::Normal { mean: 0.0, std: 1.0 };
-    let of = |size, channels, residual, rows, spare| Shape { size, channels, residual, rows, spare };
+    let of = |size, channels, residual, rows, spare| Shape { size, channels, residual, rows, spare, beside: 0 };
     let mut cases: Vec<Case> = [
         of((64, 64), 320, false, (0, 64), 0),
         of((32, 32), 64, true, (0, 32), 0),
@@ -89,6 +96,7 @@ pub fn cases() -> Vec<Case> {
     .into_iter()
     .map(|shape| shape.case(normal))
     .collect();
+    cases.push(Shape { beside: 20, ..of((9, 7), 12, true, (4, 8), 3) }.case(normal));
     cases.push(of((21, 19), 12, true, (8, 16), 20).case(normal).with_alignment(256));
     cases.push(of((41, 67), 6, true, (0, 41), 1).case(normal).with_workgroup_limit(5));
     cases.push(of((6, 13), 5, true, (0, 6), 2).case(Fill::Of(&[1.0, -1.0, 300.0, -0.01])).called("a-few-values"));

@@ -1,4 +1,4 @@
-//! Faults of Winograd's transforms.
+//! Faults of Winograd's transforms, and of the texts that multiply for it alone.
 
 use super::{Mutant, fault};
 
@@ -18,10 +18,11 @@ pub const MUTANTS: &[Mutant] = &[
         "select(0.0, select(v.x, v.y, (c & 1u) != 0u), inside)",
         "select(v.x, v.y, (c & 1u) != 0u)",
     ),
-    fault("winograd_input", "rows that fill up are not zero", "let live = tile < p.tiles;", "let live = true;"),
+    fault("winograd_input", "rows that fill up are not zero", "tile < p.tiles && c", "c"),
+    fault("winograd_input", "channels that fill up are not zero", " && c < 4u * p.in_c4", ""),
     fault("winograd_input", "odd channels repeat even ones", "(c & 1u) != 0u", "false"),
     fault("winograd_input", "upsampling repeats nothing", "((first + k) >> p.upsample)", "(first + k)"),
-    fault("winograd_input", "matrices without what fills them up", "p.rows * channels", "p.tiles * channels"),
+    fault("winograd_input", "matrices without what fills them up", "p.rows * p.columns", "p.tiles * p.columns"),
     fault("winograd_input", "the fold of workgroups into two dimensions ignored", "wg.x + wg.y * p.groups_x", "wg.x"),
     fault("winograd_input", "rows beyond the last written", "if tile >= p.rows { return; }", ""),
     fault("winograd_output", "the point at infinity forgotten", "+ 2.0 * far_odd + m[5]", "+ 2.0 * far_odd"),
@@ -32,7 +33,8 @@ pub const MUTANTS: &[Mutant] = &[
     fault("winograd_output", "rows beyond the last written", "if i < below {", "{"),
     fault("winograd_output", "columns beyond the last written", "if j < beside {", "{"),
     fault("winograd_output", "start of the windows ignored", "2u * p.base + corner", "corner"),
-    fault("winograd_output", "matrices without what fills them up", "p.rows * pairs", "p.tiles * pairs"),
+    fault("winograd_output", "matrices without what fills them up", "p.rows * p.columns", "p.tiles * p.columns"),
+    fault("winograd_output", "rows without what fills them up", "tile * p.columns + n", "tile * pairs + n"),
     fault("winograd_output", "the fold of workgroups into two dimensions ignored", "wg.x + wg.y * p.groups_x", "wg.x"),
     fault("winograd_output", "tiles beyond the last turned", "if tile >= p.tiles { return; }", ""),
     fault("winograd_output", "results 2^-13 too large", "y[j] += b;", "y[j] = (y[j] + b) * 1.0001220703125;"),
@@ -42,4 +44,64 @@ pub const MUTANTS: &[Mutant] = &[
         "row + j * pairs, j < beside)]",
         "row, j < beside)]",
     ),
+    fault("conv2d/winograd-straight", "each step begins anew", "let fresh = q.first == 0u;", "let fresh = true;"),
+    fault(
+        "conv2d/winograd-straight",
+        "the first step goes on with what lies there",
+        "let fresh = q.first == 0u;",
+        "let fresh = false;",
+    ),
+    fault(
+        "conv2d/winograd-straight",
+        "inputs of the first step for all",
+        "((row + r) * channels + q.first) & MOST",
+        "((row + r) * channels) & MOST",
+    ),
+    fault(
+        "conv2d/winograd-straight",
+        "weights of the first step for all",
+        "(panel * channels + q.first)",
+        "(panel * channels)",
+    ),
+    fault("conv2d/winograd-straight", "the first matrix of a dispatch ignored", "q.out_y0 + block.z", "block.z"),
+    fault(
+        "conv2d/winograd-straight",
+        "weights of the first panel for all",
+        "(columns / (2u * LANES)) + block.y",
+        "(columns / (2u * LANES))",
+    ),
+    fault(
+        "conv2d/winograd-straight",
+        "a lane with its neighbour's weight",
+        "weight[i + j], lane == j",
+        "weight[i + j], lane == (j ^ 1u)",
+    ),
+    fault(
+        "conv2d/winograd-straight",
+        "a lane with its neighbour's sum",
+        "output[c[r] + lane], 0.0",
+        "output[c[r] + (lane ^ 1u)], 0.0",
+    ),
+    fault(
+        "conv2d/winograd-straight",
+        "the upper columns have the lower ones' weights",
+        "weights(w + k * 2u * LANES + LANES, lane)",
+        "weights(w + k * 2u * LANES, lane)",
+    ),
+    fault("conv2d/winograd-straight", "blocks of rows overlap", "block.x * ROWS", "block.x * (ROWS - 1u)"),
+    fault(
+        "conv2d/winograd-straight",
+        "the last channel of a step left out",
+        "let x = input[a[r] + k];",
+        "let x = select(input[a[r] + k], 0.0, k == STEP - 1u);",
+    ),
+    fault(
+        "conv2d/winograd-straight",
+        "upper columns stored behind the block",
+        "output[c[r] + LANES + lane]",
+        "output[c[r] + 2u * LANES + lane]",
+    ),
+    fault("conv2d/winograd-straight", "indices cut to 16 bits", "0x3ffffffu", "0xffffu"),
+    fault("conv2d/winograd-straight", "products 2^-12 too large", "fma(x, high", "fma(x * 1.000244140625, high"),
+    fault("conv2d/winograd-straight", "a bit of another sum left in the first", "(all & q.upsample)", "(all & 0x100u)"),
 ];

@@ -113,6 +113,7 @@ fn of_floats(function: MathFunction, a: f32, b: f32, c: f32) -> f32 {
         M::Min => a.min(b),
         M::Max => a.max(b),
         M::Clamp => a.max(b).min(c),
+        M::Fma => a.mul_add(b, c),
         M::Sign => f32::from(i8::from(a > 0.0) - i8::from(a < 0.0)),
         // Rounded once, as well as f32 can.
         M::Exp => f64::from(a).exp() as f32,

@@ -243,8 +243,12 @@ impl Bundle {
     }
 
     fn run(&self, facts: &AdapterFacts, choice: &AdapterChoice, options: &Options) -> Result<Replayed, String> {
-        let gpu = open(facts, choice, options)?;
+        let mut gpu = open(facts, choice, options)?;
         let (prepared, foreign) = self.prepared(gpu.limits())?;
+        if foreign && !gpu.facts().range_checks {
+            // Nothing else would keep such a text from this process's memory.
+            gpu = open(facts, &AdapterChoice { checked: true, ..choice.clone() }, options)?;
+        }
         let mut outcome = Outcome::new(self.row().id.as_str(), "replayed", Policy::F32, "plain");
         let result = run_prepared(&gpu, "replay", prepared, &mut outcome, &mut |_, _| {});
         // It may tell of the text.

@@ -7,7 +7,7 @@ use crate::check::{Case, CaseBuilder};
 use crate::gpu::CHECKED;
 use crate::kernels::LANES;
 use crate::plan::{Channels, Element, Policy};
-use crate::shader::{Form, Kernel};
+use crate::shader::{Form, Kernel, Needs, Ranges};
 
 pub static KERNEL: Kernel = Kernel {
     name: "memory",
@@ -101,10 +101,15 @@ fn order(b: &mut CaseBuilder) {
 pub fn cases() -> Vec<Case> {
     let case =
         |name: &str, build: fn(&mut CaseBuilder)| Case::new(&KERNEL, name.into(), build).stored_as(&[Policy::F32]);
+    let checks = Needs { ranges: Ranges::Checked, ..Needs::NOTHING };
     vec![
         case("more workgroups than one dimension holds", folded),
-        case("checked: reads out of range stay inside the binding", robust_reads).called("checked-reads"),
-        case("checked: writes out of range stay inside the binding", robust_writes).called("checked-writes"),
+        case("checked: reads out of range stay inside the binding", robust_reads)
+            .called("checked-reads")
+            .needing(checks),
+        case("checked: writes out of range stay inside the binding", robust_writes)
+            .called("checked-writes")
+            .needing(checks),
         case("a binding of the largest size", largest_binding),
         case("forty dispatches in order", order),
     ]

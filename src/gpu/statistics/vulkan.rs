@@ -49,12 +49,13 @@ impl Statistics {
             }
             instance.get_physical_device_features2(physical, &mut has_all);
             // What wgpu asks for that code depends on: buffers with checked ends, halves, subgroups of any size.
+            let checks = vk::Bool32::from(gpu.facts().range_checks);
             let core = vk::PhysicalDeviceFeatures {
-                robust_buffer_access: has_all.features.robust_buffer_access,
+                robust_buffer_access: has_all.features.robust_buffer_access * checks,
                 ..Default::default()
             };
             let mut robustness = vk::PhysicalDeviceRobustness2FeaturesEXT {
-                robust_buffer_access2: robustness.robust_buffer_access2,
+                robust_buffer_access2: robustness.robust_buffer_access2 * checks,
                 ..Default::default()
             };
             let mut halves = vk::PhysicalDevice16BitStorageFeatures {

@@ -53,6 +53,7 @@ pub(super) fn record(r: &mut Recorder, chosen: &Candidate, problem: &Problem, op
             groups: groups as u32,
             groups_x: workgroups[0],
             block_rows: 8,
+            first: 0,
         };
         let flops = problem.flops(positions, in_c4.into(), out_n4.into());
         r.push(Dispatch {

@@ -4,9 +4,9 @@
 //! whatever their order, which the twin's bound holds for. So their error grows by 1. Winograd's are texts of these that multiply its
 //! matrices, in sums of as many terms as there are channels; the twin has a bound for what comes of them.
 
-use super::{Problem, direct, winograd};
-use crate::plan::{Offer, Packing, Recorder, Tensor, turns};
-use crate::shader::{Form, Maker, Needs, Pace, Sums};
+use super::{Problem, direct, straight, winograd};
+use crate::plan::{Limits, Offer, Packing, Recorder, Tensor, turns};
+use crate::shader::{Form, Maker, Needs, Pace, Ranges, Sums};
 
 /// A form, the problems that it fits, and how it is recorded.
 pub(super) struct Candidate {
@@ -15,6 +15,8 @@ pub(super) struct Candidate {
     pub packing: Packing,
     /// Why it is not for a problem, if so.
     pub refuses: fn(&Candidate, &Problem, &Recorder) -> Option<String>,
+    /// Whether it can have matrices of so many rows, if it is one of Winograd's.
+    pub takes: fn(&Candidate, &Problem, u64, &Limits) -> bool,
     /// Whether what it saves is not worth its memory.
     pub is_dear: fn(&Candidate, &Problem, &Recorder) -> bool,
     /// The products that it computes for a problem, and what it does beside them, in multiplications and additions.
@@ -42,6 +44,15 @@ const fn broadcast(name: &'static str, consts: &'static [(&'static str, u32)]) -
 const fn rows(name: &'static str, consts: &'static [(&'static str, u32)]) -> Form {
     let source = include_str!("../../../shaders/conv2d/rows.wgsl");
     Form { name, consts, pace: Pace { cpu: 0.55, gpu: 0.05 }, ..Form::plain(source) }
+}
+
+/// Of `lanes` lanes, 8 rows and STEP channels. Its sums are added up one after the other, as a direct form's: f32 holds them between two
+/// dispatches as it does within one, and zeros that fill up channels add nothing. So Winograd's bound is its own as it is.
+const fn straight(name: &'static str, consts: &'static [(&'static str, u32)], lanes: u32, cpu: f64) -> Form {
+    let source = include_str!("../../../shaders/conv2d/straight.wgsl");
+    let needs = Needs { lanes, ranges: Ranges::Unchecked, ..Needs::NOTHING };
+    let (variants, sums) = (Some(&[&["MATRICES"] as &[&str]] as &[&[&str]]), Sums::Winograd);
+    Form { name, consts, needs, variants, sums, pace: Pace { cpu, gpu: 0.05 }, ..Form::plain(source) }
 }
 
 /// A direct form's text, for the products of Winograd's algorithm.
@@ -80,6 +91,8 @@ pub(super) static FORMS: &[Form] = &[
     of_winograd("winograd-broadcast-64", broadcast("", &[("WG", 16)])),
     of_winograd("winograd-broadcast-32", broadcast("", &[("WG", 8)])),
     of_winograd("winograd-rows-64", rows("", &[("WG", 16), ("COLS", 16)])),
+    straight("winograd-straight-8", &[("LANES", 8), ("ROWS", 6), ("STEP", 64)], 8, 2.5),
+    straight("winograd-straight-16", &[("LANES", 16), ("ROWS", 8), ("STEP", 64)], 16, 3.0),
 ];
 
 /// The most vec4s of output channels that it is for.
@@ -91,6 +104,7 @@ const TILED: Candidate = Candidate {
     form: &FORMS[0],
     packing: Packing::Taps,
     refuses: |_, _, _| None,
+    takes: |_, _, _, _| true,
     is_dear: |_, _, _| false,
     computes: |_, problem, _| (*problem, 0),
     block: |form, _| (form.constant("TY") * form.constant("TM"), form.constant("TX")),
@@ -103,6 +117,7 @@ const BROADCAST: Candidate = Candidate {
     form: &FORMS[5],
     packing: Packing::Taps,
     refuses: |_, _, _| None,
+    takes: |_, _, _, _| true,
     is_dear: |_, _, _| false,
     computes: |_, problem, _| (*problem, 0),
     block: |form, problem| (32 / problem.halves(), form.constant("WG")),
@@ -116,6 +131,7 @@ const ROWS: Candidate = Candidate {
     form: &FORMS[7],
     packing: Packing::Taps,
     refuses: |_, _, _| None,
+    takes: |_, _, _, _| true,
     is_dear: |_, _, _| false,
     computes: |_, problem, _| (*problem, 0),
     block: |form, problem| {
@@ -149,11 +165,26 @@ pub(super) static CANDIDATES: &[Candidate] = &[
     of_matrices(&FORMS[14], BROADCAST),
     of_matrices(&FORMS[15], BROADCAST),
     of_matrices(&FORMS[16], ROWS),
+    straight_line(&FORMS[17], 16, 64),
+    straight_line(&FORMS[18], 32, 64),
 ];
 
 const fn of_matrices(form: &'static Form, direct: Candidate) -> Candidate {
     let (refuses, is_dear, computes) = (winograd::refuses, winograd::is_dear, winograd::work);
     Candidate { form, packing: Packing::Winograd, refuses, is_dear, computes, record: winograd::record, ..direct }
+}
+
+/// Of whole blocks: nothing asks whether it is inside.
+const fn straight_line(form: &'static Form, columns: u32, step: u32) -> Candidate {
+    Candidate {
+        packing: Packing::WinogradPanels { columns, step },
+        takes: straight::takes,
+        block: |form, _| (form.constant("ROWS"), form.constant("LANES") / 2),
+        step: step / 4,
+        turns: |_, _, _| 0,
+        record: straight::record,
+        ..of_matrices(form, TILED)
+    }
 }
 
 /// Loops over the window's rows and columns, and `inner` in each.
@@ -163,6 +194,11 @@ fn taps(problem: &Problem, inner: u64) -> u64 {
 }
 
 impl Candidate {
+    /// Has it a dispatch for each step over the channels?
+    pub fn is_straight(&self) -> bool {
+        matches!(self.packing, Packing::WinogradPanels { .. })
+    }
+
     pub fn turns_of(&self, problem: &Problem) -> u64 {
         (self.turns)(self.form, problem, problem.in_c4.div_ceil(self.step).into())
     }

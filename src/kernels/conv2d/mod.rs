@@ -3,6 +3,7 @@
 
 mod direct;
 mod forms;
+mod straight;
 mod winograd;
 
 use super::affine;
@@ -38,6 +39,7 @@ params! {
     groups: u32,
     groups_x: u32,
     block_rows: u32,
+    first: u32,
 }
 
 /// Where the window of a convolution lies.
@@ -163,11 +165,15 @@ impl Problem {
 }
 
 /// Of each form: positions and vec4 columns of a workgroup, vec4s of channels that it takes in at once. For cases of every number
-/// that may be left over.
+/// that may be left over; of those with a dispatch for each step the most channels of one are [`longest_step`].
 pub(crate) fn blocks() -> impl Iterator<Item = [u32; 3]> {
     let problem = Problem::linear(1, 1, 1);
     let of = move |candidate: &Candidate| ((candidate.block)(candidate.form, &problem), candidate.step);
-    CANDIDATES.iter().map(of).map(|((rows, columns), step)| [rows, columns, step])
+    CANDIDATES.iter().filter(|c| !c.is_straight()).map(of).map(|((rows, columns), step)| [rows, columns, step])
+}
+
+pub(crate) fn longest_step() -> u32 {
+    CANDIDATES.iter().filter(|c| c.is_straight()).map(|c| 4 * c.step).max().unwrap_or_default()
 }
 
 /// What is convolved.
@@ -352,6 +358,46 @@ mod tests {
                 assert!(!form.starts_with("winograd") && executed >= 1.0, "{side}, {cin} -> {cout}: {form}");
             }
         }
+    }
+
+    #[test]
+    fn straight_texts_are_for_devices_without_range_checks() {
+        for (lanes, name) in [(8, "winograd-straight-8"), (16, "winograd-straight-16")] {
+            let facts =
+                Facts { device: Device::Cpu, cores: 2, least_lanes: lanes, range_checks: false, ..Facts::LEAST };
+            let (form, executed, _) = by_rule(facts, Limits::TEST, 64, 320, 320);
+            assert!(form == name && executed < 0.3, "{form}: {executed}");
+            let checked = Facts { range_checks: true, ..facts };
+            assert_eq!(by_rule(checked, Limits::TEST, 64, 320, 320).0, "winograd-broadcast-64");
+            // Larger indices than the text is told of.
+            let large = Limits { max_binding: 1 << 31, max_buffer: 1 << 31, ..Limits::TEST };
+            assert!(!by_rule(facts, large, 64, 2560, 2560).0.contains("straight"));
+        }
+    }
+
+    #[test]
+    fn straight_texts_add_each_product_once() {
+        let facts = Facts { device: Device::Cpu, cores: 2, least_lanes: 8, range_checks: false, ..Facts::LEAST };
+        let mut r = Recorder::new(Policy::F32, Forms::by_rule(facts), Limits::TEST);
+        let (inputs, outputs) = (Channels::one(150), Channels::one(34));
+        let x = r.input("x", 30, 17, inputs.clone());
+        let weight = Param { id: 0, name: "weight".into(), taps: 9, inputs, outputs };
+        let bias = r.input("bias", 1, 1, Channels::one(34));
+        r.forms = r.forms.forcing("conv2d", "winograd-straight-8");
+        let out = record(&mut r, "out", &x, &Weights { weight, bias }, Geometry::SAME, Epilogue::None);
+        r.output(&out);
+        let mut steps: Vec<(u32, u32)> = Vec::new();
+        let dispatches = r.finish().unwrap().dispatches;
+        for d in dispatches.iter().filter(|d| d.kernel.name == KERNEL.name) {
+            let param = |name| u32::from_ne_bytes(d.params[KERNEL.param(name).unwrap()].try_into().unwrap());
+            // 40 tiles in blocks of 6, 34 columns in panels of 16.
+            assert_eq!((d.workgroups[0], d.workgroups[1]), (7, 3));
+            assert_eq!((param("in_w"), 4 * param("in_c4"), 4 * param("out_n4")), (42, 192, 48));
+            steps.extend((0..d.workgroups[2]).map(|z| (param("out_y0") + z, param("first"))));
+        }
+        steps.sort();
+        let all = (0..36).flat_map(|matrix| [0, 64, 128].map(|first| (matrix, first)));
+        assert_eq!(steps, Vec::from_iter(all));
     }
 
     /// Bands of 32 tiles, filled up to 64, took twice the work, and none of them was shorter.

@@ -6,7 +6,7 @@ use super::{Epilogue, Geometry, KERNEL, Operands, Params, Problem};
 use crate::kernels::winograd_input::{self, Band};
 use crate::kernels::winograd_output::{self, Residual};
 use crate::plan::winograd::{MATRICES, TILE};
-use crate::plan::{Dispatch, Element, Packing, Recorder, Tensor};
+use crate::plan::{Channels, Dispatch, Element, Packing, Recorder, Tensor};
 
 /// Most bytes of a band's matrices, of inputs and of products each.
 const MOST_BYTES: u64 = 32 << 20;
@@ -30,10 +30,22 @@ fn matrix_rows(chosen: &Candidate, problem: &Problem, tile_rows: u32) -> u64 {
     (tile_rows as u64 * problem.output.1.div_ceil(TILE) as u64).next_multiple_of(block.into())
 }
 
+/// Vec4s of channels of the matrices of inputs and of products: panels of weights are filled up, and with them the matrices.
+pub(super) fn columns(chosen: &Candidate, problem: &Problem) -> (u32, u32) {
+    let (_, block) = (chosen.block)(chosen.form, problem);
+    match chosen.packing {
+        Packing::WinogradPanels { .. } => {
+            (problem.in_c4.next_multiple_of(chosen.step), problem.out_n4.next_multiple_of(block))
+        }
+        Packing::Taps | Packing::Winograd => (problem.in_c4, problem.out_n4),
+    }
+}
+
 /// The products of matrices of so many rows, below each other.
-fn products(problem: &Problem, rows: u64) -> Problem {
+fn products(chosen: &Candidate, problem: &Problem, rows: u64) -> Problem {
     let rows = (MATRICES as u64 * rows).min(u32::MAX.into());
-    Problem::linear(rows as u32, problem.in_c4, problem.out_n4)
+    let (in_c4, out_n4) = columns(chosen, problem);
+    Problem::linear(rows as u32, in_c4, out_n4)
 }
 
 /// The products of all bands, and what their transforms cost beside them.
@@ -41,15 +53,16 @@ pub(super) fn work(chosen: &Candidate, problem: &Problem, r: &Recorder) -> (Prob
     let all = problem.output.0.div_ceil(TILE);
     let band = band_rows(chosen, problem, r).map_or(all, |rows| rows / TILE);
     let rows = matrix_rows(chosen, problem, band) * u64::from(all / band) + matrix_rows(chosen, problem, all % band);
-    let products = products(problem, rows);
-    let beside = products.positions() * 4 * (problem.in_c4 as u64 + problem.out_n4 as u64) * COST;
+    let products = products(chosen, problem, rows);
+    let beside = products.positions() * 4 * (products.in_c4 as u64 + products.out_n4 as u64) * COST;
     (products, beside)
 }
 
 /// Bytes of the weights, as direct sums and as this has them.
-fn weight_bytes(problem: &Problem, element: Element) -> [u64; 2] {
-    let each = 4 * problem.in_c4 as u64 * problem.out_n4 as u64 * element.vec4_bytes();
-    [9, u64::from(MATRICES)].map(|matrices| matrices * each)
+fn weight_bytes(chosen: &Candidate, problem: &Problem, element: Element) -> [u64; 2] {
+    let each = |of: Element, (in_c4, out_n4): (u32, u32)| 4 * in_c4 as u64 * out_n4 as u64 * of.vec4_bytes();
+    let own = each(chosen.packing.element(element), columns(chosen, problem));
+    [9 * each(element, (problem.in_c4, problem.out_n4)), MATRICES as u64 * own]
 }
 
 /// Why it is not for `problem`, if so.
@@ -58,16 +71,18 @@ pub(super) fn refuses(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Op
     if window != Geometry::SAME || problem.geglu || problem.tanh {
         return Some("it is for windows of 3 x 3, one apart, without GEGLU or tanh".into());
     }
-    let [_, weights] = weight_bytes(problem, r.storage.weights);
+    let [_, weights] = weight_bytes(chosen, problem, r.storage.weights);
     if weights > r.limits.max_binding.min(r.limits.max_buffer) {
         return Some(format!("its weights take {weights} bytes, more than a binding or a buffer holds here"));
     }
-    band_rows(chosen, problem, r).is_none().then(|| "a row of its tiles takes more than a binding holds".into())
+    band_rows(chosen, problem, r)
+        .is_none()
+        .then(|| "a row of its tiles takes more than a binding or a grid of workgroups holds".into())
 }
 
 /// Whether what it saves is not worth the memory of its weights.
 pub(super) fn is_dear(chosen: &Candidate, problem: &Problem, r: &Recorder) -> bool {
-    let [direct, own] = weight_bytes(problem, r.storage.weights);
+    let [direct, own] = weight_bytes(chosen, problem, r.storage.weights);
     let sums = problem.flops(problem.positions(), problem.in_c4.into(), problem.out_n4.into());
     let (products, _) = work(chosen, problem, r);
     let saved = sums.saturating_sub(chosen.work(&products, products.positions()));
@@ -83,7 +98,8 @@ fn band_rows(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Option<u32>
     let fits = |rows: u32| {
         let each = matrix_rows(chosen, problem, rows);
         let elements = MATRICES as u64 * each;
-        let wider = problem.in_c4.max(problem.out_n4) as u64;
+        let (in_c4, out_n4) = columns(chosen, problem);
+        let wider = in_c4.max(out_n4) as u64;
         let matrix = elements * wider * Element::F32.vec4_bytes();
         let source = (rows * TILE + 2).min(problem.input.0) as u64 * problem.input.1 as u64 * problem.in_c4 as u64;
         let target = (rows * TILE).min(height) as u64 * problem.output.1 as u64 * problem.out_n4 as u64;
@@ -94,9 +110,10 @@ fn band_rows(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Option<u32>
         whole
             && matrix <= r.limits.max_buffer
             && groups <= (r.limits.max_workgroups as u64).pow(2)
+            && (chosen.takes)(chosen, problem, each, &r.limits)
             && (rows == 1 || matrix <= MOST_BYTES)
     };
-    let all = products(problem, matrix_rows(chosen, problem, tile_rows));
+    let all = products(chosen, problem, matrix_rows(chosen, problem, tile_rows));
     let pieces = r.limits.pieces(chosen.work(&all, all.positions()), chosen.workgroups(&all, all.positions()));
     // A smaller band is filled up to a block, and takes no less time.
     let (block, _) = (chosen.block)(chosen.form, problem);
@@ -109,25 +126,59 @@ fn band_rows(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Option<u32>
     fits(rows).then_some(rows * TILE)
 }
 
+/// Products of the matrices of a band.
+pub(super) struct Products {
+    /// Of all matrices, below each other.
+    pub problem: Problem,
+    /// Of one of them.
+    pub rows: u32,
+    /// Multiplications and additions that are needed, and those that direct sums had more.
+    pub flops: u64,
+    pub saved: u64,
+}
+
+/// `tiles` `[36, rows, Cin]` times `weight` -> `[36, rows, Cout]`.
+pub(super) type Multiply = fn(&mut Recorder, &Candidate, &Products, &Tensor, &Tensor, &Tensor);
+
 pub(super) fn record(r: &mut Recorder, chosen: &Candidate, problem: &Problem, operands: &Operands, out: &Tensor) {
+    record_by(multiply, r, chosen, problem, operands, out);
+}
+
+pub(super) fn record_by(
+    multiply: Multiply,
+    r: &mut Recorder,
+    chosen: &Candidate,
+    problem: &Problem,
+    operands: &Operands,
+    out: &Tensor,
+) {
     let &Operands { source: input, weights: w, geometry, epilogue } = operands;
     let height = problem.input.0;
     let residual = match epilogue {
         Epilogue::Residual(t) => Some(t),
         _ => None,
     };
-    let weight = Packing::Winograd.tensor(&w.weight, r.storage.weights);
+    let weight = chosen.packing.tensor(&w.weight, r.storage.weights);
+    // Channels lie as the layer's do, where nothing fills them up.
+    let filled = |channels: &Channels, vec4s: u32| match channels.vec4s() == vec4s {
+        true => channels.clone(),
+        false => Channels::one(4 * vec4s),
+    };
     // Refused before where there is none.
     let rows = band_rows(chosen, problem, r).unwrap_or(TILE);
     for y0 in (0..out.height).step_by(rows as usize) {
         let y1 = (y0 + rows).min(out.height);
-        let matrix = matrix_rows(chosen, problem, (y1 - y0).div_ceil(TILE)) as u32;
+        let matrix = matrix_rows(chosen, problem, (y1 - y0).div_ceil(TILE));
         let source = geometry.source_rows(y0, y1, height);
         let (x, stored) = input.rows(r, source);
         let (width, upsample) = (out.width, geometry.upsample);
-        let band = Band { y0, y1, source, height, stored, width, upsample, rows: matrix };
-        let tiles = winograd_input::record(r, &x, band);
-        let sums = multiply(r, chosen, problem, &tiles, &weight, band, out);
+        let band = Band { y0, y1, source, height, stored, width, upsample, rows: matrix as u32 };
+        let products = of_band(band, chosen, problem);
+        let channels = filled(&x.channels, products.problem.in_c4);
+        let tiles = winograd_input::record(r, &x, band, channels);
+        let channels = filled(&out.channels, products.problem.out_n4);
+        let sums = r.value_of(&format!("{}.products", out.name), MATRICES, band.rows, channels, Element::F32);
+        multiply(r, chosen, &products, &tiles, &weight, &sums);
         // A copy is worth the memory of a large tensor.
         let residual = residual.map(|t| match t.bytes() > MOST_BYTES {
             true => Residual::aside(r, t, (y0, y1)),
@@ -137,31 +188,29 @@ pub(super) fn record(r: &mut Recorder, chosen: &Candidate, problem: &Problem, op
     }
 }
 
-/// `tiles` `[36, rows, Cin]` times `weight` `[36, Cin, Cout]` -> `[36, rows, Cout]`.
-fn multiply(
-    r: &mut Recorder,
-    chosen: &Candidate,
-    problem: &Problem,
-    tiles: &Tensor,
-    weight: &Tensor,
-    band: Band,
-    out: &Tensor,
-) -> Tensor {
+fn of_band(band: Band, chosen: &Candidate, problem: &Problem) -> Products {
     let &Problem { in_c4, out_n4, .. } = problem;
-    let name = format!("{}.products", out.name);
-    let sums = r.value_of(&name, MATRICES, band.rows, out.channels.clone(), Element::F32);
-    let all = Problem::linear(MATRICES * band.rows, in_c4, out_n4);
-    let (block_rows, block_columns) = (chosen.block)(chosen.form, &all);
+    let all = products(chosen, problem, band.rows.into());
+    let flops = all.flops(MATRICES as u64 * band.tiles() as u64, in_c4.into(), out_n4.into());
+    let direct = problem.flops((band.y1 - band.y0) as u64 * band.width as u64, in_c4.into(), out_n4.into());
+    let transforms = winograd_input::flops(band, in_c4) + winograd_output::flops(band, out_n4);
+    Products { problem: all, rows: band.rows, flops, saved: direct.saturating_sub(flops + transforms) }
+}
+
+/// By a text that computes direct sums, too.
+fn multiply(r: &mut Recorder, chosen: &Candidate, products: &Products, tiles: &Tensor, weight: &Tensor, sums: &Tensor) {
+    let &Products { problem: ref all, rows, flops, saved } = products;
+    let (block_rows, block_columns) = (chosen.block)(chosen.form, all);
     let row_groups = all.output.1 / block_rows;
-    let groups = row_groups as u64 * out_n4.div_ceil(block_columns) as u64;
+    let groups = row_groups as u64 * all.out_n4.div_ceil(block_columns) as u64;
     let workgroups = r.fold_workgroups(groups);
     let params = Params {
         in_h: MATRICES,
-        in_w: band.rows,
-        in_c4,
+        in_w: rows,
+        in_c4: all.in_c4,
         out_rows: MATRICES,
-        out_w: band.rows,
-        out_n4,
+        out_w: rows,
+        out_n4: all.out_n4,
         kernel: 1,
         stride: 1,
         pad: 0,
@@ -175,12 +224,9 @@ fn multiply(
         groups: groups as u32,
         groups_x: workgroups[0],
         block_rows: 8,
+        first: 0,
     };
-    let needed = |of: &Problem, positions: u64| of.flops(positions, in_c4.into(), out_n4.into());
-    let flops = needed(&all, MATRICES as u64 * band.tiles() as u64);
-    let direct = needed(problem, (band.y1 - band.y0) as u64 * band.width as u64);
-    let transforms = winograd_input::flops(band, in_c4) + winograd_output::flops(band, out_n4);
-    let (inputs, outputs) = (vec![r.whole(tiles), r.whole(weight)], vec![r.whole(&sums)]);
+    let (inputs, outputs) = (vec![r.whole(tiles), r.whole(weight)], vec![r.whole(sums)]);
     r.push(Dispatch {
         kernel: &KERNEL,
         form: chosen.form,
@@ -190,9 +236,8 @@ fn multiply(
         params: bytemuck::bytes_of(&params).to_vec(),
         workgroups,
         flops,
-        padding: chosen.work(&all, all.positions()) - flops,
-        saved: direct.saturating_sub(flops + transforms),
-        turns: chosen.turns_of(&all),
+        padding: chosen.work(all, all.positions()) - flops,
+        saved,
+        turns: chosen.turns_of(all),
     });
-    sums
 }

@@ -2,7 +2,7 @@
 
 use super::{Act, Fills, Shape};
 use crate::check::{Case, Fill};
-use crate::kernels::conv2d::{Geometry, KERNEL, blocks};
+use crate::kernels::conv2d::{Geometry, KERNEL, blocks, longest_step};
 use crate::plan::{Channels, Policy};
 use crate::twins::{HALVES, MANY, WIDE, ZEROS, beyond, of_many, sweep};
 
@@ -142,6 +142,8 @@ fn remainders() -> Vec<Case> {
         }))
     };
     let channels = 4 * (2 * step + 1);
+    let long = longest_step();
+    let steps = [long - 1, long, long + 1, 2 * long - 4, 2 * long, 2 * long + 5];
     let columns = 2 * columns + 2;
     vec![
         positions(rows + 2, 3, Act::None),
@@ -152,6 +154,7 @@ fn remainders() -> Vec<Case> {
             .called("channels-left-over"),
         cases(&format!("1 to {channels} channels 3x3"), (1..=channels).map(|n| (n, 13, Geometry::SAME)).collect())
             .called("channels-left-over-3x3"),
+        cases("channels of one to three dispatches", steps.map(|n| (n, 13, Geometry::SAME)).into()),
         cases("1 to 4 columns", (1..=4).map(|n| (5, n, linear)).collect()),
         cases("1 to 8 columns", (1..=8).map(|n| (5, n, linear)).collect()),
         cases("1 to 12 columns", (1..=12).map(|n| (5, n, linear)).collect()),

@@ -1,0 +1,105 @@
+//! A device whose driver does not check whether indices lie within their bindings. wgpu always asks for these checks
+//! (robustBufferAccess). On Mesa's CPU driver they cost more than all else: as long as they are there, LLVM makes a branch of every
+//! load, and puts no loads together.
+
+use wgpu::{AdapterInfo, Backend, DeviceType};
+
+/// The first version of Mesa whose CPU driver makes use of it. That of 22.3 has no such pass; nothing between was measured.
+const FIRST: u32 = 26;
+
+/// Is it an adapter on which the checks are left out? Only Mesa's CPU driver, where it pays.
+pub(super) fn is_for(info: &AdapterInfo) -> bool {
+    let version = || info.driver_info.strip_prefix("Mesa ")?.split('.').next()?.parse::<u32>().ok();
+    let lavapipe =
+        (info.backend, info.device_type, info.driver.as_str()) == (Backend::Vulkan, DeviceType::Cpu, "llvmpipe");
+    lavapipe && version().is_some_and(|version| version >= FIRST)
+}
+
+/// A device as wgpu makes it, but for the checks.
+///
+/// # Safety
+/// No shader that runs on it may reach beyond its bindings: nothing else keeps it from the process's memory.
+///
+/// # Errors
+/// What the driver or wgpu says.
+#[cfg(not(any(target_vendor = "apple", target_arch = "wasm32")))]
+pub(super) unsafe fn open(
+    adapter: &wgpu::Adapter,
+    descriptor: &wgpu::DeviceDescriptor,
+) -> Result<(wgpu::Device, wgpu::Queue), String> {
+    use ash::vk;
+    let (features, limits) = (descriptor.required_features, &descriptor.required_limits);
+    // SAFETY: handles and structures live until the calls return. The device is made of what the adapter itself asks for, with nothing
+    // added, and the adapter takes it over; what is left out is the caller's to answer for.
+    let opened = unsafe {
+        let hal = adapter.as_hal::<wgpu::hal::api::Vulkan>().ok_or("it is not one of Vulkan's")?;
+        let extensions = hal.required_device_extensions(features);
+        let names: Vec<_> = extensions.iter().map(|name| name.as_ptr()).collect();
+        let priorities = [1.0];
+        let queues = [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&priorities)];
+        let mut asked = hal.physical_device_features(&extensions, features);
+        let core = vk::PhysicalDeviceFeatures { robust_buffer_access: vk::FALSE, ..asked.get_core() };
+        let base = vk::DeviceCreateInfo::default().queue_create_infos(&queues).enabled_extension_names(&names);
+        let mut info = asked.add_to_device_create(base);
+        info.p_enabled_features = &core;
+        let mut link = info.p_next.cast_mut().cast::<vk::BaseOutStructure>();
+        while let Some(structure) = link.as_mut() {
+            if structure.s_type == vk::StructureType::PHYSICAL_DEVICE_ROBUSTNESS_2_FEATURES_EXT {
+                let robustness = link.cast::<vk::PhysicalDeviceRobustness2FeaturesEXT>();
+                (*robustness).robust_buffer_access2 = vk::FALSE;
+            }
+            link = structure.p_next;
+        }
+        let instance = hal.shared_instance().raw_instance();
+        let device = instance.create_device(hal.raw_physical_device(), &info, None).map_err(|e| e.to_string())?;
+        let hints = &descriptor.memory_hints;
+        hal.device_from_raw(device, None, &extensions, features, limits, hints, 0, 0).map_err(|e| e.to_string())?
+    };
+    // SAFETY: it is of this adapter, with the features and limits of the descriptor.
+    unsafe { adapter.create_device_from_hal(opened, descriptor) }.map_err(|e| e.to_string())
+}
+
+/// wgpu has no Vulkan there.
+///
+/// # Safety
+/// Nothing is opened.
+///
+/// # Errors
+/// Always.
+#[cfg(any(target_vendor = "apple", target_arch = "wasm32"))]
+pub(super) unsafe fn open(
+    _: &wgpu::Adapter,
+    _: &wgpu::DeviceDescriptor<'_>,
+) -> Result<(wgpu::Device, wgpu::Queue), String> {
+    Err("there is no Vulkan here".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_on_newer_versions_of_mesas_cpu_driver() {
+        let info = |driver: &str, driver_info: &str| AdapterInfo {
+            driver: driver.into(),
+            driver_info: driver_info.into(),
+            ..AdapterInfo::new(DeviceType::Cpu, Backend::Vulkan)
+        };
+        assert!(is_for(&info("llvmpipe", "Mesa 26.2.6-1 (LLVM 22.1.8)")));
+        assert!(is_for(&info("llvmpipe", "Mesa 27.0.0-devel (git-0123456789)")));
+        let gl = AdapterInfo { backend: Backend::Gl, ..info("llvmpipe", "Mesa 26.2.6") };
+        let gpu = AdapterInfo { device_type: DeviceType::Other, ..info("llvmpipe", "Mesa 26.2.6") };
+        for other in [
+            info("llvmpipe", "Mesa 22.3.6 (LLVM 15.0.6)"),
+            info("llvmpipe", "Mesa 25.0.7-2 (LLVM 19.1.7)"),
+            info("llvmpipe", "26.2.6"),
+            info("llvmpipe", ""),
+            info("radv", "Mesa 26.2.6"),
+            info("SwiftShader driver", ""),
+            gl,
+            gpu,
+        ] {
+            assert!(!is_for(&other), "{other:?}");
+        }
+    }
+}
