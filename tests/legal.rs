@@ -163,8 +163,9 @@ impl Behaviour {
             let planted: Vec<Form> = tested.kernel.forms.iter().map(planted).collect();
             let name = format!("{}, where {}", tested.kernel.name, self.name).leak();
             let kernel = &*Box::leak(Box::new(Kernel { name, forms: planted.leak(), ..*tested.kernel }));
+            let taken = |case: &Case| case.storages.contains(&self.storage) && case.fits(&gpu.limits());
             let mut cases: Vec<(u64, Case)> = Vec::new();
-            for case in (tested.cases)().into_iter().filter(|case| case.storages.contains(&self.storage)) {
+            for case in (tested.cases)().into_iter().filter(taken) {
                 let recorded = case.record(self.storage, gpu.forms.clone(), gpu.limits(), SEED).expect("it records");
                 let flops = recorded.recording.dispatches.iter().map(|d| d.flops).sum::<u64>();
                 if flops <= if all { LONG } else { SHORT } {

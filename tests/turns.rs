@@ -68,6 +68,9 @@ impl Counting {
 
 /// Of each dispatch of the case: the turns that it says it takes, and those that it took.
 fn turns(gpu: &Gpu, case: &Case, form: &'static Form, counting: &mut Counting) -> Option<Vec<(u64, u64)>> {
+    if !case.fits(&gpu.limits()) {
+        return None;
+    }
     let forms = gpu.forms.forcing(case.kernel.name, form.name);
     let recorded = case.record(Policy::F32, forms, gpu.limits(), SEED).expect("it records");
     let constants = recorded.constants();

@@ -131,10 +131,15 @@ impl Case {
         self
     }
 
+    /// Whether bindings have as many bytes as it asks for.
+    pub fn fits(&self, limits: &Limits) -> bool {
+        self.binding <= limits.max_binding
+    }
+
     /// Why `gpu` cannot run it with this storage and form, if so.
     pub fn lacks(&self, gpu: &Gpu, storage: Policy, form: &Form) -> Option<String> {
-        let (facts, bindings) = (&gpu.forms.facts, gpu.limits().max_binding);
-        let small = (self.binding > bindings).then(|| format!("bindings have at most {bindings} bytes here"));
+        let (facts, limits) = (&gpu.forms.facts, gpu.limits());
+        let small = (!self.fits(&limits)).then(|| format!("bindings have at most {} bytes here", limits.max_binding));
         let lacks = [self.needs, storage.needs(), form.needs].iter().find_map(|needs| needs.lacks(facts));
         lacks.or(small)
     }

@@ -111,7 +111,8 @@ impl Pipelines {
         let facts = gpu.forms.facts;
         let anything =
             Forms::first(Facts { least_lanes: u32::MAX, f16: true, range_checks: false, maker: Maker::Other, ..facts });
-        for case in LANGUAGE.iter().chain(&twins::ALL).flat_map(|tested| (tested.cases)()) {
+        let cases = LANGUAGE.iter().chain(&twins::ALL).flat_map(|tested| (tested.cases)());
+        for case in cases.filter(|case| case.fits(&gpu.limits())) {
             for form in case.kernel.forms.iter().filter(|form| case.takes(form)) {
                 for &storage in case.storages {
                     let forms = anything.forcing(case.kernel.name, form.name);

@@ -91,7 +91,8 @@ impl Loaded {
         progress: Progress,
     ) -> Result<Keys, Error> {
         let (gpu, ends, shots) = (&setup.gpu, &self.support.ends, pictures.len());
-        let (recipe, one) = (setup.recipe(self.storage, &self.forms), &self.passes.support.ends.bank);
+        let (one, limits) = (&self.passes.support.ends.bank, &self.passes.query.schedule.recording.limits);
+        let recipe = setup.recipe(self.storage, &self.forms, limits);
         recipe.check_bank(one, shots)?;
         let query = if shots == setup.shots {
             self.passes.query.bind(gpu, &self.arena, &self.constants)?

@@ -8,7 +8,7 @@ use super::{Edit, MemoryPlan, Pass, Precision, Progress, Segmenter};
 use crate::Error;
 use crate::gpu::Gpu;
 use crate::model::Model;
-use crate::plan::{Forms, Less, PlanError, Policy};
+use crate::plan::{Forms, Less, Limits, PlanError, Policy};
 use crate::settings::{GuidedFilter, Threshold};
 use crate::tune::Tuned;
 use std::sync::Arc;
@@ -40,8 +40,8 @@ pub(super) struct Draft {
 }
 
 impl Setup {
-    pub fn recipe<'a>(&'a self, storage: Policy, forms: &'a Forms) -> Recipe<'a> {
-        Recipe { gpu: &self.gpu, model: &self.model, size: self.size, storage, forms }
+    pub fn recipe<'a>(&'a self, storage: Policy, forms: &'a Forms, limits: &'a Limits) -> Recipe<'a> {
+        Recipe { gpu: &self.gpu, model: &self.model, size: self.size, storage, forms, limits }
     }
 
     /// # Errors
@@ -59,7 +59,7 @@ impl Setup {
     }
 
     fn draft_by(&self, storage: Policy, forms: Forms, tuned: Option<Arc<Tuned>>, edit: Edit) -> Result<Draft, Error> {
-        let passes = self.recipe(storage, &forms).passes(self.shots, self.guided_filter, edit)?;
+        let passes = self.recipe(storage, &forms, &self.gpu.limits()).passes(self.shots, self.guided_filter, edit)?;
         let tally = tuned.as_ref().map(|tuned| tuned.tally());
         let memory = MemoryPlan { tuned: tally, ..MemoryPlan::new(&passes, storage, self.shots) };
         memory.check(&self.gpu.facts().name, self.memory)?;

@@ -6,7 +6,7 @@ use crate::gpu::{Arena, Gpu};
 use crate::kernels::attention::KeyValue;
 use crate::kernels::{convert, guided_filter};
 use crate::model::Model;
-use crate::plan::{Channels, Element, Forms, Less, PlanError, Policy, Recorder, Schedule, Tensor, TensorId};
+use crate::plan::{Channels, Element, Forms, Less, Limits, PlanError, Policy, Recorder, Schedule, Tensor, TensorId};
 use crate::settings::GuidedFilter;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +56,8 @@ pub(super) struct Recipe<'a> {
     pub storage: Policy,
     /// How forms are chosen.
     pub forms: &'a Forms,
+    /// Of the device when the model was planned. What it was seen to do since would have other forms chosen, whose weights are not there.
+    pub limits: &'a Limits,
 }
 
 impl Recipe<'_> {
@@ -65,7 +67,7 @@ impl Recipe<'_> {
             // The decoder needs the most working memory; the rounding of what comes before it is what the map feels most.
             Pass::Encoder | Pass::Support | Pass::Query => Policy { values: Element::F32, ..self.storage },
         };
-        Recorder::new(storage, self.forms.clone(), self.gpu.limits())
+        Recorder::new(storage, self.forms.clone(), self.limits.clone())
     }
 
     fn latent(&self, r: &mut Recorder, name: &str, element: Element) -> Tensor {
@@ -142,14 +144,14 @@ impl Recipe<'_> {
     /// Each layer's keys of all supports lie in one buffer, of which attention reads as much at once as a binding holds.
     pub fn check_bank(&self, bank: &[Tensor], shots: usize) -> Result<(), Error> {
         let one = bank.iter().map(|t| t.bytes()).max().unwrap_or(0).max(1);
-        let most = self.gpu.limits().max_buffer / one;
+        let most = self.limits.max_buffer / one;
         if shots as u64 <= most {
             return Ok(());
         }
         let told = format!(
             "{shots} supports are too many: at this size {} takes {most} ({one} bytes each in a buffer of {})",
             self.gpu.facts().name,
-            self.gpu.limits().max_buffer
+            self.limits.max_buffer
         );
         Err(PlanError::new(told, Less::ShotsOrSize).into())
     }
