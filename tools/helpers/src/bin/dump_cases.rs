@@ -6,7 +6,7 @@ use diffews_wgpu::check::{Case, Check, Expected, Recorded, STORAGES};
 use diffews_wgpu::conformance::LANGUAGE;
 use diffews_wgpu::kernels::ALL;
 use diffews_wgpu::plan::{Forms, Limits, Policy, TensorId, layout};
-use diffews_wgpu::shader::{Facts, Form, Kernel, Sums};
+use diffews_wgpu::shader::{Facts, Form, Kernel, Ranges, Sums};
 use diffews_wgpu::twins;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -51,6 +51,11 @@ fn variant(kernel: &str, form: &str, defines: &[&str], storage: Policy) -> Strin
     let defines: BTreeSet<_> = defines.iter().collect();
     let defines: String = defines.iter().map(|define| format!(" {define}")).collect();
     format!("{kernel} {form}{defines} {}", storage.name())
+}
+
+/// Not of use on one driver alone, where wgpu makes the device.
+fn is_portable(form: &Form) -> bool {
+    form.needs.ranges != Ranges::Unchecked
 }
 
 /// None for a case that is too large. What it would run goes into `variants`, whatever its size.
@@ -130,14 +135,14 @@ fn main() -> Result<(), Failure> {
         let of = |(form, defines): (&Form, &[&str])| {
             STORAGES.iter().map(|storage| variant(kernel.name, form.name, defines, *storage)).collect::<Vec<_>>()
         };
-        kernel.texts().flat_map(of).collect::<Vec<_>>()
+        kernel.texts().filter(|(form, _)| is_portable(form)).flat_map(of).collect::<Vec<_>>()
     };
     let mut variants: BTreeSet<String> = ALL.iter().flat_map(declared).collect();
     for tested in LANGUAGE.iter().chain(&twins::ALL) {
         for case in (tested.cases)().into_iter().filter(|case| !case.long) {
             for &storage in case.storages {
                 let mut exact = HashMap::new();
-                for form in tested.kernel.forms.iter().filter(|form| case.takes(form)) {
+                for form in tested.kernel.forms.iter().filter(|form| is_portable(form) && case.takes(form)) {
                     match dump(&case, storage, form, &mut exact, &mut data, &mut variants)? {
                         Some(value) => cases.push(value),
                         None => too_large += 1,
