@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(subgroup_invocation_id
     let columns = q.out_n4 * 4u;
     let row = matrix * q.out_w + block.x * ROWS;
     let panel = matrix * (columns / (2u * LANES)) + block.y;
-    let w = (panel * channels + q.first) * 2u * LANES & MOST;
+    let w = ((panel * channels + q.first) * 2u * LANES) & MOST;
     let fresh = q.first == 0u;
     var a: array<u32, ROWS>;
     var c: array<u32, ROWS>;

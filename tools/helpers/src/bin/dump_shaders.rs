@@ -1,9 +1,10 @@
-//! Writes every shader that the engine can hand to a driver, and naga's HLSL of it, for compilers outside Rust:
+//! Writes every shader that the engine can hand to a driver, and naga's HLSL of those that are not for one driver alone, for compilers outside Rust:
 //! `cargo run --release -p diffews-helpers --bin dump_shaders -- DIR` leaves `DIR/<kernel>-<form>-<symbols>-<storage>.{wgsl,hlsl}`.
 
 #[path = "../../../../tests/common/shaders.rs"]
 mod shaders;
 
+use diffews_wgpu::shader::Ranges;
 use naga::back::hlsl::ShaderModel;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,6 +14,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for shader in &all {
         let (module, info) = shaders::parse(shader);
         std::fs::write(dir.join(format!("{}.wgsl", shader.name)), &shader.wgsl)?;
+        if shader.form.needs.ranges == Ranges::Unchecked {
+            continue;
+        }
         for (kind, checked) in [("", false), (".checked", true)] {
             let text = shaders::hlsl(&module, &info, ShaderModel::V6_2, checked)?;
             std::fs::write(dir.join(format!("{}{kind}.hlsl", shader.name)), text)?;
