@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(roof.percent(100, 0, 2.0), (50.0, Binds::Arithmetic));
     }
 
-    /// Also with the least that such a kernel may know: whatever this machine has, both peaks are numbers and both were checked.
+    /// Whatever this machine has: both peaks are numbers. What the kernels computed was checked on the way.
     #[test]
     fn an_adapter_has_a_roof() {
         let gpu = Gpu::new(&Default::default()).expect("a device");

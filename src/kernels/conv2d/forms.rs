@@ -46,7 +46,7 @@ const fn rows(name: &'static str, consts: &'static [(&'static str, u32)]) -> For
     Form { name, consts, pace: Pace { cpu: 0.55, gpu: 0.05 }, ..Form::plain(source) }
 }
 
-/// Of `lanes` lanes, 8 rows and STEP channels. Its sums are added up one after the other, as a direct form's: f32 holds them between two
+/// Of `lanes` lanes, ROWS rows and STEP channels. Its sums are added up one after the other, as a direct form's: f32 holds them between two
 /// dispatches as it does within one, and zeros that fill up channels add nothing. So Winograd's bound is its own as it is.
 const fn straight(name: &'static str, consts: &'static [(&'static str, u32)], lanes: u32, cpu: f64) -> Form {
     let source = include_str!("../../../shaders/conv2d/straight.wgsl");

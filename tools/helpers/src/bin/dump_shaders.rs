@@ -1,4 +1,5 @@
-//! Writes every shader that the engine can hand to a driver, and naga's HLSL of those that are not for one driver alone, for compilers outside Rust:
+//! Writes every shader that the engine can hand to a driver, for compilers outside Rust, and naga's HLSL of it, unless it is for one
+//! driver alone:
 //! `cargo run --release -p diffews-helpers --bin dump_shaders -- DIR` leaves `DIR/<kernel>-<form>-<symbols>-<storage>.{wgsl,hlsl}`.
 
 #[path = "../../../../tests/common/shaders.rs"]
