@@ -400,6 +400,22 @@ mod tests {
         assert_eq!(steps, Vec::from_iter(all));
     }
 
+    /// Shares of a wide layer's work passed 64 bits, and a fifth of a network's was not counted.
+    #[test]
+    fn straight_texts_count_what_direct_sums_have() {
+        let facts = Facts { device: Device::Cpu, cores: 2, least_lanes: 8, range_checks: false, ..Facts::LEAST };
+        let mut r = Recorder::new(Policy::F32, Forms::by_rule(facts), Limits::TEST);
+        let x = r.input("x", 128, 128, Channels::one(512));
+        let (inputs, outputs) = (Channels::one(512), Channels::one(512));
+        let weight = Param { id: 0, name: "weight".into(), taps: 9, inputs, outputs };
+        let bias = r.input("bias", 1, 1, Channels::one(512));
+        let out = record(&mut r, "out", &x, &Weights { weight, bias }, Geometry::SAME, Epilogue::None);
+        r.output(&out);
+        let dispatches = r.finish().unwrap().dispatches;
+        assert!(dispatches.iter().any(|d| d.form.name == "winograd-straight-8"));
+        assert_eq!(dispatches.iter().map(|d| d.flops + d.saved).sum::<u64>(), 2 * 9 * 128 * 128 * 512 * 512);
+    }
+
     /// Bands of 32 tiles, filled up to 64, took twice the work, and none of them was shorter.
     #[test]
     fn short_submissions_do_not_fill_up_bands() {

@@ -63,8 +63,9 @@ fn multiply(r: &mut Recorder, chosen: &Candidate, products: &Products, tiles: &T
                 first: 4 * first,
             };
             let work = problem.flops(matrices as u64 * rows as u64, chosen.step.into(), problem.out_n4.into());
-            // Its share of what is needed and of what is saved, by its share of the work.
-            let share = |of: u64| of * (done + work) / all - of * done / all;
+            // Its share of what is needed and of what is saved, by its share of the work: products of two counts pass 64 bits.
+            let part = |of: u64, work: u64| (u128::from(of) * u128::from(work) / u128::from(all)) as u64;
+            let share = |of: u64| part(of, done + work) - part(of, done);
             let (inputs, outputs) = (vec![r.whole(tiles), r.whole(weight)], vec![r.whole(sums)]);
             r.push(Dispatch {
                 kernel: &KERNEL,
