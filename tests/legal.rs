@@ -180,7 +180,7 @@ impl Behaviour {
             let mut worst = 0f64;
             for (_, case) in cases {
                 let case = case.with_kernel(tested.kernel.name, kernel);
-                for form in forms.iter().filter(|form| case.takes(form)) {
+                for form in forms.iter().filter(|form| case.takes(form) && self.storage.suits(form)) {
                     let outcome = run_case(gpu, &case, self.storage, form, SEED);
                     assert!(outcome.passed(), "{}: {outcome}", self.name);
                     worst = worst.max(outcome.strict);

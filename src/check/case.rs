@@ -164,6 +164,11 @@ impl Case {
         self.kernel.forms.len() == 1 || !self.recorder(Policy::F32, forms, Limits::WEBGPU).refused()
     }
 
+    /// Of its kinds of storage those that this form takes.
+    pub fn storages_in(&self, form: &Form) -> impl Iterator<Item = Policy> {
+        self.storages.iter().copied().filter(|storage| storage.suits(form))
+    }
+
     /// What is recorded, without its data.
     ///
     /// # Errors

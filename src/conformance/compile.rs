@@ -114,7 +114,7 @@ impl Pipelines {
         let cases = LANGUAGE.iter().chain(&twins::ALL).flat_map(|tested| (tested.cases)());
         for case in cases.filter(|case| case.fits(&gpu.limits())) {
             for form in case.kernel.forms.iter().filter(|form| case.takes(form)) {
-                for &storage in case.storages {
+                for storage in case.storages_in(form) {
                     let forms = anything.forcing(case.kernel.name, form.name);
                     for dispatch in case.outline(storage, forms, gpu.limits())?.dispatches {
                         self.add(gpu, dispatch, storage)?.left_out = case.lacks(gpu, storage, form);

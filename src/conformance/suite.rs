@@ -111,7 +111,7 @@ fn select(cases: &[(&'static str, Case)], options: &Options) -> Vec<Entry> {
     for (i, (layer, case)) in cases.iter().enumerate() {
         let forms: Vec<&'static Form> = case.kernel.forms.iter().filter(|form| case.takes(form)).collect();
         for &storage in case.storages {
-            for form in &forms {
+            for form in forms.iter().filter(|form| storage.suits(form)) {
                 let entry = Entry::new(layer, case.kernel.name, &case.name, &case.id, (storage, form.name));
                 all.push(Entry { work: Work::Case(i, form), ..entry });
             }

@@ -1,7 +1,7 @@
 //! Shapes and handles. A [`Tensor`] owns no memory: it is a name, a shape and an id that a plan resolves.
 
 use super::packing::Packing;
-use crate::shader::Needs;
+use crate::shader::{Form, Needs};
 use std::sync::Arc;
 
 /// How the numbers of a tensor lie in GPU memory. Arithmetic is always f32; this is storage alone.
@@ -48,6 +48,11 @@ impl Policy {
     /// What an adapter must have for it.
     pub fn needs(self) -> Needs {
         Needs { f16: [self.values, self.weights].contains(&Element::F16), ..Needs::NOTHING }
+    }
+
+    /// Whether a form takes values that are stored so.
+    pub fn suits(self, form: &Form) -> bool {
+        !form.f32_values || self.values == Element::F32
     }
 
     /// The name used in reports and by `--precision` of the conformance command.

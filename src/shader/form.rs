@@ -13,6 +13,8 @@ pub struct Form {
     pub needs: Needs,
     /// Its combinations of `#ifdef` symbols, where they are not its kernel's.
     pub variants: Option<&'static [&'static [&'static str]]>,
+    /// It takes values in f32 alone, however weights are stored.
+    pub f32_values: bool,
     /// What the bound of the kernel's twin is derived from.
     pub sums: Sums,
     /// Its error is at most this many times the bound of the kernel's twin. Derived, and the derivation written beside it; a form
@@ -48,6 +50,7 @@ impl Form {
             consts: &[],
             needs: Needs::NOTHING,
             variants: None,
+            f32_values: false,
             sums: Sums::Direct,
             growth: 1.0,
             pace: Pace { cpu: 1.0, gpu: 1.0 },

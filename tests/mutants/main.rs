@@ -117,7 +117,7 @@ impl Suite {
                 let flops = recorded.recording.dispatches.iter().map(|d| d.flops).sum::<u64>();
                 let able = |form: &&Form| form.needs.lacks(&gpu.forms.facts).is_none() && case.takes(form);
                 for form in kernel.forms.iter().filter(able) {
-                    let storages = STORAGES.into_iter().filter(|storage| case.storages.contains(storage));
+                    let storages = case.storages_in(form).filter(|storage| STORAGES.contains(storage));
                     all.extend(storages.map(|storage| (flops, i, storage, form)));
                 }
             }

@@ -112,7 +112,7 @@ fn outline(case: &Case, form: &Form) -> (u64, BTreeSet<Vec<&'static str>>) {
 /// The smallest case for each combination of a kernel's symbols, and the next larger one without any: not of the language layer's
 /// kernels, where that is many times the same.
 pub fn smallest(tested: &Tested, form: &Form) -> Vec<Case> {
-    let stored = |case: &Case| STORAGES.iter().any(|storage| case.storages.contains(storage));
+    let stored = |case: &Case| case.storages_in(form).any(|storage| STORAGES.contains(&storage));
     let takes = |case: &Case| case.takes(form) && case.fits(&Limits::WEBGPU) && stored(case);
     let mut all: Vec<_> = (tested.cases)().into_iter().filter(takes).map(|case| (outline(&case, form), case)).collect();
     all.sort_by_key(|((work, _), _)| *work);
