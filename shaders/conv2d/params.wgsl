@@ -11,5 +11,9 @@ struct Params {
     row_groups: u32,                       // workgroups along the positions
     groups: u32, groups_x: u32,            // workgroups in all, and along x: the dispatch is folded
     block_rows: u32,                       // always 8: a uniform, so that compilers do not unroll the stores
-    first: u32,                            // first channel, where a dispatch adds only some to what is there already
+    // Of straight texts:
+    first: u32,                            // first channel of this step
+    parts: u32,                            // what there is to add, as bits
+    bias_step: u32, gate: u32,             // bias from one block of columns to the next, and to its upper half
+    before_base: u32,                      // where the sums of the last step begin in their window, in vec4s
 }

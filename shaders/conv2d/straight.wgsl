@@ -1,14 +1,27 @@
-// For newer versions of Mesa's CPU driver, on a device without range checks, and for the products of Winograd's algorithm alone.
+// For newer versions of Mesa's CPU driver, on a device without range checks: products of matrices, Winograd's or a linear layer's.
 // There is no loop and no branch: any of these puts the whole text under a mask, with which no load is simple. A workgroup is
-// one subgroup, and makes ROWS rows x 2 LANES columns from STEP channels. It goes on with the sums that it finds (q.first > 0): longer
-// sums take a dispatch for each step. So nobody waits for anybody, and nobody writes what another one reads.
-// Rows and columns of the matrices are filled up to whole blocks, and the grid has a workgroup for each block: [rows, columns, matrices].
+// one subgroup, and makes ROWS rows x 2 LANES columns from STEP channels, to which it adds what is there before (`parts`). Longer
+// sums take a dispatch for each step, which finds the last one's in another buffer: so nobody waits for anybody, and nobody writes
+// what another one reads.
+// Rows, columns and channels are whole blocks, and the grid has a workgroup for each block: [rows, columns, matrices].
+// GEGLU, the last step alone: the lower half of a block's columns is hidden, the upper one is their gates.
 #import "conv2d/params"
+#ifdef GEGLU
+#import "lib/gelu"
+#endif
 
-@group(0) @binding(0) var<storage, read> input: array<f32>;           // [in_h, out_w, in_c4 * 4]
-@group(0) @binding(1) var<storage, read> weight: array<f32>;          // [in_h, columns / (2 LANES), in_c4 * 4, 2 LANES]
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;    // [in_h, out_w, out_n4 * 4]
+@group(0) @binding(0) var<storage, read> input: array<f32>;           // [matrices, in_w, in_c4 * 4]
+@group(0) @binding(1) var<storage, read> weight: array<f32>;          // [matrices, panels, in_c4 * 4, 2 LANES]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;            // [columns]
+@group(0) @binding(3) var<storage, read> before: array<f32>;          // [matrices, in_w, panels, 2 LANES]: sums of the last step
+@group(0) @binding(4) var<storage, read> residual: array<f32>;        // [matrices, in_w, panels, 2 LANES]
+@group(0) @binding(5) var<storage, read_write> output: array<f32>;    // [matrices, in_w, panels, 2 LANES]; GEGLU: LANES
 @group(1) @binding(0) var<uniform> q: Params;
+
+// Bits of `parts`: what there is to add. What there is not is a small part of some buffer, of which the beginning is read.
+const BIAS = 1u;
+const BEFORE = 2u;
+const RESIDUAL = 4u;
 
 // No index is larger (src/kernels/conv2d/straight.rs): it tells LLVM that what is added to a base does not wrap. Without it LLVM cannot see
 // that neighbours are neighbours.
@@ -23,25 +36,54 @@ fn weights(i: u32, lane: u32) -> f32 {
     return v;
 }
 
+fn biases(i: u32, lane: u32) -> f32 {
+    var v = bias[i];
+#for j LANES
+    v = select(v, bias[i + j], lane == j);
+#endfor
+    return v;
+}
+
+fn befores(i: u32, lane: u32) -> f32 {
+    var v = before[i];
+#for j LANES
+    v = select(v, before[i + j], lane == j);
+#endfor
+    return v;
+}
+
+fn residuals(i: u32, lane: u32) -> f32 {
+    var v = residual[i];
+#for j LANES
+    v = select(v, residual[i + j], lane == j);
+#endfor
+    return v;
+}
+
+fn has(part: u32) -> bool { return (q.parts & part) != 0u; }
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-    let matrix = q.out_y0 + block.z;
     let channels = q.in_c4 * 4u;
     let columns = q.out_n4 * 4u;
-    let row = matrix * q.out_w + block.x * ROWS;
-    let panel = matrix * (columns / (2u * LANES)) + block.y;
+    let panel = (q.out_y0 + block.z) * (columns / (2u * LANES)) + block.y;
     let w = ((panel * channels + q.first) * 2u * LANES) & MOST;
-    let fresh = q.first == 0u;
+    let row = block.z * q.in_w + block.x * ROWS;
+    let begin = row * columns + block.y * 2u * LANES;
+    let b = select(0u, block.y * q.bias_step, has(BIAS));
+    let gate = select(LANES, q.gate, has(BIAS));
+    let low_bias = select(0.0, biases(b & MOST, lane), has(BIAS));
+    let high_bias = select(0.0, biases((b + gate) & MOST, lane), has(BIAS));
     var a: array<u32, ROWS>;
-    var c: array<u32, ROWS>;
     var lows: array<f32, ROWS>;
     var highs: array<f32, ROWS>;
-    // Of its sums a lane reads its own alone: others write the rest.
 #for r ROWS
-    a[r] = ((row + r) * channels + q.first) & MOST;
-    c[r] = ((row + r) * columns + block.y * 2u * LANES) & MOST;
-    lows[r] = select(output[c[r] + lane], 0.0, fresh);
-    highs[r] = select(output[c[r] + LANES + lane], 0.0, fresh);
+    {
+        a[r] = (q.in_base * 4u + (row + r) * channels + q.first) & MOST;
+        let i = select(0u, q.before_base * 4u + begin + r * columns, has(BEFORE)) & MOST;
+        lows[r] = select(low_bias, befores(i, lane), has(BEFORE));
+        highs[r] = select(high_bias, befores(i + LANES, lane), has(BEFORE));
+    }
 #endfor
 #for k STEP
     {
@@ -63,8 +105,21 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(subgroup_invocation_id
     all ^= bitcast<u32>(lows[r]) ^ bitcast<u32>(highs[r]);
 #endfor
     lows[0] = bitcast<f32>(bitcast<u32>(lows[0]) ^ (all & q.upsample));
+#ifdef GEGLU
+    let first = q.out_base * 4u + row * (columns / 2u) + block.y * LANES;
 #for r ROWS
-    output[c[r] + lane] = lows[r];
-    output[c[r] + LANES + lane] = highs[r];
+    output[first + r * (columns / 2u) + lane] = lows[r] * gelu(vec4(highs[r])).x;
 #endfor
+#else
+    let first = q.out_base * 4u + begin;
+#for r ROWS
+    {
+        let i = select(0u, q.residual_base * 4u + begin + r * columns, has(RESIDUAL)) & MOST;
+        let more = select(0.0, residuals(i, lane), has(RESIDUAL));
+        let more_high = select(0.0, residuals(i + LANES, lane), has(RESIDUAL));
+        output[first + r * columns + lane] = lows[r] + more;
+        output[first + r * columns + LANES + lane] = highs[r] + more_high;
+    }
+#endfor
+#endif
 }

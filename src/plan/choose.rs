@@ -58,13 +58,12 @@ impl ByRule {
     /// Time, relative to that of the kernel's other forms. A GPU's cores work at once: what does not fill them takes as long as what
     /// does.
     pub fn cost(offer: &Offer, facts: &Facts) -> f64 {
-        let pace = offer.form.pace;
+        let seconds = offer.work as f64 / offer.form.pace.on(facts.device);
         match facts.device {
-            Device::Cpu => offer.work as f64 / pace.cpu,
+            Device::Cpu => seconds,
             Device::Integrated | Device::Discrete => {
                 let workgroups = offer.workgroups.max(1);
-                let filled = workgroups.next_multiple_of(facts.cores.max(1).into()) as f64 / workgroups as f64;
-                offer.work as f64 * filled / pace.gpu
+                seconds * workgroups.next_multiple_of(facts.cores.max(1).into()) as f64 / workgroups as f64
             }
         }
     }

@@ -10,7 +10,7 @@ mod tensor;
 pub mod winograd;
 
 pub use choose::{ByRule, Choose, First, Forced, Forms, Key, Offer};
-pub use packing::{Packing, Param};
+pub use packing::{Packing, Panels, Param};
 pub use place::Place;
 pub use recorder::{
     DISPATCH_SECONDS, Dispatch, Less, Limits, MAX_TURNS, PlanError, Recorder, Recording, Window, turns,

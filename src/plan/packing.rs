@@ -23,9 +23,20 @@ pub enum Packing {
     Taps,
     /// `[36, Cin with padding, Cout]`: [`Packing::Taps`] of 3 x 3 windows g turned into G g G^T (see [`super::winograd`]).
     Winograd,
-    /// `[36, Cout / columns, Cin, columns]`: the same in panels of so many columns, filled up with zeros, as are the input channels to a
-    /// multiple of `step`. In f32 however weights are stored: they are read one by one.
-    WinogradPanels { columns: u32, step: u32 },
+    /// `[taps or 36, Cout / columns, Cin, columns]`: one of them in panels of so many columns, filled up with zeros, as are the input
+    /// channels to a multiple of `step`. In f32 however weights are stored: they are read one by one.
+    Panels { of: Panels, columns: u32, step: u32 },
+}
+
+/// What lies in panels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Panels {
+    /// [`Packing::Taps`].
+    Taps,
+    /// The same of `[hidden | gate]` columns: the lower half of a panel is hidden, the upper one are their gates.
+    Gated,
+    /// [`Packing::Winograd`].
+    Winograd,
 }
 
 impl Packing {
@@ -35,9 +46,9 @@ impl Packing {
         let (height, width, channels) = match self {
             Packing::Taps => (param.taps, inputs, outputs.clone()),
             Packing::Winograd => (MATRICES, inputs, outputs.clone()),
-            Packing::WinogradPanels { columns, step } => {
+            Packing::Panels { of, columns, step } => {
                 let panels = (4 * outputs.vec4s()).div_ceil(columns);
-                (MATRICES * panels, inputs.next_multiple_of(step), Channels::one(columns))
+                (of.matrices(param) * panels, inputs.next_multiple_of(step), Channels::one(columns))
             }
         };
         let (id, element) = (TensorId::Constant(param.id, Some(self)), self.element(element));
@@ -47,7 +58,7 @@ impl Packing {
     /// What weights that others store as `element` are stored as.
     pub fn element(self, element: Element) -> Element {
         match self {
-            Packing::WinogradPanels { .. } => Element::F32,
+            Packing::Panels { .. } => Element::F32,
             Packing::Taps | Packing::Winograd => element,
         }
     }
@@ -59,19 +70,12 @@ impl Packing {
         match self {
             Packing::Taps => by_taps(values, cout, taps, &places, padded),
             Packing::Winograd => by_taps(&turned(values), cout, MATRICES as usize, &places, padded),
-            Packing::WinogradPanels { columns, step } => {
-                let (columns, padded) = (columns as usize, padded.next_multiple_of(step as usize));
-                let outputs = param.outputs.places();
-                let panels = (4 * param.outputs.vec4s() as usize).div_ceil(columns);
-                let mut out = vec![0.0; MATRICES as usize * panels * padded * columns];
-                for (window, windows) in turned(values).chunks_exact(MATRICES as usize).enumerate() {
-                    let (o, i) = (outputs[window / places.len()] as usize, places[window % places.len()] as usize);
-                    for (matrix, &value) in windows.iter().enumerate() {
-                        let panel = matrix * panels + o / columns;
-                        out[(panel * padded + i) * columns + o % columns] = value;
-                    }
+            Packing::Panels { of, columns, step } => {
+                let padded = padded.next_multiple_of(step as usize);
+                match of {
+                    Panels::Winograd => by_panels(&turned(values), param, of, columns, padded),
+                    Panels::Taps | Panels::Gated => by_panels(values, param, of, columns, padded),
                 }
-                out
             }
         }
     }
@@ -87,6 +91,38 @@ fn turn(g: &[f32]) -> [f32; MATRICES as usize] {
     let window = std::array::from_fn(|i| std::array::from_fn(|j| f64::from(g[3 * i + j])));
     let turned = both(&G, &window);
     std::array::from_fn(|i| turned[i / 6][i % 6] as f32)
+}
+
+impl Panels {
+    /// One for each tap, or of Winograd's algorithm.
+    fn matrices(self, param: &Param) -> u32 {
+        match self {
+            Panels::Taps | Panels::Gated => param.taps,
+            Panels::Winograd => MATRICES,
+        }
+    }
+}
+
+/// Input channel `i` goes to row `places[i]` of the panel of its output channel, of which the matrix has as many as `values` have of both.
+fn by_panels(values: &[f32], param: &Param, of: Panels, columns: u32, padded: usize) -> Vec<f32> {
+    let (matrices, columns) = (of.matrices(param) as usize, columns as usize);
+    let (places, outputs) = (param.inputs.places(), param.outputs.places());
+    let width = 4 * param.outputs.vec4s() as usize;
+    let panels = width.div_ceil(columns);
+    let column = |o: usize| match of {
+        Panels::Gated if o < width / 2 => (o / (columns / 2), o % (columns / 2)),
+        Panels::Gated => ((o - width / 2) / (columns / 2), columns / 2 + (o - width / 2) % (columns / 2)),
+        Panels::Taps | Panels::Winograd => (o / columns, o % columns),
+    };
+    let mut out = vec![0.0; matrices * panels * padded * columns];
+    for (window, windows) in values.chunks_exact(matrices).enumerate() {
+        let (o, i) = (outputs[window / places.len()] as usize, places[window % places.len()] as usize);
+        let (panel, column) = column(o);
+        for (matrix, &value) in windows.iter().enumerate() {
+            out[((matrix * panels + panel) * padded + i) * columns + column] = value;
+        }
+    }
+    out
 }
 
 /// Input channel `i` goes to row `places[i]` of each tap.
@@ -152,7 +188,7 @@ mod tests {
         let (inputs, outputs) = (Channels::one(1).concat(&Channels::one(2)), Channels::one(5));
         let param = Param { id: 0, name: "w".into(), taps: 9, inputs, outputs };
         let w: Vec<f32> = (0..5 * 3 * 9).map(|i| (i * i % 17) as f32 + 1.0).collect();
-        let packing = Packing::WinogradPanels { columns: 4, step: 6 };
+        let packing = Packing::Panels { of: Panels::Winograd, columns: 4, step: 6 };
         let (tensor, panels, rows) =
             (packing.tensor(&param, Element::F32), packing.pack(&param, &w), Packing::Winograd.pack(&param, &w));
         assert_eq!((tensor.height, tensor.width, tensor.channels), (36 * 2, 12, Channels::one(4)));
@@ -160,6 +196,21 @@ mod tests {
         for (matrix, (k, n)) in (0..36).flat_map(|m| (0..12).flat_map(move |k| (0..8).map(move |n| (m, (k, n))))) {
             let expected = if k < 8 && n < 5 { rows[(matrix * 8 + k) * 5 + n] } else { 0.0 };
             assert_eq!(panels[((matrix * 2 + n / 4) * 12 + k) * 4 + n % 4], expected, "{matrix} {k} {n}");
+        }
+    }
+
+    #[test]
+    fn gates_lie_beside_what_they_are_of() {
+        let (inputs, outputs) = (Channels::one(2), Channels::one(6).concat(&Channels::one(6)));
+        let param = Param { id: 0, name: "w".into(), taps: 1, inputs, outputs };
+        let w: Vec<f32> = (0..12 * 2).map(|i| i as f32 + 1.0).collect();
+        let packing = Packing::Panels { of: Panels::Gated, columns: 8, step: 4 };
+        let (tensor, panels) = (packing.tensor(&param, Element::F32), packing.pack(&param, &w));
+        assert_eq!((tensor.height, tensor.width, tensor.channels), (2, 4, Channels::one(8)));
+        for (k, n) in (0..4).flat_map(|k| (0..16).map(move |n| (k, n))) {
+            let (o, real) = (n / 8 * 4 + n % 4, k < 2);
+            let expected = if real && o < 6 { w[(o + 6 * (n % 8 / 4)) * 2 + k] } else { 0.0 };
+            assert_eq!(panels[(n / 8 * 4 + k) * 8 + n % 8], expected, "{k} {n}");
         }
     }
 }

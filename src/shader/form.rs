@@ -41,6 +41,15 @@ pub struct Pace {
     pub gpu: f64,
 }
 
+impl Pace {
+    pub fn on(self, device: Device) -> f64 {
+        match device {
+            Device::Cpu => self.cpu,
+            Device::Integrated | Device::Discrete => self.gpu,
+        }
+    }
+}
+
 impl Form {
     /// The only form of a kernel that has one.
     pub const fn plain(source: &'static str) -> Form {

@@ -3,6 +3,7 @@
 use super::forms::Candidate;
 use super::{Epilogue, KERNEL, Operands, Params, Problem};
 use crate::plan::{Dispatch, Recorder, Tensor};
+use bytemuck::Zeroable;
 
 /// Sums as they are written in the twin, in as many dispatches as the adapter's limits ask for.
 pub(super) fn record(r: &mut Recorder, chosen: &Candidate, problem: &Problem, operands: &Operands, out: &Tensor) {
@@ -53,7 +54,7 @@ pub(super) fn record(r: &mut Recorder, chosen: &Candidate, problem: &Problem, op
             groups: groups as u32,
             groups_x: workgroups[0],
             block_rows: 8,
-            first: 0,
+            ..Params::zeroed()
         };
         let flops = problem.flops(positions, in_c4.into(), out_n4.into());
         r.push(Dispatch {

@@ -5,7 +5,7 @@
 //! matrices, in sums of as many terms as there are channels; the twin has a bound for what comes of them.
 
 use super::{Problem, direct, straight, winograd};
-use crate::plan::{Limits, Offer, Packing, Recorder, Tensor, turns};
+use crate::plan::{Limits, Offer, Packing, Panels, Recorder, Tensor, turns};
 use crate::shader::{Form, Maker, Needs, Pace, Ranges, Sums};
 
 /// A form, the problems that it fits, and how it is recorded.
@@ -46,13 +46,20 @@ const fn rows(name: &'static str, consts: &'static [(&'static str, u32)]) -> For
     Form { name, consts, pace: Pace { cpu: 0.55, gpu: 0.05 }, ..Form::plain(source) }
 }
 
-/// Of `lanes` lanes, ROWS rows and STEP channels. Its sums are added up one after the other, as a direct form's: f32 holds them between two
-/// dispatches as it does within one, and zeros that fill up channels add nothing. So Winograd's bound is its own as it is.
-const fn straight(name: &'static str, consts: &'static [(&'static str, u32)], lanes: u32, cpu: f64) -> Form {
+/// Of LANES lanes, ROWS rows and STEP channels, linear layers by direct sums: f32 holds a sum between two dispatches as it does within
+/// one, so its error is a direct form's.
+const fn straight(name: &'static str, consts: &'static [(&'static str, u32)], cpu: f64) -> Form {
     let source = include_str!("../../../shaders/conv2d/straight.wgsl");
-    let needs = Needs { lanes, ranges: Ranges::Unchecked, ..Needs::NOTHING };
-    let (variants, sums) = (Some(&[&["MATRICES"] as &[&str]] as &[&[&str]]), Sums::Winograd);
-    Form { name, consts, needs, variants, sums, pace: Pace { cpu, gpu: 0.05 }, ..Form::plain(source) }
+    let needs = Needs { lanes: consts[0].1, ranges: Ranges::Unchecked, ..Needs::NOTHING };
+    let variants: Option<&[&[&str]]> = Some(&[&[], &["GEGLU"]]);
+    let pace = Pace { cpu, gpu: 0.05 };
+    Form { name, consts, needs, variants, f32_values: true, pace, ..Form::plain(source) }
+}
+
+/// The same text, for Winograd's products: zeros that fill up channels add nothing, so Winograd's bound is its own as it is. What it
+/// multiplies is in f32 whatever values are stored as.
+const fn straight_winograd(name: &'static str, form: Form) -> Form {
+    Form { name, variants: Some(&[&[]]), f32_values: false, sums: Sums::Winograd, ..form }
 }
 
 /// A direct form's text, for the products of Winograd's algorithm.
@@ -91,9 +98,26 @@ pub(super) static FORMS: &[Form] = &[
     of_winograd("winograd-broadcast-64", broadcast("", &[("WG", 16)])),
     of_winograd("winograd-broadcast-32", broadcast("", &[("WG", 8)])),
     of_winograd("winograd-rows-64", rows("", &[("WG", 16), ("COLS", 16)])),
-    straight("winograd-straight-8", &[("LANES", 8), ("ROWS", 6), ("STEP", 64)], 8, 2.5),
-    straight("winograd-straight-16", &[("LANES", 16), ("ROWS", 8), ("STEP", 64)], 16, 3.0),
+    straight("straight-8-32", EIGHT_32, 1.2),
+    straight("straight-8-64", EIGHT_64, 1.5),
+    straight("straight-16-32", SIXTEEN_32, 4.0),
+    straight("straight-16-64", SIXTEEN_64, 6.0),
+    straight("straight-16-160", SIXTEEN_160, 8.5),
+    straight_winograd("winograd-straight-8-32", straight("", EIGHT_32, 1.2)),
+    straight_winograd("winograd-straight-8-64", straight("", SIX_64, 1.8)),
+    straight_winograd("winograd-straight-16-32", straight("", SIXTEEN_32, 4.0)),
+    straight_winograd("winograd-straight-16-64", straight("", SIXTEEN_64, 6.0)),
+    straight_winograd("winograd-straight-16-160", straight("", SIXTEEN_160, 8.5)),
 ];
+
+// Straight texts' numbers are lanes and channels of a step: long steps are faster, and take a compiler longer. Rows of the direct ones
+// are what positions of pictures are multiples of; Winograd's are filled up to any number.
+const EIGHT_32: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 32)];
+const EIGHT_64: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 64)];
+const SIX_64: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 6), ("STEP", 64)];
+const SIXTEEN_32: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 32)];
+const SIXTEEN_64: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 64)];
+const SIXTEEN_160: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 160)];
 
 /// The most vec4s of output channels that it is for.
 fn columns<const MOST: u32>(_: &Candidate, problem: &Problem, _: &Recorder) -> Option<String> {
@@ -165,8 +189,16 @@ pub(super) static CANDIDATES: &[Candidate] = &[
     of_matrices(&FORMS[14], BROADCAST),
     of_matrices(&FORMS[15], BROADCAST),
     of_matrices(&FORMS[16], ROWS),
-    straight_line(&FORMS[17], 16, 64),
-    straight_line(&FORMS[18], 32, 64),
+    straight_linear(&FORMS[17]),
+    straight_linear(&FORMS[18]),
+    straight_linear(&FORMS[19]),
+    straight_linear(&FORMS[20]),
+    straight_linear(&FORMS[21]),
+    straight_matrices(&FORMS[22]),
+    straight_matrices(&FORMS[23]),
+    straight_matrices(&FORMS[24]),
+    straight_matrices(&FORMS[25]),
+    straight_matrices(&FORMS[26]),
 ];
 
 const fn of_matrices(form: &'static Form, direct: Candidate) -> Candidate {
@@ -175,16 +207,26 @@ const fn of_matrices(form: &'static Form, direct: Candidate) -> Candidate {
 }
 
 /// Of whole blocks: nothing asks whether it is inside.
-const fn straight_line(form: &'static Form, columns: u32, step: u32) -> Candidate {
+const fn straight_linear(form: &'static Form) -> Candidate {
+    let step = form.consts[2].1;
     Candidate {
-        packing: Packing::WinogradPanels { columns, step },
-        takes: straight::takes,
-        block: |form, _| (form.constant("ROWS"), form.constant("LANES") / 2),
+        form,
+        packing: Packing::Panels { of: Panels::Taps, columns: 2 * form.consts[0].1, step },
+        refuses: straight::refuses,
+        is_dear: straight::is_dear,
+        block: |form, problem| (form.constant("ROWS"), form.constant("LANES") / 2 / problem.halves()),
         step: step / 4,
         turns: |_, _, _| 0,
         record: straight::record,
-        ..of_matrices(form, TILED)
+        ..TILED
     }
+}
+
+const fn straight_matrices(form: &'static Form) -> Candidate {
+    let step = form.consts[2].1;
+    let packing = Packing::Panels { of: Panels::Winograd, columns: 2 * form.consts[0].1, step };
+    let (takes, record) = (straight::takes, straight::record_winograd);
+    Candidate { packing, takes, record, ..of_matrices(form, straight_linear(form)) }
 }
 
 /// Loops over the window's rows and columns, and `inner` in each.
@@ -196,7 +238,7 @@ fn taps(problem: &Problem, inner: u64) -> u64 {
 impl Candidate {
     /// Has it a dispatch for each step over the channels?
     pub fn is_straight(&self) -> bool {
-        matches!(self.packing, Packing::WinogradPanels { .. })
+        matches!(self.packing, Packing::Panels { .. })
     }
 
     pub fn turns_of(&self, problem: &Problem) -> u64 {

@@ -40,6 +40,10 @@ params! {
     groups_x: u32,
     block_rows: u32,
     first: u32,
+    parts: u32,
+    bias_step: u32,
+    gate: u32,
+    before_base: u32,
 }
 
 /// Where the window of a convolution lies.
@@ -362,7 +366,7 @@ mod tests {
 
     #[test]
     fn straight_texts_are_for_devices_without_range_checks() {
-        for (lanes, name) in [(8, "winograd-straight-8"), (16, "winograd-straight-16")] {
+        for (lanes, name) in [(8, "winograd-straight-8-64"), (16, "winograd-straight-16-64")] {
             let facts =
                 Facts { device: Device::Cpu, cores: 2, least_lanes: lanes, range_checks: false, ..Facts::LEAST };
             let (form, executed, _) = by_rule(facts, Limits::TEST, 64, 320, 320);
@@ -383,7 +387,7 @@ mod tests {
         let x = r.input("x", 30, 17, inputs.clone());
         let weight = Param { id: 0, name: "weight".into(), taps: 9, inputs, outputs };
         let bias = r.input("bias", 1, 1, Channels::one(34));
-        r.forms = r.forms.forcing("conv2d", "winograd-straight-8");
+        r.forms = r.forms.forcing("conv2d", "winograd-straight-8-64");
         let out = record(&mut r, "out", &x, &Weights { weight, bias }, Geometry::SAME, Epilogue::None);
         r.output(&out);
         let mut steps: Vec<(u32, u32)> = Vec::new();
@@ -412,7 +416,7 @@ mod tests {
         let out = record(&mut r, "out", &x, &Weights { weight, bias }, Geometry::SAME, Epilogue::None);
         r.output(&out);
         let dispatches = r.finish().unwrap().dispatches;
-        assert!(dispatches.iter().any(|d| d.form.name == "winograd-straight-8"));
+        assert!(dispatches.iter().any(|d| d.form.name == "winograd-straight-8-64"));
         assert_eq!(dispatches.iter().map(|d| d.flops + d.saved).sum::<u64>(), 2 * 9 * 128 * 128 * 512 * 512);
     }
 

@@ -7,13 +7,14 @@ use crate::kernels::winograd_input::{self, Band};
 use crate::kernels::winograd_output::{self, Residual};
 use crate::plan::winograd::{MATRICES, TILE};
 use crate::plan::{Channels, Dispatch, Element, Packing, Recorder, Tensor};
+use bytemuck::Zeroable;
 
 /// Most bytes of a band's matrices, of inputs and of products each.
 const MOST_BYTES: u64 = 32 << 20;
 
-/// What making and reading an element of these matrices costs, in multiplications and additions of the products: on a CPU driver the
-/// transforms of 320 channels take a third of the products' time. No GPU was measured.
-const COST: u64 = 110;
+/// What making and reading an element of these matrices costs, in multiplications and additions of the products by a form of pace 1: on a
+/// CPU driver the transforms of 320 channels take a third of the time of such products. No GPU was measured.
+const COST: f64 = 110.0;
 
 /// Multiplications and additions that a byte of weights must save, beyond those that direct sums have, to be worth its memory:
 /// who stores halves has little of it.
@@ -34,7 +35,7 @@ fn matrix_rows(chosen: &Candidate, problem: &Problem, tile_rows: u32) -> u64 {
 pub(super) fn columns(chosen: &Candidate, problem: &Problem) -> (u32, u32) {
     let (_, block) = (chosen.block)(chosen.form, problem);
     match chosen.packing {
-        Packing::WinogradPanels { .. } => {
+        Packing::Panels { .. } => {
             (problem.in_c4.next_multiple_of(chosen.step), problem.out_n4.next_multiple_of(block))
         }
         Packing::Taps | Packing::Winograd => (problem.in_c4, problem.out_n4),
@@ -54,8 +55,9 @@ pub(super) fn work(chosen: &Candidate, problem: &Problem, r: &Recorder) -> (Prob
     let band = band_rows(chosen, problem, r).map_or(all, |rows| rows / TILE);
     let rows = matrix_rows(chosen, problem, band) * u64::from(all / band) + matrix_rows(chosen, problem, all % band);
     let products = products(chosen, problem, rows);
-    let beside = products.positions() * 4 * (products.in_c4 as u64 + products.out_n4 as u64) * COST;
-    (products, beside)
+    let elements = products.positions() * 4 * (products.in_c4 as u64 + products.out_n4 as u64);
+    let pace = chosen.form.pace.on(r.forms.facts.device);
+    (products, (elements as f64 * COST * pace) as u64)
 }
 
 /// Bytes of the weights, as direct sums and as this has them.
@@ -224,7 +226,7 @@ fn multiply(r: &mut Recorder, chosen: &Candidate, products: &Products, tiles: &T
         groups: groups as u32,
         groups_x: workgroups[0],
         block_rows: 8,
-        first: 0,
+        ..Params::zeroed()
     };
     let (inputs, outputs) = (vec![r.whole(tiles), r.whole(weight)], vec![r.whole(sums)]);
     r.push(Dispatch {
