@@ -1,7 +1,8 @@
-// For newer versions of Mesa's CPU driver, on a device without range checks: products of matrices, Winograd's or a linear layer's.
+// For newer versions of Mesa's CPU driver, on a device without range checks: products of matrices, Winograd's, a linear layer's, or
+// one tap's of a convolution's windows, whose input has its padding (pad.wgsl).
 // There is no loop and no branch: any of these puts the whole text under a mask, with which no load is simple. A workgroup is
 // one subgroup, and makes ROWS rows x 2 LANES columns from STEP channels, to which it adds what is there before (`parts`). Longer
-// sums take a dispatch for each step, which finds the last one's in another buffer: so nobody waits for anybody, and nobody writes
+// sums, and other taps, take a dispatch for each step, which finds the last one's in another buffer: so nobody waits for anybody, and nobody writes
 // what another one reads.
 // Rows, columns and channels are whole blocks, and the grid has a workgroup for each block: [rows, columns, matrices].
 // GEGLU, the last step alone: the lower half of a block's columns is hidden, the upper one is their gates.
@@ -10,7 +11,7 @@
 #import "lib/gelu"
 #endif
 
-@group(0) @binding(0) var<storage, read> input: array<f32>;           // [matrices, in_w, in_c4 * 4]
+@group(0) @binding(0) var<storage, read> input: array<f32>;           // [matrices, in_w, in_c4 * 4], or lines of rows
 @group(0) @binding(1) var<storage, read> weight: array<f32>;          // [matrices, panels, in_c4 * 4, 2 LANES]
 @group(0) @binding(2) var<storage, read> bias: array<f32>;            // [columns]
 @group(0) @binding(3) var<storage, read> before: array<f32>;          // [matrices, in_w, panels, 2 LANES]: sums of the last step
@@ -74,12 +75,15 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(subgroup_invocation_id
     let gate = select(LANES, q.gate, has(BIAS));
     let low_bias = select(0.0, biases(b & MOST, lane), has(BIAS));
     let high_bias = select(0.0, biases((b + gate) & MOST, lane), has(BIAS));
+    let line = block.x / q.line_blocks;
+    let place = line * q.line_step + (block.x - line * q.line_blocks) * ROWS * q.row_step;
+    let source = (q.in_base + block.z * q.in_w * q.in_c4 + place) * 4u + q.first;
     var a: array<u32, ROWS>;
     var lows: array<f32, ROWS>;
     var highs: array<f32, ROWS>;
 #for r ROWS
     {
-        a[r] = (q.in_base * 4u + (row + r) * channels + q.first) & MOST;
+        a[r] = (source + r * q.row_step * 4u) & MOST;
         let i = select(0u, q.before_base * 4u + begin + r * columns, has(BEFORE)) & MOST;
         lows[r] = select(low_bias, befores(i, lane), has(BEFORE));
         highs[r] = select(high_bias, befores(i + LANES, lane), has(BEFORE));

@@ -9,12 +9,13 @@ pub mod group_norm;
 pub mod group_stats;
 pub mod guided_filter;
 pub mod layer_norm;
+pub mod pad;
 pub mod winograd_input;
 pub mod winograd_output;
 
 use crate::shader::Kernel;
 
-pub static ALL: [&Kernel; 10] = [
+pub static ALL: [&Kernel; 11] = [
     &affine::KERNEL,
     &attention::KERNEL,
     &conv2d::KERNEL,
@@ -23,6 +24,7 @@ pub static ALL: [&Kernel; 10] = [
     &group_stats::KERNEL,
     &guided_filter::KERNEL,
     &layer_norm::KERNEL,
+    &pad::KERNEL,
     &winograd_input::KERNEL,
     &winograd_output::KERNEL,
 ];

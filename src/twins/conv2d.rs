@@ -1,5 +1,6 @@
 //! The f64 twin of `conv2d` and its cases.
 
+mod blocks;
 mod edges;
 mod normalized;
 mod winograd;
@@ -277,6 +278,7 @@ pub fn cases() -> Vec<Case> {
             shape(((61, 19), one(12), 20, geometry, act)).case().with_binding_limit(200 * 1024).with_alignment(256),
         );
     }
+    cases.extend(blocks::cases());
     cases.extend(edges::cases());
     cases.extend(normalized::cases());
     cases

@@ -8,6 +8,7 @@ mod group_norm;
 mod group_stats;
 mod guided_filter;
 mod layer_norm;
+mod pad;
 mod winograd_input;
 mod winograd_output;
 
@@ -17,7 +18,7 @@ use crate::plan::{Key, Policy};
 use crate::shader::Kernel;
 
 /// In the order of [`kernels::ALL`].
-pub static ALL: [Tested; 10] = [
+pub static ALL: [Tested; 11] = [
     Tested { kernel: &kernels::affine::KERNEL, cases: affine::cases },
     Tested { kernel: &kernels::attention::KERNEL, cases: attention::cases },
     Tested { kernel: &kernels::conv2d::KERNEL, cases: conv2d::cases },
@@ -26,6 +27,7 @@ pub static ALL: [Tested; 10] = [
     Tested { kernel: &kernels::group_stats::KERNEL, cases: group_stats::cases },
     Tested { kernel: &kernels::guided_filter::KERNEL, cases: guided_filter::cases },
     Tested { kernel: &kernels::layer_norm::KERNEL, cases: layer_norm::cases },
+    Tested { kernel: &kernels::pad::KERNEL, cases: pad::cases },
     Tested { kernel: &kernels::winograd_input::KERNEL, cases: winograd_input::cases },
     Tested { kernel: &kernels::winograd_output::KERNEL, cases: winograd_output::cases },
 ];

@@ -214,6 +214,7 @@ const fn straight_linear(form: &'static Form) -> Candidate {
         packing: Packing::Panels { of: Panels::Taps, columns: 2 * form.consts[0].1, step },
         refuses: straight::refuses,
         is_dear: straight::is_dear,
+        computes: straight::work,
         block: |form, problem| (form.constant("ROWS"), form.constant("LANES") / 2 / problem.halves()),
         step: step / 4,
         turns: |_, _, _| 0,

@@ -43,6 +43,9 @@ params! {
     parts: u32,
     bias_step: u32,
     gate: u32,
+    line_blocks: u32,
+    line_step: u32,
+    row_step: u32,
     before_base: u32,
 }
 
@@ -366,7 +369,7 @@ mod tests {
 
     #[test]
     fn straight_texts_are_for_devices_without_range_checks() {
-        for (lanes, name) in [(8, "winograd-straight-8-64"), (16, "winograd-straight-16-64")] {
+        for (lanes, name) in [(8, "winograd-straight-8-64"), (16, "winograd-straight-16-160")] {
             let facts =
                 Facts { device: Device::Cpu, cores: 2, least_lanes: lanes, range_checks: false, ..Facts::LEAST };
             let (form, executed, _) = by_rule(facts, Limits::TEST, 64, 320, 320);

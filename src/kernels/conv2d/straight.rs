@@ -6,6 +6,7 @@ use super::winograd::{self, Products};
 use super::{Epilogue, Geometry, KERNEL, Operands, Params, Problem};
 use crate::plan::winograd::MATRICES;
 use crate::plan::{Channels, Dispatch, Element, Limits, Packing, Panels, Recorder, Tensor, Window};
+use crate::kernels::pad::{self, Frame};
 use bytemuck::Zeroable;
 
 /// No index of a binding is as large: what the shader tells its compiler of them.
@@ -31,25 +32,27 @@ pub(super) fn takes(chosen: &Candidate, problem: &Problem, rows: u64, limits: &L
         && MATRICES <= most
 }
 
-/// Why it is not for `problem` as a linear layer, if so: nothing asks whether it is inside.
+/// Why it is not for `problem` by direct sums, if so: nothing asks whether it is inside.
 pub(super) fn refuses(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Option<String> {
     let (rows, columns) = (chosen.block)(chosen.form, problem);
-    let whole = problem.positions().is_multiple_of(rows.into())
+    let line = if problem.geometry == Geometry::LINEAR { problem.positions() } else { problem.output.1.into() };
+    let whole = line.is_multiple_of(rows.into())
         && problem.in_c4.is_multiple_of(chosen.step)
         && problem.out_n4.is_multiple_of(columns);
-    let weights = 64 * problem.in_c4 as u64 * problem.out_n4 as u64 * problem.halves() as u64;
+    let taps = problem.geometry.kernel as u64 * problem.geometry.kernel as u64;
+    let weights = 64 * taps * problem.in_c4 as u64 * problem.out_n4 as u64 * problem.halves() as u64;
     let room = r.limits.max_binding.min(r.limits.max_buffer).min(4 * MOST_ELEMENTS);
     if r.storage.values.is_half() {
         Some("it takes values in f32 alone".into())
-    } else if problem.geometry != Geometry::LINEAR || problem.tanh {
-        Some("it is for linear layers without tanh".into())
+    } else if problem.tanh {
+        Some("it is for layers without tanh".into())
     } else if !whole {
         let (step, columns) = (4 * chosen.step, 4 * columns);
-        Some(format!("it is for multiples of {rows} positions, {step} input and {columns} output channels"))
+        Some(format!("it is for rows of multiples of {rows}, {step} input and {columns} output channels"))
     } else if weights >= room || problem.out_n4 / columns > r.limits.max_workgroups {
         Some("its weights take more than a binding or a grid of workgroups holds".into())
     } else {
-        None
+        band_rows(problem, r).is_none().then(|| "a row of its input takes more than a binding holds".into())
     }
 }
 
@@ -58,32 +61,86 @@ pub(super) fn is_dear(_: &Candidate, _: &Problem, r: &Recorder) -> bool {
     r.storage.weights.is_half()
 }
 
-/// A linear layer.
+/// What a value costs that is copied to where it has its padding, in multiplications and additions by a form of pace 1: 5 GB/s beside
+/// 50 GFLOP/s.
+const COPY: f64 = 40.0;
+
+/// The products, and what copies cost beside them.
+pub(super) fn work(chosen: &Candidate, problem: &Problem, r: &Recorder) -> (Problem, u64) {
+    if problem.geometry == Geometry::LINEAR {
+        return (*problem, 0);
+    }
+    let (height, width) = padded(problem, problem.output.0);
+    let values = height as u64 * width as u64 * 4 * problem.in_c4 as u64;
+    (*problem, (values as f64 * COPY * chosen.form.pace.on(r.forms.facts.device)) as u64)
+}
+
+/// Rows and columns of the input of so many rows of the output, with what its windows reach beyond the edges.
+fn padded(problem: &Problem, rows: u32) -> (u32, u32) {
+    let Geometry { kernel, stride, .. } = problem.geometry;
+    ((rows - 1) * stride + kernel, (problem.output.1 - 1) * stride + kernel)
+}
+
+/// Most bytes of such an input.
+const MOST_BYTES: u64 = 32 << 20;
+
+/// Output rows of a band, of which as few are made as bindings and memory allow.
+fn band_rows(problem: &Problem, r: &Recorder) -> Option<u32> {
+    if problem.geometry == Geometry::LINEAR {
+        return Some(problem.output.0);
+    }
+    let room = r.limits.max_binding.min(r.limits.max_buffer).saturating_sub(r.limits.offset_alignment);
+    let fits = |rows: u32| {
+        let (height, width) = padded(problem, rows);
+        let bytes = height as u64 * width as u64 * problem.in_c4 as u64 * Element::F32.vec4_bytes();
+        bytes <= room && bytes < 4 * MOST_ELEMENTS && (rows == 1 || bytes <= MOST_BYTES)
+    };
+    let height = problem.output.0;
+    (1..=height).map(|bands| height.div_ceil(bands)).find(|&rows| fits(rows))
+}
+
+/// A convolution by direct sums, or a linear layer.
 pub(super) fn record(r: &mut Recorder, chosen: &Candidate, problem: &Problem, operands: &Operands, out: &Tensor) {
-    let &Operands { source, weights: w, epilogue, .. } = operands;
-    let (x, _) = source.rows(r, (0, problem.input.0));
+    let &Operands { weights: w, epilogue, geometry, .. } = operands;
     let Packing::Panels { columns, step, .. } = chosen.packing else { return };
     let of = if problem.geglu { Panels::Gated } else { Panels::Taps };
-    let weight = Packing::Panels { of, columns, step }.tensor(&w.weight, r.storage.weights);
+    let weight = &Packing::Panels { of, columns, step }.tensor(&w.weight, r.storage.weights);
     let residual = match epilogue {
         Epilogue::Residual(t) => Some(t),
         _ => None,
     };
-    let job = Job {
-        input: &x,
-        weight: &weight,
-        bias: Some(&w.bias),
-        residual,
-        out,
-        matrices: 1,
-        rows: out.positions(),
-        in_c4: problem.in_c4,
-        out_n4: problem.out_n4 * problem.halves(),
-        geglu: problem.geglu,
-        flops: problem.flops(problem.positions(), problem.in_c4.into(), problem.out_n4.into()),
-        saved: 0,
-    };
-    job.record(r, chosen);
+    let height = problem.input.0;
+    // Refused before where there is none.
+    let rows = band_rows(problem, r).unwrap_or(1);
+    for y0 in (0..out.height).step_by(rows as usize) {
+        let y1 = (y0 + rows).min(out.height);
+        let (lines, source) = (geometry != Geometry::LINEAR, geometry.source_rows(y0, y1, height));
+        let (mut x, stored) = operands.source.rows(r, source);
+        if lines {
+            let (tall, width) = padded(problem, y1 - y0);
+            let first = y0 * geometry.stride;
+            let Geometry { pad: (pad, _), upsample, .. } = geometry;
+            x = pad::record(r, &x, Frame { rows: (first, first + tall), width, pad, source, height, stored, upsample });
+        }
+        let positions = (y1 - y0) * out.width;
+        let job = Job {
+            input: &x,
+            weight,
+            bias: Some(&w.bias),
+            residual,
+            out,
+            out_row: y0 * out.width,
+            matrices: 1,
+            rows: positions,
+            in_c4: problem.in_c4,
+            out_n4: problem.out_n4 * problem.halves(),
+            geglu: problem.geglu,
+            lines: lines.then_some(Lines { geometry, width: out.width }),
+            flops: problem.flops(positions.into(), problem.in_c4.into(), problem.out_n4.into()),
+            saved: 0,
+        };
+        job.record(r, chosen);
+    }
 }
 
 pub(super) fn record_winograd(
@@ -104,11 +161,13 @@ fn multiply(r: &mut Recorder, chosen: &Candidate, products: &Products, tiles: &T
         bias: None,
         residual: None,
         out: sums,
+        out_row: 0,
         matrices: MATRICES,
         rows,
         in_c4: problem.in_c4,
         out_n4: problem.out_n4,
         geglu: false,
+        lines: None,
         flops,
         saved,
     };
@@ -122,6 +181,8 @@ struct Job<'a> {
     bias: Option<&'a Tensor>,
     residual: Option<&'a Tensor>,
     out: &'a Tensor,
+    /// Of `out`, where the first matrix begins.
+    out_row: u32,
     matrices: u32,
     /// Of each matrix: whole blocks.
     rows: u32,
@@ -129,9 +190,26 @@ struct Job<'a> {
     /// Of the sums: with gates.
     out_n4: u32,
     geglu: bool,
+    /// Of a picture with its padding, if it is one.
+    lines: Option<Lines>,
     /// Multiplications and additions that are needed, and those that direct sums had more.
     flops: u64,
     saved: u64,
+}
+
+/// Rows of output from left to right, each the sum of a window's taps.
+#[derive(Clone, Copy)]
+struct Lines {
+    geometry: Geometry,
+    /// Of the output.
+    width: u32,
+}
+
+impl Lines {
+    /// Columns of the input.
+    fn columns(self) -> u32 {
+        (self.width - 1) * self.geometry.stride + self.geometry.kernel
+    }
 }
 
 /// Rows of a matrix, and of so many behind it.
@@ -144,46 +222,49 @@ struct Part {
 }
 
 impl Part {
-    /// Vec4s from its first row to its last, of rows of so many.
-    fn span(self, all: u32, width: u32) -> (u64, u64) {
-        let first = self.matrix as u64 * all as u64 + self.row as u64;
+    /// Vec4s from its first row to its last, of rows of so many, where a matrix has `all` and the first one begins at row `from`.
+    fn span(self, from: u32, all: u32, width: u32) -> (u64, u64) {
+        let first = from as u64 + self.matrix as u64 * all as u64 + self.row as u64;
         let rows = (self.matrices as u64 - 1) * all as u64 + self.rows as u64;
         (first * width as u64, (first + rows) * width as u64)
     }
 }
 
 impl Job<'_> {
-    fn work(&self, rows: u64, channels: u64) -> u64 {
-        2 * rows * 4 * channels * 4 * self.out_n4 as u64
+    /// Multiplications and additions of a step over so many vec4s of channels.
+    fn work(&self, rows: u64, channels: u32) -> u64 {
+        2 * rows * 4 * channels as u64 * 4 * self.out_n4 as u64
     }
 
-    fn steps(&self, chosen: &Candidate) -> u32 {
+    /// Over the channels of a tap.
+    fn channel_steps(&self, chosen: &Candidate) -> u32 {
         self.in_c4.div_ceil(chosen.step)
     }
 
+    fn steps(&self, chosen: &Candidate) -> u32 {
+        self.channel_steps(chosen) * self.lines.map_or(1, |lines| lines.geometry.kernel * lines.geometry.kernel)
+    }
+
     /// Rows of a matrix, and matrices, that go through all steps before others do.
-    fn together(&self, r: &Recorder, chosen: &Candidate, block_rows: u32) -> (u32, u32) {
-        let bytes = self.out_n4 as u64 * Element::F32.vec4_bytes();
-        let cached = if self.steps(chosen) > 1 { CACHED / bytes } else { u64::MAX };
-        let indexed = (MOST_ELEMENTS - 1) / (4 * self.in_c4.max(self.out_n4) as u64) - 1;
-        let bound = r.limits.max_binding.saturating_sub(r.limits.offset_alignment)
-            / (self.in_c4.max(self.out_n4) as u64 * Element::F32.vec4_bytes());
-        let short = r.limits.max_work / self.work(1, chosen.step.min(self.in_c4).into());
-        let most = cached.min(short).min(indexed).min(bound).max(block_rows.into());
-        if most >= self.rows.into() {
-            let matrices = (most / self.rows as u64).clamp(1, self.matrices.into()) as u32;
-            return (self.rows, matrices);
+    fn together(&self, r: &Recorder, chosen: &Candidate) -> (u32, u32) {
+        let wider = self.in_c4.max(self.out_n4) as u64;
+        let cached = if self.steps(chosen) > 1 { CACHED / (16 * self.out_n4 as u64) } else { u64::MAX };
+        let indexed = (MOST_ELEMENTS - 1) / (4 * wider) - 1;
+        let bound = r.limits.max_binding.saturating_sub(r.limits.offset_alignment) / (16 * wider);
+        let short = r.limits.max_work / self.work(1, chosen.step);
+        // Whole blocks, or whole lines.
+        let unit = self.lines.map_or(chosen.form.constant("ROWS"), |lines| lines.width) as u64;
+        let grid = r.limits.max_workgroups as u64 * chosen.form.constant("ROWS") as u64;
+        let most = cached.min(short).min(indexed).min(bound).min(grid).max(unit);
+        match most / self.rows as u64 {
+            0 => ((most / unit * unit) as u32, 1),
+            matrices => (self.rows, matrices.min(self.matrices.into()) as u32),
         }
-        let grid = r.limits.max_workgroups as u64 * block_rows as u64;
-        ((most.min(grid) / block_rows as u64) as u32 * block_rows, 1)
     }
 
     fn record(&self, r: &mut Recorder, chosen: &Candidate) {
-        // Of all columns of the sums: a panel's.
-        let columns = chosen.form.constant("LANES") / 2;
-        let block_rows = chosen.form.constant("ROWS");
-        let (rows, matrices) = self.together(r, chosen, block_rows);
-        // The last step writes to `out`, the one before it to the last buffer here.
+        let (rows, matrices) = self.together(r, chosen);
+        // The last step writes to `out`, the one before it to the first of these.
         let count = (self.steps(chosen) - 1).min(if self.geglu { 2 } else { 1 });
         let scratch: Vec<Tensor> = (0..count)
             .map(|i| {
@@ -194,10 +275,9 @@ impl Job<'_> {
         let mut done = 0;
         for matrix in (0..self.matrices).step_by(matrices as usize) {
             for row in (0..self.rows).step_by(rows as usize) {
-                let rows = rows.min(self.rows - row);
-                let part = Part { matrix, matrices: matrices.min(self.matrices - matrix), row, rows };
-                let grid = [rows / block_rows, self.out_n4 / columns, part.matrices];
-                self.record_part(r, chosen, part, &scratch, grid, &mut done);
+                let matrices = matrices.min(self.matrices - matrix);
+                let part = Part { matrix, matrices, row, rows: rows.min(self.rows - row) };
+                self.record_part(r, chosen, part, &scratch, &mut done);
                 if r.has_failed() {
                     return;
                 }
@@ -205,25 +285,24 @@ impl Job<'_> {
         }
     }
 
-    /// All steps of a part.
-    fn record_part(
-        &self,
-        r: &mut Recorder,
-        chosen: &Candidate,
-        part: Part,
-        scratch: &[Tensor],
-        grid: [u32; 3],
-        done: &mut u64,
-    ) {
-        let steps = self.steps(chosen);
-        let all = self.work(self.matrices as u64 * self.rows as u64, steps as u64 * chosen.step as u64);
-        let (from, to) = part.span(self.rows, self.in_c4);
-        let (input, in_base) = r.window(self.input, from, to);
+    /// All steps of a part. `done`: multiplications and additions of those before it.
+    fn record_part(&self, r: &mut Recorder, chosen: &Candidate, part: Part, scratch: &[Tensor], done: &mut u64) {
+        let [lanes, rows] = ["LANES", "ROWS"].map(|name| chosen.form.constant(name));
+        let (steps, channel_steps) = (self.steps(chosen), self.channel_steps(chosen));
+        let all = self.work(self.matrices as u64 * self.rows as u64, steps * chosen.step);
+        let grid = [part.rows / rows, 2 * self.out_n4 / lanes, part.matrices];
+        let (input, in_base) = match self.lines {
+            Some(_) => (r.whole(self.input), 0),
+            None => {
+                let (from, to) = part.span(0, self.rows, self.in_c4);
+                r.window(self.input, from, to)
+            }
+        };
         let own = self.out_n4 / if self.geglu { 2 } else { 1 };
-        let (from, to) = part.span(self.rows, own);
+        let (from, to) = part.span(self.out_row, self.rows, own);
         let (out, out_base) = r.window(self.out, from, to);
         // In the place of what is not there: enough for one load.
-        let (nothing, _) = r.window(self.weight, 0, chosen.form.constant("LANES") as u64 / 2);
+        let (nothing, _) = r.window(self.weight, 0, lanes as u64 / 2);
         let (residual, residual_base) = match self.residual {
             Some(residual) => r.window(residual, from, to),
             None => (nothing.clone(), 0),
@@ -232,6 +311,7 @@ impl Job<'_> {
         let mut before: Option<(Window, u32)> = None;
         for step in 0..steps {
             let (first, left) = (step == 0, steps - 1 - step);
+            let tap = step / channel_steps;
             // Every other step writes to `out`, where that has all columns.
             let (target, base) = match left {
                 0 => (out.clone(), out_base),
@@ -240,27 +320,38 @@ impl Job<'_> {
             };
             let bit = |has: bool, bit: u32| if has { bit } else { 0 };
             let added = left == 0 && self.residual.is_some();
-            let params = Params {
+            let mut params = Params {
                 in_w: self.rows,
                 in_c4: self.in_c4,
                 out_n4: self.out_n4,
-                out_y0: part.matrix,
+                out_y0: part.matrix + tap,
                 in_base,
                 out_base: base,
                 residual_base,
-                first: 4 * step * chosen.step,
+                first: 4 * (step % channel_steps) * chosen.step,
                 parts: bit(first && self.bias.is_some(), BIAS) | bit(!first, BEFORE) | bit(added, RESIDUAL),
-                bias_step: chosen.form.constant("LANES") * if self.geglu { 1 } else { 2 },
-                gate: if self.geglu { 2 * self.out_n4 } else { chosen.form.constant("LANES") },
+                bias_step: if self.geglu { lanes } else { 2 * lanes },
+                gate: if self.geglu { 2 * self.out_n4 } else { lanes },
+                line_blocks: grid[0],
+                row_step: self.in_c4,
                 before_base: before.as_ref().map_or(0, |before| before.1),
                 ..Params::zeroed()
             };
-            let work = self.work(part.matrices as u64 * part.rows as u64, chosen.step.into());
+            if let Some(lines) = self.lines {
+                let Geometry { kernel, stride, .. } = lines.geometry;
+                let columns = lines.columns();
+                let corner = (part.row / lines.width * stride + tap / kernel) * columns + tap % kernel;
+                params.in_base = corner * self.in_c4;
+                params.line_blocks = lines.width / rows;
+                params.line_step = stride * columns * self.in_c4;
+                params.row_step = stride * self.in_c4;
+            }
+            let work = self.work(part.matrices as u64 * part.rows as u64, chosen.step);
             // Its share of what is needed and of what is saved, by its share of the work: products of two counts pass 64 bits.
             let part_of = |of: u64, work: u64| (u128::from(of) * u128::from(work) / u128::from(all)) as u64;
             let share = |of: u64| part_of(of, *done + work) - part_of(of, *done);
             let window = |has: bool, window: &Window| if has { window.clone() } else { nothing.clone() };
-            let last = before.as_ref().map_or(nothing.clone(), |before| before.0.clone());
+            let last = before.map_or(nothing.clone(), |before| before.0);
             let (bias, residual) = (window(first, &bias), window(added, &residual));
             r.push(Dispatch {
                 kernel: &KERNEL,

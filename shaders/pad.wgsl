@@ -1,0 +1,30 @@
+// A band of a picture in f32, with the zeros that a convolution's windows reach beyond its edges: for texts that ask of no tap whether
+// it is inside.
+#import "lib/storage"
+
+struct Params {
+    in_h: u32, in_w: u32, in_c4: u32,  // whole input: height, width, vec4s per position
+    upsample: u32,                     // 0, or 1: a nearest 2x upsampling of the input is read
+    y0: u32, pad: u32,                 // the first row with its padding; rows and columns of zeros above and to the left
+    in_y0: u32, base: u32,             // first row of the input's window, and where it begins, in vec4s
+    width: u32, n: u32,                // columns with their padding, and vec4s in all
+    groups_x: u32,
+}
+
+@group(0) @binding(0) var<storage, read> input: array<Stored>;            // [in_h, in_w, C]
+@group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;     // [rows, width, C]
+@group(1) @binding(0) var<uniform> p: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = (wg.x + wg.y * p.groups_x) * 64u + lane;
+    if i >= p.n { return; }
+    let position = i / p.in_c4;
+    let c = i % p.in_c4;
+    // Above or to the left of the picture these wrap to huge numbers.
+    let y = p.y0 + position / p.width - p.pad;
+    let x = position % p.width - p.pad;
+    let inside = y < (p.in_h << p.upsample) && x < (p.in_w << p.upsample);
+    let at = ((y >> p.upsample) - p.in_y0) * p.in_w + (x >> p.upsample);
+    out[i] = select(vec4<f32>(), unpack4(input[p.base + select(0u, at, inside) * p.in_c4 + c]), inside);
+}
