@@ -17,5 +17,4 @@ struct Params {
     bias_step: u32, gate: u32,             // bias from one block of columns to the next, and to its upper half
     line_blocks: u32, line_step: u32,      // blocks of rows of a line, and input from one line to the next, in vec4s
     row_step: u32,                         // input from one row to the next, in vec4s
-    before_base: u32,                      // where the sums of the last step begin in their window, in vec4s
 }

@@ -4,7 +4,7 @@
 // one subgroup, and makes ROWS rows x 2 LANES columns from STEP channels, to which it adds what is there before (`parts`). Longer
 // sums, and other taps, take a dispatch for each step, which finds the last one's in another buffer: so nobody waits for anybody, and nobody writes
 // what another one reads.
-// Rows, columns and channels are whole blocks, and the grid has a workgroup for each block: [rows, columns, matrices].
+// Windows of tensors begin where they are bound. Rows, columns and channels are whole blocks, and the grid has a workgroup for each block: [rows, columns, matrices].
 // GEGLU, the last step alone: the lower half of a block's columns is hidden, the upper one is their gates.
 #import "conv2d/params"
 #ifdef GEGLU
@@ -84,7 +84,7 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(subgroup_invocation_id
 #for r ROWS
     {
         a[r] = (source + r * q.row_step * 4u) & MOST;
-        let i = select(0u, q.before_base * 4u + begin + r * columns, has(BEFORE)) & MOST;
+        let i = select(0u, begin + r * columns, has(BEFORE)) & MOST;
         lows[r] = select(low_bias, befores(i, lane), has(BEFORE));
         highs[r] = select(high_bias, befores(i + LANES, lane), has(BEFORE));
     }
@@ -110,19 +110,18 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(subgroup_invocation_id
 #endfor
     lows[0] = bitcast<f32>(bitcast<u32>(lows[0]) ^ (all & q.upsample));
 #ifdef GEGLU
-    let first = q.out_base * 4u + row * (columns / 2u) + block.y * LANES;
+    let first = row * (columns / 2u) + block.y * LANES;
 #for r ROWS
     output[first + r * (columns / 2u) + lane] = lows[r] * gelu(vec4(highs[r])).x;
 #endfor
 #else
-    let first = q.out_base * 4u + begin;
-#for r ROWS
+    #for r ROWS
     {
-        let i = select(0u, q.residual_base * 4u + begin + r * columns, has(RESIDUAL)) & MOST;
+        let i = select(0u, begin + r * columns, has(RESIDUAL)) & MOST;
         let more = select(0.0, residuals(i, lane), has(RESIDUAL));
         let more_high = select(0.0, residuals(i + LANES, lane), has(RESIDUAL));
-        output[first + r * columns + lane] = lows[r] + more;
-        output[first + r * columns + LANES + lane] = highs[r] + more_high;
+        output[begin + r * columns + lane] = lows[r] + more;
+        output[begin + r * columns + LANES + lane] = highs[r] + more_high;
     }
 #endfor
 #endif

@@ -36,9 +36,10 @@ pub fn cases() -> Vec<Case> {
         sweep("all kinds of values", vec![((7, 39, 4), framed(7, 39))], Fill::Of(super::WIDE)),
         // More positions than 16 bits hold, and more vec4s than f32 counts.
         case("257x256x4", ((257, 256, 4), framed(257, 256))),
-        super::of_many(case("4100x4100x3", ((super::MANY.0 - 2, super::MANY.1 - 2, 3), {
-            framed(super::MANY.0 - 2, super::MANY.1 - 2)
-        }))),
+        super::of_many(case(
+            "4100x4100x3",
+            ((super::MANY.0 - 2, super::MANY.1 - 2, 3), { framed(super::MANY.0 - 2, super::MANY.1 - 2) }),
+        )),
     ]
 }
 

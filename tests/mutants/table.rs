@@ -2,6 +2,8 @@
 
 #[path = "overflow.rs"]
 mod overflow;
+#[path = "straight.rs"]
+mod straight;
 #[path = "unreached.rs"]
 mod unreached;
 #[path = "winograd.rs"]
@@ -24,7 +26,8 @@ pub const fn fault(file: &'static str, why: &'static str, from: &'static str, to
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    MUTANTS.iter().chain(unreached::MUTANTS).chain(winograd::MUTANTS).chain(overflow::MUTANTS)
+    let others = [straight::MUTANTS, unreached::MUTANTS, winograd::MUTANTS, overflow::MUTANTS];
+    MUTANTS.iter().chain(others.into_iter().flatten())
 }
 
 const MUTANTS: &[Mutant] = &[

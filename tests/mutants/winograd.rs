@@ -1,4 +1,4 @@
-//! Faults of Winograd's transforms, and of the texts that multiply for it alone.
+//! Faults of Winograd's transforms.
 
 use super::{Mutant, fault};
 
@@ -44,64 +44,4 @@ pub const MUTANTS: &[Mutant] = &[
         "row + j * pairs, j < beside)]",
         "row, j < beside)]",
     ),
-    fault("conv2d/winograd-straight", "each step begins anew", "let fresh = q.first == 0u;", "let fresh = true;"),
-    fault(
-        "conv2d/winograd-straight",
-        "the first step goes on with what lies there",
-        "let fresh = q.first == 0u;",
-        "let fresh = false;",
-    ),
-    fault(
-        "conv2d/winograd-straight",
-        "inputs of the first step for all",
-        "((row + r) * channels + q.first) & MOST",
-        "((row + r) * channels) & MOST",
-    ),
-    fault(
-        "conv2d/winograd-straight",
-        "weights of the first step for all",
-        "(panel * channels + q.first)",
-        "(panel * channels)",
-    ),
-    fault("conv2d/winograd-straight", "the first matrix of a dispatch ignored", "q.out_y0 + block.z", "block.z"),
-    fault(
-        "conv2d/winograd-straight",
-        "weights of the first panel for all",
-        "(columns / (2u * LANES)) + block.y",
-        "(columns / (2u * LANES))",
-    ),
-    fault(
-        "conv2d/winograd-straight",
-        "a lane with its neighbour's weight",
-        "weight[i + j], lane == j",
-        "weight[i + j], lane == (j ^ 1u)",
-    ),
-    fault(
-        "conv2d/winograd-straight",
-        "a lane with its neighbour's sum",
-        "output[c[r] + lane], 0.0",
-        "output[c[r] + (lane ^ 1u)], 0.0",
-    ),
-    fault(
-        "conv2d/winograd-straight",
-        "the upper columns have the lower ones' weights",
-        "weights(w + k * 2u * LANES + LANES, lane)",
-        "weights(w + k * 2u * LANES, lane)",
-    ),
-    fault("conv2d/winograd-straight", "blocks of rows overlap", "block.x * ROWS", "block.x * (ROWS - 1u)"),
-    fault(
-        "conv2d/winograd-straight",
-        "the last channel of a step left out",
-        "let x = input[a[r] + k];",
-        "let x = select(input[a[r] + k], 0.0, k == STEP - 1u);",
-    ),
-    fault(
-        "conv2d/winograd-straight",
-        "upper columns stored behind the block",
-        "output[c[r] + LANES + lane]",
-        "output[c[r] + 2u * LANES + lane]",
-    ),
-    fault("conv2d/winograd-straight", "indices cut to 16 bits", "0x3ffffffu", "0xffffu"),
-    fault("conv2d/winograd-straight", "products 2^-12 too large", "fma(x, high", "fma(x * 1.000244140625, high"),
-    fault("conv2d/winograd-straight", "a bit of another sum left in the first", "(all & q.upsample)", "(all & 0x100u)"),
 ];

@@ -46,7 +46,6 @@ params! {
     line_blocks: u32,
     line_step: u32,
     row_step: u32,
-    before_base: u32,
 }
 
 /// Where the window of a convolution lies.

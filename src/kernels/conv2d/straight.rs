@@ -4,9 +4,9 @@
 use super::forms::Candidate;
 use super::winograd::{self, Products};
 use super::{Epilogue, Geometry, KERNEL, Operands, Params, Problem};
+use crate::kernels::pad::{self, Frame};
 use crate::plan::winograd::MATRICES;
 use crate::plan::{Channels, Dispatch, Element, Limits, Packing, Panels, Recorder, Tensor, Window};
-use crate::kernels::pad::{self, Frame};
 use bytemuck::Zeroable;
 
 /// No index of a binding is as large: what the shader tells its compiler of them.
@@ -230,6 +230,13 @@ impl Part {
     }
 }
 
+/// A window of whole blocks, which begin where an adapter lets a window begin.
+fn aligned(r: &mut Recorder, tensor: &Tensor, (from, to): (u64, u64)) -> Window {
+    let (window, base) = r.window(tensor, from, to);
+    r.check(base == 0, || format!("{}: a block of it begins at no aligned address", tensor.name));
+    window
+}
+
 impl Job<'_> {
     /// Multiplications and additions of a step over so many vec4s of channels.
     fn work(&self, rows: u64, channels: u32) -> u64 {
@@ -252,8 +259,8 @@ impl Job<'_> {
         let indexed = (MOST_ELEMENTS - 1) / (4 * wider) - 1;
         let bound = r.limits.max_binding.saturating_sub(r.limits.offset_alignment) / (16 * wider);
         let short = r.limits.max_work / self.work(1, chosen.step);
-        // Whole blocks, or whole lines.
-        let unit = self.lines.map_or(chosen.form.constant("ROWS"), |lines| lines.width) as u64;
+        // Whole lines, or so many blocks that any column of them has 256 bytes.
+        let unit = self.lines.map_or(4 * chosen.form.constant("ROWS"), |lines| lines.width) as u64;
         let grid = r.limits.max_workgroups as u64 * chosen.form.constant("ROWS") as u64;
         let most = cached.min(short).min(indexed).min(bound).min(grid).max(unit);
         match most / self.rows as u64 {
@@ -291,32 +298,26 @@ impl Job<'_> {
         let (steps, channel_steps) = (self.steps(chosen), self.channel_steps(chosen));
         let all = self.work(self.matrices as u64 * self.rows as u64, steps * chosen.step);
         let grid = [part.rows / rows, 2 * self.out_n4 / lanes, part.matrices];
-        let (input, in_base) = match self.lines {
-            Some(_) => (r.whole(self.input), 0),
-            None => {
-                let (from, to) = part.span(0, self.rows, self.in_c4);
-                r.window(self.input, from, to)
-            }
+        let input = match self.lines {
+            Some(_) => r.whole(self.input),
+            None => aligned(r, self.input, part.span(0, self.rows, self.in_c4)),
         };
         let own = self.out_n4 / if self.geglu { 2 } else { 1 };
-        let (from, to) = part.span(self.out_row, self.rows, own);
-        let (out, out_base) = r.window(self.out, from, to);
+        let span = part.span(self.out_row, self.rows, own);
+        let out = aligned(r, self.out, span);
         // In the place of what is not there: enough for one load.
         let (nothing, _) = r.window(self.weight, 0, lanes as u64 / 2);
-        let (residual, residual_base) = match self.residual {
-            Some(residual) => r.window(residual, from, to),
-            None => (nothing.clone(), 0),
-        };
+        let residual = self.residual.map_or(nothing.clone(), |residual| aligned(r, residual, span));
         let bias = self.bias.map_or(nothing.clone(), |bias| r.whole(bias));
-        let mut before: Option<(Window, u32)> = None;
+        let mut before: Option<Window> = None;
         for step in 0..steps {
             let (first, left) = (step == 0, steps - 1 - step);
             let tap = step / channel_steps;
             // Every other step writes to `out`, where that has all columns.
-            let (target, base) = match left {
-                0 => (out.clone(), out_base),
-                _ if !self.geglu && left % 2 == 0 => (out.clone(), out_base),
-                _ => (r.whole(&scratch[(left as usize - 1) % scratch.len()]), 0),
+            let target = match left {
+                0 => out.clone(),
+                _ if !self.geglu && left % 2 == 0 => out.clone(),
+                _ => r.whole(&scratch[(left as usize - 1) % scratch.len()]),
             };
             let bit = |has: bool, bit: u32| if has { bit } else { 0 };
             let added = left == 0 && self.residual.is_some();
@@ -325,16 +326,12 @@ impl Job<'_> {
                 in_c4: self.in_c4,
                 out_n4: self.out_n4,
                 out_y0: part.matrix + tap,
-                in_base,
-                out_base: base,
-                residual_base,
                 first: 4 * (step % channel_steps) * chosen.step,
                 parts: bit(first && self.bias.is_some(), BIAS) | bit(!first, BEFORE) | bit(added, RESIDUAL),
                 bias_step: if self.geglu { lanes } else { 2 * lanes },
                 gate: if self.geglu { 2 * self.out_n4 } else { lanes },
                 line_blocks: grid[0],
                 row_step: self.in_c4,
-                before_base: before.as_ref().map_or(0, |before| before.1),
                 ..Params::zeroed()
             };
             if let Some(lines) = self.lines {
@@ -351,7 +348,7 @@ impl Job<'_> {
             let part_of = |of: u64, work: u64| (u128::from(of) * u128::from(work) / u128::from(all)) as u64;
             let share = |of: u64| part_of(of, *done + work) - part_of(of, *done);
             let window = |has: bool, window: &Window| if has { window.clone() } else { nothing.clone() };
-            let last = before.map_or(nothing.clone(), |before| before.0);
+            let last = before.unwrap_or(nothing.clone());
             let (bias, residual) = (window(first, &bias), window(added, &residual));
             r.push(Dispatch {
                 kernel: &KERNEL,
@@ -367,7 +364,7 @@ impl Job<'_> {
                 turns: 0,
             });
             *done += work;
-            before = Some((target, base));
+            before = Some(target);
         }
     }
 }

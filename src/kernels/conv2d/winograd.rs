@@ -35,9 +35,7 @@ fn matrix_rows(chosen: &Candidate, problem: &Problem, tile_rows: u32) -> u64 {
 pub(super) fn columns(chosen: &Candidate, problem: &Problem) -> (u32, u32) {
     let (_, block) = (chosen.block)(chosen.form, problem);
     match chosen.packing {
-        Packing::Panels { .. } => {
-            (problem.in_c4.next_multiple_of(chosen.step), problem.out_n4.next_multiple_of(block))
-        }
+        Packing::Panels { .. } => (problem.in_c4.next_multiple_of(chosen.step), problem.out_n4.next_multiple_of(block)),
         Packing::Taps | Packing::Winograd => (problem.in_c4, problem.out_n4),
     }
 }
