@@ -155,25 +155,36 @@ impl Gpu {
             })
         };
         let mut steps = Vec::with_capacity(schedule.dispatches().len());
+        // Steps of one sum read and write the same again and again. A group is not cheap: Mesa's CPU driver maps memory for each, which a
+        // process may do some 65,000 times.
+        let mut groups: HashMap<_, wgpu::BindGroup> = HashMap::new();
         for dispatch in schedule.dispatches() {
             let pipeline = self.pipeline(dispatch, recording.storage)?;
             let mut entries = Vec::new();
+            let mut bound = Vec::new();
             for (i, Window { tensor, offset, size }) in dispatch.inputs.iter().chain(&dispatch.outputs).enumerate() {
                 let (buffer, start) = buffer_of(tensor)
                     .ok_or_else(|| self.failed(dispatch.kernel.name, format!("{} has no memory", tensor.name)))?;
+                bound.push((buffer.clone(), start + offset, *size));
                 let size = wgpu::BufferSize::new(*size);
                 let binding = wgpu::BufferBinding { buffer, offset: start + offset, size };
                 entries
                     .push(wgpu::BindGroupEntry { binding: i as u32, resource: wgpu::BindingResource::Buffer(binding) });
             }
             let first = dispatch.outputs.first().map_or("", |w| &w.tensor.name);
-            let tensors = self.guarded(&format!("{} of {first}", dispatch.kernel.name), 0, || {
-                self.shared.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: Some(first),
-                    layout: &pipeline.tensors,
-                    entries: &entries,
-                })
-            })?;
+            let tensors = match groups.entry((pipeline.tensors.clone(), bound)) {
+                Entry::Occupied(made) => made.get().clone(),
+                Entry::Vacant(free) => {
+                    let made = self.guarded(&format!("{} of {first}", dispatch.kernel.name), 0, || {
+                        self.shared.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                            label: Some(first),
+                            layout: &pipeline.tensors,
+                            entries: &entries,
+                        })
+                    })?;
+                    free.insert(made).clone()
+                }
+            };
             steps.push(Step {
                 pipeline: pipeline.pipeline,
                 tensors,
