@@ -27,6 +27,7 @@ mod show;
 mod times;
 mod tune;
 mod tuning;
+mod width;
 
 use clap::{Parser, Subcommand};
 use diffews_wgpu::shown::is_invisible;
@@ -72,6 +73,9 @@ Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the default
   DIFFEWS_TUNE=0       choose the forms of kernels by rule, as --no-tune; a number N measures them for N seconds at most
   DIFFEWS_CACHE        where it is remembered which adapters passed, and which forms are fast [default: diffews-wgpu in the
                        system's place for caches]
+  LP_NATIVE_VECTOR_WIDTH
+                       of Mesa's CPU driver: bits of a vector. Where it is not set, infer, eval and tune start again with 512 if that
+                       is faster (Mesa 26, a CPU with AVX-512, large models in f32)
   WGPU_BACKEND, WGPU_ADAPTER_NAME
                        wgpu's own choice of backends (of vulkan, metal, dx12, gl) and adapter
   RUST_LOG             what is logged to stderr, such as diffews_wgpu=debug; -v wins over it";

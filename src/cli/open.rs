@@ -6,7 +6,7 @@ use super::errors::{CliError, usage};
 use super::forms::FormArgs;
 use super::options::{AdapterArgs, EngineArgs};
 use super::self_check::SelfCheckArgs;
-use super::tell;
+use super::{tell, width};
 use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::Less;
 use diffews_wgpu::segment::Planned;
@@ -80,7 +80,7 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
         };
     }
     let gpu = wanted.forms.on(wanted.adapter.open_with(wanted.timed)?)?;
-    wanted.adapter.tell_of_cpu(gpu.facts(), told_of.quiet);
+    let adapter = gpu.facts().clone();
     let builder = Segmenter::builder().model(model).gpu(gpu).size(size).precision(wanted.precision);
     let mut builder = builder.shots(wanted.shots).self_check(wanted.self_check.wanted());
     if let Some(threshold) = wanted.threshold {
@@ -92,7 +92,13 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
     if let Some(tuning) = wanted.tuning {
         builder = builder.tuning(tuning);
     }
-    let planned = builder.plan().map_err(|error| match error {
+    let planned = builder.plan();
+    if let Ok(planned) = &planned {
+        width::widen(planned);
+    }
+    // Not before: it may have started again.
+    wanted.adapter.tell_of_cpu(&adapter, told_of.quiet);
+    let planned = planned.map_err(|error| match error {
         Error::Plan(ref plan) if plan.less == Less::OtherForm => usage(format!("--form: {error}")),
         // As any other size that will not do.
         Error::Plan(ref plan) if wanted.size.is_some() && plan.less != Less::Nothing => {

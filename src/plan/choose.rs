@@ -51,6 +51,9 @@ impl Choose for First {
     }
 }
 
+/// How much longer a form takes on a CPU driver whose vectors are wider than those that it is made for: Mesa 26 at 512 bits.
+const WIDER: f64 = 3.5;
+
 /// What should be fastest by its work and its pace on such a device; nothing is measured.
 pub struct ByRule;
 
@@ -59,7 +62,10 @@ impl ByRule {
     /// does.
     pub fn cost(offer: &Offer, facts: &Facts) -> f64 {
         let seconds = offer.work as f64 / offer.form.pace.on(facts.device);
+        let lanes = offer.form.needs.lanes;
         match facts.device {
+            // Made for fewer lanes than there are: the others idle, or numbers go from lane to lane through memory.
+            Device::Cpu if lanes > 0 && lanes < facts.least_lanes => WIDER * seconds,
             Device::Cpu => seconds,
             Device::Integrated | Device::Discrete => {
                 let workgroups = offer.workgroups.max(1);

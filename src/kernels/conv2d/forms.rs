@@ -101,12 +101,12 @@ pub(super) static FORMS: &[Form] = &[
     straight("straight-8-32", EIGHT_32, 1.2),
     straight("straight-8-64", EIGHT_64, 1.5),
     straight("straight-16-32", SIXTEEN_32, 4.0),
-    straight("straight-16-64", SIXTEEN_64, 6.0),
+    straight("straight-16-128", SIXTEEN_128, 8.0),
     straight("straight-16-160", SIXTEEN_160, 8.5),
     straight_winograd("winograd-straight-8-32", straight("", EIGHT_32, 1.2)),
     straight_winograd("winograd-straight-8-64", straight("", SIX_64, 1.8)),
     straight_winograd("winograd-straight-16-32", straight("", SIXTEEN_32, 4.0)),
-    straight_winograd("winograd-straight-16-64", straight("", SIXTEEN_64, 6.0)),
+    straight_winograd("winograd-straight-16-128", straight("", SIXTEEN_128, 8.0)),
     straight_winograd("winograd-straight-16-160", straight("", SIXTEEN_160, 8.5)),
 ];
 
@@ -116,7 +116,7 @@ const EIGHT_32: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 32)];
 const EIGHT_64: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 64)];
 const SIX_64: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 6), ("STEP", 64)];
 const SIXTEEN_32: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 32)];
-const SIXTEEN_64: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 64)];
+const SIXTEEN_128: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 128)];
 const SIXTEEN_160: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 160)];
 
 /// The most vec4s of output channels that it is for.

@@ -1,0 +1,67 @@
+//! Vectors of 512 bits for Mesa's CPU driver, which takes 256 where it is told nothing before it loads.
+
+use diffews_wgpu::gpu::AdapterFacts;
+use diffews_wgpu::plan::Policy;
+use diffews_wgpu::segment::Planned;
+
+/// The driver's own variable.
+const WIDTH: &str = "LP_NATIVE_VECTOR_WIDTH";
+
+/// Channels that no level of a network may have less of: narrow layers have no straight texts, and others are slower so.
+const LEAST_CHANNELS: usize = 64;
+
+/// Starts this command again with wider vectors, where they make `planned` faster and nobody has chosen a width. Returns where it
+/// goes on as it is.
+pub fn widen(planned: &Planned) {
+    let config = planned.model().config();
+    let widths = config.unet.block_out_channels.iter().chain(&config.vae.block_out_channels);
+    let least = widths.copied().min().unwrap_or_default();
+    let pays = pays(planned.gpu().facts(), least, planned.memory().storage);
+    if pays && has_wide_vectors() && std::env::var_os(WIDTH).is_none() {
+        log::info!("starting again with {WIDTH}=512, which is faster on this CPU");
+        log::warn!("it cannot be started again: {}", again());
+    }
+}
+
+/// On a device without range checks, which runs straight texts, and in f32 alone: they take no halves.
+fn pays(facts: &AdapterFacts, channels: usize, storage: Policy) -> bool {
+    let narrow = facts.subgroup_sizes.is_some_and(|(least, _)| least == 8);
+    !facts.range_checks && narrow && storage == Policy::F32 && channels >= LEAST_CHANNELS
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_wide_vectors() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_wide_vectors() -> bool {
+    false
+}
+
+#[cfg(target_os = "linux")]
+const ITSELF: &str = "/proc/self/exe";
+
+/// Comes back with the reason if it cannot be.
+#[cfg(target_os = "linux")]
+fn again() -> String {
+    use std::ffi::OsStr;
+    use std::os::unix::{ffi::OsStrExt, process::CommandExt};
+    // Of the process and not of the program: a loader that was called by name is called by it again.
+    let arguments = match std::fs::read("/proc/self/cmdline") {
+        Ok(arguments) => arguments,
+        Err(error) => return format!("/proc/self/cmdline: {error}"),
+    };
+    let arguments = arguments.strip_suffix(b"\0").unwrap_or(&arguments);
+    let mut arguments = arguments.split(|&byte| byte == 0).map(OsStr::from_bytes);
+    let mut command = std::process::Command::new(ITSELF);
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    command.args(arguments).env(WIDTH, "512").exec().to_string()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn again() -> String {
+    "there is no way to here".into()
+}
