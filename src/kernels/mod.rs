@@ -1,4 +1,4 @@
-//! The compute kernels. Each is three files of one name: `shaders/<k>.wgsl`, and here its parameters and the
+//! The compute kernels. Each is three files of one name: `shaders/<k>.wgsl`, or a folder of one text for each of its forms, and here its parameters and the
 //! checked function that records it. What it must compute is in `twins/<k>.rs`.
 
 pub mod affine;
@@ -10,6 +10,7 @@ pub mod group_stats;
 pub mod guided_filter;
 pub mod layer_norm;
 pub mod pad;
+mod straight;
 pub mod winograd_input;
 pub mod winograd_output;
 

@@ -1,6 +1,7 @@
 //! `winograd_input`: tiles of 6 x 6 inputs of a 3 x 3 convolution, turned into 36 matrices (see [`crate::plan::winograd`]).
 
 use super::LANES;
+use super::straight::{self, Extent};
 use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, winograd};
 use crate::shader::{Form, Kernel, params};
 
@@ -8,8 +9,14 @@ pub static KERNEL: Kernel = Kernel {
     name: "winograd_input",
     params: Params::FIELDS,
     variants: &[&[]],
-    forms: &[Form::plain(include_str!("../../shaders/winograd_input.wgsl"))],
+    forms: &[
+        Form::plain(include_str!("../../shaders/winograd_input/plain.wgsl")),
+        straight::form("straight-8", STRAIGHT, &[("LANES", 8)], 8, 2.0),
+        straight::form("straight-16", STRAIGHT, &[("LANES", 16)], 16, 3.0),
+    ],
 };
+
+const STRAIGHT: &str = include_str!("../../shaders/winograd_input/straight.wgsl");
 
 params! {
     in_h: u32,
@@ -70,7 +77,17 @@ pub fn record(r: &mut Recorder, x: &Tensor, band: Band, channels: Channels) -> T
     let (window, base) = r.window(x, from as u64 * row, to as u64 * row);
     let columns = 4 * out.channels.vec4s();
     let elements = band.rows as u64 * columns as u64;
-    let workgroups = r.fold_workgroups(elements.div_ceil(LANES));
+    let most = r.limits.max_workgroups;
+    let extent = Extent {
+        channels: &[4 * in_c4 as u64, columns.into()],
+        elements: &[window.size / 4, out.bytes() / 4],
+        workgroups: &[columns.into(), band.rows.into()],
+    };
+    let form = r.form(&KERNEL, |form| extent.refuses(form, most));
+    let workgroups = match straight::lanes(form) {
+        Some(lanes) => [columns / lanes, band.rows, 1],
+        None => r.fold_workgroups(elements.div_ceil(LANES)),
+    };
     let params = Params {
         in_h: band.height,
         in_w: x.width,
@@ -88,7 +105,7 @@ pub fn record(r: &mut Recorder, x: &Tensor, band: Band, channels: Channels) -> T
     let outputs = vec![r.whole(&out)];
     r.push(Dispatch {
         kernel: &KERNEL,
-        form: &KERNEL.forms[0],
+        form,
         defines: vec![],
         inputs: vec![window],
         outputs,

@@ -1,16 +1,23 @@
 //! `winograd_output`: 36 matrices of products turned into tiles of 4 x 4 outputs (see [`crate::plan::winograd`]).
 
+use super::straight::{self, Extent};
 use super::winograd_input::Band;
 use super::{LANES, convert};
-use crate::plan::{Dispatch, Element, Recorder, Tensor};
+use crate::plan::{Dispatch, Element, Recorder, Tensor, winograd};
 use crate::shader::{Form, Kernel, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "winograd_output",
     params: Params::FIELDS,
     variants: &[&[], &["RESIDUAL"]],
-    forms: &[Form::plain(include_str!("../../shaders/winograd_output.wgsl"))],
+    forms: &[
+        Form::plain(include_str!("../../shaders/winograd_output/plain.wgsl")),
+        straight::form("straight-8", STRAIGHT, &[("LANES", 8)], 8, 2.0),
+        straight::form("straight-16", STRAIGHT, &[("LANES", 16)], 16, 4.0),
+    ],
 };
+
+const STRAIGHT: &str = include_str!("../../shaders/winograd_output/straight.wgsl");
 
 params! {
     out_h: u32,
@@ -82,7 +89,19 @@ pub fn record(
         inputs.push(window);
     }
     let channels = 4 * out_n4 as u64;
-    let workgroups = r.fold_workgroups((band.tiles() as u64 * channels / 2).div_ceil(LANES));
+    let most = r.limits.max_workgroups;
+    let extent = Extent {
+        channels: &[channels],
+        elements: &[products.bytes() / 4, window.size / 4],
+        workgroups: &[channels, band.tiles().into()],
+    };
+    let whole = [band.width, band.y1 - band.y0].iter().all(|n| n.is_multiple_of(winograd::TILE));
+    let cut = || Some("its last tiles are cut off".into());
+    let form = r.form(&KERNEL, |form| if whole { extent.refuses(form, most) } else { cut() });
+    let workgroups = match straight::lanes(form) {
+        Some(lanes) => [channels as u32 / lanes, band.tiles(), 1],
+        None => r.fold_workgroups((band.tiles() as u64 * channels / 2).div_ceil(LANES)),
+    };
     let params = Params {
         out_h: band.y1 - band.y0,
         out_w: band.width,
@@ -96,7 +115,7 @@ pub fn record(
     };
     r.push(Dispatch {
         kernel: &KERNEL,
-        form: &KERNEL.forms[0],
+        form,
         defines: residual.map(|_| "RESIDUAL").into_iter().collect(),
         inputs,
         outputs: vec![window],

@@ -1,9 +1,11 @@
 //! Which form of a kernel computes a problem: facts are the adapter's, needs the form's, fit the problem's, speed the chooser's.
 
+use super::recorder::Recorder;
 use super::tensor::Policy;
 use crate::shader::{Device, Facts, Form, Kernel};
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// A problem of a kernel, as far as the speed of its forms depends on it.
@@ -26,6 +28,30 @@ pub struct Offer {
     /// Multiplications and additions, with those that only fill up blocks. Nobody asks where it is refused.
     pub work: u64,
     pub workgroups: u64,
+}
+
+/// The layer of a kernel that chooses by the pace of its forms alone: all do the same work, and one is faster by far wherever it can be.
+/// There is nothing to measure.
+pub struct ByPace;
+
+impl fmt::Display for ByPace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("all problems")
+    }
+}
+
+impl Recorder {
+    /// The form of `kernel` that is chosen among the first and those that `refuses` has nothing against, by their [`ByPace`].
+    pub fn form(&mut self, kernel: &'static Kernel, refuses: impl Fn(&Form) -> Option<String>) -> &'static Form {
+        let refused = |i: usize, form: &Form| {
+            let halves = || (!self.storage.suits(form)).then(|| "it takes values in f32 alone".into());
+            form.needs.lacks(&self.forms.facts).or_else(halves).or_else(|| if i > 0 { refuses(form) } else { None })
+        };
+        let offer = |(i, form)| Offer { form, refused: refused(i, form), dear: false, work: 1, workgroups: 1 };
+        let offers: Vec<Offer> = kernel.forms.iter().enumerate().map(offer).collect();
+        let chosen = self.choose(kernel, ByPace, &offers);
+        &kernel.forms[chosen]
+    }
 }
 
 /// Chooses among the forms of a kernel.

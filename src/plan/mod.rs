@@ -9,7 +9,7 @@ mod schedule;
 mod tensor;
 pub mod winograd;
 
-pub use choose::{ByRule, Choose, First, Forced, Forms, Key, Offer};
+pub use choose::{ByPace, ByRule, Choose, First, Forced, Forms, Key, Offer};
 pub use packing::{Packing, Panels, Param};
 pub use place::Place;
 pub use recorder::{

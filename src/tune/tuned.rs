@@ -1,7 +1,7 @@
 //! A chooser that takes what was found to be the fastest, and says what nothing is known of.
 
 use super::findings::{Finding, Findings};
-use crate::plan::{ByRule, Choose, Forms, Key, Offer};
+use crate::plan::{ByPace, ByRule, Choose, Forms, Key, Offer};
 use crate::shader::{Facts, Form, Kernel};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -131,7 +131,7 @@ fn is_able(offer: &Offer) -> bool {
 impl Choose for Tuned {
     fn choose(&self, kernel: &Kernel, key: &Key, offers: &[Offer], facts: &Facts) -> Result<usize, String> {
         let rule = self.others.choose(kernel, key, offers, facts)?;
-        if !self.may_be_tuned(kernel.name) || offers.len() < 2 {
+        if !self.may_be_tuned(kernel.name) || offers.len() < 2 || key.layer.is::<ByPace>() {
             return Ok(rule);
         }
         self.note(kernel, key, offers, rule, facts);

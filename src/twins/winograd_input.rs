@@ -108,6 +108,12 @@ pub fn cases() -> Vec<Case> {
     // As wide as panels of weights are long.
     cases.push(Shape { beside: 52, ..of((7, 9), 12, false, (4, 7), 3) }.case(normal));
     cases.push(Shape { beside: 12, ..of((5, 9), 50, true, (0, 10), 1) }.case(normal));
+    // Channels that fill lanes.
+    cases.push(of((7, 5), 16, false, (0, 7), 28).case(normal));
+    cases.push(of((9, 11), 48, true, (4, 12), 1).case(normal));
+    cases.push(of((37, 19), 16, false, (8, 24), 3).case(normal).with_alignment(256));
+    cases.push(Shape { beside: 48, ..of((9, 11), 16, true, (4, 12), 3) }.case(normal));
+    cases.push(of((6, 13), 16, false, (0, 6), 0).case(Fill::Of(super::WIDE)).called("6x13x16-all-kinds-of-values"));
     cases.push(of((37, 19), 12, false, (8, 24), 3).case(normal).with_alignment(256));
     cases.push(of((41, 67), 6, false, (0, 41), 1).case(normal).with_workgroup_limit(19));
     cases.push(Case::new(&KERNEL, "all kinds of values".into(), move |b| {
@@ -118,9 +124,11 @@ pub fn cases() -> Vec<Case> {
     }));
     // Every remainder of a tile in both directions.
     let all: Vec<(u32, u32)> = (1..=9).flat_map(|h| (1..=9).map(move |w| (h, w))).collect();
-    let every = super::sweep(&KERNEL, "1 to 9 rows and columns", all, move |b, size| {
-        of(size, 2, false, (0, size.0), 1).build(b, normal);
-    });
-    cases.push(every.stored_as(&[Policy::F32]));
+    for (name, channels) in [("1 to 9 rows and columns", 2), ("1 to 9 rows and columns of 16 channels", 16)] {
+        let every = super::sweep(&KERNEL, name, all.clone(), move |b, size| {
+            of(size, channels, false, (0, size.0), 1).build(b, normal);
+        });
+        cases.push(every.stored_as(&[Policy::F32]));
+    }
     cases
 }

@@ -97,6 +97,9 @@ pub fn cases() -> Vec<Case> {
     .map(|shape| shape.case(normal))
     .collect();
     cases.push(Shape { beside: 20, ..of((9, 7), 12, true, (4, 8), 3) }.case(normal));
+    // Channels that fill lanes, and tiles that are whole.
+    cases.push(of((24, 20), 16, true, (8, 16), 14).case(normal).with_alignment(4096));
+    cases.push(Shape { beside: 48, ..of((16, 8), 48, false, (4, 8), 3) }.case(normal));
     cases.push(of((21, 19), 12, true, (8, 16), 20).case(normal).with_alignment(256));
     cases.push(of((41, 67), 6, true, (0, 41), 1).case(normal).with_workgroup_limit(5));
     cases.push(of((6, 13), 5, true, (0, 6), 2).case(Fill::Of(&[1.0, -1.0, 300.0, -0.01])).called("a-few-values"));
@@ -112,6 +115,11 @@ pub fn cases() -> Vec<Case> {
     let all: Vec<(u32, u32)> = (1..=9).flat_map(|h| (1..=9).map(move |w| (h, w))).collect();
     let every = super::sweep(&KERNEL, "1 to 9 rows and columns", all, move |b, size| {
         of(size, 2, size.1 % 2 == 0, (0, size.0), 1).build(b, normal);
+    });
+    cases.push(every.stored_as(&[Policy::F32, Policy::PACKED]));
+    let whole = (1..=4).flat_map(|h| (1..=4).map(move |w| (4 * h, 4 * w))).collect();
+    let every = super::sweep(&KERNEL, "4 to 16 rows and columns of 16 channels", whole, move |b, size: (u32, u32)| {
+        of(size, 16, size.1.is_multiple_of(8), (0, size.0), 1).build(b, normal);
     });
     cases.push(every.stored_as(&[Policy::F32, Policy::PACKED]));
     cases

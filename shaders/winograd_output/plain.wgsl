@@ -1,14 +1,7 @@
 // The last step of a 3 x 3 convolution by Winograd's F(4 x 4, 3 x 3): of a tile's 6 x 6 products m, one from each of 36 matrices,
 // A^T m A (src/plan/winograd.rs) are its 4 x 4 outputs, before bias and residual. An invocation has two channels of a tile.
 #import "lib/storage"
-
-struct Params {
-    out_h: u32, out_w: u32, out_n4: u32,  // of this band: rows, columns, vec4s per position
-    base: u32,                            // where its first row begins in the windows, in vec4s
-    tiles_x: u32, tiles: u32,             // tiles of a row, and of the band
-    rows: u32, columns: u32,              // of a matrix: tiles and pairs of channels, and what fills up the last blocks
-    groups_x: u32,
-}
+#import "winograd_output/common"
 
 @group(0) @binding(0) var<storage, read> products: array<vec2<f32>>;      // [36, rows, columns]
 @group(0) @binding(1) var<storage, read> bias: array<vec2<f32>>;          // [N]
@@ -20,20 +13,7 @@ struct Params {
 #endif
 @group(1) @binding(0) var<uniform> p: Params;
 
-const ROOT = 1.4142135623730951;
-const HALF_ROOT = 0.7071067811865476;
-
-alias Six = array<vec2<f32>, 6>;
-alias Four = array<vec2<f32>, 4>;
-
-// A^T m.
-fn turn(m: Six) -> Four {
-    let near = m[1] + m[2];
-    let near_odd = HALF_ROOT * (m[1] - m[2]);
-    let far = m[3] + m[4];
-    let far_odd = ROOT * (m[3] - m[4]);
-    return Four(m[0] + near + far, near_odd + far_odd, 0.5 * near + 2.0 * far, 0.5 * near_odd + 2.0 * far_odd + m[5]);
-}
+alias Value = vec2<f32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
