@@ -1,5 +1,6 @@
 //! `affine`: scale, shift and SiLU per channel over `[a | b]`: the second half of GroupNorm.
 
+use super::straight::{self, Extent};
 use super::{LANES, bands};
 use crate::plan::{Dispatch, Recorder, Tensor};
 use crate::shader::{Form, Kernel, params};
@@ -8,8 +9,14 @@ pub static KERNEL: Kernel = Kernel {
     name: "affine",
     params: Params::FIELDS,
     variants: &[&[], &["SILU"]],
-    forms: &[Form::plain(include_str!("../../shaders/affine.wgsl"))],
+    forms: &[
+        Form::plain(include_str!("../../shaders/affine/plain.wgsl")),
+        straight::form("straight-8", STRAIGHT, &[("LANES", 8), ("ROWS", 4)], 8, 2.0),
+        straight::form("straight-16", STRAIGHT, &[("LANES", 16), ("ROWS", 4)], 16, 2.5),
+    ],
 };
+
+const STRAIGHT: &str = include_str!("../../shaders/affine/straight.wgsl");
 
 params! {
     positions: u32,
@@ -41,8 +48,27 @@ pub fn record_rows(
         format!("affine of {}: shapes do not fit", a.name)
     });
     let (a4, b4) = (a.channels.vec4s(), b.map_or(0, |b| b.channels.vec4s()));
-    let row = (a4 + b4) as u64 * out.vec4_bytes();
     let first = y0 as u64 * a.width as u64;
+    let (positions, most) = (out.positions(), r.limits.max_workgroups);
+    let form = r.form(&KERNEL, |form| {
+        let block = 4 * form.constant("ROWS");
+        let extent = Extent {
+            channels: &[4 * a4 as u64, 4 * b4 as u64],
+            elements: &[],
+            workgroups: &[positions.div_ceil(block).into(), (a4 + b4).into()],
+        };
+        let left = || format!("{positions} positions are not whole blocks of {block}");
+        extent.refuses(form, most).or_else(|| (!positions.is_multiple_of(block)).then(left))
+    });
+    if let Some(lanes) = straight::lanes(form) {
+        let each = Straight { form, lanes, affine, silu, first, others: b4, before: 0 };
+        each.record(r, a, &out);
+        if let Some(b) = b {
+            Straight { others: a4, before: a4, ..each }.record(r, b, &out);
+        }
+        return out;
+    }
+    let row = (a4 + b4) as u64 * out.vec4_bytes();
     for (from, to) in bands(out.positions(), row, r.limits.max_binding, r.limits.offset_alignment) {
         let range = |c4: u32| ((first + from as u64) * c4 as u64, (first + to as u64) * c4 as u64);
         let (window_a, base_a) = r.window(a, range(a4).0, range(a4).1);
@@ -59,17 +85,66 @@ pub fn record_rows(
         let inputs = vec![window_a, window_b, r.whole(affine)];
         r.push(Dispatch {
             kernel: &KERNEL,
-            form: &KERNEL.forms[0],
+            form,
             defines: if silu { vec!["SILU"] } else { vec![] },
             inputs,
             outputs: vec![window_out],
             params: bytemuck::bytes_of(&params).to_vec(),
             workgroups,
-            flops: elements * if silu { 60 } else { 8 },
+            flops: elements * flops(silu),
             padding: 0,
             saved: 0,
             turns: 0,
         });
     }
     out
+}
+
+/// Of a vec4.
+fn flops(silu: bool) -> u64 {
+    if silu { 60 } else { 8 }
+}
+
+/// One of the tensors by a text without loop or branch.
+struct Straight<'a> {
+    form: &'static Form,
+    lanes: u32,
+    affine: &'a Tensor,
+    silu: bool,
+    /// Its first position.
+    first: u64,
+    /// Vec4s of the other tensor, and those of a position before its own.
+    others: u32,
+    before: u32,
+}
+
+impl Straight<'_> {
+    fn record(&self, r: &mut Recorder, x: &Tensor, out: &Tensor) {
+        let &Straight { form, lanes, affine, silu, first, others, before } = self;
+        let own = x.channels.vec4s();
+        let (row, block) = ((own + others) as u64, 4 * form.constant("ROWS"));
+        let most = r.limits.max_binding.min(4 * straight::MOST_ELEMENTS);
+        let blocks = out.positions() / block;
+        for (from, to) in bands(blocks, block as u64 * row * out.vec4_bytes(), most, r.limits.offset_alignment) {
+            let (from, to) = (from as u64 * block as u64, to as u64 * block as u64);
+            let (window, base_a) = r.window(x, (first + from) * own as u64, (first + to) * own as u64);
+            let (window_out, base_out) = r.window(out, from * row, to * row);
+            let positions = (to - from) as u32;
+            let params = Params { positions, a4: own, b4: others, base_a, base_b: before, base_out, groups_x: 0 };
+            let inputs = vec![window, r.whole(affine)];
+            r.push(Dispatch {
+                kernel: &KERNEL,
+                form,
+                defines: if silu { vec!["SILU"] } else { vec![] },
+                inputs,
+                outputs: vec![window_out],
+                params: bytemuck::bytes_of(&params).to_vec(),
+                workgroups: [4 * own / lanes, positions / block, 1],
+                flops: (to - from) * own as u64 * flops(silu),
+                padding: 0,
+                saved: 0,
+                turns: 0,
+            });
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The planted faults: data.
 
+#[path = "beside.rs"]
+mod beside;
 #[path = "overflow.rs"]
 mod overflow;
 #[path = "straight.rs"]
@@ -26,7 +28,7 @@ pub const fn fault(file: &'static str, why: &'static str, from: &'static str, to
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    let others = [straight::MUTANTS, unreached::MUTANTS, winograd::MUTANTS, overflow::MUTANTS];
+    let others = [straight::MUTANTS, unreached::MUTANTS, winograd::MUTANTS, beside::MUTANTS, overflow::MUTANTS];
     MUTANTS.iter().chain(others.into_iter().flatten())
 }
 
