@@ -1,5 +1,6 @@
 //! `group_stats`: the first half of GroupNorm. Mean and M2 per channel and chunk of positions.
 
+use super::straight::{self, Extent};
 use super::{LANES, bands};
 use crate::plan::{Dispatch, Element, Recorder, Tensor, turns};
 use crate::shader::{Form, Kernel, params};
@@ -8,8 +9,14 @@ pub static KERNEL: Kernel = Kernel {
     name: "group_stats",
     params: Params::FIELDS,
     variants: &[&[]],
-    forms: &[Form::plain(include_str!("../../shaders/group_stats.wgsl"))],
+    forms: &[
+        Form::plain(include_str!("../../shaders/group_stats/plain.wgsl")),
+        straight::form("straight-8", STRAIGHT, &[("LANES", 8), ("STEP", STEP)], 8, 5.0),
+        straight::form("straight-16", STRAIGHT, &[("LANES", 16), ("STEP", STEP)], 16, 6.0),
+    ],
 };
+
+const STRAIGHT: &str = include_str!("../../shaders/group_stats/straight.wgsl");
 
 params! {
     positions: u32,
@@ -28,26 +35,50 @@ pub struct Stats {
     pub chunk_len: u32,
 }
 
-/// At most 256 chunks, none shorter than 16 positions; more where their loops would take too many turns.
-fn chunk_len(positions: u32) -> u32 {
+/// Positions of a chunk of a tensor of so many that has groups of so many channels: it is the same for tensors that lie side by side.
+///
+/// At most 256 chunks, none shorter than 16 positions; more where their loops would take too many turns. Where texts without a loop may be
+/// of use, chunks are as long as these take, as long as `group_norm` can go through them all.
+pub fn chunk_len(r: &Recorder, positions: u32, group: u32) -> u32 {
+    let chunks = positions / STEP;
+    let few = chunks <= MOST_CHUNKS && chunks as u64 * group as u64 <= 8 * r.limits.max_turns;
+    if !r.forms.facts.range_checks && r.storage.values == Element::F32 && positions.is_multiple_of(STEP) && few {
+        return STEP;
+    }
     positions.div_ceil(256).clamp(16, LONGEST)
 }
 
 /// Positions of a chunk, which a lane goes through twice.
 const LONGEST: u32 = 1 << 14;
 
-pub fn record(r: &mut Recorder, x: &Tensor) -> Stats {
-    let chunk_len = chunk_len(x.positions());
+/// Positions of a chunk of the texts without a loop, and the most chunks that are made for them.
+const STEP: u32 = 64;
+const MOST_CHUNKS: u32 = 1 << 12;
+
+/// Of chunks of so many positions.
+pub fn record(r: &mut Recorder, x: &Tensor, chunk_len: u32) -> Stats {
     let chunks = x.positions().div_ceil(chunk_len);
     let name = format!("{}.stats", x.name);
     let values = r.value_of(&name, chunks, 2, x.channels.clone(), Element::F32);
     let c4 = x.channels.vec4s();
     let chunk_bytes = chunk_len as u64 * c4 as u64 * x.vec4_bytes();
-    for (from, to) in bands(chunks, chunk_bytes, r.limits.max_binding, r.limits.offset_alignment) {
+    let (whole, most) = (chunk_len == STEP && x.positions().is_multiple_of(STEP), r.limits.max_workgroups);
+    let form = r.form(&KERNEL, |form| {
+        let workgroups = &[c4.into(), chunks.into()];
+        let extent = Extent { channels: &[4 * c4 as u64], elements: &[values.bytes() / 4], workgroups };
+        let other = || Some(format!("its chunks have {STEP} positions"));
+        if whole { extent.refuses(form, most) } else { other() }
+    });
+    let lanes = straight::lanes(form);
+    let binding = lanes.map_or(r.limits.max_binding, |_| r.limits.max_binding.min(4 * straight::MOST_ELEMENTS));
+    for (from, to) in bands(chunks, chunk_bytes, binding, r.limits.offset_alignment) {
         let first = from * chunk_len;
         let end = (to * chunk_len).min(x.positions());
         let (window, base) = r.window(x, first as u64 * c4 as u64, end as u64 * c4 as u64);
-        let workgroups = r.fold_workgroups(((to - from) as u64 * c4 as u64).div_ceil(LANES));
+        let workgroups = match lanes {
+            Some(lanes) => [4 * c4 / lanes, to - from, 1],
+            None => r.fold_workgroups(((to - from) as u64 * c4 as u64).div_ceil(LANES)),
+        };
         let params = Params {
             positions: end - first,
             c4,
@@ -60,7 +91,7 @@ pub fn record(r: &mut Recorder, x: &Tensor) -> Stats {
         let outputs = vec![r.whole(&values)];
         r.push(Dispatch {
             kernel: &KERNEL,
-            form: &KERNEL.forms[0],
+            form,
             defines: vec![],
             inputs: vec![window],
             outputs,
@@ -69,7 +100,7 @@ pub fn record(r: &mut Recorder, x: &Tensor) -> Stats {
             flops: (end - first) as u64 * c4 as u64 * 16,
             padding: 0,
             saved: 0,
-            turns: 2 * turns(chunk_len as u64, 0),
+            turns: lanes.map_or(2 * turns(chunk_len as u64, 0), |_| 0),
         });
     }
     Stats { values, chunk_len }

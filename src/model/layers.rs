@@ -154,8 +154,10 @@ impl GroupNorm {
 
     /// Of `a` `[H, W, Ca]` and `b` `[H, W, Cb]`: what each channel is to be multiplied with, and what then to be added.
     fn scale_shift(&self, r: &mut Recorder, a: &Tensor, b: Option<&Tensor>) -> Tensor {
-        let stats_a = group_stats::record(r, a);
-        let stats_b = b.map(|b| group_stats::record(r, b));
+        let channels = a.channels.logical() + b.map_or(0, |b| b.channels.logical());
+        let len = group_stats::chunk_len(r, a.positions(), channels / self.groups.max(1));
+        let stats_a = group_stats::record(r, a, len);
+        let stats_b = b.map(|b| group_stats::record(r, b, len));
         let second = b.zip(stats_b.as_ref());
         group_norm::record(r, (a, &stats_a), second, &self.weight, &self.bias, self.groups, self.eps)
     }

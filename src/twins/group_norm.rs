@@ -120,8 +120,9 @@ fn build(b: &mut CaseBuilder, (h, w, ca, cb, groups): (u32, u32, u32, u32, u32),
     let spread = Fill::Normal { mean: 1.0, std: 0.3 };
     let weight = b.input("weight", 1, 1, channels.clone(), Element::F32, spread);
     let bias = b.input("bias", 1, 1, channels, Element::F32, spread);
-    let sx = kernel::record(&mut b.recorder, &x.tensor);
-    let sy = y.as_ref().map(|y| kernel::record(&mut b.recorder, &y.tensor));
+    let len = kernel::chunk_len(&b.recorder, h * w, (ca + cb) / groups);
+    let sx = kernel::record(&mut b.recorder, &x.tensor, len);
+    let sy = y.as_ref().map(|y| kernel::record(&mut b.recorder, &y.tensor, len));
     let second = y.as_ref().zip(sy.as_ref()).map(|(y, s)| (&y.tensor, s));
     let eps = 1e-5;
     let affine = record(&mut b.recorder, (&x.tensor, &sx), second, &weight.tensor, &bias.tensor, groups, eps);

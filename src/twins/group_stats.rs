@@ -3,7 +3,7 @@
 use crate::check::bound::{Approx, Bound, EPS};
 use crate::check::sum::Sum;
 use crate::check::{Case, CaseBuilder, Fill};
-use crate::kernels::group_stats::{KERNEL, record};
+use crate::kernels::group_stats::{KERNEL, chunk_len, record};
 use crate::plan::{Channels, Policy};
 
 /// Mean and M2 of some values, summed up one after the other.
@@ -53,6 +53,7 @@ pub fn cases() -> Vec<Case> {
 /// Values and numbers that the others do not reach.
 fn edges() -> Vec<Case> {
     const NORMAL: Fill = Fill::Normal { mean: 0.5, std: 1.0 };
+    let chunks = (1..=5).flat_map(|n| (1..=3).map(move |c| (n, 64, 16 * c))).collect();
     let few = |case: Case| case.stored_as(&[Policy::F32, Policy::PACKED]);
     vec![
         of("33x1x6 of one value", vec![(33, 1, 6)], Fill::Of(&[3.0])),
@@ -63,6 +64,12 @@ fn edges() -> Vec<Case> {
         // Chunks are of 16 positions, blocks of 64 vec4s of chunks.
         few(of("1 to 66 positions", (1..=66).map(|n| (1, n, 3)).collect(), NORMAL)),
         few(of("1 to 130 vec4s", (1..=130).map(|n| (2, 1, 4 * n - 1)).collect(), NORMAL)),
+        // Chunks of 64 positions, and channels that fill lanes.
+        few(of("64 to 320 positions of 16 to 48 channels", chunks, NORMAL)),
+        of("64x5x16 of one value", vec![(64, 5, 16)], Fill::Of(&[-0.7])),
+        of("64x5x16 of all kinds of values", vec![(64, 5, 16)], Fill::Of(super::WIDE)),
+        of("64x1x16 of alternating signs", vec![(64, 1, 16)], Fill::Of(&[6e4, -6e4])),
+        of("40x64x16", vec![(40, 64, 16)], NORMAL).with_binding_limit(28 * 1024).with_alignment(8192),
         super::of_many(of("4100x4100x3", vec![(super::MANY.0, super::MANY.1, 3)], NORMAL)),
         of("40x40x40", vec![(40, 40, 40)], NORMAL).with_workgroup_limit(5),
     ]
@@ -78,7 +85,8 @@ fn of(name: &str, shapes: Vec<(u32, u32, u32)>, fill: Fill) -> Case {
 
 fn build(b: &mut CaseBuilder, (h, w, c): (u32, u32, u32), fill: Fill) {
     let x = b.input("x", h, w, Channels::one(c), b.values(), fill);
-    let stats = record(&mut b.recorder, &x.tensor);
+    let len = chunk_len(&b.recorder, h * w, 1);
+    let stats = record(&mut b.recorder, &x.tensor, len);
     let len = stats.chunk_len as usize;
     b.expect(&stats.values, move |row, channel| {
         let (chunk, row) = (row / 2, row % 2);

@@ -13,4 +13,18 @@ pub const MUTANTS: &[Mutant] = &[
     fault("affine/straight", "the last rows of a block not written", "(4u * r + j) * all", "(4u * (r & 1u) + j) * all"),
     fault("affine/straight", "indices cut to 16 bits", "0x3ffffffu", "0xffffu"),
     fault("affine/straight", "results 2^-13 too large", "* scale + shift", "* (scale * 1.0001220703125) + shift"),
+    fault(
+        "group_stats/straight",
+        "the last position left out",
+        "sum += channels(",
+        "sum += select(1.0, 0.0, k == STEP - 1u) * channels(",
+    ),
+    fault("group_stats/straight", "squares not of deviations", "lane) - mean;", "lane);"),
+    fault("group_stats/straight", "number of the window's first chunk ignored", "(p.chunk0 + chunk)", "chunk"),
+    fault("group_stats/straight", "start of the window ignored", "4u * p.base + chunk", "chunk"),
+    fault("group_stats/straight", "the first chunk for all", "chunk * STEP * row + c", "c"),
+    fault("group_stats/straight", "the first block of channels for all", "STEP * row + c;", "STEP * row;"),
+    fault("group_stats/straight", "a lane with its neighbour's channel", "lane == j", "lane == (j ^ 1u)"),
+    fault("group_stats/straight", "divided by one less", "/ f32(STEP)", "/ f32(STEP - 1u)"),
+    fault("group_stats/straight", "indices cut to 16 bits", "0x3ffffffu", "0xffffu"),
 ];
