@@ -2,10 +2,10 @@
 
 use crate::check::bound::Approx;
 use crate::check::{Case, CaseBuilder, Fill};
-use crate::kernels::convert::{KERNEL, record};
+use crate::kernels::convert::{KERNEL, record, record_rows};
 use crate::plan::{Channels, Element, Policy};
 
-/// Nothing but the rounding of storage, which the check itself allows for. Where nothing is rounded, nothing is recorded.
+/// Nothing but the rounding of storage, which the check itself allows for. Where nothing is rounded, nothing but copies of rows is recorded.
 pub fn cases() -> Vec<Case> {
     [
         case((64, 64, 4, 1.0)),
@@ -21,6 +21,10 @@ pub fn cases() -> Vec<Case> {
         of("all kinds of values".into(), vec![(7, 39, 4)], Fill::Of(super::WIDE)),
         of("numbers that no half holds".into(), vec![(3, 5, 10)], Fill::At(no_half)),
         of("zeros".into(), vec![(1, 3, 5)], Fill::Of(super::ZEROS)),
+        // Rows, which are copied where nothing is rounded; some begin between two aligned addresses.
+        rows("rows 0 to 32 of 32x40x16", (32, 40, 16), (0, 32)),
+        rows("rows 1 to 17 of 18x5x16", (18, 5, 16), (1, 17)).with_alignment(256),
+        rows("rows 2 to 7 of 9x7x5", (9, 7, 5), (2, 7)).with_alignment(256),
         // Blocks are of 64 vec4s.
         of("1 to 130 vec4s".into(), (1..=130).map(|n| (1, n, 3)).collect(), Fill::Normal { mean: 0.0, std: 1.0 }),
         // More vec4s than 16 bits hold; as many workgroups, and more values than f32 counts.
@@ -34,6 +38,15 @@ pub fn cases() -> Vec<Case> {
 fn of(name: String, shapes: Vec<(u32, u32, u32)>, fill: Fill) -> Case {
     let case = super::sweep(&KERNEL, &name, shapes, move |b, shape| build(b, shape, fill));
     case.stored_as(super::HALVES)
+}
+
+fn rows(name: &str, (h, w, c): (u32, u32, u32), (y0, y1): (u32, u32)) -> Case {
+    let case = Case::new(&KERNEL, name.into(), move |b| {
+        let x = b.input("x", h, w, Channels::one(c), Element::F32, Fill::Normal { mean: 0.0, std: 1.0 });
+        let out = record_rows(&mut b.recorder, &x.tensor, (y0, y1));
+        b.expect_all(&out, move |p, c| Approx::new(x.at(p + (y0 * w) as usize, c), 0.0));
+    });
+    case.stored_as(&[Policy::F32, Policy::PACKED])
 }
 
 fn no_half(p: usize, c: usize) -> f32 {

@@ -13,6 +13,16 @@ pub const MUTANTS: &[Mutant] = &[
     fault("affine/straight", "the last rows of a block not written", "(4u * r + j) * all", "(4u * (r & 1u) + j) * all"),
     fault("affine/straight", "indices cut to 16 bits", "0x3ffffffu", "0xffffu"),
     fault("affine/straight", "results 2^-13 too large", "* scale + shift", "* (scale * 1.0001220703125) + shift"),
+    fault("convert/straight", "start of the window ignored", "neighbours((4u * p.base + first", "neighbours((first"),
+    fault("convert/straight", "a lane with its neighbour's number", "lane == j", "lane == (j ^ 1u)"),
+    fault("convert/straight", "the first block for all", "let first = block.x * ROWS", "let first = 0u * ROWS"),
+    fault(
+        "convert/straight",
+        "the last row of a block from the one before",
+        "p.base + first + r * LANES",
+        "p.base + first + min(r, ROWS - 2u) * LANES",
+    ),
+    fault("convert/straight", "indices cut to 14 bits", "0x3ffffffu", "0x3fffu"),
     fault(
         "group_stats/straight",
         "the last position left out",
