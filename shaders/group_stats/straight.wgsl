@@ -38,14 +38,14 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(subgroup_invocation_id
     sum += channels((first + k * row) & MOST, lane);
 #endfor
     let mean = sum / f32(STEP);
-    var m2 = 0.0;
+    var squares = 0.0;
 #for k STEP
     {
         let d = channels((first + k * row) & MOST, lane) - mean;
-        m2 += d * d;
+        squares += d * d;
     }
 #endfor
     let place = (p.chunk0 + chunk) * 2u * row + c;
     stats[(place & MOST) + lane] = mean;
-    stats[((place + row) & MOST) + lane] = m2;
+    stats[((place + row) & MOST) + lane] = squares;
 }

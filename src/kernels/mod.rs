@@ -1,5 +1,5 @@
-//! The compute kernels. Each is three files of one name: `shaders/<k>.wgsl`, or a folder of one text for each of its forms, and here its parameters and the
-//! checked function that records it. What it must compute is in `twins/<k>.rs`.
+//! The compute kernels. Each is three files of one name: `shaders/<k>.wgsl`, or a folder of its forms' texts, and here its parameters
+//! and the checked function that records it. What it must compute is in `twins/<k>.rs`.
 
 pub mod affine;
 pub mod attention;
