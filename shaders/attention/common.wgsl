@@ -1,21 +1,10 @@
 // softmax(scale * Q [K_own | K_bank]^T) [V_own | V_bank], streamed: an online softmax (Milakov and
 // Gimelshein, 2018) runs over the keys of both sources, tile by tile. Nothing is concatenated and no
 // score matrix is stored. One workgroup: one head, ROWS queries, a slice of the output's channels.
-// Every form of the kernel begins with this. PART: the dispatch reads a part of one source's keys and hands the running
+// Every form of the kernel with loops begins with this. PART: the dispatch reads a part of one source's keys and hands the running
 // softmax on; RESUME: it takes up the softmax of the part before.
 #import "lib/storage"
-
-struct Params {
-    queries: u32,
-    own: u32,        // keys of the first source; PART: of this part
-    bank: u32,       // and of the second; 0: there is none
-    d4: u32,         // vec4s per head
-    stride: u32,     // vec4s per position: heads * d4
-    query0: u32,     // first query of this dispatch
-    base: u32,       // PART: where the keys begin in their window, in vec4s
-    last: u32,       // PART: 1 where no part follows: the output is written
-    scale: f32,      // log2(e) / sqrt(head size): the softmax is of base 2
-}
+#import "attention/params"
 
 @group(0) @binding(0) var<storage, read> q: array<Stored>;          // [queries, heads * D]
 @group(0) @binding(1) var<storage, read> own_k: array<Stored>;      // [own, heads * D]

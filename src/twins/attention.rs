@@ -75,6 +75,10 @@ pub fn cases() -> Vec<Case> {
         (21, 0, 40, 2, 33, 2.0),
         (31, 0, 95, 2, 80, 2.0),
         (9, 0, 0, 1, 515, 2.0),
+        (37, 5, 77, 3, 64, 2.0),
+        (83, 45, 33, 2, 128, 2.0),
+        (19, 0, 35, 2, 62, 2.0),
+        (25, 0, 90, 1, 256, 60.0),
         (50, 7, 3, 2, 40, 2.0),
         (40, 0, 70, 2, 64, 60.0),
         (20, 0, 45, 1, 12, 60.0),
@@ -94,6 +98,8 @@ pub fn cases() -> Vec<Case> {
         ((31, 145, 300, 2, 80, 2.0), 42 * 1024),
         ((17, 5, 203, 1, 12, 60.0), 2048),
         ((9, 9, 150, 1, 515, 2.0), 80 * 1024),
+        ((57, 145, 300, 3, 64, 2.0), 48 * 1024),
+        ((41, 37, 150, 1, 256, 2.0), 48 * 1024),
     ] {
         cases.push(case(shape).with_binding_limit(bytes));
     }
@@ -101,6 +107,7 @@ pub fn cases() -> Vec<Case> {
     cases.push(case((70, 0, 37, 3, 10, 2.0)).with_workgroup_limit(3));
     cases.push(case((135, 9, 21, 2, 80, 2.0)).with_workgroup_limit(3));
     cases.push(case((57, 145, 30, 2, 40, 2.0)).with_binding_limit(42 * 1024).with_workgroup_limit(2));
+    cases.push(case((135, 9, 41, 2, 128, 2.0)).with_workgroup_limit(4));
     cases.extend(edges::cases());
     cases
 }

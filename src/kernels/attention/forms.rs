@@ -1,8 +1,9 @@
 //! The forms of `attention`: one row each, all of the same bound: each score is a sum over a head's channels, each output a sum over
 //! keys that is rescaled once for each tile of 16 keys or more, in whatever order; so their error grows by 1.
 
-use crate::plan::{Offer, turns};
-use crate::shader::{Facts, Form, Maker, Needs, Pace};
+use super::straight;
+use crate::plan::{Offer, Recorder, turns};
+use crate::shader::{Facts, Form, Maker, Needs, Pace, Ranges};
 
 const fn tiled(name: &'static str, consts: &'static [(&'static str, u32)]) -> Form {
     let source = include_str!("../../../shaders/attention/tiled.wgsl");
@@ -15,12 +16,22 @@ const fn broadcast(name: &'static str, consts: &'static [(&'static str, u32)]) -
     Form { name, consts, needs, pace: Pace { cpu: 1.0, gpu: 0.05 }, ..Form::plain(source) }
 }
 
+/// Of `lanes` lanes. A tile of it is what a dispatch takes in: 32 keys, with the same online softmax. f32 holds maximum and sums between two
+/// dispatches as it does within one, keys that fill up a tile have no weight, and what a head's scores are added up in are its
+/// channels one after the other. So its error grows by 1, too.
+const fn straight(name: &'static str, consts: &'static [(&'static str, u32)], lanes: u32, cpu: f64) -> Form {
+    let source = include_str!("../../../shaders/attention/straight.wgsl");
+    let needs = Needs { lanes, ranges: Ranges::Unchecked, ..Needs::NOTHING };
+    let variants: Option<&[&[&str]]> = Some(straight::VARIANTS);
+    Form { name, consts, needs, variants, f32_values: true, pace: Pace { cpu, gpu: 0.05 }, ..Form::plain(source) }
+}
+
 /// These texts are long, and made for CPUs. By `make vendors`, with Mesa 26.2.6.
 const UNROLLED: &[(Maker, &str)] =
     &[(Maker::Nvidia, "its compiler takes 1 to 7 s for one of them and spills up to 760 registers")];
 
 /// A name's number is the channels of a head whose output a workgroup makes at once; more are made in slices, with the scores
-/// computed again for each.
+/// computed again for each. The lanes, of straight forms.
 pub(super) static FORMS: &[Form] = &[
     tiled("tiled-64", &[("CHUNKS", 4)]),
     tiled("tiled-32", &[("CHUNKS", 2)]),
@@ -30,19 +41,28 @@ pub(super) static FORMS: &[Form] = &[
     broadcast("broadcast-32", &[("CHUNKS", 1), ("ROWS", 16), ("HALVES", 2)]),
     broadcast("broadcast-160", &[("CHUNKS", 5), ("ROWS", 8), ("HALVES", 1)]),
     broadcast("broadcast-256", &[("CHUNKS", 8), ("ROWS", 8), ("HALVES", 1)]),
+    straight("straight-8", &[("LANES", 8), ("AT_ONCE", 8), ("KEY_BLOCKS", 4), ("HEAD_BLOCKS", 8), ("STEP", 2)], 8, 4.0),
+    straight("straight-16", &[("LANES", 16), ("AT_ONCE", 16), ("KEY_BLOCKS", 2), ("HEAD_BLOCKS", 4), ("STEP", 2)], 16, 5.0),
 ];
 
 /// What a form has to compute.
 pub(super) struct Problem {
     pub queries: u32,
-    /// Of all sources.
-    pub keys: u64,
+    /// Of both sources.
+    pub keys: [u32; 2],
     pub heads: u32,
     /// Vec4s of a head.
     pub d4: u32,
 }
 
-/// A form, and how a workgroup of it works.
+impl Problem {
+    /// Keys of both sources, each filled up to whole tiles of so many.
+    pub fn all_keys(&self, tile: u32) -> u64 {
+        self.keys.iter().map(|&keys| u64::from(keys).next_multiple_of(tile.into())).sum()
+    }
+}
+
+/// A form with loops, and how a workgroup of it works.
 pub(super) struct Candidate {
     pub form: &'static Form,
     /// Queries of a workgroup, keys of a tile.
@@ -82,13 +102,13 @@ impl Candidate {
     /// the output's channels.
     pub fn flops(&self, problem: &Problem) -> u64 {
         let channels = problem.d4 as u64 * (self.slices(problem) as u64 + 1);
-        self.rows as u64 * problem.keys * 8 * problem.heads as u64 * channels
+        self.rows as u64 * problem.all_keys(1) * 8 * problem.heads as u64 * channels
     }
 
     /// Those beside them that lanes beyond the last channel go through.
     pub fn padding(&self, problem: &Problem) -> u64 {
         let idle = (self.slices(problem) * self.slice - problem.d4) as u64;
-        self.rows as u64 * problem.keys * 8 * problem.heads as u64 * idle
+        self.rows as u64 * problem.all_keys(1) * 8 * problem.heads as u64 * idle
     }
 
     pub fn turns(&self, tiles: u64) -> u64 {
@@ -113,14 +133,18 @@ impl Candidate {
 }
 
 /// All forms, for `problem`.
-pub(super) fn offers(problem: &Problem, facts: &Facts) -> Vec<Offer> {
-    FORMS.iter().map(|form| Candidate::new(form, problem.d4).offer(problem, facts)).collect()
+pub(super) fn offers(problem: &Problem, r: &Recorder) -> Vec<Offer> {
+    let offer = |form| match straight::is_of(form) {
+        true => straight::offer(form, problem, r),
+        false => Candidate::new(form, problem.d4).offer(problem, &r.forms.facts),
+    };
+    FORMS.iter().map(offer).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{ByRule, Choose, Key, Policy};
+    use crate::plan::{ByRule, Choose, Forms, Key, Limits, Policy};
     use crate::shader::Device;
 
     #[test]
@@ -129,10 +153,11 @@ mod tests {
         let no_lanes = Facts { least_lanes: 4, ..cpu };
         let gpu = Facts { device: Device::Discrete, cores: 64, least_lanes: 32, f16: true, ..Facts::LEAST };
         for (d, wide) in [(10, 32), (32, 32), (33, 64), (64, 64), (80, 160), (160, 160), (512, 256)] {
-            let problem = Problem { queries: 4096, keys: 8192, heads: 1, d4: u32::div_ceil(d, 4) };
+            let problem = Problem { queries: 4096, keys: [4096; 2], heads: 1, d4: u32::div_ceil(d, 4) };
             let key = Key { storage: Policy::F32, text: String::new(), layer: std::sync::Arc::new(()) };
             for (facts, family) in [(cpu, "broadcast"), (no_lanes, "tiled"), (gpu, "tiled")] {
-                let chosen = ByRule.choose(&super::super::KERNEL, &key, &offers(&problem, &facts), &facts).unwrap();
+                let r = Recorder::new(Policy::F32, Forms::first(facts), Limits::TEST);
+                let chosen = ByRule.choose(&super::super::KERNEL, &key, &offers(&problem, &r), &facts).unwrap();
                 assert_eq!(FORMS[chosen].name, format!("{family}-{wide}"), "{d} channels");
             }
         }

@@ -2,6 +2,7 @@
 //! (DiffewS's KV concatenation), with one online softmax over both.
 
 mod forms;
+mod straight;
 
 use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, Window};
 use crate::shader::{Kernel, params};
@@ -25,6 +26,8 @@ params! {
     base: u32,
     last: u32,
     scale: f32,
+    first: u32,
+    blocks: u32,
 }
 
 /// Keys and values of one source, `[H, W, heads x D]` each.
@@ -62,7 +65,13 @@ impl fmt::Display for Layer {
 /// Of each form: queries of a workgroup, keys of a tile, vec4s of the output that are made at once. For cases of every number that
 /// may be left over.
 pub(crate) fn blocks() -> impl Iterator<Item = [u32; 3]> {
-    FORMS.iter().map(|form| Candidate::new(form, 1)).map(|form| [form.rows, form.keys, form.slice])
+    FORMS.iter().map(|form| match straight::is_of(form) {
+        true => straight::blocks(form),
+        false => {
+            let form = Candidate::new(form, 1);
+            [form.rows, form.keys, form.slice]
+        }
+    })
 }
 
 /// What a dispatch reads of the keys, and what becomes of its softmax.
@@ -96,19 +105,23 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Op
     }
     let problem = Problem {
         queries: q.positions(),
-        keys: sources.iter().map(|s| s.keys() as u64).sum(),
+        keys: [own.keys(), bank.map_or(0, KeyValue::keys)],
         heads: q.channels.segments().len() as u32,
         d4: head_dim.div_ceil(4),
     };
     let layer = Layer {
         queries: problem.queries,
-        own: own.keys(),
-        bank: bank.map_or(0, KeyValue::keys),
+        own: problem.keys[0],
+        bank: problem.keys[1],
         heads: problem.heads,
         d4: problem.d4,
     };
-    let chosen = r.choose(&KERNEL, layer, &offers(&problem, &r.forms.facts));
-    let form = Candidate::new(&FORMS[chosen], problem.d4);
+    let chosen = &FORMS[r.choose(&KERNEL, layer, &offers(&problem, r))];
+    if straight::is_of(chosen) {
+        straight::record(r, chosen, &problem, q, &sources, &out);
+        return out;
+    }
+    let form = Candidate::new(chosen, problem.d4);
     let tiles: u64 = sources.iter().map(|s| s.keys().div_ceil(form.keys) as u64).sum();
     let bound = |t: &Tensor| t.bytes() <= r.limits.max_binding;
     if form.turns(tiles) <= r.limits.max_turns && sources.iter().all(|s| bound(&s.k) && bound(&s.v)) {
@@ -158,6 +171,11 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Op
     out
 }
 
+/// Of scores, in units of exp2.
+fn scale(head_dim: u32) -> f32 {
+    std::f32::consts::LOG2_E / (head_dim as f32).sqrt()
+}
+
 /// Keys of a source that one dispatch can go through.
 fn most_keys(r: &Recorder, form: &Candidate, source: &KeyValue) -> u32 {
     let row = source.k.channels.vec4s() as u64 * source.k.vec4_bytes();
@@ -171,7 +189,7 @@ fn push(r: &mut Recorder, form: &Candidate, q: &Tensor, part: Part) {
     let heads = q.channels.segments().len() as u32;
     let head_dim = q.channels.segments()[0];
     let d4 = head_dim.div_ceil(4);
-    let problem = Problem { queries: q.positions(), keys: part.own as u64 + part.bank as u64, heads, d4 };
+    let problem = Problem { queries: q.positions(), keys: [part.own, part.bank], heads, d4 };
     let (slices, tiles) = (form.slices(&problem), form.tiles(&problem));
     let (flops, padding) = (form.flops(&problem), form.padding(&problem));
     let pieces = r.limits.pieces(tiles as u64 * (flops + padding), tiles as u64 * heads as u64 * slices as u64);
@@ -191,7 +209,9 @@ fn push(r: &mut Recorder, form: &Candidate, q: &Tensor, part: Part) {
             query0: first * form.rows,
             base: part.base,
             last: u32::from(part.last),
-            scale: std::f32::consts::LOG2_E / (head_dim as f32).sqrt(),
+            scale: scale(head_dim),
+            first: 0,
+            blocks: 0,
         };
         let inputs = std::iter::once(r.whole(q)).chain(part.inputs.iter().cloned()).collect();
         r.push(Dispatch {

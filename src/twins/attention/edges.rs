@@ -6,51 +6,61 @@ use crate::kernels::attention::{KERNEL, blocks};
 use crate::plan::Policy;
 use crate::twins::{HALVES, MANY, WIDE, ZEROS, beyond, of_many, sweep};
 
-/// Channels of the heads whose scores come of the first of them: a score is q k log2(e) / 4 of these.
-const HEAD: u32 = 16;
+/// In the first channel of each head `of`, in the others next to nothing: scores come of the first, a score is q k log2(e) / 4 in heads of
+/// 16 channels, and in heads of 64, of whose queries it is twice as much.
+fn first<const HEAD: usize>(channel: usize, of: f32) -> f32 {
+    if channel.is_multiple_of(HEAD) { of } else { (channel % 5) as f32 / 16.0 - 0.125 }
+}
 
-/// In the first channel of each head `of`, in the others next to nothing.
-fn first(channel: usize, of: f32) -> f32 {
-    if channel.is_multiple_of(HEAD as usize) { of } else { (channel % 5) as f32 / 16.0 - 0.125 }
+fn query<const HEAD: usize>(channel: usize, of: f32) -> f32 {
+    first::<HEAD>(channel, if HEAD == 64 { 2.0 * of } else { of })
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = scores();
-    cases.extend(values());
+    let mut cases = scores::<16>();
+    cases.extend(scores::<64>());
+    cases.extend(values::<16>());
+    cases.extend(values::<64>());
     cases.extend(numbers());
     cases
 }
 
-fn of(name: &str, keys: (u32, u32), fills: [Fill; 3]) -> Case {
-    let shape = (21, keys.0, keys.1, 2, HEAD);
-    Case::new(&KERNEL, name.into(), move |b| build(b, shape, fills))
+fn of<const HEAD: usize>(name: &str, keys: (u32, u32), fills: [Fill; 3]) -> Case {
+    let shape = (21, keys.0, keys.1, 2, HEAD as u32);
+    let heads = if HEAD == 16 { String::new() } else { format!(", heads of {HEAD}") };
+    Case::new(&KERNEL, format!("{name}{heads}"), move |b| build(b, shape, fills))
 }
 
-fn scores() -> Vec<Case> {
+fn scores<const HEAD: usize>() -> Vec<Case> {
     let value = normal(1.0);
-    let forty = Fill::At(|_, c| first(c, 40.0));
+    let forty = Fill::At(|_, c| first::<HEAD>(c, 40.0));
     // 0 to -288, in steps of 14: a maximum that begins anywhere but at the lowest number is seen.
-    let falling = Fill::At(|p, c| first(c, -(p as f32)));
-    let ten = Fill::At(|_, c| first(c, 10.0));
+    let falling = Fill::At(|p, c| query::<HEAD>(c, -(p as f32)));
+    let ten = Fill::At(|_, c| query::<HEAD>(c, 10.0));
     // 27 units apart in base 2: the other keys' weights are below 2^-24, and all of the result.
-    let first_key = Fill::At(|p, c| if p == 0 { first(c, 7.5) } else { 0.0 });
+    let first_key = Fill::At(|p, c| if p == 0 { first::<HEAD>(c, 7.5) } else { 0.0 });
     let first_value = Fill::At(|p, c| if p == 0 { 0.0 } else { large(c) });
-    let last_key = Fill::At(|p, c| if p == 65 { first(c, 7.5) } else { 0.0 });
+    let last_key = Fill::At(|p, c| if p == 65 { first::<HEAD>(c, 7.5) } else { 0.0 });
     let last_value = Fill::At(|p, c| if p == 65 { 0.0 } else { large(c) });
-    let low = Fill::At(|_, c| if c.is_multiple_of(HEAD as usize) { -6e4 } else { 0.0 });
-    let high = Fill::At(|_, c| if c.is_multiple_of(HEAD as usize) { 6e4 } else { 0.0 });
-    let lowest = Fill::At(|p, c| first(c, -40.0 - p as f32));
+    let low = Fill::At(|_, c| if c.is_multiple_of(HEAD) { -6e4 } else { 0.0 });
+    let high = Fill::At(|_, c| if c.is_multiple_of(HEAD) { 6e4 } else { 0.0 });
+    let lowest = Fill::At(|p, c| query::<HEAD>(c, -40.0 - p as f32));
+    let rising = Fill::At(|p, c| first::<HEAD>(c, p as f32 / 2.0));
+    let sinking = Fill::At(|p, c| first::<HEAD>(c, p as f32 / -2.0));
+    let of = of::<HEAD>;
     vec![
         of("scores of 0 to -288", (40, 66), [falling, forty, value]),
         of("scores of 0 to -288 of one source", (40, 0), [falling, forty, value]),
         of("scores of -577 and less", (40, 66), [lowest, forty, value]),
-        of("scores of -577 and less in parts", (40, 66), [lowest, forty, value]).with_binding_limit(4096),
+        // As many bytes as 32 keys and 21 queries take.
+        of("scores of -577 and less in parts", (40, 66), [lowest, forty, value])
+            .with_binding_limit(if HEAD == 16 { 4096 } else { 20 * 1024 }),
         of("scores of -1e9", (17, 35), [low, high, value]),
         of("scores of 1e9", (17, 35), [high, high, value]),
         of("the first key alone is near", (40, 66), [ten, first_key, first_value]),
         of("the last key alone is near", (40, 66), [ten, last_key, last_value]),
-        of("scores that rise with each key", (40, 66), [ten, Fill::At(|p, c| first(c, p as f32 / 2.0)), value]),
-        of("scores that fall with each key", (40, 66), [ten, Fill::At(|p, c| first(c, p as f32 / -2.0)), value]),
+        of("scores that rise with each key", (40, 66), [ten, rising, value]),
+        of("scores that fall with each key", (40, 66), [ten, sinking, value]),
         of("queries of zeros", (17, 35), [Fill::Of(ZEROS), normal(1.0), value]),
         of("keys of zeros", (17, 35), [normal(1.0), Fill::Of(ZEROS), value]),
     ]
@@ -65,8 +75,8 @@ fn infinite(key: usize, channel: usize) -> f32 {
     if key == 5 && beyond(channel) { f32::INFINITY } else { 0.37 * key as f32 - channel as f32 }
 }
 
-fn values() -> Vec<Case> {
-    let with = |name: &str, value: Fill| of(name, (17, 35), [normal(2.0), normal(1.0), value]);
+fn values<const HEAD: usize>() -> Vec<Case> {
+    let with = |name: &str, value: Fill| of::<HEAD>(name, (17, 35), [normal(2.0), normal(1.0), value]);
     vec![
         with("all kinds of values", Fill::Of(WIDE)),
         with("values of zeros", Fill::Of(ZEROS)),
@@ -94,6 +104,13 @@ fn numbers() -> Vec<Case> {
             .called("bank-keys-left-over"),
         few(&format!("heads of 1 to {} vec4s", slice + 2), (1..=slice + 2).map(|n| (2, 2, 3, 1, 4 * n - 1)).collect())
             .called("head-vec4s-left-over"),
+        // Heads of one section, and of several.
+        few(&format!("1 to {rows} queries of heads of 64"), (1..=rows).map(|n| (n, 3, 5, 2, 64)).collect())
+            .called("queries-left-over-heads-of-64"),
+        few(&format!("1 to {keys} own keys of heads of 64"), (1..=keys).map(|n| (2, n, 3, 1, 64)).collect())
+            .called("own-keys-left-over-heads-of-64"),
+        few(&format!("1 to {keys} keys in the bank, heads of 128"), (1..=keys).map(|n| (2, 3, n, 1, 128)).collect())
+            .called("bank-keys-left-over-heads-of-128"),
         few("slices with a bank", vec![(9, 9, 21, 1, 515), (3, 5, 40, 2, 300)]),
         few("300 heads", vec![(1, 3, 5, 300, 4)]),
         // More queries, more own keys and more workgroups than 16 bits hold.

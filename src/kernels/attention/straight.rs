@@ -1,0 +1,256 @@
+//! Attention by texts without a loop: a dispatch for each few keys, which goes on with the maximum and the sums that the one before
+//! it has left.
+
+use super::forms::Problem;
+use super::{KERNEL, KeyValue, Params, scale};
+use crate::plan::{Channels, Dispatch, Element, Limits, Offer, Recorder, Tensor, Window};
+use crate::shader::{Form, Ranges};
+
+/// Queries are turned over, for each few keys scores and sums are made (those of wide heads one after the other), the sums are turned back.
+pub(super) const VARIANTS: &[&[&str]] = &[&["QUERIES"], &[], &["SCORES"], &["WIDE"], &["OUT"]];
+
+/// No index that the shader tells its compiler of is as large.
+const MOST_ELEMENTS: u64 = 1 << 26;
+
+/// Bytes of the sums of a band of queries: they stay in the caches of a CPU from one dispatch to the next, and there are two of them,
+/// and as many queries.
+const BAND_BYTES: u64 = 4 << 20;
+
+/// What turning a channel of a query over and back costs, in multiplications and additions: a gather and a scatter each.
+const COST: u64 = 200;
+
+pub(super) fn is_of(form: &Form) -> bool {
+    form.needs.ranges == Ranges::Unchecked
+}
+
+/// Queries of a workgroup, keys of a dispatch, vec4s of a section.
+pub(super) fn blocks(form: &Form) -> [u32; 3] {
+    let at_once = form.constant("AT_ONCE");
+    [form.constant("LANES"), at_once * form.constant("KEY_BLOCKS"), at_once * form.constant("HEAD_BLOCKS") / 4]
+}
+
+/// How a form computes a problem.
+struct Plan<'a> {
+    form: &'static Form,
+    problem: &'a Problem,
+    lanes: u32,
+    keys: u32,
+    /// Vec4s of a section, sections of a head.
+    d4: u32,
+    sections: u32,
+}
+
+impl<'a> Plan<'a> {
+    fn new(form: &'static Form, problem: &'a Problem) -> Plan<'a> {
+        let [lanes, keys, d4] = blocks(form);
+        Plan { form, problem, lanes, keys, d4, sections: problem.d4 / d4 }
+    }
+
+    fn blocks(&self) -> u32 {
+        self.problem.queries.div_ceil(self.lanes)
+    }
+
+    /// Sections of a head whose scores a dispatch adds up, where there are several.
+    fn step(&self) -> u32 {
+        self.form.constant("STEP")
+    }
+
+    /// Elements of the sums of a block of queries, with its maxima and sums of weights.
+    fn elements(&self) -> u64 {
+        let section = (4 * self.d4 as u64 + 2) * self.lanes as u64;
+        self.problem.heads as u64 * self.sections as u64 * section
+    }
+
+    /// Multiplications and additions of `queries` x `keys`, of the scores or the sums alone, and of so many vec4s of each head.
+    fn products(&self, queries: u64, keys: u64, d4: u32) -> u64 {
+        8 * queries * keys * self.problem.heads as u64 * d4 as u64
+    }
+
+    /// Blocks of queries of a band. None: not even one can be.
+    fn band(&self, limits: &Limits) -> Option<u32> {
+        let (all, heads, each) = (self.blocks(), self.problem.heads, self.elements());
+        let scores = if self.sections > 1 { (heads * self.keys * self.lanes) as u64 } else { 0 };
+        let window = self.keys as u64 * heads as u64 * self.problem.d4 as u64 * 4;
+        let room = limits.max_binding.saturating_sub(limits.offset_alignment).min(limits.max_buffer) / 4;
+        let most = (room.min(MOST_ELEMENTS - 1) / each.max(scores)).min(limits.max_workgroups.into());
+        let grid = heads.max(self.sections).max(self.form.constant("KEY_BLOCKS"));
+        let fits = most > 0 && grid <= limits.max_workgroups && window <= room.min(MOST_ELEMENTS / 2);
+        let queries = all as u64 * self.lanes as u64;
+        let work = 2 * self.products(queries, self.keys.into(), self.problem.d4);
+        let pieces = limits.pieces(work, all as u64 * heads as u64 * self.sections as u64);
+        let cached = (BAND_BYTES / 4 / each).max(1);
+        let most = most.min(cached).min((all as u64).div_ceil(pieces));
+        fits.then(|| all.div_ceil((all as u64).div_ceil(most) as u32))
+    }
+
+    fn refuses(&self, r: &Recorder) -> Option<String> {
+        let form = self.form;
+        let lacks = form.needs.lacks(&r.forms.facts);
+        if lacks.is_some() {
+            return lacks;
+        }
+        if !r.storage.suits(form) {
+            return Some("it takes values in f32 alone".into());
+        }
+        let sections = self.sections;
+        if self.problem.d4 != sections * self.d4 || (sections != 1 && !sections.is_multiple_of(self.step())) {
+            let (one, step) = (4 * self.d4, 4 * self.d4 * self.step());
+            return Some(format!("it is for heads of {one} channels or a multiple of {step}"));
+        }
+        self.band(&r.limits).is_none().then(|| "a row of its sums takes more than a binding or a grid holds".into())
+    }
+}
+
+pub(super) fn offer(form: &'static Form, problem: &Problem, r: &Recorder) -> Offer {
+    let plan = Plan::new(form, problem);
+    let refused = plan.refuses(r);
+    if refused.is_some() {
+        return Offer { form, refused, dear: false, work: 0, workgroups: 0 };
+    }
+    let queries = plan.blocks() as u64 * plan.lanes as u64;
+    let turned = queries * problem.heads as u64 * problem.d4 as u64 * 4 * COST;
+    let work = 2 * plan.products(queries, problem.all_keys(plan.keys), problem.d4) + turned;
+    let workgroups = plan.blocks() as u64 * problem.heads as u64 * plan.sections as u64;
+    Offer { form, refused, dear: false, work, workgroups }
+}
+
+/// What a dispatch of a band reads and writes.
+struct Step<'a> {
+    defines: &'static [&'static str],
+    inputs: Vec<Window>,
+    output: &'a Tensor,
+    /// Along the third axis of its grid.
+    groups: u32,
+    /// Keys, where they begin in their window, and vec4s of each head.
+    keys: u32,
+    base: u32,
+    first: u32,
+    d4: u32,
+}
+
+/// Some blocks of queries.
+struct Band<'a> {
+    plan: &'a Plan<'a>,
+    first: u32,
+    blocks: u32,
+    scale: f32,
+}
+
+impl Band<'_> {
+    fn push(&self, r: &mut Recorder, step: Step) {
+        let Plan { form, problem, lanes, .. } = *self.plan;
+        let real = (problem.queries - self.first * lanes).min(self.blocks * lanes);
+        let flops = self.plan.products(real.into(), step.keys.into(), step.d4);
+        let filled = if step.keys > 0 { self.plan.keys } else { 0 };
+        let all = self.plan.products(self.blocks as u64 * lanes as u64, filled.into(), step.d4);
+        let params = Params {
+            queries: problem.queries,
+            own: step.keys,
+            bank: 0,
+            d4: problem.d4,
+            stride: problem.heads * problem.d4,
+            query0: self.first * lanes,
+            base: step.base,
+            last: 0,
+            scale: self.scale,
+            first: step.first,
+            blocks: self.blocks,
+        };
+        let outputs = vec![r.whole(step.output)];
+        r.push(Dispatch {
+            kernel: &KERNEL,
+            form,
+            defines: step.defines.to_vec(),
+            inputs: step.inputs,
+            outputs,
+            params: bytemuck::bytes_of(&params).to_vec(),
+            workgroups: [self.blocks, problem.heads, step.groups],
+            flops,
+            padding: all - flops,
+            saved: 0,
+            turns: 0,
+        });
+    }
+
+    /// A value of the band.
+    fn value(&self, r: &mut Recorder, name: String, rows: u32) -> Tensor {
+        let Plan { problem, lanes, .. } = *self.plan;
+        r.value_of(&name, self.blocks * problem.heads, rows, Channels::one(lanes), Element::F32)
+    }
+}
+
+pub(super) fn record(
+    r: &mut Recorder,
+    form: &'static Form,
+    problem: &Problem,
+    q: &Tensor,
+    sources: &[&KeyValue],
+    out: &Tensor,
+) {
+    let plan = Plan::new(form, problem);
+    // Refused before where there is none.
+    let blocks = plan.band(&r.limits).unwrap_or(1);
+    for first in (0..plan.blocks()).step_by(blocks as usize) {
+        if r.has_failed() {
+            return;
+        }
+        let blocks = blocks.min(plan.blocks() - first);
+        let band = Band { plan: &plan, first, blocks, scale: scale(q.channels.segments()[0]) };
+        record_band(r, &band, q, sources, out);
+    }
+}
+
+fn record_band(r: &mut Recorder, band: &Band, q: &Tensor, sources: &[&KeyValue], out: &Tensor) {
+    let &Plan { problem, keys, d4, sections, .. } = band.plan;
+    let rows = sections * (4 * d4 + 2);
+    let queries = band.value(r, format!("{}.queries", out.name), rows);
+    let sums = [0, 1].map(|_| band.value(r, format!("{}.sums", out.name), rows));
+    let ends = |defines, input: Window, output| {
+        Step { defines, inputs: vec![input], output, groups: sections, keys: 0, base: 0, first: 0, d4: 0 }
+    };
+    let mut scores = (sections > 1).then(|| [0, 1].map(|_| band.value(r, format!("{}.scores", out.name), keys)));
+    let whole = r.whole(q);
+    band.push(r, ends(&["QUERIES"], whole, &queries));
+    // The first dispatch finds queries in the place of sums, and lets them be.
+    let mut before = &queries;
+    let row = problem.heads as u64 * problem.d4 as u64;
+    for (source, from) in sources.iter().flat_map(|s| (0..s.keys()).step_by(keys as usize).map(move |from| (s, from))) {
+        let to = from.saturating_add(keys).min(source.keys());
+        let window = |t: &Tensor| r.window(t, from as u64 * row, to as u64 * row);
+        let ((k, base), (v, _)) = (window(&source.k), window(&source.v));
+        let after = if before.id == sums[0].id { &sums[1] } else { &sums[0] };
+        let first = u32::from(before.id == queries.id);
+        let (keys, d4) = (to - from, problem.d4);
+        let (defines, inputs, d4): (&[&str], _, _) = match &mut scores {
+            None => (&[], vec![r.whole(&queries), k, v, r.whole(before)], 2 * d4),
+            Some(scores) => {
+                record_scores(r, band, &queries, (k, base, keys), scores);
+                (&["WIDE"], vec![r.whole(&scores[0]), v, r.whole(before)], d4)
+            }
+        };
+        band.push(r, Step { defines, inputs, output: after, groups: sections, keys, base, first, d4 });
+        before = after;
+    }
+    let whole = r.whole(before);
+    band.push(r, ends(&["OUT"], whole, out));
+}
+
+/// Those of all sections, some after the others: each dispatch adds to what the one before has left. The first of `scores` are they.
+fn record_scores(
+    r: &mut Recorder,
+    band: &Band,
+    queries: &Tensor,
+    (k, base, keys): (Window, u32, u32),
+    scores: &mut [Tensor; 2],
+) {
+    let plan = band.plan;
+    for first in (0..plan.sections).step_by(plan.step() as usize) {
+        scores.reverse();
+        let [output, before] = &*scores;
+        // In the place of scores that are not there yet, queries.
+        let before = if first == 0 { queries } else { before };
+        let inputs = vec![r.whole(queries), k.clone(), r.whole(before)];
+        let (groups, d4) = (plan.form.constant("KEY_BLOCKS"), plan.d4 * plan.step());
+        band.push(r, Step { defines: &["SCORES"], inputs, output, groups, keys, base, first, d4 });
+    }
+}
