@@ -1,5 +1,7 @@
 //! The planted faults: data.
 
+#[path = "attention.rs"]
+mod attention;
 #[path = "beside.rs"]
 mod beside;
 #[path = "overflow.rs"]
@@ -28,8 +30,9 @@ pub const fn fault(file: &'static str, why: &'static str, from: &'static str, to
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    let others = [straight::MUTANTS, unreached::MUTANTS, winograd::MUTANTS, beside::MUTANTS, overflow::MUTANTS];
-    MUTANTS.iter().chain(others.into_iter().flatten())
+    let own = [straight::MUTANTS, attention::MUTANTS, beside::MUTANTS, winograd::MUTANTS];
+    let others = own.into_iter().chain([unreached::MUTANTS, overflow::MUTANTS]);
+    MUTANTS.iter().chain(others.flatten())
 }
 
 const MUTANTS: &[Mutant] = &[

@@ -42,7 +42,12 @@ pub(super) static FORMS: &[Form] = &[
     broadcast("broadcast-160", &[("CHUNKS", 5), ("ROWS", 8), ("HALVES", 1)]),
     broadcast("broadcast-256", &[("CHUNKS", 8), ("ROWS", 8), ("HALVES", 1)]),
     straight("straight-8", &[("LANES", 8), ("AT_ONCE", 8), ("KEY_BLOCKS", 4), ("HEAD_BLOCKS", 8), ("STEP", 2)], 8, 4.0),
-    straight("straight-16", &[("LANES", 16), ("AT_ONCE", 16), ("KEY_BLOCKS", 2), ("HEAD_BLOCKS", 4), ("STEP", 2)], 16, 5.0),
+    straight(
+        "straight-16",
+        &[("LANES", 16), ("AT_ONCE", 16), ("KEY_BLOCKS", 2), ("HEAD_BLOCKS", 4), ("STEP", 2)],
+        16,
+        5.0,
+    ),
 ];
 
 /// What a form has to compute.

@@ -14,7 +14,7 @@ const MOST_ELEMENTS: u64 = 1 << 26;
 
 /// Bytes of the sums of a band of queries: they stay in the caches of a CPU from one dispatch to the next, and there are two of them,
 /// and as many queries.
-const BAND_BYTES: u64 = 4 << 20;
+const BAND_BYTES: u64 = 2 << 20;
 
 /// What turning a channel of a query over and back costs, in multiplications and additions: a gather and a scatter each.
 const COST: u64 = 200;
@@ -205,8 +205,15 @@ fn record_band(r: &mut Recorder, band: &Band, q: &Tensor, sources: &[&KeyValue],
     let rows = sections * (4 * d4 + 2);
     let queries = band.value(r, format!("{}.queries", out.name), rows);
     let sums = [0, 1].map(|_| band.value(r, format!("{}.sums", out.name), rows));
-    let ends = |defines, input: Window, output| {
-        Step { defines, inputs: vec![input], output, groups: sections, keys: 0, base: 0, first: 0, d4: 0 }
+    let ends = |defines, input: Window, output| Step {
+        defines,
+        inputs: vec![input],
+        output,
+        groups: sections,
+        keys: 0,
+        base: 0,
+        first: 0,
+        d4: 0,
     };
     let mut scores = (sections > 1).then(|| [0, 1].map(|_| band.value(r, format!("{}.scores", out.name), keys)));
     let whole = r.whole(q);
@@ -252,5 +259,70 @@ fn record_scores(
         let inputs = vec![r.whole(queries), k.clone(), r.whole(before)];
         let (groups, d4) = (plan.form.constant("KEY_BLOCKS"), plan.d4 * plan.step());
         band.push(r, Step { defines: &["SCORES"], inputs, output, groups, keys, base, first, d4 });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{forms::offers, record as record_any};
+    use super::*;
+    use crate::plan::{ByRule, Choose, Forms, Key, Policy, Recording};
+    use crate::shader::{Device, Facts};
+
+    const FACTS: Facts = Facts { device: Device::Cpu, cores: 2, least_lanes: 16, range_checks: false, ..Facts::LEAST };
+
+    fn chosen(storage: Policy, queries: u32, keys: [u32; 2], heads: u32, d: u32, facts: Facts) -> &'static str {
+        let r = Recorder::new(storage, Forms::first(facts), Limits::WEBGPU);
+        let offers = offers(&Problem { queries, keys, heads, d4: d / 4 }, &r);
+        let key = Key { storage, text: String::new(), layer: std::sync::Arc::new(()) };
+        offers[ByRule.choose(&KERNEL, &key, &offers, &facts).expect("one fits")].form.name
+    }
+
+    #[test]
+    fn the_rule_takes_it_where_it_pays() {
+        for (queries, keys, heads, d) in [
+            (4096, [4096, 0], 5, 64),
+            (4096, [4096, 4096], 5, 64),
+            (1024, [1024, 48 * 1024], 10, 64),
+            (256, [256, 256], 20, 64),
+            (64, [64, 64], 20, 64),
+            (4096, [77, 0], 5, 64),
+            (4096, [4096, 0], 1, 512),
+        ] {
+            assert_eq!(chosen(Policy::F32, queries, keys, heads, d, FACTS), "straight-16", "{queries} x {keys:?}");
+            let narrow = Facts { least_lanes: 8, ..FACTS };
+            assert_eq!(chosen(Policy::F32, queries, keys, heads, d, narrow), "straight-8", "{queries} x {keys:?}");
+            let checked = Facts { range_checks: true, ..FACTS };
+            assert!(!chosen(Policy::F32, queries, keys, heads, d, checked).starts_with("straight"));
+            assert!(!chosen(Policy::PACKED, queries, keys, heads, d, FACTS).starts_with("straight"));
+        }
+        // Most of its keys would be there to fill up a tile; heads that have no sections of 64 channels.
+        assert_eq!(chosen(Policy::F32, 4096, [2, 0], 5, 64, FACTS), "broadcast-64");
+        assert_eq!(chosen(Policy::F32, 4096, [4096, 0], 8, 80, FACTS), "broadcast-160");
+        assert_eq!(chosen(Policy::F32, 4096, [4096, 0], 8, 192, FACTS), "broadcast-256");
+    }
+
+    fn recording(limits: Limits, queries: u32, d: u32) -> Recording {
+        let mut r = Recorder::new(Policy::F32, Forms::by_rule(FACTS), limits);
+        let mut input = |name: &str, rows: u32| r.input(name, 1, rows, Channels::heads(5, d));
+        let (q, k, v) = (input("q", queries), input("k", 100), input("v", 100));
+        record_any(&mut r, "out", &q, &KeyValue { k, v }, None);
+        r.finish().expect("it records")
+    }
+
+    /// What it is cut into is the same work, and whole blocks.
+    #[test]
+    fn bands_are_small_and_hold_all_queries() {
+        for d in [64, 256] {
+            let whole = recording(Limits { max_work: u64::MAX, ..Limits::WEBGPU }, 4001, d);
+            let slow = recording(Limits { max_work: 1_000_000, ..Limits::WEBGPU }, 4001, d);
+            assert!(slow.dispatches.len() > 5 * whole.dispatches.len());
+            for Recording { dispatches, values, .. } in [whole, slow] {
+                assert!(values.iter().filter(|v| &*v.name == "out.sums").all(|v| v.bytes() <= BAND_BYTES));
+                assert_eq!(dispatches.iter().map(|d| d.flops).sum::<u64>(), 4 * 4001 * 100 * 5 * d as u64);
+                let all = dispatches.iter().map(|d| d.flops + d.padding).sum::<u64>();
+                assert_eq!(all, 4 * 4016 * 128 * 5 * d as u64);
+            }
+        }
     }
 }

@@ -53,8 +53,11 @@ fn scores<const HEAD: usize>() -> Vec<Case> {
         of("scores of 0 to -288 of one source", (40, 0), [falling, forty, value]),
         of("scores of -577 and less", (40, 66), [lowest, forty, value]),
         // As many bytes as 32 keys and 21 queries take.
-        of("scores of -577 and less in parts", (40, 66), [lowest, forty, value])
-            .with_binding_limit(if HEAD == 16 { 4096 } else { 20 * 1024 }),
+        of("scores of -577 and less in parts", (40, 66), [lowest, forty, value]).with_binding_limit(if HEAD == 16 {
+            4096
+        } else {
+            20 * 1024
+        }),
         of("scores of -1e9", (17, 35), [low, high, value]),
         of("scores of 1e9", (17, 35), [high, high, value]),
         of("the first key alone is near", (40, 66), [ten, first_key, first_value]),
