@@ -116,7 +116,7 @@ alias Places = array<u32, AT_ONCE>;
 fn places(first: u32, channel: u32) -> Places {
     var at: Places;
 #for j AT_ONCE
-    at[j] = ((p.base + min(first + j, p.own - 1u) * p.stride) * 4u + channel) & MOST;
+    at[j] = (min(first + j, p.own - 1u) * p.stride * 4u + channel) & MOST;
 #endfor
     return at;
 }
@@ -201,7 +201,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
     var most = highest;
 #for g KEY_BLOCKS
 #for j AT_ONCE
-    weights[g][j] = select(LOWEST, weights[g][j] * p.scale, g * AT_ONCE + j < p.own);
+    weights[g][j] *= p.scale;
     most = max(most, weights[g][j]);
 #endfor
 #endfor

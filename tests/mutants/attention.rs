@@ -14,17 +14,11 @@ pub const MUTANTS: &[Mutant] = &[
     straight("scores of the first channels for all", "section(wg, p.first)", "section(wg, 0u)"),
     straight("keys of the first channels for all", "wg.y * p.d4 * 4u + p.first * HEAD", "wg.y * p.d4 * 4u"),
     straight("the first keys' scores for all", "places(wg.z * AT_ONCE,", "places(0u,"),
-    straight("start of the keys' window ignored", "((p.base + min(", "((min("),
     straight("keys beyond the last read", "min(first + j, p.own - 1u)", "(first + j)"),
     straight(
         "keys beyond the last have a weight",
         "weights[g][j] = select(0.0, exp2(weights[g][j] - most), g * AT_ONCE + j < p.own);",
         "weights[g][j] = exp2(weights[g][j] - most);",
-    ),
-    straight(
-        "keys beyond the last raise the maximum",
-        "select(LOWEST, weights[g][j] * p.scale, g * AT_ONCE + j < p.own)",
-        "weights[g][j] * p.scale",
     ),
     straight("scores not scaled", "weights[g][j] * p.scale", "weights[g][j]"),
     straight("the sum of weights not rescaled", "0.0, fresh) * shrink;\n#for g", "0.0, fresh);\n#for g"),

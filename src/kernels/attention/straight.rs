@@ -74,7 +74,9 @@ impl<'a> Plan<'a> {
         let room = limits.max_binding.saturating_sub(limits.offset_alignment).min(limits.max_buffer) / 4;
         let most = (room.min(MOST_ELEMENTS - 1) / each.max(scores)).min(limits.max_workgroups.into());
         let grid = heads.max(self.sections).max(self.form.constant("KEY_BLOCKS"));
-        let fits = most > 0 && grid <= limits.max_workgroups && window <= room.min(MOST_ELEMENTS / 2);
+        // Where a tile of keys begins a binding may begin: they are some KiB.
+        let aligned = (4 * window).is_multiple_of(limits.offset_alignment.max(1));
+        let fits = aligned && most > 0 && grid <= limits.max_workgroups && window <= room.min(MOST_ELEMENTS / 2);
         let queries = all as u64 * self.lanes as u64;
         let work = 2 * self.products(queries, self.keys.into(), self.problem.d4);
         let pieces = limits.pieces(work, all as u64 * heads as u64 * self.sections as u64);
@@ -121,9 +123,8 @@ struct Step<'a> {
     output: &'a Tensor,
     /// Along the third axis of its grid.
     groups: u32,
-    /// Keys, where they begin in their window, and vec4s of each head.
+    /// Keys, and vec4s of each head.
     keys: u32,
-    base: u32,
     first: u32,
     d4: u32,
 }
@@ -150,7 +151,7 @@ impl Band<'_> {
             d4: problem.d4,
             stride: problem.heads * problem.d4,
             query0: self.first * lanes,
-            base: step.base,
+            base: 0,
             last: 0,
             scale: self.scale,
             first: step.first,
@@ -223,19 +224,18 @@ fn record_band(r: &mut Recorder, band: &Band, q: &Tensor, sources: &[&KeyValue],
     let row = problem.heads as u64 * problem.d4 as u64;
     for (source, from) in sources.iter().flat_map(|s| (0..s.keys()).step_by(keys as usize).map(move |from| (s, from))) {
         let to = from.saturating_add(keys).min(source.keys());
-        let window = |t: &Tensor| r.window(t, from as u64 * row, to as u64 * row);
-        let ((k, base), (v, _)) = (window(&source.k), window(&source.v));
+        let [k, v] = [&source.k, &source.v].map(|t| r.window(t, from as u64 * row, to as u64 * row).0);
         let after = if before.id == sums[0].id { &sums[1] } else { &sums[0] };
         let first = u32::from(before.id == queries.id);
         let (keys, d4) = (to - from, problem.d4);
         let (defines, inputs, d4): (&[&str], _, _) = match &mut scores {
             None => (&[], vec![r.whole(&queries), k, v, r.whole(before)], 2 * d4),
             Some(scores) => {
-                record_scores(r, band, &queries, (k, base, keys), scores);
+                record_scores(r, band, &queries, (k, keys), scores);
                 (&["WIDE"], vec![r.whole(&scores[0]), v, r.whole(before)], d4)
             }
         };
-        band.push(r, Step { defines, inputs, output: after, groups: sections, keys, base, first, d4 });
+        band.push(r, Step { defines, inputs, output: after, groups: sections, keys, first, d4 });
         before = after;
     }
     let whole = r.whole(before);
@@ -247,7 +247,7 @@ fn record_scores(
     r: &mut Recorder,
     band: &Band,
     queries: &Tensor,
-    (k, base, keys): (Window, u32, u32),
+    (k, keys): (Window, u32),
     scores: &mut [Tensor; 2],
 ) {
     let plan = band.plan;
@@ -258,7 +258,7 @@ fn record_scores(
         let before = if first == 0 { queries } else { before };
         let inputs = vec![r.whole(queries), k.clone(), r.whole(before)];
         let (groups, d4) = (plan.form.constant("KEY_BLOCKS"), plan.d4 * plan.step());
-        band.push(r, Step { defines: &["SCORES"], inputs, output, groups, keys, base, first, d4 });
+        band.push(r, Step { defines: &["SCORES"], inputs, output, groups, keys, first, d4 });
     }
 }
 
