@@ -112,7 +112,8 @@ fn query(i: u32, lane: u32) -> f32 {
 alias Sums = array<f32, AT_ONCE>;
 alias Places = array<u32, AT_ONCE>;
 
-// Where the channels of AT_ONCE keys and of their values begin. What is beyond the last key is that again, and has no weight.
+// Where the channels of AT_ONCE keys and of their values begin. What is beyond the last key is that again: so it
+// raises no maximum; and it has no weight.
 fn places(first: u32, channel: u32) -> Places {
     var at: Places;
 #for j AT_ONCE

@@ -20,7 +20,7 @@ pub const MUTANTS: &[Mutant] = &[
         "weights[g][j] = select(0.0, exp2(weights[g][j] - most), g * AT_ONCE + j < p.own);",
         "weights[g][j] = exp2(weights[g][j] - most);",
     ),
-    straight("scores not scaled", "weights[g][j] * p.scale", "weights[g][j]"),
+    straight("scores not scaled", "weights[g][j] *= p.scale;", ""),
     straight("the sum of weights not rescaled", "0.0, fresh) * shrink;\n#for g", "0.0, fresh);\n#for g"),
     straight(
         "sums of values not rescaled",

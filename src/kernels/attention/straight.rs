@@ -212,7 +212,6 @@ fn record_band(r: &mut Recorder, band: &Band, q: &Tensor, sources: &[&KeyValue],
         output,
         groups: sections,
         keys: 0,
-        base: 0,
         first: 0,
         d4: 0,
     };
@@ -243,13 +242,7 @@ fn record_band(r: &mut Recorder, band: &Band, q: &Tensor, sources: &[&KeyValue],
 }
 
 /// Those of all sections, some after the others: each dispatch adds to what the one before has left. The first of `scores` are they.
-fn record_scores(
-    r: &mut Recorder,
-    band: &Band,
-    queries: &Tensor,
-    (k, keys): (Window, u32),
-    scores: &mut [Tensor; 2],
-) {
+fn record_scores(r: &mut Recorder, band: &Band, queries: &Tensor, (k, keys): (Window, u32), scores: &mut [Tensor; 2]) {
     let plan = band.plan;
     for first in (0..plan.sections).step_by(plan.step() as usize) {
         scores.reverse();
