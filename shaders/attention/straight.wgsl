@@ -23,7 +23,7 @@ const MOST = 0x3ffffffu;
 #else
 #ifdef SCORES
 @group(0) @binding(0) var<storage, read> queries: array<f32>;       // [heads, blocks, D / HEAD, HEAD + 2, LANES]
-@group(0) @binding(1) var<storage, read> keys: array<f32>;          // [KEYS or fewer, heads * D]
+@group(0) @binding(1) var<storage, read> keys: array<f32>;          // [keys, heads * D]
 @group(0) @binding(2) var<storage, read> before: array<f32>;        // [heads, blocks, KEYS, LANES]
 @group(0) @binding(3) var<storage, read_write> after: array<f32>;   // [heads, blocks, KEYS, LANES]
 #else
@@ -33,13 +33,13 @@ const MOST = 0x3ffffffu;
 #else
 #ifdef WIDE
 @group(0) @binding(0) var<storage, read> queries: array<f32>;       // their scores: [heads, blocks, KEYS, LANES]
-@group(0) @binding(1) var<storage, read> values: array<f32>;        // [KEYS or fewer, heads * D]
+@group(0) @binding(1) var<storage, read> values: array<f32>;        // [keys, heads * D]
 @group(0) @binding(2) var<storage, read> before: array<f32>;        // [heads, blocks, D / HEAD, HEAD + 2, LANES]
 @group(0) @binding(3) var<storage, read_write> after: array<f32>;   // [heads, blocks, D / HEAD, HEAD + 2, LANES]
 #else
 @group(0) @binding(0) var<storage, read> queries: array<f32>;       // [heads, blocks, D / HEAD, HEAD + 2, LANES]
-@group(0) @binding(1) var<storage, read> keys: array<f32>;          // [KEYS or fewer, heads * D]
-@group(0) @binding(2) var<storage, read> values: array<f32>;        // [KEYS or fewer, heads * D]
+@group(0) @binding(1) var<storage, read> keys: array<f32>;          // [keys, heads * D]
+@group(0) @binding(2) var<storage, read> values: array<f32>;        // [keys, heads * D]
 @group(0) @binding(3) var<storage, read> before: array<f32>;        // [heads, blocks, D / HEAD, HEAD + 2, LANES]
 @group(0) @binding(4) var<storage, read_write> after: array<f32>;   // [heads, blocks, D / HEAD, HEAD + 2, LANES]
 #endif
@@ -117,7 +117,7 @@ alias Places = array<u32, AT_ONCE>;
 fn places(first: u32, channel: u32) -> Places {
     var at: Places;
 #for j AT_ONCE
-    at[j] = (min(first + j, p.own - 1u) * p.stride * 4u + channel) & MOST;
+    at[j] = ((p.base + min(first + j, p.own - 1u) * p.stride) * 4u + channel) & MOST;
 #endfor
     return at;
 }

@@ -14,6 +14,7 @@ pub const MUTANTS: &[Mutant] = &[
     straight("scores of the first channels for all", "section(wg, p.first)", "section(wg, 0u)"),
     straight("keys of the first channels for all", "wg.y * p.d4 * 4u + p.first * HEAD", "wg.y * p.d4 * 4u"),
     straight("the first keys' scores for all", "places(wg.z * AT_ONCE,", "places(0u,"),
+    straight("start of the keys ignored", "((p.base + min(", "((min("),
     straight("keys beyond the last read", "min(first + j, p.own - 1u)", "(first + j)"),
     straight(
         "keys beyond the last have a weight",

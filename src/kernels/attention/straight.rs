@@ -74,15 +74,21 @@ impl<'a> Plan<'a> {
         let room = limits.max_binding.saturating_sub(limits.offset_alignment).min(limits.max_buffer) / 4;
         let most = (room.min(MOST_ELEMENTS - 1) / each.max(scores)).min(limits.max_workgroups.into());
         let grid = heads.max(self.sections).max(self.form.constant("KEY_BLOCKS"));
-        // Where a tile of keys begins a binding may begin: they are some KiB.
-        let aligned = (4 * window).is_multiple_of(limits.offset_alignment.max(1));
-        let fits = aligned && most > 0 && grid <= limits.max_workgroups && window <= room.min(MOST_ELEMENTS / 2);
+        let fits = most > 0 && grid <= limits.max_workgroups && window <= room.min(MOST_ELEMENTS / 2);
         let queries = all as u64 * self.lanes as u64;
         let work = 2 * self.products(queries, self.keys.into(), self.problem.d4);
         let pieces = limits.pieces(work, all as u64 * heads as u64 * self.sections as u64);
         let cached = (BAND_BYTES / 4 / each).max(1);
         let most = most.min(cached).min((all as u64).div_ceil(pieces));
         fits.then(|| all.div_ceil((all as u64).div_ceil(most) as u32))
+    }
+
+    /// Keys that one binding holds, whole tiles of them.
+    fn keys_of_binding(&self, limits: &Limits) -> u32 {
+        let tile = self.keys as u64 * self.problem.heads as u64 * self.problem.d4 as u64 * 16;
+        let room = limits.max_binding.saturating_sub(limits.offset_alignment).min(2 * MOST_ELEMENTS);
+        let most = (u32::MAX / self.keys) as u64;
+        self.keys * (room / tile).clamp(1, most) as u32
     }
 
     fn refuses(&self, r: &Recorder) -> Option<String> {
@@ -123,8 +129,9 @@ struct Step<'a> {
     output: &'a Tensor,
     /// Along the third axis of its grid.
     groups: u32,
-    /// Keys, and vec4s of each head.
+    /// Keys, where they begin, and vec4s of each head.
     keys: u32,
+    base: u32,
     first: u32,
     d4: u32,
 }
@@ -151,7 +158,7 @@ impl Band<'_> {
             d4: problem.d4,
             stride: problem.heads * problem.d4,
             query0: self.first * lanes,
-            base: 0,
+            base: step.base,
             last: 0,
             scale: self.scale,
             first: step.first,
@@ -172,11 +179,28 @@ impl Band<'_> {
             turns: 0,
         });
     }
+}
 
-    /// A value of the band.
-    fn value(&self, r: &mut Recorder, name: String, rows: u32) -> Tensor {
-        let Plan { problem, lanes, .. } = *self.plan;
-        r.value_of(&name, self.blocks * problem.heads, rows, Channels::one(lanes), Element::F32)
+/// What the bands hold, one after the other: so that their dispatches bind the same, again and again.
+struct Held {
+    queries: Tensor,
+    sums: [Tensor; 2],
+    /// Of heads with several sections.
+    scores: Option<[Tensor; 2]>,
+}
+
+impl Held {
+    fn new(r: &mut Recorder, plan: &Plan, blocks: u32, name: &str) -> Held {
+        let mut value = |what: &str, rows: u32| {
+            let (height, channels) = (blocks * plan.problem.heads, Channels::one(plan.lanes));
+            r.value_of(&format!("{name}.{what}"), height, rows, channels, Element::F32)
+        };
+        let rows = plan.sections * (4 * plan.d4 + 2);
+        Held {
+            queries: value("queries", rows),
+            sums: [0, 1].map(|_| value("sums", rows)),
+            scores: (plan.sections > 1).then(|| [0, 1].map(|_| value("scores", plan.keys))),
+        }
     }
 }
 
@@ -191,58 +215,63 @@ pub(super) fn record(
     let plan = Plan::new(form, problem);
     // Refused before where there is none.
     let blocks = plan.band(&r.limits).unwrap_or(1);
+    let mut held = Held::new(r, &plan, blocks, &out.name);
     for first in (0..plan.blocks()).step_by(blocks as usize) {
         if r.has_failed() {
             return;
         }
         let blocks = blocks.min(plan.blocks() - first);
         let band = Band { plan: &plan, first, blocks, scale: scale(q.channels.segments()[0]) };
-        record_band(r, &band, q, sources, out);
+        record_band(r, &band, &mut held, q, sources, out);
     }
 }
 
-fn record_band(r: &mut Recorder, band: &Band, q: &Tensor, sources: &[&KeyValue], out: &Tensor) {
-    let &Plan { problem, keys, d4, sections, .. } = band.plan;
-    let rows = sections * (4 * d4 + 2);
-    let queries = band.value(r, format!("{}.queries", out.name), rows);
-    let sums = [0, 1].map(|_| band.value(r, format!("{}.sums", out.name), rows));
-    let ends = |defines, input: Window, output| Step {
-        defines,
-        inputs: vec![input],
-        output,
-        groups: sections,
-        keys: 0,
-        first: 0,
-        d4: 0,
+fn record_band(r: &mut Recorder, band: &Band, held: &mut Held, q: &Tensor, sources: &[&KeyValue], out: &Tensor) {
+    let &Plan { problem, keys, sections, .. } = band.plan;
+    let Held { queries, sums, scores } = held;
+    let ends = |defines, input, output| {
+        let inputs = vec![input];
+        Step { defines, inputs, output, groups: sections, keys: 0, base: 0, first: 0, d4: 0 }
     };
-    let mut scores = (sections > 1).then(|| [0, 1].map(|_| band.value(r, format!("{}.scores", out.name), keys)));
     let whole = r.whole(q);
-    band.push(r, ends(&["QUERIES"], whole, &queries));
+    band.push(r, ends(&["QUERIES"], whole, queries));
     // The first dispatch finds queries in the place of sums, and lets them be.
-    let mut before = &queries;
+    let mut before = &*queries;
     let row = problem.heads as u64 * problem.d4 as u64;
-    for (source, from) in sources.iter().flat_map(|s| (0..s.keys()).step_by(keys as usize).map(move |from| (s, from))) {
-        let to = from.saturating_add(keys).min(source.keys());
-        let [k, v] = [&source.k, &source.v].map(|t| r.window(t, from as u64 * row, to as u64 * row).0);
-        let after = if before.id == sums[0].id { &sums[1] } else { &sums[0] };
-        let first = u32::from(before.id == queries.id);
-        let (keys, d4) = (to - from, problem.d4);
-        let (defines, inputs, d4): (&[&str], _, _) = match &mut scores {
-            None => (&[], vec![r.whole(&queries), k, v, r.whole(before)], 2 * d4),
-            Some(scores) => {
-                record_scores(r, band, &queries, (k, keys), scores);
-                (&["WIDE"], vec![r.whole(&scores[0]), v, r.whole(before)], d4)
-            }
-        };
-        band.push(r, Step { defines, inputs, output: after, groups: sections, keys, first, d4 });
-        before = after;
+    let most = band.plan.keys_of_binding(&r.limits);
+    let parts = sources.iter().flat_map(|s| (0..s.keys()).step_by(most as usize).map(move |from| (s, from)));
+    for (source, start) in parts {
+        let end = start.saturating_add(most).min(source.keys());
+        let window = |t: &Tensor| r.window(t, start as u64 * row, end as u64 * row);
+        let ((k, base), (v, _)) = (window(&source.k), window(&source.v));
+        for from in (start..end).step_by(keys as usize) {
+            let base = base + (from - start) * row as u32;
+            let after = if before.id == sums[0].id { &sums[1] } else { &sums[0] };
+            let first = u32::from(before.id == queries.id);
+            let (keys, d4) = (keys.min(end - from), problem.d4);
+            let (defines, inputs, d4): (&[&str], _, _) = match scores {
+                None => (&[], vec![r.whole(queries), k.clone(), v.clone(), r.whole(before)], 2 * d4),
+                Some(scores) => {
+                    record_scores(r, band, queries, (&k, base, keys), scores);
+                    (&["WIDE"], vec![r.whole(&scores[0]), v.clone(), r.whole(before)], d4)
+                }
+            };
+            band.push(r, Step { defines, inputs, output: after, groups: sections, keys, base, first, d4 });
+            before = after;
+        }
     }
     let whole = r.whole(before);
     band.push(r, ends(&["OUT"], whole, out));
 }
 
 /// Those of all sections, some after the others: each dispatch adds to what the one before has left. The first of `scores` are they.
-fn record_scores(r: &mut Recorder, band: &Band, queries: &Tensor, (k, keys): (Window, u32), scores: &mut [Tensor; 2]) {
+fn record_scores(
+    r: &mut Recorder,
+    band: &Band,
+    queries: &Tensor,
+    (k, base, keys): (&Window, u32, u32),
+    scores: &mut [Tensor; 2],
+) {
     let plan = band.plan;
     for first in (0..plan.sections).step_by(plan.step() as usize) {
         scores.reverse();
@@ -251,7 +280,7 @@ fn record_scores(r: &mut Recorder, band: &Band, queries: &Tensor, (k, keys): (Wi
         let before = if first == 0 { queries } else { before };
         let inputs = vec![r.whole(queries), k.clone(), r.whole(before)];
         let (groups, d4) = (plan.form.constant("KEY_BLOCKS"), plan.d4 * plan.step());
-        band.push(r, Step { defines: &["SCORES"], inputs, output, groups, keys, first, d4 });
+        band.push(r, Step { defines: &["SCORES"], inputs, output, groups, keys, base, first, d4 });
     }
 }
 
