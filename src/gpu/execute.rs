@@ -157,6 +157,7 @@ impl Gpu {
         let mut steps = Vec::with_capacity(schedule.dispatches().len());
         // Steps of one sum read and write the same again and again. A group is not cheap: Mesa's CPU driver maps memory for each, which a
         // process may do some 65,000 times.
+        #[expect(clippy::mutable_key_type, reason = "wgpu compares and hashes handles by what they are of")]
         let mut groups: HashMap<_, wgpu::BindGroup> = HashMap::new();
         for dispatch in schedule.dispatches() {
             let pipeline = self.pipeline(dispatch, recording.storage)?;

@@ -38,7 +38,10 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-fn blocks(name: &str, shapes: Vec<((u32, u32), u32, u32, Geometry, Act)>) -> Case {
+/// Height and width, channels in and out, and what is done.
+type Blocks = ((u32, u32), u32, u32, Geometry, Act);
+
+fn blocks(name: &str, shapes: Vec<Blocks>) -> Case {
     sweep(&KERNEL, name, shapes, |b, (size, cin, cout, geometry, act)| {
         let shape = Shape { size, cin: Channels::one(cin), cout, geometry, act, whole: false };
         shape.build(b, shape.fills());
