@@ -91,7 +91,7 @@ impl ByRule {
         let lanes = offer.form.needs.lanes;
         match facts.device {
             // Made for fewer lanes than there are: the others idle, or numbers go from lane to lane through memory.
-            Device::Cpu if lanes > 0 && lanes < facts.least_lanes => WIDER * seconds,
+            Device::Cpu if !facts.range_checks && lanes > 0 && lanes < facts.least_lanes => WIDER * seconds,
             Device::Cpu => seconds,
             Device::Integrated | Device::Discrete => {
                 let workgroups = offer.workgroups.max(1);

@@ -97,8 +97,8 @@ pub const MUTANTS: &[Mutant] = &[
     fault(
         "conv2d/straight",
         "upper columns stored behind the block",
-        "output[first + r * columns + LANES + lane]",
-        "output[first + r * columns + 2u * LANES + lane]",
+        "output[begin + r * columns + LANES + lane]",
+        "output[begin + r * columns + 2u * LANES + lane]",
     ),
     fault("conv2d/straight", "indices cut to 16 bits", "0x3ffffffu", "0xffffu"),
     fault("conv2d/straight", "products 2^-12 too large", "fma(x, high", "fma(x * 1.000244140625, high"),

@@ -386,7 +386,7 @@ mod tests {
         let facts = Facts { device: Device::Cpu, cores: 2, least_lanes: 8, range_checks: false, ..Facts::LEAST };
         let mut r = Recorder::new(Policy::F32, Forms::by_rule(facts), Limits::TEST);
         let (inputs, outputs) = (Channels::one(150), Channels::one(34));
-        let x = r.input("x", 30, 17, inputs.clone());
+        let x = r.input("x", 17, 9, inputs.clone());
         let weight = Param { id: 0, name: "weight".into(), taps: 9, inputs, outputs };
         let bias = r.input("bias", 1, 1, Channels::one(34));
         r.forms = r.forms.forcing("conv2d", "winograd-straight-8-64");
@@ -396,9 +396,9 @@ mod tests {
         let dispatches = r.finish().unwrap().dispatches;
         for d in dispatches.iter().filter(|d| d.kernel.name == KERNEL.name) {
             let param = |name| u32::from_ne_bytes(d.params[KERNEL.param(name).unwrap()].try_into().unwrap());
-            // 40 tiles in blocks of 6, 34 columns in panels of 16.
-            assert_eq!((d.workgroups[0], d.workgroups[1]), (7, 3));
-            assert_eq!((param("in_w"), 4 * param("in_c4"), 4 * param("out_n4")), (42, 192, 48));
+            // 15 tiles in blocks of 4, 34 columns in panels of 16.
+            assert_eq!((d.workgroups[0], d.workgroups[1]), (4, 3));
+            assert_eq!((param("in_w"), 4 * param("in_c4"), 4 * param("out_n4")), (16, 192, 48));
             steps.extend((0..d.workgroups[2]).map(|z| (param("out_y0") + z, param("first"))));
         }
         steps.sort();
