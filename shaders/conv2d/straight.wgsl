@@ -61,6 +61,22 @@ fn residuals(i: u32, lane: u32) -> f32 {
     return v;
 }
 
+alias Sums = array<f32, ROWS>;
+alias Places = array<u32, ROWS>;
+
+// One channel's products. A function, because naga takes long over long ones.
+fn add(lows: ptr<function, Sums>, highs: ptr<function, Sums>, a: Places, w: u32, k: u32, lane: u32) {
+    let low = weights(w + k * 2u * LANES, lane);
+    let high = weights(w + k * 2u * LANES + LANES, lane);
+#for r ROWS
+    {
+        let x = input[a[r] + k];
+        (*lows)[r] = fma(x, low, (*lows)[r]);
+        (*highs)[r] = fma(x, high, (*highs)[r]);
+    }
+#endfor
+}
+
 fn has(part: u32) -> bool { return (q.parts & part) != 0u; }
 
 @compute @workgroup_size(LANES)
@@ -78,9 +94,9 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(subgroup_invocation_id
     let line = block.x / q.line_blocks;
     let place = line * q.line_step + (block.x - line * q.line_blocks) * ROWS * q.row_step;
     let source = (q.in_base + block.z * q.in_w * q.in_c4 + place) * 4u + q.first;
-    var a: array<u32, ROWS>;
-    var lows: array<f32, ROWS>;
-    var highs: array<f32, ROWS>;
+    var a: Places;
+    var lows: Sums;
+    var highs: Sums;
 #for r ROWS
     {
         a[r] = (source + r * q.row_step * 4u) & MOST;
@@ -90,17 +106,7 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(subgroup_invocation_id
     }
 #endfor
 #for k STEP
-    {
-        let low = weights(w + k * 2u * LANES, lane);
-        let high = weights(w + k * 2u * LANES + LANES, lane);
-#for r ROWS
-        {
-            let x = input[a[r] + k];
-            lows[r] = fma(x, low, lows[r]);
-            highs[r] = fma(x, high, highs[r]);
-        }
-#endfor
-    }
+    add(&lows, &highs, a, w, k, lane);
 #endfor
     // What is stored lane by lane is stored behind branches on some CPUs, and LLVM would move each sum behind those before its own, but
     // no load. No sum goes behind what all are in; q.upsample is 0.
