@@ -107,7 +107,7 @@ pub const MUTANTS: &[Mutant] = &[
     fault("pad", "rows of zeros above ignored", "position / p.width - p.pad", "position / p.width"),
     fault("pad", "columns of zeros to the left ignored", "position % p.width - p.pad", "position % p.width"),
     fault("pad", "no column is beyond the right edge", "x < (p.in_w << p.upsample)", "x < (p.in_w << 4u)"),
-    fault("pad", "upsampling repeats no row", "((y >> p.upsample)", "((y"),
+    fault("pad", "upsampling repeats no row", "((y >> p.upsample)", "((y)"),
     fault("pad", "the band's first row ignored", "p.y0 + position", "position"),
     fault("pad", "the window's first row ignored", " - p.in_y0)", ")"),
     fault("pad", "start of the window ignored", "input[p.base + select", "input[select"),
