@@ -68,7 +68,10 @@ fn forms_are_taken_as_asked_or_refused() {
     let asked =
         ["--query", "q.png", "--json", "--size", "64", "--form", "conv2d=tiled-64", "--form", "attention=tiled-64"];
     let answers = lines(&place.infer(&asked).expect(0, &[]).out);
-    assert_eq!(answers[0]["forms"], serde_json::json!(["attention=tiled-64", "conv2d=tiled-64"]));
+    assert_eq!(
+        answers[0]["forms"],
+        serde_json::json!(["affine=plain", "attention=tiled-64", "conv2d=tiled-64", "group_stats=plain"])
+    );
     for size in [&[][..], &["--size", "64"]] {
         let misfit = [&["--query", "q.png", "--force", "--form", "conv2d=rows-4"], size].concat();
         place.infer(&misfit).expect(2, &["--form", "rows-4 of conv2d", "not for"]);
