@@ -63,5 +63,5 @@ fn again() -> String {
 
 #[cfg(not(target_os = "linux"))]
 fn again() -> String {
-    "there is no way to here".into()
+    "this system has no way to do that".into()
 }

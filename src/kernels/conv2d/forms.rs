@@ -46,7 +46,7 @@ const fn rows(name: &'static str, consts: &'static [(&'static str, u32)]) -> For
     Form { name, consts, pace: Pace { cpu: 0.55, gpu: 0.05 }, ..Form::plain(source) }
 }
 
-/// Of LANES lanes, ROWS rows and STEP channels, linear layers by direct sums: f32 holds a sum between two dispatches as it does within
+/// Of LANES lanes, ROWS rows and STEP channels, by direct sums: f32 holds a sum between two dispatches as it does within
 /// one, so its error is a direct form's.
 const fn straight(name: &'static str, consts: &'static [(&'static str, u32)], cpu: f64) -> Form {
     let source = include_str!("../../../shaders/conv2d/straight.wgsl");

@@ -1,5 +1,5 @@
 //! Products of matrices by texts without a loop: a dispatch for each step over the channels, which adds to what the one before it has
-//! left. Winograd's matrices, or those of a linear layer.
+//! left. Winograd's matrices, those of a linear layer, or of each tap of a convolution's windows.
 
 use super::forms::Candidate;
 use super::winograd::{self, Products};
