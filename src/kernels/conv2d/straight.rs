@@ -42,7 +42,7 @@ pub(super) fn refuses(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Op
     let taps = problem.geometry.kernel as u64 * problem.geometry.kernel as u64;
     let weights = 64 * taps * problem.in_c4 as u64 * problem.out_n4 as u64 * problem.halves() as u64;
     let room = r.limits.max_binding.min(r.limits.max_buffer).min(4 * MOST_ELEMENTS);
-    if r.storage.values.is_half() {
+    if !r.storage.suits(chosen.form) {
         Some("it takes values in f32 alone".into())
     } else if problem.tanh {
         Some("it is for layers without tanh".into())
