@@ -19,7 +19,9 @@ pub fn widen(planned: &Planned) {
     let pays = pays(planned.gpu().facts(), least, planned.memory().storage);
     if pays && has_wide_vectors() && std::env::var_os(WIDTH).is_none() {
         log::info!("starting again with {WIDTH}=512, which is faster on this CPU");
-        log::warn!("it cannot be started again: {}", again());
+        // Not within the macro, which computes nothing where its message is not heard.
+        let error = again();
+        log::warn!("it cannot be started again: {error}");
     }
 }
 
