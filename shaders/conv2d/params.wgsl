@@ -12,9 +12,9 @@ struct Params {
     groups: u32, groups_x: u32,            // workgroups in all, and along x: the dispatch is folded
     block_rows: u32,                       // always 8: a uniform, so that compilers do not unroll the stores
     // Of straight texts:
-    first: u32,                            // first channel of this step
+    first: u32,                            // first vec4 of channels of this step
     parts: u32,                            // what there is to add, as bits
-    bias_step: u32, gate: u32,             // bias from one block of columns to the next, and to its upper half
+    bias_step: u32, gate: u32,             // bias from one block of columns to the next, and to its upper half, in vec4s
     line_blocks: u32, line_step: u32,      // blocks of rows of a line, and input from one line to the next, in vec4s
     row_step: u32,                         // input from one row to the next, in vec4s
 }

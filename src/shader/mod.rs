@@ -46,12 +46,13 @@ impl std::fmt::Debug for Kernel {
 }
 
 /// What forms import: `shaders/lib/*.wgsl` and what the forms of a kernel share, by the name that `#import` uses.
-pub static LIBRARY: [(&str, &str); 9] = [
+pub static LIBRARY: [(&str, &str); 10] = [
     ("attention/common", include_str!("../../shaders/attention/common.wgsl")),
     ("attention/params", include_str!("../../shaders/attention/params.wgsl")),
     ("conv2d/common", include_str!("../../shaders/conv2d/common.wgsl")),
     ("conv2d/params", include_str!("../../shaders/conv2d/params.wgsl")),
     ("lib/gelu", include_str!("../../shaders/lib/gelu.wgsl")),
+    ("lib/neighbours", include_str!("../../shaders/lib/neighbours.wgsl")),
     ("lib/silu", include_str!("../../shaders/lib/silu.wgsl")),
     ("lib/storage", include_str!("../../shaders/lib/storage.wgsl")),
     ("winograd_input/common", include_str!("../../shaders/winograd_input/common.wgsl")),

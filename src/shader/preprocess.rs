@@ -1,8 +1,8 @@
 //! The shaders' text preprocessing: `#import "lib/x"`, `#ifdef NAME`, `#else`, `#endif`, `#for i N`, `#endfor`, and nothing else.
 //! The numbers of a form are `const`s at the head of the text; all others are parameters.
 //!
-//! `#for i N` writes its lines N times, the word `i` replaced by 0u, 1u, ...; N is a number or a `const` of the text before. Such
-//! a loop takes no turns when it runs (see `plan::Dispatch::turns`), and every compiler sees the indices as constants.
+//! `#for i N` writes its lines N times, the word `i` replaced by 0u, 1u, ...; N is a number or a `const` of the text before, or one
+//! divided by another, with nothing left. Such a loop takes no turns when it runs (see `plan::Dispatch::turns`), and every compiler sees the indices as constants.
 
 use super::LIBRARY;
 use std::collections::HashSet;
@@ -55,9 +55,13 @@ fn unroll(text: &str, whole: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// `text` as a number, or the value of the `const` of that name in `whole`.
+/// `text` as a number, or the value of the `const` of that name in `whole`, or a quotient of two.
 fn number(text: &str, whole: &str) -> Option<u32> {
-    let plain = |text: &str| text.trim_end_matches('u').parse().ok();
+    if let Some((all, each)) = text.split_once('/') {
+        let (all, each): (u32, u32) = (number(all.trim(), whole)?, number(each.trim(), whole)?);
+        return (each > 0 && all.is_multiple_of(each)).then(|| all / each);
+    }
+    let plain = |text: &str| text.trim_end_matches('u').parse::<u32>().ok();
     let value = |line: &str| {
         let value = line.trim().strip_prefix("const ")?.strip_prefix(text)?.trim_start().strip_prefix('=')?;
         plain(value.split(';').next()?.trim())
@@ -139,6 +143,9 @@ mod tests {
         assert!(preprocess("#for r 2\na", &[], &[]).unwrap_err().contains("without #endfor"));
         assert!(preprocess("#endfor", &[], &[]).is_err());
         assert_eq!(preprocess("#for r N\nr\n#endfor", &[("N", 2)], &[]).unwrap(), "const N = 2u;\n0u\n1u\n");
+        let halves = |n| preprocess("#for r N / 2\nr\n#endfor", &[("N", n)], &[]);
+        assert_eq!(halves(4).unwrap(), "const N = 4u;\n0u\n1u\n");
+        assert!(halves(3).is_err() && preprocess("#for r 2 / 0\n#endfor", &[], &[]).is_err());
         // A branch that is not taken declares no constants.
         let source = "#ifdef A\nconst N = 3u;\n#else\nconst N = 1u;\n#endif\n#for r N\nr\n#endfor";
         assert!(preprocess(source, &[], &["A"]).unwrap().ends_with("0u\n1u\n2u\n"));

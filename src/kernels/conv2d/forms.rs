@@ -103,20 +103,27 @@ pub(super) static FORMS: &[Form] = &[
     straight("straight-16-32", SIXTEEN_32, 4.0),
     straight("straight-16-128", SIXTEEN_128, 8.0),
     straight("straight-16-160", SIXTEEN_160, 8.5),
+    straight("straight-16-256", SIXTEEN_256, 9.5),
+    straight("straight-16-320", SIXTEEN_320, 10.0),
     straight_winograd("winograd-straight-8-32", straight("", EIGHT_32, 1.2)),
     straight_winograd("winograd-straight-8-64", straight("", EIGHT_64, 1.5)),
     straight_winograd("winograd-straight-16-32", straight("", SIXTEEN_32, 4.0)),
     straight_winograd("winograd-straight-16-128", straight("", SIXTEEN_128, 8.0)),
     straight_winograd("winograd-straight-16-160", straight("", SIXTEEN_160, 8.5)),
+    straight_winograd("winograd-straight-16-256", straight("", SIXTEEN_256, 9.5)),
+    straight_winograd("winograd-straight-16-320", straight("", SIXTEEN_320, 10.0)),
 ];
 
-// Straight texts' numbers are lanes and channels of a step: long steps are faster, and take a compiler longer. Rows are what positions of
+// Straight texts' numbers are lanes and channels of a step: long steps are faster, and take a compiler longer, in proportion where no segment
+// is long. Rows are what positions of
 // pictures are multiples of, and 256 bytes of any columns, where bindings may begin.
-const EIGHT_32: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 32)];
-const EIGHT_64: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 64)];
-const SIXTEEN_32: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 32)];
-const SIXTEEN_128: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 128)];
-const SIXTEEN_160: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 160)];
+const EIGHT_32: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 32), ("SEGMENT", 32)];
+const EIGHT_64: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 64), ("SEGMENT", 32)];
+const SIXTEEN_32: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 32), ("SEGMENT", 32)];
+const SIXTEEN_128: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 128), ("SEGMENT", 64)];
+const SIXTEEN_160: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 160), ("SEGMENT", 80)];
+const SIXTEEN_256: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 256), ("SEGMENT", 64)];
+const SIXTEEN_320: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 320), ("SEGMENT", 80)];
 
 /// The most vec4s of output channels that it is for.
 fn columns<const MOST: u32>(_: &Candidate, problem: &Problem, _: &Recorder) -> Option<String> {
@@ -193,11 +200,15 @@ pub(super) static CANDIDATES: &[Candidate] = &[
     straight_linear(&FORMS[19]),
     straight_linear(&FORMS[20]),
     straight_linear(&FORMS[21]),
-    straight_matrices(&FORMS[22]),
-    straight_matrices(&FORMS[23]),
+    straight_linear(&FORMS[22]),
+    straight_linear(&FORMS[23]),
     straight_matrices(&FORMS[24]),
     straight_matrices(&FORMS[25]),
     straight_matrices(&FORMS[26]),
+    straight_matrices(&FORMS[27]),
+    straight_matrices(&FORMS[28]),
+    straight_matrices(&FORMS[29]),
+    straight_matrices(&FORMS[30]),
 ];
 
 const fn of_matrices(form: &'static Form, direct: Candidate) -> Candidate {

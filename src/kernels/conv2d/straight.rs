@@ -326,10 +326,10 @@ impl Job<'_> {
                 in_c4: self.in_c4,
                 out_n4: self.out_n4,
                 out_y0: part.matrix + tap,
-                first: 4 * (step % channel_steps) * chosen.step,
+                first: (step % channel_steps) * chosen.step,
                 parts: bit(first && self.bias.is_some(), BIAS) | bit(!first, BEFORE) | bit(added, RESIDUAL),
-                bias_step: if self.geglu { lanes } else { 2 * lanes },
-                gate: if self.geglu { 2 * self.out_n4 } else { lanes },
+                bias_step: if self.geglu { lanes / 4 } else { lanes / 2 },
+                gate: if self.geglu { self.out_n4 / 2 } else { lanes / 4 },
                 line_blocks: grid[0],
                 row_step: self.in_c4,
                 ..Params::zeroed()
