@@ -1,46 +1,45 @@
-// For newer versions of Mesa's CPU driver, on a device without range checks. There is no loop, and no branch but around what is written
-// last: any of these puts what is in it under a mask, with which no load is simple. Lanes lie along queries, which are turned over for it
+// For newer versions of Mesa's CPU driver, on a device without range checks. There is no loop, and no branch that is taken but around what
+// is written last: what is in one is under a mask, with which no load is simple. Lanes lie along queries, which are turned over for it
 // (QUERIES, and back in OUT): so a key's or a value's channel is one number for all lanes, and no lane asks another for anything.
 // A workgroup is one subgroup: LANES queries of a head, and HEAD channels. A dispatch takes KEYS keys in, and goes on with the
 // maximum and the sums that the one before has left, as the forms with loops do in PART: nobody reads what others write.
 // A head of more channels is one of several sections. Then scores are computed first (SCORES), some channels in a
 // dispatch, and each section's sums are made with all scores (WIDE).
 #import "attention/params"
+#import "lib/neighbours"
 
 const KEYS = KEY_BLOCKS * AT_ONCE;
 const HEAD = HEAD_BLOCKS * AT_ONCE;
 // A section of a head, for LANES queries: its channels (of the queries, or the sums of weighted values), then in sums the highest score
-// and the sum of the weights.
-const SECTION = (HEAD + 2u) * LANES;
+// and the sum of the weights. In vec4s.
+const SECTION = (HEAD + 2u) * LANES4;
+const LANES4 = LANES / 4u;
 const LOWEST = -3.0e38;
-// No index that this is asked of is larger (src/kernels/attention/straight.rs): it tells LLVM that what is added to a base does not
-// wrap. Without it LLVM cannot see that neighbours are neighbours.
-const MOST = 0x3ffffffu;
 
 #ifdef QUERIES
-@group(0) @binding(0) var<storage, read> before: array<f32>;        // [queries, heads * D]
+@group(0) @binding(0) var<storage, read> given: array<f32>;         // [queries, heads * D]
 @group(0) @binding(1) var<storage, read_write> after: array<f32>;   // [heads, blocks, D / HEAD, HEAD + 2, LANES]
 #else
 #ifdef SCORES
-@group(0) @binding(0) var<storage, read> queries: array<f32>;       // [heads, blocks, D / HEAD, HEAD + 2, LANES]
-@group(0) @binding(1) var<storage, read> keys: array<f32>;          // [keys, heads * D]
-@group(0) @binding(2) var<storage, read> before: array<f32>;        // [heads, blocks, KEYS, LANES]
+@group(0) @binding(0) var<storage, read> queries: array<vec4<f32>>;     // [heads, blocks, D / HEAD, HEAD + 2, LANES]
+@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>;        // [keys, heads * D]
+@group(0) @binding(2) var<storage, read> before: array<vec4<f32>>;      // [heads, blocks, KEYS, LANES]
 @group(0) @binding(3) var<storage, read_write> after: array<f32>;   // [heads, blocks, KEYS, LANES]
 #else
 #ifdef OUT
-@group(0) @binding(0) var<storage, read> before: array<f32>;        // [heads, blocks, D / HEAD, HEAD + 2, LANES]
+@group(0) @binding(0) var<storage, read> before: array<vec4<f32>>;      // [heads, blocks, D / HEAD, HEAD + 2, LANES]
 @group(0) @binding(1) var<storage, read_write> after: array<f32>;   // [queries, heads * D]
 #else
 #ifdef WIDE
-@group(0) @binding(0) var<storage, read> queries: array<f32>;       // their scores: [heads, blocks, KEYS, LANES]
-@group(0) @binding(1) var<storage, read> values: array<f32>;        // [keys, heads * D]
-@group(0) @binding(2) var<storage, read> before: array<f32>;        // [heads, blocks, D / HEAD, HEAD + 2, LANES]
+@group(0) @binding(0) var<storage, read> queries: array<vec4<f32>>;     // their scores: [heads, blocks, KEYS, LANES]
+@group(0) @binding(1) var<storage, read> values: array<vec4<f32>>;      // [keys, heads * D]
+@group(0) @binding(2) var<storage, read> before: array<vec4<f32>>;      // [heads, blocks, D / HEAD, HEAD + 2, LANES]
 @group(0) @binding(3) var<storage, read_write> after: array<f32>;   // [heads, blocks, D / HEAD, HEAD + 2, LANES]
 #else
-@group(0) @binding(0) var<storage, read> queries: array<f32>;       // [heads, blocks, D / HEAD, HEAD + 2, LANES]
-@group(0) @binding(1) var<storage, read> keys: array<f32>;          // [keys, heads * D]
-@group(0) @binding(2) var<storage, read> values: array<f32>;        // [keys, heads * D]
-@group(0) @binding(3) var<storage, read> before: array<f32>;        // [heads, blocks, D / HEAD, HEAD + 2, LANES]
+@group(0) @binding(0) var<storage, read> queries: array<vec4<f32>>;     // [heads, blocks, D / HEAD, HEAD + 2, LANES]
+@group(0) @binding(1) var<storage, read> keys: array<vec4<f32>>;        // [keys, heads * D]
+@group(0) @binding(2) var<storage, read> values: array<vec4<f32>>;      // [keys, heads * D]
+@group(0) @binding(3) var<storage, read> before: array<vec4<f32>>;      // [heads, blocks, D / HEAD, HEAD + 2, LANES]
 @group(0) @binding(4) var<storage, read_write> after: array<f32>;   // [heads, blocks, D / HEAD, HEAD + 2, LANES]
 #endif
 #endif
@@ -48,14 +47,16 @@ const MOST = 0x3ffffffu;
 #endif
 @group(1) @binding(0) var<uniform> p: Params;
 
-// LANES neighbours, one for each lane: LLVM makes one load of them.
+#ifdef QUERIES
+#else
 fn old(i: u32, lane: u32) -> f32 {
-    var v = before[i];
-#for j LANES
-    v = select(v, before[i + j], lane == j);
+    var v = 0.0;
+#for g LANES / 4
+    v = of_lane(v, before[i + g], lane, g);
 #endfor
     return v;
 }
+#endif
 
 // Where the sums or queries of a section lie.
 fn section(wg: vec3<u32>, section: u32) -> u32 {
@@ -68,10 +69,10 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
     // What is beyond the last query is that again, and never looked at.
     let query = min(p.query0 + wg.x * LANES + lane, p.queries - 1u);
     let read_at = (query * p.stride + wg.y * p.d4) * 4u + wg.z * HEAD;
-    let write_at = section(wg, wg.z) + lane;
+    let write_at = section(wg, wg.z) * 4u + lane;
 #for b HEAD_BLOCKS
 #for c AT_ONCE
-    after[write_at + (b * AT_ONCE + c) * LANES] = before[read_at + b * AT_ONCE + c];
+    after[write_at + (b * AT_ONCE + c) * LANES] = given[read_at + b * AT_ONCE + c];
 #endfor
 #endfor
     after[write_at + HEAD * LANES] = 0.0;
@@ -84,11 +85,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
     let query = p.query0 + wg.x * LANES + lane;
     let read_at = section(wg, wg.z);
     let write_at = (query * p.stride + wg.y * p.d4) * 4u + wg.z * HEAD;
-    let norm = 1.0 / old(read_at + (HEAD + 1u) * LANES, lane);
+    let norm = 1.0 / old(read_at + (HEAD + 1u) * LANES4, lane);
     var mean: array<f32, HEAD>;
 #for b HEAD_BLOCKS
 #for c AT_ONCE
-    mean[b * AT_ONCE + c] = old(read_at + (b * AT_ONCE + c) * LANES, lane) * norm;
+    mean[b * AT_ONCE + c] = old(read_at + (b * AT_ONCE + c) * LANES4, lane) * norm;
 #endfor
 #endfor
     if query < p.queries {
@@ -102,9 +103,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
 #else
 
 fn query(i: u32, lane: u32) -> f32 {
-    var v = queries[i];
-#for j LANES
-    v = select(v, queries[i + j], lane == j);
+    var v = 0.0;
+#for g LANES / 4
+    v = of_lane(v, queries[i + g], lane, g);
 #endfor
     return v;
 }
@@ -112,22 +113,31 @@ fn query(i: u32, lane: u32) -> f32 {
 alias Sums = array<f32, AT_ONCE>;
 alias Places = array<u32, AT_ONCE>;
 
-// Where the channels of AT_ONCE keys and of their values begin. What is beyond the last key is that again: so it
+// Where the vec4s of channels of AT_ONCE keys and of their values begin. What is beyond the last key is that again: so it
 // raises no maximum; and it has no weight.
 fn places(first: u32, channel: u32) -> Places {
     var at: Places;
 #for j AT_ONCE
-    at[j] = ((p.base + min(first + j, p.own - 1u) * p.stride) * 4u + channel) & MOST;
+    at[j] = (p.base + min(first + j, p.own - 1u) * p.stride + channel) & MOST;
 #endfor
     return at;
 }
 
 #ifdef WIDE
 #else
-// One channel of the queries and of AT_ONCE keys.
-fn add_keys(sums: ptr<function, Sums>, x: f32, at: Places, channel: u32) {
+// Four channels of the queries, which begin at i, and of AT_ONCE keys.
+fn add_keys(sums: ptr<function, Sums>, i: u32, at: Places, channel: u32, lane: u32) {
+    var x: array<f32, 4>;
+#for c 4
+    x[c] = query(i + c * LANES4, lane);
+#endfor
 #for j AT_ONCE
-    (*sums)[j] = fma(x, keys[at[j] + channel], (*sums)[j]);
+    {
+        let key = keys[at[j] + channel];
+#for c 4
+        (*sums)[j] = fma(x[c], key[c], (*sums)[j]);
+#endfor
+    }
 #endfor
 }
 #endif
@@ -147,29 +157,36 @@ fn tie(sums: ptr<function, Sums>) {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let read_at = section(wg, p.first);
-    let write_at = (((wg.y * p.blocks + wg.x) * KEYS + wg.z * AT_ONCE) * LANES) & MOST;
-    let at = places(wg.z * AT_ONCE, wg.y * p.d4 * 4u + p.first * HEAD);
+    let write_at = (((wg.y * p.blocks + wg.x) * KEYS + wg.z * AT_ONCE) * LANES4) & MOST;
+    let at = places(wg.z * AT_ONCE, wg.y * p.d4 + p.first * (HEAD / 4u));
     var sums: Sums;
 #for j AT_ONCE
-    sums[j] = select(old(write_at + j * LANES, lane), 0.0, p.first == 0u);
+    sums[j] = select(old(write_at + j * LANES4, lane), 0.0, p.first == 0u);
 #endfor
 #for s STEP
 #for b HEAD_BLOCKS
-#for c AT_ONCE
-    add_keys(&sums, query(read_at + s * SECTION + (b * AT_ONCE + c) * LANES, lane), at, s * HEAD + b * AT_ONCE + c);
+#for c AT_ONCE / 4
+    add_keys(&sums, read_at + s * SECTION + (b * AT_ONCE + c * 4u) * LANES4, at, s * (HEAD / 4u) + b * (AT_ONCE / 4u) + c, lane);
 #endfor
 #endfor
+    // A compiler's time goes with the square of what has no branch in it. None of these is taken: p.bank is 0.
+    if p.bank == 1u { after[lane] = sums[0]; }
 #endfor
     tie(&sums);
 #for j AT_ONCE
-    after[write_at + j * LANES + lane] = sums[j];
+    after[write_at * 4u + j * LANES + lane] = sums[j];
 #endfor
 }
 #else
-// One channel of the values of AT_ONCE keys.
+// Four channels of the values of one of AT_ONCE keys.
 fn add_values(sums: ptr<function, Sums>, weight: f32, at: u32) {
-#for c AT_ONCE
-    (*sums)[c] = fma(weight, values[at + c], (*sums)[c]);
+#for c AT_ONCE / 4
+    {
+        let value = values[at + c];
+#for i 4
+        (*sums)[c * 4u + i] = fma(weight, value[i], (*sums)[c * 4u + i]);
+#endfor
+    }
 #endfor
 }
 
@@ -180,25 +197,27 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
     var weights: array<Sums, KEY_BLOCKS>;
     var at: array<Places, KEY_BLOCKS>;
 #for g KEY_BLOCKS
-    at[g] = places(g * AT_ONCE, wg.y * p.d4 * 4u + wg.z * HEAD);
+    at[g] = places(g * AT_ONCE, wg.y * p.d4 + wg.z * (HEAD / 4u));
     {
         var score: Sums;
 #ifdef WIDE
-        let read_at = (((wg.y * p.blocks + wg.x) * KEYS + g * AT_ONCE) * LANES) & MOST;
+        let read_at = (((wg.y * p.blocks + wg.x) * KEYS + g * AT_ONCE) * LANES4) & MOST;
 #for j AT_ONCE
-        score[j] = query(read_at + j * LANES, lane);
+        score[j] = query(read_at + j * LANES4, lane);
 #endfor
 #else
 #for b HEAD_BLOCKS
-#for c AT_ONCE
-        add_keys(&score, query(panel + (b * AT_ONCE + c) * LANES, lane), at[g], b * AT_ONCE + c);
+#for c AT_ONCE / 4
+        add_keys(&score, panel + (b * AT_ONCE + c * 4u) * LANES4, at[g], b * (AT_ONCE / 4u) + c, lane);
 #endfor
 #endfor
+        // As above.
+        if p.bank == 1u { after[lane] = score[0]; }
 #endif
         weights[g] = score;
     }
 #endfor
-    let highest = select(old(panel + HEAD * LANES, lane), LOWEST, fresh);
+    let highest = select(old(panel + HEAD * LANES4, lane), LOWEST, fresh);
     var most = highest;
 #for g KEY_BLOCKS
 #for j AT_ONCE
@@ -207,32 +226,34 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
 #endfor
 #endfor
     let shrink = exp2(highest - most);
-    var total = select(old(panel + (HEAD + 1u) * LANES, lane), 0.0, fresh) * shrink;
+    var total = select(old(panel + (HEAD + 1u) * LANES4, lane), 0.0, fresh) * shrink;
 #for g KEY_BLOCKS
 #for j AT_ONCE
     weights[g][j] = select(0.0, exp2(weights[g][j] - most), g * AT_ONCE + j < p.own);
     total += weights[g][j];
 #endfor
 #endfor
+    let write_at = panel * 4u + lane;
 #for b HEAD_BLOCKS
     {
         var sums: Sums;
 #for c AT_ONCE
-        sums[c] = select(old(panel + (b * AT_ONCE + c) * LANES, lane), 0.0, fresh) * shrink;
+        sums[c] = select(old(panel + (b * AT_ONCE + c) * LANES4, lane), 0.0, fresh) * shrink;
 #endfor
 #for g KEY_BLOCKS
 #for j AT_ONCE
-        add_values(&sums, weights[g][j], at[g][j] + b * AT_ONCE);
+        add_values(&sums, weights[g][j], at[g][j] + b * (AT_ONCE / 4u));
 #endfor
 #endfor
         tie(&sums);
 #for c AT_ONCE
-        after[panel + (b * AT_ONCE + c) * LANES + lane] = sums[c];
+        after[write_at + (b * AT_ONCE + c) * LANES] = sums[c];
 #endfor
+        if p.bank == 1u { after[lane] = sums[0]; }
     }
 #endfor
-    after[panel + HEAD * LANES + lane] = most;
-    after[panel + (HEAD + 1u) * LANES + lane] = total;
+    after[write_at + HEAD * LANES] = most;
+    after[write_at + (HEAD + 1u) * LANES] = total;
 }
 #endif
 #endif

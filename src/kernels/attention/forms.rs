@@ -44,7 +44,7 @@ pub(super) static FORMS: &[Form] = &[
     straight("straight-8", &[("LANES", 8), ("AT_ONCE", 8), ("KEY_BLOCKS", 4), ("HEAD_BLOCKS", 8), ("STEP", 2)], 8, 4.0),
     straight(
         "straight-16",
-        &[("LANES", 16), ("AT_ONCE", 16), ("KEY_BLOCKS", 2), ("HEAD_BLOCKS", 4), ("STEP", 2)],
+        &[("LANES", 16), ("AT_ONCE", 16), ("KEY_BLOCKS", 4), ("HEAD_BLOCKS", 4), ("STEP", 2)],
         16,
         5.0,
     ),
