@@ -10,7 +10,7 @@ use crate::plan::{Channels, Dispatch, Element, Packing, Recorder, Tensor};
 use bytemuck::Zeroable;
 
 /// Most bytes of a band's matrices, of inputs and of products each.
-const MOST_BYTES: u64 = 32 << 20;
+const MOST_BYTES: u64 = 8 << 20;
 
 /// What making and reading an element of these matrices costs, in multiplications and additions of the products by a form of pace 1: on a
 /// CPU driver the transforms of 320 channels take a third of the time of such products. No GPU was measured.
