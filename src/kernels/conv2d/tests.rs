@@ -56,9 +56,9 @@ fn by_rule(facts: Facts, limits: Limits, side: u32, cin: u32, cout: u32) -> (&'s
 fn winograds_algorithm_is_taken_where_it_pays() {
     let cpu = Facts { device: Device::Cpu, cores: 2, least_lanes: 8, ..Facts::LEAST };
     let gpu = Facts { device: Device::Discrete, cores: 64, least_lanes: 32, f16: true, ..Facts::LEAST };
-    for (facts, name) in [(cpu, "winograd-broadcast-64"), (gpu, "winograd-tiled-64")] {
+    for (facts, name, of) in [(cpu, "winograd-broadcast-64", 2), (gpu, "winograd-tiled-64", 1)] {
         let (form, executed, bands) = by_rule(facts, Limits::TEST, 64, 320, 320);
-        assert!(form == name && executed < 0.3 && bands == 1, "{form}: {executed} in {bands} bands");
+        assert!(form == name && executed < 0.3 && bands == of, "{form}: {executed} in {bands} bands");
         // Too few positions for so much more memory; too few channels for the transforms.
         for (side, cin, cout) in [(8, 1280, 1280), (64, 320, 4), (64, 4, 320)] {
             let (form, executed, _) = by_rule(facts, Limits::TEST, side, cin, cout);
@@ -69,7 +69,7 @@ fn winograds_algorithm_is_taken_where_it_pays() {
 
 #[test]
 fn straight_texts_are_for_devices_without_range_checks() {
-    for (lanes, name) in [(8, "winograd-straight-8-64"), (16, "winograd-straight-16-160")] {
+    for (lanes, name) in [(8, "winograd-straight-8-64"), (16, "winograd-straight-16-320")] {
         let facts = Facts { device: Device::Cpu, cores: 2, least_lanes: lanes, range_checks: false, ..Facts::LEAST };
         let (form, executed, _) = by_rule(facts, Limits::TEST, 64, 320, 320);
         assert!(form == name && executed < 0.3, "{form}: {executed}");
@@ -102,7 +102,7 @@ fn straight_texts_add_each_product_once() {
         steps.extend((0..d.workgroups[2]).map(|z| (param("out_y0") + z, param("first"))));
     }
     steps.sort();
-    let all = (0..36).flat_map(|matrix| [0, 64, 128].map(|first| (matrix, first)));
+    let all = (0..36).flat_map(|matrix| [0, 16, 32].map(|first| (matrix, first)));
     assert_eq!(steps, Vec::from_iter(all));
 }
 
