@@ -1,11 +1,13 @@
 // What the texts of `winograd_input` share.
 struct Params {
     in_h: u32, in_w: u32, in_c4: u32,  // whole input: height, width, vec4s per position
+    before: u32, all_c4: u32,          // vec4s of the tensor before it, of which it is the second, and of both
     upsample: u32,                     // 0, or 1: a nearest 2x upsampling of the input is read
     y0: u32, in_y0: u32,               // first output row of this band, and of the input's window
     base: u32,                         // where that begins in the window, in vec4s
     tiles_x: u32, tiles: u32,          // tiles of a row, and of the band
     rows: u32, columns: u32,           // of a matrix: tiles and channels, and zeros that fill up the last blocks
+    span: u32,                         // columns that are made of this tensor
     groups_x: u32,
 }
 

@@ -8,7 +8,7 @@ use crate::shader::{Form, Kernel, params};
 pub static KERNEL: Kernel = Kernel {
     name: "winograd_input",
     params: Params::FIELDS,
-    variants: &[&[]],
+    variants: &[&[], &["SILU"]],
     forms: &[
         Form::plain(include_str!("../../shaders/winograd_input/plain.wgsl")),
         straight::form("straight-8", STRAIGHT, &[("LANES", 8)], 8, 2.0),
@@ -22,6 +22,8 @@ params! {
     in_h: u32,
     in_w: u32,
     in_c4: u32,
+    before: u32,
+    all_c4: u32,
     upsample: u32,
     y0: u32,
     in_y0: u32,
@@ -30,6 +32,7 @@ params! {
     tiles: u32,
     rows: u32,
     columns: u32,
+    span: u32,
     groups_x: u32,
 }
 
@@ -39,9 +42,8 @@ pub struct Band {
     pub y0: u32,
     pub y1: u32,
     pub source: (u32, u32),
-    /// Rows of the whole input, and the first of them that is stored.
+    /// Rows of the whole input.
     pub height: u32,
-    pub stored: u32,
     /// Columns of the output.
     pub width: u32,
     pub upsample: bool,
@@ -62,36 +64,70 @@ impl Band {
 /// Additions and multiplications for a channel of a tile: twelve times a transform of six.
 const FLOPS: u64 = 12 * 20;
 
+/// The same for what is normalized: scale, shift and SiLU of each of its 36 inputs.
+const SILU_FLOPS: u64 = 36 * 15;
+
 pub fn flops(band: Band, in_c4: u32) -> u64 {
     band.tiles() as u64 * 4 * in_c4 as u64 * FLOPS
 }
 
-/// `x` `[H, W, C]`, or those of its rows that the band reads, -> `[36, rows, channels]` in f32, of which what is beyond the tiles and
-/// beyond C is zero.
-pub fn record(r: &mut Recorder, x: &Tensor, band: Band, channels: Channels) -> Tensor {
-    let name = format!("{}.tiles", x.name);
+/// What it is made of: a tensor, or what is normalized first, of one or two of them.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// `[H, W, Ca]`
+    pub a: &'a Tensor,
+    /// `[H, W, Cb]`
+    pub b: Option<&'a Tensor>,
+    /// `[2, Ca + Cb]`: scale and shift of each channel, before SiLU.
+    pub scale_shift: Option<&'a Tensor>,
+}
+
+impl<'a> From<&'a Tensor> for Input<'a> {
+    fn from(a: &'a Tensor) -> Self {
+        Input { a, b: None, scale_shift: None }
+    }
+}
+
+/// `[H, W, Ca + Cb]` -> `[36, rows, channels]` in f32, of which what is beyond the tiles and beyond Ca + Cb is zero. Values that are
+/// normalized are nowhere else: each is read for the tiles that it lies in, of which there are 9/4.
+pub fn record(r: &mut Recorder, input: Input, band: Band, channels: Channels) -> Tensor {
+    let name = format!("{}.tiles", input.a.name);
     let out = r.value_of(&name, winograd::MATRICES, band.rows, channels, Element::F32);
+    let first = input.a.channels.vec4s();
+    let all_c4 = first + input.b.map_or(0, |b| b.channels.vec4s());
+    record_part(r, input, (input.a, 0, all_c4), band, &out);
+    if let Some(b) = input.b {
+        record_part(r, input, (b, first, all_c4), band, &out);
+    }
+    out
+}
+
+/// One of the tensors, the vec4s of the one before it, and those of both.
+fn record_part(r: &mut Recorder, input: Input, (x, before, all_c4): (&Tensor, u32, u32), band: Band, out: &Tensor) {
     let in_c4 = x.channels.vec4s();
     let row = x.width as u64 * in_c4 as u64;
-    let (from, to) = (band.source.0 - band.stored, band.source.1 - band.stored);
-    let (window, base) = r.window(x, from as u64 * row, to as u64 * row);
+    let (window, base) = r.window(x, band.source.0 as u64 * row, band.source.1 as u64 * row);
     let columns = 4 * out.channels.vec4s();
-    let elements = band.rows as u64 * columns as u64;
+    // The last one's fill up the panels.
+    let span = if before + in_c4 == all_c4 { columns - 4 * before } else { 4 * in_c4 };
+    let elements = band.rows as u64 * span as u64;
     let most = r.limits.max_workgroups;
     let extent = Extent {
-        channels: &[4 * in_c4 as u64, columns.into()],
+        channels: &[4 * in_c4 as u64, 4 * before as u64, columns.into()],
         elements: &[window.size / 4, out.bytes() / 4],
         workgroups: &[columns.into(), band.rows.into()],
     };
     let form = r.form(&KERNEL, |form| extent.refuses(form, most));
     let workgroups = match straight::lanes(form) {
-        Some(lanes) => [columns / lanes, band.rows, 1],
+        Some(lanes) => [span / lanes, band.rows, 1],
         None => r.fold_workgroups(elements.div_ceil(LANES)),
     };
     let params = Params {
         in_h: band.height,
         in_w: x.width,
         in_c4,
+        before,
+        all_c4,
         upsample: u32::from(band.upsample),
         y0: band.y0,
         in_y0: band.source.0,
@@ -100,21 +136,24 @@ pub fn record(r: &mut Recorder, x: &Tensor, band: Band, channels: Channels) -> T
         tiles: band.tiles(),
         rows: band.rows,
         columns,
+        span,
         groups_x: workgroups[0],
     };
-    let outputs = vec![r.whole(&out)];
+    let outputs = vec![r.whole(out)];
+    let scale_shift = input.scale_shift.map(|t| r.whole(t));
+    let each = if scale_shift.is_some() { FLOPS + SILU_FLOPS } else { FLOPS };
+    let needed = band.tiles() as u64 * 4 * in_c4 as u64 * each;
     r.push(Dispatch {
         kernel: &KERNEL,
         form,
-        defines: vec![],
-        inputs: vec![window],
+        defines: if scale_shift.is_some() { vec!["SILU"] } else { vec![] },
+        inputs: std::iter::once(window).chain(scale_shift).collect(),
         outputs,
         params: bytemuck::bytes_of(&params).to_vec(),
         workgroups,
-        flops: flops(band, in_c4),
-        padding: elements * FLOPS - flops(band, in_c4),
+        flops: needed,
+        padding: elements * each - needed,
         saved: 0,
         turns: 0,
     });
-    out
 }

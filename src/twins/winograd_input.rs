@@ -1,8 +1,10 @@
 //! The f64 twin of `winograd_input` and its cases.
 
+mod normalized;
+
 use crate::check::bound::{Approx, Bound, EPS, TINY};
 use crate::check::{Case, CaseBuilder, Fill, HostTensor};
-use crate::kernels::winograd_input::{Band, KERNEL, record};
+use crate::kernels::winograd_input::{Band, Input, KERNEL, record};
 use crate::plan::winograd::{BT, both};
 use crate::plan::{Channels, Policy};
 
@@ -63,14 +65,13 @@ impl Shape {
         let shift = u32::from(self.upsample);
         let x = b.input("x", h, w, Channels::one(self.channels), b.values(), fill);
         let source = (y0.saturating_sub(1) >> shift, ((y1 >> shift) + 1).min(h));
-        let (height, stored) = (h, 0);
-        let mut band = Band { y0, y1, source, height, stored, width: w << shift, upsample: self.upsample, rows: 0 };
+        let mut band = Band { y0, y1, source, height: h, width: w << shift, upsample: self.upsample, rows: 0 };
         band.rows = band.tiles() + self.spare;
         let channels = match self.beside {
             0 => x.tensor.channels.clone(),
             more => Channels::one(self.channels.next_multiple_of(4) + more),
         };
-        let out = record(&mut b.recorder, &x.tensor, band, channels);
+        let out = record(&mut b.recorder, Input::from(&x.tensor), band, channels);
         let (upsample, tiles, tiles_x) = (self.upsample, band.tiles() as usize, band.tiles_x() as usize);
         let (rows, first) = (band.rows as usize, y0 as usize / 4);
         b.expect(&out, move |p, c| {
@@ -122,6 +123,7 @@ pub fn cases() -> Vec<Case> {
     cases.push(Case::new(&KERNEL, "zeros".into(), move |b| {
         of((6, 7), 1, false, (0, 6), 0).build(b, Fill::Of(super::ZEROS));
     }));
+    cases.extend(normalized::cases());
     // Every remainder of a tile in both directions.
     let all: Vec<(u32, u32)> = (1..=9).flat_map(|h| (1..=9).map(move |w| (h, w))).collect();
     for (name, channels) in [("1 to 9 rows and columns", 2), ("1 to 9 rows and columns of 16 channels", 16)] {

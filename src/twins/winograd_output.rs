@@ -45,7 +45,7 @@ impl Shape {
         let (h, w) = self.size;
         let (y0, y1) = self.rows;
         let channels = Channels::one(self.channels);
-        let mut band = Band { y0, y1, source: (0, h), height: h, stored: 0, width: w, upsample: false, rows: 0 };
+        let mut band = Band { y0, y1, source: (0, h), height: h, width: w, upsample: false, rows: 0 };
         band.rows = band.tiles() + self.spare;
         let wide = match self.beside {
             0 => channels.clone(),

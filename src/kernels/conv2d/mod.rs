@@ -6,7 +6,7 @@ mod forms;
 mod straight;
 mod winograd;
 
-use super::affine;
+use super::{affine, winograd_input};
 use crate::plan::{Channels, Param, Recorder, Tensor};
 use crate::shader::{Kernel, params};
 use forms::{CANDIDATES, Candidate, FORMS, offers};
@@ -209,6 +209,16 @@ impl Source<'_> {
             Source::Tensor(x) => x.channels.clone(),
             Source::Normalized(Normalized { a, b: None, .. }) => a.channels.clone(),
             Source::Normalized(Normalized { a, b: Some(b), .. }) => a.channels.concat(&b.channels),
+        }
+    }
+
+    /// For tiles, which are normalized as they are read.
+    fn tiled(&self) -> winograd_input::Input<'_> {
+        match *self {
+            Source::Tensor(x) => x.into(),
+            Source::Normalized(Normalized { a, b, scale_shift }) => {
+                winograd_input::Input { a, b, scale_shift: Some(scale_shift) }
+            }
         }
     }
 

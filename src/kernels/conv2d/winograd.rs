@@ -181,12 +181,11 @@ pub(super) fn record_by(
         let y1 = (y0 + rows).min(out.height);
         let matrix = matrix_rows(chosen, problem, (y1 - y0).div_ceil(TILE));
         let source = geometry.source_rows(y0, y1, height);
-        let (x, stored) = input.rows(r, source);
         let (width, upsample) = (out.width, geometry.upsample);
-        let band = Band { y0, y1, source, height, stored, width, upsample, rows: matrix as u32 };
+        let band = Band { y0, y1, source, height, width, upsample, rows: matrix as u32 };
         let products = of_band(band, chosen, problem);
-        let channels = filled(&x.channels, products.problem.in_c4);
-        let tiles = winograd_input::record(r, &x, band, channels);
+        let channels = filled(&input.channels(), products.problem.in_c4);
+        let tiles = winograd_input::record(r, input.tiled(), band, channels);
         let channels = filled(&out.channels, products.problem.out_n4);
         let sums = r.value_of(&format!("{}.products", out.name), MATRICES, band.rows, channels, Element::F32);
         multiply(r, chosen, &products, &tiles, &weight, &sums);
