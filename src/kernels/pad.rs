@@ -1,6 +1,7 @@
 //! `pad`: a band of a picture with the zeros that a convolution's windows reach beyond its edges.
 
 use super::LANES;
+use super::straight::{self, Extent};
 use crate::plan::{Dispatch, Element, Recorder, Tensor};
 use crate::shader::{Form, Kernel, params};
 
@@ -8,8 +9,14 @@ pub static KERNEL: Kernel = Kernel {
     name: "pad",
     params: Params::FIELDS,
     variants: &[&[]],
-    forms: &[Form::plain(include_str!("../../shaders/pad.wgsl"))],
+    forms: &[
+        Form::plain(include_str!("../../shaders/pad/plain.wgsl")),
+        straight::form("straight-8", STRAIGHT, &[("LANES", 8), ("BLOCKS", 4)], 8, 2.0),
+        straight::form("straight-16", STRAIGHT, &[("LANES", 16), ("BLOCKS", 4)], 16, 2.5),
+    ],
 };
+
+const STRAIGHT: &str = include_str!("../../shaders/pad/straight.wgsl");
 
 params! {
     in_h: u32,
@@ -51,7 +58,21 @@ pub fn record(r: &mut Recorder, x: &Tensor, frame: Frame) -> Tensor {
     let (from, to) = (frame.source.0 - frame.stored, frame.source.1 - frame.stored);
     let (window, base) = r.window(x, from as u64 * row, to as u64 * row);
     let n = out.len_vec4();
-    let workgroups = r.fold_workgroups(n.div_ceil(LANES));
+    let rows = end - first;
+    let (elements, most) = ([window.size / 4, out.bytes() / 4], r.limits.max_workgroups);
+    let form = r.form(&KERNEL, |form| {
+        let block = form.constant("BLOCKS") as u64;
+        let channels = 4 * in_c4 as u64;
+        let extent =
+            Extent { channels: &[channels], elements: &elements, workgroups: &[frame.width.into(), rows.into()] };
+        let left = || format!("{channels} channels do not fill {block} times its lanes");
+        let whole = channels.is_multiple_of(block * form.constant("LANES") as u64);
+        extent.refuses(form, most).or_else(|| (!whole).then(left))
+    });
+    let workgroups = match straight::lanes(form) {
+        Some(lanes) => [4 * in_c4 / (lanes * form.constant("BLOCKS")), frame.width, rows],
+        None => r.fold_workgroups(n.div_ceil(LANES)),
+    };
     let params = Params {
         in_h: frame.height,
         in_w: x.width,
@@ -68,7 +89,7 @@ pub fn record(r: &mut Recorder, x: &Tensor, frame: Frame) -> Tensor {
     let outputs = vec![r.whole(&out)];
     r.push(Dispatch {
         kernel: &KERNEL,
-        form: &KERNEL.forms[0],
+        form,
         defines: vec![],
         inputs: vec![window],
         outputs,

@@ -64,8 +64,8 @@ impl Band {
 /// Additions and multiplications for a channel of a tile: twelve times a transform of six.
 const FLOPS: u64 = 12 * 20;
 
-/// The same for what is normalized: scale, shift and SiLU of each of its 36 inputs.
-const SILU_FLOPS: u64 = 36 * 15;
+/// Scale, shift and SiLU of a value.
+const SILU_FLOPS: u64 = 15;
 
 pub fn flops(band: Band, in_c4: u32) -> u64 {
     band.tiles() as u64 * 4 * in_c4 as u64 * FLOPS
@@ -141,8 +141,10 @@ fn record_part(r: &mut Recorder, input: Input, (x, before, all_c4): (&Tensor, u3
     };
     let outputs = vec![r.whole(out)];
     let scale_shift = input.scale_shift.map(|t| r.whole(t));
-    let each = if scale_shift.is_some() { FLOPS + SILU_FLOPS } else { FLOPS };
-    let needed = band.tiles() as u64 * 4 * in_c4 as u64 * each;
+    // Each value would be normalized once; here it is for each tile that it lies in.
+    let silu = if scale_shift.is_some() { SILU_FLOPS } else { 0 };
+    let values = ((band.y1 - band.y0) as u64 * band.width as u64) >> (2 * u32::from(band.upsample));
+    let needed = flops(band, in_c4) + values * 4 * in_c4 as u64 * silu;
     r.push(Dispatch {
         kernel: &KERNEL,
         form,
@@ -152,7 +154,7 @@ fn record_part(r: &mut Recorder, input: Input, (x, before, all_c4): (&Tensor, u3
         params: bytemuck::bytes_of(&params).to_vec(),
         workgroups,
         flops: needed,
-        padding: elements * each - needed,
+        padding: elements * (FLOPS + 36 * silu) - needed,
         saved: 0,
         turns: 0,
     });

@@ -1,10 +1,10 @@
-//! How much of what a GPU computes of the embedded model only fills up blocks.
+//! How much of what a GPU computes of the embedded model only fills up blocks, or is computed again.
 
 use super::*;
 use crate::plan::{Channels, Forms, Limits, Policy, Recorder};
 use crate::shader::{Device, Facts};
 
-/// Of the convolutions of encoder, support pass and decoder: multiplications and additions as defined, and those that workgroups
+/// Of the convolutions, and of what is normalized for them, of encoder, support pass and decoder: multiplications and additions as defined, and those that workgroups
 /// compute.
 fn work(model: &Model, forms: &Forms) -> (u64, u64) {
     let recorder = || Recorder::new(Policy::F32, forms.clone(), Limits::WEBGPU);
@@ -23,7 +23,8 @@ fn work(model: &Model, forms: &Forms) -> (u64, u64) {
     model.decoder.forward(&mut decoder, &drawn);
 
     let dispatches = [encoder, support, decoder].into_iter().flat_map(|r| r.finish().expect("it records").dispatches);
-    let conv2d = dispatches.filter(|d| d.kernel.name == "conv2d" || d.kernel.name.starts_with("winograd"));
+    let conv2d =
+        dispatches.filter(|d| ["conv2d", "affine"].contains(&d.kernel.name) || d.kernel.name.starts_with("winograd"));
     conv2d.fold((0, 0), |(flops, all), d| (flops + d.flops + d.saved, all + d.flops + d.padding))
 }
 

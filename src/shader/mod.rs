@@ -46,7 +46,7 @@ impl std::fmt::Debug for Kernel {
 }
 
 /// What forms import: `shaders/lib/*.wgsl` and what the forms of a kernel share, by the name that `#import` uses.
-pub static LIBRARY: [(&str, &str); 10] = [
+pub static LIBRARY: [(&str, &str); 11] = [
     ("attention/common", include_str!("../../shaders/attention/common.wgsl")),
     ("attention/params", include_str!("../../shaders/attention/params.wgsl")),
     ("conv2d/common", include_str!("../../shaders/conv2d/common.wgsl")),
@@ -55,6 +55,7 @@ pub static LIBRARY: [(&str, &str); 10] = [
     ("lib/neighbours", include_str!("../../shaders/lib/neighbours.wgsl")),
     ("lib/silu", include_str!("../../shaders/lib/silu.wgsl")),
     ("lib/storage", include_str!("../../shaders/lib/storage.wgsl")),
+    ("pad/common", include_str!("../../shaders/pad/common.wgsl")),
     ("winograd_input/common", include_str!("../../shaders/winograd_input/common.wgsl")),
     ("winograd_output/common", include_str!("../../shaders/winograd_output/common.wgsl")),
 ];

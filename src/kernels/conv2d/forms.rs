@@ -100,6 +100,8 @@ pub(super) static FORMS: &[Form] = &[
     of_winograd("winograd-rows-64", rows("", &[("WG", 16), ("COLS", 16)])),
     straight("straight-8-32", EIGHT_32, 1.2),
     straight("straight-8-64", EIGHT_64, 1.5),
+    straight("straight-8-128", EIGHT_128, 2.0),
+    straight("straight-8-160", EIGHT_160, 2.1),
     straight("straight-16-32", SIXTEEN_32, 4.0),
     straight("straight-16-128", SIXTEEN_128, 8.0),
     straight("straight-16-160", SIXTEEN_160, 8.5),
@@ -107,6 +109,8 @@ pub(super) static FORMS: &[Form] = &[
     straight("straight-16-320", SIXTEEN_320, 10.0),
     straight_winograd("winograd-straight-8-32", straight("", EIGHT_32, 1.2)),
     straight_winograd("winograd-straight-8-64", straight("", EIGHT_64, 1.5)),
+    straight_winograd("winograd-straight-8-128", straight("", EIGHT_128, 2.0)),
+    straight_winograd("winograd-straight-8-160", straight("", EIGHT_160, 2.1)),
     straight_winograd("winograd-straight-16-32", straight("", SIXTEEN_32, 4.0)),
     straight_winograd("winograd-straight-16-128", straight("", SIXTEEN_128, 8.0)),
     straight_winograd("winograd-straight-16-160", straight("", SIXTEEN_160, 8.5)),
@@ -119,6 +123,8 @@ pub(super) static FORMS: &[Form] = &[
 // pictures are multiples of, and 256 bytes of any columns, where bindings may begin.
 const EIGHT_32: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 32), ("SEGMENT", 32)];
 const EIGHT_64: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 64), ("SEGMENT", 32)];
+const EIGHT_128: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 128), ("SEGMENT", 32)];
+const EIGHT_160: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 160), ("SEGMENT", 32)];
 const SIXTEEN_32: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 32), ("SEGMENT", 32)];
 const SIXTEEN_128: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 128), ("SEGMENT", 64)];
 const SIXTEEN_160: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 160), ("SEGMENT", 80)];
@@ -202,13 +208,17 @@ pub(super) static CANDIDATES: &[Candidate] = &[
     straight_linear(&FORMS[21]),
     straight_linear(&FORMS[22]),
     straight_linear(&FORMS[23]),
-    straight_matrices(&FORMS[24]),
-    straight_matrices(&FORMS[25]),
+    straight_linear(&FORMS[24]),
+    straight_linear(&FORMS[25]),
     straight_matrices(&FORMS[26]),
     straight_matrices(&FORMS[27]),
     straight_matrices(&FORMS[28]),
     straight_matrices(&FORMS[29]),
     straight_matrices(&FORMS[30]),
+    straight_matrices(&FORMS[31]),
+    straight_matrices(&FORMS[32]),
+    straight_matrices(&FORMS[33]),
+    straight_matrices(&FORMS[34]),
 ];
 
 const fn of_matrices(form: &'static Form, direct: Candidate) -> Candidate {

@@ -69,7 +69,7 @@ fn winograds_algorithm_is_taken_where_it_pays() {
 
 #[test]
 fn straight_texts_are_for_devices_without_range_checks() {
-    for (lanes, name) in [(8, "winograd-straight-8-64"), (16, "winograd-straight-16-320")] {
+    for (lanes, name) in [(8, "winograd-straight-8-160"), (16, "winograd-straight-16-320")] {
         let facts = Facts { device: Device::Cpu, cores: 2, least_lanes: lanes, range_checks: false, ..Facts::LEAST };
         let (form, executed, _) = by_rule(facts, Limits::TEST, 64, 320, 320);
         assert!(form == name && executed < 0.3, "{form}: {executed}");
@@ -118,7 +118,7 @@ fn straight_texts_count_what_direct_sums_have() {
     let out = record(&mut r, "out", &x, &Weights { weight, bias }, Geometry::SAME, Epilogue::None);
     r.output(&out);
     let dispatches = r.finish().unwrap().dispatches;
-    assert!(dispatches.iter().any(|d| d.form.name == "winograd-straight-8-64"));
+    assert!(dispatches.iter().any(|d| d.form.name == "winograd-straight-8-128"));
     assert_eq!(dispatches.iter().map(|d| d.flops + d.saved).sum::<u64>(), 2 * 9 * 128 * 128 * 512 * 512);
 }
 

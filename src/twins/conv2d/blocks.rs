@@ -12,8 +12,8 @@ pub(super) fn cases() -> Vec<Case> {
     let down = |pad| Geometry { kernel: 3, stride: 2, pad, upsample: false };
     let up = Geometry { upsample: true, ..Geometry::SAME };
     let mut cases = Vec::new();
-    // Steps are 32, 64, 128 or 160 channels.
-    for [short, long] in [[320, 640], [160, 480], [128, 384], [64, 192], [32, 96]] {
+    // Steps are 32, 64, 128, 160, 256 or 320 channels.
+    for [short, long] in [[320, 640], [256, 768], [160, 480], [128, 384], [64, 192], [32, 96]] {
         for (act, name) in [(Act::None, "plain"), (Act::Residual, "residual"), (Act::Geglu, "geglu")] {
             let shapes = [((1, 8), short, 32), ((1, 24), long, 32), ((3, 16), short, 96), ((5, 8), long, 64)];
             let of = |(size, cin, cout)| (size, cin, cout, linear, act);

@@ -1,15 +1,7 @@
 // A band of a picture in f32, with the zeros that a convolution's windows reach beyond its edges: for texts that ask of no tap whether
 // it is inside.
 #import "lib/storage"
-
-struct Params {
-    in_h: u32, in_w: u32, in_c4: u32,  // whole input: height, width, vec4s per position
-    upsample: u32,                     // 0, or 1: a nearest 2x upsampling of the input is read
-    y0: u32, pad: u32,                 // the first row with its padding; rows and columns of zeros above and to the left
-    in_y0: u32, base: u32,             // first row of the input's window, and where it begins, in vec4s
-    width: u32, n: u32,                // columns with their padding, and vec4s in all
-    groups_x: u32,
-}
+#import "pad/common"
 
 @group(0) @binding(0) var<storage, read> input: array<Stored>;            // [in_h, in_w, C]
 @group(0) @binding(1) var<storage, read_write> out: array<vec4<f32>>;     // [rows, width, C]
