@@ -36,7 +36,11 @@ pub fn cases() -> Vec<Case> {
         sweep("all kinds of values", vec![((7, 39, 4), framed(7, 39))], Fill::Of(super::WIDE)),
         // Channels that fill lanes.
         case("64 channels", ((9, 7, 64), framed(9, 7))),
-        case("a band of 192 channels at an odd address", ((20, 9, 192), band)).with_alignment(256),
+        case("a band of 192 channels", ((20, 9, 192), band)),
+        case("a band of 32 channels at an odd address", {
+            ((20, 9, 32), Frame { rows: (6, 11), source: (5, 10), ..framed(20, 9) })
+        })
+        .with_alignment(256),
         case("a band of 64 channels upsampled", ((6, 5, 64), Frame { rows: (5, 11), source: (2, 5), ..up })),
         case("a band of 128 channels of which no other row is stored", ((6, 9, 128), Frame { stored: 5, ..band })),
         // More positions than 16 bits hold, and more vec4s than f32 counts.
