@@ -58,6 +58,9 @@ DEVIATIONS = [
      "it stages four vec4s of input in registers; wider tiles would compute twice what these layers need"),
     (GCN, "conv2d", "tiled-32", "GEGLU", "waves", 3, "gates take as many registers as sums; no form has smaller tiles of both"),
     (GCN, "conv2d", "tiled-64", "GEGLU", "waves", 3, "gates take as many registers as sums; no form has smaller tiles of both"),
+    *((GCN, "conv2d", form, None, "waves", 2,
+       "64 sums are as many registers as four waves leave; each waits for no other, and a vec4 of workgroup memory serves twice as many as in tiled-64")
+      for form in ("reg-128", "reg-64", "winograd-reg-128", "winograd-reg-64")),
     (("honeykrisp",), "attention", None, None, "code_bytes", 28 * 1024,
      "Mesa's compiler repeats the sum over a tile's 16 keys, each in two branches (own keys, bank); the forms for CPUs are longer"),
     (XE, "conv2d", None, None, "lanes", 8, "sums and what is staged take 75 to 128 of a thread's 128 registers at 8 lanes, twice as many at 16"),

@@ -13,7 +13,8 @@
 @group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;         // [in_h * in_w, C]
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;  // [positions, N]
 
-fn load4(i: u32) -> vec4<f32> { return input[i]; }
+alias Input = vec4<f32>;
+fn unpack_input(v: Input) -> vec4<f32> { return v; }
 fn bias4(n: u32) -> vec4<f32> { return vec4<f32>(); }
 // The first row of the weights for position `p`.
 fn first_row(p: u32) -> u32 { return p / q.out_w * q.in_c4 * 4u; }
@@ -21,7 +22,8 @@ fn first_row(p: u32) -> u32 { return p / q.out_w * q.in_c4 * 4u; }
 @group(0) @binding(0) var<storage, read> input: array<Stored>;            // [in_h * in_w, C]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;          // [N]
 
-fn load4(i: u32) -> vec4<f32> { return unpack4(input[i]); }
+alias Input = Stored;
+fn unpack_input(v: Input) -> vec4<f32> { return unpack4(v); }
 fn bias4(n: u32) -> vec4<f32> { return bias[n]; }
 fn first_row(p: u32) -> u32 { return 0u; }
 #ifdef RESIDUAL
@@ -32,6 +34,8 @@ fn first_row(p: u32) -> u32 { return 0u; }
 #endif
 #endif
 @group(1) @binding(0) var<uniform> q: Params;
+
+fn load4(i: u32) -> vec4<f32> { return unpack_input(input[i]); }
 
 // Top left corner of a position's window in (upsampled) input coordinates. Left of or above the image it
 // wraps to a huge number, so that one unsigned comparison tests both sides.

@@ -6,6 +6,8 @@ mod attention;
 mod beside;
 #[path = "overflow.rs"]
 mod overflow;
+#[path = "reg.rs"]
+mod reg;
 #[path = "straight.rs"]
 mod straight;
 #[path = "unreached.rs"]
@@ -31,7 +33,7 @@ pub const fn fault(file: &'static str, why: &'static str, from: &'static str, to
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     let own = [straight::MUTANTS, attention::MUTANTS, beside::MUTANTS, winograd::MUTANTS];
-    let others = own.into_iter().chain([unreached::MUTANTS, overflow::MUTANTS]);
+    let others = own.into_iter().chain([unreached::MUTANTS, overflow::MUTANTS, reg::MUTANTS]);
     MUTANTS.iter().chain(others.flatten())
 }
 

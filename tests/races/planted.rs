@@ -51,6 +51,7 @@ fn each_barrier_that_is_left_out_is_a_race() {
         // Nine taps.
         ("conv2d", "tiled-16", "7x5x6->10", 2),
         ("conv2d", "small-64", "7x5x6->10", 2),
+        ("conv2d", "reg-64", "7x5x6->10", 2),
         ("group_norm", "plain", "5x3x(18+30)", 3),
         ("barriers", "plain", "", 4),
         ("workgroup_memory", "plain", "", 1),

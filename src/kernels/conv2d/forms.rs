@@ -25,6 +25,8 @@ pub(super) struct Candidate {
     pub block: fn(&Form, &Problem) -> (u32, u32),
     /// Vec4s of input channels that it takes in at once.
     pub step: u32,
+    /// Workgroups that keep a core of a GPU busy.
+    pub fill: u64,
     /// Turns of an invocation's loops.
     pub turns: fn(&Form, &Problem, u64) -> u64,
     pub record: fn(&mut Recorder, &Candidate, &Problem, &super::Operands, &Tensor),
@@ -33,6 +35,14 @@ pub(super) struct Candidate {
 const fn tiled(name: &'static str, consts: &'static [(&'static str, u32)], gpu: f64) -> Form {
     let source = include_str!("../../../shaders/conv2d/tiled.wgsl");
     Form { name, consts, pace: Pace { cpu: 0.1, gpu }, ..Form::plain(source) }
+}
+
+/// Of SIDE x SIDE invocations. Its pace is what others saw of 8 x 8 sums for 4 x 4 (1.5 to 2 times), not measured here; a CPU driver keeps
+/// no 64 sums of each lane in registers.
+const fn reg(name: &'static str, consts: &'static [(&'static str, u32)], gpu: f64) -> Form {
+    let source = include_str!("../../../shaders/conv2d/reg.wgsl");
+    let needs = Needs { unfit: SUMS_64, ..Needs::NOTHING };
+    Form { name, consts, needs, pace: Pace { cpu: 0.05, gpu }, ..Form::plain(source) }
 }
 
 const fn broadcast(name: &'static str, consts: &'static [(&'static str, u32)]) -> Form {
@@ -71,9 +81,20 @@ const TILED_64: &[(&str, u32)] = &[("TX", 16), ("TY", 16), ("TM", 4), ("A_LOADS"
 const TILED_32: &[(&str, u32)] = &[("TX", 8), ("TY", 16), ("TM", 4), ("A_LOADS", 2), ("B_LOADS", 1)];
 const TILED_16: &[(&str, u32)] = &[("TX", 4), ("TY", 16), ("TM", 4), ("A_LOADS", 4), ("B_LOADS", 1)];
 
+const REG_128: &[(&str, u32)] = &[("SIDE", 16), ("STEP", 8), ("LOADS", 1)];
+const REG_64: &[(&str, u32)] = &[("SIDE", 8), ("STEP", 8), ("LOADS", 2)];
+
 /// By `make vendors`, with Mesa 26.2.6.
 const STAGES_FOUR: &[(Maker, &str)] =
     &[(Maker::Intel, "with the four vec4s of input that it stages, gates spill 12 registers on an Arc A770")];
+
+const SUMS_64: &[(Maker, &str)] = &[
+    (Maker::Intel, "of 128 registers 64 hold sums, and 113 to 152 are spilled"),
+    (
+        Maker::Apple,
+        "a multiplication takes 1.57 instructions, where tiled-64's take 1.46, and half as many threads have room",
+    ),
+];
 
 /// A name's number is the channels of a block, and of rows-12, -8 and -4 the most channels that they are for. The pace of smaller
 /// tiles is that of what they load for each product.
@@ -116,6 +137,10 @@ pub(super) static FORMS: &[Form] = &[
     straight_winograd("winograd-straight-16-160", straight("", SIXTEEN_160, 8.5)),
     straight_winograd("winograd-straight-16-256", straight("", SIXTEEN_256, 9.5)),
     straight_winograd("winograd-straight-16-320", straight("", SIXTEEN_320, 10.0)),
+    reg("reg-128", REG_128, 1.7),
+    reg("reg-64", REG_64, 1.5),
+    of_winograd("winograd-reg-128", reg("", REG_128, 1.7)),
+    of_winograd("winograd-reg-64", reg("", REG_64, 1.5)),
 ];
 
 // Straight texts' numbers are lanes and channels of a step: long steps are faster, and take a compiler longer, in proportion where no segment
@@ -145,6 +170,7 @@ const TILED: Candidate = Candidate {
     computes: |_, problem, _| (*problem, 0),
     block: |form, _| (form.constant("TY") * form.constant("TM"), form.constant("TX")),
     step: 4,
+    fill: 1,
     turns: |form, problem, steps| 3 * turns(form.constant("TM").into(), 0) + taps(problem, turns(steps, 0)),
     record: direct::record,
 };
@@ -158,6 +184,7 @@ const BROADCAST: Candidate = Candidate {
     computes: |_, problem, _| (*problem, 0),
     block: |form, problem| (32 / problem.halves(), form.constant("WG")),
     step: 1,
+    fill: 1,
     turns: |_, problem, steps| taps(problem, turns(steps, 0)) + turns(8, 0),
     record: direct::record,
 };
@@ -175,12 +202,27 @@ const ROWS: Candidate = Candidate {
         (16 / problem.halves() * (form.constant("WG") / columns), columns)
     },
     step: 1,
+    fill: 1,
     turns: |_, problem, steps| {
         let rows = turns(8, 0);
         taps(problem, turns(steps, 0) + 3 * rows) + 3 * rows
     },
     record: direct::record,
 };
+
+const REG: Candidate = Candidate {
+    form: &FORMS[35],
+    block: |form, problem| (8 * form.constant("SIDE"), 2 * form.constant("SIDE") / problem.halves()),
+    step: 2,
+    turns: |_, problem, steps| {
+        let kernel = problem.geometry.kernel as u64;
+        turns(kernel * kernel * steps, 0) + turns(8, 0)
+    },
+    ..TILED
+};
+
+/// Of 64 invocations.
+const REG_SMALL: Candidate = Candidate { form: &FORMS[36], fill: 4, ..REG };
 
 /// In the order of [`FORMS`].
 pub(super) static CANDIDATES: &[Candidate] = &[
@@ -219,6 +261,10 @@ pub(super) static CANDIDATES: &[Candidate] = &[
     straight_matrices(&FORMS[32]),
     straight_matrices(&FORMS[33]),
     straight_matrices(&FORMS[34]),
+    REG,
+    REG_SMALL,
+    of_matrices(&FORMS[37], REG),
+    of_matrices(&FORMS[38], REG_SMALL),
 ];
 
 const fn of_matrices(form: &'static Form, direct: Candidate) -> Candidate {
@@ -294,8 +340,14 @@ impl Candidate {
             refused,
             dear: (self.is_dear)(self, problem, r),
             work: self.work(&products, products.positions()) + beside,
-            workgroups: self.workgroups(&products, products.positions()),
+            workgroups: self.filling(self.workgroups(&products, products.positions()), r.forms.facts.cores.into()),
         }
+    }
+
+    /// So many workgroups, as many as those that keep a core busy each would be: where there are fewer than that, some of the
+    /// device idles, wherever they lie.
+    fn filling(&self, workgroups: u64, cores: u64) -> u64 {
+        if workgroups < self.fill * cores { workgroups.div_ceil(self.fill) } else { workgroups }
     }
 }
 
@@ -318,6 +370,10 @@ mod tests {
 
     #[test]
     fn invocations_of_a_tile_stage_all_of_it() {
+        for candidate in CANDIDATES.iter().filter(|c| c.form.source == REG.form.source) {
+            let [side, step, loads] = ["SIDE", "STEP", "LOADS"].map(|name| candidate.form.constant(name));
+            assert_eq!((loads * side, 4 * candidate.step), (2 * step, step), "{}", candidate.form.name);
+        }
         for form in FORMS.iter().filter(|form| form.consts.len() == 5) {
             let [tx, ty, tm, a, b] = ["TX", "TY", "TM", "A_LOADS", "B_LOADS"].map(|name| form.constant(name));
             assert_eq!(tx * ty * a, ty * tm * 4, "{}", form.name);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plan::{Dispatch, Forms, Limits, Policy};
-use crate::shader::{Device, Facts};
+use crate::shader::{Device, Facts, Maker};
 
 /// Multiplications and additions of a layer, what fills up its blocks, and its form: a direct one, as Winograd's have no tanh.
 fn recorded(forms: Forms, (h, w): (u32, u32), cin: u32, cout: u32) -> (u64, u64, &'static str) {
@@ -56,7 +56,7 @@ fn by_rule(facts: Facts, limits: Limits, side: u32, cin: u32, cout: u32) -> (&'s
 fn winograds_algorithm_is_taken_where_it_pays() {
     let cpu = Facts { device: Device::Cpu, cores: 2, least_lanes: 8, ..Facts::LEAST };
     let gpu = Facts { device: Device::Discrete, cores: 64, least_lanes: 32, f16: true, ..Facts::LEAST };
-    for (facts, name, of) in [(cpu, "winograd-broadcast-64", 2), (gpu, "winograd-tiled-64", 1)] {
+    for (facts, name, of) in [(cpu, "winograd-broadcast-64", 2), (gpu, "winograd-reg-64", 1)] {
         let (form, executed, bands) = by_rule(facts, Limits::TEST, 64, 320, 320);
         assert!(form == name && executed < 0.3 && bands == of, "{form}: {executed} in {bands} bands");
         // Too few positions for so much more memory; too few channels for the transforms.
@@ -139,12 +139,16 @@ fn narrow_and_small_layers_have_forms_of_their_own_on_gpus() {
         ((256, 256), 3, "tiled-4"),
         ((128, 128), 16, "tiled-16"),
         ((128, 128), 32, "tiled-32"),
-        ((64, 64), 320, "tiled-64"),
+        ((64, 64), 320, "reg-64"),
         ((4, 4), 1280, "small-64"),
     ] {
         let (flops, padding, name) = recorded(Forms::by_rule(gpu), size, 64, channels);
         assert_eq!((name, padding), (form, 0), "{size:?} x {channels}: {flops}");
     }
+    // Larger blocks where they fill the device, and none of them where compilers make nothing of them.
+    assert_eq!(recorded(Forms::by_rule(gpu), (128, 128), 64, 512).2, "reg-128");
+    let intel = Facts { maker: Maker::Intel, ..gpu };
+    assert_eq!(recorded(Forms::by_rule(intel), (64, 64), 64, 320).2, "tiled-64");
     // Few positions alone are no reason on one core.
     let cpu = Facts { device: Device::Cpu, cores: 1, least_lanes: 8, ..Facts::LEAST };
     let name = |channels| recorded(Forms::by_rule(cpu), (16, 16), 64, channels).2;
