@@ -6,7 +6,9 @@ use crate::gpu::AdapterFacts;
 use crate::image_io;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::hash_map::DefaultHasher;
 use std::fs;
+use std::hash::{Hash, Hasher};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +38,20 @@ impl Subject {
             driver,
             program: concat!(env!("CARGO_PKG_VERSION"), " ", env!("DIFFEWS_COMMIT")).into(),
         }
+    }
+
+    /// A number of the adapter alone, whatever its driver and this program are.
+    pub fn adapter_number(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.adapter, &self.backend, &self.device_id).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// All of it.
+    pub fn whole(&self) -> String {
+        [&self.adapter, &self.backend, &self.device_id, &self.driver, &self.program]
+            .map(|part| format!("{part:?}"))
+            .join(" ")
     }
 
     /// The same where `more` is the same, too.
@@ -89,8 +105,6 @@ impl<T: Serialize + DeserializeOwned> Cache<T> {
         self.entries.retain(|entry| entry.subject != *subject);
         self.entries.push(Entry { subject: subject.clone(), content });
         self.entries.drain(..self.entries.len().saturating_sub(KEPT));
-        let dir = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let bytes = loop {
             let bytes = serde_json::to_vec_pretty(&self.entries).map_err(|error| error.to_string())?;
             if bytes.len() as u64 <= MOST || self.entries.len() == 1 {
@@ -98,8 +112,18 @@ impl<T: Serialize + DeserializeOwned> Cache<T> {
             }
             self.entries.remove(0);
         };
-        image_io::write_whole(&self.path, &bytes, true).map_err(|error| error.to_string())
+        write(&self.path, &bytes)
     }
+}
+
+/// Writes a file of the cache as a whole. The directory is made where it is not there.
+///
+/// # Errors
+/// Why it was not written.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    image_io::write_whole(path, bytes, true).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

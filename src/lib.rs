@@ -71,6 +71,7 @@ pub mod settings;
 pub mod shader;
 #[doc(hidden)]
 pub mod shown;
+mod threads;
 pub mod tune;
 pub mod twins;
 pub mod weights;

@@ -5,7 +5,7 @@ use super::engine::Watch;
 use super::errors::{CliError, usage};
 use super::forms::FormArgs;
 use super::options::{AdapterArgs, EngineArgs};
-use super::self_check::SelfCheckArgs;
+use super::self_check::{SelfCheckArgs, cache};
 use super::{tell, width};
 use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::Less;
@@ -91,6 +91,9 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
     }
     if let Some(tuning) = wanted.tuning {
         builder = builder.tuning(tuning);
+    }
+    if let Some(dir) = cache() {
+        builder = builder.pipelines(dir);
     }
     let planned = builder.plan();
     if let Ok(planned) = &planned {

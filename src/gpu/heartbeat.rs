@@ -112,7 +112,7 @@ impl Gpu {
                 module: &module,
                 entry_point: Some("main"),
                 compilation_options: Default::default(),
-                cache: None,
+                cache: self.shared.pipelines.cache.get(),
             });
             let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some("heartbeat"),

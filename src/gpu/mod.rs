@@ -5,11 +5,13 @@ mod buffers;
 mod execute;
 mod health;
 mod heartbeat;
+mod kept;
 mod later;
 mod open;
 mod pipelines;
 mod ports;
 mod profile;
+mod staging;
 #[cfg(feature = "conformance")]
 mod statistics;
 mod unchecked;
@@ -17,9 +19,11 @@ mod unchecked;
 pub use adapter::{AdapterChoice, AdapterFacts, check_backend, list, no_backend};
 pub use buffers::Arena;
 pub use execute::{BoundPlan, Placed, Progress};
+pub(crate) use kept::MOST_KEPT;
 pub use pipelines::{CHECKED, Translator};
 pub use ports::Port;
 pub use profile::{Label, Ran};
+pub(crate) use staging::Uploads;
 #[cfg(feature = "conformance")]
 pub use statistics::{Code, Statistics};
 

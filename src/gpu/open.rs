@@ -42,7 +42,8 @@ impl Gpu {
         let name = info.name.clone();
         let limits = adapter.limits();
         check(&name, &limits)?;
-        let mut features = adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP);
+        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE;
+        let mut features = adapter.features() & wanted;
         features.set(wgpu::Features::PASSTHROUGH_SHADERS, translator.is_some());
         if choice.timed {
             let clock = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;

@@ -2,10 +2,12 @@
 
 use super::{Gpu, GpuError};
 use crate::plan::{Dispatch, Policy, Schedule};
+use crate::threads::{beside, cores};
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
+use std::iter::repeat_n;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
-use std::thread::available_parallelism;
 use std::time::Instant;
 
 /// A kernel recorded with this symbol is compiled with the translator's bounds checks, whatever the rest is.
@@ -36,19 +38,51 @@ impl Key {
     }
 }
 
+/// What a pipeline is made of. Forms of other names and packings may have the same text.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Text {
+    wgsl: String,
+    inputs: usize,
+    outputs: usize,
+    checked: bool,
+    /// Whose it is, where a translator makes something of that, too.
+    of: Option<Key>,
+}
+
+#[derive(Default)]
+struct Made {
+    of: HashMap<Key, Pipeline>,
+    from: HashMap<Text, Pipeline>,
+}
+
 pub(super) struct Pipelines {
     /// Keep the translator's bounds checks and loop guards. Off by default: the kernels bound themselves.
     checked: bool,
     /// Vulkan only: whose modules to run instead of wgpu's.
     translator: Option<Translator>,
-    made: Mutex<HashMap<Key, Pipeline>>,
+    /// What the driver keeps of them: see [`Gpu::keep_pipelines`].
+    pub(super) cache: OnceLock<wgpu::PipelineCache>,
+    made: Mutex<Made>,
     params: Mutex<Option<wgpu::BindGroupLayout>>,
 }
 
 impl Pipelines {
     pub fn new(checked: bool, translator: Option<Translator>) -> Self {
-        Pipelines { checked, translator, made: Default::default(), params: Default::default() }
+        Pipelines { checked, translator, cache: OnceLock::new(), made: Default::default(), params: Default::default() }
     }
+}
+
+/// A pipeline that has to be made, if it is the first of its text.
+struct Missing<'a> {
+    key: Key,
+    dispatch: &'a Dispatch,
+    storage: Policy,
+    text: Text,
+    first: bool,
+}
+
+fn named(dispatch: &Dispatch, storage: Policy) -> String {
+    format!("pipeline {} {} {:?} {}", dispatch.kernel.name, dispatch.form.name, dispatch.defines, storage.name())
 }
 
 fn entry(binding: u32, ty: wgpu::BufferBindingType, dynamic: bool) -> wgpu::BindGroupLayoutEntry {
@@ -78,11 +112,16 @@ impl Gpu {
     pub(super) fn pipeline(&self, dispatch: &Dispatch, storage: Policy) -> Result<Pipeline, GpuError> {
         let key = Key::of(dispatch, storage);
         let mut made = self.shared.pipelines.made.lock().map_err(|e| self.failed("pipelines", e))?;
-        if let Some(pipeline) = made.get(&key) {
+        if let Some(pipeline) = made.of.get(&key) {
             return Ok(pipeline.clone());
         }
-        let pipeline = self.make_pipeline(dispatch, storage)?;
-        made.insert(key, pipeline.clone());
+        let text = self.text(dispatch, storage)?;
+        let pipeline = match made.from.get(&text) {
+            Some(pipeline) => pipeline.clone(),
+            None => self.make_pipeline(dispatch, storage, &text)?,
+        };
+        made.of.insert(key, pipeline.clone());
+        made.from.insert(text, pipeline.clone());
         Ok(pipeline)
     }
 
@@ -93,34 +132,42 @@ impl Gpu {
     /// The first, in the order of the dispatches, that the preprocessor or the driver does not take; an interrupt.
     pub fn prepare(&self, schedules: &[&Schedule], stop: &(dyn Fn() -> bool + Sync)) -> Result<(), GpuError> {
         let missing = self.missing(schedules)?;
+        let mut texts: Vec<usize> = (0..missing.len()).filter(|&i| missing[i].first).collect();
+        // The longest first: it would end last.
+        texts.sort_by_key(|&i| Reverse(missing[i].text.wgsl.len()));
         let (next, made) = (AtomicUsize::new(0), missing.iter().map(|_| OnceLock::new()).collect::<Vec<_>>());
         let work = || {
             while !stop() && !(self.interrupted)() {
-                let i = next.fetch_add(1, Relaxed);
-                let Some((_, dispatch, storage)) = missing.get(i) else { break };
-                let _ = made[i].set(self.make_pipeline(dispatch, *storage));
+                let Some(&i) = texts.get(next.fetch_add(1, Relaxed)) else { break };
+                let Missing { dispatch, storage, text, .. } = &missing[i];
+                let _ = made[i].set(self.make_pipeline(dispatch, *storage, text));
             }
         };
-        // A browser has no threads, and compiles by itself.
-        let cores = if cfg!(target_arch = "wasm32") { 1 } else { available_parallelism().map_or(1, |n| n.get()) };
-        std::thread::scope(|scope| {
-            (1..cores.min(missing.len())).for_each(|_| drop(scope.spawn(work)));
-            work();
-        });
+        beside(cores().min(texts.len()).saturating_sub(1), work, work);
         let mut all = self.shared.pipelines.made.lock().map_err(|e| self.failed("pipelines", e))?;
-        for ((key, ..), made) in missing.into_iter().zip(made) {
-            all.insert(key, made.into_inner().ok_or(GpuError::Interrupted)??);
+        for (Missing { key, text, first, .. }, made) in missing.into_iter().zip(made) {
+            if first {
+                all.from.insert(text.clone(), made.into_inner().ok_or(GpuError::Interrupted)??);
+            }
+            let pipeline = all.from.get(&text).cloned().ok_or(GpuError::Interrupted)?;
+            all.of.insert(key, pipeline);
         }
         Ok(())
     }
 
     /// Each once, with a dispatch that it is for.
-    fn missing<'a>(&self, schedules: &[&'a Schedule]) -> Result<Vec<(Key, &'a Dispatch, Policy)>, GpuError> {
+    fn missing<'a>(&self, schedules: &[&'a Schedule]) -> Result<Vec<Missing<'a>>, GpuError> {
         let made = self.shared.pipelines.made.lock().map_err(|e| self.failed("pipelines", e))?;
-        let mut seen = HashSet::new();
+        let (mut keys, mut texts) = (HashSet::new(), HashSet::new());
         let all = schedules.iter().flat_map(|s| s.dispatches().iter().map(|dispatch| (dispatch, s.recording.storage)));
         let keyed = all.map(|(dispatch, storage)| (Key::of(dispatch, storage), dispatch, storage));
-        Ok(keyed.filter(|(key, ..)| !made.contains_key(key) && seen.insert(key.clone())).collect())
+        let new = keyed.filter(|(key, ..)| !made.of.contains_key(key) && keys.insert(key.clone()));
+        new.map(|(key, dispatch, storage)| {
+            let text = self.text(dispatch, storage)?;
+            let first = !made.from.contains_key(&text) && texts.insert(text.clone());
+            Ok(Missing { key, dispatch, storage, text, first })
+        })
+        .collect()
     }
 
     /// Makes the pipeline of `dispatch` once more, and tells how many seconds that took.
@@ -129,32 +176,41 @@ impl Gpu {
     /// A text that the preprocessor or the driver does not take.
     pub fn compile(&self, dispatch: &Dispatch, storage: Policy) -> Result<f64, GpuError> {
         let started = Instant::now();
-        self.make_pipeline(dispatch, storage)?;
+        self.make_pipeline(dispatch, storage, &self.text(dispatch, storage)?)?;
         Ok(started.elapsed().as_secs_f64())
     }
 
-    fn make_pipeline(&self, dispatch: &Dispatch, storage: Policy) -> Result<Pipeline, GpuError> {
-        let name = dispatch.kernel.name;
-        let what = format!("pipeline {name} {} {:?} {}", dispatch.form.name, dispatch.defines, storage.name());
+    fn text(&self, dispatch: &Dispatch, storage: Policy) -> Result<Text, GpuError> {
         let defines: Vec<&str> = dispatch.defines.iter().copied().chain(storage.defines()).collect();
-        let source = dispatch.form.text(&defines).map_err(|e| self.failed(&what, e))?;
+        let wgsl = dispatch.form.text(&defines).map_err(|e| self.failed(&named(dispatch, storage), e))?;
+        let Pipelines { checked, translator, .. } = &self.shared.pipelines;
+        Ok(Text {
+            wgsl,
+            inputs: dispatch.inputs.len(),
+            outputs: dispatch.outputs.len(),
+            checked: *checked || dispatch.defines.contains(&CHECKED),
+            of: translator.as_ref().map(|_| Key::of(dispatch, storage)),
+        })
+    }
+
+    fn make_pipeline(&self, dispatch: &Dispatch, storage: Policy, text: &Text) -> Result<Pipeline, GpuError> {
+        let (name, what) = (dispatch.kernel.name, named(dispatch, storage));
+        let &Text { ref wgsl, inputs, outputs, checked, .. } = text;
         let read = wgpu::BufferBindingType::Storage { read_only: true };
         let write = wgpu::BufferBindingType::Storage { read_only: false };
-        let kinds = dispatch.inputs.iter().map(|_| read).chain(dispatch.outputs.iter().map(|_| write));
+        let kinds = repeat_n(read, inputs).chain(repeat_n(write, outputs));
         let entries: Vec<_> = kinds.enumerate().map(|(i, ty)| entry(i as u32, ty, false)).collect();
         let params = self.params_layout();
-        let checked = self.shared.pipelines.checked || dispatch.defines.contains(&CHECKED);
         // The translator leaves the checks of buffers to the driver.
         if checked && !self.shared.facts.range_checks {
             return Err(self.failed(&what, "it asks for range checks, which this device has not"));
         }
-        let translated =
-            self.shared.pipelines.translator.as_ref().map(|translate| translate(dispatch, &source, checked));
+        let translated = self.shared.pipelines.translator.as_ref().map(|translate| translate(dispatch, wgsl, checked));
         let translated = translated.transpose().map_err(|e| self.failed(&what, e))?;
         let started = Instant::now();
         let pipeline = self.guarded(&what, 0, || {
-            let descriptor =
-                wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
+            let source = wgpu::ShaderSource::Wgsl(wgsl.as_str().into());
+            let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source };
             let module = if let Some(spirv) = translated {
                 let entry = wgpu::PassthroughShaderEntryPoint { name: "main".into(), workgroup_size: (0, 0, 0) };
                 let descriptor = wgpu::ShaderModuleDescriptorPassthrough {
@@ -192,7 +248,7 @@ impl Gpu {
                     constants: &[],
                     zero_initialize_workgroup_memory: false,
                 },
-                cache: None,
+                cache: self.shared.pipelines.cache.get(),
             });
             Pipeline { pipeline, tensors }
         })?;

@@ -1,28 +1,52 @@
 //! The model's constants: weights and vectors, described now, computed and packed one by one at upload.
 
-use crate::plan::{Channels, Element, Packing, Param, Tensor, TensorId, layout};
-use crate::weights::WeightsError;
+use crate::plan::{Channels, Element, Packing, Param, Pieces, Tensor, TensorId, layout};
+use crate::weights::{TensorView, WeightsError};
+use std::ops::Range;
 
-/// Gives a constant's values, reading the checkpoint when it is called: `[Cout, Cin, taps]` of a weight, else
-/// `[positions, logical channels]`.
-pub type Fill = Box<dyn Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync>;
+type Values = Result<Vec<f32>, WeightsError>;
+
+/// Gives a constant's values, reading the checkpoint when it is called.
+type Fill = Box<dyn Fn() -> Values + Send + Sync>;
+
+/// The same of a weight, `[Cout, Cin, taps]`.
+pub enum Windows {
+    All(Fill),
+    /// Of so many output channels: a large weight need never be there as a whole.
+    Some(Box<dyn Fn(Range<usize>) -> Values + Send + Sync>),
+}
+
+impl Windows {
+    pub fn all(fill: impl Fn() -> Values + Send + Sync + 'static) -> Windows {
+        Windows::All(Box::new(fill))
+    }
+
+    pub fn some(fill: impl Fn(Range<usize>) -> Values + Send + Sync + 'static) -> Windows {
+        Windows::Some(Box::new(fill))
+    }
+
+    /// As the checkpoint has them.
+    pub fn of(view: TensorView) -> Windows {
+        Windows::some(move |outputs| view.rows_to_f32(outputs))
+    }
+}
 
 enum What {
-    Weight(Param),
-    /// What every form reads in the same way.
-    Plain(Tensor),
+    Weight(Param, Windows),
+    /// What every form reads in the same way: `[positions, logical channels]`.
+    Plain(Tensor, Fill),
 }
 
 /// Every constant of a model. Holds no values: host memory stays a small multiple of the largest tensor.
 #[derive(Default)]
-pub struct Constants(Vec<(What, Fill)>);
+pub struct Constants(Vec<What>);
 
 impl Constants {
     /// All of them, weights as the first form packs them, stored as `element`.
     pub fn tensors(&self, element: Element) -> impl ExactSizeIterator<Item = Tensor> {
-        self.0.iter().map(move |(what, _)| match what {
-            What::Weight(param) => Packing::Taps.tensor(param, element),
-            What::Plain(tensor) => tensor.clone(),
+        self.0.iter().map(move |what| match what {
+            What::Weight(param, _) => Packing::Taps.tensor(param, element),
+            What::Plain(tensor, _) => tensor.clone(),
         })
     }
 
@@ -33,51 +57,106 @@ impl Constants {
         (height, width): (u32, u32),
         channels: Channels,
         element: Element,
-        fill: impl Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync + 'static,
+        fill: impl Fn() -> Values + Send + Sync + 'static,
     ) -> Tensor {
         let id = TensorId::Constant(self.0.len() as u32, None);
         let tensor = Tensor { id, name: name.into(), height, width, channels, element };
-        self.0.push((What::Plain(tensor.clone()), Box::new(fill)));
+        self.0.push(What::Plain(tensor.clone(), Box::new(fill)));
         tensor
     }
 
     /// `[Cout, Cin, taps]`, packed as the form asks that is chosen for it.
-    pub fn weight(
+    pub(super) fn weight(
         &mut self,
         name: &str,
         taps: u32,
         inputs: Channels,
         outputs: Channels,
-        fill: impl Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync + 'static,
+        windows: Windows,
     ) -> Param {
         let param = Param { id: self.0.len() as u32, name: name.into(), taps, inputs, outputs };
-        self.0.push((What::Weight(param.clone()), Box::new(fill)));
+        self.0.push(What::Weight(param.clone(), windows));
         param
     }
 
-    /// The bytes of `tensor`, one of the constants, as it lies in memory.
+    /// Gives the bytes of `tensor`, one of the constants, as it lies in memory, piece by piece to `put`, each with where it begins.
     ///
     /// # Errors
-    /// A tensor that cannot be read, or a value that its storage cannot hold.
-    pub fn data(&self, tensor: &Tensor) -> Result<Vec<u8>, WeightsError> {
+    /// A tensor that cannot be read, a value that its storage cannot hold, and the first that `put` gives.
+    pub(crate) fn give<E: From<WeightsError>>(
+        &self,
+        tensor: &Tensor,
+        put: &mut dyn FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let other =
             || WeightsError::Invalid { file: tensor.name.to_string(), reason: "is no constant of this model".into() };
-        let TensorId::Constant(index, packing) = tensor.id else { return Err(other()) };
-        let (what, fill) = self.0.get(index as usize).ok_or_else(other)?;
-        let values = fill()?;
-        let most = if tensor.element.is_half() { f32::from(half::f16::MAX) } else { f32::MAX };
-        let hold = |values: &[f32]| match values.iter().find(|v| !(v.abs() <= most)) {
-            None => Ok(()),
-            Some(&value) => Err(WeightsError::Value { tensor: tensor.name.to_string(), value, half: most < f32::MAX }),
+        let TensorId::Constant(index, packing) = tensor.id else { return Err(other().into()) };
+        let what = self.0.get(index as usize).ok_or_else(other)?;
+        // `at`: the place of the first value, where no row is filled up.
+        let mut write = |at: usize, values: &[f32]| {
+            // What a form turns them into may be larger.
+            hold(tensor, values)?;
+            let mut at = (at / tensor.channels.logical().max(1) as usize) as u64 * row_bytes(tensor);
+            let mut done = Ok(());
+            layout::in_parts(tensor, values, &mut |bytes| {
+                if done.is_ok() {
+                    done = put(at, bytes);
+                }
+                at += bytes.len() as u64;
+            });
+            done
         };
-        hold(&values)?;
-        let packed = match (what, packing) {
-            (What::Weight(param), Some(packing)) => packing.pack(param, &values),
-            (What::Plain(_), None) => values,
-            _ => return Err(other()),
-        };
-        // What a form turns them into may be larger.
-        hold(&packed)?;
-        Ok(layout::to_bytes(tensor, &packed))
+        match (what, packing) {
+            (What::Weight(param, windows), Some(packing)) => {
+                give_packed(tensor, &packing.pieces(param), windows, &mut write)
+            }
+            (What::Plain(_, fill), None) => write(0, &fill()?),
+            _ => Err(other().into()),
+        }
     }
+}
+
+fn row_bytes(tensor: &Tensor) -> u64 {
+    u64::from(tensor.channels.vec4s()) * tensor.vec4_bytes()
+}
+
+/// A weight, panel by panel.
+fn give_packed<E: From<WeightsError>>(
+    tensor: &Tensor,
+    pieces: &Pieces,
+    windows: &Windows,
+    write: &mut dyn FnMut(usize, &[f32]) -> Result<(), E>,
+) -> Result<(), E> {
+    let whole = match windows {
+        Windows::All(fill) => fill()?,
+        Windows::Some(_) => Vec::new(),
+    };
+    let mut room = Vec::new();
+    for panel in 0..pieces.panels {
+        let mut values = Vec::new();
+        for outputs in pieces.reads(panel) {
+            match windows {
+                Windows::All(_) => {
+                    values.extend_from_slice(&whole[outputs.start * pieces.window()..outputs.end * pieces.window()]);
+                }
+                Windows::Some(fill) if values.is_empty() => values = fill(outputs)?,
+                Windows::Some(fill) => values.extend(fill(outputs)?),
+            }
+        }
+        hold(tensor, &values)?;
+        pieces.pack(panel, &values, &mut room, write)?;
+    }
+    Ok(())
+}
+
+/// Fails for a value that the storage of `tensor` cannot hold.
+fn hold(tensor: &Tensor, values: &[f32]) -> Result<(), WeightsError> {
+    let half = tensor.element.is_half();
+    let most = if half { f32::from(half::f16::MAX) } else { f32::MAX };
+    // To the end, which takes less time than to look after each where to stop.
+    if values.iter().fold(true, |all, v| all & (v.abs() <= most)) {
+        return Ok(());
+    }
+    let value = values.iter().copied().find(|v| !(v.abs() <= most)).unwrap_or_default();
+    Err(WeightsError::Value { tensor: tensor.name.to_string(), value, half })
 }

@@ -1,6 +1,6 @@
 //! The layers that every block is made of: loaded from a [`Scope`], applied to a [`Recorder`].
 
-use super::constants::Constants;
+use super::constants::{Constants, Windows};
 use crate::kernels::conv2d::{self, Epilogue, Geometry, Normalized, Weights};
 use crate::kernels::{affine, group_norm, group_stats, layer_norm};
 use crate::plan::{Channels, Element, Recorder, Tensor};
@@ -20,23 +20,22 @@ pub struct Conv2d {
 }
 
 /// What a layer's constants are computed from: `[cout, cin, taps]` and `[cout]`.
-pub struct Source<W, B> {
-    pub weight: W,
+pub struct Source<B> {
+    pub weight: Windows,
     pub bias: B,
 }
 
 impl Conv2d {
     /// A layer whose values come from `source`; `cin` and `cout` say how its ends lie in memory.
-    pub fn from<W, B>(
+    pub fn from<B>(
         c: &mut Constants,
         name: &str,
         cin: &Channels,
         cout: &Channels,
         geometry: Geometry,
-        source: Source<W, B>,
+        source: Source<B>,
     ) -> Self
     where
-        W: Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync + 'static,
         B: Fn() -> Result<Vec<f32>, WeightsError> + Send + Sync + 'static,
     {
         let taps = geometry.kernel * geometry.kernel;
@@ -52,7 +51,7 @@ impl Conv2d {
         let k = geometry.kernel as usize;
         let weight = scope.tensor("weight", &[width(cout), width(cin), k, k]);
         let bias = scope.tensor("bias", &[width(cout)]);
-        let source = Source { weight: move || weight.to_f32(), bias: move || bias.to_f32() };
+        let source = Source { weight: Windows::of(weight), bias: move || bias.to_f32() };
         Conv2d::from(c, scope.path(), cin, cout, geometry, source)
     }
 
@@ -62,7 +61,7 @@ impl Conv2d {
         let weight = scope.tensor_any("weight", &[&[o, i], &[o, i, 1, 1]]);
         let bias = bias.then(|| scope.tensor("bias", &[o]));
         let bias = move || bias.as_ref().map_or_else(|| Ok(vec![0.0; o]), TensorView::to_f32);
-        let source = Source { weight: move || weight.to_f32(), bias };
+        let source = Source { weight: Windows::of(weight), bias };
         Conv2d::from(c, scope.path(), cin, cout, Geometry::LINEAR, source)
     }
 
@@ -80,17 +79,20 @@ impl Conv2d {
         let (o, na, nb) = (width(cout), width(a), width(b));
         let weight = scope.tensor("weight", &[o, na + nb, k, k]);
         let bias = scope.tensor("bias", &[o]);
-        let part = move |weight: &TensorView, from: usize, n: usize| -> Result<Vec<f32>, WeightsError> {
-            let all = weight.to_f32()?;
-            Ok(all
-                .chunks_exact((na + nb) * k * k)
-                .flat_map(|row| &row[from * k * k..(from + n) * k * k])
-                .copied()
-                .collect())
+        let part = |weight: TensorView, from: usize, n: usize| {
+            Windows::some(move |outputs| {
+                let mut part = Vec::with_capacity(outputs.len() * n * k * k);
+                // What is left out is never there as a whole.
+                for first in outputs.clone().step_by(64) {
+                    let both = weight.rows_to_f32(first..(first + 64).min(outputs.end))?;
+                    let rows = both.chunks_exact((na + nb) * k * k);
+                    rows.for_each(|row| part.extend_from_slice(&row[from * k * k..(from + n) * k * k]));
+                }
+                Ok(part)
+            })
         };
-        let first = weight.clone();
-        let a_source = Source { weight: move || part(&first, 0, na), bias: move || Ok(vec![0.0; o]) };
-        let b_source = Source { weight: move || part(&weight, na, nb), bias: move || bias.to_f32() };
+        let a_source = Source { weight: part(weight.clone(), 0, na), bias: move || Ok(vec![0.0; o]) };
+        let b_source = Source { weight: part(weight, na, nb), bias: move || bias.to_f32() };
         [
             Conv2d::from(c, &format!("{}.a", scope.path()), a, cout, geometry, a_source),
             Conv2d::from(c, &format!("{}.b", scope.path()), b, cout, geometry, b_source),

@@ -1,6 +1,6 @@
 //! diffusers `ResnetBlock2D`, `Downsample2D`, `Upsample2D`.
 
-use super::constants::Constants;
+use super::constants::{Constants, Windows};
 use super::fold::TimeEmbedding;
 use super::layers::{Conv2d, GroupNorm, Source, width};
 use crate::kernels::conv2d::{Epilogue, Geometry};
@@ -87,10 +87,8 @@ fn conv1(c: &mut Constants, scope: &Scope, cin: &Channels, cout: &Channels, time
     let projection = scope.pp("time_emb_proj");
     let projection_weight = projection.tensor("weight", &[width(cout), time.width()]);
     let projection_bias = projection.tensor("bias", &[width(cout)]);
-    let source = Source {
-        weight: move || weight.to_f32(),
-        bias: move || time.bias(&bias, &projection_weight, &projection_bias),
-    };
+    let source =
+        Source { weight: Windows::of(weight), bias: move || time.bias(&bias, &projection_weight, &projection_bias) };
     Conv2d::from(c, conv.path(), cin, cout, Geometry::SAME, source)
 }
 

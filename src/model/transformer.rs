@@ -1,6 +1,6 @@
 //! diffusers `Transformer2DModel` with its `BasicTransformerBlock`s, whose `attn1` writes or reads the KV bank.
 
-use super::constants::Constants;
+use super::constants::{Constants, Windows};
 use super::fold::{self, TextGate};
 use super::layers::{Conv2d, GroupNorm, LayerNorm, Source, width};
 use super::text_encoder::Prompt;
@@ -74,8 +74,8 @@ impl CrossAttention {
         let gates = Channels::one(heads as u32);
         let (g0, g1, g2) = (gate.clone(), gate.clone(), gate);
         let zeros = move || Ok(vec![0.0; heads]);
-        let scores = Source { weight: move || g0.scores(), bias: zeros };
-        let values = Source { weight: move || g1.values(), bias: move || g2.bias() };
+        let scores = Source { weight: Windows::all(move || g0.scores()), bias: zeros };
+        let values = Source { weight: Windows::all(move || g1.values()), bias: move || g2.bias() };
         let name = |part: &str| format!("{}.{part}", scope.path());
         CrossAttention::Gate {
             scores: Conv2d::from(c, &name("scores"), channels, &gates, Geometry::LINEAR, scores),

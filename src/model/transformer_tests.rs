@@ -5,6 +5,7 @@ use crate::environment;
 use crate::gpu::{Arena, Gpu, Placed};
 use crate::model::fold::tests::{checkpoint, random, times};
 use crate::plan::{Policy, Schedule, TensorId};
+use crate::weights::WeightsError;
 use std::collections::HashMap;
 
 const WIDTH: usize = 5;
@@ -28,9 +29,12 @@ fn on_the_device(gpu: &Gpu, scope: &Scope, shape: &Shape, prompt: &Prompt, x: &[
     r.output(&out);
     let schedule = Schedule::new(r.finish().expect("records"));
     let upload = |(id, tensor): (TensorId, Tensor)| {
-        let data = c.data(&tensor).expect("folds");
-        let buffer = gpu.buffer("constant", data.len() as u64).expect("a buffer");
-        gpu.upload(&buffer, 0, &data).expect("uploads");
+        let buffer = gpu.buffer("constant", tensor.bytes()).expect("a buffer");
+        let upload = &mut |at: u64, bytes: &[u8]| {
+            gpu.upload(&buffer, at, bytes).expect("uploads");
+            Ok::<(), WeightsError>(())
+        };
+        c.give(&tensor, upload).expect("folds");
         (id, Placed { buffer, offset: 0 })
     };
     let constants = schedule.constants().into_iter().map(upload).collect();

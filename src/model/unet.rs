@@ -1,7 +1,7 @@
 //! diffusers `UNet2DConditionModel` with DiffewS's second entrance, `conv_in_ref`.
 
 use super::config::UNetConfig;
-use super::constants::Constants;
+use super::constants::{Constants, Windows};
 use super::fold::{self, TimeEmbedding};
 use super::layers::{Conv2d, GroupNorm, Source};
 use super::resnet::{Norm, ResnetBlock2D, downsample, upsample};
@@ -198,7 +198,7 @@ fn conv_out(c: &mut Constants, scope: &Scope, cin: &Channels, latent: &Channels,
     let bias = scope.tensor("bias", &[n]);
     let factor = -1.0 / scaling_factor;
     let source = Source {
-        weight: move || Ok(fold::scale(weight.to_f32()?, factor)),
+        weight: Windows::all(move || Ok(fold::scale(weight.to_f32()?, factor))),
         bias: move || Ok(fold::scale(bias.to_f32()?, factor)),
     };
     Conv2d::from(c, scope.path(), cin, latent, Geometry::SAME, source)

@@ -1,7 +1,7 @@
 //! diffusers `AutoencoderKL`: images to latents and back.
 
 use super::config::VaeConfig;
-use super::constants::Constants;
+use super::constants::{Constants, Windows};
 use super::fold;
 use super::layers::{Conv2d, GroupNorm, Source};
 use super::resnet::{Norm, ResnetBlock2D, downsample, upsample};
@@ -158,7 +158,8 @@ fn encoder_conv_out(c: &mut Constants, root: &Scope, cin: &Channels, config: &Va
     let out = Channels::one(latent as u32);
     if !config.use_quant_conv {
         let mean = move |values: Vec<f32>| fold::scale(values[..values.len() / 2].to_vec(), factor);
-        let source = Source { weight: move || Ok(mean(weight.to_f32()?)), bias: move || Ok(mean(bias.to_f32()?)) };
+        let weight = Windows::all(move || Ok(mean(weight.to_f32()?)));
+        let source = Source { weight, bias: move || Ok(mean(bias.to_f32()?)) };
         return Conv2d::from(c, scope.path(), cin, &out, Geometry::SAME, source);
     }
     let quant = root.pp("quant_conv");
@@ -166,7 +167,9 @@ fn encoder_conv_out(c: &mut Constants, root: &Scope, cin: &Channels, config: &Va
     let quant_bias = quant.tensor("bias", &[both]);
     let quant_weight_2 = quant_weight.clone();
     let source = Source {
-        weight: move || Ok(fold::compose_1x1(&quant_weight.to_f32()?, &weight.to_f32()?, latent, both, factor)),
+        weight: Windows::all(move || {
+            Ok(fold::compose_1x1(&quant_weight.to_f32()?, &weight.to_f32()?, latent, both, factor))
+        }),
         bias: move || {
             let through = fold::compose_1x1(&quant_weight_2.to_f32()?, &bias.to_f32()?, latent, both, factor);
             let own = fold::scale(quant_bias.to_f32()?, factor);

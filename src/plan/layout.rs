@@ -16,8 +16,15 @@ const PART: usize = 4096;
 
 /// Gives the same bytes to `put`, some rows after the other, so that they need no second place as large.
 pub fn in_parts(tensor: &Tensor, values: &[f32], put: &mut dyn FnMut(&[u8])) {
-    let places = tensor.channels.places();
     let row = tensor.channels.vec4s() as usize * 4;
+    // Nothing to fill up: they lie there already.
+    if tensor.channels.logical() as usize == row {
+        return match tensor.element {
+            Element::F32 => put(bytemuck::cast_slice(values)),
+            element => values.chunks(PART).for_each(|part| put(&encode(part, element))),
+        };
+    }
+    let places = tensor.channels.places();
     let rows = PART.div_ceil(row);
     let mut padded = vec![0f32; rows * row];
     for values in values.chunks(rows * places.len()) {

@@ -3,6 +3,7 @@
 mod choose;
 pub mod layout;
 mod packing;
+mod pieces;
 mod place;
 mod recorder;
 mod schedule;
@@ -11,6 +12,7 @@ pub mod winograd;
 
 pub use choose::{ByPace, ByRule, Choose, First, Forced, Forms, Key, Offer};
 pub use packing::{Packing, Panels, Param};
+pub(crate) use pieces::Pieces;
 pub use place::Place;
 pub use recorder::{
     DISPATCH_SECONDS, Dispatch, Less, Limits, MAX_TURNS, PlanError, Recorder, Recording, Window, turns,

@@ -1,7 +1,10 @@
 //! Weights: as the model knows them, and as a form wants them to lie in memory.
 
+use super::pieces::Pieces;
 use super::tensor::{Channels, Element, Tensor, TensorId};
-use super::winograd::{G, MATRICES, both};
+use super::winograd::MATRICES;
+use std::convert::Infallible;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The weight of a convolution or of a linear layer, `[Cout, Cin, taps]`, before a form says how it lies.
@@ -63,34 +66,26 @@ impl Packing {
         }
     }
 
+    /// How it is packed piece by piece.
+    pub(crate) fn pieces(self, param: &Param) -> Pieces<'_> {
+        Pieces::new(self, param)
+    }
+
     /// The rows of that tensor: `values` are `[Cout, Cin, taps]`. Rows of padding channels are zero.
     pub fn pack(self, param: &Param, values: &[f32]) -> Vec<f32> {
-        let (taps, cout) = (param.taps as usize, param.outputs.logical() as usize);
-        let (places, padded) = (param.inputs.places(), 4 * param.inputs.vec4s() as usize);
-        match self {
-            Packing::Taps => by_taps(values, cout, taps, &places, padded),
-            Packing::Winograd => by_taps(&turned(values), cout, MATRICES as usize, &places, padded),
-            Packing::Panels { of, columns, step } => {
-                let padded = padded.next_multiple_of(step as usize);
-                match of {
-                    Panels::Winograd => by_panels(&turned(values), param, of, columns, padded),
-                    Panels::Taps | Panels::Gated => by_panels(values, param, of, columns, padded),
-                }
-            }
+        let pieces = self.pieces(param);
+        let (mut out, mut room) = (vec![0.0; pieces.len()], Vec::new());
+        for panel in 0..pieces.panels {
+            let windows = |range: Range<usize>| &values[range.start * pieces.window()..range.end * pieces.window()];
+            let read: Vec<f32> = pieces.reads(panel).into_iter().flat_map(windows).copied().collect();
+            let put = &mut |at: usize, rows: &[f32]| {
+                out[at..at + rows.len()].copy_from_slice(rows);
+                Ok::<(), Infallible>(())
+            };
+            let Ok(()) = pieces.pack(panel, &read, &mut room, put);
         }
+        out
     }
-}
-
-/// Each window of 3 x 3 as its 36 elements.
-fn turned(values: &[f32]) -> Vec<f32> {
-    values.chunks_exact(9).flat_map(turn).collect()
-}
-
-/// G g G^T, rounded once.
-fn turn(g: &[f32]) -> [f32; MATRICES as usize] {
-    let window = std::array::from_fn(|i| std::array::from_fn(|j| f64::from(g[3 * i + j])));
-    let turned = both(&G, &window);
-    std::array::from_fn(|i| turned[i / 6][i % 6] as f32)
 }
 
 impl Panels {
@@ -103,49 +98,9 @@ impl Panels {
     }
 }
 
-/// Input channel `i` goes to row `places[i]` of the panel of its output channel, of which the matrix has as many as `values` have of both.
-fn by_panels(values: &[f32], param: &Param, of: Panels, columns: u32, padded: usize) -> Vec<f32> {
-    let (matrices, columns) = (of.matrices(param) as usize, columns as usize);
-    let (places, outputs) = (param.inputs.places(), param.outputs.places());
-    let width = 4 * param.outputs.vec4s() as usize;
-    let panels = width.div_ceil(columns);
-    let column = |o: usize| match of {
-        Panels::Gated if o < width / 2 => (o / (columns / 2), o % (columns / 2)),
-        Panels::Gated => ((o - width / 2) / (columns / 2), columns / 2 + (o - width / 2) % (columns / 2)),
-        Panels::Taps | Panels::Winograd => (o / columns, o % columns),
-    };
-    let mut out = vec![0.0; matrices * panels * padded * columns];
-    for (window, windows) in values.chunks_exact(matrices).enumerate() {
-        let (o, i) = (outputs[window / places.len()] as usize, places[window % places.len()] as usize);
-        let (panel, column) = column(o);
-        for (matrix, &value) in windows.iter().enumerate() {
-            out[((matrix * panels + panel) * padded + i) * columns + column] = value;
-        }
-    }
-    out
-}
-
-/// Input channel `i` goes to row `places[i]` of each tap.
-fn by_taps(w: &[f32], cout: usize, taps: usize, places: &[u32], padded: usize) -> Vec<f32> {
-    let cin = places.len();
-    let mut out = vec![0.0; taps * padded * cout];
-    // Blocks of columns keep both sides within a few cache lines.
-    for first in (0..cout).step_by(16) {
-        let end = (first + 16).min(cout);
-        for (i, &place) in places.iter().enumerate() {
-            for tap in 0..taps {
-                let row = (tap * padded + place as usize) * cout;
-                for o in first..end {
-                    out[row + o] = w[(o * cin + i) * taps + tap];
-                }
-            }
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::winograd::{G, both};
     use super::*;
 
     #[test]
@@ -176,8 +131,12 @@ mod tests {
         let (tensor, out) = (Packing::Winograd.tensor(&param, Element::F32), Packing::Winograd.pack(&param, &w));
         assert_eq!((tensor.height, tensor.width, out.len()), (36, 8, 36 * 8 * 2));
         for (o, (i, place)) in (0..2).flat_map(|o| [(0, 0), (1, 4)].map(|i| (o, i))) {
-            let turned = turn(&w[(o * 2 + i) * 9..][..9]);
-            (0..36).for_each(|matrix| assert_eq!(out[(matrix * 8 + place) * 2 + o], turned[matrix]));
+            let window = &w[(o * 2 + i) * 9..][..9];
+            let window = std::array::from_fn(|i| std::array::from_fn(|j| f64::from(window[3 * i + j])));
+            let turned = both(&G, &window);
+            (0..36).for_each(|matrix| {
+                assert_eq!(out[(matrix * 8 + place) * 2 + o], turned[matrix / 6][matrix % 6] as f32)
+            });
         }
         // The first and last points leave a corner of the window as it is.
         assert_eq!((out[0], out[35 * 16]), (w[0], w[8]));

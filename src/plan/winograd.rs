@@ -49,6 +49,21 @@ pub fn both<const R: usize, const C: usize>(m: &[[f64; C]; R], x: &[[f64; C]; C]
     std::array::from_fn(|i| std::array::from_fn(|j| (0..C).map(|l| half[i][l] * m[j][l]).sum()))
 }
 
+/// G g G^T of many windows g, rounded once. The sums go in the order of [`both`].
+pub fn turned<const N: usize>(g: &[[f32; N]; 9]) -> [[f32; N]; MATRICES as usize] {
+    let sum = |f: [f64; 3], x: [f64; 3]| f[0] * x[0] + f[1] * x[1] + f[2] * x[2];
+    let mut half = [[[0.0; N]; 3]; 6];
+    for (i, l) in (0..6).flat_map(|i| (0..3).map(move |l| (i, l))) {
+        (0..N).for_each(|n| half[i][l][n] = sum(G[i], [g[l][n], g[3 + l][n], g[6 + l][n]].map(f64::from)));
+    }
+    let mut out = [[0.0; N]; MATRICES as usize];
+    for (i, j) in (0..6).flat_map(|i| (0..6).map(move |j| (i, j))) {
+        let [a, b, c] = &half[i];
+        (0..N).for_each(|n| out[6 * i + j][n] = sum(G[j], [a[n], b[n], c[n]]) as f32);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

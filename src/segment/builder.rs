@@ -1,5 +1,6 @@
 //! How a segmenter is made.
 
+use super::kept_pipelines::KeptPipelines;
 use super::known_answers::{KnownAnswers, SelfCheck};
 use super::options::quiet;
 use super::planned::Setup;
@@ -30,6 +31,7 @@ pub struct SegmenterBuilder {
     memory: Option<u64>,
     self_check: SelfCheck,
     tuning: Option<Tuning>,
+    pipelines: Option<PathBuf>,
 }
 
 /// A model that is opened already.
@@ -127,6 +129,14 @@ impl SegmenterBuilder {
         self
     }
 
+    /// Has what the driver made of pipelines be kept in a file in this directory, where it gives that out: later runs of the program
+    /// then need not have it made. The directory is made where it is not there. Off by default. The driver believes what the file
+    /// says, so the directory should be one in which others cannot write.
+    pub fn pipelines(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.pipelines = Some(dir.into());
+        self
+    }
+
     /// Loads the model to the device.
     ///
     /// # Errors
@@ -173,11 +183,14 @@ impl SegmenterBuilder {
         // What was edited is there once.
         let tuning = self.tuning.filter(|_| !edited).map(|tuning| Tuner::read(tuning, gpu.facts()));
         let (tuner, fault) = tuning.map_or((None, None), |(tuner, fault)| (Some(tuner), fault));
-        let setup = Setup { gpu, model, size, shots, guided_filter, threshold, known_answers, tuner, memory };
+        let (pipelines, broken) = self.pipelines.map(|dir| KeptPipelines::read(&dir, &gpu)).unzip();
+        let broken = broken.flatten().map(|fault| format!("pipelines that were kept are of no use: {fault}"));
+        let setup =
+            Setup { gpu, model, size, shots, guided_filter, threshold, known_answers, pipelines, tuner, memory };
         setup.check_first_layer()?;
         let draft = setup.draft_as(self.precision, edit.unwrap_or(&mut |_, _| {}))?;
         let retries = !edited && draft.storage != Policy::F32;
-        Ok(Planned { setup, draft, retries, notes: fault.into_iter().collect() })
+        Ok(Planned { setup, draft, retries, notes: fault.into_iter().chain(broken).collect() })
     }
 }
 

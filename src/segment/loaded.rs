@@ -4,11 +4,12 @@ use super::pass::{Bound, DecoderEnds, EncoderEnds, Ends, Pass, QueryEnds, Record
 use super::planned::{Draft, Setup};
 use super::record::Passes;
 use super::segmentation::Clock;
-use super::{MemoryPlan, Progress, Stage};
+use super::{Progress, Stage};
 use crate::Error;
 use crate::gpu::{Arena, Gpu, Placed, Port};
 use crate::image_io::{self, DecodedMap, Mask, RgbImage};
 use crate::plan::{Forms, Policy, Tensor, TensorId};
+use crate::threads::beside;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -19,7 +20,7 @@ pub(super) type Keys = Bound<QueryEnds<Tensor>>;
 pub(super) type Marked = Vec<(String, Tensor, Vec<f32>)>;
 
 /// Where weights lie.
-type Constants = HashMap<TensorId, Placed>;
+pub(super) type Constants = HashMap<TensorId, Placed>;
 
 pub(super) struct Loaded {
     pub storage: Policy,
@@ -39,45 +40,25 @@ impl Setup {
     /// Uploads the weights and takes the memory.
     pub(super) fn load(&self, draft: Draft, progress: Progress) -> Result<Loaded, Error> {
         let (Setup { gpu, .. }, Draft { storage, forms, passes, memory, .. }) = (self, draft);
-        let constants = if cfg!(target_arch = "wasm32") {
-            self.constants(&passes, &memory, progress)?
-        } else {
-            // Compilers and weights are work for different threads.
-            let ended = AtomicBool::new(false);
-            std::thread::scope(|scope| {
-                let pipelines = scope.spawn(|| gpu.prepare(&passes.schedules(), &|| ended.load(Relaxed)));
-                let constants = self.constants(&passes, &memory, progress);
-                ended.store(constants.is_err(), Relaxed);
-                let prepared = pipelines.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                constants.and_then(|constants| Ok(prepared.map(|()| constants)?))
-            })?
+        // Compilers and weights are work for different threads.
+        let ended = AtomicBool::new(false);
+        let compile = || gpu.prepare(&passes.schedules(), &|| ended.load(Relaxed));
+        let upload = || {
+            let uploaded = self.upload(passes.constants(), None, progress);
+            ended.store(uploaded.is_err(), Relaxed);
+            uploaded
         };
+        let (constants, compiled) = beside(1, compile, upload);
+        let constants = constants?;
+        compiled.into_iter().collect::<Result<(), _>>()?;
         let arena = Arena::new(gpu, &memory.arena)?;
         let encoder = passes.encoder.bind(gpu, &arena, &constants)?;
         let support = passes.support.bind(gpu, &arena, &constants)?;
         let decoder = passes.decoder.bind(gpu, &arena, &constants)?;
         // Its pipelines are compiled by now, and used afterwards.
         self.known_answers.ask(gpu, passes.schedules())?;
+        self.pipelines.iter().for_each(|kept| kept.write(gpu));
         Ok(Loaded { storage, forms, bytes: memory.peak(), encoder, support, decoder, passes, arena, constants })
-    }
-
-    /// Uploads what the passes read of the model.
-    fn constants(&self, passes: &Passes, memory: &MemoryPlan, progress: Progress) -> Result<Constants, Error> {
-        let gpu = &self.gpu;
-        let mut constants = HashMap::new();
-        let total = memory.weights.max(1) as f64;
-        let mut done = 0;
-        for (id, tensor) in passes.constants() {
-            let data = self.model.constants.data(&tensor)?;
-            let buffer = gpu.buffer(&tensor.name, data.len() as u64)?;
-            gpu.upload(&buffer, 0, &data)?;
-            constants.insert(id, Placed { buffer, offset: 0 });
-            done += data.len();
-            if progress(Stage::Load, done as f64 / total).is_break() {
-                return Err(Error::Interrupted);
-            }
-        }
-        Ok(constants)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bank;
 mod builder;
+mod kept_pipelines;
 mod known_answers;
 mod loaded;
 mod memory;
@@ -13,6 +14,7 @@ mod remembered;
 mod segmentation;
 mod segmenter;
 mod tuning;
+mod upload;
 
 pub use bank::{Example, SupportBank};
 pub use builder::SegmenterBuilder;

@@ -1,5 +1,6 @@
 //! What is known before any memory is taken: the four passes of a model, how they store their values, and what they need.
 
+use super::kept_pipelines::KeptPipelines;
 use super::known_answers::KnownAnswers;
 use super::options::quiet;
 use super::record::{Passes, Recipe};
@@ -23,6 +24,8 @@ pub(super) struct Setup {
     pub guided_filter: Option<GuidedFilter>,
     pub threshold: Threshold,
     pub known_answers: KnownAnswers,
+    /// Where the driver's pipelines are kept, if they are to be.
+    pub pipelines: Option<KeptPipelines>,
     /// What was measured, where forms are to be chosen by that.
     pub tuner: Option<Tuner>,
     /// Bytes that may be taken on the device, where that is known.

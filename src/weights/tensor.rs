@@ -77,6 +77,15 @@ impl TensorView {
         self.to_f32_range(0..self.len())
     }
 
+    /// The elements of `rows` along the first axis as f32.
+    ///
+    /// # Errors
+    /// As [`TensorView::to_f32_range`].
+    pub(crate) fn rows_to_f32(&self, rows: Range<usize>) -> Result<Vec<f32>, WeightsError> {
+        let row: usize = self.shape.iter().skip(1).product();
+        self.to_f32_range(rows.start * row..rows.end * row)
+    }
+
     /// The elements of `range` (counted in elements of the flat tensor) as f32, so that a large tensor can be read by rows.
     ///
     /// # Errors
@@ -116,10 +125,10 @@ fn size_of_element(dtype: Dtype) -> usize {
 /// Appends to `out`. `bytes` need no alignment: tensors in a file have none.
 fn decode(dtype: Dtype, bytes: &[u8], out: &mut Vec<f32>) {
     match dtype {
-        Dtype::F16 => decode_halves(bytes, out, f16::from_le_bytes, |from, to| from.convert_to_f32_slice(to)),
-        Dtype::BF16 => decode_halves(bytes, out, bf16::from_le_bytes, |from, to| from.convert_to_f32_slice(to)),
+        Dtype::F16 => decode_by(bytes, out, f16::from_le_bytes, |from, to| from.convert_to_f32_slice(to)),
+        Dtype::BF16 => decode_by(bytes, out, bf16::from_le_bytes, |from, to| from.convert_to_f32_slice(to)),
         Dtype::F64 => out.extend(chunks(bytes).map(|b| f64::from_le_bytes(b) as f32)),
-        _ => out.extend(chunks(bytes).map(f32::from_le_bytes)),
+        _ => decode_by(bytes, out, f32::from_le_bytes, |from, to| to.copy_from_slice(from)),
     }
 }
 
@@ -128,21 +137,26 @@ fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
     bytes.chunks_exact(N).map(|group| std::array::from_fn(|i| group[i]))
 }
 
-/// Through a small aligned buffer, so that the conversion uses the processor's vector instructions.
-fn decode_halves<T: Copy + Default>(
+/// Converts many at once, so that the processor's vector instructions are used: in place where they lie as the processor has them,
+/// else through a small aligned buffer.
+fn decode_by<T: bytemuck::Pod, const N: usize>(
     bytes: &[u8],
     out: &mut Vec<f32>,
-    read: fn([u8; 2]) -> T,
+    read: fn([u8; N]) -> T,
     convert: fn(&[T], &mut [f32]),
 ) {
     const BLOCK: usize = 4096;
     let first = out.len();
-    out.resize(first + bytes.len() / 2, 0.0);
-    let mut aligned = [T::default(); BLOCK];
-    for (from, to) in bytes.chunks(2 * BLOCK).zip(out[first..].chunks_mut(BLOCK)) {
+    out.resize(first + bytes.len() / N, 0.0);
+    let out = &mut out[first..];
+    if let (true, Ok(values)) = (cfg!(target_endian = "little"), bytemuck::try_cast_slice(bytes)) {
+        return convert(values, out);
+    }
+    let mut aligned = [T::zeroed(); BLOCK];
+    for (from, to) in bytes.chunks(N * BLOCK).zip(out.chunks_mut(BLOCK)) {
         let aligned = &mut aligned[..to.len()];
-        for (half, pair) in aligned.iter_mut().zip(chunks(from)) {
-            *half = read(pair);
+        for (value, group) in aligned.iter_mut().zip(chunks(from)) {
+            *value = read(group);
         }
         convert(aligned, to);
     }
