@@ -66,6 +66,7 @@ pub mod model;
 pub mod names;
 mod panics;
 pub mod plan;
+mod q8;
 pub mod segment;
 pub mod settings;
 pub mod shader;

@@ -102,6 +102,24 @@ impl DiffewsJson {
         self.size.unwrap_or(512)
     }
 
+    /// As [`DiffewsJson::parse`] reads it.
+    pub fn text(&self) -> String {
+        let mut all = serde_json::Map::new();
+        let mut put = |key: &str, value: serde_json::Value| drop(all.insert(key.into(), value));
+        if let Some(size) = self.size {
+            put("size", size.into());
+        }
+        match self.threshold {
+            Some(Threshold::Relative(ratio)) => put("threshold", ratio.into()),
+            Some(Threshold::Absolute(level)) => put("absolute_threshold", level.into()),
+            None => {}
+        }
+        if let Some(GuidedFilter { radius, epsilon }) = self.guided_filter {
+            put("guided_filter", serde_json::json!({ "radius": radius, "epsilon": epsilon }));
+        }
+        serde_json::Value::from(all).to_string()
+    }
+
     /// Parses `diffews.json`.
     ///
     /// # Errors

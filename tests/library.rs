@@ -4,6 +4,7 @@ mod common;
 
 use common::{Fixture, golden, gpu, rewritten};
 use diffews_wgpu::image_io::{ImageError, RgbImage};
+use diffews_wgpu::plan::Policy;
 use diffews_wgpu::weights::{ModelFiles, Weights};
 use diffews_wgpu::{Error, Example, Gpu, Mask, Precision, Segmenter, Stage, SupportBank, open_image};
 use std::ops::ControlFlow;
@@ -194,15 +195,16 @@ fn a_query_that_overflows_halves_is_answered_in_f32_and_others_are_not() {
     assert!(!stages.contains(&Stage::Load), "{stages:?}");
 }
 
-/// Where memory holds one form alone, it is f32 from then on; where it does not hold f32, the failure says so.
+/// Where memory holds one form alone, it is f32 from then on; where it holds not even that with weights in turn, the failure says so.
 #[test]
 fn halves_go_where_both_do_not_fit() {
     let query = open_image(fixture("query.png")).unwrap();
     let peak = |precision| {
         let planned = Segmenter::builder().files(biased(2e5)).precision(precision).gpu(gpu()).plan().unwrap();
-        planned.memory().peak()
+        (planned.memory().peak(), planned.memory().least)
     };
-    let (halves, full) = (peak(Precision::F16), peak(Precision::F32));
+    let ((halves, least_of_halves), (full, least)) = (peak(Precision::F16), peak(Precision::F32));
+    assert!(least_of_halves < least && least < full, "{least_of_halves} {least} {full}");
     let with = |memory: u64| {
         let builder = Segmenter::builder().files(biased(2e5)).precision(Precision::F16).gpu(gpu());
         let segmenter = builder.memory(memory).build().unwrap();
@@ -225,7 +227,10 @@ fn halves_go_where_both_do_not_fit() {
     assert_eq!(later.precision(), Precision::F32);
     assert_eq!(bits(&one, &later, &query), expected);
 
-    let (none, bank) = with(full - 1);
+    // f32 with weights in turn.
+    let (some, bank) = with(least);
+    assert_eq!(bits(&some, &bank, &query), expected);
+    let (none, bank) = with(least - 1);
     for _ in 0..2 {
         let error = none.segment(&bank, &query).err().unwrap();
         assert!(matches!(error, Error::Overflow { .. }), "{error}");
@@ -252,4 +257,52 @@ fn weights_that_halves_do_not_hold_are_f32_from_the_start() {
     assert!(full.overflow().is_none());
     assert_eq!(halves.precision(), Precision::F32);
     assert_eq!(bits(&halves, &bank_of(&halves), &query), bits(&full, &bank_of(&full), &query));
+}
+
+/// Weights that come and go are the same weights: not one bit of a result is another, whatever memory there is.
+#[test]
+fn weights_in_turn_change_no_result() {
+    let query = open_image(fixture("query.png")).unwrap();
+    let files = || ModelFiles::open(&golden().join("odd"), None).unwrap();
+    for precision in [Precision::F32, Precision::F16, Precision::Q8] {
+        let builder = || Segmenter::builder().files(files()).precision(precision).gpu(gpu());
+        let whole = builder().build().unwrap();
+        let two = [example(), example()];
+        let expected = [bits(&whole, &bank_of(&whole), &query), bits(&whole, &whole.encode(&two).unwrap(), &query)];
+        let (peak, least) = (whole.memory().peak(), whole.memory().least);
+        for memory in [peak - 1, (peak + least) / 2, least] {
+            let planned = builder().memory(memory).plan().unwrap();
+            let in_turn = planned.memory().in_turn.expect("some weights take turns");
+            assert!(planned.memory().peak() <= memory && in_turn.per_query > 0, "{:?}", planned.memory());
+            assert!(memory > least || in_turn.parts.iter().sum::<usize>() > 20, "{in_turn:?}");
+            let segmenter = planned.allocate().unwrap();
+            assert_eq!(segmenter.memory_limit(), Some(memory));
+            // With the same weights once more, and with a bank of another size.
+            let bank = bank_of(&segmenter);
+            for _ in 0..2 {
+                assert_eq!(bits(&segmenter, &bank, &query), expected[0], "{precision:?} in {memory} bytes");
+            }
+            let bank = segmenter.encode(&two).unwrap();
+            assert_eq!(bits(&segmenter, &bank, &query), expected[1], "{precision:?} in {memory} bytes");
+        }
+        let error = builder().memory(least - 1).plan().err().unwrap().to_string();
+        let told = format!("no less than {:.1} MiB where its weights take turns", least as f64 / 1048576.0);
+        assert!(error.contains(&told), "{error}");
+    }
+}
+
+/// Of f32 and what has room beside it, the best that needs no turns.
+#[test]
+fn less_precision_comes_before_turns() {
+    let peak = |precision| {
+        let planned = Segmenter::builder().files(biased(1.0)).precision(precision).gpu(gpu()).plan().unwrap();
+        planned.memory().peak()
+    };
+    let (halves, full) = (peak(Precision::F16), peak(Precision::F32));
+    for (memory, storage, whole) in
+        [(full, Policy::F32, true), (full - 1, Policy::PACKED, true), (halves - 1, Policy::PACKED, false)]
+    {
+        let planned = Segmenter::builder().files(biased(1.0)).memory(memory).gpu(gpu()).plan().unwrap();
+        assert_eq!((planned.memory().storage, planned.memory().in_turn.is_none()), (storage, whole));
+    }
 }

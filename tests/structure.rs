@@ -20,7 +20,7 @@ const ROOMS: &[&[&str]] = &[
     &["shader"],
     &["settings"],
     &["files"],
-    &["names", "panics", "shown", "threads"],
+    &["names", "panics", "q8", "shown", "threads"],
 ];
 
 /// Steps down that are no steps: these rooms are to be known without those.

@@ -27,10 +27,6 @@ fn multiply(acc: ptr<function, Rows8>, x: vec4<f32>, w: mat4x4<f32>) {
 
 fn fill(v: vec4<f32>) -> Rows8 { return Rows8(v, v, v, v, v, v, v, v); }
 
-fn load_weights(k: u32, row: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(unpack_weight(weight[k]), unpack_weight(weight[k + row]), unpack_weight(weight[k + 2u * row]), unpack_weight(weight[k + 3u * row]));
-}
-
 fn load_input(i: u32, live: bool) -> vec4<f32> { return select(vec4<f32>(), load4(i), live); }
 
 fn put_below(p: u32, n: u32, v: vec4<f32>, last: u32) {
@@ -63,7 +59,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 #endif
     let c0 = corner(min(p0 + sub % 8u, last));
     let c1 = corner(min(p0 + 8u + sub % 8u, last));
-    var k = first_row(p0) * width + n;
+    var k = first_row(p0);
     for (var ky = 0u; ky < q.kernel; ky++) {
         for (var kx = 0u; kx < q.kernel; kx++) {
             let tap = vec2<u32>(ky, kx);
@@ -75,9 +71,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             let v3 = inside(c3 + tap); let s3 = source(c3 + tap);
 #endif
             for (var c = 0u; c < q.in_c4; c++) {
-                let w = load_weights(k, width);
+                let w = weights4(k, n, width);
 #ifdef GEGLU
-                let g = load_weights(k + gate, width);
+                let g = weights4(k, n + gate, width);
                 let x0 = load_input(s0 + c, v0);
                 let x1 = load_input(s1 + c, v1);
                 multiply(&a0, x0, w);
@@ -90,7 +86,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
                 multiply(&a2, load_input(s2 + c, v2), w);
                 multiply(&a3, load_input(s3 + c, v3), w);
 #endif
-                k += 4u * width;
+                k += 4u;
             }
         }
     }

@@ -8,8 +8,8 @@
 
 #import "conv2d/params"
 
-@group(0) @binding(1) var<storage, read> weight: array<StoredWeight>;     // [kernel^2 * C, N]
 #ifdef MATRICES
+#import "conv2d/weights"
 @group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;         // [in_h * in_w, C]
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;  // [positions, N]
 
@@ -19,6 +19,11 @@ fn bias4(n: u32) -> vec4<f32> { return vec4<f32>(); }
 // The first row of the weights for position `p`.
 fn first_row(p: u32) -> u32 { return p / q.out_w * q.in_c4 * 4u; }
 #else
+#ifdef Q8_WEIGHTS
+#import "conv2d/weights_q8"
+#else
+#import "conv2d/weights"
+#endif
 @group(0) @binding(0) var<storage, read> input: array<Stored>;            // [in_h * in_w, C]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;          // [N]
 

@@ -62,13 +62,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     var live: array<bool, LOADS>;
     var src: array<u32, LOADS>;
     var a: array<Input, LOADS>;
-    var b: array<StoredWeight, LOADS>;
+    var b: array<Weight4, LOADS>;
 #for i LOADS
     load_corner[i] = corner(min(p0 + load_row + i * (LANES / DEPTH), rows - 1u));
     live[i] = inside(load_corner[i]);
     src[i] = source(load_corner[i]);
     a[i] = input[src[i] + min(load_c, q.in_c4 - 1u)];
-    b[i] = weight[(k0 + min(load_k + i * (LANES / COLUMNS), last_k)) * width + weight_n];
+    b[i] = read4(k0 + min(load_k + i * (LANES / COLUMNS), last_k), weight_n, width);
 #endfor
     var tap = vec2<u32>();
     var c = 0u;
@@ -84,7 +84,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             a_tile[at + PITCH] = x.y;
             a_tile[at + 2u * PITCH] = x.z;
             a_tile[at + 3u * PITCH] = x.w;
-            b_tile[t + i * LANES] = unpack_weight(b[i]);
+            b_tile[t + i * LANES] = convert4(b[i]);
         }
 #endfor
         workgroupBarrier();
@@ -102,7 +102,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         // After the last step the last channels again, of which nothing is made.
 #for i LOADS
         a[i] = input[src[i] + min(c + load_c, q.in_c4 - 1u)];
-        b[i] = weight[(k0 + min(c * 4u + load_k + i * (LANES / COLUMNS), last_k)) * width + weight_n];
+        b[i] = read4(k0 + min(c * 4u + load_k + i * (LANES / COLUMNS), last_k), weight_n, width);
 #endfor
 #for k STEP
         {

@@ -4,10 +4,6 @@
 #import "conv2d/common"
 alias Rows8 = array<vec4<f32>, 8>;
 
-fn load_weights(k: u32, row: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(unpack_weight(weight[k]), unpack_weight(weight[k + row]), unpack_weight(weight[k + 2u * row]), unpack_weight(weight[k + 3u * row]));
-}
-
 fn product(x: vec4<f32>, w: mat4x4<f32>) -> vec4<f32> {
     return x.x * w[0] + x.y * w[1] + x.z * w[2] + x.w * w[3];
 }
@@ -54,7 +50,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     var low: Rows8;
     var low_corner: array<vec2<u32>, 8>;
     for (var r = 0u; r < 8u; r++) { low[r] = bias4(n); low_corner[r] = corner(min(p0 + r, rows - 1u)); }
-    var k = first_row(p0) * width + n;
+    var k = first_row(p0);
     for (var ky = 0u; ky < q.kernel; ky++) {
         for (var kx = 0u; kx < q.kernel; kx++) {
             let tap = vec2<u32>(ky, kx);
@@ -70,16 +66,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             for (var r = 0u; r < 8u; r++) { high_at[r] = source(high_corner[r] + tap); }
 #endif
             for (var c = 0u; c < q.in_c4; c++) {
-                let w = load_weights(k, width);
+                let w = weights4(k, n, width);
 #ifdef GEGLU
-                let g = load_weights(k + gate, width);
+                let g = weights4(k, n + gate, width);
                 multiply(&low_sum, low_at, c, w);
                 multiply(&gate_sum, low_at, c, g);
 #else
                 multiply(&low_sum, low_at, c, w);
                 multiply(&high_sum, high_at, c, w);
 #endif
-                k += 4u * width;
+                k += 4u;
             }
             for (var r = 0u; r < 8u; r++) {
                 let live = inside(low_corner[r] + tap);

@@ -60,10 +60,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 #endfor
 #for i B_LOADS
                 {
-                    let row = (k0 + min(c * 4u + ty + i * TY, q.in_c4 * 4u - 1u)) * width + n;
-                    b[i] = unpack_weight(weight[row]);
+                    let row = k0 + min(c * 4u + ty + i * TY, q.in_c4 * 4u - 1u);
+                    b[i] = weight4(row, n, width);
 #ifdef GEGLU
-                    g[i] = unpack_weight(weight[row + gate]);
+                    g[i] = weight4(row, n + gate, width);
 #endif
                 }
 #endfor

@@ -7,6 +7,7 @@ use crate::gpu::Gpu;
 use crate::plan::{
     Channels, Element, Forms, Limits, Param, PlanError, Policy, Recorder, Recording, Tensor, TensorId, layout,
 };
+use crate::q8;
 use crate::shader::{Facts, Form, Kernel, Needs};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -40,8 +41,8 @@ pub struct Case {
     pub long: bool,
 }
 
-/// All kinds of storage.
-pub const STORAGES: &[Policy] = &Policy::ALL;
+/// All kinds of storage that make a difference to a kernel without weights.
+pub const STORAGES: &[Policy] = &[Policy::F32, Policy::PACKED, Policy::F16, Policy::MIXED];
 
 impl Case {
     pub fn new(
@@ -115,6 +116,14 @@ impl Case {
         self
     }
 
+    /// Of a kernel with weights: where nothing else was said, in all kinds of storage.
+    pub fn with_weights(mut self) -> Self {
+        if self.storages == STORAGES {
+            self.storages = &Policy::ALL;
+        }
+        self
+    }
+
     /// Only where a binding may have `bytes`.
     pub fn in_bindings_of(self, bytes: u64) -> Self {
         Case { binding: bytes, ..self }
@@ -145,7 +154,7 @@ impl Case {
     }
 
     /// Left out where time is short: a long one; and in a form that would not be chosen for `gpu`, more work in it than 0.25 GFLOP,
-    /// or than 2 MFLOP in one of the two kinds of storage that differ little from others.
+    /// or than 2 MFLOP in a kind of storage that differs little from others.
     pub fn is_spare(&self, gpu: &Gpu, storage: Policy, form: &Form) -> bool {
         if self.long || self.kernel.forms.len() == 1 {
             return self.long;
@@ -153,7 +162,7 @@ impl Case {
         let kernel = self.kernel.name;
         let chosen = self.recorder(Policy::F32, gpu.forms.clone(), gpu.limits());
         let forced = self.recorder(Policy::F32, gpu.forms.forcing(kernel, form.name), gpu.limits());
-        let most = if [Policy::F16, Policy::MIXED].contains(&storage) { SHORT } else { LONG };
+        let most = if [Policy::F32, Policy::PACKED, Policy::Q8].contains(&storage) { LONG } else { SHORT };
         chosen.form_of(kernel) != Some(form.name) && forced.work_of(kernel) > most
     }
 
@@ -284,6 +293,28 @@ impl HostWeight {
     }
 }
 
+/// What becomes of weights of 8 bits, block by block. Whole numbers stay whole: up to 127 of them are a scale's own.
+fn eight_bits(param: &Param, fill: Fill, values: &mut [f32]) {
+    let (places, padded, taps) = (param.inputs.places(), 4 * param.inputs.vec4s() as usize, param.taps as usize);
+    let rows = |i: usize| i % taps * padded + places[i / taps] as usize;
+    let each = places.len() * taps;
+    let mut blocks: Vec<Vec<usize>> = vec![Vec::new(); (taps * padded).div_ceil(q8::BLOCK)];
+    (0..each).for_each(|i| blocks[rows(i) / q8::BLOCK].push(i));
+    for output in values.chunks_exact_mut(each.max(1)) {
+        for block in &blocks {
+            let mut own: Vec<f32> = block.iter().map(|&i| output[i]).collect();
+            if let Fill::Whole { unit, .. } = fill {
+                let most = 127.0 * unit as f32;
+                own.iter_mut().for_each(|v| *v = v.clamp(-most, most));
+                let largest = own.iter_mut().reduce(|a, b| if b.abs() > a.abs() { b } else { a });
+                largest.into_iter().for_each(|v| *v = most.copysign(*v));
+            }
+            q8::round(&mut own);
+            block.iter().zip(own).for_each(|(&i, v)| output[i] = v);
+        }
+    }
+}
+
 /// Collects a case's data while the kernel's wrapper records.
 pub struct CaseBuilder {
     pub recorder: Recorder,
@@ -337,9 +368,12 @@ impl CaseBuilder {
         let (area, row) = (taps as usize, inputs.logical() as usize);
         let n = if self.without_data { 0 } else { area * row * outputs.logical() as usize };
         let mut values = fill.draw(&mut self.rng, n, |i| (i / area / row, i / area % row));
-        Self::round_drawn(&mut values, self.recorder.storage.weights);
         let id = self.weights.len() as u32;
         let param = Param { id, name: name.into(), taps, inputs: inputs.clone(), outputs: outputs.clone() };
+        match self.recorder.storage.weights {
+            Element::Q8 => eight_bits(&param, fill, &mut values),
+            element => Self::round_drawn(&mut values, element),
+        }
         let weight = HostWeight { param, values: Arc::new(values) };
         self.weights.push(weight.clone());
         weight

@@ -9,7 +9,7 @@ use diffews_wgpu::model::config::ConfigError;
 use diffews_wgpu::plan::{Less, PlanError, Policy};
 use diffews_wgpu::weights::WeightsError;
 
-const SMALLER: &str = ". Try a smaller --size, or --precision f16 where f32 is used";
+const SMALLER: &str = ". Try a smaller --size, or --precision f16 where f32 is used; q8 takes the least";
 
 /// What is printed of `error`: its facts, and what to do.
 pub fn told(error: &anyhow::Error) -> String {

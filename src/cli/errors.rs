@@ -87,6 +87,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 fn library(error: &Error) -> u8 {
     match error {
         Error::Image(error) => image(error),
+        // The weights are as they should be.
+        Error::Weights(WeightsError::Exists { .. }) => FAILURE,
         Error::Weights(_) => WEIGHTS,
         Error::Config(error) => config(error),
         Error::SelfCheck { .. } => NO_ADAPTER,

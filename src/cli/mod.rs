@@ -66,8 +66,8 @@ Exit codes:
   3  weights unusable          130, 143, 129  interrupted by Ctrl-C, SIGTERM, SIGHUP
 
 Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the defaults):
-  DIFFEWS_WEIGHTS, DIFFEWS_UNET, DIFFEWS_SIZE, DIFFEWS_PRECISION, DIFFEWS_BACKEND, DIFFEWS_ADAPTER
-                       the defaults of these flags (size and precision: of infer and eval)
+  DIFFEWS_WEIGHTS, DIFFEWS_UNET, DIFFEWS_SIZE, DIFFEWS_PRECISION, DIFFEWS_MAX_MEMORY, DIFFEWS_BACKEND, DIFFEWS_ADAPTER
+                       the defaults of these flags (size, precision and memory: of infer and eval)
   DIFFEWS_CHECKED=1    keep the shader translator's and the driver's bounds checks (slower)
   DIFFEWS_SELF_CHECK=0 believe the adapter, as --no-self-check
   DIFFEWS_TUNE=0       choose the forms of kernels by rule, as --no-tune; a number N measures them for N seconds at most

@@ -1,16 +1,17 @@
-//! `model info` and `model verify`: what a model is, and whether all of it can be used.
+//! `model info`, `model verify` and `model convert`: what a model is, whether all of it can be used, and the same of less memory.
 
 use super::advice::of_weights;
 use super::errors::CliError;
 use super::options::ModelArgs;
-use super::{bytes, columns, print, print_lines, tell};
+use super::{bytes, columns, print, print_lines, progress, tell};
 use clap::Subcommand;
 use diffews_wgpu::model::config::{ConfigError, ModelConfig};
 use diffews_wgpu::model::text_encoder::Prompt;
-use diffews_wgpu::model::{Constants, Decoder, Encoder, UNet, text_encoder};
+use diffews_wgpu::model::{self, Bits, Constants, Decoder, Encoder, UNet, text_encoder};
 use diffews_wgpu::settings::Threshold;
 use diffews_wgpu::shown;
 use diffews_wgpu::weights::{ModelFiles, TextSource, Weights, WeightsError};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 #[derive(clap::Args)]
@@ -25,6 +26,23 @@ enum What {
     Info(ModelArgs),
     /// Read all of it: every missing, mismatched and unused tensor by name, and no NaN or infinity anywhere
     Verify(ModelArgs),
+    /// Write the model to a new directory with weights of fewer bits
+    Convert(ConvertArgs),
+}
+
+#[derive(clap::Args)]
+struct ConvertArgs {
+    /// Model directory, as --weights
+    #[arg(value_name = "DIR", conflicts_with = "weights")]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The directory to make
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Weights of 8 bits with a scale for every 64 of them, the rest as halves; without it all are halves
+    #[arg(long)]
+    q8: bool,
 }
 
 /// Values read at once, so that a large tensor does not fill the memory.
@@ -36,6 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::Info(model) => info(model),
         What::Verify(model) => verify(model),
+        What::Convert(args) => convert(args),
     }
 }
 
@@ -205,6 +224,20 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
     }
     let faults = faults.join("\n  ");
     Err(CliError::Weights(format!("{} cannot be used:\n  {faults}", args.name())).into())
+}
+
+fn convert(args: &ConvertArgs) -> anyhow::Result<()> {
+    progress::catch_interrupts();
+    let weights = args.dir.clone().or(args.model.weights.clone());
+    let files = ModelArgs { weights, unet: args.model.unet.clone() }.files()?;
+    let bits = if args.q8 { Bits::Eight } else { Bits::Sixteen };
+    model::convert(&files, bits, &args.output, &mut |_| progress::go_on())?;
+    let written = ModelFiles::open(&args.output, None)?;
+    let types: Vec<String> = components(&written)
+        .iter()
+        .flat_map(|(name, w)| w.dtypes().into_iter().map(move |(dtype, n)| format!("{name} {n} {dtype}")))
+        .collect();
+    print(&format!("{}: written; tensors: {}", args.output.display(), types.join(", ")))
 }
 
 fn listing(error: &WeightsError) -> String {

@@ -29,6 +29,7 @@ pub struct Wanted<'a> {
     pub tuning: Option<Tuning>,
     pub size: Option<u32>,
     pub precision: Precision,
+    pub max_memory: Option<u64>,
     /// Examples of the largest bank.
     pub shots: usize,
     pub threshold: Option<Threshold>,
@@ -51,6 +52,7 @@ impl EngineArgs {
             tuning: self.tuning.wanted()?,
             size: self.size,
             precision: self.precision,
+            max_memory: self.memory.max_memory,
             shots,
             threshold: self.mask_args.threshold(),
             guided_filter: self.mask_args.guided_filter,
@@ -83,6 +85,9 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
     let adapter = gpu.facts().clone();
     let builder = Segmenter::builder().model(model).gpu(gpu).size(size).precision(wanted.precision);
     let mut builder = builder.shots(wanted.shots).self_check(wanted.self_check.wanted());
+    if let Some(memory) = wanted.max_memory {
+        builder = builder.memory(memory);
+    }
     if let Some(threshold) = wanted.threshold {
         builder = builder.threshold(threshold);
     }
@@ -103,6 +108,9 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
     wanted.adapter.tell_of_cpu(&adapter, told_of.quiet);
     let planned = planned.map_err(|error| match error {
         Error::Plan(ref plan) if plan.less == Less::OtherForm => usage(format!("--form: {error}")),
+        Error::Plan(ref plan) if wanted.max_memory.is_some() && plan.less == Less::SizeOrPrecision => {
+            usage(format!("--max-memory: {}", told(&error.into())))
+        }
         // As any other size that will not do.
         Error::Plan(ref plan) if wanted.size.is_some() && plan.less != Less::Nothing => {
             usage(format!("--size {size}: {}", told(&error.into())))

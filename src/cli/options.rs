@@ -122,12 +122,44 @@ pub struct EngineArgs {
     /// Side of the square that pictures are scaled to [default: what the model says, else 512]
     #[arg(long, value_name = "PIXELS", env = "DIFFEWS_SIZE", hide_env_values = true, help_heading = "Model")]
     pub size: Option<u32>,
-    /// How values are stored on the adapter; sums are f32 always. auto picks f32 where it fits, else half precision
+    /// How values are stored on the adapter; sums are f32 always. auto picks f32 where it fits, else half precision; q8 has weights
+    /// of 8 bits
     #[arg(long, value_parser = precision(), default_value = "auto", env = "DIFFEWS_PRECISION", hide_env_values = true)]
     #[arg(help_heading = "Model")]
     pub precision: Precision,
     #[command(flatten)]
+    pub memory: MemoryArgs,
+    #[command(flatten)]
     pub mask_args: MaskArgs,
+}
+
+#[derive(Args)]
+pub struct MemoryArgs {
+    /// Take at most so much of the adapter's memory, as 1.5GiB or 800MiB: where weights have no room, they come and go in turn. Drivers
+    /// take some more for themselves [default: what the adapter has]
+    #[arg(long, value_name = "SIZE", value_parser = bytes, env = "DIFFEWS_MAX_MEMORY", hide_env_values = true)]
+    #[arg(help_heading = "Model")]
+    pub max_memory: Option<u64>,
+}
+
+/// Bytes, as users write them.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || "it must be a number with its unit, as 1.5GiB, 800MiB or 800MB".to_string();
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).ok_or_else(wrong)?);
+    let unit = match unit.to_ascii_lowercase().as_str() {
+        "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1024.0 * 1024.0,
+        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+    let bytes = number * unit;
+    if (1.0..1e18).contains(&bytes) { Ok(bytes as u64) } else { Err(wrong()) }
 }
 
 pub fn precision() -> impl TypedValueParser<Value = Precision> {
@@ -231,6 +263,18 @@ fn bands(text: &str) -> Result<Bands, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_as_users_write_them() {
+        for (text, want) in
+            [("1.5GiB", 3 << 29), ("800 MiB", 800 << 20), ("2g", 2 << 30), ("1MB", 1_000_000), ("7B", 7)]
+        {
+            assert_eq!(bytes(text), Ok(want), "{text}");
+        }
+        for text in ["", "1", "GiB", "1.5 TiB", "-1MiB", "nanGiB", "1e30GiB", "infMB", "0MiB", "1GiBB"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn colours_and_percentiles_as_users_write_them() {

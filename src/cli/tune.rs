@@ -92,6 +92,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         shots,
         threshold: None,
         guided_filter: None,
+        max_memory: None,
     };
     let mut bar = Bar::new(args.quiet);
     let planned = open::plan(wanted, Told { verbose: false, quiet: true }, &mut bar)?;

@@ -8,7 +8,7 @@ use super::on::On;
 use super::options::{Fraction, Options};
 use super::report::{Adapter, Report, Row};
 use super::status::Status;
-use crate::check::{Case, STORAGES, Tested, Twins, slug};
+use crate::check::{Case, Tested, Twins, slug};
 use crate::gpu::{AdapterChoice, AdapterFacts};
 use crate::panics;
 use crate::plan::Policy;
@@ -129,7 +129,7 @@ fn select(cases: &[(&'static str, Case)], options: &Options) -> Vec<Entry> {
     if options.full {
         choices().for_each(|(storage, form)| model("stress", "a hundred runs", storage, form, Work::Stress(100)));
     }
-    let storages = if options.storages.is_empty() { STORAGES } else { &options.storages };
+    let storages = if options.storages.is_empty() { &Policy::ALL[..] } else { &options.storages };
     all.retain(|e| {
         let named = options.only.as_ref().is_none_or(|only| only.is_match(&e.id) || only.is_match(&e.title));
         named && storages.contains(&e.storage) && options.cases.as_ref().is_none_or(|ids| ids.contains(&e.id))
@@ -311,7 +311,7 @@ mod tests {
             if of <= 8 {
                 let together: HashSet<&String> = parts.iter().flatten().map(|e| &e.id).collect();
                 assert_eq!((together.len(), parts.iter().map(Vec::len).sum()), (all.len(), all.len()));
-                assert!(parts.iter().all(|part| STORAGES.iter().all(|s| part.iter().any(|e| e.storage == *s))));
+                assert!(parts.iter().all(|part| Policy::ALL.iter().all(|s| part.iter().any(|e| e.storage == *s))));
             }
         }
     }

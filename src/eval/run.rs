@@ -115,7 +115,7 @@ pub fn evaluate(
 fn room(segmenter: &Segmenter) -> usize {
     let memory = segmenter.memory();
     // Half of what the plan leaves free: drivers and other programs need some too.
-    let free = segmenter.gpu().facts().memory_bytes.map_or(KEPT_BYTES, |m| m.saturating_sub(memory.peak()) / 2);
+    let free = segmenter.memory_limit().map_or(KEPT_BYTES, |m| m.saturating_sub(memory.peak()) / 2);
     // Where a second try in f32 may come, keys and values may be there twice.
     let copies = if segmenter.precision() == Precision::F32 { 1 } else { 2 };
     let beside = free.min(KEPT_BYTES) / (copies * memory.bank_per_support).max(1);

@@ -111,6 +111,11 @@ impl BoundPlan {
         pass.dispatch_workgroups(*x, *y, *z);
     }
 
+    /// Where inputs and outputs lie, for a plan of more dispatches that are to find them there.
+    pub fn ends(&self) -> HashMap<TensorId, Placed> {
+        self.outside.clone()
+    }
+
     /// Where an input or output of this plan lies; nothing for any other tensor.
     pub(super) fn placed(&self, tensor: &Tensor) -> Option<&Placed> {
         self.outside.get(&tensor.id)

@@ -79,6 +79,19 @@ impl Constants {
         param
     }
 
+    /// The bytes of `tensor`, one of the constants, as it lies in memory.
+    ///
+    /// # Errors
+    /// As of [`Constants::give`].
+    pub fn data(&self, tensor: &Tensor) -> Result<Vec<u8>, WeightsError> {
+        let mut data = vec![0; tensor.bytes() as usize];
+        self.give::<WeightsError>(tensor, &mut |at, bytes| {
+            data[at as usize..][..bytes.len()].copy_from_slice(bytes);
+            Ok(())
+        })?;
+        Ok(data)
+    }
+
     /// Gives the bytes of `tensor`, one of the constants, as it lies in memory, piece by piece to `put`, each with where it begins.
     ///
     /// # Errors
@@ -108,7 +121,17 @@ impl Constants {
         };
         match (what, packing) {
             (What::Weight(param, windows), Some(packing)) => {
-                give_packed(tensor, &packing.pieces(param), windows, &mut write)
+                let pieces = packing.pieces(param);
+                if tensor.element != Element::Q8 {
+                    return give_packed(tensor, &pieces, windows, &mut write);
+                }
+                // Blocks of rows lie across pieces.
+                let mut whole = vec![0.0; pieces.len()];
+                give_packed::<E>(tensor, &pieces, windows, &mut |at, values| {
+                    whole[at..][..values.len()].copy_from_slice(values);
+                    Ok(())
+                })?;
+                write(0, &whole)
             }
             (What::Plain(_, fill), None) => write(0, &fill()?),
             _ => Err(other().into()),

@@ -4,6 +4,7 @@
 
 pub mod config;
 mod constants;
+mod convert;
 pub mod fold;
 mod layers;
 mod resnet;
@@ -13,6 +14,7 @@ mod unet;
 mod vae;
 
 pub use constants::Constants;
+pub use convert::{Bits, convert};
 pub use unet::UNet;
 pub use vae::{Decoder, Encoder};
 
@@ -35,6 +37,7 @@ pub struct Model {
     size: usize,
     threshold: Option<Threshold>,
     guided_filter: Option<GuidedFilter>,
+    eight_bits: bool,
 }
 
 impl Model {
@@ -67,7 +70,20 @@ impl Model {
         let warnings = config.warnings.clone();
         let (name, size) = (files.unet.name().to_owned(), files.diffews.size_or_default());
         let DiffewsJson { threshold, guided_filter, .. } = files.diffews;
-        Ok(Model { encoder, unet, decoder, constants: c, name, config, warnings, size, threshold, guided_filter })
+        let eight_bits = files.unet.has_eight_bits();
+        Ok(Model {
+            encoder,
+            unet,
+            decoder,
+            constants: c,
+            name,
+            config,
+            warnings,
+            size,
+            threshold,
+            guided_filter,
+            eight_bits,
+        })
     }
 
     /// What messages call it: the file of its UNet.
@@ -92,6 +108,11 @@ impl Model {
     /// What is foreground: `diffews.json`'s rule, or the paper's.
     pub fn default_threshold(&self) -> Threshold {
         self.threshold.unwrap_or(Threshold::PAPER)
+    }
+
+    /// Whether its weights have 8 bits, of which stored as such nothing is lost.
+    pub fn has_eight_bits(&self) -> bool {
+        self.eight_bits
     }
 
     /// How outlines are refined, where `diffews.json` says so.

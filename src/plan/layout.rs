@@ -1,6 +1,7 @@
 //! Between the host's `[positions, channels]` f32 and a tensor's bytes: padding and storage.
 
 use super::{Element, Tensor};
+use crate::q8;
 use half::f16;
 use std::borrow::Cow;
 
@@ -18,14 +19,18 @@ const PART: usize = 4096;
 pub fn in_parts(tensor: &Tensor, values: &[f32], put: &mut dyn FnMut(&[u8])) {
     let row = tensor.channels.vec4s() as usize * 4;
     // Nothing to fill up: they lie there already.
-    if tensor.channels.logical() as usize == row {
+    if tensor.channels.logical() as usize == row && tensor.element != Element::Q8 {
         return match tensor.element {
             Element::F32 => put(bytemuck::cast_slice(values)),
             element => values.chunks(PART).for_each(|part| put(&encode(part, element))),
         };
     }
     let places = tensor.channels.places();
-    let rows = PART.div_ceil(row);
+    // Of 8 bits, whole blocks.
+    let rows = match tensor.element {
+        Element::Q8 => q8::BLOCK,
+        _ => PART.div_ceil(row),
+    };
     let mut padded = vec![0f32; rows * row];
     for values in values.chunks(rows * places.len()) {
         let part = &mut padded[..values.len() / places.len() * row];
@@ -43,9 +48,27 @@ pub fn in_parts(tensor: &Tensor, values: &[f32], put: &mut dyn FnMut(&[u8])) {
         }
         match tensor.element {
             Element::F32 => put(bytemuck::cast_slice(part)),
+            Element::Q8 => put(&eight_bits(part, row)),
             element => put(&encode(part, element)),
         }
     }
+}
+
+/// A block of rows, four columns to a word, below the scales of its columns, in four rows: the first has that of each word's first column.
+fn eight_bits(part: &[f32], row: usize) -> Vec<u8> {
+    let mut most = vec![0f32; row];
+    for values in part.chunks_exact(row) {
+        most.iter_mut().zip(values).for_each(|(most, value)| *most = value.abs().max(*most));
+    }
+    let scales: Vec<f32> = most.into_iter().map(q8::scale).collect();
+    let mut bytes = Vec::with_capacity(4 * row + part.len());
+    for component in 0..4 {
+        bytes.extend(scales.iter().skip(component).step_by(4).flat_map(|scale| scale.to_le_bytes()));
+    }
+    for values in part.chunks_exact(row) {
+        bytes.extend(values.iter().zip(&scales).map(|(&value, &scale)| q8::number(value, scale) as u8));
+    }
+    bytes
 }
 
 /// f32 values as they are stored.

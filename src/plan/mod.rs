@@ -6,6 +6,7 @@ mod packing;
 mod pieces;
 mod place;
 mod recorder;
+mod residency;
 mod schedule;
 mod tensor;
 pub mod winograd;
@@ -17,5 +18,6 @@ pub use place::Place;
 pub use recorder::{
     DISPATCH_SECONDS, Dispatch, Less, Limits, MAX_TURNS, PlanError, Recorder, Recording, Window, turns,
 };
+pub use residency::{Part, Residency};
 pub use schedule::Schedule;
 pub use tensor::{Channels, Element, Policy, Tensor, TensorId};

@@ -62,6 +62,8 @@ impl Packing {
     pub fn element(self, element: Element) -> Element {
         match self {
             Packing::Panels { .. } => Element::F32,
+            // No bound is known of what 8 bits make of turned windows.
+            Packing::Winograd if element == Element::Q8 => Element::Packed,
             Packing::Taps | Packing::Winograd => element,
         }
     }
@@ -102,6 +104,7 @@ impl Panels {
 mod tests {
     use super::super::winograd::{G, both};
     use super::*;
+    use crate::plan::layout;
 
     #[test]
     fn packed_weights_are_where_the_kernel_reads_them() {
@@ -121,6 +124,28 @@ mod tests {
             }
         }
         assert_eq!(out.iter().filter(|&&v| v == 0.0).count(), 2 * 5 * 3);
+    }
+
+    #[test]
+    fn weights_of_8_bits_lie_where_the_kernel_reads_them() {
+        // A block of 64 rows, and one of 12.
+        let param = Param { id: 0, name: "w".into(), taps: 1, inputs: Channels::one(76), outputs: Channels::one(6) };
+        let w: Vec<f32> = (0..6 * 76).map(|i| (i * i % 255) as f32 - 127.0).collect();
+        let tensor = Packing::Taps.tensor(&param, Element::Q8);
+        let bytes = layout::to_bytes(&tensor, &Packing::Taps.pack(&param, &w));
+        let width = 2;
+        assert_eq!((bytes.len(), tensor.bytes()), (4 * width * (4 + 64 + 4 + 12), bytes.len() as u64));
+        for (o, i) in (0..6).flat_map(|o| (0..76).map(move |i| (o, i))) {
+            let (block, column, component) = (i / 64, o / 4, o % 4);
+            let word = |row: usize| &bytes[4 * (row * width + column)..][..4];
+            let scale = word(block * 68 + component);
+            let scale = f32::from_le_bytes([scale[0], scale[1], scale[2], scale[3]]);
+            let value = f32::from(word(i + 4 * (block + 1))[component] as i8) * scale;
+            assert!((value - w[o * 76 + i]).abs() <= 0.5001 * scale && scale > 0.5 && scale <= 1.0, "{o} {i}: {value}");
+        }
+        // Columns that fill up a word.
+        assert!((0..76).all(|i| bytes[4 * ((i + 4 * (i / 64 + 1)) * width + 1) + 2..][..2] == [0, 0]));
+        assert!(include_str!("../../shaders/conv2d/weights_q8.wgsl").contains("const BLOCK = 64u;"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Shapes and handles. A [`Tensor`] owns no memory: it is a name, a shape and an id that a plan resolves.
 
 use super::packing::Packing;
+use crate::q8::BLOCK;
 use crate::shader::{Form, Needs};
 use std::sync::Arc;
 
@@ -13,16 +14,22 @@ pub enum Element {
     Packed,
     /// Half precision as WGSL's native `f16`; needs the adapter's shader-f16 feature.
     F16,
+    /// Of weights alone: 8 bits, four to a `u32`, and a scale in f32 for each column of a block of rows (see [`crate::q8`]).
+    Q8,
 }
 
 impl Element {
     pub fn is_half(self) -> bool {
-        self != Element::F32
+        matches!(self, Element::Packed | Element::F16)
     }
 
-    /// Bytes of four numbers.
+    /// Bytes of four numbers, scales left aside.
     pub fn vec4_bytes(self) -> u64 {
-        if self.is_half() { 8 } else { 16 }
+        match self {
+            Element::F32 => 16,
+            Element::Packed | Element::F16 => 8,
+            Element::Q8 => 4,
+        }
     }
 }
 
@@ -42,8 +49,13 @@ impl Policy {
     pub const F16: Policy = Policy { values: Element::F16, weights: Element::F16 };
     /// The memory of half precision where weights are most of it, without its rounding of every value on the way.
     pub const MIXED: Policy = Policy { values: Element::F32, weights: Element::Packed };
-    /// Those that are recorded and tested.
-    pub const ALL: [Policy; 4] = [Policy::F32, Policy::PACKED, Policy::F16, Policy::MIXED];
+    /// The least memory for weights.
+    pub const Q8: Policy = Policy { values: Element::F32, weights: Element::Q8 };
+    /// And for values, too.
+    pub const Q8_PACKED: Policy = Policy { values: Element::Packed, weights: Element::Q8 };
+    /// Those that are recorded and tested: of kernels without weights the first four.
+    pub const ALL: [Policy; 6] =
+        [Policy::F32, Policy::PACKED, Policy::F16, Policy::MIXED, Policy::Q8, Policy::Q8_PACKED];
 
     /// What an adapter must have for it.
     pub fn needs(self) -> Needs {
@@ -61,6 +73,8 @@ impl Policy {
             (Element::F32, Element::F32) => "f32",
             (Element::Packed, Element::Packed) => "packed",
             (Element::F16, Element::F16) => "f16",
+            (Element::F32, Element::Q8) => "q8",
+            (_, Element::Q8) => "q8-halves",
             _ => "mixed",
         }
     }
@@ -68,16 +82,20 @@ impl Policy {
     /// The `#ifdef` symbols that select it in the shaders (`shaders/lib/storage.wgsl`).
     pub fn defines(self) -> impl Iterator<Item = &'static str> {
         let values = match self.values {
-            Element::F32 => None,
-            Element::Packed => Some("PACKED"),
-            Element::F16 => Some("F16"),
+            Element::F32 => &[][..],
+            Element::Packed => &["PACKED"],
+            Element::F16 => &["F16"],
+            // No tensor of values is.
+            Element::Q8 => &[],
         };
         let weights = match self.weights {
-            Element::F32 => None,
-            Element::Packed => Some("PACKED_WEIGHTS"),
-            Element::F16 => Some("F16_WEIGHTS"),
+            Element::F32 => &[][..],
+            Element::Packed => &["PACKED_WEIGHTS"],
+            Element::F16 => &["F16_WEIGHTS"],
+            // Matrices of Winograd's algorithm are halves there ([`Packing::element`]).
+            Element::Q8 => &["PACKED_WEIGHTS", "Q8_WEIGHTS"],
         };
-        values.into_iter().chain(weights)
+        values.iter().chain(weights).copied()
     }
 }
 
@@ -164,7 +182,12 @@ impl Tensor {
     }
 
     pub fn bytes(&self) -> u64 {
-        self.len_vec4() * self.vec4_bytes()
+        // Each block of rows has four more, of scales.
+        let scales = match self.element {
+            Element::Q8 => 4 * u64::from(self.positions()).div_ceil(BLOCK as u64) * u64::from(self.channels.vec4s()),
+            _ => 0,
+        };
+        (self.len_vec4() + scales) * self.vec4_bytes()
     }
 
     pub fn shape_string(&self) -> String {

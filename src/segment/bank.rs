@@ -113,7 +113,7 @@ impl SupportBank {
         &self.spans
     }
 
-    /// What encoded the examples: [`Precision::F32`] or [`Precision::F16`].
+    /// What encoded the examples: [`Precision::F32`], [`Precision::F16`] or [`Precision::Q8`].
     pub fn precision(&self) -> Precision {
         self.precision
     }

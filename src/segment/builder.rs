@@ -108,7 +108,8 @@ impl SegmenterBuilder {
         self
     }
 
-    /// Most bytes to plan for on the device, where it has more: others use it too.
+    /// Most bytes to take on the device, where it has more: others use it too. Weights that have no room come when they are needed and go
+    /// again, which takes time and changes no result.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self

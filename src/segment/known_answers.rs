@@ -126,7 +126,8 @@ fn candidates(gpu: &Gpu, cases: &[Rc<Case>], form: &'static Form, storage: Polic
     let anywhere = cases.iter().any(|case| fits(case));
     let mut candidates = Vec::new();
     for case in cases.iter().filter(|case| !case.long && (!anywhere || fits(case))) {
-        let stored = if anywhere { storage } else { case.storages[0] };
+        let alike = || case.storages.iter().copied().find(|of| of.values == storage.values);
+        let stored = if anywhere { storage } else { alike().unwrap_or(case.storages[0]) };
         if case.lacks(gpu, stored, form).is_some() {
             continue;
         }

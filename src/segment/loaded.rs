@@ -1,16 +1,16 @@
 //! A model on the device that stores its values in one way: the passes with their memory, and what is done with them.
 
-use super::pass::{Bound, DecoderEnds, EncoderEnds, Ends, Pass, QueryEnds, Recorded, Refined, SupportEnds};
+use super::pass::{Bound, BoundPart, DecoderEnds, EncoderEnds, Ends, Pass, QueryEnds, Recorded, Refined, SupportEnds};
 use super::planned::{Draft, Setup};
 use super::record::Passes;
 use super::segmentation::Clock;
+use super::weights::Weights;
 use super::{Progress, Stage};
 use crate::Error;
-use crate::gpu::{Arena, Gpu, Placed, Port};
+use crate::gpu::{Arena, Gpu, Port};
 use crate::image_io::{self, DecodedMap, Mask, RgbImage};
 use crate::plan::{Forms, Policy, Tensor, TensorId};
 use crate::threads::beside;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The query pass, bound to the keys and values of a bank.
@@ -18,9 +18,6 @@ pub(super) type Keys = Bound<QueryEnds<Tensor>>;
 
 /// Values marked by the model's layers: path, tensor and values of each.
 pub(super) type Marked = Vec<(String, Tensor, Vec<f32>)>;
-
-/// Where weights lie.
-pub(super) type Constants = HashMap<TensorId, Placed>;
 
 pub(super) struct Loaded {
     pub storage: Policy,
@@ -33,32 +30,32 @@ pub(super) struct Loaded {
     support: Bound<SupportEnds<Tensor>>,
     decoder: Bound<DecoderEnds<Tensor>>,
     arena: Arena,
-    constants: Constants,
+    weights: Weights,
 }
 
 impl Setup {
     /// Uploads the weights and takes the memory.
     pub(super) fn load(&self, draft: Draft, progress: Progress) -> Result<Loaded, Error> {
-        let (Setup { gpu, .. }, Draft { storage, forms, passes, memory, .. }) = (self, draft);
+        let (Setup { gpu, .. }, Draft { storage, forms, passes, memory, residency, .. }) = (self, draft);
         // Compilers and weights are work for different threads.
         let ended = AtomicBool::new(false);
         let compile = || gpu.prepare(&passes.schedules(), &|| ended.load(Relaxed));
         let upload = || {
-            let uploaded = self.upload(passes.constants(), None, progress);
+            let uploaded = self.weights(passes.constants(), residency, progress);
             ended.store(uploaded.is_err(), Relaxed);
             uploaded
         };
-        let (constants, compiled) = beside(1, compile, upload);
-        let constants = constants?;
+        let (weights, compiled) = beside(1, compile, upload);
+        let weights = weights?;
         compiled.into_iter().collect::<Result<(), _>>()?;
         let arena = Arena::new(gpu, &memory.arena)?;
-        let encoder = passes.encoder.bind(gpu, &arena, &constants)?;
-        let support = passes.support.bind(gpu, &arena, &constants)?;
-        let decoder = passes.decoder.bind(gpu, &arena, &constants)?;
+        let encoder = passes.encoder.bind(gpu, &arena, &weights)?;
+        let support = passes.support.bind(gpu, &arena, &weights)?;
+        let decoder = passes.decoder.bind(gpu, &arena, &weights)?;
         // Its pipelines are compiled by now, and used afterwards.
         self.known_answers.ask(gpu, passes.schedules())?;
         self.pipelines.iter().for_each(|kept| kept.write(gpu));
-        Ok(Loaded { storage, forms, bytes: memory.peak(), encoder, support, decoder, passes, arena, constants })
+        Ok(Loaded { storage, forms, bytes: memory.peak(), encoder, support, decoder, passes, arena, weights })
     }
 }
 
@@ -76,7 +73,7 @@ impl Loaded {
         let recipe = setup.recipe(self.storage, &self.forms, limits);
         recipe.check_bank(one, shots)?;
         let query = if shots == setup.shots {
-            self.passes.query.bind(gpu, &self.arena, &self.constants)?
+            self.passes.query.bind(gpu, &self.arena, &self.weights)?
         } else {
             let mut query = recipe.query(one, shots, &mut |_, _| {})?;
             query.schedule.settle(&self.arena.slots());
@@ -84,7 +81,7 @@ impl Loaded {
             // So many keys may be read in parts that hand on more than was planned for. Its bindings keep an arena of its own.
             let sizes = Arena::sizes([&query.schedule]);
             let arena = if self.arena.holds(&sizes) { None } else { Some(Arena::new(gpu, &sizes)?) };
-            query.bind(gpu, arena.as_ref().unwrap_or(&self.arena), &self.constants)?
+            query.bind(gpu, arena.as_ref().unwrap_or(&self.arena), &self.weights)?
         };
         for (i, (picture, mask)) in pictures.iter().enumerate() {
             let share = |part: f64| (i as f64 + part) / shots as f64;
@@ -92,7 +89,7 @@ impl Loaded {
             for (pixels, latent, first) in [(&picture, &ends.image, 0.0), (&mask, &ends.mask, 0.5)] {
                 clock.time(Stage::EncodeSupport, || {
                     let stage = Stage::EncodeSupport;
-                    self.encode(gpu, pixels, latent, &mut |p| progress(stage, share(first + p / 2.0)).is_continue())?;
+                    self.encode(setup, pixels, latent, &mut |p| progress(stage, share(first + p / 2.0)).is_continue())?;
                     // Looked at here, once: many queries will read the bank.
                     match is_finite(gpu, latent)? {
                         true => Ok(()),
@@ -101,7 +98,7 @@ impl Loaded {
                 })?;
             }
             clock.time(Stage::Support, || {
-                gpu.run(&self.support.plan, &mut |p| progress(Stage::Support, share(p)).is_continue())?;
+                self.run(setup, &self.support, &mut |p| progress(Stage::Support, share(p)).is_continue())?;
                 for (from, to) in ends.bank.iter().zip(&query.ends.bank) {
                     gpu.hand_over(from, to, i as u64)?;
                 }
@@ -122,10 +119,10 @@ impl Loaded {
     ) -> Result<DecodedMap, Error> {
         let (gpu, decoder) = (&setup.gpu, &self.decoder);
         clock.time(Stage::EncodeQuery, || {
-            self.encode(gpu, pixels, &keys.ends.latent, &mut |p| progress(Stage::EncodeQuery, p).is_continue())
+            self.encode(setup, pixels, &keys.ends.latent, &mut |p| progress(Stage::EncodeQuery, p).is_continue())
         })?;
         clock.time(Stage::Query, || {
-            gpu.run(&keys.plan, &mut |p| progress(Stage::Query, p).is_continue())?;
+            self.run(setup, keys, &mut |p| progress(Stage::Query, p).is_continue())?;
             Ok(gpu.hand_over(&keys.ends.predicted, &decoder.ends.latent, 0)?)
         })?;
         // What the decoder drew, if that is not the map itself.
@@ -133,7 +130,7 @@ impl Loaded {
             if let Some(Refined { guide, .. }) = &decoder.ends.refined {
                 gpu.write(guide, pixels)?;
             }
-            gpu.run(&decoder.plan, &mut |p| progress(Stage::Decode, p).is_continue())?;
+            self.run(setup, decoder, &mut |p| progress(Stage::Decode, p).is_continue())?;
             Ok(match &decoder.ends.refined {
                 Some(Refined { drawn, .. }) => {
                     let [map, drawn] = gpu.read([&decoder.ends.map, drawn])?;
@@ -155,15 +152,26 @@ impl Loaded {
     /// `[S, S, 3]` pixels through the encoder to `latent`, an input of another pass.
     fn encode(
         &self,
-        gpu: &Gpu,
+        setup: &Setup,
         pixels: &[f32],
         latent: &Port,
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<(), Error> {
-        let Bound { plan, ends } = &self.encoder;
+        let (gpu, ends) = (&setup.gpu, &self.encoder.ends);
         gpu.write(&ends.image, pixels)?;
-        gpu.run(plan, progress)?;
+        self.run(setup, &self.encoder, progress)?;
         Ok(gpu.hand_over(&ends.latent, latent, 0)?)
+    }
+
+    /// Runs a pass to its end, each part when its weights are there.
+    fn run<E: Ends>(&self, setup: &Setup, pass: &Bound<E>, progress: &mut dyn FnMut(f64) -> bool) -> Result<(), Error> {
+        let mut done = 0.0;
+        for BoundPart { weights, plan, share } in &pass.parts {
+            self.weights.bring(setup, weights, &mut || progress(done))?;
+            setup.gpu.run(plan, &mut |p| progress(done + share * p))?;
+            done += share;
+        }
+        Ok(())
     }
 
     /// Values that a pass was edited to keep.
@@ -203,9 +211,10 @@ fn finite(values: &[f32]) -> bool {
 
 fn kept<E: Ends>(gpu: &Gpu, planned: &Recorded<E>, bound: &Bound<E>, all: &mut Marked) -> Result<(), Error> {
     let recording = &planned.schedule.recording;
+    let Some(BoundPart { plan, .. }) = bound.parts.first() else { return Ok(()) };
     let kept: Vec<TensorId> = recording.outputs.iter().map(|t| t.id).collect();
     for (path, tensor) in recording.marks.iter().filter(|(_, tensor)| kept.contains(&tensor.id)) {
-        let [values] = gpu.read([&gpu.port(&bound.plan, tensor)?])?;
+        let [values] = gpu.read([&gpu.port(plan, tensor)?])?;
         all.push((format!("{}{path}", Pass::prefix(E::PASS)), tensor.clone(), values));
     }
     Ok(())

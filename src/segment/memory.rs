@@ -1,10 +1,11 @@
 //! How much device memory a model takes, known before any of it is taken.
 
 use super::Pass;
+use super::planned::Fit;
 use super::record::Passes;
 use crate::Error;
 use crate::gpu::Arena;
-use crate::plan::{Less, PlanError, Policy, Schedule, Tensor};
+use crate::plan::{Less, Part, PlanError, Policy, Residency, Schedule, Tensor};
 use crate::tune::Tally;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,7 +14,12 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryPlan {
     pub storage: Policy,
+    /// All of them.
     pub weights: u64,
+    /// Where there is no room for all at once: how they take turns.
+    pub in_turn: Option<InTurn>,
+    /// The least that all of it can do with, where weights take turns.
+    pub least: u64,
     /// Buffers that all plans share.
     pub arena: Vec<u64>,
     /// Keys and values of one support.
@@ -27,6 +33,19 @@ pub struct MemoryPlan {
     pub tuned: Option<Tally>,
     /// In the order of [`Pass`].
     pub passes: [PassPlan; 4],
+}
+
+/// Weights that come to the device for a part of a pass, and go again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InTurn {
+    /// Bytes of those that stay.
+    pub stay: u64,
+    /// Bytes of the window that the others come to.
+    pub window: u64,
+    /// Bytes that come for a query.
+    pub per_query: u64,
+    /// In the order of [`Pass`]: into how many parts it falls.
+    pub parts: [usize; 4],
 }
 
 /// What one pass takes.
@@ -72,9 +91,11 @@ impl MemoryPlan {
             traffic: s.traffic(),
             flops: s.flops(),
         };
-        MemoryPlan {
+        let mut plan = MemoryPlan {
             storage,
             weights: passes.constants().values().map(Tensor::bytes).sum(),
+            in_turn: None,
+            least: 0,
             arena: Arena::sizes(schedules.iter().map(|s| s.1)),
             bank_per_support,
             shots: shots as u64,
@@ -83,29 +104,65 @@ impl MemoryPlan {
             forms: passes.forms(),
             tuned: None,
             passes: schedules.map(row),
-        }
+        };
+        plan.least = plan.beside() + Residency::least_bytes(&passes.schedules());
+        plan
     }
 
     pub fn of(&self, pass: Pass) -> PassPlan {
         self.passes[pass as usize]
     }
 
-    /// Everything at once.
+    /// Everything that is there at once.
     pub fn peak(&self) -> u64 {
-        self.weights + self.arena.iter().sum::<u64>() + self.bank_per_support * self.shots + self.outside
+        self.weights_at_once() + self.beside()
     }
 
-    /// Refuses what cannot fit, with the numbers.
-    pub(super) fn check(&self, adapter: &str, memory: Option<u64>) -> Result<(), Error> {
-        match memory {
-            Some(memory) if self.peak() > memory => {
-                let (needs, stored) = (mib(self.peak()), self.storage.name());
-                let told =
-                    format!("the model needs {needs} stored as {stored}, {adapter} has {}\n  {self}", mib(memory));
-                Err(PlanError::new(told, Less::SizeOrPrecision).into())
-            }
-            _ => Ok(()),
+    /// Of the weights, those that stay and the window of the others.
+    pub fn weights_at_once(&self) -> u64 {
+        self.in_turn.map_or(self.weights, |InTurn { stay, window, .. }| stay + window)
+    }
+
+    /// All but the weights.
+    fn beside(&self) -> u64 {
+        self.arena.iter().sum::<u64>() + self.bank_per_support * self.shots + self.outside
+    }
+
+    /// Which weights stay, so that all fits into `memory`.
+    ///
+    /// # Errors
+    /// What cannot fit, with the numbers.
+    pub(super) fn fit(
+        &mut self,
+        passes: &Passes,
+        fit: Fit,
+        adapter: &str,
+        memory: Option<u64>,
+    ) -> Result<Residency, Error> {
+        let Some(memory) = memory.filter(|memory| self.peak() > *memory) else { return Ok(Residency::default()) };
+        // What runs most for a query first.
+        let [encoder, support, query, decoder] = passes.schedules();
+        let schedules = [encoder, decoder, query, support];
+        let room = memory.checked_sub(self.beside()).filter(|_| fit == Fit::InTurn);
+        if let Some(residency) = room.and_then(|room| Residency::within(room, &schedules)) {
+            let stay = |tensor: &&Tensor| !residency.passing.contains(&tensor.id);
+            let parts = passes.schedules().map(|schedule| schedule.parts(&residency));
+            let bytes = |parts: &[Part]| parts.iter().flat_map(|p| &p.weights).map(|(t, _)| t.bytes()).sum::<u64>();
+            self.in_turn = Some(InTurn {
+                stay: passes.constants().values().filter(stay).map(Tensor::bytes).sum(),
+                window: residency.window,
+                per_query: [Pass::Encoder, Pass::Query, Pass::Decoder].map(|p| bytes(&parts[p as usize])).iter().sum(),
+                parts: parts.map(|parts| parts.len()),
+            });
+            return Ok(residency);
         }
+        let [needs, least] = [self.peak(), self.least].map(mib);
+        let (stored, has) = (self.storage.name(), mib(memory));
+        let told = format!(
+            "the model needs {needs} stored as {stored}, and no less than {least} where its weights take turns; {adapter} has {has} for \
+             it\n  {self}"
+        );
+        Err(PlanError::new(told, Less::SizeOrPrecision).into())
     }
 }
 
@@ -116,7 +173,19 @@ fn mib(bytes: u64) -> String {
 impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "device memory, weights and decoder stored as {}:", self.storage.name())?;
-        writeln!(f, "  weights           {:>12}", mib(self.weights))?;
+        write!(f, "  weights           {:>12}", mib(self.weights_at_once()))?;
+        match self.in_turn {
+            None => writeln!(f)?,
+            Some(InTurn { stay, window, per_query, parts: [encoder, support, query, decoder] }) => writeln!(
+                f,
+                "  of {}: {} stay, the others take turns in {}, {} of them for a query; parts of the passes below: {encoder}, \
+                 {support}, {query}, {decoder}",
+                mib(self.weights),
+                mib(stay),
+                mib(window),
+                mib(per_query)
+            )?,
+        }
         let arena: u64 = self.arena.iter().sum();
         writeln!(f, "  working memory    {:>12}  in {} shared buffers", mib(arena), self.arena.len())?;
         let bank = self.bank_per_support * self.shots;

@@ -15,11 +15,12 @@ mod segmentation;
 mod segmenter;
 mod tuning;
 mod upload;
+mod weights;
 
 pub use bank::{Example, SupportBank};
 pub use builder::SegmenterBuilder;
 pub use known_answers::SelfCheck;
-pub use memory::{MemoryPlan, PassPlan};
+pub use memory::{InTurn, MemoryPlan, PassPlan};
 pub use options::{Precision, Progress, Stage};
 pub use pass::{Edit, Pass};
 pub use planned::Planned;

@@ -1,7 +1,8 @@
 //! The four passes of a model, each a schedule with typed ends: tensors when it is recorded, [`Port`]s when it is bound.
 
-use crate::gpu::{Arena, BoundPlan, Gpu, GpuError, Placed, Port};
-use crate::plan::{Recording, Schedule, Tensor, TensorId};
+use super::weights::Weights;
+use crate::gpu::{Arena, BoundPlan, Gpu, GpuError, Port};
+use crate::plan::{Recording, Schedule, Tensor};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -141,14 +142,44 @@ pub(super) struct Recorded<E> {
 
 /// A pass with its memory: run for each picture.
 pub(super) struct Bound<E: Ends> {
-    pub plan: BoundPlan,
+    /// One behind the other; the first one has all ends.
+    pub parts: Vec<BoundPart>,
     pub ends: E::Bound,
 }
 
+/// Some of a pass's dispatches, and the weights that come to the window for them.
+pub(super) struct BoundPart {
+    pub weights: Vec<(Tensor, u64)>,
+    pub plan: BoundPlan,
+    /// Of the pass's work.
+    pub share: f64,
+}
+
 impl<E: Ends> Recorded<E> {
-    pub fn bind(&self, gpu: &Gpu, arena: &Arena, constants: &HashMap<TensorId, Placed>) -> Result<Bound<E>, GpuError> {
-        let plan = gpu.bind(&E::PASS.to_string(), &self.schedule, arena, constants, HashMap::new())?;
-        let ends = self.ends.bind(&|tensor| gpu.port(&plan, tensor))?;
-        Ok(Bound { plan, ends })
+    pub fn bind(&self, gpu: &Gpu, arena: &Arena, weights: &Weights) -> Result<Bound<E>, GpuError> {
+        let (name, all) = (E::PASS.to_string(), work(&self.schedule).max(1));
+        let mut parts: Vec<BoundPart> = Vec::new();
+        for part in self.schedule.parts(weights.residency()) {
+            let schedule = self.schedule.part(part.dispatches);
+            let ends = parts.first().map_or_else(HashMap::new, |first| first.plan.ends());
+            let plan = gpu.bind(&name, &schedule, arena, &weights.places(&part.weights), ends)?;
+            let share = work(&schedule) as f64 / all as f64;
+            parts.push(BoundPart { weights: part.weights, plan, share });
+        }
+        let port = |tensor: &Tensor| match parts.first() {
+            Some(first) => gpu.port(&first.plan, tensor),
+            None => Err(GpuError::Failed {
+                adapter: gpu.facts().name.clone(),
+                what: name.clone(),
+                reason: "there is nothing to run".into(),
+            }),
+        };
+        let ends = self.ends.bind(&port)?;
+        Ok(Bound { parts, ends })
     }
+}
+
+/// Multiplications and additions, with those that only fill up blocks.
+fn work(schedule: &Schedule) -> u64 {
+    schedule.flops() + schedule.padding()
 }

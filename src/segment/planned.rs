@@ -9,7 +9,7 @@ use super::{Edit, MemoryPlan, Pass, Precision, Progress, Segmenter};
 use crate::Error;
 use crate::gpu::Gpu;
 use crate::model::Model;
-use crate::plan::{Forms, Less, Limits, PlanError, Policy};
+use crate::plan::{Forms, Less, Limits, PlanError, Policy, Residency};
 use crate::settings::{GuidedFilter, Threshold};
 use crate::tune::Tuned;
 use std::sync::Arc;
@@ -32,6 +32,15 @@ pub(super) struct Setup {
     pub memory: Option<u64>,
 }
 
+/// How weights are to have room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// All at once.
+    Whole,
+    /// Some of them in turn.
+    InTurn,
+}
+
 /// A way to store values, planned.
 pub(super) struct Draft {
     pub storage: Policy,
@@ -40,6 +49,7 @@ pub(super) struct Draft {
     pub tuned: Option<Arc<Tuned>>,
     pub passes: Passes,
     pub memory: MemoryPlan,
+    pub residency: Residency,
 }
 
 impl Setup {
@@ -47,26 +57,39 @@ impl Setup {
         Recipe { gpu: &self.gpu, model: &self.model, size: self.size, storage, forms, limits }
     }
 
+    /// With all weights on the device, or where that has no room for them, as many as it has.
+    ///
     /// # Errors
-    /// A tensor beyond the adapter's limits, or more memory than the adapter has.
+    /// A tensor beyond the adapter's limits, or more memory than may be taken.
     pub fn draft(&self, storage: Policy, edit: Edit) -> Result<Draft, Error> {
+        self.draft_fitting(storage, Fit::Whole, edit).or_else(|_| self.draft_fitting(storage, Fit::InTurn, edit))
+    }
+
+    fn draft_fitting(&self, storage: Policy, fit: Fit, edit: Edit) -> Result<Draft, Error> {
         if let Some(Tuner { found, .. }) = &self.tuner {
             let (tuned, forms) = Tuned::before(found.clone(), &self.gpu.forms);
-            match self.draft_by(storage, forms, Some(tuned), edit) {
+            match self.draft_by(storage, fit, forms, Some(tuned), edit) {
                 Ok(draft) => return Ok(draft),
                 // What is faster may take more memory; the rule has the last word on what fits.
                 Err(error) => log::info!("not with the forms that were measured: {error}"),
             }
         }
-        self.draft_by(storage, self.gpu.forms.clone(), None, edit)
+        self.draft_by(storage, fit, self.gpu.forms.clone(), None, edit)
     }
 
-    fn draft_by(&self, storage: Policy, forms: Forms, tuned: Option<Arc<Tuned>>, edit: Edit) -> Result<Draft, Error> {
+    fn draft_by(
+        &self,
+        storage: Policy,
+        fit: Fit,
+        forms: Forms,
+        tuned: Option<Arc<Tuned>>,
+        edit: Edit,
+    ) -> Result<Draft, Error> {
         let passes = self.recipe(storage, &forms, &self.gpu.limits()).passes(self.shots, self.guided_filter, edit)?;
         let tally = tuned.as_ref().map(|tuned| tuned.tally());
-        let memory = MemoryPlan { tuned: tally, ..MemoryPlan::new(&passes, storage, self.shots) };
-        memory.check(&self.gpu.facts().name, self.memory)?;
-        Ok(Draft { storage, forms, tuned, passes, memory })
+        let mut memory = MemoryPlan { tuned: tally, ..MemoryPlan::new(&passes, storage, self.shots) };
+        let residency = memory.fit(&passes, fit, &self.gpu.facts().name, self.memory)?;
+        Ok(Draft { storage, forms, tuned, passes, memory, residency })
     }
 
     /// As `precision` has it.
@@ -74,7 +97,12 @@ impl Setup {
         match precision {
             Precision::F32 => self.draft(Policy::F32, edit),
             Precision::F16 => self.draft(Policy::PACKED, edit),
-            Precision::Auto => self.draft(Policy::F32, edit).or_else(|_| self.draft(Policy::PACKED, edit)),
+            Precision::Q8 => self.draft(Policy::Q8_PACKED, edit),
+            Precision::Auto => {
+                // Of weights of 8 bits nothing is lost in less memory.
+                let less = if self.model.has_eight_bits() { Policy::Q8_PACKED } else { Policy::PACKED };
+                self.draft_fitting(Policy::F32, Fit::Whole, edit).or_else(|_| self.draft(less, edit))
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::gpu::{Gpu, GpuError};
 use crate::image_io::{self, DecodedMap, RgbImage};
 use crate::model::Model;
-use crate::plan::{Policy, Tensor};
+use crate::plan::{Element, Policy, Tensor};
 use crate::settings::{GuidedFilter, Threshold};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -57,7 +57,11 @@ impl Resident {
 }
 
 fn precision(storage: Policy) -> Precision {
-    if storage == Policy::F32 { Precision::F32 } else { Precision::F16 }
+    match (storage, storage.weights) {
+        (Policy::F32, _) => Precision::F32,
+        (_, Element::Q8) => Precision::Q8,
+        _ => Precision::F16,
+    }
 }
 
 impl Segmenter {
@@ -78,7 +82,7 @@ impl Segmenter {
         self.setup.size
     }
 
-    /// What calls begin with: [`Precision::F32`] or [`Precision::F16`].
+    /// What calls begin with: [`Precision::F32`], [`Precision::F16`] or [`Precision::Q8`].
     pub fn precision(&self) -> Precision {
         precision(self.storage)
     }
@@ -104,6 +108,11 @@ impl Segmenter {
     /// What was planned to be taken at first.
     pub fn memory(&self) -> &MemoryPlan {
         &self.memory
+    }
+
+    /// Most bytes that may be taken on the device, where that is known.
+    pub fn memory_limit(&self) -> Option<u64> {
+        self.setup.memory
     }
 
     /// Bytes that all that is loaded now was planned to take. Waits for calls of other threads.

@@ -1,14 +1,17 @@
 //! Weights on their way to the device: read and packed by several threads, each of which uploads what it has packed.
 
-use super::loaded::Constants;
 use super::planned::Setup;
 use super::{Progress, Stage};
 use crate::Error;
 use crate::gpu::{Placed, Uploads};
 use crate::plan::{Tensor, TensorId};
 use crate::threads::{beside, cores};
+use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Where weights lie.
+type Constants = HashMap<TensorId, Placed>;
 
 /// Most threads that do it. Each has a part of a tensor in memory; the whole one where a form packs it by rows.
 const MOST_THREADS: usize = 4;

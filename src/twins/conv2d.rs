@@ -160,8 +160,7 @@ impl Shape {
         };
         let result = record(&mut b.recorder, "out", &x.tensor, &weights, g, epilogue);
         let winograd = of_winograd(b);
-        let stored = b.recorder.weights_of(KERNEL.name).unwrap_or(b.recorder.storage.weights);
-        let winograd = winograd.then(|| Winograd::new(x.clone(), weight.clone(), g.upsample, stored));
+        let winograd = winograd.then(|| Winograd::new(x.clone(), weight.clone(), g.upsample, stored(b)));
         let gate = self.cout as usize;
         b.expect(&result, move |p, n| {
             let at = (p / width as usize, p % width as usize);
@@ -186,6 +185,11 @@ impl Shape {
 fn of_winograd(b: &CaseBuilder) -> bool {
     let form = b.recorder.form_of(KERNEL.name).and_then(|name| KERNEL.form(name));
     form.is_some_and(|form| form.sums == Sums::Winograd)
+}
+
+/// What the weights of what was recorded are stored as.
+fn stored(b: &CaseBuilder) -> Element {
+    b.recorder.weights_of(KERNEL.name).unwrap_or(b.recorder.storage.weights)
 }
 
 /// A layer of a model, with data of a normal distribution.
@@ -281,5 +285,5 @@ pub fn cases() -> Vec<Case> {
     cases.extend(blocks::cases());
     cases.extend(edges::cases());
     cases.extend(normalized::cases());
-    cases
+    cases.into_iter().map(Case::with_weights).collect()
 }

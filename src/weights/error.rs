@@ -26,6 +26,12 @@ pub enum WeightsError {
         /// What belongs there.
         expected: &'static str,
     },
+    /// Something is where a model is to be written.
+    #[error("{}: it is there already; name a directory that is not", shown::path(path))]
+    Exists {
+        /// Its path.
+        path: PathBuf,
+    },
     /// None of the names under which a component is published exists.
     #[error("{}: no {what} here; {}looked for {}", shown::path(dir), hint.as_ref().map(|h| format!("{h}; ")).unwrap_or_default(), looked_for.join(", "))]
     NotFound {

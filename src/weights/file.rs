@@ -164,6 +164,8 @@ pub(super) struct Entry {
     pub shape: Vec<usize>,
     /// Byte range from the start of the file; within it, and as long as shape and dtype say.
     pub range: Range<u64>,
+    /// Of 8 bits: the file and the range of its scales.
+    pub scales: Option<(usize, Range<u64>)>,
 }
 
 /// A checked file: every entry's range lies inside the bytes.
@@ -238,7 +240,8 @@ fn parse_header(file: &str, bytes: &Bytes) -> Result<HashMap<String, Entry>, Wei
             let name = shown::text(&name);
             return Err(bad(format!("tensor `{name}`: bytes {from}..{to} lie outside the {held} held")));
         }
-        let entry = Entry { dtype: info.dtype, shape: info.shape.clone(), range: start + from..start + to };
+        let entry =
+            Entry { dtype: info.dtype, shape: info.shape.clone(), range: start + from..start + to, scales: None };
         entries.insert(name, entry);
     }
     Ok(entries)

@@ -16,6 +16,7 @@ mod lookup;
 #[cfg(feature = "embedded")]
 mod nano;
 mod problems;
+mod scaled;
 mod scope;
 mod source;
 mod tensor;
@@ -26,6 +27,7 @@ pub use error::WeightsError;
 #[cfg(feature = "embedded")]
 pub use nano::nano;
 pub use problems::Problem;
+pub(crate) use scaled::{SCALES, blocks, encode};
 pub use scope::{Report, Scope, Weights};
 pub use source::{ConfigText, ModelFiles, TextSource};
 pub use tensor::TensorView;

@@ -49,7 +49,10 @@ impl fmt::Display for Problem {
             }
             Problem::Type { name, file, dtype } => {
                 let name = shown::text(name);
-                write!(f, "element type: `{name}` is {dtype:?} in {file}; F16, BF16, F32 and F64 can be read")
+                write!(
+                    f,
+                    "element type: `{name}` is {dtype:?} in {file}; F16, BF16, F32 and F64 can be read, and I8 with its scales"
+                )
             }
         }
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::WeightsError;
 use super::file::{Bytes, Entry, TensorFile};
 use super::problems::{Problem, cause, common_prefix};
+use super::scaled;
 use super::tensor::{Data, TensorView, readable};
 use crate::shown;
 
@@ -79,6 +80,7 @@ impl Weights {
         if let Some(prefix) = &prefix {
             tensors = tensors.into_iter().map(|(name, entry)| (name[prefix.len()..].to_owned(), entry)).collect();
         }
+        scaled::join(&mut tensors);
         Ok(Weights(Arc::new(Inner { name, prefix, files: kept, tensors, asked: Mutex::default() })))
     }
 
@@ -130,6 +132,11 @@ impl Weights {
         counts.into_iter().collect()
     }
 
+    /// Whether any of them has 8 bits, with scales.
+    pub fn has_eight_bits(&self) -> bool {
+        self.0.tensors.values().any(|(_, entry)| entry.scales.is_some())
+    }
+
     /// Marks a tensor as used without reading it: for buffers that are known to carry nothing (`position_ids`).
     pub fn ignore(&self, name: &str) {
         self.asked().used.insert(name.to_owned());
@@ -145,13 +152,12 @@ impl Weights {
 
     /// A tensor as it is in the file, where its elements are floats. Does not count as use.
     pub fn look(&self, name: &str) -> Option<TensorView> {
-        let (file, entry) = self.0.tensors.get(name).filter(|(_, entry)| readable(entry.dtype))?;
-        let data = Data { dtype: entry.dtype, bytes: self.0.files[*file].1.clone(), range: entry.range.clone() };
-        Some(TensorView::new(self.clone(), name.to_owned(), entry.shape.clone(), Some(data)))
+        let (file, entry) = self.0.tensors.get(name).filter(|(_, entry)| readable(entry))?;
+        Some(TensorView::new(self.clone(), name.to_owned(), entry.shape.clone(), Some(self.data(*file, entry))))
     }
 
     /// Gives every tensor in the order of names to `tensor` (name, element type, shape), and then its bytes, as they are in the
-    /// file, piece by piece to `bytes`. Does not count as use.
+    /// file, piece by piece to `bytes`; those of its scales follow, where it has some. Does not count as use.
     ///
     /// # Errors
     /// Whatever reading a file reports.
@@ -165,6 +171,9 @@ impl Weights {
             let Some((file, entry)) = self.0.tensors.get(name) else { continue };
             tensor(state, name, &format!("{:?}", entry.dtype), &entry.shape);
             self.0.files[*file].1.read(entry.range.clone(), |piece| bytes(state, piece))?;
+            if let Some((file, range)) = &entry.scales {
+                self.0.files[*file].1.read(range.clone(), |piece| bytes(state, piece))?;
+            }
         }
         Ok(())
     }
@@ -199,10 +208,7 @@ impl Weights {
         let mut asked = self.asked();
         let new = asked.used.insert(name.clone());
         let data = match (problem, found) {
-            (None, Some((file, entry))) => {
-                let bytes = self.0.files[*file].1.clone();
-                Some(Data { dtype: entry.dtype, bytes, range: entry.range.clone() })
-            }
+            (None, Some((file, entry))) => Some(self.data(*file, entry)),
             (problem, _) => {
                 if let Some(problem) = problem.filter(|problem| new || !asked.problems.contains(problem)) {
                     asked.problems.push(problem);
@@ -217,10 +223,17 @@ impl Weights {
         TensorView::new(self.clone(), name, shape, data)
     }
 
+    /// Where a tensor lies.
+    fn data(&self, file: usize, entry: &Entry) -> Data {
+        let bytes = |file: usize| self.0.files[file].1.clone();
+        let scales = entry.scales.as_ref().map(|(file, range)| (bytes(*file), range.clone()));
+        Data { dtype: entry.dtype, bytes: bytes(file), range: entry.range.clone(), scales }
+    }
+
     fn fault(&self, name: &str, file: usize, entry: &Entry, shapes: &[&[usize]]) -> Option<Problem> {
         let (name, file) = (name.to_owned(), self.0.files[file].0.clone());
         // Quantised weights have other shapes, too: their type says why.
-        if !readable(entry.dtype) {
+        if !readable(entry) {
             return Some(Problem::Type { name, file, dtype: entry.dtype });
         }
         let wanted = || shapes.iter().map(|s| s.to_vec()).collect();

@@ -7,7 +7,8 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 
-use super::file::Bytes;
+use super::file::{Bytes, Entry};
+use super::scaled;
 use super::{Weights, WeightsError};
 use crate::shown;
 
@@ -17,6 +18,8 @@ pub(super) struct Data {
     pub dtype: Dtype,
     pub bytes: Bytes,
     pub range: Range<u64>,
+    /// Of 8 bits: where their scales lie.
+    pub scales: Option<(Bytes, Range<u64>)>,
 }
 
 /// A tensor of a checkpoint: name, shape and where its bytes lie. Cheap to clone, decoded only by [`TensorView::to_f32`].
@@ -68,8 +71,8 @@ impl TensorView {
         self.data.as_ref().map(|data| data.dtype)
     }
 
-    /// All elements as f32, row-major. F16, BF16 and F32 are exact (subnormals, infinities and NaN included); F64 is rounded to
-    /// nearest.
+    /// All elements as f32, row-major. F16, BF16 and F32 are exact (subnormals, infinities and NaN included), and I8 with scales as this
+    /// program writes them; F64 is rounded to nearest.
     ///
     /// # Errors
     /// [`WeightsError::Placeholder`] for a tensor that the checkpoint lacks.
@@ -103,19 +106,29 @@ impl TensorView {
         let size = size_of_element(data.dtype);
         let at = |element: usize| data.range.start + (element * size) as u64;
         let mut out = Vec::with_capacity(end - start);
+        if let Some((bytes, range)) = &data.scales {
+            let mut scales = Vec::new();
+            bytes.read(range.clone(), |piece| decode(Dtype::F32, piece, &mut scales))?;
+            let block_of = scaled::block_of(&self.shape);
+            data.bytes.read(at(start)..at(end), |piece| {
+                scaled::decode(piece, start + out.len(), &scales, &block_of, &mut out);
+            })?;
+            return Ok(out);
+        }
         data.bytes.read(at(start)..at(end), |piece| decode(data.dtype, piece, &mut out))?;
         Ok(out)
     }
 }
 
-/// The element types that can be decoded.
-pub(super) fn readable(dtype: Dtype) -> bool {
-    matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
+/// What can be decoded.
+pub(super) fn readable(entry: &Entry) -> bool {
+    matches!(entry.dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64) || entry.scales.is_some()
 }
 
-/// Bytes of one element of a [`readable`] type.
+/// Bytes of one element of what is [`readable`].
 fn size_of_element(dtype: Dtype) -> usize {
     match dtype {
+        Dtype::I8 => 1,
         Dtype::F16 | Dtype::BF16 => 2,
         Dtype::F64 => 8,
         _ => 4,

@@ -69,7 +69,7 @@ impl Place {
         // Forms go by the rule, always the same, and no run is spent on measuring.
         command.env("DIFFEWS_TUNE", "0");
         command.current_dir(self.dir.path()).args(args);
-        for name in ["WEIGHTS", "UNET", "SIZE", "PRECISION", "BACKEND", "ADAPTER"] {
+        for name in ["WEIGHTS", "UNET", "SIZE", "PRECISION", "MAX_MEMORY", "BACKEND", "ADAPTER"] {
             command.env_remove(format!("DIFFEWS_{name}"));
         }
         command

@@ -9,6 +9,7 @@ mod compile;
 mod conformance;
 mod farm;
 mod masks;
+mod memory;
 mod odd_weights;
 mod pictures;
 mod results;

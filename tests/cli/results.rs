@@ -33,8 +33,8 @@ fn iou(a: &Path, b: &Path) -> f64 {
     count(|a, b| a && b) as f64 / count(|a, b| a || b) as f64
 }
 
-/// Segments scene `i` and compares map and mask.
-fn scene(i: usize, precision: &str, most: f64) {
+/// Segments scene `i` and compares map and mask: its overlap with the truth may be `apart` from that of PyTorch's.
+fn scene(i: usize, precision: &str, most: f64, apart: f64) {
     let place = Place::new();
     let example = |name: &str| repository().join(format!("examples/{i}/{name}.png"));
     let [support, mask, query] = ["support", "support_mask", "query"].map(|n| example(n).to_str().unwrap().to_owned());
@@ -45,7 +45,7 @@ fn scene(i: usize, precision: &str, most: f64) {
     let overlap = iou(&place.path("mask.png"), &example("query_truth"));
     println!("scene {i} in {precision}: relative L2 {error:.2e}, IoU with the truth {overlap:.3}");
     assert!(error <= most, "scene {i} in {precision}: relative L2 {error:e}");
-    assert!((overlap - IOU[i]).abs() < 0.003, "scene {i} in {precision}: IoU {overlap}");
+    assert!((overlap - IOU[i]).abs() < apart, "scene {i} in {precision}: IoU {overlap}");
     // The comparison itself can fail: another scene's map is far away.
     let other = npy(&repository().join(format!("tests/golden/nano/{}.npy", (i + 1) % 3)));
     assert!(relative_l2(&other, &golden) > 0.1);
@@ -53,12 +53,18 @@ fn scene(i: usize, precision: &str, most: f64) {
 
 #[test]
 fn scenes_agree_with_pytorch_in_f32() {
-    (0..3).for_each(|i| scene(i, "f32", 1e-5));
+    (0..3).for_each(|i| scene(i, "f32", 1e-5, 0.003));
 }
 
 #[test]
 fn scenes_agree_with_pytorch_in_half_precision() {
-    (0..3).for_each(|i| scene(i, "f16", 3e-3));
+    (0..3).for_each(|i| scene(i, "f16", 3e-3, 0.003));
+}
+
+/// What 8 bits cost is the weights' own: measured, and no more.
+#[test]
+fn scenes_agree_with_pytorch_in_8_bits() {
+    (0..3).for_each(|i| scene(i, "q8", 3e-2, 0.01));
 }
 
 /// A form that is asked for is the one that runs, or it is an error.

@@ -19,7 +19,7 @@ use table::Mutant;
 
 const SEED: u64 = 20241;
 /// Native halves differ from packed ones in four lines of lib/storage only.
-const STORAGES: [Policy; 2] = [Policy::F32, Policy::PACKED];
+const STORAGES: [Policy; 3] = [Policy::F32, Policy::PACKED, Policy::Q8];
 /// A fault that is known to survive is tried on smaller cases only, in multiplications and additions.
 const QUICK: u64 = 100_000_000;
 

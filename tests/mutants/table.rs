@@ -6,6 +6,8 @@ mod attention;
 mod beside;
 #[path = "overflow.rs"]
 mod overflow;
+#[path = "q8.rs"]
+mod q8;
 #[path = "reg.rs"]
 mod reg;
 #[path = "straight.rs"]
@@ -33,7 +35,7 @@ pub const fn fault(file: &'static str, why: &'static str, from: &'static str, to
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     let own = [straight::MUTANTS, attention::MUTANTS, beside::MUTANTS, winograd::MUTANTS];
-    let others = own.into_iter().chain([unreached::MUTANTS, overflow::MUTANTS, reg::MUTANTS]);
+    let others = own.into_iter().chain([unreached::MUTANTS, overflow::MUTANTS, reg::MUTANTS, q8::MUTANTS]);
     MUTANTS.iter().chain(others.flatten())
 }
 
@@ -264,8 +266,8 @@ const MUTANTS: &[Mutant] = &[
     fault(
         "conv2d/broadcast",
         "GEGLU: stride of the weights without the gates",
-        "k += 4u * width",
-        "k += 4u * q.out_n4",
+        "let w = weights4(k, n, width);",
+        "let w = weights4(k, n, q.out_n4);",
     ),
     fault("conv2d/broadcast", "rows stored twice", "Rows8(a[1], a[2], a[3]", "Rows8(a[0], a[2], a[3]"),
     fault(
@@ -282,8 +284,8 @@ const MUTANTS: &[Mutant] = &[
     ),
     fault("conv2d/broadcast", "last row of the image missing", "if p <= last", "if p < last"),
     fault("conv2d/tiled", "the first matrix for all", "first_row(p0) + (ky", "(ky"),
-    fault("conv2d/broadcast", "the first matrix for all", "first_row(p0) * width + n", "n"),
-    fault("conv2d/rows", "the first matrix for all", "first_row(p0) * width + n", "n"),
+    fault("conv2d/broadcast", "the first matrix for all", "var k = first_row(p0);", "var k = 0u;"),
+    fault("conv2d/rows", "the first matrix for all", "var k = first_row(p0);", "var k = 0u;"),
     fault(
         "conv2d/common",
         "matrices as if a vec4 of channels were one",

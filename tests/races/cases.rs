@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 
 const SEED: u64 = 20241;
 /// Native halves are not interpreted.
-pub const STORAGES: [Policy; 2] = [Policy::F32, Policy::PACKED];
+pub const STORAGES: [Policy; 3] = [Policy::F32, Policy::PACKED, Policy::Q8];
 
 /// What came of a case.
 pub struct Ran {

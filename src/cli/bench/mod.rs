@@ -9,7 +9,7 @@ mod whole;
 mod work;
 
 use super::forms::FormArgs;
-use super::options::AdapterArgs;
+use super::options::{AdapterArgs, bytes};
 use super::self_check::SelfCheckArgs;
 use super::{json_line, print, progress};
 use clap::{ArgGroup, ValueEnum};
@@ -31,7 +31,7 @@ pub struct Args {
     /// Measure only rows whose kernel or shape contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// How elements are stored; all that the adapter can do by default
+    /// How elements are stored; by default all that the adapter can do, but 8 bits
     #[arg(long, value_enum)]
     precision: Option<StorageArg>,
     /// What the host computes for a query, and no other row: the time of its own thread, by stage. Results are not looked at, so a
@@ -47,6 +47,9 @@ pub struct Args {
     shots: u16,
     #[command(flatten)]
     network: network::NetworkArgs,
+    /// For --model and --work: at most so much of the adapter's memory, as 1.5GiB; weights that have no room come and go in turn
+    #[arg(long, value_name = "SIZE", value_parser = bytes, requires = NETWORK, conflicts_with_all = ["host", "plot"])]
+    max_memory: Option<u64>,
     /// Draw how time and memory grow with size, supports and queries, beside the count of the work. --size is the largest size
     #[arg(long, value_name = "FILE.svg", groups = ["whole", NETWORK], conflicts_with_all = ["only", "shots"])]
     plot: Option<PathBuf>,
@@ -66,6 +69,19 @@ enum StorageArg {
     F32,
     Packed,
     F16,
+    /// Weights of 8 bits
+    Q8,
+}
+
+impl StorageArg {
+    /// How a model stores its values then: which of the two kinds of half precision is its own choice.
+    fn of_model(self) -> Precision {
+        match self {
+            StorageArg::F32 => Precision::F32,
+            StorageArg::Packed | StorageArg::F16 => Precision::F16,
+            StorageArg::Q8 => Precision::Q8,
+        }
+    }
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -92,10 +108,7 @@ impl Args {
 
     /// How a model stores its values where one precision is measured.
     fn model_precision(&self) -> Precision {
-        match self.precision {
-            None | Some(StorageArg::F32) => Precision::F32,
-            Some(_) => Precision::F16,
-        }
+        self.precision.map_or(Precision::F32, StorageArg::of_model)
     }
 }
 

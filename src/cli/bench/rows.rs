@@ -4,6 +4,7 @@ use super::super::errors::usage;
 use super::super::open::{self, Told, Wanted};
 use super::{Args, COMMIT, StorageArg, json_line, noise, print, progress, roof_line, sorted};
 use diffews_wgpu::bench::{self, Peak, Roof, Timing};
+use diffews_wgpu::check::STORAGES;
 use diffews_wgpu::gpu::{AdapterFacts, GpuError};
 use diffews_wgpu::plan::Policy;
 use diffews_wgpu::segment::{Pass, PassPlan};
@@ -69,10 +70,11 @@ struct Row<'a> {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let gpu = args.forms.on(args.adapter.open()?)?;
     let storages: Vec<Policy> = match args.precision {
-        None => Policy::ALL.into_iter().filter(|&s| gpu.supports(s)).collect(),
+        None => STORAGES.iter().copied().filter(|&s| gpu.supports(s)).collect(),
         Some(StorageArg::F32) => vec![Policy::F32],
         Some(StorageArg::Packed) => vec![Policy::PACKED],
         Some(StorageArg::F16) => vec![Policy::F16],
+        Some(StorageArg::Q8) => vec![Policy::Q8],
     };
     if let Some(storage) = storages.iter().find(|&&s| !gpu.supports(s)) {
         let reason = format!("it does not have native {}; --precision packed runs everywhere", storage.name());
@@ -98,7 +100,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     drop(gpu);
     if model {
-        // Which of the two kinds of half precision the model takes is its own choice.
         for precision in precisions(args.precision) {
             let (segmenter, timings) = whole(args, precision)?;
             for (name, timing, flops) in timings.iter().filter(|t| wanted("model", t.0)) {
@@ -112,8 +113,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn precisions(asked: Option<StorageArg>) -> Vec<Precision> {
     match asked {
         None => vec![Precision::F32, Precision::F16],
-        Some(StorageArg::F32) => vec![Precision::F32],
-        Some(_) => vec![Precision::F16],
+        Some(one) => vec![one.of_model()],
     }
 }
 
@@ -213,6 +213,7 @@ fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
         shots: 1,
         threshold: None,
         guided_filter: None,
+        max_memory: None,
     };
     let go_on = &mut |_, _| progress::go_on();
     let segmenter = open::plan(wanted, Told { verbose: false, quiet: true }, &mut progress::Bar::new(true))?

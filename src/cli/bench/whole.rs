@@ -145,7 +145,10 @@ const QUERY: usize = 2;
 
 fn loaded(args: &Args, model: Model, gpu: Gpu) -> anyhow::Result<Segmenter> {
     let size = args.network.size.unwrap_or(model.default_size());
-    let builder = Segmenter::builder().model(model).gpu(gpu).size(size).precision(args.model_precision());
+    let mut builder = Segmenter::builder().model(model).gpu(gpu).size(size).precision(args.model_precision());
+    if let Some(memory) = args.max_memory {
+        builder = builder.memory(memory);
+    }
     let planned = builder.shots(args.shots.into()).self_check(args.self_check.wanted()).plan()?;
     let segmenter = planned.allocate_with(&mut |_, _| progress::go_on())?;
     match segmenter.overflow() {

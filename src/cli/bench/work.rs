@@ -33,6 +33,9 @@ struct Found<'a> {
 #[derive(Serialize)]
 struct Memory {
     weights: u64,
+    /// Those that come for each query, where not all are there at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights_in_turn: Option<u64>,
     /// Of each buffer that the stages share.
     working: Vec<u64>,
     /// Keys and values of all supports.
@@ -63,14 +66,14 @@ pub fn stages(shots: u64) -> [(Stage, Pass, u64); 5] {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let precision = match args.precision {
-        Some(StorageArg::F32) => Precision::F32,
-        _ => Precision::F16,
-    };
+    let precision = args.precision.map_or(Precision::F16, StorageArg::of_model);
     let gpu = args.forms.on(args.adapter.open()?)?;
     let model = args.network.planned()?;
     let size = args.network.size.unwrap_or(model.default_size());
-    let builder = Segmenter::builder().model(model).gpu(gpu).precision(precision).size(size);
+    let mut builder = Segmenter::builder().model(model).gpu(gpu).precision(precision).size(size);
+    if let Some(memory) = args.max_memory {
+        builder = builder.memory(memory);
+    }
     let planned = builder.shots(args.shots.into()).plan()?;
     let found = found(args, planned.memory(), size, precision, &planned.gpu().facts().name);
     if args.json { print(&json_line(&found)?) } else { found.print() }
@@ -102,7 +105,8 @@ fn found<'a>(args: &'a Args, plan: &MemoryPlan, size: u32, precision: Precision,
         next_query_ratio: sum(|p| p.executed_flop, &stages[2..]) as f64 / executed as f64,
         peak_memory_bytes: plan.peak(),
         memory: Memory {
-            weights: plan.weights,
+            weights: plan.weights_at_once(),
+            weights_in_turn: plan.in_turn.map(|in_turn| in_turn.per_query),
             working: plan.arena.clone(),
             bank: plan.bank_per_support * plan.shots,
             ends: plan.outside,
@@ -130,12 +134,15 @@ impl Found<'_> {
         line("all", "", self.published_flop, self.executed_flop, self.dispatches)?;
         let (executed, next) = (100.0 * self.ratio, 100.0 * self.next_query_ratio);
         print(&format!("executed {executed:.1} % of published; a further query {next:.1} % of the first"))?;
-        let Memory { weights, working, bank, ends } = &self.memory;
+        let Memory { weights, weights_in_turn, working, bank, ends } = &self.memory;
         let [peak, weights, working, bank, ends] =
             [self.peak_memory_bytes, *weights, working.iter().sum(), *bank, *ends]
                 .map(|bytes| bytes as f64 / 1048576.0);
+        let in_turn = weights_in_turn.map_or(String::new(), |bytes| {
+            format!(" ({:.0} MiB of all come for a query, in turn)", bytes as f64 / 1048576.0)
+        });
         print(&format!(
-            "{peak:.0} MiB: weights {weights:.0}, working memory {working:.0}, bank {bank:.0}, inputs and outputs {ends:.0}"
+            "{peak:.0} MiB: weights {weights:.0}{in_turn}, working memory {working:.0}, bank {bank:.0}, inputs and outputs {ends:.0}"
         ))
     }
 }

@@ -176,6 +176,10 @@ enum Precision {
     F16,
     /// Weights as packed halves, values as f32
     Mixed,
+    /// Weights of 8 bits, values as f32
+    Q8,
+    /// Weights of 8 bits, values as packed halves
+    Q8Halves,
     All,
 }
 
@@ -251,6 +255,8 @@ fn options(args: &Args) -> anyhow::Result<Options> {
             Precision::Packed => vec![Policy::PACKED],
             Precision::F16 => vec![Policy::F16],
             Precision::Mixed => vec![Policy::MIXED],
+            Precision::Q8 => vec![Policy::Q8],
+            Precision::Q8Halves => vec![Policy::Q8_PACKED],
             Precision::All => vec![],
         },
         full: args.full,

@@ -59,6 +59,8 @@ enum ElementOf {
     F32,
     Packed,
     F16,
+    /// Of inputs alone.
+    Q8,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

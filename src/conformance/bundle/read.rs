@@ -174,6 +174,13 @@ fn tensor(number: usize, of: &TensorOf) -> Result<Tensor, String> {
             ElementOf::F32 => Element::F32,
             ElementOf::Packed => Element::Packed,
             ElementOf::F16 => Element::F16,
+            ElementOf::Q8 if of.role == Role::Input => Element::Q8,
+            ElementOf::Q8 => {
+                return Err(format!(
+                    "tensor {number} ({}) is of 8 bits, which weights alone have",
+                    shown::text(&of.name)
+                ));
+            }
         },
     })
 }

@@ -225,6 +225,7 @@ fn described(tensor: &Tensor, role: Role) -> TensorOf {
             Element::F32 => ElementOf::F32,
             Element::Packed => ElementOf::Packed,
             Element::F16 => ElementOf::F16,
+            Element::Q8 => ElementOf::Q8,
         },
         role,
     }

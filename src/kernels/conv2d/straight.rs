@@ -56,9 +56,9 @@ pub(super) fn refuses(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Op
     }
 }
 
-/// Weights in f32 take twice the memory of halves.
+/// Weights in f32 take twice the memory of halves, or four times that of 8 bits.
 pub(super) fn is_dear(_: &Candidate, _: &Problem, r: &Recorder) -> bool {
-    r.storage.weights.is_half()
+    r.storage.weights != Element::F32
 }
 
 /// What a value costs that is copied to where it has its padding, in multiplications and additions by a form of pace 1: 5 GB/s beside

@@ -27,9 +27,13 @@ const COST: f64 = 110.0;
 const STRAIGHT_COST: f64 = 20.0;
 
 /// Multiplications and additions that a byte of weights must save, beyond those that direct sums have, to be worth its memory:
-/// who stores halves has little of it.
+/// who stores halves has little of it, and who stores 8 bits none but for the pictures of the VAE.
 fn least_saved(element: Element) -> u64 {
-    if element.is_half() { 300 } else { 100 }
+    match element {
+        Element::F32 => 100,
+        Element::Packed | Element::F16 => 300,
+        Element::Q8 => 10_000,
+    }
 }
 
 /// Bytes that are worth it in any case.
@@ -93,11 +97,14 @@ pub(super) fn refuses(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Op
 
 /// Whether what it saves is not worth the memory of its weights.
 pub(super) fn is_dear(chosen: &Candidate, problem: &Problem, r: &Recorder) -> bool {
-    let [direct, own] = weight_bytes(chosen, problem, r.storage.weights);
+    let weights = r.storage.weights;
+    let [direct, own] = weight_bytes(chosen, problem, weights);
     let sums = problem.flops(problem.positions(), problem.in_c4.into(), problem.out_n4.into());
     let (products, _) = work(chosen, problem, r);
     let saved = sums.saturating_sub(chosen.work(&products, products.positions()));
-    own - direct > LITTLE && saved < least_saved(r.storage.weights) * (own - direct)
+    // In the place of 8 bits halves do.
+    let large = weights == Element::Q8 && chosen.packing.element(weights) == Element::F32;
+    large || own - direct > LITTLE && saved < least_saved(weights) * (own - direct)
 }
 
 /// Output rows of a band. There are as few bands as bindings, memory and short submissions allow. Short submissions alone make none

@@ -1,6 +1,6 @@
 //! Convolutions of what is normalized first, which some forms take from band to band.
 
-use super::{Act, Geometry, KERNEL, Shape, Winograd, of_winograd, sum};
+use super::{Act, Geometry, KERNEL, Shape, Winograd, of_winograd, stored, sum};
 use crate::check::bound::{Approx, Bound, EPS};
 use crate::check::{Case, CaseBuilder, Fill, HostTensor};
 use crate::kernels::conv2d::{Epilogue, Normalized, Weights, record_normalized};
@@ -49,16 +49,15 @@ fn build(b: &mut CaseBuilder, ((h, w), ca, cb, cout, residual): Size) {
     };
     let drawn = !x.values.is_empty();
     let all: Vec<Approx> = (0..if drawn { x.rows() * n } else { 0 }).map(|i| of(i / n, i % n)).collect();
-    let stored = |v: &Approx| {
+    let rounded = |v: &Approx| {
         let of_half = 2f64.powi(-10) * v.value.abs() + 2f64.powi(-24);
         let flushed = if v.value.abs() < 6.2e-5 { v.value.abs() } else { 0.0 };
         let rounding = if half { Bound { wgsl: of_half + flushed, strict: of_half / 2.0 } } else { Bound::default() };
         v.bound + EPS * v.value.abs() + rounding
     };
-    let off: Vec<Bound> = all.iter().map(stored).collect();
+    let off: Vec<Bound> = all.iter().map(rounded).collect();
     let values = HostTensor::of(&x.tensor, inputs, all.iter().map(|v| v.value as f32).collect());
-    let of_winograd =
-        of_winograd(b).then(|| Winograd::new(values.clone(), weight.clone(), false, b.recorder.storage.weights));
+    let of_winograd = of_winograd(b).then(|| Winograd::new(values.clone(), weight.clone(), false, stored(b)));
     let (h, w) = (h as usize, w as usize);
     b.expect(&out, move |p, o| {
         let (row, column) = (p / w, p % w);

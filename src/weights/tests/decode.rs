@@ -60,6 +60,47 @@ fn all_65536_halves_decode_as_one_by_one() {
 }
 
 #[test]
+fn eight_bits_are_read_with_their_scales() {
+    // 66 inputs: a block of 64, and one of 2.
+    let numbers: Vec<u8> = (0..2 * 66).map(|i| (i as i32 - 66) as i8 as u8).collect();
+    let scales = f32s(&[1.0, 0.5, 2.0, -4.0]);
+    let with = |numbers: (Dtype, &[usize], &[u8]), scales: (&str, Dtype, &[usize], &[u8])| {
+        let bytes = file_of(&[("w", numbers.0, numbers.1, numbers.2), (scales.0, scales.1, scales.2, scales.3)]);
+        Weights::from_bytes("eight.safetensors", bytes).unwrap()
+    };
+    let own = (Dtype::I8, &[2, 66][..], &numbers[..]);
+    let w = with(own, ("w.scales", Dtype::F32, &[2, 2], &scales));
+    assert!(w.has_eight_bits() && w.names() == ["w"] && w.count() == (1, 132));
+    let view = w.root().tensor("w", &[2, 66]);
+    let expected: Vec<f32> =
+        (0..132).map(|i| (i as f32 - 66.0) * [1.0, 0.5, 2.0, -4.0][i / 66 * 2 + i % 66 / 64]).collect();
+    assert_eq!(view.to_f32().unwrap(), expected);
+    assert_eq!(view.to_f32_range(60..70).unwrap(), expected[60..70]);
+    assert!(w.finish().unwrap().unused.is_empty());
+    // They count to what a model is known by.
+    let walked = |w: &Weights| {
+        let mut all = Vec::new();
+        w.walk(&mut all, |_, _, _, _| {}, |all, bytes| all.extend_from_slice(bytes)).unwrap();
+        all
+    };
+    assert_eq!(walked(&w), [&numbers[..], &scales].concat());
+    // Scales of another name, type or shape are none, and what has none is not read.
+    let halves = [0; 8];
+    for (scales, own) in [
+        (("v.scales", Dtype::F32, &[2, 2][..], &scales[..]), own),
+        (("w.scales", Dtype::F16, &[2, 2], &halves), own),
+        (("w.scales", Dtype::F32, &[4], &scales), own),
+        (("w.scales", Dtype::F32, &[2, 2], &scales), (Dtype::I8, &[132][..], &numbers[..])),
+        (("w.scales", Dtype::F32, &[2, 2], &scales), (Dtype::U8, &[2, 66], &numbers)),
+    ] {
+        let w = with(own, scales);
+        assert!(w.look("w").is_none() && !w.has_eight_bits());
+        w.root().tensor("w", &[2, 66]);
+        assert!(message(w.finish()).contains("I8 with its scales") || own.0 == Dtype::U8);
+    }
+}
+
+#[test]
 fn ranges_are_checked() {
     let w = Weights::from_bytes("r", file_of(&[("t", Dtype::F32, &[4], &f32s(&[0.0, 1.0, 2.0, 3.0]))])).unwrap();
     let t = w.root().tensor("t", &[4]);

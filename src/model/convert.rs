@@ -1,0 +1,179 @@
+//! A model written anew, with weights of fewer bits.
+
+use super::Model;
+use super::config::ModelConfig;
+use super::text_encoder::prompt_embeds;
+use crate::Error;
+use crate::shown;
+use crate::weights::{ModelFiles, SCALES, TensorView, Weights, WeightsError, blocks, encode};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use serde_json::{Map, json};
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
+
+/// What weights become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bits {
+    /// All tensors are halves.
+    Sixteen,
+    /// Those that the device multiplies with have 8 bits, blocks of them a scale in f32 (a tensor `NAME.scales`); all others are halves.
+    Eight,
+}
+
+/// Writes the model of `files` to the directory `dir`, in the diffusers layout: the UNet and the VAE, their configurations, and the embeddings
+/// of the empty prompt in the place of a text encoder. `dir` appears whole or not at all; nothing may be there before.
+///
+/// # Errors
+/// A model that cannot be used, values that halves do not hold, something that is at `dir`, whatever the system says, and
+/// [`Error::Interrupted`] where `progress`, told of the share that is done, breaks off.
+pub fn convert(
+    files: &ModelFiles,
+    bits: Bits,
+    dir: &Path,
+    progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    let prompt = prompt_embeds(files, &ModelConfig::read(files)?)?;
+    // Every tensor is there and has its shape.
+    Model::load(files.clone())?;
+    if dir.symlink_metadata().is_ok() {
+        return Err(WeightsError::Exists { path: dir.to_owned() }.into());
+    }
+    let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let place = tempfile::Builder::new().prefix(".diffews-").tempdir_in(parent).map_err(io(parent))?;
+    // What is made for a moment is its owner's alone; a directory within is as any other.
+    let made = place.path().join("model");
+    fs::create_dir(&made).map_err(io(dir))?;
+    let total = (files.unet.count().1 + files.vae.count().1).max(1) as f64;
+    let mut done = 0;
+    for (name, weights, config) in [("unet", &files.unet, &files.unet_config), ("vae", &files.vae, &files.vae_config)] {
+        let component = made.join(name);
+        fs::create_dir(&component).map_err(io(dir))?;
+        fs::write(component.join("config.json"), &config.text).map_err(io(dir))?;
+        let path = component.join("diffusion_pytorch_model.safetensors");
+        write(&path, dir, weights, bits, &mut |elements| {
+            done += elements;
+            progress(done as f64 / total)
+        })?;
+    }
+    // The base's own says nothing of a UNet that came from elsewhere.
+    if let Some(config) = files.scheduler_config.as_ref().filter(|_| !files.separate_unet) {
+        fs::create_dir(made.join("scheduler")).map_err(io(dir))?;
+        fs::write(made.join("scheduler/scheduler_config.json"), &config.text).map_err(io(dir))?;
+    }
+    fs::write(made.join("diffews.json"), files.diffews.text()).map_err(io(dir))?;
+    let shape = vec![prompt.tokens(), prompt.width];
+    let header = Header::of([("prompt_embeds".to_owned(), "F32", shape, 4 * prompt.values.len())]);
+    let mut file = header.create(&made.join("empty_prompt.safetensors")).map_err(io(dir))?;
+    file.write_all(&bytes_of(&prompt.values)).map_err(io(dir))?;
+    // Refused where something came up there meanwhile.
+    fs::rename(&made, dir).map_err(io(dir))?;
+    Ok(())
+}
+
+fn io(path: &Path) -> impl FnOnce(io::Error) -> WeightsError {
+    move |source| WeightsError::Io { path: path.to_owned(), source }
+}
+
+fn bytes_of(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// Where the tensors of a file lie in it.
+struct Header {
+    text: String,
+    places: Vec<Range<u64>>,
+}
+
+impl Header {
+    /// Of tensors by name, type, shape and bytes, one behind the other.
+    fn of(tensors: impl IntoIterator<Item = (String, &'static str, Vec<usize>, usize)>) -> Header {
+        let (mut all, mut places, mut end) = (Map::new(), Vec::new(), 0);
+        all.insert("__metadata__".into(), json!({ "format": "pt" }));
+        for (name, dtype, shape, bytes) in tensors {
+            let start = end;
+            end += bytes as u64;
+            all.insert(name, json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] }));
+            places.push(start..end);
+        }
+        let mut text = serde_json::Value::from(all).to_string();
+        // So that numbers lie at multiples of their size.
+        text.push_str(&" ".repeat(text.len().next_multiple_of(8) - text.len()));
+        Header { text, places }
+    }
+
+    /// The file, in which tensors follow.
+    fn create(&self, path: &Path) -> io::Result<File> {
+        let mut file = File::create_new(path)?;
+        file.write_all(&(self.text.len() as u64).to_le_bytes())?;
+        file.write_all(self.text.as_bytes())?;
+        Ok(file)
+    }
+
+    fn put(&self, file: &mut File, tensor: usize, bytes: &[u8]) -> io::Result<()> {
+        file.seek(SeekFrom::Start(8 + self.text.len() as u64 + self.places[tensor].start))?;
+        file.write_all(bytes)
+    }
+}
+
+/// Whether a kernel multiplies with it, as it is or nearly so: what the host folds into something else keeps its digits.
+fn is_multiplied(tensor: &TensorView) -> bool {
+    let (name, shape) = (tensor.name(), tensor.shape());
+    let folded = name.contains("time_emb") || name.contains(".attn2.");
+    name.ends_with("weight") && matches!(shape.len(), 2 | 4) && blocks(shape).is_some() && !folded
+}
+
+/// Writes all tensors of floats; `told` of how many numbers are done.
+fn write(
+    path: &Path,
+    dir: &Path,
+    weights: &Weights,
+    bits: Bits,
+    told: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    let all = weights.names().into_iter().filter_map(|name| weights.look(name));
+    let (eight, sixteen): (Vec<TensorView>, Vec<TensorView>) =
+        all.partition(|t| bits == Bits::Eight && is_multiplied(t));
+    // The wider first.
+    let scales = eight.iter().filter_map(|t| {
+        let shape = vec![t.shape()[0], blocks(t.shape())?.1];
+        let count = shape.iter().product::<usize>();
+        Some((format!("{}{SCALES}", t.name()), "F32", shape, 4 * count))
+    });
+    let of = |t: &TensorView, dtype, bytes| (t.name().to_owned(), dtype, t.shape().to_vec(), bytes);
+    let halves = sixteen.iter().map(|t| of(t, "F16", 2 * t.len()));
+    let header = Header::of(scales.chain(halves).chain(eight.iter().map(|t| of(t, "I8", t.len()))));
+    let mut file = header.create(path).map_err(io(dir))?;
+    let tell = |done: ControlFlow<()>| if done.is_break() { Err(Error::Interrupted) } else { Ok(()) };
+    let wrong = |t: &TensorView, value: f32| {
+        let what =
+            if value.is_finite() { "too large for half precision" } else { "which is no number to compute with" };
+        let reason = format!("tensor `{}` holds {value:e}, {what}", shown::text(t.name()));
+        WeightsError::Invalid { file: weights.name().to_owned(), reason }
+    };
+    for (i, tensor) in sixteen.iter().enumerate() {
+        let values = tensor.to_f32()?;
+        let mut halves = vec![f16::ZERO; values.len()];
+        halves.convert_from_f32_slice(&values);
+        if let Some(bad) = halves.iter().position(|half| !half.is_finite()) {
+            return Err(wrong(tensor, values[bad]).into());
+        }
+        let bytes: Vec<u8> = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
+        header.put(&mut file, eight.len() + i, &bytes).map_err(io(dir))?;
+        tell(told(values.len() as u64))?;
+    }
+    for (i, tensor) in eight.iter().enumerate() {
+        let values = tensor.to_f32()?;
+        if let Some(&bad) = values.iter().find(|v| !v.is_finite()) {
+            return Err(wrong(tensor, bad).into());
+        }
+        let (numbers, scales) = encode(tensor.shape(), &values);
+        header.put(&mut file, i, &bytes_of(&scales)).map_err(io(dir))?;
+        header.put(&mut file, eight.len() + sixteen.len() + i, &numbers).map_err(io(dir))?;
+        tell(told(values.len() as u64))?;
+    }
+    file.sync_all().map_err(io(dir))?;
+    Ok(())
+}
