@@ -1,6 +1,6 @@
 //! The model's constants: weights and vectors, described now, computed and packed one by one at upload.
 
-use crate::plan::{Channels, Element, Packing, Param, Pieces, Tensor, TensorId, layout};
+use crate::plan::{Channels, Element, Packing, Param, Pieces, Put, Tensor, TensorId, layout};
 use crate::weights::{TensorView, WeightsError};
 use std::ops::Range;
 
@@ -96,11 +96,7 @@ impl Constants {
     ///
     /// # Errors
     /// A tensor that cannot be read, a value that its storage cannot hold, and the first that `put` gives.
-    pub(crate) fn give<E: From<WeightsError>>(
-        &self,
-        tensor: &Tensor,
-        put: &mut dyn FnMut(u64, &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub(crate) fn give<E: From<WeightsError>>(&self, tensor: &Tensor, put: &mut PutBytes<E>) -> Result<(), E> {
         let other =
             || WeightsError::Invalid { file: tensor.name.to_string(), reason: "is no constant of this model".into() };
         let TensorId::Constant(index, packing) = tensor.id else { return Err(other().into()) };
@@ -139,6 +135,9 @@ impl Constants {
     }
 }
 
+/// Takes bytes, with where they begin.
+type PutBytes<'a, E> = dyn FnMut(u64, &[u8]) -> Result<(), E> + 'a;
+
 fn row_bytes(tensor: &Tensor) -> u64 {
     u64::from(tensor.channels.vec4s()) * tensor.vec4_bytes()
 }
@@ -148,7 +147,7 @@ fn give_packed<E: From<WeightsError>>(
     tensor: &Tensor,
     pieces: &Pieces,
     windows: &Windows,
-    write: &mut dyn FnMut(usize, &[f32]) -> Result<(), E>,
+    write: &mut Put<E>,
 ) -> Result<(), E> {
     let whole = match windows {
         Windows::All(fill) => fill()?,

@@ -13,7 +13,7 @@ pub mod winograd;
 
 pub use choose::{ByPace, ByRule, Choose, First, Forced, Forms, Key, Offer};
 pub use packing::{Packing, Panels, Param};
-pub(crate) use pieces::Pieces;
+pub(crate) use pieces::{Pieces, Put};
 pub use place::Place;
 pub use recorder::{
     DISPATCH_SECONDS, Dispatch, Less, Limits, MAX_TURNS, PlanError, Recorder, Recording, Window, turns,

@@ -4,6 +4,9 @@ use super::packing::{Packing, Panels, Param};
 use super::winograd::{MATRICES, turned};
 use std::ops::Range;
 
+/// Takes numbers, with the place of the first.
+pub(crate) type Put<'a, E> = dyn FnMut(usize, &[f32]) -> Result<(), E> + 'a;
+
 /// Numbers of a piece, about.
 const PIECE: usize = 1 << 18;
 
@@ -91,13 +94,7 @@ impl<'a> Pieces<'a> {
     ///
     /// # Errors
     /// The first that `put` gives.
-    pub fn pack<E>(
-        &self,
-        panel: usize,
-        values: &[f32],
-        room: &mut Vec<f32>,
-        put: &mut dyn FnMut(usize, &[f32]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn pack<E>(&self, panel: usize, values: &[f32], room: &mut Vec<f32>, put: &mut Put<E>) -> Result<(), E> {
         let (matrices, taps) = (self.matrices(), self.param.taps as usize);
         // Where there is no channel all is zero.
         let nothing = vec![0.0; self.window()];

@@ -62,7 +62,7 @@ fn all_65536_halves_decode_as_one_by_one() {
 #[test]
 fn eight_bits_are_read_with_their_scales() {
     // 66 inputs: a block of 64, and one of 2.
-    let numbers: Vec<u8> = (0..2 * 66).map(|i| (i as i32 - 66) as i8 as u8).collect();
+    let numbers: Vec<u8> = (0..2 * 66).map(|i| (i - 66_i32) as i8 as u8).collect();
     let scales = f32s(&[1.0, 0.5, 2.0, -4.0]);
     let with = |numbers: (Dtype, &[usize], &[u8]), scales: (&str, Dtype, &[usize], &[u8])| {
         let bytes = file_of(&[("w", numbers.0, numbers.1, numbers.2), (scales.0, scales.1, scales.2, scales.3)]);
