@@ -7,6 +7,7 @@
 # make reports      the reports in docs/results/conformance and the README's table anew (tools/reports/make.sh)
 # make gtest        the suite under gtest-runner, as others' CI runs it (docs/ci.md); installs it into target/deqp first
 # make mutants      faults planted in the shaders, one at a time: does the suite see each? -> docs/results/mutants.md
+# make peers        PyTorch, ONNX Runtime, burn, candle at the same shapes, in turn with ours -> docs/results/peers.md; DRIVER=lavapipe26 ROUNDS=5
 # make fuzz         changed inputs for everything that is read from files (docs/fuzzing.md); FUZZ_SECONDS=600, TARGET="png tiff"
 # make features     every sensible set of cargo features builds (docs/library.md)
 # make targets      type-checks for macOS and Windows, whose backends are not built here
@@ -19,7 +20,7 @@ CARGO ?= cargo
 # A rustup installation that the shell has not read yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: all setup demo test lint clean drivers conformance vendors reports gtest mutants fuzz features targets validate bare
+.PHONY: all setup demo test lint clean drivers conformance vendors reports gtest mutants peers fuzz features targets validate bare
 
 all: setup
 	$(CARGO) build --release --locked
@@ -64,6 +65,12 @@ gtest: setup
 mutants: setup
 	@mkdir -p docs/results
 	MUTANTS_REPORT=docs/results/mutants.md $(CARGO) test --release --locked --test mutants --test legal -- --include-ignored --nocapture
+
+# The driver of tools/drivers.sh that is named, or what the Vulkan loader finds. Python 3.11 or newer, and 12 GB of disk.
+DRIVER ?=
+ROUNDS ?= 5
+peers: all
+	tools/peers/peers.py $(if $(DRIVER),--driver $(DRIVER)) --rounds $(ROUNDS) --json target/peers.json --write docs/results/peers.md
 
 FUZZ_SECONDS ?= 600
 fuzz: setup

@@ -3,6 +3,7 @@
 # .drivers), by package name, without touching the system; says at the end what it could not get.
 #   tools/drivers.sh [--into DIR] [NAME...]      NAME: swiftshader lavapipe25 lavapipe26 validation dxc tint
 # or radv nvk turnip honeykrisp anv: GPU vendors' drivers and compilers over a kernel driver that does nothing; not by default
+# or glslc: what others' Vulkan programs are built with (tools/peers); not by default
 # Then: tools/with-driver.sh NAME command...
 set -u
 into=.drivers
@@ -10,7 +11,7 @@ names=()
 while [ $# -gt 0 ]; do
     case $1 in
         --into) into=${2:?--into needs a folder}; shift 2 ;;
-        -*) sed -n '2,6s/^# //p' "$0"; exit 2 ;;
+        -*) sed -n '2,7s/^# //p' "$0"; exit 2 ;;
         *) names+=("$1"); shift ;;
     esac
 done
@@ -103,6 +104,21 @@ get_lavapipe25() {
     [ -z "$(unresolved "$library")" ] || { echo "lavapipe25 needs $(unresolved "$library")" >&2; return 1; }
 }
 
+# glslc of this system, for its libc, and the loader to link with. Headers know no libc: the newest, which others' sources ask for.
+get_glslc() {
+    local root=$into/glslc deb
+    [ -e "$root/complete" ] && return 0
+    mkdir -p "$root"
+    (cd "$root" && rm -f ./*.deb && apt-get -qq download glslc libshaderc1 libvulkan1 libvulkan-dev spirv-headers) || return 1
+    for deb in "$root"/*.deb; do dpkg -x "$deb" "$root" || return 1; done
+    rm -rf "$root"/*.deb "$root/usr/include/vulkan" "$root/usr/include/vk_video"
+    apt_in sid download libvulkan-dev || return 1
+    mv "$into"/apt/sid/cache/archives/libvulkan-dev*.deb "$root/headers.deb" && mkdir -p "$root/newest" || return 1
+    dpkg -x "$root/headers.deb" "$root/newest" && cp -r "$root"/newest/usr/include/* "$root/usr/include/" || return 1
+    rm -rf "$root/headers.deb" "$root/newest"
+    touch "$root/complete"
+}
+
 # The newest Mesa, with the loader and every library of its suite: it needs a newer libc than ours may be. All its drivers
 # come with it, and the shims that stand for their kernel drivers.
 get_mesa26() {
@@ -184,7 +200,7 @@ get_tint() {
 }
 
 for name in "${names[@]}"; do
-    case $name in swiftshader | lavapipe25 | lavapipe26 | validation | dxc | tint | radv | nvk | turnip | honeykrisp | anv) ;; *)
+    case $name in swiftshader | lavapipe25 | lavapipe26 | validation | dxc | tint | radv | nvk | turnip | honeykrisp | anv | glslc) ;; *)
         echo "no such driver: $name" >&2
         exit 2
         ;;
