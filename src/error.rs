@@ -2,7 +2,7 @@
 
 use crate::gpu::GpuError;
 use crate::plan::Policy;
-use crate::segment::Stage;
+use crate::segment::{BankError, Stage};
 use crate::weights::WeightsError;
 
 /// Every failure of the library. Messages are one line and name the file, tensor, adapter or stage.
@@ -31,6 +31,8 @@ pub enum Error {
     /// Banks are read by the segmenter that made them.
     #[error("the bank is of another segmenter: of {bank}; this one is of {segmenter}")]
     ForeignBank { bank: String, segmenter: String },
+    #[error(transparent)]
+    Bank(#[from] BankError),
     #[error("interrupted")]
     Interrupted,
     #[error("{0}")]

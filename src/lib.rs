@@ -80,5 +80,5 @@ pub mod weights;
 pub use error::Error;
 pub use gpu::Gpu;
 pub use image_io::{Mask, RgbImage, open_image};
-pub use segment::{Example, Precision, Segmentation, Segmenter, Stage, SupportBank};
+pub use segment::{BankFile, Example, Precision, Segmentation, Segmenter, Stage, SupportBank};
 pub use settings::{GuidedFilter, Threshold};

@@ -1,13 +1,13 @@
 //! A model on a device with its supports' bank; opened again where the device is lost.
 
 use super::advice::told;
-use super::open::{self, Told};
-use super::options::EngineArgs;
+use super::open::{self, Told, Wanted};
+use super::options::{EngineArgs, MaskArgs};
 use super::report::Support;
 use super::tell;
 use diffews_wgpu::image_io::RgbImage;
 use diffews_wgpu::weights::ModelFiles;
-use diffews_wgpu::{Error, Example, Segmentation, Segmenter, Stage, SupportBank};
+use diffews_wgpu::{BankFile, Error, Example, Segmentation, Segmenter, Stage, SupportBank};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -16,7 +16,10 @@ pub struct Setup<'a> {
     pub args: &'a EngineArgs,
     /// Opened once, so that all queries get the same model.
     pub files: ModelFiles,
+    pub masks: Option<&'a MaskArgs>,
+    /// What the bank is made of.
     pub supports: &'a [Support],
+    pub banks: &'a [BankFile],
     pub told: Told,
     /// The device is opened with its clock, and dispatches have their times.
     pub timed: bool,
@@ -55,14 +58,19 @@ impl Engine {
     }
 
     fn new(setup: &Setup, watch: &mut dyn Watch) -> anyhow::Result<Engine> {
-        let wanted = setup.args.wanted(setup.files.clone(), setup.supports.len(), setup.timed)?;
+        let shots = setup.supports.len() + setup.banks.iter().map(BankFile::shots).sum::<usize>();
+        let wanted = setup.args.wanted(setup.files.clone(), shots, setup.timed)?;
+        let mut wanted = Wanted { banks: setup.banks, ..wanted };
+        if let Some(masks) = setup.masks {
+            wanted = wanted.with_masks(masks);
+        }
         let planned = open::plan(wanted, setup.told, watch)?;
         let begun = Instant::now();
         let segmenter = planned.allocate_with(&mut |stage, done| watch.step(stage, done))?;
         let load_seconds = begun.elapsed().as_secs_f64();
         segmenter.gpu().take_times(setup.timed);
         let examples: Vec<Example> = setup.supports.iter().map(|s| s.data.clone()).collect();
-        let bank = segmenter.encode_with(&examples, &mut |stage, done| watch.step(stage, done))?;
+        let bank = segmenter.load_bank(setup.banks, &examples, &mut |stage, done| watch.step(stage, done))?;
         let mut engine = Engine { segmenter, bank, begun, load_seconds, told: false };
         for overflow in [engine.segmenter.overflow(), engine.bank.overflow()].into_iter().flatten() {
             engine.told |= tell_overflow(engine.told, overflow, watch);

@@ -3,7 +3,7 @@
 use super::errors::usage;
 use super::merge;
 use super::open::{self, Told};
-use super::options::EngineArgs;
+use super::options::{EngineArgs, MaskArgs};
 use super::progress;
 use super::scores::{file_name, finish, keep_strangers, stage_times};
 use super::tell;
@@ -52,6 +52,8 @@ pub struct Args {
     seed: u64,
     #[command(flatten)]
     engine: EngineArgs,
+    #[command(flatten)]
+    masks: MaskArgs,
 
     /// Directory for results.jsonl (one line for each episode, at once), episodes.csv and summary.json; those of a
     /// shard carry its number
@@ -184,7 +186,11 @@ fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, String)> 
     let files = args.engine.model.files()?;
     let name = fingerprint(&files)?;
     let told = Told { verbose: false, quiet: args.quiet };
-    let planned = open::plan(args.engine.wanted(files, shots, false)?, told, &mut progress::Bar::new(args.quiet))?;
+    let planned = open::plan(
+        args.engine.wanted(files, shots, false)?.with_masks(&args.masks),
+        told,
+        &mut progress::Bar::new(args.quiet),
+    )?;
     let segmenter = planned.allocate_with(&mut |_, _| progress::go_on())?;
     if let Some(overflow) = segmenter.overflow() {
         tell(&format!("warning: {overflow}; tried again with everything in f32"));

@@ -5,30 +5,30 @@ mod crew;
 mod desk;
 mod finish;
 mod load;
-mod notes;
 mod standard;
 mod trace;
 
 use super::engine::{self, Engine, Setup, Watch};
 use super::errors::{is_of_query, usage};
-use super::mask_file::MaskFileArgs;
+use super::examples::{self, ExampleArgs};
+use super::notes::Notes;
 use super::open::Told;
-use super::options::{EngineArgs, PictureArgs};
+use super::options::{EngineArgs, MaskArgs, PictureArgs};
 use super::output::{self, Existing, Job, Plan, Wanted};
 use super::progress::{self, Bar};
-use super::report::{Machine, Support};
+use super::report::{self, Machine};
 use super::tell;
 use claim::Claim;
 use clap::ArgAction;
 use crew::Crew;
 use desk::{Desk, Done, Item};
-use diffews_wgpu::image_io::{self, LoadedPicture, MaskWarning, PictureOptions};
+use diffews_wgpu::image_io::{LoadedPicture, PictureOptions};
 use diffews_wgpu::settings::Threshold;
-use diffews_wgpu::{Error, gpu};
+use diffews_wgpu::{BankFile, Error, gpu};
 use finish::Computed;
 use load::{Loaded, Ready};
-use notes::Notes;
-use std::path::PathBuf;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use trace::Trace;
 
@@ -47,20 +47,19 @@ Exit codes, environment variables and where to get the published weights: diffew
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Example picture; several are shots of one example set
-    #[arg(long, value_name = "IMAGE", required = true, num_args = 1..)]
-    support: Vec<PathBuf>,
-    /// Mask of the example picture of the same place: white (>= 50 %) is what to find, or the one label or colour on black
-    #[arg(long, value_name = "IMAGE", required = true, num_args = 1..)]
-    mask: Vec<PathBuf>,
     #[command(flatten)]
-    mask_file: MaskFileArgs,
+    examples: ExampleArgs,
+    /// Examples that `bank encode` has encoded; several are one set, together with --support
+    #[arg(long, value_name = "FILE.bank", num_args = 1..)]
+    bank: Vec<PathBuf>,
     /// Picture to segment, or a directory of them (not those below it). - is standard input, once for --support, --mask and
     /// --query
     #[arg(long, value_name = "IMAGE|DIR", required = true, num_args = 1..)]
     query: Vec<PathBuf>,
     #[command(flatten)]
     engine: EngineArgs,
+    #[command(flatten)]
+    masks: MaskArgs,
 
     /// Mask to write [default: <query>_mask.png here]; a directory for several queries. - is standard output, for one of
     /// --output, --overlay and --probability
@@ -100,19 +99,24 @@ pub struct Args {
     pub verbose: u8,
 }
 
+impl Args {
+    /// Files that are read beside the queries.
+    fn inputs(&self) -> impl Iterator<Item = &Path> {
+        self.examples.files().chain(self.bank.iter().map(PathBuf::as_path))
+    }
+}
+
 pub fn run(args: &Args) -> anyhow::Result<()> {
     // All that is cheap comes before the weights and the GPU, in the order of its cost.
-    if args.support.len() != args.mask.len() {
-        let (supports, masks) = (args.support.len(), args.mask.len());
-        return Err(usage(format!(
-            "{supports} --support and {masks} --mask; give one mask for each support, in order"
-        )));
+    args.examples.check()?;
+    if args.examples.shots() == 0 && args.bank.is_empty() {
+        return Err(usage("there is no example: give --support with --mask, or --bank"));
     }
     standard::check(args)?;
     gpu::check_backend(&args.engine.adapter.choice()?)?;
     let Plan { jobs, notes } = output::plan(&Wanted {
         queries: &args.query,
-        inputs: args.support.iter().chain(&args.mask).map(PathBuf::as_path).collect(),
+        inputs: args.inputs().collect(),
         output: args.output.as_deref(),
         overlay: args.overlay.as_deref(),
         probability: args.probability.as_deref(),
@@ -131,7 +135,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::new(args, &jobs)?;
     let alone = args.query.len() == 1 && !output::is_folder(&args.query[0]);
     let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
-    let supports = load::supports(args, &mut pictures, &mut notes)?;
+    let banks = args.bank.iter().map(BankFile::open).collect::<Result<Vec<_>, _>>()?;
+    let supports = args.examples.load(&mut pictures, &mut notes, args.quiet)?;
     let first = if alone { Some(load::query(&pictures, &jobs[0])?) } else { None };
 
     progress::catch_interrupts();
@@ -142,19 +147,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let setup = Setup {
         args: &args.engine,
         files: args.engine.model.files()?,
+        masks: Some(&args.masks),
         supports: &supports,
+        banks: &banks,
         told: Told { verbose: args.verbose > 0, quiet: args.quiet },
         timed: args.trace.is_some() || args.verbose > 1,
     };
     let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
-    for support in &supports {
-        let (mask, size) = (support.data.mask(), engine.segmenter.size());
-        if let Some(warning) = MaskWarning::between(mask, &image_io::resize_nearest_mask(mask, size, size)) {
-            tell(&format!("warning: {}: {warning}", support.mask.display()));
-        }
-    }
-    Batch { args, jobs: &jobs, supports: &supports, alone, pictures }.run(&setup, engine, first, bar, notes, trace)
+    examples::tell_of_size(&supports, engine.segmenter.size());
+    Batch { args, jobs: &jobs, examples: report::examples(&banks, &supports), alone, pictures }
+        .run(&setup, engine, first, bar, notes, trace)
 }
 
 /// Most threads that read, and as many that write.
@@ -168,7 +171,8 @@ const BYTES_PER_PIXEL: u64 = 12;
 struct Batch<'a> {
     args: &'a Args,
     jobs: &'a [Job],
-    supports: &'a [Support],
+    /// What is said of the examples.
+    examples: Vec<Value>,
     /// One query, named by itself.
     alone: bool,
     /// How queries are read.
@@ -298,7 +302,7 @@ impl Batch<'_> {
 
     fn write(&self, (number, computed): Item, threshold: Threshold) -> Done {
         let existing = Existing { force: self.args.force, keep: self.args.skip_existing };
-        let write = |c| finish::write(self.args, self.supports, &self.jobs[number], c, threshold, existing);
+        let write = |c| finish::write(self.args, &self.examples, &self.jobs[number], c, threshold, existing);
         (number, computed.and_then(write))
     }
 }

@@ -1,6 +1,7 @@
 //! The command: one file per verb. Library errors become exit codes here and nowhere else.
 
 mod advice;
+mod bank;
 mod bench;
 mod compile;
 mod conformance;
@@ -9,6 +10,7 @@ mod engine;
 mod environment;
 mod errors;
 mod eval;
+mod examples;
 mod folder;
 mod forms;
 mod infer;
@@ -16,6 +18,7 @@ mod interrupt;
 mod mask_file;
 mod merge;
 mod model;
+mod notes;
 mod open;
 mod options;
 mod output;
@@ -91,6 +94,8 @@ struct Cli {
 enum Verb {
     /// Segment pictures by example
     Infer(Box<infer::Args>),
+    /// Examples in files, encoded once for any number of runs
+    Bank(Box<bank::Args>),
     /// Measure segmentation over a file of episodes, as the paper does
     Eval(Box<eval::Args>),
     /// List the adapters (GPUs and CPU drivers) and the one that would be used
@@ -123,6 +128,7 @@ pub fn main() -> ExitCode {
     logger.format_timestamp(None).init();
     let result = match cli.verb {
         Verb::Infer(args) => infer::run(&args),
+        Verb::Bank(args) => bank::run(&args),
         Verb::Eval(args) => eval::run(&args),
         Verb::Devices(args) => devices::run(&args),
         Verb::Model(args) => model::run(&args),

@@ -4,7 +4,7 @@ use super::advice::told;
 use super::engine::Watch;
 use super::errors::{CliError, usage};
 use super::forms::FormArgs;
-use super::options::{AdapterArgs, EngineArgs};
+use super::options::{AdapterArgs, EngineArgs, MaskArgs};
 use super::self_check::{SelfCheckArgs, cache};
 use super::{tell, width};
 use diffews_wgpu::model::Model;
@@ -12,7 +12,7 @@ use diffews_wgpu::plan::Less;
 use diffews_wgpu::segment::Planned;
 use diffews_wgpu::tune::Tuning;
 use diffews_wgpu::weights::ModelFiles;
-use diffews_wgpu::{Error, GuidedFilter, Precision, Segmenter, Threshold};
+use diffews_wgpu::{BankFile, Error, GuidedFilter, Precision, Segmenter, Threshold};
 use std::thread::available_parallelism;
 
 /// A model as the flags have it.
@@ -32,6 +32,8 @@ pub struct Wanted<'a> {
     pub max_memory: Option<u64>,
     /// Examples of the largest bank.
     pub shots: usize,
+    /// Banks that are to be read; their size is the default one.
+    pub banks: &'a [BankFile],
     pub threshold: Option<Threshold>,
     pub guided_filter: Option<GuidedFilter>,
 }
@@ -54,9 +56,17 @@ impl EngineArgs {
             precision: self.precision,
             max_memory: self.memory.max_memory,
             shots,
-            threshold: self.mask_args.threshold(),
-            guided_filter: self.mask_args.guided_filter,
+            banks: &[],
+            threshold: None,
+            guided_filter: None,
         })
+    }
+}
+
+impl Wanted<'_> {
+    /// With masks as the flags have them.
+    pub fn with_masks(self, masks: &MaskArgs) -> Self {
+        Wanted { threshold: masks.threshold(), guided_filter: masks.guided_filter, ..self }
     }
 }
 
@@ -74,7 +84,8 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
     let model = Model::load(wanted.files)?;
     model.warnings().iter().for_each(|warning| tell(&format!("warning: {warning}")));
     // The flag is the user's to correct, a default the model's.
-    let size = wanted.size.unwrap_or_else(|| model.default_size());
+    let of_bank = wanted.banks.first().map(BankFile::size);
+    let size = wanted.size.or(of_bank).unwrap_or_else(|| model.default_size());
     if let Err(error) = model.config().check_size(size as usize) {
         return match wanted.size {
             Some(_) => Err(error.into()),
@@ -117,6 +128,7 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
         }
         other => other.into(),
     })?;
+    wanted.banks.iter().try_for_each(|bank| planned.check_bank(bank))?;
     let planned = tuned(planned, told_of, watch)?;
     if let (Some(words), false) = (duration(&planned), told_of.quiet) {
         tell(&words);

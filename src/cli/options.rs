@@ -129,8 +129,6 @@ pub struct EngineArgs {
     pub precision: Precision,
     #[command(flatten)]
     pub memory: MemoryArgs,
-    #[command(flatten)]
-    pub mask_args: MaskArgs,
 }
 
 #[derive(Args)]

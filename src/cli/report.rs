@@ -7,7 +7,7 @@ use diffews_wgpu::image_io::{BoundingBox, Mask};
 use diffews_wgpu::names::percent_encoded;
 use diffews_wgpu::settings::Threshold;
 use diffews_wgpu::tune::Tally;
-use diffews_wgpu::{Example, GuidedFilter, Precision, Segmenter, Stage};
+use diffews_wgpu::{BankFile, Example, GuidedFilter, Precision, Segmenter, Stage};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -84,7 +84,7 @@ pub struct Report {
 impl Report {
     pub fn new(
         machine: Machine,
-        supports: &[Support],
+        examples: &[Value],
         job: &Job,
         mask: &Mask,
         threshold: Threshold,
@@ -94,7 +94,7 @@ impl Report {
         let corners = |b: BoundingBox| json!({"x": b.x, "y": b.y, "width": b.width, "height": b.height});
         Report {
             query: text(&job.query),
-            supports: supports.iter().map(support).collect(),
+            supports: examples.to_vec(),
             mask: text(&job.mask),
             overlay: job.overlay.as_deref().map(text),
             probability: job.probability.as_deref().map(text),
@@ -136,6 +136,12 @@ fn text(path: &Path) -> String {
 fn exact<const N: usize>(names: [(&str, Option<&PathBuf>); N]) -> Map<String, Value> {
     let encoded = |(key, path): (&str, Option<&PathBuf>)| Some((key.to_string(), percent_encoded(path?)?.into()));
     names.into_iter().filter_map(encoded).collect()
+}
+
+/// What is said of the examples of a class: of banks and of pictures.
+pub fn examples(banks: &[BankFile], supports: &[Support]) -> Vec<Value> {
+    let bank = |bank: &BankFile| json!({"bank": bank.file(), "name": bank.name(), "examples": bank.examples()});
+    banks.iter().map(bank).chain(supports.iter().map(support)).collect()
 }
 
 fn support(support: &Support) -> Value {

@@ -38,8 +38,8 @@ pub use resize::{
     to_model_input,
 };
 pub use write::{
-    check_output, check_place, write_mask, write_overlay, write_probability_npy, write_probability_png, write_rgb,
-    write_whole,
+    check_output, check_place, write_by, write_mask, write_overlay, write_probability_npy, write_probability_png,
+    write_rgb, write_whole,
 };
 
 /// Stands for standard input where a picture or a mask is read, and for standard output where one is written; a file of

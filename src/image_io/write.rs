@@ -163,6 +163,19 @@ pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<(), ImageEr
             _ => Ok(()),
         };
     }
+    write_by(path, force, |file| file.write_all(bytes).map_err(failed))
+}
+
+/// The same of what `write` writes, part by part; standard output is no such place.
+///
+/// # Errors
+/// As [`write_mask`], and those of `write`.
+pub fn write_by<E: From<ImageError>>(
+    path: &Path,
+    force: bool,
+    write: impl FnOnce(&mut fs::File) -> Result<(), E>,
+) -> Result<(), E> {
+    let failed = |e: io::Error| ImageError::write(path, e);
     let (target, parent) = place(path, force)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".diffews-").suffix(".part");
@@ -177,7 +190,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<(), ImageEr
         // Who may read it stays as it was; where that cannot be, as with any new file.
         let _ = file.as_file().set_permissions(about.permissions());
     }
-    file.write_all(bytes).map_err(failed)?;
+    write(file.as_file_mut())?;
     file.as_file().sync_data().map_err(failed)?;
     if force {
         file.persist(&target).map_err(|e| failed(e.error))?;

@@ -5,13 +5,12 @@ use super::config::ModelConfig;
 use super::text_encoder::prompt_embeds;
 use crate::Error;
 use crate::shown;
-use crate::weights::{ModelFiles, SCALES, TensorView, Weights, WeightsError, blocks, encode};
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-use serde_json::{Map, json};
+use crate::weights::{
+    Layout, ModelFiles, SCALES, TensorView, Weights, WeightsError, blocks, bytes_of, encode, halves_of,
+};
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
-use std::ops::{ControlFlow, Range};
+use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 /// What weights become.
@@ -65,57 +64,21 @@ pub fn convert(
     }
     fs::write(made.join("diffews.json"), files.diffews.text()).map_err(io(dir))?;
     let shape = vec![prompt.tokens(), prompt.width];
-    let header = Header::of([("prompt_embeds".to_owned(), "F32", shape, 4 * prompt.values.len())]);
-    let mut file = header.create(&made.join("empty_prompt.safetensors")).map_err(io(dir))?;
-    file.write_all(&bytes_of(&prompt.values)).map_err(io(dir))?;
+    let layout = Layout::of(format(), [("prompt_embeds".to_owned(), "F32", shape, 4 * prompt.values.len())]);
+    let mut file = File::create_new(made.join("empty_prompt.safetensors")).map_err(io(dir))?;
+    layout.begin(&mut file).and_then(|()| layout.put(&mut file, 0, &bytes_of(&prompt.values))).map_err(io(dir))?;
     // Refused where something came up there meanwhile.
     fs::rename(&made, dir).map_err(io(dir))?;
     Ok(())
 }
 
+/// What diffusers asks of the files of a model.
+fn format() -> [(&'static str, String); 1] {
+    [("format", "pt".into())]
+}
+
 fn io(path: &Path) -> impl FnOnce(io::Error) -> WeightsError {
     move |source| WeightsError::Io { path: path.to_owned(), source }
-}
-
-fn bytes_of(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
-}
-
-/// Where the tensors of a file lie in it.
-struct Header {
-    text: String,
-    places: Vec<Range<u64>>,
-}
-
-impl Header {
-    /// Of tensors by name, type, shape and bytes, one behind the other.
-    fn of(tensors: impl IntoIterator<Item = (String, &'static str, Vec<usize>, usize)>) -> Header {
-        let (mut all, mut places, mut end) = (Map::new(), Vec::new(), 0);
-        all.insert("__metadata__".into(), json!({ "format": "pt" }));
-        for (name, dtype, shape, bytes) in tensors {
-            let start = end;
-            end += bytes as u64;
-            all.insert(name, json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] }));
-            places.push(start..end);
-        }
-        let mut text = serde_json::Value::from(all).to_string();
-        // So that numbers lie at multiples of their size.
-        text.push_str(&" ".repeat(text.len().next_multiple_of(8) - text.len()));
-        Header { text, places }
-    }
-
-    /// The file, in which tensors follow.
-    fn create(&self, path: &Path) -> io::Result<File> {
-        let mut file = File::create_new(path)?;
-        file.write_all(&(self.text.len() as u64).to_le_bytes())?;
-        file.write_all(self.text.as_bytes())?;
-        Ok(file)
-    }
-
-    fn put(&self, file: &mut File, tensor: usize, bytes: &[u8]) -> io::Result<()> {
-        file.seek(SeekFrom::Start(8 + self.text.len() as u64 + self.places[tensor].start))?;
-        file.write_all(bytes)
-    }
 }
 
 /// Whether a kernel multiplies with it, as it is or nearly so: what the host folds into something else keeps its digits.
@@ -144,8 +107,9 @@ fn write(
     });
     let of = |t: &TensorView, dtype, bytes| (t.name().to_owned(), dtype, t.shape().to_vec(), bytes);
     let halves = sixteen.iter().map(|t| of(t, "F16", 2 * t.len()));
-    let header = Header::of(scales.chain(halves).chain(eight.iter().map(|t| of(t, "I8", t.len()))));
-    let mut file = header.create(path).map_err(io(dir))?;
+    let layout = Layout::of(format(), scales.chain(halves).chain(eight.iter().map(|t| of(t, "I8", t.len()))));
+    let mut file = File::create_new(path).map_err(io(dir))?;
+    layout.begin(&mut file).map_err(io(dir))?;
     let tell = |done: ControlFlow<()>| if done.is_break() { Err(Error::Interrupted) } else { Ok(()) };
     let wrong = |t: &TensorView, value: f32| {
         let what =
@@ -155,13 +119,8 @@ fn write(
     };
     for (i, tensor) in sixteen.iter().enumerate() {
         let values = tensor.to_f32()?;
-        let mut halves = vec![f16::ZERO; values.len()];
-        halves.convert_from_f32_slice(&values);
-        if let Some(bad) = halves.iter().position(|half| !half.is_finite()) {
-            return Err(wrong(tensor, values[bad]).into());
-        }
-        let bytes: Vec<u8> = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
-        header.put(&mut file, eight.len() + i, &bytes).map_err(io(dir))?;
+        let bytes = halves_of(&values).map_err(|bad| wrong(tensor, bad))?;
+        layout.put(&mut file, eight.len() + i, &bytes).map_err(io(dir))?;
         tell(told(values.len() as u64))?;
     }
     for (i, tensor) in eight.iter().enumerate() {
@@ -170,8 +129,8 @@ fn write(
             return Err(wrong(tensor, bad).into());
         }
         let (numbers, scales) = encode(tensor.shape(), &values);
-        header.put(&mut file, i, &bytes_of(&scales)).map_err(io(dir))?;
-        header.put(&mut file, eight.len() + sixteen.len() + i, &numbers).map_err(io(dir))?;
+        layout.put(&mut file, i, &bytes_of(&scales)).map_err(io(dir))?;
+        layout.put(&mut file, eight.len() + sixteen.len() + i, &numbers).map_err(io(dir))?;
         tell(told(values.len() as u64))?;
     }
     file.sync_all().map_err(io(dir))?;

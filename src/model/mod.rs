@@ -21,9 +21,9 @@ pub use vae::{Decoder, Encoder};
 use crate::Error;
 use crate::settings::{DiffewsJson, GuidedFilter, Threshold};
 use crate::shown;
-use crate::weights::ModelFiles;
+use crate::weights::{self, ModelFiles, WeightsError};
 use config::ModelConfig;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A DiffewS checkpoint: its configuration and its layers over opened weights. Nothing is on a GPU yet.
 pub struct Model {
@@ -38,6 +38,8 @@ pub struct Model {
     threshold: Option<Threshold>,
     guided_filter: Option<GuidedFilter>,
     eight_bits: bool,
+    files: ModelFiles,
+    fingerprint: OnceLock<String>,
 }
 
 impl Model {
@@ -69,7 +71,7 @@ impl Model {
         let decoder = Decoder::load(&mut c, &vae, &config.vae);
         let warnings = config.warnings.clone();
         let (name, size) = (files.unet.name().to_owned(), files.diffews.size_or_default());
-        let DiffewsJson { threshold, guided_filter, .. } = files.diffews;
+        let DiffewsJson { threshold, guided_filter, .. } = files.diffews.clone();
         let eight_bits = files.unet.has_eight_bits();
         Ok(Model {
             encoder,
@@ -83,12 +85,26 @@ impl Model {
             threshold,
             guided_filter,
             eight_bits,
+            files,
+            fingerprint: OnceLock::new(),
         })
     }
 
     /// What messages call it: the file of its UNet.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The [`fingerprint`](weights::fingerprint) of its files: every byte of its weights is read for it, once.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or were changed since they were opened.
+    pub fn fingerprint(&self) -> Result<&str, WeightsError> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(known);
+        }
+        let found = weights::fingerprint(&self.files)?;
+        Ok(self.fingerprint.get_or_init(|| found))
     }
 
     pub fn config(&self) -> &ModelConfig {

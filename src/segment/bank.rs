@@ -1,7 +1,8 @@
 //! Examples, and the bank of what was made of them.
 
+use super::bank_file::{self, About};
 use super::loaded::Keys;
-use super::{Precision, Span, Stage};
+use super::{BankFile, Precision, Span, Stage};
 use crate::Error;
 use crate::image_io::{self, LoadedMask, Mask, MaskReading, MaskWarning, Note, PictureOptions, RgbImage};
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Example {
     image: RgbImage,
     mask: Mask,
+    name: Option<String>,
     notes: Vec<Note>,
     warnings: Vec<MaskWarning>,
 }
@@ -29,7 +31,13 @@ impl Example {
                 of_mask.0, of_mask.1, of_image.0, of_image.1
             )));
         }
-        Ok(Example { image, mask, notes: Vec::new(), warnings: Vec::new() })
+        Ok(Example { image, mask, name: None, notes: Vec::new(), warnings: Vec::new() })
+    }
+
+    /// The same, called `name` where a bank is written to a file.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Example {
+        Example { name: Some(name.into()), ..self }
     }
 
     /// Reads both from files: the picture as [`open_image`](crate::open_image) does, the mask as
@@ -38,9 +46,10 @@ impl Example {
     /// # Errors
     /// Whatever is wrong with a file, and sizes that differ.
     pub fn open(image: impl AsRef<Path>, mask: impl AsRef<Path>) -> Result<Example, Error> {
+        let name = image.as_ref().file_name().map(|name| name.to_string_lossy().into_owned());
         let picture = image_io::load_rgb_with(image.as_ref(), &PictureOptions::default())?;
         let LoadedMask { mask, warnings } = image_io::load_mask_of(mask.as_ref(), &picture, MaskReading::default())?;
-        Ok(Example { notes: picture.notes, warnings, ..Example::new(picture.rgb, mask)? })
+        Ok(Example { name, notes: picture.notes, warnings, ..Example::new(picture.rgb, mask)? })
     }
 
     pub fn image(&self) -> &RgbImage {
@@ -62,9 +71,27 @@ impl Example {
     }
 
     /// As a network for squares of `size` sees it.
-    pub(super) fn at(&self, size: u32) -> (RgbImage, Mask) {
+    pub(super) fn at(&self, size: u32) -> Source {
         let image = image_io::resize_bilinear_rgb(&self.image, size, size);
-        (image, image_io::resize_nearest_mask(&self.mask, size, size))
+        let mask = image_io::resize_nearest_mask(&self.mask, size, size);
+        Source::Example { image, mask, name: self.name.clone(), shape: self.image.dimensions() }
+    }
+}
+
+/// What a part of a bank is made of.
+pub(super) enum Source {
+    /// One example as the network sees it, and its picture's width and height.
+    Example { image: RgbImage, mask: Mask, name: Option<String>, shape: (u32, u32) },
+    /// Some, encoded before.
+    File(BankFile),
+}
+
+impl Source {
+    pub fn shots(&self) -> usize {
+        match self {
+            Source::Example { .. } => 1,
+            Source::File(file) => file.shots(),
+        }
     }
 }
 
@@ -75,9 +102,8 @@ pub struct SupportBank {
     pub(super) mark: Arc<()>,
     /// Of what, in words.
     pub(super) of: String,
-    pub(super) shots: usize,
-    /// The examples as the network sees them, where they may have to be encoded once more.
-    pub(super) pictures: Vec<(RgbImage, Mask)>,
+    /// Of what it was made: it may have to be once more, in f32, and it may be written to a file.
+    pub(super) sources: Vec<Source>,
     pub(super) kept: Arc<Mutex<Kept>>,
     pub(super) times: Vec<(Stage, f64)>,
     pub(super) spans: Vec<Span>,
@@ -88,8 +114,8 @@ pub struct SupportBank {
 /// A bank's keys, by the precision of the model that they were made with.
 #[derive(Default)]
 pub(super) struct Kept {
-    pub first: Option<Keys>,
-    pub full: Option<Keys>,
+    pub first: Option<Arc<Keys>>,
+    pub full: Option<Arc<Keys>>,
 }
 
 /// Takes a lock, also from a thread that panicked: what it holds is whole after each step.
@@ -100,7 +126,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl SupportBank {
     /// Number of examples.
     pub fn shots(&self) -> usize {
-        self.shots
+        self.sources.iter().map(Source::shots).sum()
     }
 
     /// Seconds that each stage took, summed over the examples; with those of a second try in f32.
@@ -122,4 +148,28 @@ impl SupportBank {
     pub fn overflow(&self) -> Option<&Error> {
         self.overflow.as_ref()
     }
+
+    /// What is said of it in a file, but for its model, and the small copies of its examples.
+    pub(super) fn told(&self, about: About) -> Result<(About, Vec<Small>), Error> {
+        let (mut examples, mut small) = (Vec::new(), Vec::new());
+        for source in &self.sources {
+            match source {
+                Source::Example { image, mask, name, shape } => {
+                    let name = name.clone().unwrap_or_else(|| format!("example {}", examples.len()));
+                    examples.push(bank_file::name_of(&name));
+                    small.push(Some(bank_file::small(image, mask, *shape)));
+                }
+                Source::File(file) => {
+                    examples.extend_from_slice(file.examples());
+                    for example in 0..file.shots() {
+                        small.push(file.small(example)?);
+                    }
+                }
+            }
+        }
+        Ok((About { examples, ..about }, small))
+    }
 }
+
+/// A small copy of an example and its mask, where there is one.
+pub(super) type Small = Option<(RgbImage, Mask)>;

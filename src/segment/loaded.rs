@@ -1,5 +1,6 @@
 //! A model on the device that stores its values in one way: the passes with their memory, and what is done with them.
 
+use super::bank::Source;
 use super::pass::{Bound, BoundPart, DecoderEnds, EncoderEnds, Ends, Pass, QueryEnds, Recorded, Refined, SupportEnds};
 use super::planned::{Draft, Setup};
 use super::record::Passes;
@@ -8,7 +9,7 @@ use super::weights::Weights;
 use super::{Progress, Stage};
 use crate::Error;
 use crate::gpu::{Arena, Gpu, Port};
-use crate::image_io::{self, DecodedMap, Mask, RgbImage};
+use crate::image_io::{self, DecodedMap};
 use crate::plan::{Forms, Policy, Tensor, TensorId};
 use crate::threads::beside;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -60,76 +61,130 @@ impl Setup {
 }
 
 impl Loaded {
-    /// Encodes `pictures` with their masks, each of the network's size.
+    /// The bank of `sources`, one behind the other.
     pub fn bank(
         &self,
         setup: &Setup,
-        pictures: &[(RgbImage, Mask)],
+        sources: &[Source],
         clock: &mut Clock,
         progress: Progress,
     ) -> Result<Keys, Error> {
-        let (gpu, ends, shots) = (&setup.gpu, &self.support.ends, pictures.len());
+        let shots = sources.iter().map(Source::shots).sum();
+        let keys = self.keys(setup, shots)?;
+        let mut first = 0;
+        for source in sources {
+            match source {
+                Source::Example { image, mask, .. } => {
+                    let pixels = (image_io::to_model_input(image), image_io::mask_to_model_input(mask));
+                    let share = |part: f64| (first as f64 + part) / shots as f64;
+                    self.example(setup, &pixels, (&keys, first), clock, &mut |stage, part| {
+                        progress(stage, share(part))
+                    })?;
+                }
+                Source::File(file) => {
+                    clock.time(Stage::LoadBank, || {
+                        for example in 0..file.shots() {
+                            if progress(Stage::LoadBank, (first + example) as f64 / shots as f64).is_break() {
+                                return Err(Error::Interrupted);
+                            }
+                            for (at, port) in keys.ends.bank.iter().enumerate() {
+                                let values = file.values(at / 2, at % 2 == 1, example)?;
+                                setup.gpu.write_part(port, first + example, &values)?;
+                            }
+                        }
+                        Ok(())
+                    })?;
+                }
+            }
+            first += source.shots();
+        }
+        Ok(keys)
+    }
+
+    /// The query pass for a bank of so many examples, of which nothing is there yet.
+    fn keys(&self, setup: &Setup, shots: usize) -> Result<Keys, Error> {
+        let gpu = &setup.gpu;
         let (one, limits) = (&self.passes.support.ends.bank, &self.passes.query.schedule.recording.limits);
         let recipe = setup.recipe(self.storage, &self.forms, limits);
         recipe.check_bank(one, shots)?;
-        let query = if shots == setup.shots {
-            self.passes.query.bind(gpu, &self.arena, &self.weights)?
-        } else {
-            let mut query = recipe.query(one, shots, &mut |_, _| {})?;
-            query.schedule.settle(&self.arena.slots());
-            setup.known_answers.ask(gpu, [&query.schedule])?;
-            // So many keys may be read in parts that hand on more than was planned for. Its bindings keep an arena of its own.
-            let sizes = Arena::sizes([&query.schedule]);
-            let arena = if self.arena.holds(&sizes) { None } else { Some(Arena::new(gpu, &sizes)?) };
-            query.bind(gpu, arena.as_ref().unwrap_or(&self.arena), &self.weights)?
-        };
-        for (i, (picture, mask)) in pictures.iter().enumerate() {
-            let share = |part: f64| (i as f64 + part) / shots as f64;
-            let (picture, mask) = (image_io::to_model_input(picture), image_io::mask_to_model_input(mask));
-            for (pixels, latent, first) in [(&picture, &ends.image, 0.0), (&mask, &ends.mask, 0.5)] {
-                clock.time(Stage::EncodeSupport, || {
-                    let stage = Stage::EncodeSupport;
-                    self.encode(setup, pixels, latent, &mut |p| progress(stage, share(first + p / 2.0)).is_continue())?;
-                    // Looked at here, once: many queries will read the bank.
-                    match is_finite(gpu, latent)? {
-                        true => Ok(()),
-                        false => Err(Error::NotFinite { stage, storage: self.storage }),
-                    }
-                })?;
-            }
-            clock.time(Stage::Support, || {
-                self.run(setup, &self.support, &mut |p| progress(Stage::Support, share(p)).is_continue())?;
-                for (from, to) in ends.bank.iter().zip(&query.ends.bank) {
-                    gpu.hand_over(from, to, i as u64)?;
-                }
-                Ok(())
-            })?;
+        if shots == setup.shots {
+            return Ok(self.passes.query.bind(gpu, &self.arena, &self.weights)?);
         }
-        Ok(query)
+        let mut query = recipe.query(one, shots, &mut |_, _| {})?;
+        query.schedule.settle(&self.arena.slots());
+        setup.known_answers.ask(gpu, [&query.schedule])?;
+        // So many keys may be read in parts that hand on more than was planned for. Its bindings keep an arena of its own.
+        let sizes = Arena::sizes([&query.schedule]);
+        let arena = if self.arena.holds(&sizes) { None } else { Some(Arena::new(gpu, &sizes)?) };
+        Ok(query.bind(gpu, arena.as_ref().unwrap_or(&self.arena), &self.weights)?)
     }
 
-    /// The map of a query, `[S, S, 3]` pixels. Nothing is read back from the device before its end.
+    /// Encodes an example, picture and mask, to its place in a bank.
+    fn example(
+        &self,
+        setup: &Setup,
+        (picture, mask): &(Vec<f32>, Vec<f32>),
+        (keys, place): (&Keys, usize),
+        clock: &mut Clock,
+        progress: Progress,
+    ) -> Result<(), Error> {
+        let (gpu, ends) = (&setup.gpu, &self.support.ends);
+        for (pixels, latent, first) in [(picture, &ends.image, 0.0), (mask, &ends.mask, 0.5)] {
+            clock.time(Stage::EncodeSupport, || {
+                let stage = Stage::EncodeSupport;
+                self.encode(setup, pixels, &[latent], &mut |p| progress(stage, first + p / 2.0).is_continue())?;
+                // Looked at here, once: many queries will read the bank.
+                match is_finite(gpu, latent)? {
+                    true => Ok(()),
+                    false => Err(Error::NotFinite { stage, storage: self.storage }),
+                }
+            })?;
+        }
+        clock.time(Stage::Support, || {
+            self.run(setup, &self.support, &mut |p| progress(Stage::Support, p).is_continue())?;
+            for (from, to) in ends.bank.iter().zip(&keys.ends.bank) {
+                gpu.hand_over(from, to, place as u64)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Positions and channels of an example's keys in each layer.
+    pub fn layers(&self) -> Vec<[usize; 2]> {
+        let of = |k: &Tensor| [k.positions() as usize, k.channels.logical() as usize];
+        self.passes.support.ends.bank.iter().step_by(2).map(of).collect()
+    }
+
+    /// The maps of a query, `[S, S, 3]` pixels, that is encoded once: one for each bank. Of each nothing is read back from the device
+    /// before its end.
     pub fn query(
         &self,
         setup: &Setup,
-        keys: &Keys,
+        banks: &[&Keys],
         pixels: &[f32],
         clock: &mut Clock,
         progress: Progress,
-    ) -> Result<DecodedMap, Error> {
+    ) -> Result<Vec<DecodedMap>, Error> {
         let (gpu, decoder) = (&setup.gpu, &self.decoder);
         clock.time(Stage::EncodeQuery, || {
-            self.encode(setup, pixels, &keys.ends.latent, &mut |p| progress(Stage::EncodeQuery, p).is_continue())
+            let latents: Vec<&Port> = banks.iter().map(|keys| &keys.ends.latent).collect();
+            self.encode(setup, pixels, &latents, &mut |p| progress(Stage::EncodeQuery, p).is_continue())
         })?;
+        if let (Some(Refined { guide, .. }), false) = (&decoder.ends.refined, banks.is_empty()) {
+            clock.time(Stage::Decode, || Ok(gpu.write(guide, pixels)?))?;
+        }
+        banks.iter().map(|keys| self.map(setup, keys, clock, progress)).collect()
+    }
+
+    /// The map of a query that was encoded.
+    fn map(&self, setup: &Setup, keys: &Keys, clock: &mut Clock, progress: Progress) -> Result<DecodedMap, Error> {
+        let (gpu, decoder) = (&setup.gpu, &self.decoder);
         clock.time(Stage::Query, || {
             self.run(setup, keys, &mut |p| progress(Stage::Query, p).is_continue())?;
             Ok(gpu.hand_over(&keys.ends.predicted, &decoder.ends.latent, 0)?)
         })?;
         // What the decoder drew, if that is not the map itself.
         let (map, drawn) = clock.time(Stage::Decode, || {
-            if let Some(Refined { guide, .. }) = &decoder.ends.refined {
-                gpu.write(guide, pixels)?;
-            }
             self.run(setup, decoder, &mut |p| progress(Stage::Decode, p).is_continue())?;
             Ok(match &decoder.ends.refined {
                 Some(Refined { drawn, .. }) => {
@@ -149,18 +204,18 @@ impl Loaded {
         Ok(DecodedMap::new(setup.size, map)?)
     }
 
-    /// `[S, S, 3]` pixels through the encoder to `latent`, an input of another pass.
+    /// `[S, S, 3]` pixels through the encoder to `latents`, inputs of other passes.
     fn encode(
         &self,
         setup: &Setup,
         pixels: &[f32],
-        latent: &Port,
+        latents: &[&Port],
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<(), Error> {
         let (gpu, ends) = (&setup.gpu, &self.encoder.ends);
         gpu.write(&ends.image, pixels)?;
         self.run(setup, &self.encoder, progress)?;
-        Ok(gpu.hand_over(&ends.latent, latent, 0)?)
+        latents.iter().try_for_each(|latent| Ok(gpu.hand_over(&ends.latent, latent, 0)?))
     }
 
     /// Runs a pass to its end, each part when its weights are there.

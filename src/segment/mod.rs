@@ -1,6 +1,7 @@
 //! From pictures to a map: the four passes of a model, their memory, and the order in which they run.
 
 mod bank;
+mod bank_file;
 mod builder;
 mod kept_pipelines;
 mod known_answers;
@@ -18,6 +19,7 @@ mod upload;
 mod weights;
 
 pub use bank::{Example, SupportBank};
+pub use bank_file::{BankError, BankFile, BankOptions, BankStorage};
 pub use builder::SegmenterBuilder;
 pub use known_answers::SelfCheck;
 pub use memory::{InTurn, MemoryPlan, PassPlan};

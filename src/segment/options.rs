@@ -49,6 +49,8 @@ pub enum Stage {
     /// Measuring forms.
     Tune,
     Load,
+    /// Bringing banks from files to the device.
+    LoadBank,
     EncodeSupport,
     Support,
     EncodeQuery,
@@ -61,6 +63,7 @@ impl fmt::Display for Stage {
         f.pad(match self {
             Stage::Tune => "measure kernels",
             Stage::Load => "load weights",
+            Stage::LoadBank => "load bank",
             Stage::EncodeSupport => "encode support",
             Stage::Support => "support pass",
             Stage::EncodeQuery => "encode query",

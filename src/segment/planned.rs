@@ -5,7 +5,7 @@ use super::known_answers::KnownAnswers;
 use super::options::quiet;
 use super::record::{Passes, Recipe};
 use super::tuning::Tuner;
-use super::{Edit, MemoryPlan, Pass, Precision, Progress, Segmenter};
+use super::{BankError, BankFile, Edit, MemoryPlan, Pass, Precision, Progress, Segmenter};
 use crate::Error;
 use crate::gpu::Gpu;
 use crate::model::Model;
@@ -122,6 +122,22 @@ impl Setup {
         }
     }
 
+    /// Refuses a bank that is not of this model, or of pictures of another size.
+    pub fn check_bank(&self, bank: &BankFile) -> Result<(), Error> {
+        let (model, file) = (&self.model, || bank.file().to_owned());
+        let (of, fingerprint) = bank.model();
+        let this_model = model.fingerprint()?;
+        if fingerprint != this_model {
+            let (of, this) = (of.to_owned(), model.name().to_owned());
+            let (model, this_model) = (fingerprint.to_owned(), this_model.to_owned());
+            return Err(BankError::Model { file: file(), of, model, this, this_model }.into());
+        }
+        match bank.size() == self.size {
+            true => Ok(()),
+            false => Err(BankError::Size { file: file(), of: bank.size(), this: self.size }.into()),
+        }
+    }
+
     /// In words: what a bank is of.
     pub fn told(&self) -> String {
         format!("{} at {} x {} on {}", self.model.name(), self.size, self.size, self.gpu.facts().name)
@@ -141,6 +157,14 @@ impl Planned {
     /// Device memory, known before any of it is taken.
     pub fn memory(&self) -> &MemoryPlan {
         &self.draft.memory
+    }
+
+    /// Whether `bank` can be read by this model at this size.
+    ///
+    /// # Errors
+    /// That it cannot, and why.
+    pub fn check_bank(&self, bank: &BankFile) -> Result<(), Error> {
+        self.setup.check_bank(bank)
     }
 
     pub fn model(&self) -> &Model {

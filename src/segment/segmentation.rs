@@ -4,7 +4,7 @@ use super::{Precision, Stage};
 use crate::Error;
 use crate::image_io::{BoundingBox, DecodedMap, Mask};
 use crate::settings::Threshold;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// What was found in a query picture.
@@ -17,7 +17,7 @@ pub struct Segmentation {
     pub(super) times: Vec<(Stage, f64)>,
     pub(super) spans: Vec<Span>,
     pub(super) precision: Precision,
-    pub(super) overflow: Option<Error>,
+    pub(super) overflow: Option<Arc<Error>>,
 }
 
 impl Segmentation {
@@ -60,7 +60,7 @@ impl Segmentation {
 
     /// Why half precision was not enough, where this query was tried in it first.
     pub fn overflow(&self) -> Option<&Error> {
-        self.overflow.as_ref()
+        self.overflow.as_deref()
     }
 }
 

@@ -1,17 +1,21 @@
 //! A model ready to run: who is served when, in which precision.
 
-use super::bank::{Kept, lock};
+use super::bank::{Kept, Source, lock};
+use super::bank_file::{self, About, Content};
 use super::loaded::{Keys, Loaded};
 use super::options::quiet;
 use super::planned::{Draft, Setup};
 use super::segmentation::Clock;
-use super::{Example, MemoryPlan, Precision, Progress, Segmentation, Stage, SupportBank};
+use super::{
+    BankError, BankFile, BankOptions, Example, MemoryPlan, Precision, Progress, Segmentation, Stage, SupportBank,
+};
 use crate::Error;
 use crate::gpu::{Gpu, GpuError};
 use crate::image_io::{self, DecodedMap, RgbImage};
 use crate::model::Model;
 use crate::plan::{Element, Policy, Tensor};
 use crate::settings::{GuidedFilter, Threshold};
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// A model ready to run on one device at one size.
@@ -146,21 +150,90 @@ impl Segmenter {
         if examples.is_empty() {
             return Err(Error::Usage("at least one example is needed".into()));
         }
-        let pictures: Vec<_> = examples.iter().map(|example| example.at(self.setup.size)).collect();
+        self.bank(examples.iter().map(|example| example.at(self.setup.size)).collect(), progress)
+    }
+
+    /// The bank of what `files` hold and of `examples`, one behind the other.
+    ///
+    /// # Errors
+    /// A bank of another model or size, a damaged file, no example at all, [`Error::Interrupted`], or whatever the device reports.
+    pub fn load_bank(
+        &self,
+        files: &[BankFile],
+        examples: &[Example],
+        progress: Progress,
+    ) -> Result<SupportBank, Error> {
+        for file in files {
+            self.check_file(file)?;
+        }
+        let files = files.iter().cloned().map(Source::File);
+        let sources: Vec<Source> = files.chain(examples.iter().map(|e| e.at(self.setup.size))).collect();
+        if sources.is_empty() {
+            return Err(Error::Usage("at least one example is needed".into()));
+        }
+        self.bank(sources, progress)
+    }
+
+    /// Writes `bank` to a file, which is there whole or not at all.
+    ///
+    /// # Errors
+    /// A bank of another segmenter, numbers that no half holds, a file that is there and not to be replaced, and whatever the device
+    /// and the system report.
+    pub fn save_bank(&self, bank: &SupportBank, path: &Path, options: &BankOptions) -> Result<(), Error> {
+        self.check(bank)?;
+        let about = About {
+            model: self.model().fingerprint()?.to_owned(),
+            model_name: self.model().name().to_owned(),
+            size: self.size(),
+            precision: bank.precision.name().to_owned(),
+            name: None,
+            examples: Vec::new(),
+        };
+        let (about, small) = bank.told(about)?;
+        let resident = lock(&self.resident);
+        let kept = lock(&bank.kept);
+        let lost = || Error::Usage("the bank's keys are no longer on the device".into());
+        let (loaded, keys) = match (&resident.first, &kept.first, &resident.full, &kept.full) {
+            (Some(loaded), Some(keys), ..) | (_, _, Some(loaded), Some(keys)) => (loaded, keys),
+            _ => return Err(lost()),
+        };
+        let layers = loaded.layers();
+        let values = &mut |layer: usize, v: bool| {
+            let port = keys.ends.bank.get(2 * layer + usize::from(v)).ok_or_else(lost)?;
+            let [values] = self.setup.gpu.read([port])?;
+            Ok(values)
+        };
+        bank_file::write(path, options, Content { about, layers: &layers, values, small })
+    }
+
+    fn check_file(&self, file: &BankFile) -> Result<(), Error> {
+        self.setup.check_bank(file)?;
+        let resident = lock(&self.resident);
+        let layers = resident.first.as_ref().or(resident.full.as_ref()).map(Loaded::layers);
+        match layers.is_some_and(|layers| layers != file.layers()) {
+            true => {
+                let reason = "its layers are not those of its model".into();
+                Err(BankError::NoBank { file: file.file().into(), reason }.into())
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn bank(&self, sources: Vec<Source>, progress: Progress) -> Result<SupportBank, Error> {
         let mut resident = lock(&self.resident);
         let mut clock = Clock::default();
-        let first = resident.first.as_ref().map(|loaded| loaded.bank(&self.setup, &pictures, &mut clock, progress));
+        let first = resident.first.as_ref().map(|loaded| loaded.bank(&self.setup, &sources, &mut clock, progress));
         let (kept, overflow) = match first {
             Some(Err(error)) if self.overflowed(&error) => (Kept::default(), Some(error)),
-            Some(keys) => (Kept { first: Some(keys?), full: None }, None),
+            Some(keys) => (Kept { first: Some(Arc::new(keys?)), full: None }, None),
             None => (Kept::default(), None),
         };
         let (kept, overflow) = match kept.first {
             Some(_) => (kept, overflow),
             None => {
                 let full = self.full(&mut resident, &mut clock, progress);
-                match full.and_then(|loaded| loaded.bank(&self.setup, &pictures, &mut clock, progress)) {
-                    Ok(keys) => (Kept { first: None, full: Some(keys) }, overflow),
+                match full.and_then(|loaded| loaded.bank(&self.setup, &sources, &mut clock, progress)) {
+                    Ok(keys) => (Kept { first: None, full: Some(Arc::new(keys)) }, overflow),
                     Err(error) => return Err(Error::after(overflow, error)),
                 }
             }
@@ -172,8 +245,7 @@ impl Segmenter {
         Ok(SupportBank {
             mark: self.mark.clone(),
             of: self.setup.told(),
-            shots: pictures.len(),
-            pictures: if self.retries { pictures } else { Vec::new() },
+            sources,
             kept,
             times: clock.times,
             spans: clock.spans,
@@ -200,37 +272,55 @@ impl Segmenter {
         query: &RgbImage,
         progress: Progress,
     ) -> Result<Segmentation, Error> {
-        self.check(bank)?;
+        let mut found = self.segment_classes(&[bank], query, progress)?;
+        found.pop().ok_or_else(|| Error::Usage("at least one bank is needed".into()))
+    }
+
+    /// Finds in `query`, which is encoded once, what each of `banks` shows: a result for each, in order. Times and spans are those of
+    /// all together.
+    ///
+    /// # Errors
+    /// As [`Segmenter::segment`], and [`Error::Interrupted`].
+    pub fn segment_classes(
+        &self,
+        banks: &[&SupportBank],
+        query: &RgbImage,
+        progress: Progress,
+    ) -> Result<Vec<Segmentation>, Error> {
+        banks.iter().try_for_each(|bank| self.check(bank))?;
         let side = self.setup.size;
         let pixels = image_io::to_model_input(&image_io::resize_bilinear_rgb(query, side, side));
         let mut resident = lock(&self.resident);
         let mut clock = Clock::default();
-        let first = match (&resident.first, &lock(&bank.kept).first) {
-            (Some(loaded), Some(keys)) => Some(loaded.query(&self.setup, keys, &pixels, &mut clock, progress)),
-            _ => None,
-        };
-        let (map, precision, overflow) = match first {
-            Some(Ok(map)) => (map, self.precision(), None),
+        let first = resident.first.as_ref().and_then(|loaded| {
+            let keys: Vec<Arc<Keys>> =
+                banks.iter().map(|bank| lock(&bank.kept).first.clone()).collect::<Option<_>>()?;
+            let keys: Vec<&Keys> = keys.iter().map(|keys| &**keys).collect();
+            Some(loaded.query(&self.setup, &keys, &pixels, &mut clock, progress))
+        });
+        let (maps, precision, overflow) = match first {
+            Some(Ok(maps)) => (maps, self.precision(), None),
             Some(Err(error)) if !self.overflowed(&error) => return Err(error),
             first => {
                 let overflow = first.and_then(Result::err);
-                match self.in_full(&mut resident, bank, &pixels, &mut clock, progress) {
-                    Ok(map) => (map, Precision::F32, overflow),
+                match self.in_full(&mut resident, banks, &pixels, &mut clock, progress) {
+                    Ok(maps) => (maps, Precision::F32, overflow.map(Arc::new)),
                     Err(error) => return Err(Error::after(overflow, error)),
                 }
             }
         };
         let (size, threshold) = (query.dimensions(), self.setup.threshold);
-        Ok(Segmentation {
+        let found = |map| Segmentation {
             map,
             size,
             threshold,
             mask: OnceLock::new(),
-            times: clock.times,
-            spans: clock.spans,
+            times: clock.times.clone(),
+            spans: clock.spans.clone(),
             precision,
-            overflow,
-        })
+            overflow: overflow.clone(),
+        };
+        Ok(maps.into_iter().map(found).collect())
     }
 
     fn check(&self, bank: &SupportBank) -> Result<(), Error> {
@@ -248,18 +338,22 @@ impl Segmenter {
     fn in_full(
         &self,
         resident: &mut Resident,
-        bank: &SupportBank,
+        banks: &[&SupportBank],
         pixels: &[f32],
         clock: &mut Clock,
         progress: Progress,
-    ) -> Result<DecodedMap, Error> {
+    ) -> Result<Vec<DecodedMap>, Error> {
         let loaded = self.full(resident, clock, progress)?;
-        let mut kept = lock(&bank.kept);
-        let keys: Keys = match kept.full.take() {
-            Some(keys) => keys,
-            None => loaded.bank(&self.setup, &bank.pictures, clock, progress)?,
-        };
-        loaded.query(&self.setup, kept.full.insert(keys), pixels, clock, progress)
+        let mut maps = Vec::new();
+        for bank in banks {
+            let mut kept = lock(&bank.kept);
+            let keys: Arc<Keys> = match kept.full.take() {
+                Some(keys) => keys,
+                None => Arc::new(loaded.bank(&self.setup, &bank.sources, clock, progress)?),
+            };
+            maps.extend(loaded.query(&self.setup, &[kept.full.insert(keys)], pixels, clock, progress)?);
+        }
+        Ok(maps)
     }
 
     /// The model in f32, loaded where it is not there yet.

@@ -173,6 +173,8 @@ pub(super) struct TensorFile {
     pub file: String,
     pub bytes: Bytes,
     pub entries: HashMap<String, Entry>,
+    /// What its header says beside the tensors.
+    pub metadata: HashMap<String, String>,
 }
 
 impl TensorFile {
@@ -193,7 +195,7 @@ impl TensorFile {
 
     fn parse(file: String, bytes: Bytes) -> Result<TensorFile, WeightsError> {
         let result = parse_header(&file, &bytes);
-        let entries = match result {
+        let (entries, metadata) = match result {
             // The header of something else makes no sense; what it is says more.
             Err(WeightsError::Malformed { .. }) => {
                 let start = bytes.collect(0..bytes.len().min(kind::LOOK as u64))?;
@@ -204,11 +206,14 @@ impl TensorFile {
             }
             other => other?,
         };
-        Ok(TensorFile { file, bytes, entries })
+        Ok(TensorFile { file, bytes, entries, metadata })
     }
 }
 
-fn parse_header(file: &str, bytes: &Bytes) -> Result<HashMap<String, Entry>, WeightsError> {
+/// The tensors, and what is said beside them.
+type Read = (HashMap<String, Entry>, HashMap<String, String>);
+
+fn parse_header(file: &str, bytes: &Bytes) -> Result<Read, WeightsError> {
     let bad = |reason: String| WeightsError::malformed(file, reason);
     let Some(rest) = bytes.len().checked_sub(LENGTH_PREFIX) else {
         return Err(bad(format!("{} bytes are too few for a header", bytes.len())));
@@ -244,5 +249,5 @@ fn parse_header(file: &str, bytes: &Bytes) -> Result<HashMap<String, Entry>, Wei
             Entry { dtype: info.dtype, shape: info.shape.clone(), range: start + from..start + to, scales: None };
         entries.insert(name, entry);
     }
-    Ok(entries)
+    Ok((entries, header.metadata().clone().unwrap_or_default()))
 }

@@ -11,6 +11,7 @@
 
 mod error;
 pub mod file;
+mod fingerprint;
 mod kind;
 mod lookup;
 #[cfg(feature = "embedded")]
@@ -22,8 +23,10 @@ mod source;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub use error::WeightsError;
+pub use fingerprint::fingerprint;
 #[cfg(feature = "embedded")]
 pub use nano::nano;
 pub use problems::Problem;
@@ -31,3 +34,4 @@ pub(crate) use scaled::{SCALES, blocks, encode};
 pub use scope::{Report, Scope, Weights};
 pub use source::{ConfigText, ModelFiles, TextSource};
 pub use tensor::TensorView;
+pub(crate) use writer::{Layout, bytes_of, halves_of};

@@ -11,6 +11,7 @@ use super::problems::{Problem, cause, common_prefix};
 use super::scaled;
 use super::tensor::{Data, TensorView, readable};
 use crate::shown;
+use safetensors::tensor::Dtype;
 
 /// A checkpoint: the tensors of one component (UNet, VAE or text encoder), in one file or several shards. Cheap to clone; all
 /// clones share the record of what was asked for.
@@ -24,6 +25,8 @@ struct Inner {
     prefix: Option<String>,
     files: Vec<(String, Bytes)>,
     tensors: HashMap<String, (usize, Entry)>,
+    /// What the headers say beside the tensors.
+    metadata: HashMap<String, String>,
     asked: Mutex<Asked>,
 }
 
@@ -66,7 +69,9 @@ impl Weights {
     pub(super) fn from_files(name: String, files: Vec<TensorFile>, anchors: &[&str]) -> Result<Weights, WeightsError> {
         let mut tensors: HashMap<String, (usize, Entry)> = HashMap::new();
         let mut kept: Vec<(String, Bytes)> = Vec::with_capacity(files.len());
+        let mut metadata = HashMap::new();
         for (index, file) in files.into_iter().enumerate() {
+            metadata.extend(file.metadata);
             for (tensor, entry) in file.entries {
                 if let Some((other, _)) = tensors.get(&tensor) {
                     let first = kept.get(*other).map_or(file.file.clone(), |(name, _)| name.clone());
@@ -81,12 +86,17 @@ impl Weights {
             tensors = tensors.into_iter().map(|(name, entry)| (name[prefix.len()..].to_owned(), entry)).collect();
         }
         scaled::join(&mut tensors);
-        Ok(Weights(Arc::new(Inner { name, prefix, files: kept, tensors, asked: Mutex::default() })))
+        Ok(Weights(Arc::new(Inner { name, prefix, files: kept, tensors, metadata, asked: Mutex::default() })))
     }
 
     /// The file or shard index, as messages name it.
     pub fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// What the header says of `key` beside the tensors.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.0.metadata.get(key).map(String::as_str)
     }
 
     /// What is worth telling of a sound checkpoint: that its names begin otherwise than they are published.
@@ -154,6 +164,20 @@ impl Weights {
     pub fn look(&self, name: &str) -> Option<TensorView> {
         let (file, entry) = self.0.tensors.get(name).filter(|(_, entry)| readable(entry))?;
         Some(TensorView::new(self.clone(), name.to_owned(), entry.shape.clone(), Some(self.data(*file, entry))))
+    }
+
+    /// The bytes of a tensor of type U8 and of at most `most` elements. Does not count as use.
+    ///
+    /// # Errors
+    /// Whatever reading a file reports.
+    pub fn look_at_bytes(&self, name: &str, most: usize) -> Result<Option<Vec<u8>>, WeightsError> {
+        let is_small = |entry: &Entry| entry.dtype == Dtype::U8 && entry.range.end - entry.range.start <= most as u64;
+        let Some((file, entry)) = self.0.tensors.get(name).filter(|(_, entry)| is_small(entry)) else {
+            return Ok(None);
+        };
+        let mut all = Vec::new();
+        self.0.files[*file].1.read(entry.range.clone(), |piece| all.extend_from_slice(piece))?;
+        Ok(Some(all))
     }
 
     /// Gives every tensor in the order of names to `tensor` (name, element type, shape), and then its bytes, as they are in the

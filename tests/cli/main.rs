@@ -1,5 +1,6 @@
 //! The command as its users meet it: processes, files, exit codes.
 
+mod banks;
 mod batch;
 mod bench;
 mod bundle;

@@ -1,13 +1,14 @@
 //! A query's map to its files and to what is said of it: beside the GPU's thread.
 
 use super::super::output::{Existing, Job};
-use super::super::report::{Machine, Report, Support};
+use super::super::report::{Machine, Report};
 use super::super::{json_line, show};
 use super::Args;
 use super::load::Loaded;
 use diffews_wgpu::Stage;
 use diffews_wgpu::image_io::DecodedMap;
 use diffews_wgpu::settings::Threshold;
+use serde_json::Value;
 
 /// A query that was computed.
 pub struct Computed {
@@ -30,7 +31,7 @@ pub enum Said {
 /// Writes the files of `job`.
 pub fn write(
     args: &Args,
-    supports: &[Support],
+    examples: &[Value],
     job: &Job,
     computed: Computed,
     threshold: Threshold,
@@ -42,7 +43,7 @@ pub fn write(
     if !job.write(loaded.whole.as_ref(), &mask, &map, existing)? {
         return Ok(Said::Found);
     }
-    let report = Report::new(machine, supports, job, &mask, threshold, &times);
+    let report = Report::new(machine, examples, job, &mask, threshold, &times);
     if args.json {
         return Ok(Said::Json(json_line(&report)?));
     }

@@ -1,27 +1,8 @@
-//! Pictures of a run of `infer`: its supports, and its queries as the network sees them.
+//! Queries of a run of `infer` as the network sees them.
 
-use super::super::mask_file::tell_of;
 use super::super::output::Job;
-use super::super::report::Support;
-use super::Args;
 use super::claim::Claim;
-use super::notes::Notes;
-use diffews_wgpu::Example;
 use diffews_wgpu::image_io::{self, LoadedPicture, Note, PictureOptions, RgbImage};
-use std::path::{Path, PathBuf};
-
-/// All supports with their masks. What they have together is decided in `options`.
-pub fn supports(args: &Args, options: &mut PictureOptions, notes: &mut Notes) -> anyhow::Result<Vec<Support>> {
-    let paths: Vec<&Path> = args.support.iter().map(PathBuf::as_path).collect();
-    let pictures = image_io::load_together(&paths, options)?;
-    let read = |((image, mask), picture): ((&PathBuf, &PathBuf), LoadedPicture)| {
-        notes.tell(image, &picture.notes, || ());
-        let loaded = image_io::load_mask_of(mask, &picture, args.mask_file.reading())?;
-        tell_of(mask, &loaded.warnings, args.quiet);
-        Ok(Support { image: image.clone(), mask: mask.clone(), data: Example::new(picture.rgb, loaded.mask)? })
-    };
-    args.support.iter().zip(&args.mask).zip(pictures).map(read).collect()
-}
 
 /// One query's picture.
 pub fn query(options: &PictureOptions, job: &Job) -> anyhow::Result<LoadedPicture> {

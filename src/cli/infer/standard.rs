@@ -21,7 +21,8 @@ fn outputs(args: &Args) -> impl Iterator<Item = (&'static str, &PathBuf)> {
 /// # Errors
 /// Wrong usage, in words.
 pub fn check(args: &Args) -> anyhow::Result<()> {
-    let inputs = args.support.iter().chain(&args.mask).chain(&args.query).filter(|path| is_standard(path));
+    let queries = args.query.iter().map(PathBuf::as_path);
+    let inputs = args.inputs().chain(queries).filter(|path| is_standard(path));
     match inputs.count() {
         0 => {}
         1 if std::io::stdin().is_terminal() => {

@@ -45,7 +45,7 @@ impl Trace {
             }
             check_place(path, args.force)?;
             let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| place_of(path));
-            let inputs = args.support.iter().chain(&args.mask).map(PathBuf::as_path);
+            let inputs = args.inputs();
             let all = inputs.chain(jobs.iter().flat_map(Job::files));
             if all.filter(|other| !is_standard(other)).any(|other| real(other) == real(path)) {
                 return Err(usage(format!(

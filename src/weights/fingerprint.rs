@@ -1,7 +1,6 @@
-//! Which model it was: results of different weights must not be mixed, whatever their directories are called.
+//! Which model it was: results and banks of different weights must not be mixed, whatever their directories are called.
 
-use super::episodes::hex;
-use crate::weights::{ModelFiles, TextSource, WeightsError};
+use super::{ModelFiles, TextSource, WeightsError};
 use sha2::{Digest, Sha256};
 
 /// A short name for the contents of `files`: the same wherever they lie, another for another fine-tuning, configuration or
@@ -29,7 +28,7 @@ pub fn fingerprint(files: &ModelFiles) -> Result<String, WeightsError> {
         };
         weights.walk(&mut hash, tensor, |hash, bytes| hash.update(bytes))?;
     }
-    Ok(hex(&hash.finalize()[..8]))
+    Ok(hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(all(test, feature = "embedded"))]

@@ -1,6 +1,6 @@
 //! What a user is told of the pictures, once a run.
 
-use super::super::{advice, tell};
+use super::{advice, tell};
 use diffews_wgpu::image_io::Note;
 use std::mem::{Discriminant, discriminant};
 use std::path::Path;

@@ -1,0 +1,78 @@
+//! Examples of a command line: pictures with their masks.
+
+use super::errors::usage;
+use super::mask_file::{MaskFileArgs, tell_of};
+use super::notes::Notes;
+use super::report::Support;
+use super::tell;
+use diffews_wgpu::Example;
+use diffews_wgpu::image_io::{self, LoadedPicture, MaskWarning, PictureOptions};
+use std::path::{Path, PathBuf};
+
+#[derive(clap::Args)]
+pub struct ExampleArgs {
+    /// Example picture; several are shots of one example set
+    #[arg(long, value_name = "IMAGE", num_args = 1..)]
+    support: Vec<PathBuf>,
+    /// Mask of the example picture of the same place: white (>= 50 %) is what to find, or the one label or colour on black
+    #[arg(long, value_name = "IMAGE", num_args = 1..)]
+    mask: Vec<PathBuf>,
+    #[command(flatten)]
+    mask_file: MaskFileArgs,
+}
+
+impl ExampleArgs {
+    /// Number of examples.
+    pub fn shots(&self) -> usize {
+        self.support.len()
+    }
+
+    /// All files that are read.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.support.iter().chain(&self.mask).map(PathBuf::as_path)
+    }
+
+    /// # Errors
+    /// Pictures without masks, or masks without pictures.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let (supports, masks) = (self.support.len(), self.mask.len());
+        if supports == masks {
+            return Ok(());
+        }
+        Err(usage(format!("{supports} --support and {masks} --mask; give one mask for each support, in order")))
+    }
+
+    /// All examples. What they have together is decided in `options`.
+    ///
+    /// # Errors
+    /// Whatever is wrong with a file.
+    pub fn load(&self, options: &mut PictureOptions, notes: &mut Notes, quiet: bool) -> anyhow::Result<Vec<Support>> {
+        if self.support.is_empty() {
+            return Ok(Vec::new());
+        }
+        let paths: Vec<&Path> = self.support.iter().map(PathBuf::as_path).collect();
+        let pictures = image_io::load_together(&paths, options)?;
+        let read = |((image, mask), picture): ((&PathBuf, &PathBuf), LoadedPicture)| {
+            notes.tell(image, &picture.notes, || ());
+            let loaded = image_io::load_mask_of(mask, &picture, self.mask_file.reading())?;
+            tell_of(mask, &loaded.warnings, quiet);
+            let data = Example::new(picture.rgb, loaded.mask)?;
+            let data = match image.file_name() {
+                Some(name) => data.named(name.to_string_lossy()),
+                None => data,
+            };
+            Ok(Support { image: image.clone(), mask: mask.clone(), data })
+        };
+        self.support.iter().zip(&self.mask).zip(pictures).map(read).collect()
+    }
+}
+
+/// Warns of masks of which little is left as the network sees them.
+pub fn tell_of_size(supports: &[Support], size: u32) {
+    for support in supports {
+        let mask = support.data.mask();
+        if let Some(warning) = MaskWarning::between(mask, &image_io::resize_nearest_mask(mask, size, size)) {
+            tell(&format!("warning: {}: {warning}", support.mask.display()));
+        }
+    }
+}

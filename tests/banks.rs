@@ -1,0 +1,248 @@
+//! Banks in files: what comes back is what was encoded, several are one, several classes are found at once, and what is damaged or of
+//! another model is refused.
+
+mod common;
+
+use common::{Fixture, golden, gpu, rewritten};
+use diffews_wgpu::image_io::RgbImage;
+use diffews_wgpu::segment::{BankOptions, BankStorage};
+use diffews_wgpu::weights::{ModelFiles, Weights};
+use diffews_wgpu::{BankFile, Error, Example, Precision, Segmenter, SupportBank, open_image};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+fn fixture(name: &str) -> PathBuf {
+    golden().join("odd").join(name)
+}
+
+fn query() -> RgbImage {
+    open_image(fixture("query.png")).unwrap()
+}
+
+/// Two examples that differ.
+fn examples() -> [Example; 2] {
+    let first = Example::open(fixture("support_0.png"), fixture("support_0_mask.png")).unwrap();
+    let turned = image::imageops::flip_vertical(first.image());
+    let second = Example::new(turned, first.mask().clone()).unwrap().named("turned");
+    [first, second]
+}
+
+fn odd() -> Segmenter {
+    Segmenter::builder().weights(golden().join("odd")).gpu(gpu()).precision(Precision::F32).build().unwrap()
+}
+
+fn map(segmenter: &Segmenter, bank: &SupportBank) -> Vec<f32> {
+    segmenter.segment(bank, &query()).unwrap().map().rgb().to_vec()
+}
+
+fn load(segmenter: &Segmenter, files: &[BankFile]) -> Result<SupportBank, Error> {
+    segmenter.load_bank(files, &[], &mut |_, _| ControlFlow::Continue(()))
+}
+
+const EXACT: BankOptions = BankOptions { name: None, storage: BankStorage::F32, force: false };
+
+/// Writes a bank of `examples`, and opens it.
+fn written(segmenter: &Segmenter, examples: &[Example], path: &Path) -> BankFile {
+    let bank = segmenter.encode(examples).unwrap();
+    segmenter.save_bank(&bank, path, &EXACT).unwrap();
+    BankFile::open(path).unwrap()
+}
+
+#[test]
+fn a_bank_from_a_file_gives_the_same_map() {
+    let (dir, segmenter) = (tempfile::tempdir().unwrap(), odd());
+    let bank = segmenter.encode(&examples()).unwrap();
+    let expected = map(&segmenter, &bank);
+    let [exact, halves] = ["exact.bank", "halves.bank"].map(|name| dir.path().join(name));
+    segmenter.save_bank(&bank, &exact, &EXACT).unwrap();
+    segmenter.save_bank(&bank, &halves, &BankOptions { name: Some("bug"), ..Default::default() }).unwrap();
+    let [exact, halves] = [exact, halves].map(|path| BankFile::open(path).unwrap());
+    assert_eq!((exact.shots(), exact.name(), exact.storage()), (2, None, BankStorage::F32));
+    assert_eq!((halves.shots(), halves.name(), halves.storage()), (2, Some("bug"), BankStorage::Half));
+    assert_eq!(halves.examples(), ["support_0.png", "turned"]);
+    assert_eq!((halves.size(), halves.precision()), (segmenter.size(), "f32"));
+    let (image, mask) = halves.small(0).unwrap().unwrap();
+    assert_eq!((image.dimensions(), mask.size()), (mask.size(), image.dimensions()));
+    assert!(mask.foreground_fraction() > 0.0 && image.width() <= 128);
+    // On another device, too.
+    let other = odd();
+    assert_eq!(map(&other, &load(&other, &[exact]).unwrap()), expected);
+    // What is promised of halves.
+    let rounded = map(&other, &load(&other, std::slice::from_ref(&halves)).unwrap());
+    let worst = rounded.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst > 0.0 && worst < 4e-3, "{worst}");
+    // A bank from a file may be written again.
+    let again = dir.path().join("again.bank");
+    other.save_bank(&load(&other, &[halves]).unwrap(), &again, &Default::default()).unwrap();
+    assert_eq!(BankFile::open(&again).unwrap().examples(), ["support_0.png", "turned"]);
+    let kept = std::fs::read(&again).unwrap();
+    let refused = other.save_bank(&other.encode(&examples()).unwrap(), &again, &EXACT).unwrap_err().to_string();
+    assert!(refused.contains("again.bank") && std::fs::read(&again).unwrap() == kept, "{refused}");
+}
+
+#[test]
+fn banks_join_and_come_apart() {
+    let (dir, segmenter) = (tempfile::tempdir().unwrap(), odd());
+    let path = |name: &str| dir.path().join(name);
+    let [a, b] = examples();
+    let expected = map(&segmenter, &segmenter.encode(&[a.clone(), b.clone()]).unwrap());
+    let files = [("a", &a), ("b", &b)].map(|(name, e)| written(&segmenter, std::slice::from_ref(e), &path(name)));
+    assert_eq!(map(&segmenter, &load(&segmenter, &files).unwrap()), expected);
+    let go_on = &mut |_, _| ControlFlow::Continue(());
+    let mixed = segmenter.load_bank(&files[..1], &[b], go_on).unwrap();
+    assert_eq!((mixed.shots(), map(&segmenter, &mixed)), (2, expected.clone()));
+    BankFile::join(&[(&files[0], 0..1), (&files[1], 0..1)], &path("both"), &EXACT).unwrap();
+    let both = BankFile::open(path("both")).unwrap();
+    assert_eq!(map(&segmenter, &load(&segmenter, std::slice::from_ref(&both)).unwrap()), expected);
+    BankFile::join(&[(&both, 1..2)], &path("second"), &EXACT).unwrap();
+    assert_eq!(std::fs::read(path("second")).unwrap(), std::fs::read(path("b")).unwrap());
+    assert!(BankFile::join(&[(&both, 1..3)], &path("none"), &EXACT).is_err() && !path("none").exists());
+    let larger =
+        Segmenter::builder().weights(golden().join("odd")).size(segmenter.size() * 2).gpu(gpu()).build().unwrap();
+    let large = written(&larger, &[a], &path("large"));
+    let refused = BankFile::join(&[(&both, 0..1), (&large, 0..1)], &path("none"), &EXACT).unwrap_err().to_string();
+    assert!(refused.contains("large") && refused.contains("sizes") && !path("none").exists(), "{refused}");
+}
+
+#[test]
+fn several_classes_are_found_in_a_query_that_is_encoded_once() {
+    let segmenter = odd();
+    let [a, b] = examples();
+    let banks = [&[a.clone()][..], &[b.clone()], &[a, b]].map(|examples| segmenter.encode(examples).unwrap());
+    let alone = banks.each_ref().map(|bank| map(&segmenter, bank));
+    let order = [&banks[1], &banks[0], &banks[2], &banks[1]];
+    let mut stages = Vec::new();
+    let found = segmenter.segment_classes(&order, &query(), &mut |stage, _| {
+        stages.push(stage);
+        ControlFlow::Continue(())
+    });
+    let found: Vec<Vec<f32>> = found.unwrap().into_iter().map(|found| found.map().rgb().to_vec()).collect();
+    assert_eq!(found, [1, 0, 2, 1].map(|i: usize| alone[i].clone()));
+    stages.dedup();
+    let encoded = stages.iter().filter(|&&stage| stage == diffews_wgpu::Stage::EncodeQuery).count();
+    assert_eq!(encoded, 1, "{stages:?}");
+    assert!(segmenter.segment_classes(&[], &query(), &mut |_, _| ControlFlow::Continue(())).unwrap().is_empty());
+}
+
+#[test]
+fn where_halves_overflow_the_keys_of_a_file_are_read_in_f32() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut files = ModelFiles::open(&golden().join("odd"), None).unwrap();
+    let vae = rewritten(&golden().join("odd/vae"), "decoder.conv_in.bias", |values, _| values[0] = 66_000.0);
+    files.vae = Weights::from_bytes("rewritten", vae).unwrap();
+    let of = |precision| Segmenter::builder().files(files.clone()).precision(precision).gpu(gpu()).build().unwrap();
+    let (full, halves) = (of(Precision::F32), of(Precision::F16));
+    let file = written(&full, &examples(), &dir.path().join("a.bank"));
+    let bank = load(&halves, std::slice::from_ref(&file)).unwrap();
+    let found = halves.segment(&bank, &query()).unwrap();
+    assert_eq!((found.precision(), found.overflow().is_some()), (Precision::F32, true));
+    assert_eq!(found.map().rgb(), map(&full, &load(&full, &[file]).unwrap()));
+    // It is still a bank that can be written.
+    halves.save_bank(&bank, &dir.path().join("b.bank"), &EXACT).unwrap();
+}
+
+/// A bank's tensors by name, and what is said beside them.
+struct Parts {
+    metadata: HashMap<String, String>,
+    tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
+}
+
+impl Parts {
+    fn of(bytes: &[u8]) -> Parts {
+        let (_, header) = SafeTensors::read_metadata(bytes).unwrap();
+        let tensors = SafeTensors::deserialize(bytes).unwrap();
+        let part = |(name, t): (String, TensorView)| (name, t.dtype(), t.shape().to_vec(), t.data().to_vec());
+        let tensors = tensors.tensors().into_iter().map(part).collect();
+        Parts { metadata: header.metadata().clone().unwrap(), tensors }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let view = |(name, dtype, shape, data): &(String, Dtype, Vec<usize>, Vec<u8>)| {
+            (name.clone(), TensorView::new(*dtype, shape.clone(), data.clone().leak()).unwrap())
+        };
+        safetensors::serialize(self.tensors.iter().map(view), Some(self.metadata.clone())).unwrap()
+    }
+
+    fn tensor(&mut self, name: &str) -> &mut (String, Dtype, Vec<usize>, Vec<u8>) {
+        self.tensors.iter_mut().find(|t| t.0 == name).unwrap()
+    }
+}
+
+#[test]
+fn what_is_damaged_or_of_another_model_is_refused() {
+    let (dir, segmenter) = (tempfile::tempdir().unwrap(), odd());
+    let path = dir.path().join("a.bank");
+    let file = written(&segmenter, &examples(), &path);
+    let bytes = std::fs::read(&path).unwrap();
+    let bad = dir.path().join("bad.bank");
+    let refused = |bytes: &[u8], of: &Segmenter| {
+        std::fs::write(&bad, bytes).unwrap();
+        let error = BankFile::open(&bad).and_then(|file| load(of, &[file])).err().expect("it is refused").to_string();
+        assert!(error.contains("bad.bank") && error.lines().count() == 1, "{error}");
+        error
+    };
+    for end in [0, 7, 8, 100, 4000, bytes.len() / 2, bytes.len() - 1] {
+        refused(&bytes[..end], &segmenter);
+    }
+    let with = |change: &dyn Fn(&mut Parts)| {
+        let mut parts = Parts::of(&bytes);
+        change(&mut parts);
+        refused(&parts.bytes(), &segmenter)
+    };
+    let set = |key: &'static str, value: &'static str| {
+        with(&|parts| {
+            parts.metadata.insert(key.into(), value.into());
+        })
+    };
+    assert!(set("diffews_bank", "2").contains("version 2"));
+    assert!(set("model", "0123456789abcdef").contains("another model"));
+    assert!(set("size", "128").contains("128 x 128"));
+    for (key, value) in [
+        ("size", "0"),
+        ("size", "-64"),
+        ("size", "99999999999"),
+        ("size", ""),
+        ("examples", "[]"),
+        ("examples", "{"),
+        ("examples", "[1, 2]"),
+        ("examples", "[\"a\"]"),
+        ("model", ""),
+    ] {
+        set(key, value);
+    }
+    for key in ["diffews_bank", "model", "model_name", "size", "precision", "examples"] {
+        with(&|parts| {
+            parts.metadata.remove(key);
+        });
+    }
+    assert!(
+        with(&|parts| parts.tensor("layers.0.v").3[..4].copy_from_slice(&f32::NAN.to_le_bytes()))
+            .contains("layers.0.v")
+    );
+    with(&|parts| parts.tensor("layers.1.k").3[..4].copy_from_slice(&f32::INFINITY.to_le_bytes()));
+    with(&|parts| parts.tensors.retain(|t| t.0 != "layers.0.k"));
+    with(&|parts| parts.tensors.retain(|t| !t.0.starts_with("layers.")));
+    // As many numbers, in another shape; and a layer less, which the model tells.
+    with(&|parts| parts.tensor("layers.0.k").2.swap(1, 2));
+    with(&|parts| ["layers.0.k", "layers.0.v"].iter().for_each(|name| parts.tensor(name).2.swap(1, 2)));
+    with(&|parts| parts.tensor("layers.0.k").1 = Dtype::I32);
+    let last = file_layers(&bytes) - 1;
+    with(&|parts| parts.tensors.retain(|t| !t.0.starts_with(&format!("layers.{last}."))));
+    let sd21 = Segmenter::builder().model(Fixture::named("sd21").model()).gpu(gpu()).build().unwrap();
+    let said = refused(&bytes, &sd21);
+    assert!(said.contains("odd") && said.contains("sd21"), "{said}");
+    // Names are told as they are, but forge nothing; small copies that are none are left out.
+    let mut parts = Parts::of(&bytes);
+    parts.metadata.insert("examples".into(), "[\"a\\nerror: b\\u001b[2J\", \"c\"]".into());
+    parts.tensor("examples.0.mask").2.swap(0, 1);
+    std::fs::write(&bad, parts.bytes()).unwrap();
+    let odd = BankFile::open(&bad).unwrap();
+    assert!(odd.examples().iter().all(|name| !name.contains(['\n', '\u{1b}'])), "{:?}", odd.examples());
+    assert_eq!(load(&segmenter, &[odd]).unwrap().shots(), file.shots());
+}
+
+fn file_layers(bytes: &[u8]) -> usize {
+    Parts::of(bytes).tensors.iter().filter(|t| t.0.starts_with("layers.") && t.0.ends_with(".k")).count()
+}
