@@ -71,7 +71,7 @@ impl Model {
         let decoder = Decoder::load(&mut c, &vae, &config.vae);
         let warnings = config.warnings.clone();
         let (name, size) = (files.unet.name().to_owned(), files.diffews.size_or_default());
-        let DiffewsJson { threshold, guided_filter, .. } = files.diffews.clone();
+        let DiffewsJson { threshold, guided_filter, .. } = files.diffews;
         let eight_bits = files.unet.has_eight_bits();
         Ok(Model {
             encoder,
