@@ -110,7 +110,8 @@ fn banks_join_and_come_apart() {
 fn several_classes_are_found_in_a_query_that_is_encoded_once() {
     let segmenter = odd();
     let [a, b] = examples();
-    let banks = [&[a.clone()][..], &[b.clone()], &[a, b]].map(|examples| segmenter.encode(examples).unwrap());
+    let sets = [vec![a.clone()], vec![b.clone()], vec![a, b]];
+    let banks = sets.each_ref().map(|examples| segmenter.encode(examples).unwrap());
     let alone = banks.each_ref().map(|bank| map(&segmenter, bank));
     let order = [&banks[1], &banks[0], &banks[2], &banks[1]];
     let mut stages = Vec::new();

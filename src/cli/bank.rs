@@ -1,5 +1,6 @@
 //! `bank`: examples in files, encoded once for any number of runs.
 
+use super::classes::Class;
 use super::engine::{Engine, Setup, Watch};
 use super::errors::usage;
 use super::examples::{self, ExampleArgs};
@@ -144,24 +145,29 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     check(&args.output, args.written.force)?;
     let banks = args.bank.iter().map(BankFile::open).collect::<Result<Vec<_>, _>>()?;
     let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
-    let supports = args.examples.load(&mut pictures, &mut notes, args.quiet)?;
+    let (names, supports): (Vec<_>, Vec<_>) =
+        args.examples.load(&mut pictures, &mut notes, args.quiet)?.into_iter().unzip();
+    if let Some(name) = names.into_iter().flatten().next() {
+        return Err(usage(format!("--support {name}:...: a bank is of one class; --name says what it shows")));
+    }
+    let class = Class { name: None, banks, supports };
     progress::catch_interrupts();
     let mut bar = Bar::new(args.quiet);
     let setup = Setup {
         args: &args.engine,
         files: args.engine.model.files()?,
         masks: None,
-        supports: &supports,
-        banks: &banks,
+        classes: std::slice::from_ref(&class),
         told: Told { verbose: false, quiet: args.quiet },
         timed: false,
     };
     let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
-    examples::tell_of_size(&supports, engine.segmenter.size());
+    examples::tell_of_size(&class.supports, engine.segmenter.size());
     let storage = if args.engine.precision == Precision::F32 { BankStorage::F32 } else { BankStorage::Half };
-    engine.segmenter.save_bank(&engine.bank, &args.output, &args.written.options(storage))?;
-    tell_written(&args.output, engine.bank.shots(), args.quiet)
+    let Some(bank) = engine.banks.first() else { return Err(usage("there is no example")) };
+    engine.segmenter.save_bank(bank, &args.output, &args.written.options(storage))?;
+    tell_written(&args.output, bank.shots(), args.quiet)
 }
 
 fn tell_written(path: &Path, shots: usize, quiet: bool) -> anyhow::Result<()> {

@@ -1,13 +1,13 @@
 //! A model on a device with its supports' bank; opened again where the device is lost.
 
 use super::advice::told;
+use super::classes::Class;
 use super::open::{self, Told, Wanted};
 use super::options::{EngineArgs, MaskArgs};
-use super::report::Support;
 use super::tell;
 use diffews_wgpu::image_io::RgbImage;
 use diffews_wgpu::weights::ModelFiles;
-use diffews_wgpu::{BankFile, Error, Example, Segmentation, Segmenter, Stage, SupportBank};
+use diffews_wgpu::{Error, Example, Segmentation, Segmenter, Stage, SupportBank};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -17,9 +17,8 @@ pub struct Setup<'a> {
     /// Opened once, so that all queries get the same model.
     pub files: ModelFiles,
     pub masks: Option<&'a MaskArgs>,
-    /// What the bank is made of.
-    pub supports: &'a [Support],
-    pub banks: &'a [BankFile],
+    /// What is to be found.
+    pub classes: &'a [Class],
     pub told: Told,
     /// The device is opened with its clock, and dispatches have their times.
     pub timed: bool,
@@ -33,10 +32,10 @@ pub trait Watch {
     fn clear(&mut self);
 }
 
-/// A model on a device with the supports' bank.
+/// A model on a device with the banks of all classes.
 pub struct Engine {
     pub segmenter: Segmenter,
-    pub bank: SupportBank,
+    pub banks: Vec<SupportBank>,
     /// When its model was loaded, and how long that took.
     pub begun: Instant,
     pub load_seconds: f64,
@@ -58,9 +57,10 @@ impl Engine {
     }
 
     fn new(setup: &Setup, watch: &mut dyn Watch) -> anyhow::Result<Engine> {
-        let shots = setup.supports.len() + setup.banks.iter().map(BankFile::shots).sum::<usize>();
+        let shots = setup.classes.iter().map(Class::shots).max().unwrap_or(0);
         let wanted = setup.args.wanted(setup.files.clone(), shots, setup.timed)?;
-        let mut wanted = Wanted { banks: setup.banks, ..wanted };
+        let banks = setup.classes.iter().flat_map(|class| &class.banks).collect();
+        let mut wanted = Wanted { banks, ..wanted };
         if let Some(masks) = setup.masks {
             wanted = wanted.with_masks(masks);
         }
@@ -69,10 +69,14 @@ impl Engine {
         let segmenter = planned.allocate_with(&mut |stage, done| watch.step(stage, done))?;
         let load_seconds = begun.elapsed().as_secs_f64();
         segmenter.gpu().take_times(setup.timed);
-        let examples: Vec<Example> = setup.supports.iter().map(|s| s.data.clone()).collect();
-        let bank = segmenter.load_bank(setup.banks, &examples, &mut |stage, done| watch.step(stage, done))?;
-        let mut engine = Engine { segmenter, bank, begun, load_seconds, told: false };
-        for overflow in [engine.segmenter.overflow(), engine.bank.overflow()].into_iter().flatten() {
+        let mut bank = |class: &Class| {
+            let examples: Vec<Example> = class.supports.iter().map(|s| s.data.clone()).collect();
+            segmenter.load_bank(&class.banks, &examples, &mut |stage, done| watch.step(stage, done))
+        };
+        let banks = setup.classes.iter().map(&mut bank).collect::<Result<Vec<_>, _>>()?;
+        let mut engine = Engine { segmenter, banks, begun, load_seconds, told: false };
+        let overflows = engine.banks.iter().map(SupportBank::overflow);
+        for overflow in overflows.chain([engine.segmenter.overflow()]).flatten() {
             engine.told |= tell_overflow(engine.told, overflow, watch);
         }
         Ok(engine)
@@ -81,7 +85,8 @@ impl Engine {
     /// Seconds by stage: those of loading and of the supports, which all queries share, and `result`'s.
     pub fn times(&self, result: &Segmentation) -> Vec<(Stage, f64)> {
         let mut times = vec![(Stage::Load, self.load_seconds)];
-        for &(stage, seconds) in self.bank.times().iter().chain(result.times()) {
+        let banks = self.banks.iter().flat_map(|bank| bank.times());
+        for &(stage, seconds) in banks.chain(result.times()) {
             match times.iter_mut().find(|t| t.0 == stage) {
                 Some(entry) => entry.1 += seconds,
                 None => times.push((stage, seconds)),
@@ -109,24 +114,25 @@ fn tell_overflow(before: bool, overflow: &Error, watch: &mut dyn Watch) -> bool 
     true
 }
 
-/// A query's map, and the engine that made it: another one where the device was lost.
+/// A query's results, one for each class, and the engine that made them: another one where the device was lost.
 pub fn segment<'a>(
     setup: &Setup,
     slot: &'a mut Option<Engine>,
     watch: &mut dyn Watch,
     rgb: &RgbImage,
-) -> anyhow::Result<(&'a Engine, Segmentation)> {
+) -> anyhow::Result<(&'a Engine, Vec<Segmentation>)> {
     let mut opened_anew = false;
     loop {
         let made = slot.take().map_or_else(|| Engine::new(setup, watch), Ok);
         let (engine, error) = match made {
             Ok(mut engine) => {
-                match engine.segmenter.segment_with(&engine.bank, rgb, &mut |stage, done| watch.step(stage, done)) {
-                    Ok(result) => {
-                        if let Some(overflow) = result.overflow() {
+                let banks: Vec<&SupportBank> = engine.banks.iter().collect();
+                match engine.segmenter.segment_classes(&banks, rgb, &mut |stage, done| watch.step(stage, done)) {
+                    Ok(results) => {
+                        if let Some(overflow) = results.iter().find_map(Segmentation::overflow) {
                             engine.told = tell_overflow(engine.told, overflow, watch);
                         }
-                        return Ok((slot.insert(engine), result));
+                        return Ok((slot.insert(engine), results));
                     }
                     Err(error) => (Some(engine), error.into()),
                 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const PICTURES: [&str; 13] =
     ["jpg", "jpeg", "jpe", "jfif", "pjpeg", "png", "apng", "webp", "bmp", "dib", "gif", "tif", "tiff"];
 /// What results are called beside their query: its name less the extension, and one of these.
-pub const RESULTS: [&str; 3] = ["_mask.png", "_overlay.png", "_probability.png"];
+pub const RESULTS: [&str; 4] = ["_mask.png", "_overlay.png", "_probability.png", "_labels.png"];
 
 /// What was left out of a folder.
 #[derive(Default)]
@@ -63,7 +63,10 @@ fn is_named_like_one(path: &Path) -> bool {
 /// Whether a file is called as the result of a picture is that lies beside it.
 fn is_result(path: &Path, stems: &HashSet<Vec<u8>>) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    RESULTS.iter().any(|end| name.strip_suffix(end.as_bytes()).is_some_and(|stem| stems.contains(stem)))
+    // With a class between the two, perhaps.
+    let begins = |stem: &[u8]| (0..stem.len()).any(|at| stem[at] == b'_' && stems.contains(&stem[..at]));
+    let is_one = |stem: &[u8]| stems.contains(stem) || begins(stem);
+    RESULTS.iter().any(|end| name.strip_suffix(end.as_bytes()).is_some_and(is_one))
 }
 
 impl Left {

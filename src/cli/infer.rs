@@ -8,15 +8,16 @@ mod load;
 mod standard;
 mod trace;
 
+use super::classes::ClassArgs;
 use super::engine::{self, Engine, Setup, Watch};
 use super::errors::{is_of_query, usage};
 use super::examples::{self, ExampleArgs};
 use super::notes::Notes;
 use super::open::Told;
-use super::options::{EngineArgs, MaskArgs, PictureArgs};
+use super::options::{EngineArgs, MaskArgs, PictureArgs, part};
 use super::output::{self, Existing, Job, Plan, Wanted};
 use super::progress::{self, Bar};
-use super::report::{self, Machine};
+use super::report::{self, Examples, Machine};
 use super::tell;
 use claim::Claim;
 use clap::ArgAction;
@@ -24,10 +25,9 @@ use crew::Crew;
 use desk::{Desk, Done, Item};
 use diffews_wgpu::image_io::{LoadedPicture, PictureOptions};
 use diffews_wgpu::settings::Threshold;
-use diffews_wgpu::{BankFile, Error, gpu};
+use diffews_wgpu::{Error, Segmentation, gpu};
 use finish::Computed;
 use load::{Loaded, Ready};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use trace::Trace;
@@ -49,9 +49,8 @@ Exit codes, environment variables and where to get the published weights: diffew
 pub struct Args {
     #[command(flatten)]
     examples: ExampleArgs,
-    /// Examples that `bank encode` has encoded; several are one set, together with --support
-    #[arg(long, value_name = "FILE.bank", num_args = 1..)]
-    bank: Vec<PathBuf>,
+    #[command(flatten)]
+    classes: ClassArgs,
     /// Picture to segment, or a directory of them (not those below it). - is standard input, once for --support, --mask and
     /// --query
     #[arg(long, value_name = "IMAGE|DIR", required = true, num_args = 1..)]
@@ -72,6 +71,12 @@ pub struct Args {
     /// [0, 1], before it is enlarged (in DIR: <query>_probability.png)
     #[arg(long, value_name = "FILE.png|FILE.npy|DIR", help_heading = "Output")]
     probability: Option<PathBuf>,
+    /// With classes: also write the mask of each, as <query>_<class>_mask.png
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    class_masks: Option<PathBuf>,
+    /// With classes: pixels for which the best two maps, of 0 to 1, are closer than this are of none (255 in the label map)
+    #[arg(long, value_name = "0..1", value_parser = part, default_value_t = 0.0, help_heading = "Output")]
+    margin: f64,
     #[command(flatten)]
     pictures: PictureArgs,
     /// Also write what host and device did when: every dispatch with its form, shapes and rate, to be opened in Perfetto or
@@ -102,15 +107,17 @@ pub struct Args {
 impl Args {
     /// Files that are read beside the queries.
     fn inputs(&self) -> impl Iterator<Item = &Path> {
-        self.examples.files().chain(self.bank.iter().map(PathBuf::as_path))
+        self.examples.files().chain(self.classes.files())
     }
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     // All that is cheap comes before the weights and the GPU, in the order of its cost.
-    args.examples.check()?;
-    if args.examples.shots() == 0 && args.bank.is_empty() {
-        return Err(usage("there is no example: give --support with --mask, or --bank"));
+    let names: Vec<String> = args.classes.names(&args.examples)?.into_iter().flatten().collect();
+    if let (Some(_), true) = (&args.class_masks, names.is_empty()) {
+        return Err(usage(
+            "--class-masks: there is no class; name some, as --class cat=cat.bank or --support cat:a.png",
+        ));
     }
     standard::check(args)?;
     gpu::check_backend(&args.engine.adapter.choice()?)?;
@@ -120,6 +127,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         output: args.output.as_deref(),
         overlay: args.overlay.as_deref(),
         probability: args.probability.as_deref(),
+        classes: names,
+        class_masks: args.class_masks.as_deref(),
         force: args.force,
         skip_existing: args.skip_existing,
     })?;
@@ -135,8 +144,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::new(args, &jobs)?;
     let alone = args.query.len() == 1 && !output::is_folder(&args.query[0]);
     let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
-    let banks = args.bank.iter().map(BankFile::open).collect::<Result<Vec<_>, _>>()?;
-    let supports = args.examples.load(&mut pictures, &mut notes, args.quiet)?;
+    let classes = args.classes.load(&args.examples, &mut pictures, &mut notes, args.quiet)?;
     let first = if alone { Some(load::query(&pictures, &jobs[0])?) } else { None };
 
     progress::catch_interrupts();
@@ -148,16 +156,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         args: &args.engine,
         files: args.engine.model.files()?,
         masks: Some(&args.masks),
-        supports: &supports,
-        banks: &banks,
+        classes: &classes,
         told: Told { verbose: args.verbose > 0, quiet: args.quiet },
         timed: args.trace.is_some() || args.verbose > 1,
     };
     let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
-    examples::tell_of_size(&supports, engine.segmenter.size());
-    Batch { args, jobs: &jobs, examples: report::examples(&banks, &supports), alone, pictures }
-        .run(&setup, engine, first, bar, notes, trace)
+    examples::tell_of_size(classes.iter().flat_map(|class| &class.supports), engine.segmenter.size());
+    let told = report::examples(&classes);
+    Batch { args, jobs: &jobs, examples: told, alone, pictures }.run(&setup, engine, first, bar, notes, trace)
 }
 
 /// Most threads that read, and as many that write.
@@ -171,8 +178,8 @@ const BYTES_PER_PIXEL: u64 = 12;
 struct Batch<'a> {
     args: &'a Args,
     jobs: &'a [Job],
-    /// What is said of the examples.
-    examples: Vec<Value>,
+    /// What is said of the classes.
+    examples: Examples,
     /// One query, named by itself.
     alone: bool,
     /// How queries are read.
@@ -315,11 +322,13 @@ fn compute(
     loaded: Loaded,
     job: &Job,
 ) -> anyhow::Result<Computed> {
-    let (engine, result) = engine::segment(setup, engine, desk, &loaded.small)?;
+    let (engine, results) = engine::segment(setup, engine, desk, &loaded.small)?;
     if progress::interrupted() {
         return Err(Error::Interrupted.into());
     }
-    desk.add_times(engine, &result, job);
-    let (machine, times) = (Machine::of(&engine.segmenter, result.precision()), engine.times(&result));
-    Ok(Computed { loaded, map: result.into_map(), machine, times })
+    let Some(first) = results.first() else { return Err(usage("there is no example")) };
+    desk.add_times(engine, first, job);
+    let (machine, times) = (Machine::of(&engine.segmenter, first.precision()), engine.times(first));
+    let maps = results.into_iter().map(Segmentation::into_map).collect();
+    Ok(Computed { loaded, maps, machine, times })
 }

@@ -3,6 +3,7 @@
 mod advice;
 mod bank;
 mod bench;
+mod classes;
 mod compile;
 mod conformance;
 mod devices;

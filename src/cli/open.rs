@@ -33,7 +33,7 @@ pub struct Wanted<'a> {
     /// Examples of the largest bank.
     pub shots: usize,
     /// Banks that are to be read; their size is the default one.
-    pub banks: &'a [BankFile],
+    pub banks: Vec<&'a BankFile>,
     pub threshold: Option<Threshold>,
     pub guided_filter: Option<GuidedFilter>,
 }
@@ -56,7 +56,7 @@ impl EngineArgs {
             precision: self.precision,
             max_memory: self.memory.max_memory,
             shots,
-            banks: &[],
+            banks: Vec::new(),
             threshold: None,
             guided_filter: None,
         })
@@ -84,7 +84,7 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
     let model = Model::load(wanted.files)?;
     model.warnings().iter().for_each(|warning| tell(&format!("warning: {warning}")));
     // The flag is the user's to correct, a default the model's.
-    let of_bank = wanted.banks.first().map(BankFile::size);
+    let of_bank = wanted.banks.first().map(|bank| bank.size());
     let size = wanted.size.or(of_bank).unwrap_or_else(|| model.default_size());
     if let Err(error) = model.config().check_size(size as usize) {
         return match wanted.size {

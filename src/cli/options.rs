@@ -187,7 +187,8 @@ impl MaskArgs {
     }
 }
 
-fn part(text: &str) -> Result<f64, String> {
+/// A number from 0 to 1.
+pub fn part(text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| "it must be a number from 0 to 1".to_string())?;
     Threshold::Absolute(value).check()?;
     Ok(value)

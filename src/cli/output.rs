@@ -2,7 +2,8 @@
 
 use super::errors::usage;
 use super::{folder, progress};
-use diffews_wgpu::image_io::{self, DecodedMap, ImageError, Mask, RgbImage, is_standard};
+use diffews_wgpu::image_io::{self, DecodedMap, ImageError, LabelMap, Mask, RgbImage, is_standard};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,10 @@ pub struct Wanted<'a> {
     pub output: Option<&'a Path>,
     pub overlay: Option<&'a Path>,
     pub probability: Option<&'a Path>,
+    /// Names of the classes, where they have names: a query's result is then a label map.
+    pub classes: Vec<String>,
+    /// Where each class's mask goes.
+    pub class_masks: Option<&'a Path>,
     pub force: bool,
     /// Leave out queries whose results are all there.
     pub skip_existing: bool,
@@ -34,9 +39,52 @@ pub struct Job {
     pub query: PathBuf,
     /// A folder named it, not the user: what it is may have changed since.
     pub listed: bool,
+    /// The mask, or the label map of several classes.
     pub mask: PathBuf,
     pub overlay: Option<PathBuf>,
     pub probability: Option<PathBuf>,
+    /// Of each class that has a name.
+    pub classes: Vec<ClassFiles>,
+}
+
+/// Files of a class.
+#[derive(Debug)]
+pub struct ClassFiles {
+    pub mask: Option<PathBuf>,
+    pub probability: Option<PathBuf>,
+}
+
+/// What was found in a query.
+pub enum Found {
+    Mask {
+        mask: Mask,
+        map: DecodedMap,
+    },
+    /// Of classes in their order.
+    Labels {
+        labels: LabelMap,
+        maps: Vec<DecodedMap>,
+    },
+}
+
+impl Found {
+    /// Pixels of anything that was to be found.
+    pub fn foreground(&self) -> Cow<'_, Mask> {
+        match self {
+            Found::Mask { mask, .. } => Cow::Borrowed(mask),
+            Found::Labels { labels, .. } => Cow::Owned(labels.foreground()),
+        }
+    }
+
+    /// The picture with it painted over.
+    pub fn painted(&self, rgb: &RgbImage) -> Result<RgbImage, ImageError> {
+        match self {
+            Found::Mask { mask, .. } => image_io::paint_overlay(rgb, mask),
+            Found::Labels { labels, maps } => (1..=maps.len() as u8).try_fold(rgb.clone(), |painted, label| {
+                image_io::paint_overlay_in(&painted, &labels.mask(label), image_io::voc_colour(label))
+            }),
+        }
+    }
 }
 
 /// What may happen to files that exist.
@@ -55,7 +103,13 @@ impl Job {
     }
 
     fn outputs(&self) -> impl Iterator<Item = &Path> {
-        [Some(&self.mask), self.overlay.as_ref(), self.probability.as_ref()].into_iter().flatten().map(PathBuf::as_path)
+        let all = [Some(&self.mask), self.overlay.as_ref()].into_iter().flatten();
+        let masks = self.classes.iter().filter_map(|class| class.mask.as_ref());
+        all.chain(masks).chain(self.probabilities()).map(PathBuf::as_path)
+    }
+
+    fn probabilities(&self) -> impl Iterator<Item = &PathBuf> {
+        self.probability.iter().chain(self.classes.iter().filter_map(|class| class.probability.as_ref()))
     }
 
     /// Whether all files of the result are there.
@@ -67,8 +121,8 @@ impl Job {
     pub fn write(
         &self,
         rgb: Option<&RgbImage>,
-        mask: &Mask,
-        map: &DecodedMap,
+        found: &Found,
+        size: (u32, u32),
         existing: Existing,
     ) -> Result<bool, ImageError> {
         let Existing { force, keep } = existing;
@@ -78,24 +132,53 @@ impl Job {
             Err(ImageError::Exists { .. }) if keep => Ok(()),
             other => other.map(|()| any = true),
         };
-        settle(image_io::write_mask(&self.mask, mask, force))?;
+        settle(match found {
+            Found::Mask { mask, .. } => image_io::write_mask(&self.mask, mask, force),
+            Found::Labels { labels, .. } => labels.write(&self.mask, force),
+        })?;
         if let (Some(path), Some(rgb)) = (&self.overlay, rgb) {
-            settle(image_io::write_overlay(path, rgb, mask, force))?;
+            settle(found.painted(rgb).and_then(|painted| image_io::write_rgb(path, &painted, force)))?;
         }
-        if let Some(path) = &self.probability {
-            settle(if is_npy(path) {
-                image_io::write_probability_npy(path, &map.map(), (map.size(), map.size()), force)
-            } else {
-                let (width, height) = mask.size();
-                image_io::write_probability_png(path, &map.map_at(width, height), (width, height), force)
-            })?;
+        match found {
+            Found::Mask { map, .. } => {
+                if let Some(path) = &self.probability {
+                    settle(write_probability(path, map, size, force))?;
+                }
+            }
+            Found::Labels { labels, maps } => {
+                for (label, (class, map)) in (1..=255).zip(self.classes.iter().zip(maps)) {
+                    if let Some(path) = &class.mask {
+                        settle(image_io::write_mask(path, &labels.mask(label), force))?;
+                    }
+                    if let Some(path) = &class.probability {
+                        settle(write_probability(path, map, size, force))?;
+                    }
+                }
+            }
         }
         Ok(any)
     }
 }
 
+fn write_probability(path: &Path, map: &DecodedMap, size: (u32, u32), force: bool) -> Result<(), ImageError> {
+    if is_npy(path) {
+        return image_io::write_probability_npy(path, &map.map(), (map.size(), map.size()), force);
+    }
+    image_io::write_probability_png(path, &map.map_at(size.0, size.1), size, force)
+}
+
 fn is_npy(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
+}
+
+fn is_png(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"))
+}
+
+/// A class's name as a part of a file's.
+fn in_a_name(class: &str) -> String {
+    let fits = |c: char| !c.is_control() && !"/\\:<>\"|?*".contains(c);
+    class.chars().map(|c| if fits(c) { c } else { '_' }).collect()
 }
 
 /// What is to be done, and what the user should know of it.
@@ -124,7 +207,7 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Plan> {
     let place = |given: Option<&Path>, flag: &str, files: &str| -> anyhow::Result<Place> {
         let Some(path) = given else { return Ok(Place::Absent) };
         let named_as_directory = path.to_string_lossy().ends_with(std::path::is_separator);
-        let named_as_file = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")) || is_npy(path);
+        let named_as_file = is_png(path) || is_npy(path);
         if several && named_as_file && !path.is_dir() {
             return Err(usage(format!(
                 "{flag} {}: there may be several results, so this must be a directory, and it is named like a file",
@@ -148,7 +231,19 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Plan> {
     };
     let output = place(wanted.output, "--output", "a .png")?;
     let overlay = place(wanted.overlay, "--overlay", "a .png")?;
-    let probability = place(wanted.probability, "--probability", "a .png or .npy")?;
+    let labelled = !wanted.classes.is_empty();
+    let of_classes = |given: Option<&Path>, flag: &str| match given {
+        Some(path) if !path.is_dir() && (path.exists() || is_npy(path) || is_png(path) || is_standard(path)) => {
+            Err(usage(format!("{flag} {}: each class has its own, so this must be a directory", path.display())))
+        }
+        Some(path) => Ok(Place::Directory(path.to_owned())),
+        None => Ok(Place::Absent),
+    };
+    let class_masks = of_classes(wanted.class_masks, "--class-masks")?;
+    let probability = match labelled {
+        true => of_classes(wanted.probability, "--probability")?,
+        false => place(wanted.probability, "--probability", "a .png or .npy")?,
+    };
     let mut jobs = Vec::with_capacity(queries.len());
     for (query, listed) in queries {
         let stem = if is_standard(&query) { Some("stdin".as_ref()) } else { query.file_stem() };
@@ -160,14 +255,21 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Plan> {
             name.push(format!("_{what}.png"));
             name
         };
-        let mask = output.resolve(named("mask")).unwrap_or_else(|| named("mask").into());
-        let (overlay, probability) = (overlay.resolve(named("overlay")), probability.resolve(named("probability")));
-        jobs.push(Job { query, listed, mask, overlay, probability });
+        let kind = if labelled { "labels" } else { "mask" };
+        let mask = output.resolve(named(kind)).unwrap_or_else(|| named(kind).into());
+        let of_class = |class: &String| ClassFiles {
+            mask: class_masks.resolve(named(&format!("{}_mask", in_a_name(class)))),
+            probability: probability.resolve(named(&format!("{}_probability", in_a_name(class)))),
+        };
+        let classes = wanted.classes.iter().map(of_class).collect();
+        let overlay = overlay.resolve(named("overlay"));
+        let probability = if labelled { None } else { probability.resolve(named("probability")) };
+        jobs.push(Job { query, listed, mask, overlay, probability, classes });
     }
     let mut places = Places::default();
     no_two_alike(&jobs, &mut places)?;
     keep_inputs(&jobs, &wanted.inputs, &mut places)?;
-    for place in [&output, &overlay, &probability] {
+    for place in [&output, &overlay, &probability, &class_masks] {
         if let Place::Directory(path) = place {
             fs::create_dir_all(path).map_err(|cause| ImageError::Write { path: path.clone(), cause })?;
         }
@@ -262,7 +364,7 @@ fn check(jobs: &[Job], force: bool) -> anyhow::Result<()> {
     let mut probed: HashSet<&Path> = HashSet::new();
     for job in jobs {
         for output in job.outputs().filter(|o| !is_standard(o)) {
-            let npy = job.probability.as_deref() == Some(output) && is_npy(output);
+            let npy = job.probabilities().any(|path| path == output) && is_npy(output);
             image_io::check_output(output, if npy { "npy" } else { "png" }, force)?;
             let parent = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             if probed.insert(parent) {

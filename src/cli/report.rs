@@ -1,9 +1,10 @@
 //! What is said of a result: one line for people, one JSON object for programs.
 
 use super::advice::told;
-use super::output::Job;
+use super::classes::Class;
+use super::output::{ClassFiles, Found, Job};
 use super::{json_line, one_line};
-use diffews_wgpu::image_io::{BoundingBox, Mask};
+use diffews_wgpu::image_io::BoundingBox;
 use diffews_wgpu::names::percent_encoded;
 use diffews_wgpu::settings::Threshold;
 use diffews_wgpu::tune::Tally;
@@ -74,6 +75,9 @@ pub struct Report {
     height: u32,
     foreground_fraction: f64,
     bounding_box: Option<Value>,
+    /// Of classes that have names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classes: Option<Vec<Value>>,
     threshold: Value,
     #[serde(flatten)]
     machine: Machine,
@@ -84,17 +88,18 @@ pub struct Report {
 impl Report {
     pub fn new(
         machine: Machine,
-        examples: &[Value],
+        examples: &Examples,
         job: &Job,
-        mask: &Mask,
+        found: &Found,
         threshold: Threshold,
         times: &[(Stage, f64)],
     ) -> Report {
+        let mask = found.foreground();
         let (width, height) = mask.size();
-        let corners = |b: BoundingBox| json!({"x": b.x, "y": b.y, "width": b.width, "height": b.height});
         Report {
             query: text(&job.query),
-            supports: examples.to_vec(),
+            supports: examples.0.iter().flat_map(|(_, examples)| examples.clone()).collect(),
+            classes: examples.of(job, found),
             mask: text(&job.mask),
             overlay: job.overlay.as_deref().map(text),
             probability: job.probability.as_deref().map(text),
@@ -138,10 +143,40 @@ fn exact<const N: usize>(names: [(&str, Option<&PathBuf>); N]) -> Map<String, Va
     names.into_iter().filter_map(encoded).collect()
 }
 
-/// What is said of the examples of a class: of banks and of pictures.
-pub fn examples(banks: &[BankFile], supports: &[Support]) -> Vec<Value> {
+/// What is said of classes: the name of each, if it has one, and its examples.
+pub struct Examples(Vec<(Option<String>, Vec<Value>)>);
+
+pub fn examples(classes: &[Class]) -> Examples {
     let bank = |bank: &BankFile| json!({"bank": bank.file(), "name": bank.name(), "examples": bank.examples()});
-    banks.iter().map(bank).chain(supports.iter().map(support)).collect()
+    let of = |class: &Class| {
+        let examples = class.banks.iter().map(bank).chain(class.supports.iter().map(support)).collect();
+        (class.name.clone(), examples)
+    };
+    Examples(classes.iter().map(of).collect())
+}
+
+impl Examples {
+    pub fn are_named(&self) -> bool {
+        self.0.iter().all(|(name, _)| name.is_some())
+    }
+
+    /// What is said of each class in a query; none where there are none with names.
+    fn of(&self, job: &Job, found: &Found) -> Option<Vec<Value>> {
+        let Found::Labels { labels, .. } = found else { return None };
+        let class = |(label, ((name, examples), files)): (u8, (&(Option<String>, Vec<Value>), &ClassFiles))| {
+            let mask = labels.mask(label);
+            json!({
+                "name": name, "value": label, "supports": examples,
+                "mask": files.mask.as_deref().map(text), "probability": files.probability.as_deref().map(text),
+                "foreground_fraction": mask.foreground_fraction(), "bounding_box": mask.bounding_box().map(corners),
+            })
+        };
+        Some((1..=255).zip(self.0.iter().zip(&job.classes)).map(class).collect())
+    }
+}
+
+fn corners(b: BoundingBox) -> Value {
+    json!({"x": b.x, "y": b.y, "width": b.width, "height": b.height})
 }
 
 fn support(support: &Support) -> Value {

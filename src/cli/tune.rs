@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         size: args.size,
         precision: args.precision,
         shots,
-        banks: &[],
+        banks: Vec::new(),
         threshold: None,
         guided_filter: None,
         max_memory: None,

@@ -12,6 +12,7 @@
 
 mod decode;
 mod index;
+mod labels;
 mod map;
 mod mask;
 mod overlay;
@@ -27,12 +28,13 @@ pub use decode::{
 };
 pub use image::RgbImage;
 pub use index::load_index_mask;
+pub use labels::{LabelMap, Labelling, MOST_CLASSES, VOID, voc_colour};
 pub use map::DecodedMap;
 pub use mask::{
     BoundingBox, LoadedMask, Mask, MaskKind, MaskPart, MaskReading, MaskSource, MaskValue, MaskWarning, load_mask,
     load_mask_of, load_mask_with,
 };
-pub use overlay::paint_overlay;
+pub use overlay::{paint_overlay, paint_overlay_in};
 pub use resize::{
     mask_to_model_input, resize_bilinear_rgb, resize_bilinear_rgb_rows_first, resize_map, resize_nearest_mask,
     to_model_input,
@@ -176,6 +178,9 @@ pub enum ImageError {
 
     #[error("{path}: cannot be written: {cause}", path = .path.display())]
     Write { path: PathBuf, cause: io::Error },
+
+    #[error("more than {most} classes do not fit a label map")]
+    Classes { most: usize },
 
     #[error("{path}: cannot be encoded: {reason}", path = .path.display())]
     Encode { path: PathBuf, reason: String },

@@ -17,6 +17,14 @@ const OPACITY: u16 = 115;
 /// # Errors
 /// [`ImageError::Length`] if the sizes differ.
 pub fn paint_overlay(rgb: &RgbImage, mask: &Mask) -> Result<RgbImage, ImageError> {
+    paint_overlay_in(rgb, mask, FILL)
+}
+
+/// [`paint_overlay`] with another colour of the fill.
+///
+/// # Errors
+/// As there.
+pub fn paint_overlay_in(rgb: &RgbImage, mask: &Mask, fill: [u8; 3]) -> Result<RgbImage, ImageError> {
     let (width, height) = rgb.dimensions();
     check_length("the mask to paint", mask.foreground().len(), (width, height), 1)?;
     let mut painted = rgb.clone();
@@ -33,7 +41,7 @@ pub fn paint_overlay(rgb: &RgbImage, mask: &Mask) -> Result<RgbImage, ImageError
         match (inside, edge, rim) {
             (true, true, _) => pixel.copy_from_slice(&LINE),
             (true, false, _) => {
-                for (sample, fill) in pixel.iter_mut().zip(FILL) {
+                for (sample, fill) in pixel.iter_mut().zip(fill) {
                     let kept = u16::from(*sample) * (256 - OPACITY);
                     *sample = ((kept + u16::from(fill) * OPACITY) >> 8) as u8;
                 }

@@ -76,3 +76,61 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing() {
     encode("a.bank").expect(1, &["a.bank", "--force"]);
     assert_eq!((place.names(), fs::read(place.path("a.bank")).unwrap()), (before, bytes));
 }
+
+/// Classes of a bank and of pictures: the label map, and what belongs to each.
+#[test]
+fn several_classes_share_a_label_map() {
+    let place = Place::new();
+    encode(&place, "a.bank", &[]);
+    let args = |more: &[&str]| {
+        let all = ["infer", "--class", "disc=a.bank", "--support", "the/rest:s.png", "--mask", "s_mask.png"];
+        place.run(&[&all[..], &["--query", "q.png", "--size", "64", "--precision", "f32"], more].concat())
+    };
+    // No directory is meant: a name with a slash is none, so this is a file's name.
+    args(&[]).expect(1, &["the/rest:s.png"]);
+    let infer = |more: &[&str]| {
+        let all = ["infer", "--class", "disc=a.bank", "--support", "all but it:s.png", "--mask", "s_mask.png"];
+        let how = ["--invert-mask", "--query", "q.png", "--size", "64", "--precision", "f32"];
+        place.run(&[&all[..], &how, more].concat())
+    };
+    let said = infer(&["--json", "--class-masks", "out", "--probability", "out", "--overlay", "painted.png"]).expect(0, &[]);
+    let said = &lines(&said.out)[0];
+    assert_eq!(said["mask"], "q_labels.png");
+    let classes = said["classes"].as_array().unwrap();
+    let names: Vec<&str> = classes.iter().map(|class| class["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["disc", "all but it"]);
+    let labels = image::open(place.path("q_labels.png")).unwrap().to_rgb8();
+    let mut counted = 0.0;
+    for (label, class) in [(1, &classes[0]), (2, &classes[1])] {
+        assert_eq!(class["value"], label);
+        let mask = image::open(place.path(class["mask"].as_str().unwrap())).unwrap().to_luma8();
+        let colour = image::Rgb(if label == 1 { [128, 0, 0] } else { [0, 128, 0] });
+        let same = labels.pixels().zip(mask.pixels()).all(|(a, b)| (*a == colour) == (b.0 == [255]));
+        assert!(same, "{class}");
+        counted += class["foreground_fraction"].as_f64().unwrap();
+        assert!(place.path(class["probability"].as_str().unwrap()).exists());
+    }
+    assert!(counted > 0.0 && (counted - said["foreground_fraction"].as_f64().unwrap()).abs() < 1e-9);
+    assert!(place.path("painted.png").exists());
+    // Each class's map is what it is alone.
+    let alone = ["infer", "--bank", "a.bank", "--query", "q.png", "--precision", "f32", "--probability", "alone.png"];
+    place.run(&[&alone[..], &["--output", "alone_mask.png"]].concat()).expect(0, &[]);
+    assert_eq!(fs::read(place.path("alone.png")).unwrap(), fs::read(place.path("out/q_disc_probability.png")).unwrap());
+    // With a margin that nothing exceeds, what two classes want is void.
+    infer(&["--force", "--margin", "1"]).expect(0, &[]);
+    let void = image::open(place.path("q_labels.png")).unwrap().to_rgb8();
+    let both = void.pixels().filter(|p| p.0 == [224, 224, 192]).count();
+    assert!(void.pixels().zip(labels.pixels()).all(|(a, b)| a == b || a.0 == [224, 224, 192]), "{both}");
+    // Results beside their picture are no queries.
+    let folder = ["infer", "--bank", "a.bank", "--query", ".", "--output", "masks/", "--json"];
+    let done = place.run(&folder).expect(0, &[]);
+    let queries: Vec<String> = lines(&done.out).iter().map(|line| line["query"].to_string()).collect();
+    assert!(!queries.iter().any(|query| query.contains("labels")), "{queries:?}");
+    // What makes no sense.
+    infer(&["--probability", "map.npy"]).expect(2, &["--probability", "directory"]);
+    infer(&["--bank", "a.bank"]).expect(2, &["class"]);
+    place.run(&["infer", "--bank", "a.bank", "--query", "q.png", "--class-masks", "out"]).expect(2, &["--class-masks"]);
+    for class in ["a.bank", "=a.bank", "cat="] {
+        place.run(&["infer", "--class", class, "--query", "q.png"]).expect(2, &["cat=cat.bank"]);
+    }
+}

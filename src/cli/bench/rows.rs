@@ -211,7 +211,7 @@ fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
         size: None,
         precision,
         shots: 1,
-        banks: &[],
+        banks: Vec::new(),
         threshold: None,
         guided_filter: None,
         max_memory: None,

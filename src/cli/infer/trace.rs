@@ -86,7 +86,7 @@ impl Trace {
             let facts = engine.segmenter.gpu().facts();
             self.adapter = format!("{} ({}, {})", facts.name, facts.backend, facts.driver);
             self.spans(&[load], "");
-            self.spans(engine.bank.spans(), "");
+            engine.banks.iter().for_each(|bank| self.spans(bank.spans(), ""));
         }
         self.spans(result.spans(), &query);
         let room = MOST.saturating_sub(self.device.len());

@@ -1,0 +1,106 @@
+//! What is to be found: one thing without a name, or several with names.
+
+use super::errors::usage;
+use super::examples::ExampleArgs;
+use super::notes::Notes;
+use super::report::Support;
+use diffews_wgpu::BankFile;
+use diffews_wgpu::image_io::{MOST_CLASSES, PictureOptions};
+use std::path::{Path, PathBuf};
+
+/// Banks of a command line.
+#[derive(clap::Args)]
+pub struct ClassArgs {
+    /// Examples that `bank encode` has encoded; several are one set, together with --support
+    #[arg(long, value_name = "FILE.bank", num_args = 1..)]
+    bank: Vec<PathBuf>,
+    /// A class and its bank; with several classes each query is encoded once, and gets a label map. --support NAME:IMAGE names a class, too
+    #[arg(long, value_name = "NAME=FILE.bank", num_args = 1.., value_parser = class)]
+    class: Vec<(String, PathBuf)>,
+}
+
+/// A thing to be found, and its examples.
+pub struct Class {
+    /// None where there is one thing alone, and nobody named it.
+    pub name: Option<String>,
+    pub banks: Vec<BankFile>,
+    pub supports: Vec<Support>,
+}
+
+impl Class {
+    pub fn shots(&self) -> usize {
+        self.supports.len() + self.banks.iter().map(BankFile::shots).sum::<usize>()
+    }
+}
+
+impl ClassArgs {
+    /// All files that are read.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.bank.iter().chain(self.class.iter().map(|(_, path)| path)).map(PathBuf::as_path)
+    }
+
+    /// The classes in the order of the command line: those of banks first. The names alone: nothing is read.
+    ///
+    /// # Errors
+    /// No example, or things without a name beside others.
+    pub fn names(&self, examples: &ExampleArgs) -> anyhow::Result<Vec<Option<String>>> {
+        examples.check()?;
+        let named = self.class.iter().map(|(name, _)| Some(name.clone()));
+        let unnamed = self.bank.iter().map(|_| None);
+        let mut names: Vec<Option<String>> = Vec::new();
+        for name in named.chain(unnamed).chain(examples.names()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if names.is_empty() {
+            return Err(usage("there is no example: give --support with --mask, or --bank"));
+        }
+        if names.len() > 1 && names.contains(&None) {
+            return Err(usage(
+                "some examples have a class and some have none: name all of them, as --support cat:a.png or --class cat=a.bank",
+            ));
+        }
+        match names.len() > MOST_CLASSES {
+            true => Err(usage(format!("{} classes are too many: a label map holds {MOST_CLASSES}", names.len()))),
+            false => Ok(names),
+        }
+    }
+
+    /// Reads all of them.
+    ///
+    /// # Errors
+    /// Whatever is wrong with a file.
+    pub fn load(
+        &self,
+        examples: &ExampleArgs,
+        options: &mut PictureOptions,
+        notes: &mut Notes,
+        quiet: bool,
+    ) -> anyhow::Result<Vec<Class>> {
+        let empty = |name| Class { name, banks: Vec::new(), supports: Vec::new() };
+        let mut classes: Vec<Class> = self.names(examples)?.into_iter().map(empty).collect();
+        let mut of = |name: Option<&String>, add: &mut dyn FnMut(&mut Class)| {
+            classes.iter_mut().filter(|class| class.name.as_ref() == name).for_each(add);
+        };
+        for (name, path) in
+            self.class.iter().map(|(name, path)| (Some(name), path)).chain(self.bank.iter().map(|p| (None, p)))
+        {
+            let bank = BankFile::open(path)?;
+            of(name, &mut |class| class.banks.push(bank.clone()));
+        }
+        for (name, support) in examples.load(options, notes, quiet)? {
+            let mut support = Some(support);
+            of(name.as_ref(), &mut |class| class.supports.extend(support.take()));
+        }
+        Ok(classes)
+    }
+}
+
+fn class(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("it must be a name and a file, as cat=cat.bank")?;
+    match name.trim().is_empty() || path.is_empty() {
+        true => Err("it must be a name and a file, as cat=cat.bank".into()),
+        false => Ok((name.trim().to_owned(), path.into())),
+    }
+}
