@@ -63,7 +63,9 @@ impl Packing {
         match self {
             Packing::Panels { singly: true, .. } => Element::F32,
             // No bound is known of what 8 bits make of turned windows.
-            Packing::Winograd | Packing::Panels { of: Panels::Winograd, .. } if element == Element::Q8 => Element::Packed,
+            Packing::Winograd | Packing::Panels { of: Panels::Winograd, .. } if element == Element::Q8 => {
+                Element::Packed
+            }
             Packing::Taps | Packing::Winograd | Packing::Panels { .. } => element,
         }
     }

@@ -288,9 +288,19 @@ const MUTANTS: &[Mutant] = &[
     fault("conv2d/broadcast", "the first panel for all", "first * panels + n / panel * rows", "first * panels"),
     fault("conv2d/broadcast", "matrices of one panel", "first * panels + n / panel", "first + n / panel"),
     fault("conv2d/broadcast", "taps of one panel", "k += select(0u, (panels - 1u) * rows, IN_PANELS);", ""),
-    fault("conv2d/broadcast", "a last panel that is not full left out", "(q.out_n4 + panel - 1u) / panel", "q.out_n4 / panel"),
+    fault(
+        "conv2d/broadcast",
+        "a last panel that is not full left out",
+        "(q.out_n4 + panel - 1u) / panel",
+        "q.out_n4 / panel",
+    ),
     fault("conv2d/broadcast", "columns beyond a panel", "select(n, n % panel, IN_PANELS)", "n"),
-    fault("conv2d/broadcast", "gates as far away as in rows", "select(q.out_n4, panel, IN_PANELS);\n    let width = 2u", "q.out_n4;\n    let width = 2u"),
+    fault(
+        "conv2d/broadcast",
+        "gates as far away as in rows",
+        "select(q.out_n4, panel, IN_PANELS);\n    let width = 2u",
+        "q.out_n4;\n    let width = 2u",
+    ),
     fault("conv2d/rows", "the first matrix for all", "var k = first_row(p0);", "var k = 0u;"),
     fault(
         "conv2d/common",

@@ -271,7 +271,9 @@ pub(super) static CANDIDATES: &[Candidate] = &[
 const fn of_matrices(form: &'static Form, direct: Candidate) -> Candidate {
     let (refuses, is_dear, computes) = (winograd::refuses, winograd::is_dear, winograd::work);
     let packing = match direct.packing {
-        Packing::Panels { columns, step, singly, .. } => Packing::Panels { of: Panels::Winograd, columns, step, singly },
+        Packing::Panels { columns, step, singly, .. } => {
+            Packing::Panels { of: Panels::Winograd, columns, step, singly }
+        }
         _ => Packing::Winograd,
     };
     Candidate { form, packing, refuses, is_dear, computes, record: winograd::record, ..direct }
