@@ -44,22 +44,29 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let n = min(column, q.out_n4 - 1u);
     let last = q.out_rows * q.out_w - 1u;
     let b0 = fill(bias4(n));
+    // Weights lie in panels of PANEL columns (GEGLU: and their gates), but for those of 8 bits: a subgroup goes through one from its
+    // beginning to its end.
+    let panel = min(PANEL, q.out_n4);
+    let panels = (q.out_n4 + panel - 1u) / panel;
+    let rows = q.in_c4 * 4u;
+    let place = select(n, n % panel, IN_PANELS);
 #ifdef GEGLU
     let p0 = id % q.row_groups * 16u;
-    let width = 2u * q.out_n4;
-    let gate = q.out_n4;
-    let b1 = fill(bias4(n + gate));
+    let gate = select(q.out_n4, panel, IN_PANELS);
+    let width = 2u * gate;
+    let b1 = fill(bias4(n + q.out_n4));
     var a0 = b0; var a1 = b0; var a2 = b1; var a3 = b1;
 #else
     let p0 = id % q.row_groups * 32u;
-    let width = q.out_n4;
+    let width = select(q.out_n4, panel, IN_PANELS);
     var a0 = b0; var a1 = b0; var a2 = b0; var a3 = b0;
     let c2 = corner(min(p0 + 16u + sub % 8u, last));
     let c3 = corner(min(p0 + 24u + sub % 8u, last));
 #endif
     let c0 = corner(min(p0 + sub % 8u, last));
     let c1 = corner(min(p0 + 8u + sub % 8u, last));
-    var k = first_row(p0);
+    let first = first_row(p0);
+    var k = select(first, first * panels + n / panel * rows, IN_PANELS);
     for (var ky = 0u; ky < q.kernel; ky++) {
         for (var kx = 0u; kx < q.kernel; kx++) {
             let tap = vec2<u32>(ky, kx);
@@ -71,9 +78,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             let v3 = inside(c3 + tap); let s3 = source(c3 + tap);
 #endif
             for (var c = 0u; c < q.in_c4; c++) {
-                let w = weights4(k, n, width);
+                let w = weights4(k, place, width);
 #ifdef GEGLU
-                let g = weights4(k, n + gate, width);
+                let g = weights4(k, place + gate, width);
                 let x0 = load_input(s0 + c, v0);
                 let x1 = load_input(s1 + c, v1);
                 multiply(&a0, x0, w);
@@ -88,6 +95,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 #endif
                 k += 4u;
             }
+            k += select(0u, (panels - 1u) * rows, IN_PANELS);
         }
     }
     if column < q.out_n4 {

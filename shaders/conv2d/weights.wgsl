@@ -1,4 +1,5 @@
-// Weights one by one, [kernel^2 * C, N].
+// Weights one by one, [kernel^2 * C, N], or that in panels of columns.
+const IN_PANELS = true;
 @group(0) @binding(1) var<storage, read> weight: array<StoredWeight>;
 
 // Four columns of a row, as they are stored: who converts them waits for them.

@@ -3,6 +3,7 @@
 // column, the second that of its second. What a number and its scale give is exact.
 @group(0) @binding(1) var<storage, read> weight: array<u32>;
 
+const IN_PANELS = false;
 const BLOCK = 64u;
 const SCALES = 4u;
 

@@ -1,4 +1,4 @@
-// What the texts of `winograd_input` share.
+// What the texts of `winograd_input` share: a Value is what an invocation has of an input.
 struct Params {
     in_h: u32, in_w: u32, in_c4: u32,  // whole input: height, width, vec4s per position
     before: u32, all_c4: u32,          // vec4s of the tensor before it, of which it is the second, and of both
@@ -28,7 +28,7 @@ fn line(first: u32, size: u32, start: u32, step: u32, live: bool) -> Line {
     return l;
 }
 
-alias Six = array<f32, 6>;
+alias Six = array<Value, 6>;
 
 // B^T d.
 fn turn(d: Six) -> Six {

@@ -16,6 +16,8 @@
 #endif
 @group(1) @binding(0) var<uniform> p: Params;
 
+alias Value = f32;
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let at = (wg.x + wg.y * p.groups_x) * 64u + lane;

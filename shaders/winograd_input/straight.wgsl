@@ -17,6 +17,8 @@
 #endif
 @group(1) @binding(0) var<uniform> p: Params;
 
+alias Value = f32;
+
 fn channels(i: u32, lane: u32) -> f32 {
     var v = 0.0;
 #for g LANES / 4

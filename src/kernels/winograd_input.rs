@@ -3,7 +3,7 @@
 use super::LANES;
 use super::straight::{self, Extent};
 use crate::plan::{Channels, Dispatch, Element, Recorder, Tensor, winograd};
-use crate::shader::{Form, Kernel, params};
+use crate::shader::{Form, Kernel, Pace, params};
 
 pub static KERNEL: Kernel = Kernel {
     name: "winograd_input",
@@ -11,10 +11,19 @@ pub static KERNEL: Kernel = Kernel {
     variants: &[&[], &["SILU"]],
     forms: &[
         Form::plain(include_str!("../../shaders/winograd_input/plain.wgsl")),
+        Form {
+            name: PAIRS,
+            consts: &[("CHANNELS", 2)],
+            pace: Pace { cpu: 1.7, gpu: 0.5 },
+            ..Form::plain(include_str!("../../shaders/winograd_input/pairs.wgsl"))
+        },
         straight::form("straight-8", STRAIGHT, &[("LANES", 8)], 8, 2.0),
         straight::form("straight-16", STRAIGHT, &[("LANES", 16)], 16, 3.0),
     ],
 };
+
+/// Of two channels.
+const PAIRS: &str = "pairs";
 
 const STRAIGHT: &str = include_str!("../../shaders/winograd_input/straight.wgsl");
 
@@ -117,9 +126,10 @@ fn record_part(r: &mut Recorder, input: Input, (x, before, all_c4): (&Tensor, u3
         elements: &[window.size / 4, out.bytes() / 4],
         workgroups: &[columns.into(), band.rows.into()],
     };
-    let form = r.form(&KERNEL, |form| extent.refuses(form, most));
+    let form = r.form(&KERNEL, |form| if form.name == PAIRS { None } else { extent.refuses(form, most) });
     let workgroups = match straight::lanes(form) {
         Some(lanes) => [span / lanes, band.rows, 1],
+        None if form.name == PAIRS => r.fold_workgroups((elements / 2).div_ceil(LANES)),
         None => r.fold_workgroups(elements.div_ceil(LANES)),
     };
     let params = Params {

@@ -27,8 +27,8 @@ pub enum Packing {
     /// `[36, Cin with padding, Cout]`: [`Packing::Taps`] of 3 x 3 windows g turned into G g G^T (see [`super::winograd`]).
     Winograd,
     /// `[taps or 36, Cout / columns, Cin, columns]`: one of them in panels of so many columns, filled up with zeros, as are the input
-    /// channels to a multiple of `step`. In f32 however weights are stored: they are read one by one.
-    Panels { of: Panels, columns: u32, step: u32 },
+    /// channels to a multiple of `step`. Those that are read `singly`, number by number, are in f32 however weights are stored.
+    Panels { of: Panels, columns: u32, step: u32, singly: bool },
 }
 
 /// What lies in panels.
@@ -49,7 +49,7 @@ impl Packing {
         let (height, width, channels) = match self {
             Packing::Taps => (param.taps, inputs, outputs.clone()),
             Packing::Winograd => (MATRICES, inputs, outputs.clone()),
-            Packing::Panels { of, columns, step } => {
+            Packing::Panels { of, columns, step, .. } => {
                 let panels = (4 * outputs.vec4s()).div_ceil(columns);
                 (of.matrices(param) * panels, inputs.next_multiple_of(step), Channels::one(columns))
             }
@@ -61,10 +61,12 @@ impl Packing {
     /// What weights that others store as `element` are stored as.
     pub fn element(self, element: Element) -> Element {
         match self {
-            Packing::Panels { .. } => Element::F32,
+            Packing::Panels { singly: true, .. } => Element::F32,
             // No bound is known of what 8 bits make of turned windows.
-            Packing::Winograd if element == Element::Q8 => Element::Packed,
-            Packing::Taps | Packing::Winograd => element,
+            Packing::Winograd | Packing::Panels { of: Panels::Winograd, .. } if element == Element::Q8 => {
+                Element::Packed
+            }
+            Packing::Taps | Packing::Winograd | Packing::Panels { .. } => element,
         }
     }
 
@@ -172,7 +174,7 @@ mod tests {
         let (inputs, outputs) = (Channels::one(1).concat(&Channels::one(2)), Channels::one(5));
         let param = Param { id: 0, name: "w".into(), taps: 9, inputs, outputs };
         let w: Vec<f32> = (0..5 * 3 * 9).map(|i| (i * i % 17) as f32 + 1.0).collect();
-        let packing = Packing::Panels { of: Panels::Winograd, columns: 4, step: 6 };
+        let packing = Packing::Panels { of: Panels::Winograd, columns: 4, step: 6, singly: true };
         let (tensor, panels, rows) =
             (packing.tensor(&param, Element::F32), packing.pack(&param, &w), Packing::Winograd.pack(&param, &w));
         assert_eq!((tensor.height, tensor.width, tensor.channels), (36 * 2, 12, Channels::one(4)));
@@ -188,7 +190,7 @@ mod tests {
         let (inputs, outputs) = (Channels::one(2), Channels::one(6).concat(&Channels::one(6)));
         let param = Param { id: 0, name: "w".into(), taps: 1, inputs, outputs };
         let w: Vec<f32> = (0..12 * 2).map(|i| i as f32 + 1.0).collect();
-        let packing = Packing::Panels { of: Panels::Gated, columns: 8, step: 4 };
+        let packing = Packing::Panels { of: Panels::Gated, columns: 8, step: 4, singly: true };
         let (tensor, panels) = (packing.tensor(&param, Element::F32), packing.pack(&param, &w));
         assert_eq!((tensor.height, tensor.width, tensor.channels), (2, 4, Channels::one(8)));
         for (k, n) in (0..4).flat_map(|k| (0..16).map(move |n| (k, n))) {

@@ -37,7 +37,7 @@ impl<'a> Pieces<'a> {
         };
         match packing {
             Packing::Taps | Packing::Winograd => all,
-            Packing::Panels { of, columns, step } => Pieces {
+            Packing::Panels { of, columns, step, .. } => Pieces {
                 turned: of == Panels::Winograd,
                 gated: of == Panels::Gated,
                 panels: width.div_ceil(columns) as usize,

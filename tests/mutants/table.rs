@@ -266,8 +266,8 @@ const MUTANTS: &[Mutant] = &[
     fault(
         "conv2d/broadcast",
         "GEGLU: stride of the weights without the gates",
-        "let w = weights4(k, n, width);",
-        "let w = weights4(k, n, q.out_n4);",
+        "let width = 2u * gate;",
+        "let width = gate;",
     ),
     fault("conv2d/broadcast", "rows stored twice", "Rows8(a[1], a[2], a[3]", "Rows8(a[0], a[2], a[3]"),
     fault(
@@ -284,7 +284,23 @@ const MUTANTS: &[Mutant] = &[
     ),
     fault("conv2d/broadcast", "last row of the image missing", "if p <= last", "if p < last"),
     fault("conv2d/tiled", "the first matrix for all", "first_row(p0) + (ky", "(ky"),
-    fault("conv2d/broadcast", "the first matrix for all", "var k = first_row(p0);", "var k = 0u;"),
+    fault("conv2d/broadcast", "the first matrix for all", "let first = first_row(p0);", "let first = 0u;"),
+    fault("conv2d/broadcast", "the first panel for all", "first * panels + n / panel * rows", "first * panels"),
+    fault("conv2d/broadcast", "matrices of one panel", "first * panels + n / panel", "first + n / panel"),
+    fault("conv2d/broadcast", "taps of one panel", "k += select(0u, (panels - 1u) * rows, IN_PANELS);", ""),
+    fault(
+        "conv2d/broadcast",
+        "a last panel that is not full left out",
+        "(q.out_n4 + panel - 1u) / panel",
+        "q.out_n4 / panel",
+    ),
+    fault("conv2d/broadcast", "columns beyond a panel", "select(n, n % panel, IN_PANELS)", "n"),
+    fault(
+        "conv2d/broadcast",
+        "gates as far away as in rows",
+        "select(q.out_n4, panel, IN_PANELS);\n    let width = 2u",
+        "q.out_n4;\n    let width = 2u",
+    ),
     fault("conv2d/rows", "the first matrix for all", "var k = first_row(p0);", "var k = 0u;"),
     fault(
         "conv2d/common",

@@ -23,7 +23,11 @@ pub(super) fn record(r: &mut Recorder, chosen: &Candidate, problem: &Problem, op
         let (window, in_base) = r.window(x, from, to);
         let (from, to) = span(out, y0, y1);
         let (window_out, out_base) = r.window(out, from, to);
-        let mut inputs = vec![window, r.whole(&chosen.packing.tensor(&w.weight, r.storage.weights)), r.whole(&w.bias)];
+        let mut inputs = vec![
+            window,
+            r.whole(&chosen.packed(problem, r.storage.weights).tensor(&w.weight, r.storage.weights)),
+            r.whole(&w.bias),
+        ];
         let mut residual_base = 0;
         if let Epilogue::Residual(t) = epilogue {
             let (window, base) = r.window(t, from, to);

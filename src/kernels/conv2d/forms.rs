@@ -5,13 +5,13 @@
 //! matrices, in sums of as many terms as there are channels; the twin has a bound for what comes of them.
 
 use super::{Problem, direct, straight, winograd};
-use crate::plan::{Limits, Offer, Packing, Panels, Recorder, Tensor, turns};
+use crate::plan::{Element, Limits, Offer, Packing, Panels, Recorder, Tensor, turns};
 use crate::shader::{Form, Maker, Needs, Pace, Ranges, Sums};
 
 /// A form, the problems that it fits, and how it is recorded.
 pub(super) struct Candidate {
     pub form: &'static Form,
-    /// How its weights lie in memory.
+    /// How its weights lie in memory, but see [`Candidate::packed`].
     pub packing: Packing,
     /// Why it is not for a problem, if so.
     pub refuses: fn(&Candidate, &Problem, &Recorder) -> Option<String>,
@@ -106,8 +106,8 @@ pub(super) static FORMS: &[Form] = &[
     tiled("tiled-4", &[("TX", 1), ("TY", 64), ("TM", 1), ("A_LOADS", 4), ("B_LOADS", 1)], 0.2),
     // For few positions.
     tiled("small-64", &[("TX", 16), ("TY", 4), ("TM", 4), ("A_LOADS", 1), ("B_LOADS", 4)], 0.5),
-    broadcast("broadcast-64", &[("WG", 16)]),
-    broadcast("broadcast-32", &[("WG", 8)]),
+    broadcast("broadcast-64", &[("WG", 16), ("PANEL", 8)]),
+    broadcast("broadcast-32", &[("WG", 8), ("PANEL", 8)]),
     rows("rows-64", &[("WG", 16), ("COLS", 16)]),
     rows("rows-32", &[("WG", 8), ("COLS", 8)]),
     // Few columns would leave most lanes idle: they take more rows instead.
@@ -116,8 +116,8 @@ pub(super) static FORMS: &[Form] = &[
     rows("rows-4", &[("WG", 16), ("COLS", 1)]),
     of_winograd("winograd-tiled-64", tiled("", TILED_64, 1.0)),
     of_winograd("winograd-tiled-32", tiled("", TILED_32, 0.8)),
-    of_winograd("winograd-broadcast-64", broadcast("", &[("WG", 16)])),
-    of_winograd("winograd-broadcast-32", broadcast("", &[("WG", 8)])),
+    of_winograd("winograd-broadcast-64", broadcast("", &[("WG", 16), ("PANEL", 8)])),
+    of_winograd("winograd-broadcast-32", broadcast("", &[("WG", 8), ("PANEL", 8)])),
     of_winograd("winograd-rows-64", rows("", &[("WG", 16), ("COLS", 16)])),
     straight("straight-8-32", EIGHT_32, 1.2),
     straight("straight-8-64", EIGHT_64, 1.5),
@@ -175,9 +175,10 @@ const TILED: Candidate = Candidate {
     record: direct::record,
 };
 
+/// A subgroup goes through a panel from its beginning to its end.
 const BROADCAST: Candidate = Candidate {
     form: &FORMS[5],
-    packing: Packing::Taps,
+    packing: Packing::Panels { of: Panels::Taps, columns: 4 * FORMS[5].consts[1].1, step: 4, singly: false },
     refuses: |_, _, _| None,
     takes: |_, _, _, _| true,
     is_dear: |_, _, _| false,
@@ -269,7 +270,13 @@ pub(super) static CANDIDATES: &[Candidate] = &[
 
 const fn of_matrices(form: &'static Form, direct: Candidate) -> Candidate {
     let (refuses, is_dear, computes) = (winograd::refuses, winograd::is_dear, winograd::work);
-    Candidate { form, packing: Packing::Winograd, refuses, is_dear, computes, record: winograd::record, ..direct }
+    let packing = match direct.packing {
+        Packing::Panels { columns, step, singly, .. } => {
+            Packing::Panels { of: Panels::Winograd, columns, step, singly }
+        }
+        _ => Packing::Winograd,
+    };
+    Candidate { form, packing, refuses, is_dear, computes, record: winograd::record, ..direct }
 }
 
 /// Of whole blocks: nothing asks whether it is inside.
@@ -277,7 +284,7 @@ const fn straight_linear(form: &'static Form) -> Candidate {
     let step = form.consts[2].1;
     Candidate {
         form,
-        packing: Packing::Panels { of: Panels::Taps, columns: 2 * form.consts[0].1, step },
+        packing: Packing::Panels { of: Panels::Taps, columns: 2 * form.consts[0].1, step, singly: true },
         refuses: straight::refuses,
         is_dear: straight::is_dear,
         computes: straight::work,
@@ -290,10 +297,8 @@ const fn straight_linear(form: &'static Form) -> Candidate {
 }
 
 const fn straight_matrices(form: &'static Form) -> Candidate {
-    let step = form.consts[2].1;
-    let packing = Packing::Panels { of: Panels::Winograd, columns: 2 * form.consts[0].1, step };
     let (takes, record) = (straight::takes, straight::record_winograd);
-    Candidate { packing, takes, record, ..of_matrices(form, straight_linear(form)) }
+    Candidate { takes, record, ..of_matrices(form, straight_linear(form)) }
 }
 
 /// Loops over the window's rows and columns, and `inner` in each.
@@ -305,7 +310,21 @@ fn taps(problem: &Problem, inner: u64) -> u64 {
 impl Candidate {
     /// Has it a dispatch for each step over the channels?
     pub fn is_straight(&self) -> bool {
-        matches!(self.packing, Packing::Panels { .. })
+        matches!(self.packing, Packing::Panels { singly: true, .. })
+    }
+
+    /// How its weights lie in memory for a problem: those of 8 bits in rows, which have their scales, gates beside what they are of, and
+    /// few columns in a panel that is no wider.
+    pub fn packed(&self, problem: &Problem, weights: Element) -> Packing {
+        match self.packing {
+            Packing::Panels { of: Panels::Taps, singly: false, .. } if weights == Element::Q8 => Packing::Taps,
+            Packing::Panels { of, columns, step, singly } => {
+                // Straight texts have whole blocks of as many columns, gates or not.
+                let columns = if singly { columns } else { columns.min(4 * problem.out_n4) * problem.halves() };
+                Packing::Panels { of: if problem.geglu { Panels::Gated } else { of }, columns, step, singly }
+            }
+            packing => packing,
+        }
     }
 
     pub fn turns_of(&self, problem: &Problem) -> u64 {

@@ -6,7 +6,7 @@ use super::winograd::{self, Products};
 use super::{Epilogue, Geometry, KERNEL, Operands, Params, Problem};
 use crate::kernels::pad::{self, Frame};
 use crate::plan::winograd::MATRICES;
-use crate::plan::{Channels, Dispatch, Element, Limits, Packing, Panels, Recorder, Tensor, Window};
+use crate::plan::{Channels, Dispatch, Element, Limits, Recorder, Tensor, Window};
 use bytemuck::Zeroable;
 
 /// No index of a binding is as large: what the shader tells its compiler of them.
@@ -102,9 +102,7 @@ fn band_rows(problem: &Problem, r: &Recorder) -> Option<u32> {
 /// A convolution by direct sums, or a linear layer.
 pub(super) fn record(r: &mut Recorder, chosen: &Candidate, problem: &Problem, operands: &Operands, out: &Tensor) {
     let &Operands { weights: w, epilogue, geometry, .. } = operands;
-    let Packing::Panels { columns, step, .. } = chosen.packing else { return };
-    let of = if problem.geglu { Panels::Gated } else { Panels::Taps };
-    let weight = &Packing::Panels { of, columns, step }.tensor(&w.weight, r.storage.weights);
+    let weight = &chosen.packed(problem, r.storage.weights).tensor(&w.weight, r.storage.weights);
     let residual = match epilogue {
         Epilogue::Residual(t) => Some(t),
         _ => None,

@@ -49,8 +49,10 @@ fn matrix_rows(chosen: &Candidate, problem: &Problem, tile_rows: u32) -> u64 {
 pub(super) fn columns(chosen: &Candidate, problem: &Problem) -> (u32, u32) {
     let (_, block) = (chosen.block)(chosen.form, problem);
     match chosen.packing {
-        Packing::Panels { .. } => (problem.in_c4.next_multiple_of(chosen.step), problem.out_n4.next_multiple_of(block)),
-        Packing::Taps | Packing::Winograd => (problem.in_c4, problem.out_n4),
+        Packing::Panels { singly: true, .. } => {
+            (problem.in_c4.next_multiple_of(chosen.step), problem.out_n4.next_multiple_of(block))
+        }
+        _ => (problem.in_c4, problem.out_n4),
     }
 }
 
@@ -76,7 +78,13 @@ pub(super) fn work(chosen: &Candidate, problem: &Problem, r: &Recorder) -> (Prob
 /// Bytes of the weights, as direct sums and as this has them.
 fn weight_bytes(chosen: &Candidate, problem: &Problem, element: Element) -> [u64; 2] {
     let each = |of: Element, (in_c4, out_n4): (u32, u32)| 4 * in_c4 as u64 * out_n4 as u64 * of.vec4_bytes();
-    let own = each(chosen.packing.element(element), columns(chosen, problem));
+    let (in_c4, out_n4) = columns(chosen, problem);
+    let packing = chosen.packed(problem, element);
+    let filled = match packing {
+        Packing::Panels { columns, .. } => out_n4.next_multiple_of(columns / 4),
+        _ => out_n4,
+    };
+    let own = each(packing.element(element), (in_c4, filled));
     [9 * each(element, (problem.in_c4, problem.out_n4)), MATRICES as u64 * own]
 }
 
@@ -176,7 +184,7 @@ pub(super) fn record_by(
         Epilogue::Residual(t) => Some(t),
         _ => None,
     };
-    let weight = chosen.packing.tensor(&w.weight, r.storage.weights);
+    let weight = chosen.packed(problem, r.storage.weights).tensor(&w.weight, r.storage.weights);
     // Channels lie as the layer's do, where nothing fills them up.
     let filled = |channels: &Channels, vec4s: u32| match channels.vec4s() == vec4s {
         true => channels.clone(),
