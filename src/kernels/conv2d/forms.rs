@@ -277,7 +277,7 @@ const fn straight_linear(form: &'static Form) -> Candidate {
     let step = form.consts[2].1;
     Candidate {
         form,
-        packing: Packing::Panels { of: Panels::Taps, columns: 2 * form.consts[0].1, step },
+        packing: Packing::Panels { of: Panels::Taps, columns: 2 * form.consts[0].1, step, pairs: false },
         refuses: straight::refuses,
         is_dear: straight::is_dear,
         computes: straight::work,
@@ -291,7 +291,7 @@ const fn straight_linear(form: &'static Form) -> Candidate {
 
 const fn straight_matrices(form: &'static Form) -> Candidate {
     let step = form.consts[2].1;
-    let packing = Packing::Panels { of: Panels::Winograd, columns: 2 * form.consts[0].1, step };
+    let packing = Packing::Panels { of: Panels::Winograd, columns: 2 * form.consts[0].1, step, pairs: false };
     let (takes, record) = (straight::takes, straight::record_winograd);
     Candidate { packing, takes, record, ..of_matrices(form, straight_linear(form)) }
 }
