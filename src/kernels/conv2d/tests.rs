@@ -174,9 +174,9 @@ fn straight_texts_take_weights_in_halves() {
     for (storage, linear, weights) in [
         (Policy::F32, "straight-16-320", Element::F32),
         (Policy::MIXED, "straight-16-320", Element::Packed),
-        (Policy::PACKED, "broadcast-64", Element::Packed),
-        (Policy::Q8, "broadcast-64", Element::Q8),
-        (Policy::F16, "broadcast-64", Element::F16),
+        (Policy::PACKED, "rows-64", Element::Packed),
+        (Policy::Q8, "rows-64", Element::Q8),
+        (Policy::F16, "rows-64", Element::F16),
     ] {
         assert_eq!(form(storage, Geometry::LINEAR), (linear, weights), "{}", storage.name());
     }
