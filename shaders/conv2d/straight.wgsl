@@ -8,12 +8,20 @@
 // GEGLU, the last step alone: the lower half of a block's columns is hidden, the upper one is their gates.
 #import "conv2d/params"
 #import "lib/neighbours"
+#ifdef Q8_WEIGHTS
+#import "conv2d/panels"
+#else
+#ifdef PACKED_WEIGHTS
+#import "conv2d/panels_packed"
+#else
+#import "conv2d/panels"
+#endif
+#endif
 #ifdef GEGLU
 #import "lib/gelu"
 #endif
 
 @group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;      // [matrices, in_w, in_c4], or lines of rows
-@group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;     // [matrices, panels, in_c4 * 4, LANES / 2]
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;       // [columns / 4]
 @group(0) @binding(3) var<storage, read> before: array<vec4<f32>>;     // [matrices, in_w, panels, LANES / 2]: sums of the last step
 @group(0) @binding(4) var<storage, read> residual: array<vec4<f32>>;   // [matrices, in_w, panels, LANES / 2]
@@ -27,14 +35,6 @@ const RESIDUAL = 4u;
 
 // Vec4s of LANES neighbours.
 const LANES4 = LANES / 4u;
-
-fn weights(i: u32, lane: u32) -> f32 {
-    var v = 0.0;
-#for g LANES / 4
-    v = of_lane(v, weight[i + g], lane, g);
-#endfor
-    return v;
-}
 
 fn biases(i: u32, lane: u32) -> f32 {
     var v = 0.0;
@@ -65,18 +65,16 @@ alias Places = array<u32, ROWS>;
 
 // Four channels' products. A function, because naga takes long over long ones.
 fn add(lows: ptr<function, Sums>, highs: ptr<function, Sums>, a: Places, w: u32, k: u32, lane: u32) {
-    var low: array<f32, 4>;
-    var high: array<f32, 4>;
+    var own: array<vec2<f32>, 4>;
 #for c 4
-    low[c] = weights(w + (4u * k + c) * 2u * LANES4, lane);
-    high[c] = weights(w + (4u * k + c) * 2u * LANES4 + LANES4, lane);
+    own[c] = weights(w + (4u * k + c) * ROW4, lane);
 #endfor
 #for r ROWS
     {
         let x = input[a[r] + k];
 #for c 4
-        (*lows)[r] = fma(x[c], low[c], (*lows)[r]);
-        (*highs)[r] = fma(x[c], high[c], (*highs)[r]);
+        (*lows)[r] = fma(x[c], own[c].x, (*lows)[r]);
+        (*highs)[r] = fma(x[c], own[c].y, (*highs)[r]);
 #endfor
     }
 #endfor
@@ -87,7 +85,7 @@ fn has(part: u32) -> bool { return (q.parts & part) != 0u; }
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let panel = (q.out_y0 + block.z) * (q.out_n4 / (2u * LANES4)) + block.y;
-    let w = ((panel * q.in_c4 + q.first) * 8u * LANES4) & MOST;
+    let w = ((panel * q.in_c4 + q.first) * 4u * ROW4) & MOST;
     let row = block.z * q.in_w + block.x * ROWS;
     let begin = row * q.out_n4 + block.y * 2u * LANES4;
     let b = select(0u, block.y * q.bias_step, has(BIAS));

@@ -7,16 +7,11 @@ use diffews_wgpu::segment::Planned;
 /// The driver's own variable.
 const WIDTH: &str = "LP_NATIVE_VECTOR_WIDTH";
 
-/// Channels that no level of a network may have less of: narrow layers have no straight texts, and others are slower so.
-const LEAST_CHANNELS: usize = 64;
-
 /// Starts this command again with wider vectors, where they make `planned` faster and nobody has chosen a width. Returns where it
 /// goes on as it is.
 pub fn widen(planned: &Planned) {
-    let config = planned.model().config();
-    let widths = config.unet.block_out_channels.iter().chain(&config.vae.block_out_channels);
-    let least = widths.copied().min().unwrap_or_default();
-    let pays = pays(planned.gpu().facts(), least, planned.memory().storage);
+    // What has no straight text, as narrow layers have none, is slower with them.
+    let pays = planned.model().config().is_wide() && pays(planned.gpu().facts(), planned.memory().storage);
     if pays && has_wide_vectors() && std::env::var_os(WIDTH).is_none() {
         log::info!("starting again with {WIDTH}=512, which is faster on this CPU");
         // Not within the macro, which computes nothing where its message is not heard.
@@ -25,10 +20,12 @@ pub fn widen(planned: &Planned) {
     }
 }
 
-/// On a device without range checks, which runs straight texts, and in f32 alone: they take no halves.
-fn pays(facts: &AdapterFacts, channels: usize, storage: Policy) -> bool {
+/// On a device without range checks, which runs straight texts, and where all values are in f32: they take no halves, nor weights of
+/// 8 bits.
+fn pays(facts: &AdapterFacts, storage: Policy) -> bool {
     let narrow = facts.subgroup_sizes.is_some_and(|(least, _)| least == 8);
-    !facts.range_checks && narrow && storage == Policy::F32 && channels >= LEAST_CHANNELS
+    let taken = [Policy::F32, Policy::MIXED].contains(&storage);
+    !facts.range_checks && narrow && taken
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -12,7 +12,7 @@ mod tensor;
 pub mod winograd;
 
 pub use choose::{ByPace, ByRule, Choose, First, Forced, Forms, Key, Offer};
-pub use packing::{Packing, Panels, Param};
+pub use packing::{Packing, Panels, Param, Read};
 pub(crate) use pieces::{Pieces, Put};
 pub use place::Place;
 pub use recorder::{

@@ -27,8 +27,19 @@ pub enum Packing {
     /// `[36, Cin with padding, Cout]`: [`Packing::Taps`] of 3 x 3 windows g turned into G g G^T (see [`super::winograd`]).
     Winograd,
     /// `[taps or 36, Cout / columns, Cin, columns]`: one of them in panels of so many columns, filled up with zeros, as are the input
-    /// channels to a multiple of `step`. Those that are read `singly`, number by number, are in f32 however weights are stored.
-    Panels { of: Panels, columns: u32, step: u32, singly: bool },
+    /// channels to a multiple of `step`.
+    Panels { of: Panels, columns: u32, step: u32, read: Read },
+}
+
+/// How a panel's weights are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Read {
+    /// Four columns at once.
+    Vec4s,
+    /// A column for each lane: in f32, or as halves in [`Read::Pairs`].
+    Numbers,
+    /// A word for each lane: a column, and the one half a panel further on, so that a load has two vectors of neighbours.
+    Pairs,
 }
 
 /// What lies in panels.
@@ -54,14 +65,22 @@ impl Packing {
                 (of.matrices(param) * panels, inputs.next_multiple_of(step), Channels::one(columns))
             }
         };
-        let (id, element) = (TensorId::Constant(param.id, Some(self)), self.element(element));
+        let element = self.element(element);
+        let packing = match self {
+            Packing::Panels { of, columns, step, read: Read::Numbers } if element == Element::Packed => {
+                Packing::Panels { of, columns, step, read: Read::Pairs }
+            }
+            other => other,
+        };
+        let id = TensorId::Constant(param.id, Some(packing));
         Tensor { id, name: param.name.clone(), height, width, channels, element }
     }
 
     /// What weights that others store as `element` are stored as.
     pub fn element(self, element: Element) -> Element {
         match self {
-            Packing::Panels { singly: true, .. } => Element::F32,
+            // No text without loop reads 8 bits or native halves, and 8 bits with their scales are no halves.
+            Packing::Panels { read: Read::Numbers | Read::Pairs, .. } if element != Element::Packed => Element::F32,
             // No bound is known of what 8 bits make of turned windows.
             Packing::Winograd | Packing::Panels { of: Panels::Winograd, .. } if element == Element::Q8 => {
                 Element::Packed
@@ -174,7 +193,7 @@ mod tests {
         let (inputs, outputs) = (Channels::one(1).concat(&Channels::one(2)), Channels::one(5));
         let param = Param { id: 0, name: "w".into(), taps: 9, inputs, outputs };
         let w: Vec<f32> = (0..5 * 3 * 9).map(|i| (i * i % 17) as f32 + 1.0).collect();
-        let packing = Packing::Panels { of: Panels::Winograd, columns: 4, step: 6, singly: true };
+        let packing = Packing::Panels { of: Panels::Winograd, columns: 4, step: 6, read: Read::Numbers };
         let (tensor, panels, rows) =
             (packing.tensor(&param, Element::F32), packing.pack(&param, &w), Packing::Winograd.pack(&param, &w));
         assert_eq!((tensor.height, tensor.width, tensor.channels), (36 * 2, 12, Channels::one(4)));
@@ -190,13 +209,20 @@ mod tests {
         let (inputs, outputs) = (Channels::one(2), Channels::one(6).concat(&Channels::one(6)));
         let param = Param { id: 0, name: "w".into(), taps: 1, inputs, outputs };
         let w: Vec<f32> = (0..12 * 2).map(|i| i as f32 + 1.0).collect();
-        let packing = Packing::Panels { of: Panels::Gated, columns: 8, step: 4, singly: true };
+        let packing = Packing::Panels { of: Panels::Gated, columns: 8, step: 4, read: Read::Numbers };
         let (tensor, panels) = (packing.tensor(&param, Element::F32), packing.pack(&param, &w));
         assert_eq!((tensor.height, tensor.width, tensor.channels), (2, 4, Channels::one(8)));
         for (k, n) in (0..4).flat_map(|k| (0..16).map(move |n| (k, n))) {
             let (o, real) = (n / 8 * 4 + n % 4, k < 2);
             let expected = if real && o < 6 { w[(o + 6 * (n % 8 / 4)) * 2 + k] } else { 0.0 };
             assert_eq!(panels[(n / 8 * 4 + k) * 8 + n % 8], expected, "{k} {n}");
+        }
+        // As halves: what it is of and its gate in one word.
+        let TensorId::Constant(_, Some(pairs)) = packing.tensor(&param, Element::Packed).id else {
+            panic!("no weight")
+        };
+        for (row, pairs) in panels.chunks_exact(8).zip(pairs.pack(&param, &w).chunks_exact(8)) {
+            assert_eq!(pairs, [0, 4, 1, 5, 2, 6, 3, 7].map(|column| row[column]));
         }
     }
 }

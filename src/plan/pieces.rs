@@ -1,6 +1,6 @@
 //! Packing piece by piece: what a weight becomes is as large as the weight or four times that, a piece stays in a core's own cache.
 
-use super::packing::{Packing, Panels, Param};
+use super::packing::{Packing, Panels, Param, Read};
 use super::winograd::{MATRICES, turned};
 use std::ops::Range;
 
@@ -19,6 +19,7 @@ pub(crate) struct Pieces<'a> {
     param: &'a Param,
     turned: bool,
     gated: bool,
+    pairs: bool,
     pub panels: usize,
     rows: usize,
     columns: usize,
@@ -31,13 +32,15 @@ impl<'a> Pieces<'a> {
             param,
             turned: packing == Packing::Winograd,
             gated: false,
+            pairs: false,
             panels: 1,
             rows: padded as usize,
             columns: param.outputs.logical() as usize,
         };
         match packing {
             Packing::Taps | Packing::Winograd => all,
-            Packing::Panels { of, columns, step, .. } => Pieces {
+            Packing::Panels { of, columns, step, read } => Pieces {
+                pairs: read == Read::Pairs,
                 turned: of == Panels::Winograd,
                 gated: of == Panels::Gated,
                 panels: width.div_ceil(columns) as usize,
@@ -65,7 +68,7 @@ impl<'a> Pieces<'a> {
     /// The output channel of each column of a panel, if it has one.
     fn outputs(&self, panel: usize) -> Vec<Option<usize>> {
         let places = self.param.outputs.places();
-        if self.columns == places.len() && self.panels == 1 && !self.gated {
+        if self.columns == places.len() && self.panels == 1 && !self.gated && !self.pairs {
             return (0..self.columns).map(Some).collect();
         }
         let (width, half) = (4 * self.param.outputs.vec4s() as usize, self.columns / 2);
@@ -74,7 +77,8 @@ impl<'a> Pieces<'a> {
             true if column < half => panel * half + column,
             true => width / 2 + panel * half + column - half,
         };
-        (0..self.columns).map(|column| places.binary_search(&(place(column) as u32)).ok()).collect()
+        let of = |column: usize| if self.pairs { column / 2 + column % 2 * half } else { column };
+        (0..self.columns).map(of).map(|column| places.binary_search(&(place(column) as u32)).ok()).collect()
     }
 
     /// The output channels whose windows a panel is made of.

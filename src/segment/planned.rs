@@ -96,14 +96,29 @@ impl Setup {
     pub fn draft_as(&self, precision: Precision, edit: Edit) -> Result<Draft, Error> {
         match precision {
             Precision::F32 => self.draft(Policy::F32, edit),
-            Precision::F16 => self.draft(Policy::PACKED, edit),
+            Precision::F16 => self.halves(edit),
             Precision::Q8 => self.draft(Policy::Q8_PACKED, edit),
             Precision::Auto => {
                 // Of weights of 8 bits nothing is lost in less memory.
-                let less = if self.model.has_eight_bits() { Policy::Q8_PACKED } else { Policy::PACKED };
-                self.draft_fitting(Policy::F32, Fit::Whole, edit).or_else(|_| self.draft(less, edit))
+                let whole = self.draft_fitting(Policy::F32, Fit::Whole, edit);
+                match self.model.has_eight_bits() {
+                    true => whole.or_else(|_| self.draft(Policy::Q8_PACKED, edit)),
+                    false => whole.or_else(|_| self.halves(edit)),
+                }
             }
         }
+    }
+
+    /// Texts without loop or branch, which wide layers have, take weights in halves but values in f32 alone: there the decoder's are in
+    /// f32, too, where they have room.
+    fn halves(&self, edit: Edit) -> Result<Draft, Error> {
+        if !self.gpu.forms.facts.range_checks
+            && self.model.config().is_wide()
+            && let Ok(draft) = self.draft_fitting(Policy::MIXED, Fit::Whole, edit)
+        {
+            return Ok(draft);
+        }
+        self.draft(Policy::PACKED, edit)
     }
 
     /// Refuses what cannot fit before anything is recorded: the list of dispatches of such a size would itself fill the memory.

@@ -46,10 +46,12 @@ impl std::fmt::Debug for Kernel {
 }
 
 /// What forms import: `shaders/lib/*.wgsl` and what the forms of a kernel share, by the name that `#import` uses.
-pub static LIBRARY: [(&str, &str); 13] = [
+pub static LIBRARY: [(&str, &str); 15] = [
     ("attention/common", include_str!("../../shaders/attention/common.wgsl")),
     ("attention/params", include_str!("../../shaders/attention/params.wgsl")),
     ("conv2d/common", include_str!("../../shaders/conv2d/common.wgsl")),
+    ("conv2d/panels", include_str!("../../shaders/conv2d/panels.wgsl")),
+    ("conv2d/panels_packed", include_str!("../../shaders/conv2d/panels_packed.wgsl")),
     ("conv2d/params", include_str!("../../shaders/conv2d/params.wgsl")),
     ("conv2d/weights", include_str!("../../shaders/conv2d/weights.wgsl")),
     ("conv2d/weights_q8", include_str!("../../shaders/conv2d/weights_q8.wgsl")),

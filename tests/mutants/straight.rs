@@ -47,8 +47,8 @@ pub const MUTANTS: &[Mutant] = &[
     fault(
         "conv2d/straight",
         "the upper columns have the lower ones' weights",
-        "2u * LANES4 + LANES4, lane)",
-        "2u * LANES4, lane)",
+        "weight[i + LANES / 4u + g], lane, g",
+        "weight[i + g], lane, g",
     ),
     fault(
         "conv2d/straight",
@@ -90,6 +90,43 @@ pub const MUTANTS: &[Mutant] = &[
         "let x = select(input[a[r] + k], vec4<f32>(), k == STEP / 4u - 1u);",
     ),
     fault("conv2d/straight", "upper columns stored behind the block", "output[at + LANES]", "output[at + 2u * LANES]"),
+    fault(
+        "conv2d/panels_packed",
+        "a lane's two columns changed places",
+        "return unpack2x16float(v);",
+        "return unpack2x16float(v).yx;",
+    ),
+    fault(
+        "conv2d/panels_packed",
+        "half the columns have the others' halves",
+        "return unpack2x16float(v);",
+        "return unpack2x16float(v).xx;",
+    ),
+    fault(
+        "conv2d/panels_packed",
+        "halves without their signs",
+        "unpack2x16float(v);",
+        "unpack2x16float(v & 0x7fff7fffu);",
+    ),
+    fault("conv2d/panels_packed", "halves two bits short", "unpack2x16float(v);", "unpack2x16float(v & 0xfffcfffcu);"),
+    fault(
+        "conv2d/panels_packed",
+        "the first group's words for all",
+        "word_of_lane(v, weight[i + g]",
+        "word_of_lane(v, weight[i]",
+    ),
+    fault(
+        "conv2d/panels_packed",
+        "rows of halves as wide as of f32",
+        "const ROW4 = LANES / 4u;",
+        "const ROW4 = LANES / 2u;",
+    ),
+    fault(
+        "conv2d/panels_packed",
+        "a lane with its neighbour's word",
+        "four.w, lane == 4u * group + 3u",
+        "four.z, lane == 4u * group + 3u",
+    ),
     fault("lib/neighbours", "indices cut to 16 bits", "0xffffffu", "0xffffu"),
     fault(
         "lib/neighbours",
@@ -109,8 +146,8 @@ pub const MUTANTS: &[Mutant] = &[
         "    if q.upsample == 1u { output[lane] = lows[0]; }",
         "    lows[0] *= f32(g);",
     ),
-    fault("conv2d/straight", "the third channel of a vec4 twice", "fma(x[c], low[c]", "fma(x[min(c, 2u)], low[c]"),
-    fault("conv2d/straight", "products 2^-12 too large", "fma(x[c], high", "fma(x[c] * 1.000244140625, high"),
+    fault("conv2d/straight", "the third channel of a vec4 twice", "fma(x[c], own[c].x", "fma(x[min(c, 2u)], own[c].x"),
+    fault("conv2d/straight", "products 2^-12 too large", "fma(x[c], own[c].y", "fma(x[c] * 1.000244140625, own[c].y"),
     fault("conv2d/straight", "a bit of another sum left in the first", "(all & q.upsample)", "(all & 0x100u)"),
     fault(
         "pad/straight",

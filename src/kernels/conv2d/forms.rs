@@ -5,7 +5,7 @@
 //! matrices, in sums of as many terms as there are channels; the twin has a bound for what comes of them.
 
 use super::{Problem, direct, straight, winograd};
-use crate::plan::{Element, Limits, Offer, Packing, Panels, Recorder, Tensor, turns};
+use crate::plan::{Element, Limits, Offer, Packing, Panels, Read, Recorder, Tensor, turns};
 use crate::shader::{Form, Maker, Needs, Pace, Ranges, Sums};
 
 /// A form, the problems that it fits, and how it is recorded.
@@ -178,7 +178,7 @@ const TILED: Candidate = Candidate {
 /// A subgroup goes through a panel from its beginning to its end.
 const BROADCAST: Candidate = Candidate {
     form: &FORMS[5],
-    packing: Packing::Panels { of: Panels::Taps, columns: 4 * FORMS[5].consts[1].1, step: 4, singly: false },
+    packing: Packing::Panels { of: Panels::Taps, columns: 4 * FORMS[5].consts[1].1, step: 4, read: Read::Vec4s },
     refuses: |_, _, _| None,
     takes: |_, _, _, _| true,
     is_dear: |_, _, _| false,
@@ -271,9 +271,7 @@ pub(super) static CANDIDATES: &[Candidate] = &[
 const fn of_matrices(form: &'static Form, direct: Candidate) -> Candidate {
     let (refuses, is_dear, computes) = (winograd::refuses, winograd::is_dear, winograd::work);
     let packing = match direct.packing {
-        Packing::Panels { columns, step, singly, .. } => {
-            Packing::Panels { of: Panels::Winograd, columns, step, singly }
-        }
+        Packing::Panels { columns, step, read, .. } => Packing::Panels { of: Panels::Winograd, columns, step, read },
         _ => Packing::Winograd,
     };
     Candidate { form, packing, refuses, is_dear, computes, record: winograd::record, ..direct }
@@ -284,7 +282,7 @@ const fn straight_linear(form: &'static Form) -> Candidate {
     let step = form.consts[2].1;
     Candidate {
         form,
-        packing: Packing::Panels { of: Panels::Taps, columns: 2 * form.consts[0].1, step, singly: true },
+        packing: Packing::Panels { of: Panels::Taps, columns: 2 * form.consts[0].1, step, read: Read::Numbers },
         refuses: straight::refuses,
         is_dear: straight::is_dear,
         computes: straight::work,
@@ -310,18 +308,19 @@ fn taps(problem: &Problem, inner: u64) -> u64 {
 impl Candidate {
     /// Has it a dispatch for each step over the channels?
     pub fn is_straight(&self) -> bool {
-        matches!(self.packing, Packing::Panels { singly: true, .. })
+        matches!(self.packing, Packing::Panels { read: Read::Numbers, .. })
     }
 
     /// How its weights lie in memory for a problem: those of 8 bits in rows, which have their scales, gates beside what they are of, and
     /// few columns in a panel that is no wider.
     pub fn packed(&self, problem: &Problem, weights: Element) -> Packing {
         match self.packing {
-            Packing::Panels { of: Panels::Taps, singly: false, .. } if weights == Element::Q8 => Packing::Taps,
-            Packing::Panels { of, columns, step, singly } => {
+            Packing::Panels { of: Panels::Taps, read: Read::Vec4s, .. } if weights == Element::Q8 => Packing::Taps,
+            Packing::Panels { of, columns, step, read } => {
                 // Straight texts have whole blocks of as many columns, gates or not.
-                let columns = if singly { columns } else { columns.min(4 * problem.out_n4) * problem.halves() };
-                Packing::Panels { of: if problem.geglu { Panels::Gated } else { of }, columns, step, singly }
+                let columns =
+                    if read != Read::Vec4s { columns } else { columns.min(4 * problem.out_n4) * problem.halves() };
+                Packing::Panels { of: if problem.geglu { Panels::Gated } else { of }, columns, step, read }
             }
             packing => packing,
         }

@@ -40,7 +40,8 @@ pub(super) fn refuses(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Op
         && problem.in_c4.is_multiple_of(chosen.step)
         && problem.out_n4.is_multiple_of(columns);
     let taps = problem.geometry.kernel as u64 * problem.geometry.kernel as u64;
-    let weights = 64 * taps * problem.in_c4 as u64 * problem.out_n4 as u64 * problem.halves() as u64;
+    let vec4s = 4 * taps * problem.in_c4 as u64 * problem.out_n4 as u64 * problem.halves() as u64;
+    let weights = vec4s * chosen.packing.element(r.storage.weights).vec4_bytes();
     let room = r.limits.max_binding.min(r.limits.max_buffer).min(4 * MOST_ELEMENTS);
     if !r.storage.suits(chosen.form) {
         Some("it takes values in f32 alone".into())
@@ -56,9 +57,9 @@ pub(super) fn refuses(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Op
     }
 }
 
-/// Weights in f32 take twice the memory of halves, or four times that of 8 bits.
-pub(super) fn is_dear(_: &Candidate, _: &Problem, r: &Recorder) -> bool {
-    r.storage.weights != Element::F32
+/// Weights that are stored otherwise take twice the memory.
+pub(super) fn is_dear(chosen: &Candidate, _: &Problem, r: &Recorder) -> bool {
+    chosen.packing.element(r.storage.weights) != r.storage.weights
 }
 
 /// What a value costs that is copied to where it has its padding, in multiplications and additions by a form of pace 1: 5 GB/s beside
@@ -303,8 +304,8 @@ impl Job<'_> {
         let own = self.out_n4 / if self.geglu { 2 } else { 1 };
         let span = part.span(self.out_row, self.rows, own);
         let out = aligned(r, self.out, span);
-        // In the place of what is not there: enough for one load.
-        let (nothing, _) = r.window(self.weight, 0, lanes as u64 / 2);
+        // In the place of what is not there: enough for two loads.
+        let (nothing, _) = r.window(self.weight, 0, 8 * lanes as u64 / self.weight.vec4_bytes());
         let residual = self.residual.map_or(nothing.clone(), |residual| aligned(r, residual, span));
         let bias = self.bias.map_or(nothing.clone(), |bias| r.whole(bias));
         let mut before: Option<Window> = None;

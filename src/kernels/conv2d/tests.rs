@@ -1,7 +1,7 @@
 //! Which forms layers have, and what is counted of them.
 
 use super::*;
-use crate::plan::{Dispatch, Forms, Limits, Policy};
+use crate::plan::{Dispatch, Element, Forms, Limits, Policy};
 use crate::shader::{Device, Facts, Maker};
 
 /// Multiplications and additions of a layer, what fills up its blocks, and its form: a direct one, as Winograd's have no tanh.
@@ -155,4 +155,32 @@ fn narrow_and_small_layers_have_forms_of_their_own_on_gpus() {
     assert_eq!([64, 32, 12, 8, 3].map(name), ["broadcast-64", "broadcast-32", "rows-12", "rows-8", "rows-4"]);
     let name = |channels| recorded(Forms::by_rule(Facts { least_lanes: 4, ..cpu }), (16, 16), 64, channels).2;
     assert_eq!([64, 32, 12, 8, 3].map(name), ["rows-64", "rows-32", "rows-12", "rows-8", "rows-4"]);
+}
+
+/// Halves of weights are read as they are; of values they are not, and nothing else takes more memory.
+#[test]
+fn straight_texts_take_weights_in_halves() {
+    let facts = Facts { device: Device::Cpu, cores: 2, least_lanes: 16, range_checks: false, ..Facts::LEAST };
+    let form = |storage, geometry: Geometry| {
+        let mut r = Recorder::new(storage, Forms::by_rule(facts), Limits::TEST);
+        let taps = geometry.kernel * geometry.kernel;
+        let x = r.input("x", 64, 64, Channels::one(320));
+        let weight =
+            Param { id: 0, name: "weight".into(), taps, inputs: Channels::one(320), outputs: Channels::one(320) };
+        let bias = r.input_of("bias", 1, 1, Channels::one(320), Element::F32);
+        record(&mut r, "out", &x, &Weights { weight, bias }, geometry, Epilogue::None);
+        (r.form_of(KERNEL.name).unwrap(), r.weights_of(KERNEL.name).unwrap())
+    };
+    for (storage, linear, weights) in [
+        (Policy::F32, "straight-16-320", Element::F32),
+        (Policy::MIXED, "straight-16-320", Element::Packed),
+        (Policy::PACKED, "rows-64", Element::Packed),
+        (Policy::Q8, "rows-64", Element::Q8),
+        (Policy::F16, "rows-64", Element::F16),
+    ] {
+        assert_eq!(form(storage, Geometry::LINEAR), (linear, weights), "{}", storage.name());
+    }
+    for storage in [Policy::MIXED, Policy::PACKED] {
+        assert_eq!(form(storage, Geometry::SAME), ("winograd-straight-16-320", Element::Packed), "{}", storage.name());
+    }
 }

@@ -6,7 +6,7 @@ use super::{Epilogue, Geometry, KERNEL, Operands, Params, Problem};
 use crate::kernels::winograd_input::{self, Band};
 use crate::kernels::winograd_output::{self, Residual};
 use crate::plan::winograd::{MATRICES, TILE};
-use crate::plan::{Channels, Dispatch, Element, Packing, Recorder, Tensor};
+use crate::plan::{Channels, Dispatch, Element, Packing, Read, Recorder, Tensor};
 use crate::shader::Device;
 use bytemuck::Zeroable;
 
@@ -49,7 +49,7 @@ fn matrix_rows(chosen: &Candidate, problem: &Problem, tile_rows: u32) -> u64 {
 pub(super) fn columns(chosen: &Candidate, problem: &Problem) -> (u32, u32) {
     let (_, block) = (chosen.block)(chosen.form, problem);
     match chosen.packing {
-        Packing::Panels { singly: true, .. } => {
+        Packing::Panels { read: Read::Numbers, .. } => {
             (problem.in_c4.next_multiple_of(chosen.step), problem.out_n4.next_multiple_of(block))
         }
         _ => (problem.in_c4, problem.out_n4),

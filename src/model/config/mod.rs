@@ -190,4 +190,10 @@ impl ModelConfig {
     pub fn latent_size(&self, size: usize) -> usize {
         size >> (self.vae.block_out_channels.len() - 1)
     }
+
+    /// Has no level fewer than 64 channels? Narrower ones have no texts without loop or branch.
+    pub fn is_wide(&self) -> bool {
+        let widths = self.unet.block_out_channels.iter().chain(&self.vae.block_out_channels);
+        widths.copied().all(|channels| channels >= 64)
+    }
 }
