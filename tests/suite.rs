@@ -97,7 +97,7 @@ fn is_spare(id: &str) -> bool {
     match id.split('.').next() {
         Some("kernels") => {
             let text = form.strip_prefix("winograd-").unwrap_or(form);
-            !["plain", "tiled-64", "broadcast-64", "rows-64", "pairs", "straight-8", "reg-128"].contains(&text)
+            !["plain", "tiled-64", "broadcast-64", "rows-64", "pairs", "straight-8", "reg-128", "coop8"].contains(&text)
         }
         layer => layer == Some("determinism"),
     }

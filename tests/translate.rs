@@ -6,7 +6,7 @@ mod shaders;
 
 use diffews_wgpu::shader::Ranges;
 use naga::back::hlsl::ShaderModel;
-use shaders::{all, hlsl, msl, parse, workgroup_bytes};
+use shaders::{all, hlsl, msl, of_hlsl, parse, workgroup_bytes};
 
 /// Least limits of the Metal feature sets that wgpu runs on (Metal feature set table, Apple4 and Mac2): buffers
 /// per function, bytes of threadgroup memory, threads per threadgroup of Apple GPUs' weakest pipelines.
@@ -38,7 +38,7 @@ fn parameters_are_those_of_the_host() {
 #[test]
 fn every_shader_becomes_hlsl() {
     let mut translated = 0;
-    for shader in all() {
+    for shader in of_hlsl() {
         let (module, info) = parse(&shader);
         // FXC, which every Windows has, takes 5.1: no native halves, no subgroups.
         let old = !shader.defines.contains(&"F16") && shader.form.needs.lanes == 0;
@@ -96,7 +96,8 @@ fn every_shader_keeps_to_the_limits_that_adapters_are_checked_for() {
         let (module, _) = parse(&shader);
         let [x, y, z] = module.entry_points[0].workgroup_size;
         assert!(x * y * z <= INVOCATIONS, "{}: {x}x{y}x{z} invocations", shader.name);
-        assert!(workgroup_bytes(&module) <= 16 * 1024, "{}", shader.name);
+        let most = shader.form.needs.workgroup_bytes.max(16 * 1024);
+        assert!(workgroup_bytes(&module) <= most, "{}", shader.name);
         let storage = |v: &naga::GlobalVariable| matches!(v.space, naga::AddressSpace::Storage { .. });
         let count = module.global_variables.iter().filter(|(_, v)| storage(v)).count();
         assert!(count <= STORAGE_BUFFERS, "{}: {count} storage buffers", shader.name);

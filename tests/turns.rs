@@ -53,12 +53,13 @@ fn counting(wgsl: &str, binding: usize) -> String {
 struct Counting(HashMap<(String, usize), &'static Kernel>);
 
 impl Counting {
-    fn kernel(&mut self, dispatch: &Dispatch) -> &'static Kernel {
+    fn kernel(&mut self, dispatch: &Dispatch, storage: Policy) -> &'static Kernel {
         let binding = dispatch.inputs.len() + dispatch.outputs.len();
         let (kernel, form) = (dispatch.kernel.name, dispatch.form.name);
         let name = format!("{kernel} {form} {:?} counting at {binding}", dispatch.defines);
         self.0.entry((name.clone(), binding)).or_insert_with(|| {
-            let text = dispatch.form.text(&dispatch.defines).expect("it preprocesses");
+            let defines: Vec<_> = dispatch.defines.iter().copied().chain(storage.defines()).collect();
+            let text = dispatch.form.text(&defines).expect("it preprocesses");
             // The constants are in the text by now.
             let forms = vec![Form { source: counting(&text, binding).leak(), consts: &[], ..*dispatch.form }].leak();
             Box::leak(Box::new(Kernel { name: name.leak(), forms, ..*dispatch.kernel }))
@@ -72,7 +73,9 @@ fn turns(gpu: &Gpu, case: &Case, form: &'static Form, counting: &mut Counting) -
         return None;
     }
     let forms = gpu.forms.forcing(case.kernel.name, form.name);
-    let recorded = case.record(Policy::F32, forms, gpu.limits(), SEED).expect("it records");
+    // In f32 where the form takes it.
+    let storage = case.storages_in(form).next()?;
+    let recorded = case.record(storage, forms, gpu.limits(), SEED).expect("it records");
     let constants = recorded.constants();
     let mut recording = recorded.recording;
     if recording.dispatches.iter().map(|d| d.flops + d.padding).sum::<u64>() > QUICK {
@@ -80,7 +83,7 @@ fn turns(gpu: &Gpu, case: &Case, form: &'static Form, counting: &mut Counting) -
     }
     let mut counters = Vec::new();
     for dispatch in &mut recording.dispatches {
-        let kernel = counting.kernel(dispatch);
+        let kernel = counting.kernel(dispatch, storage);
         (dispatch.kernel, dispatch.form) = (kernel, &kernel.forms[0]);
         let id = TensorId::Value(recording.values.len() as u32);
         let counter =

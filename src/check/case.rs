@@ -161,16 +161,15 @@ impl Case {
         }
         let kernel = self.kernel.name;
         let chosen = self.recorder(Policy::F32, gpu.forms.clone(), gpu.limits());
-        let forced = self.recorder(Policy::F32, gpu.forms.forcing(kernel, form.name), gpu.limits());
+        let forced = self.recorder(Policy::of(form), gpu.forms.forcing(kernel, form.name), gpu.limits());
         let most = if [Policy::F32, Policy::PACKED, Policy::Q8].contains(&storage) { LONG } else { SHORT };
         chosen.form_of(kernel) != Some(form.name) && forced.work_of(kernel) > most
     }
 
     /// Can this form compute it, on an adapter that has what the form needs?
     pub fn takes(&self, form: &Form) -> bool {
-        let facts = Facts { least_lanes: u32::MAX, f16: true, range_checks: false, ..Facts::LEAST };
-        let forms = Forms::first(facts).forcing(self.kernel.name, form.name);
-        self.kernel.forms.len() == 1 || !self.recorder(Policy::F32, forms, Limits::WEBGPU).refused()
+        let forms = Forms::first(Facts::MOST).forcing(self.kernel.name, form.name);
+        self.kernel.forms.len() == 1 || !self.recorder(Policy::of(form), forms, Limits::WEBGPU).refused()
     }
 
     /// Of its kinds of storage those that this form takes.

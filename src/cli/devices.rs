@@ -86,6 +86,7 @@ fn table(rows: &[Row]) -> anyhow::Result<()> {
         "type",
         "driver",
         "f16",
+        "matrices",
         "subgroup",
         "binding",
         "buffer",
@@ -101,6 +102,7 @@ fn table(rows: &[Row]) -> anyhow::Result<()> {
             Some((a, b)) if a == b => a.to_string(),
             Some((a, b)) => format!("{a}-{b}"),
         };
+        let sides: Vec<String> = facts.matrices.iter().map(u32::to_string).collect();
         vec![
             if *chosen { "*" } else { "" }.into(),
             facts.index.map_or(String::new(), |index| index.to_string()),
@@ -109,6 +111,7 @@ fn table(rows: &[Row]) -> anyhow::Result<()> {
             facts.device_type.clone(),
             facts.driver.clone(),
             if facts.shader_f16 { "yes" } else { "no" }.into(),
+            if facts.matrices.is_empty() { "none".into() } else { sides.join(", ") },
             subgroup,
             bytes(facts.max_binding_bytes),
             bytes(facts.max_buffer_bytes),

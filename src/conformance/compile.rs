@@ -9,7 +9,7 @@ use crate::gpu::{Gpu, GpuError, Statistics};
 use crate::model::Model;
 use crate::plan::{Dispatch, Forms, Policy, Schedule};
 use crate::segment::{Pass, Precision, Segmenter};
-use crate::shader::{Facts, Maker};
+use crate::shader::Facts;
 use crate::twins;
 use crate::weights::ModelFiles;
 use serde::Serialize;
@@ -109,8 +109,7 @@ impl Pipelines {
     fn add_cases(&mut self, gpu: &Gpu) -> Result<(), Error> {
         // What is left out is listed, too: by what it would be where nothing is lacking.
         let facts = gpu.forms.facts;
-        let anything =
-            Forms::first(Facts { least_lanes: u32::MAX, f16: true, range_checks: false, maker: Maker::Other, ..facts });
+        let anything = Forms::first(Facts { device: facts.device, cores: facts.cores, ..Facts::MOST });
         let cases = LANGUAGE.iter().chain(&twins::ALL).flat_map(|tested| (tested.cases)());
         for case in cases.filter(|case| case.fits(&gpu.limits())) {
             for form in case.kernel.forms.iter().filter(|form| case.takes(form)) {

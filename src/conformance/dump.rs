@@ -1,8 +1,9 @@
 //! `--dump DIR`: the WGSL of what was run, and what the translator of wgpu (naga) makes of it for each API. What a
 //! driver's engineer needs to look into a case.
 
+use crate::gpu::memory_model;
 use crate::plan::{Dispatch, Policy};
-use naga::back::{hlsl, msl, spv};
+use naga::back::{hlsl, msl};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use std::collections::HashSet;
@@ -34,17 +35,16 @@ pub fn write(dir: &Path, dispatch: &Dispatch, storage: Policy, written: &mut Has
 /// The WGSL of `dispatch`, which is `wgsl`, and its translations, each with the extension of its file's name.
 pub(super) fn texts(dispatch: &Dispatch, wgsl: &str) -> Result<Vec<(&'static str, Vec<u8>)>, String> {
     let (module, info) = &parse(wgsl)?;
-    let spirv = match spirv(module, info, (1, 3)) {
+    let spirv = match memory_model::write(module, info, (1, 3), false) {
         Ok(words) => ("spv", bytemuck::cast_slice(&words).to_vec()),
         Err(error) => ("spv.txt", error.into_bytes()),
     };
     let other = |text: Result<String, String>| text.unwrap_or_else(|e| format!("// {e}")).into_bytes();
-    Ok(vec![
-        ("wgsl", wgsl.into()),
-        spirv,
-        ("hlsl", other(hlsl_text(module, info, dispatch, false))),
-        ("metal", other(msl_text(module, info, dispatch))),
-    ])
+    let hlsl = match dispatch.form.needs.matrices {
+        0 => hlsl_text(module, info, dispatch, false),
+        _ => Err("HLSL has no cooperative matrices".into()),
+    };
+    Ok(vec![("wgsl", wgsl.into()), spirv, ("hlsl", other(hlsl)), ("metal", other(msl_text(module, info, dispatch)))])
 }
 
 /// naga's HLSL of `dispatch`, whose text is `wgsl`: register and space are the WGSL's binding and group.
@@ -60,7 +60,7 @@ pub(super) fn spirv_of(dispatch: &Dispatch, storage: Policy, version: (u8, u8)) 
     let (mut module, _) = parse(&text)?;
     naga::compact::compact(&mut module, naga::compact::KeepUnused::No);
     let info = validate(&module, &text)?;
-    spirv(&module, &info, version)
+    memory_model::write(&module, &info, version, false)
 }
 
 /// The module as the writers want it.
@@ -73,19 +73,6 @@ fn parse(wgsl: &str) -> Result<(naga::Module, ModuleInfo), String> {
 fn validate(module: &naga::Module, wgsl: &str) -> Result<ModuleInfo, String> {
     let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
     validator.validate(module).map_err(|e| e.emit_to_string(wgsl))
-}
-
-fn spirv(module: &naga::Module, info: &ModuleInfo, lang_version: (u8, u8)) -> Result<Vec<u32>, String> {
-    let options = spv::Options {
-        lang_version,
-        force_loop_bounding: false,
-        emit_int_div_checks: false,
-        zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
-        bounds_check_policies: unchecked(),
-        ..Default::default()
-    };
-    let pipeline = spv::PipelineOptions { shader_stage: naga::ShaderStage::Compute, entry_point: "main".into() };
-    spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|e| e.to_string())
 }
 
 fn unchecked() -> BoundsCheckPolicies {

@@ -50,6 +50,8 @@ pub struct AdapterFacts {
     /// Vendor and device as PCI numbers them, such as `1002:744c`; zeros where the backend does not tell.
     pub device_id: String,
     pub shader_f16: bool,
+    /// Sides of square matrices of halves whose products the subgroups of a device add up in f32.
+    pub matrices: Vec<u32>,
     pub subgroup_sizes: Option<(u32, u32)>,
     pub max_binding_bytes: u64,
     pub max_buffer_bytes: u64,
@@ -70,7 +72,7 @@ impl AdapterFacts {
             "DiscreteGpu" => (Device::Discrete, 64),
             _ => (Device::Integrated, 8),
         };
-        let least_lanes = self.subgroup_sizes.map_or(0, |(least, _)| least);
+        let (least_lanes, most_lanes) = self.subgroup_sizes.unwrap_or_default();
         let maker = match self.device_id.split(':').next() {
             Some("1002") => Maker::Amd,
             Some("10de") => Maker::Nvidia,
@@ -80,7 +82,17 @@ impl AdapterFacts {
             _ if self.name.starts_with("Apple ") => Maker::Apple,
             _ => Maker::Other,
         };
-        Facts { device, cores, least_lanes, f16: self.shader_f16, range_checks: self.range_checks, maker }
+        Facts {
+            device,
+            cores,
+            least_lanes,
+            most_lanes,
+            matrices: self.matrices.iter().sum(),
+            workgroup_bytes: self.workgroup_memory_bytes,
+            f16: self.shader_f16,
+            range_checks: self.range_checks,
+            maker,
+        }
     }
 }
 
@@ -96,6 +108,7 @@ impl AdapterFacts {
             driver: driver.into(),
             device_id: "0001:0002".into(),
             shader_f16: false,
+            matrices: Vec::new(),
             subgroup_sizes: None,
             max_binding_bytes: 0,
             max_buffer_bytes: 0,
@@ -154,6 +167,33 @@ async fn adapters(choice: &AdapterChoice, backends: Backends) -> Vec<wgpu::Adapt
     all
 }
 
+/// What a device must be made with for its matrices to be of use: modules of ours on Vulkan (see [`super::memory_model`]).
+pub(super) fn matrix_features(adapter: &wgpu::Adapter) -> Features {
+    let modules = match adapter.get_info().backend {
+        Backend::Vulkan => Features::PASSTHROUGH_SHADERS,
+        _ => Features::empty(),
+    };
+    Features::EXPERIMENTAL_COOPERATIVE_MATRIX | modules
+}
+
+/// Lanes with which Mesa's CPU driver does what it lists at any width: with 4 it gives no device, with 16 the smallest text ends the process
+/// (26.2.6).
+const LLVMPIPE_LANES: u32 = 8;
+
+/// Sides of its square matrices of halves with sums in f32.
+pub(super) fn sides(adapter: &wgpu::Adapter) -> Vec<u32> {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let info = adapter.get_info();
+    if info.driver == "llvmpipe" && info.subgroup_max_size != LLVMPIPE_LANES {
+        return Vec::new();
+    }
+    let all = adapter.cooperative_matrix_properties();
+    let has = |side: &u32| {
+        all.iter().any(|p| [p.m_size, p.n_size, p.k_size] == [*side; 3] && (p.ab_type, p.cr_type) == (F16, F32))
+    };
+    [8, 16].into_iter().filter(has).collect()
+}
+
 /// What a device of `adapter` with these features and limits can do, which may be less than the adapter could. Whether its driver checks
 /// ranges is as it should be for a device of our own.
 pub(super) fn facts(
@@ -171,6 +211,7 @@ pub(super) fn facts(
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
         device_id: format!("{:04x}:{:04x}", info.vendor, info.device),
         shader_f16: features.contains(Features::SHADER_F16),
+        matrices: if features.contains(matrix_features(adapter)) { sides(adapter) } else { Vec::new() },
         subgroup_sizes: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,

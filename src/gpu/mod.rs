@@ -7,6 +7,7 @@ mod health;
 mod heartbeat;
 mod kept;
 mod later;
+pub(crate) mod memory_model;
 mod open;
 mod pipelines;
 mod ports;

@@ -1,6 +1,6 @@
 //! How a [`Gpu`] comes about: from an adapter that is looked for, or from a device that an application has.
 
-use super::adapter::{AdapterChoice, AdapterFacts, check, choose, facts};
+use super::adapter::{AdapterChoice, AdapterFacts, check, choose, facts, matrix_features, sides};
 use super::health::Health;
 use super::heartbeat::Heartbeat;
 use super::later::block_on;
@@ -45,6 +45,12 @@ impl Gpu {
         let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE;
         let mut features = adapter.features() & wanted;
         features.set(wgpu::Features::PASSTHROUGH_SHADERS, translator.is_some());
+        let matrices = matrix_features(&adapter);
+        // Another compiler's modules would have to be of the same memory model.
+        let has_matrices = translator.is_none() && adapter.features().contains(matrices) && !sides(&adapter).is_empty();
+        if has_matrices {
+            features |= matrices;
+        }
         if choice.timed {
             let clock = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES;
             features |= adapter.features() & clock;
@@ -54,6 +60,11 @@ impl Gpu {
             required_features: features,
             required_limits: limits,
             memory_hints: wgpu::MemoryHints::MemoryUsage,
+            experimental_features: match has_matrices {
+                // SAFETY: texts that use them are ours, keep to what the adapter lists, and are checked like all others.
+                true => unsafe { wgpu::ExperimentalFeatures::enabled() },
+                false => wgpu::ExperimentalFeatures::disabled(),
+            },
             ..Default::default()
         };
         let mut opened = None;

@@ -1,6 +1,6 @@
 //! Compute pipelines, made once per kernel, form, variant and storage.
 
-use super::{Gpu, GpuError};
+use super::{Gpu, GpuError, memory_model};
 use crate::plan::{Dispatch, Policy, Schedule};
 use crate::threads::{beside, cores};
 use std::cmp::Reverse;
@@ -193,6 +193,11 @@ impl Gpu {
         })
     }
 
+    /// Whether what wgpu would make of its text is not for Vulkan's memory model.
+    fn has_own_module(&self, dispatch: &Dispatch) -> bool {
+        dispatch.form.needs.matrices > 0 && self.shared.device.features().contains(wgpu::Features::PASSTHROUGH_SHADERS)
+    }
+
     fn make_pipeline(&self, dispatch: &Dispatch, storage: Policy, text: &Text) -> Result<Pipeline, GpuError> {
         let (name, what) = (dispatch.kernel.name, named(dispatch, storage));
         let &Text { ref wgsl, inputs, outputs, checked, .. } = text;
@@ -205,7 +210,12 @@ impl Gpu {
         if checked && !self.shared.facts.range_checks {
             return Err(self.failed(&what, "it asks for range checks, which this device has not"));
         }
-        let translated = self.shared.pipelines.translator.as_ref().map(|translate| translate(dispatch, wgsl, checked));
+        let translated = match &self.shared.pipelines.translator {
+            Some(translate) => Some(translate(dispatch, wgsl, checked)),
+            // Every Vulkan that has these takes 1.3.
+            None if self.has_own_module(dispatch) => Some(memory_model::translate(wgsl, (1, 3), checked)),
+            None => None,
+        };
         let translated = translated.transpose().map_err(|e| self.failed(&what, e))?;
         let started = Instant::now();
         let pipeline = self.guarded(&what, 0, || {
@@ -219,7 +229,7 @@ impl Gpu {
                     spirv: Some(spirv.into()),
                     ..Default::default()
                 };
-                // SAFETY: `Gpu::with_translator` has its caller answer for this.
+                // SAFETY: `Gpu::with_translator` has its caller answer for this; our own is naga's, of a text that bounds itself.
                 unsafe { self.shared.device.create_shader_module_passthrough(descriptor) }
             } else if checked {
                 self.shared.device.create_shader_module(descriptor)

@@ -2,7 +2,7 @@
 //!
 //! Lanes have neighbouring channels, and a workgroup is one subgroup. What there is must fill them: nothing asks whether it is inside.
 
-use crate::shader::{Form, Needs, Pace, Ranges};
+use crate::shader::{Form, Needs, Pace, Ranges, Stored};
 
 /// Elements of what one binding holds at most: these texts tell their compiler that no index is larger.
 pub const MOST_ELEMENTS: u64 = 1 << 26;
@@ -17,7 +17,7 @@ pub const fn form(
     cpu: f64,
 ) -> Form {
     let needs = Needs { lanes, ranges: Ranges::Unchecked, ..Needs::NOTHING };
-    Form { name, consts, needs, f32_values: true, pace: Pace { cpu, gpu: 0.05 }, ..Form::plain(source) }
+    Form { name, consts, needs, stored: Stored::F32Values, pace: Pace { cpu, gpu: 0.05 }, ..Form::plain(source) }
 }
 
 /// The lanes of a form, if it is one of these.

@@ -44,8 +44,8 @@ impl Recorder {
     /// The form of `kernel` that is chosen among the first and those that `refuses` has nothing against, by their [`ByPace`].
     pub fn form(&mut self, kernel: &'static Kernel, refuses: impl Fn(&Form) -> Option<String>) -> &'static Form {
         let refused = |i: usize, form: &Form| {
-            let halves = || (!self.storage.suits(form)).then(|| "it takes values in f32 alone".into());
-            form.needs.lacks(&self.forms.facts).or_else(halves).or_else(|| if i > 0 { refuses(form) } else { None })
+            let stored = || (!self.storage.suits(form)).then(|| "it takes values in f32 alone".into());
+            form.needs.lacks(&self.forms.facts).or_else(stored).or_else(|| if i > 0 { refuses(form) } else { None })
         };
         let offer = |(i, form)| Offer { form, refused: refused(i, form), dear: false, work: 1, workgroups: 1 };
         let offers: Vec<Offer> = kernel.forms.iter().enumerate().map(offer).collect();

@@ -2,7 +2,7 @@
 
 use super::packing::Packing;
 use crate::q8::BLOCK;
-use crate::shader::{Form, Needs};
+use crate::shader::{Form, Needs, Stored};
 use std::sync::Arc;
 
 /// How the numbers of a tensor lie in GPU memory. Arithmetic is always f32; this is storage alone.
@@ -62,9 +62,19 @@ impl Policy {
         Needs { f16: [self.values, self.weights].contains(&Element::F16), ..Needs::NOTHING }
     }
 
-    /// Whether a form takes values that are stored so.
+    /// Whether a form takes what is stored so.
     pub fn suits(self, form: &Form) -> bool {
-        !form.f32_values || self.values == Element::F32
+        let half = |element| matches!(element, Element::Packed | Element::F16);
+        match form.stored {
+            Stored::Any => true,
+            Stored::F32Values => self.values == Element::F32,
+            Stored::Halves => half(self.values) && half(self.weights),
+        }
+    }
+
+    /// How what a form takes may be stored.
+    pub(crate) fn of(form: &Form) -> Policy {
+        if form.stored == Stored::Halves { Policy::PACKED } else { Policy::F32 }
     }
 
     /// The name used in reports and by `--precision` of the conformance command.

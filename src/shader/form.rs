@@ -13,8 +13,7 @@ pub struct Form {
     pub needs: Needs,
     /// Its combinations of `#ifdef` symbols, where they are not its kernel's.
     pub variants: Option<&'static [&'static [&'static str]]>,
-    /// It takes values in f32 alone, however weights are stored.
-    pub f32_values: bool,
+    pub stored: Stored,
     /// What the bound of the kernel's twin is derived from.
     pub sums: Sums,
     /// Its error is at most this many times the bound of the kernel's twin. Derived, and the derivation written beside it; a form
@@ -23,6 +22,16 @@ pub struct Form {
     /// How fast it goes on CPUs and on GPUs where nothing was measured, relative to the kernel's other forms: work / pace is
     /// what [`crate::plan::ByRule`] compares.
     pub pace: Pace,
+}
+
+/// What a form takes of how numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    Any,
+    /// Values in f32 alone, however weights are.
+    F32Values,
+    /// Values and weights in halves, which it multiplies as they are.
+    Halves,
 }
 
 /// How a form adds up its products.
@@ -59,7 +68,7 @@ impl Form {
             consts: &[],
             needs: Needs::NOTHING,
             variants: None,
-            f32_values: false,
+            stored: Stored::Any,
             sums: Sums::Direct,
             growth: 1.0,
             pace: Pace { cpu: 1.0, gpu: 1.0 },
@@ -89,6 +98,12 @@ impl Form {
 pub struct Needs {
     /// Lanes of its smallest subgroup; 0 where the form has no subgroup operation.
     pub lanes: u32,
+    /// Lanes of its largest subgroup at most; 0 where the form does not ask.
+    pub most_lanes: u32,
+    /// The side of matrices of halves whose products subgroups add up in f32; 0 where the form has none.
+    pub matrices: u32,
+    /// Bytes of workgroup memory, where they are more than every adapter is asked for.
+    pub workgroup_bytes: u32,
     /// Native halves.
     pub f16: bool,
     /// Of the driver's range checks.
@@ -98,7 +113,8 @@ pub struct Needs {
 }
 
 impl Needs {
-    pub const NOTHING: Needs = Needs { lanes: 0, f16: false, ranges: Ranges::Any, unfit: &[] };
+    pub const NOTHING: Needs =
+        Needs { lanes: 0, most_lanes: 0, matrices: 0, workgroup_bytes: 0, f16: false, ranges: Ranges::Any, unfit: &[] };
 
     /// What an adapter of these facts lacks for it, if anything.
     pub fn lacks(&self, facts: &Facts) -> Option<String> {
@@ -108,8 +124,20 @@ impl Needs {
                 lanes => format!("the adapter lacks subgroups of {lanes} lanes or more"),
             });
         }
+        if self.most_lanes > 0 && self.most_lanes < facts.most_lanes {
+            return Some(format!("the adapter may have subgroups of more than {} lanes", self.most_lanes));
+        }
         if self.f16 && !facts.f16 {
             return Some("the adapter lacks shader-f16".into());
+        }
+        if self.matrices & facts.matrices != self.matrices {
+            return Some(format!(
+                "the adapter does not list matrices of {0} x {0} halves with sums in f32",
+                self.matrices
+            ));
+        }
+        if self.workgroup_bytes > facts.workgroup_bytes {
+            return Some(format!("the adapter lacks {} bytes of workgroup memory", self.workgroup_bytes));
         }
         match (self.ranges, facts.range_checks) {
             (Ranges::Unchecked, true) => {
@@ -141,6 +169,11 @@ pub struct Facts {
     pub cores: u32,
     /// Lanes of the smallest subgroup; 0 without subgroups.
     pub least_lanes: u32,
+    /// Lanes of the largest subgroup; 0 without subgroups.
+    pub most_lanes: u32,
+    /// Sides of square matrices of halves whose products subgroups add up in f32, themselves added up: 8, 16, 24, or 0.
+    pub matrices: u32,
+    pub workgroup_bytes: u32,
     /// Native halves.
     pub f16: bool,
     /// The driver checks whether indices lie within their bindings.
@@ -174,9 +207,23 @@ impl Facts {
         device: Device::Integrated,
         cores: 8,
         least_lanes: 0,
+        most_lanes: 0,
+        matrices: 0,
+        workgroup_bytes: 16 * 1024,
         f16: false,
         range_checks: true,
         maker: Maker::Other,
+    };
+
+    /// What nothing is lacking for but driver's checks.
+    pub const MOST: Facts = Facts {
+        least_lanes: u32::MAX,
+        most_lanes: 0,
+        matrices: 8 + 16,
+        workgroup_bytes: u32::MAX,
+        f16: true,
+        range_checks: false,
+        ..Facts::LEAST
     };
 }
 
@@ -197,6 +244,11 @@ mod tests {
             unfit.lacks(&Facts { maker: Maker::Nvidia, ..Facts::LEAST }).unwrap().contains("Nvidia: it takes long")
         );
         assert!(Needs { f16: true, ..Needs::NOTHING }.lacks(&Facts::LEAST).unwrap().contains("shader-f16"));
+        let matrices = Needs { matrices: 16, most_lanes: 32, workgroup_bytes: 20_000, ..Needs::NOTHING };
+        assert_eq!(matrices.lacks(&Facts::MOST), None);
+        assert!(matrices.lacks(&Facts { matrices: 8, ..Facts::MOST }).unwrap().contains("16 x 16"));
+        assert!(matrices.lacks(&Facts { most_lanes: 64, ..Facts::MOST }).unwrap().contains("more than 32"));
+        assert!(matrices.lacks(&Facts { workgroup_bytes: 16_384, ..Facts::MOST }).unwrap().contains("20000 bytes"));
         let unchecked = Facts { range_checks: false, ..Facts::LEAST };
         let ranges = |ranges| Needs { ranges, ..Needs::NOTHING };
         assert!(ranges(Ranges::Unchecked).lacks(&Facts::LEAST).unwrap().contains("checks ranges"));

@@ -4,7 +4,7 @@ mod form;
 mod params;
 mod preprocess;
 
-pub use form::{Device, Facts, Form, Maker, Needs, Pace, Ranges, Sums};
+pub use form::{Device, Facts, Form, Maker, Needs, Pace, Ranges, Stored, Sums};
 pub(crate) use params::params;
 pub use preprocess::preprocess;
 
@@ -46,10 +46,11 @@ impl std::fmt::Debug for Kernel {
 }
 
 /// What forms import: `shaders/lib/*.wgsl` and what the forms of a kernel share, by the name that `#import` uses.
-pub static LIBRARY: [(&str, &str); 15] = [
+pub static LIBRARY: [(&str, &str); 16] = [
     ("attention/common", include_str!("../../shaders/attention/common.wgsl")),
     ("attention/params", include_str!("../../shaders/attention/params.wgsl")),
     ("conv2d/common", include_str!("../../shaders/conv2d/common.wgsl")),
+    ("conv2d/coop", include_str!("../../shaders/conv2d/coop.wgsl")),
     ("conv2d/panels", include_str!("../../shaders/conv2d/panels.wgsl")),
     ("conv2d/panels_packed", include_str!("../../shaders/conv2d/panels_packed.wgsl")),
     ("conv2d/params", include_str!("../../shaders/conv2d/params.wgsl")),

@@ -1,23 +1,26 @@
 //! The shaders' text preprocessing: `#import "lib/x"`, `#ifdef NAME`, `#else`, `#endif`, `#for i N`, `#endfor`, and nothing else.
-//! The numbers of a form are `const`s at the head of the text; all others are parameters.
+//! The numbers of a form are `const`s at the head of the text; all others are parameters. Only `enable` lines come before them, each once.
 //!
 //! `#for i N` writes its lines N times, the word `i` replaced by 0u, 1u, ...; N is a number or a `const` of the text before, or one
 //! divided by another, with nothing left. Such a loop takes no turns when it runs (see `plan::Dispatch::turns`), and every compiler sees the indices as constants.
 
 use super::LIBRARY;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// WGSL of `source` with `consts` and `defines` set. An error names the offending line.
 pub fn preprocess(source: &str, consts: &[(&str, u32)], defines: &[&str]) -> Result<String, String> {
-    let mut out = String::with_capacity(source.len() + 1024);
-    if ["F16", "F16_WEIGHTS"].iter().any(|halves| defines.contains(halves)) {
-        out.push_str("enable f16;\n");
-    }
+    let mut text = String::with_capacity(source.len() + 1024);
     for (name, value) in consts {
-        out.push_str(&format!("const {name} = {value}u;\n"));
+        text.push_str(&format!("const {name} = {value}u;\n"));
     }
-    expand(source, defines, &mut HashSet::new(), &mut out)?;
-    unroll(&out, &out)
+    expand(source, defines, &mut HashSet::new(), &mut text)?;
+    let halves = ["F16", "F16_WEIGHTS"].iter().any(|halves| defines.contains(halves));
+    let mut enabled: BTreeSet<&str> = halves.then_some("enable f16;").into_iter().collect();
+    enabled.extend(text.lines().filter(|line| line.starts_with("enable ")));
+    let head: String = enabled.iter().map(|line| format!("{line}\n")).collect();
+    let body: String =
+        text.lines().filter(|line| !line.starts_with("enable ")).map(|line| format!("{line}\n")).collect();
+    Ok(head + &unroll(&body, &body)?)
 }
 
 /// Writes out the `#for` loops of `text`, whose constants are declared in `whole`.
@@ -131,6 +134,13 @@ mod tests {
         assert!(preprocess("#bad", &[], &[]).is_err());
         let twice = preprocess("#import \"lib/silu\"\n#import \"lib/silu\"", &[], &[]).unwrap();
         assert_eq!(twice.matches("fn silu").count(), 1);
+    }
+
+    #[test]
+    fn what_is_enabled_comes_first_and_once() {
+        let source = "enable f16;\nalias H = f16;\nenable other;";
+        let text = preprocess(source, &[("N", 2)], &["F16"]).unwrap();
+        assert_eq!(text, "enable f16;\nenable other;\nconst N = 2u;\nalias H = f16;\n");
     }
 
     #[test]

@@ -35,11 +35,18 @@ pub fn all() -> Vec<Shader> {
     shaders
 }
 
+/// Those that HLSL can say, which has no cooperative matrices.
+pub fn of_hlsl() -> impl Iterator<Item = Shader> {
+    all().into_iter().filter(|shader| shader.form.needs.matrices == 0)
+}
+
 /// The module as a backend's writer wants it.
 pub fn parse(shader: &Shader) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(&shader.wgsl)
         .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&shader.wgsl)));
-    let capabilities = Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP;
+    let mut capabilities =
+        Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP;
+    capabilities.set(Capabilities::COOPERATIVE_MATRIX, shader.form.needs.matrices > 0);
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&shader.wgsl)));

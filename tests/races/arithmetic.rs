@@ -138,6 +138,19 @@ pub fn unpack_halves(v: u32) -> [u32; 2] {
     [v & 0xffff, v >> 16].map(|half| f16::from_bits(half as u16).to_f32().to_bits())
 }
 
+pub fn rounded_to_half(word: u32) -> u32 {
+    f16::from_f32(f(word)).to_f32().to_bits()
+}
+
+/// a b + c, square matrices row by row.
+pub fn multiplied(a: &[u32], b: &[u32], c: &[u32], side: usize) -> Vec<u32> {
+    let at = |i: usize| {
+        let (row, column) = (i / side, i % side);
+        (0..side).fold(f(c[i]), |sum, k| sum + f(a[row * side + k]) * f(b[k * side + column])).to_bits()
+    };
+    (0..side * side).map(at).collect()
+}
+
 /// A conversion of value.
 pub fn converted(from: ScalarKind, to: ScalarKind, a: u32) -> u32 {
     use ScalarKind as K;

@@ -12,7 +12,7 @@ use diffews_wgpu::twins;
 use std::collections::{BTreeSet, HashMap};
 
 const SEED: u64 = 20241;
-/// Native halves are not interpreted.
+/// Native halves are not interpreted in buffers.
 pub const STORAGES: [Policy; 3] = [Policy::F32, Policy::PACKED, Policy::Q8];
 
 /// What came of a case.
@@ -25,7 +25,7 @@ pub struct Ran {
 }
 
 fn forms(kernel: &Kernel, form: &str) -> Forms {
-    Forms::first(Facts { least_lanes: SUBGROUP, range_checks: false, ..Facts::LEAST }).forcing(kernel.name, form)
+    Forms::first(Facts { least_lanes: SUBGROUP, most_lanes: SUBGROUP, ..Facts::MOST }).forcing(kernel.name, form)
 }
 
 /// `change` may plant a fault in the text of a kernel.
@@ -96,14 +96,15 @@ const LEFT_OUT: [&str; 1] = ["memory"];
 
 /// Everything there is to run.
 pub fn tested() -> impl Iterator<Item = (&'static Tested, &'static Form)> {
-    let able = |form: &&Form| form.needs.lanes <= SUBGROUP && !form.needs.f16;
+    let able = |form: &&Form| form.needs.lanes <= SUBGROUP;
     let all = twins::ALL.iter().chain(&LANGUAGE).filter(|t| !LEFT_OUT.contains(&t.kernel.name));
     all.flat_map(move |t| t.kernel.forms.iter().filter(able).map(move |form| (t, form)))
 }
 
 /// A case's multiplications and additions with those that fill up blocks, and what symbols its kernel's dispatches have.
 fn outline(case: &Case, form: &Form) -> (u64, BTreeSet<Vec<&'static str>>) {
-    let recording = case.outline(case.storages[0], forms(case.kernel, form.name), Limits::WEBGPU).expect("it records");
+    let storage = case.storages_in(form).next().expect("a kind of storage that the form takes");
+    let recording = case.outline(storage, forms(case.kernel, form.name), Limits::WEBGPU).expect("it records");
     let of = |d: &diffews_wgpu::plan::Dispatch| d.flops + d.padding;
     let own = recording.dispatches.iter().filter(|d| d.kernel.name == case.kernel.name);
     (recording.dispatches.iter().map(of).sum(), own.map(|d| d.defines.clone()).collect())

@@ -98,7 +98,23 @@ impl<'a> Lane<'a> {
                         let from = self.kind(expr);
                         Value::made(value.words().len(), |i| arithmetic::converted(from, kind, value.words()[i]))
                     }
+                    Some(2) => {
+                        assert_eq!((self.kind(expr), kind), (ScalarKind::Float, ScalarKind::Float), "not interpreted");
+                        Value::made(value.words().len(), |i| arithmetic::rounded_to_half(value.words()[i]))
+                    }
                     Some(width) => panic!("not interpreted: numbers of {width} bytes"),
+                }
+            }
+            Expression::CooperativeLoad { columns, rows, ref data, .. } => {
+                self.matrix(columns as u32, rows as u32, data, memory)
+            }
+            Expression::CooperativeMultiplyAdd { a, b, c } => {
+                let [a, b, c] = [a, b, c].map(|matrix| self.get(matrix, memory));
+                // All are square.
+                let side = c.words().len().isqrt();
+                match self.leads() {
+                    true => Value::of(&arithmetic::multiplied(a.words(), b.words(), c.words(), side)),
+                    false => c,
                 }
             }
             ref other => panic!("not interpreted: {other:?}"),
@@ -145,7 +161,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    fn load(&self, pointer: Pointer, n: u32, memory: &mut Memory) -> Value {
+    pub fn load(&self, pointer: Pointer, n: u32, memory: &mut Memory) -> Value {
         match pointer.root {
             Root::Global(global) => memory.load(global, pointer.offset, n, self.who),
             Root::Local(frame) => {

@@ -52,6 +52,8 @@ pub struct Lane<'a> {
     pub frames: Vec<Frame<'a>>,
     pub stop: Option<Stop>,
     exchange: Option<Exchange>,
+    /// Of the matrices that it came to.
+    pub trail: u64,
 }
 
 /// More would be a loop without end.
@@ -65,6 +67,7 @@ impl<'a> Lane<'a> {
             Some(naga::Binding::BuiltIn(BuiltIn::WorkGroupId)) => Value::of(&workgroup),
             Some(naga::Binding::BuiltIn(BuiltIn::LocalInvocationIndex)) => Value::word(who.lane),
             Some(naga::Binding::BuiltIn(BuiltIn::SubgroupInvocationId)) => Value::word(who.lane % SUBGROUP),
+            Some(naga::Binding::BuiltIn(BuiltIn::SubgroupId)) => Value::word(who.lane / SUBGROUP),
             Some(naga::Binding::BuiltIn(BuiltIn::SubgroupSize)) => Value::word(SUBGROUP),
             Some(naga::Binding::BuiltIn(BuiltIn::GlobalInvocationId)) if size[1..] == [1, 1] => {
                 Value::of(&[workgroup[0] * size[0] + who.lane, workgroup[1], workgroup[2]])
@@ -72,7 +75,7 @@ impl<'a> Lane<'a> {
             ref other => panic!("not interpreted: the argument {other:?}"),
         };
         let arguments = body.function.arguments.iter().map(builtin).collect();
-        let mut lane = Lane { shader, who, frames: Vec::new(), stop: None, exchange: None };
+        let mut lane = Lane { shader, who, frames: Vec::new(), stop: None, exchange: None, trail: 0 };
         lane.call(body, arguments, None, memory);
         lane
     }
@@ -188,6 +191,7 @@ impl<'a> Lane<'a> {
             Statement::Emit(range) => {
                 for expression in range.clone() {
                     let value = self.evaluate(expression, memory);
+                    self.came_to(expression, memory);
                     self.top_mut().values[expression.index()] = value;
                 }
             }
@@ -238,6 +242,7 @@ impl<'a> Lane<'a> {
                     }
                 }
             }
+            Statement::CooperativeStore { target, data } => self.store_matrix(*target, data, memory),
             Statement::Call { function, arguments, result } => {
                 let arguments = arguments.iter().map(|argument| self.get(*argument, memory)).collect();
                 self.call(self.shader.body(*function), arguments, *result, memory);

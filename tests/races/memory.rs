@@ -137,6 +137,11 @@ impl Memory<'_> {
         let Global { name, place } = &mut self.globals[global];
         let shared = matches!(place, Place::Workgroup(_));
         let (words, start, phase, id) = match place {
+            Place::Workgroup(words) if at + n > words.words.len() => {
+                let name = name.clone();
+                self.fault(Kind::Beyond, &name, || format!("word {at} read by lane {}", who.lane));
+                return Value::made(n, |_| 0);
+            }
             Place::Uniform(words) => return Value::of(&words[at..at + n]),
             Place::Storage { buffer, start, len } if at + n <= *len => {
                 (&mut self.buffers[*buffer], *start, self.dispatch, who.invocation)
@@ -174,7 +179,7 @@ impl Memory<'_> {
             Place::Storage { buffer, start, len } if at + value.len() <= *len => {
                 (&mut self.buffers[*buffer], *start, self.dispatch, who.invocation)
             }
-            Place::Workgroup(words) => (words, 0, self.phase, who.lane),
+            Place::Workgroup(words) if at + value.len() <= words.words.len() => (words, 0, self.phase, who.lane),
             Place::Private { words, each } if at + value.len() <= *each => {
                 let start = who.lane as usize * *each + at;
                 words[start..start + value.len()].copy_from_slice(value);

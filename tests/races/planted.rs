@@ -5,7 +5,7 @@ use super::machine::Order;
 use super::memory::Kind;
 use diffews_wgpu::check::Case;
 use diffews_wgpu::plan::Policy;
-use diffews_wgpu::shader::Form;
+use diffews_wgpu::shader::{Form, Stored};
 
 const BARRIER: &str = "workgroupBarrier();";
 
@@ -20,7 +20,8 @@ fn find(kernel: &str, form: &str, title: &str) -> (Case, &'static Form) {
 
 fn changed(case: &Case, form: &'static Form, change: impl Fn(&str) -> String) -> Ran {
     let own = case.kernel.name;
-    run(case, Policy::F32, form, Order::Forward, &|kernel, text| match kernel.name == own {
+    let storage = if form.stored == Stored::Halves { Policy::PACKED } else { Policy::F32 };
+    run(case, storage, form, Order::Forward, &|kernel, text| match kernel.name == own {
         true => change(&text),
         false => text,
     })
@@ -37,11 +38,14 @@ fn without(text: &str, n: usize) -> String {
 }
 
 /// Barriers that nothing needs, by kernel and number, and why.
-const REDUNDANT: [(&str, usize, &str); 1] = [(
-    "attention",
-    5,
-    "what is read before it, the weights, is written again only behind the two barriers of the next tile's scores",
-)];
+const REDUNDANT: [(&str, usize, &str); 2] = [
+    (
+        "attention",
+        5,
+        "what is read before it, the weights, is written again only behind the two barriers of the next tile's scores",
+    ),
+    ("conv2d", 2, "coop: nothing has been read of where the first matrices of sums are stored"),
+];
 
 #[test]
 fn each_barrier_that_is_left_out_is_a_race() {
@@ -52,6 +56,8 @@ fn each_barrier_that_is_left_out_is_a_race() {
         ("conv2d", "tiled-16", "7x5x6->10", 2),
         ("conv2d", "small-64", "7x5x6->10", 2),
         ("conv2d", "reg-64", "7x5x6->10", 2),
+        // And those around each of eight matrices of sums.
+        ("conv2d", "coop8", "9x7x22->67 linear", 18),
         ("group_norm", "plain", "5x3x(18+30)", 3),
         ("barriers", "plain", "", 4),
         ("workgroup_memory", "plain", "", 1),
@@ -117,6 +123,14 @@ fn a_subgroup_that_parts_or_asks_a_lane_that_is_not_there_is_seen() {
     replaced("attention", "broadcast-64", (all, &format!("{all}\n        out[0] = out[0];")), Kind::Race);
     let (case, form) = find("attention", "broadcast-64", "17 queries of spread 2, 17 + 33 keys");
     assert!(changed(&case, form, |text| text.replace(all, "let sum = subgroupMax(total[r]);")).ratio() > 1.0);
+}
+
+#[test]
+fn a_subgroup_that_parts_over_a_matrix_is_seen() {
+    let (whole, some) = ("if quarter < 4u {", "if quarter < 4u && t % 8u < 7u {");
+    replaced("conv2d", "coop8", (whole, some), Kind::Divergence);
+    replaced("conv2d", "coop8", ("&sums[quarter * SIDE * SIDE]", "&sums[0]"), Kind::Race);
+    replaced("conv2d", "coop8", ("&left_tile[top * PITCH", "&left_tile[ROWS * PITCH - 1u"), Kind::Beyond);
 }
 
 #[test]

@@ -31,6 +31,10 @@ pub fn run(lanes: &mut [Lane], memory: &mut Memory) -> bool {
     lanes.iter_mut().for_each(|lane| lane.run(memory));
     loop {
         let waiting = lanes.iter().filter(|lane| lane.stop == Some(Stop::Exchange)).count();
+        if lanes.iter().any(|lane| lane.trail != lanes[0].trail) {
+            memory.fault(Kind::Divergence, "a matrix", || "not all lanes of a subgroup came to the same".into());
+            return false;
+        }
         if waiting == 0 {
             return true;
         }

@@ -1,4 +1,4 @@
-//! Numbers as 32-bit words, whatever their type, and how types lie in memory: without any gaps, as all of ours do.
+//! Numbers as 32-bit words, whatever their type (a half as the f32 of its value), and how types lie in memory: without any gaps, as all of ours do.
 
 use naga::{ArraySize, Handle, Module, Type, TypeInner};
 
@@ -82,6 +82,8 @@ pub fn words(module: &Module, ty: &TypeInner) -> u32 {
         TypeInner::Scalar(_) => 1,
         TypeInner::Vector { size, .. } => size as u32,
         TypeInner::Matrix { columns, rows, .. } => columns as u32 * rows as u32,
+        // Every lane has room for all of it, and the first of a subgroup holds it.
+        TypeInner::CooperativeMatrix { columns, rows, .. } => columns as u32 * rows as u32,
         TypeInner::Array { base, size: ArraySize::Constant(n), .. } => n.get() * words_of(module, base),
         TypeInner::Struct { ref members, .. } => members.iter().map(|m| words_of(module, m.ty)).sum(),
         ref other => panic!("not interpreted: the size of {other:?}"),

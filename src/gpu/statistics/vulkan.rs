@@ -42,13 +42,17 @@ impl Statistics {
             let mut v13 = vk::PhysicalDeviceVulkan13Features::default();
             let mut has_all =
                 vk::PhysicalDeviceFeatures2::default().push_next(&mut v11).push_next(&mut v12).push_next(&mut v13);
+            let has_matrices = !gpu.facts().matrices.is_empty();
+            if has_matrices {
+                names.push(khr::cooperative_matrix::NAME.as_ptr());
+            }
             let robust = has(ext::robustness2::NAME);
             if robust {
                 names.push(ext::robustness2::NAME.as_ptr());
                 has_all = has_all.push_next(&mut robustness);
             }
             instance.get_physical_device_features2(physical, &mut has_all);
-            // What wgpu asks for that code depends on: buffers with checked ends, halves, subgroups of any size.
+            // What wgpu asks for that code depends on: buffers with checked ends, halves, subgroups of any size, matrices.
             let checks = vk::Bool32::from(gpu.facts().range_checks);
             let core = vk::PhysicalDeviceFeatures {
                 robust_buffer_access: has_all.features.robust_buffer_access * checks,
@@ -71,6 +75,11 @@ impl Statistics {
                 subgroup_size_control: v13.subgroup_size_control,
                 ..Default::default()
             };
+            let mut matrices = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(true);
+            let mut model = vk::PhysicalDeviceVulkanMemoryModelFeatures {
+                vulkan_memory_model: v12.vulkan_memory_model,
+                ..Default::default()
+            };
             let mut executables =
                 vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
             let priorities = [1.0];
@@ -85,6 +94,9 @@ impl Statistics {
                 .push_next(&mut sizes);
             if robust {
                 info = info.push_next(&mut robustness);
+            }
+            if has_matrices {
+                info = info.push_next(&mut matrices).push_next(&mut model);
             }
             let device = instance.create_device(physical, &info, None).map_err(|e| failed("device", e))?;
             let asks = khr::pipeline_executable_properties::Device::new(instance, &device);

@@ -3,7 +3,7 @@
 
 use super::straight;
 use crate::plan::{Offer, Recorder, turns};
-use crate::shader::{Facts, Form, Maker, Needs, Pace, Ranges};
+use crate::shader::{Facts, Form, Maker, Needs, Pace, Ranges, Stored};
 
 const fn tiled(name: &'static str, consts: &'static [(&'static str, u32)]) -> Form {
     let source = include_str!("../../../shaders/attention/tiled.wgsl");
@@ -23,7 +23,15 @@ const fn straight(name: &'static str, consts: &'static [(&'static str, u32)], la
     let source = include_str!("../../../shaders/attention/straight.wgsl");
     let needs = Needs { lanes, ranges: Ranges::Unchecked, ..Needs::NOTHING };
     let variants: Option<&[&[&str]]> = Some(straight::VARIANTS);
-    Form { name, consts, needs, variants, f32_values: true, pace: Pace { cpu, gpu: 0.05 }, ..Form::plain(source) }
+    Form {
+        name,
+        consts,
+        needs,
+        variants,
+        stored: Stored::F32Values,
+        pace: Pace { cpu, gpu: 0.05 },
+        ..Form::plain(source)
+    }
 }
 
 /// These texts are long, and made for CPUs. By `make vendors`, with Mesa 26.2.6.

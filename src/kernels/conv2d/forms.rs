@@ -4,9 +4,10 @@
 //! whatever their order, which the twin's bound holds for. So their error grows by 1. Winograd's are texts of these that multiply its
 //! matrices, in sums of as many terms as there are channels; the twin has a bound for what comes of them.
 
+use super::coop::{self, coop};
 use super::{Problem, direct, straight, winograd};
 use crate::plan::{Element, Limits, Offer, Packing, Panels, Read, Recorder, Tensor, turns};
-use crate::shader::{Form, Maker, Needs, Pace, Ranges, Sums};
+use crate::shader::{Form, Maker, Needs, Pace, Ranges, Stored, Sums};
 
 /// A form, the problems that it fits, and how it is recorded.
 pub(super) struct Candidate {
@@ -63,13 +64,13 @@ const fn straight(name: &'static str, consts: &'static [(&'static str, u32)], cp
     let needs = Needs { lanes: consts[0].1, ranges: Ranges::Unchecked, ..Needs::NOTHING };
     let variants: Option<&[&[&str]]> = Some(&[&[], &["GEGLU"]]);
     let pace = Pace { cpu, gpu: 0.05 };
-    Form { name, consts, needs, variants, f32_values: true, pace, ..Form::plain(source) }
+    Form { name, consts, needs, variants, stored: Stored::F32Values, pace, ..Form::plain(source) }
 }
 
 /// The same text, for Winograd's products: zeros that fill up channels add nothing, so Winograd's bound is its own as it is. What it
 /// multiplies is in f32 whatever values are stored as.
 const fn straight_winograd(name: &'static str, form: Form) -> Form {
-    Form { name, variants: Some(&[&[]]), f32_values: false, sums: Sums::Winograd, ..form }
+    Form { name, variants: Some(&[&[]]), stored: Stored::Any, sums: Sums::Winograd, ..form }
 }
 
 /// A direct form's text, for the products of Winograd's algorithm.
@@ -141,6 +142,10 @@ pub(super) static FORMS: &[Form] = &[
     reg("reg-64", REG_64, 1.5),
     of_winograd("winograd-reg-128", reg("", REG_128, 1.7)),
     of_winograd("winograd-reg-64", reg("", REG_64, 1.5)),
+    // Four subgroups of 32 lanes, and of 64.
+    coop("coop16", coop::TEXT_16, 16, &[("LANES", 128), ("LOADS", 4), ("SHARE", 2)]),
+    coop("coop16-wide", coop::TEXT_16, 16, &[("LANES", 256), ("LOADS", 2), ("SHARE", 1)]),
+    coop("coop8", coop::TEXT_8, 8, &[("LANES", 128), ("LOADS", 1), ("SHARE", 1)]),
 ];
 
 // Straight texts' numbers are lanes and channels of a step: long steps are faster, and take a compiler longer, in proportion where no segment
@@ -266,6 +271,9 @@ pub(super) static CANDIDATES: &[Candidate] = &[
     REG_SMALL,
     of_matrices(&FORMS[37], REG),
     of_matrices(&FORMS[38], REG_SMALL),
+    coop::candidate(&FORMS[39], TILED),
+    coop::candidate(&FORMS[40], TILED),
+    coop::candidate(&FORMS[41], TILED),
 ];
 
 const fn of_matrices(form: &'static Form, direct: Candidate) -> Candidate {
@@ -391,6 +399,12 @@ mod tests {
         for candidate in CANDIDATES.iter().filter(|c| c.form.source == REG.form.source) {
             let [side, step, loads] = ["SIDE", "STEP", "LOADS"].map(|name| candidate.form.constant(name));
             assert_eq!((loads * side, 4 * candidate.step), (2 * step, step), "{}", candidate.form.name);
+        }
+        for candidate in CANDIDATES.iter().filter(|c| c.form.needs.matrices > 0) {
+            let [lanes, loads, share] = ["LANES", "LOADS", "SHARE"].map(|name| candidate.form.constant(name));
+            let side = candidate.form.needs.matrices;
+            let found = (lanes * loads, share, 2 * candidate.step);
+            assert_eq!(found, (2 * side * side, (side * side).div_ceil(lanes), side), "{}", candidate.form.name);
         }
         for form in FORMS.iter().filter(|form| form.consts.len() == 5) {
             let [tx, ty, tm, a, b] = ["TX", "TY", "TM", "A_LOADS", "B_LOADS"].map(|name| form.constant(name));

@@ -1,6 +1,7 @@
 //! `conv2d`: 2-D convolution as an implicit GEMM, and with kernel size 1 every linear layer
 //! (torch.nn.Conv2d, torch.nn.Linear), with the epilogues of the blocks that they end.
 
+mod coop;
 mod direct;
 mod forms;
 mod straight;

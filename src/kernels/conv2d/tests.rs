@@ -106,6 +106,37 @@ fn straight_texts_add_each_product_once() {
     assert_eq!(steps, Vec::from_iter(all));
 }
 
+#[test]
+fn matrices_of_halves_are_taken_where_they_were_asked_for() {
+    let least = Facts { device: Device::Discrete, cores: 64, least_lanes: 32, most_lanes: 32, ..Facts::LEAST };
+    let nvidia = Facts { f16: true, matrices: 16, workgroup_bytes: 48 * 1024, ..least };
+    let form = |facts, storage, wanted: Option<&str>| {
+        let forms = Forms::by_rule(facts);
+        let forms = wanted.map_or(forms.clone(), |form| forms.forcing("conv2d", form));
+        let mut r = Recorder::new(storage, forms, Limits::TEST);
+        let x = r.input("x", 64, 64, Channels::one(320));
+        let (inputs, outputs) = (Channels::one(320), Channels::one(320));
+        let weight = Param { id: 0, name: "weight".into(), taps: 1, inputs, outputs };
+        let bias = r.input("bias", 1, 1, Channels::one(320));
+        let out = record(&mut r, "out", &x, &Weights { weight, bias }, Geometry::LINEAR, Epilogue::None);
+        r.output(&out);
+        r.finish().map(|recording| recording.dispatches[0].form.name).map_err(|error| error.to_string())
+    };
+    // That they are listed says nothing of their speed.
+    assert_eq!(form(nvidia, Policy::PACKED, None).unwrap(), "reg-64");
+    for storage in [Policy::PACKED, Policy::F16] {
+        assert_eq!(form(nvidia, storage, Some("coop16")).unwrap(), "coop16");
+    }
+    for storage in [Policy::F32, Policy::MIXED, Policy::Q8, Policy::Q8_PACKED] {
+        assert!(form(nvidia, storage, Some("coop16")).unwrap_err().contains("in halves alone"), "{storage:?}");
+    }
+    // Subgroups of 64 lanes have a form of their own; no shape but those that are listed.
+    let amd = Facts { most_lanes: 64, ..nvidia };
+    assert!(form(amd, Policy::F16, Some("coop16")).unwrap_err().contains("more than 32 lanes"));
+    assert_eq!(form(amd, Policy::F16, Some("coop16-wide")).unwrap(), "coop16-wide");
+    assert!(form(nvidia, Policy::F16, Some("coop8")).unwrap_err().contains("8 x 8"));
+}
+
 /// Shares of a wide layer's work passed 64 bits, and a fifth of a network's was not counted.
 #[test]
 fn straight_texts_count_what_direct_sums_have() {

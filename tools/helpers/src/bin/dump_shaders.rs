@@ -1,5 +1,5 @@
-//! Writes every shader that the engine can hand to a driver, for compilers outside Rust, and naga's HLSL of it, unless it is for one
-//! driver alone:
+//! Writes every shader that the engine can hand to a driver, for compilers outside Rust (but those with cooperative matrices, which are
+//! none of WGSL's), and naga's HLSL of it, unless it is for one driver alone:
 //! `cargo run --release -p diffews-helpers --bin dump_shaders -- DIR` leaves `DIR/<kernel>-<form>-<symbols>-<storage>.{wgsl,hlsl}`.
 
 #[path = "../../../../tests/common/shaders.rs"]
@@ -11,7 +11,7 @@ use naga::back::hlsl::ShaderModel;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::path::PathBuf::from(std::env::args().nth(1).ok_or("usage: dump_shaders DIR")?);
     std::fs::create_dir_all(&dir)?;
-    let all = shaders::all();
+    let all: Vec<_> = shaders::of_hlsl().collect();
     for shader in &all {
         let (module, info) = shaders::parse(shader);
         std::fs::write(dir.join(format!("{}.wgsl", shader.name)), &shader.wgsl)?;
