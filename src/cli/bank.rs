@@ -36,7 +36,7 @@ pub struct Args {
 #[derive(Subcommand)]
 enum What {
     /// Encode examples and write their keys and values to a file
-    Encode(EncodeArgs),
+    Encode(Box<EncodeArgs>),
     /// Print what a bank holds
     Info(InfoArgs),
     /// Write the examples of several banks as one

@@ -144,7 +144,10 @@ fn exact<const N: usize>(names: [(&str, Option<&PathBuf>); N]) -> Map<String, Va
 }
 
 /// What is said of classes: the name of each, if it has one, and its examples.
-pub struct Examples(Vec<(Option<String>, Vec<Value>)>);
+pub struct Examples(Vec<Told>);
+
+/// Of a class.
+type Told = (Option<String>, Vec<Value>);
 
 pub fn examples(classes: &[Class]) -> Examples {
     let bank = |bank: &BankFile| json!({"bank": bank.file(), "name": bank.name(), "examples": bank.examples()});
@@ -163,7 +166,7 @@ impl Examples {
     /// What is said of each class in a query; none where there are none with names.
     fn of(&self, job: &Job, found: &Found) -> Option<Vec<Value>> {
         let Found::Labels { labels, .. } = found else { return None };
-        let class = |(label, ((name, examples), files)): (u8, (&(Option<String>, Vec<Value>), &ClassFiles))| {
+        let class = |(label, ((name, examples), files)): (u8, (&Told, &ClassFiles))| {
             let mask = labels.mask(label);
             json!({
                 "name": name, "value": label, "supports": examples,
