@@ -5,7 +5,7 @@ mod common;
 
 use common::{Fixture, golden, gpu, rewritten};
 use diffews_wgpu::image_io::RgbImage;
-use diffews_wgpu::segment::{BankOptions, BankStorage};
+use diffews_wgpu::segment::{BankOptions, BankStorage, KvSample};
 use diffews_wgpu::weights::{ModelFiles, Weights};
 use diffews_wgpu::{BankFile, Error, Example, Precision, Segmenter, SupportBank, open_image};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -246,4 +246,40 @@ fn what_is_damaged_or_of_another_model_is_refused() {
 
 fn file_layers(bytes: &[u8]) -> usize {
     Parts::of(bytes).tensors.iter().filter(|t| t.0.starts_with("layers.") && t.0.ends_with(".k")).count()
+}
+
+/// As many keys as were asked for, whatever their examples are from, and the same ones each time.
+#[test]
+fn a_sample_of_many_supports_costs_what_few_cost() {
+    let (dir, whole) = (tempfile::tempdir().unwrap(), odd());
+    let sampled = |supports, seed| {
+        let builder = Segmenter::builder().weights(golden().join("odd")).gpu(whole.gpu().clone());
+        builder.precision(Precision::F32).shots(2).kv_sample(KvSample { supports, seed }).build()
+    };
+    let [a, b] = examples();
+    let both = [a.clone(), b.clone()];
+    let one = sampled(1, 5).unwrap();
+    let bank = one.encode(&both).unwrap();
+    let drawn = map(&one, &bank);
+    assert_eq!((bank.shots(), one.memory().shots), (2, 1));
+    // It is none of the whole banks, and another draw is another bank.
+    for examples in [&both[..], &both[..1], &both[1..]] {
+        assert_ne!(map(&whole, &whole.encode(examples).unwrap()), drawn);
+    }
+    let other = sampled(1, 6).unwrap();
+    assert_ne!(map(&other, &other.encode(&both).unwrap()), drawn);
+    let again = sampled(1, 5).unwrap();
+    assert_eq!(map(&again, &again.encode(&both).unwrap()), drawn);
+    // From files, too, and from both.
+    let files = [("a", a), ("b", b.clone())].map(|(name, e)| written(&whole, &[e], &dir.path().join(name)));
+    assert_eq!(map(&one, &load(&one, &files).unwrap()), drawn);
+    let mixed = one.load_bank(&files[..1], &[b], &mut |_, _| ControlFlow::Continue(())).unwrap();
+    assert_eq!(map(&one, &mixed), drawn);
+    // Of no more supports nothing is left out.
+    let two = sampled(2, 5).unwrap();
+    assert_eq!(map(&two, &two.encode(&both).unwrap()), map(&whole, &whole.encode(&both).unwrap()));
+    assert_eq!(map(&one, &load(&one, &files[..1]).unwrap()), map(&whole, &load(&whole, &files[..1]).unwrap()));
+    assert!(sampled(0, 5).is_err());
+    let refused = one.save_bank(&bank, &dir.path().join("none"), &EXACT).unwrap_err().to_string();
+    assert!(refused.contains("sample") && !dir.path().join("none").exists(), "{refused}");
 }

@@ -9,7 +9,7 @@ use super::open::Told;
 use super::options::{EngineArgs, PictureArgs};
 use super::progress::{self, Bar};
 use super::{bytes, columns, json_line, print, print_lines};
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use diffews_wgpu::image_io::{self, is_standard};
 use diffews_wgpu::segment::{BankOptions, BankStorage};
 use diffews_wgpu::{BankFile, Precision, gpu};
@@ -46,6 +46,7 @@ enum What {
 }
 
 #[derive(clap::Args)]
+#[command(group(ArgGroup::new("example").args(["support"]).required(true)))]
 struct EncodeArgs {
     #[command(flatten)]
     examples: ExampleArgs,
@@ -135,9 +136,6 @@ fn check(output: &Path, force: bool) -> anyhow::Result<()> {
 
 fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     args.examples.check()?;
-    if args.examples.shots() == 0 {
-        return Err(usage("there is no example: give --support with --mask"));
-    }
     if args.examples.files().any(is_standard) {
         return Err(usage("-: examples of a bank are files"));
     }
@@ -157,6 +155,7 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
         args: &args.engine,
         files: args.engine.model.files()?,
         masks: None,
+        kv_sample: None,
         classes: std::slice::from_ref(&class),
         told: Told { verbose: false, quiet: args.quiet },
         timed: false,

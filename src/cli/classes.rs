@@ -53,9 +53,6 @@ impl ClassArgs {
                 names.push(name);
             }
         }
-        if names.is_empty() {
-            return Err(usage("there is no example: give --support with --mask, or --bank"));
-        }
         if names.len() > 1 && names.contains(&None) {
             return Err(usage(
                 "some examples have a class and some have none: name all of them, as --support cat:a.png or --class cat=a.bank",

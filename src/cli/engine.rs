@@ -6,6 +6,7 @@ use super::open::{self, Told, Wanted};
 use super::options::{EngineArgs, MaskArgs};
 use super::tell;
 use diffews_wgpu::image_io::RgbImage;
+use diffews_wgpu::segment::KvSample;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Error, Example, Segmentation, Segmenter, Stage, SupportBank};
 use std::ops::ControlFlow;
@@ -17,6 +18,7 @@ pub struct Setup<'a> {
     /// Opened once, so that all queries get the same model.
     pub files: ModelFiles,
     pub masks: Option<&'a MaskArgs>,
+    pub kv_sample: Option<KvSample>,
     /// What is to be found.
     pub classes: &'a [Class],
     pub told: Told,
@@ -60,7 +62,7 @@ impl Engine {
         let shots = setup.classes.iter().map(Class::shots).max().unwrap_or(0);
         let wanted = setup.args.wanted(setup.files.clone(), shots, setup.timed)?;
         let banks = setup.classes.iter().flat_map(|class| &class.banks).collect();
-        let mut wanted = Wanted { banks, ..wanted };
+        let mut wanted = Wanted { banks, kv_sample: setup.kv_sample, ..wanted };
         if let Some(masks) = setup.masks {
             wanted = wanted.with_masks(masks);
         }

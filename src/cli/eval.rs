@@ -2,8 +2,9 @@
 
 use super::errors::usage;
 use super::merge;
+use super::open::Wanted;
 use super::open::{self, Told};
-use super::options::{EngineArgs, MaskArgs};
+use super::options::{EngineArgs, MaskArgs, SampleArgs};
 use super::progress;
 use super::scores::{file_name, finish, keep_strangers, stage_times};
 use super::tell;
@@ -54,6 +55,8 @@ pub struct Args {
     engine: EngineArgs,
     #[command(flatten)]
     masks: MaskArgs,
+    #[command(flatten)]
+    sample: SampleArgs,
 
     /// Directory for results.jsonl (one line for each episode, at once), episodes.csv and summary.json; those of a
     /// shard carry its number
@@ -131,6 +134,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         },
         guided_filter: segmenter.guided_filter(),
         shots: args.shots,
+        kv_sample: args.sample.wanted(),
         control,
         seed: args.seed,
         total,
@@ -186,11 +190,9 @@ fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, String)> 
     let files = args.engine.model.files()?;
     let name = fingerprint(&files)?;
     let told = Told { verbose: false, quiet: args.quiet };
-    let planned = open::plan(
-        args.engine.wanted(files, shots, false)?.with_masks(&args.masks),
-        told,
-        &mut progress::Bar::new(args.quiet),
-    )?;
+    let wanted = args.engine.wanted(files, shots, false)?.with_masks(&args.masks);
+    let wanted = Wanted { kv_sample: args.sample.wanted(), ..wanted };
+    let planned = open::plan(wanted, told, &mut progress::Bar::new(args.quiet))?;
     let segmenter = planned.allocate_with(&mut |_, _| progress::go_on())?;
     if let Some(overflow) = segmenter.overflow() {
         tell(&format!("warning: {overflow}; tried again with everything in f32"));

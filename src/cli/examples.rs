@@ -22,11 +22,6 @@ pub struct ExampleArgs {
 }
 
 impl ExampleArgs {
-    /// Number of examples.
-    pub fn shots(&self) -> usize {
-        self.support.len()
-    }
-
     /// All files that are read.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.support.iter().map(|given| named(given).1).chain(self.mask.iter().map(PathBuf::as_path))

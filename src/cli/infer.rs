@@ -14,13 +14,13 @@ use super::errors::{is_of_query, usage};
 use super::examples::{self, ExampleArgs};
 use super::notes::Notes;
 use super::open::Told;
-use super::options::{EngineArgs, MaskArgs, PictureArgs, part};
+use super::options::{EngineArgs, MaskArgs, PictureArgs, SampleArgs, part};
 use super::output::{self, Existing, Job, Plan, Wanted};
 use super::progress::{self, Bar};
 use super::report::{self, Examples, Machine};
 use super::tell;
 use claim::Claim;
-use clap::ArgAction;
+use clap::{ArgAction, ArgGroup};
 use crew::Crew;
 use desk::{Desk, Done, Item};
 use diffews_wgpu::image_io::{LoadedPicture, PictureOptions};
@@ -46,6 +46,7 @@ Exit codes, environment variables and where to get the published weights: diffew
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
+#[command(group(ArgGroup::new("example").args(["support", "bank", "class"]).required(true).multiple(true)))]
 pub struct Args {
     #[command(flatten)]
     examples: ExampleArgs,
@@ -59,6 +60,8 @@ pub struct Args {
     engine: EngineArgs,
     #[command(flatten)]
     masks: MaskArgs,
+    #[command(flatten)]
+    sample: SampleArgs,
 
     /// Mask to write [default: <query>_mask.png here]; a directory for several queries. - is standard output, for one of
     /// --output, --overlay and --probability
@@ -156,6 +159,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         args: &args.engine,
         files: args.engine.model.files()?,
         masks: Some(&args.masks),
+        kv_sample: args.sample.wanted(),
         classes: &classes,
         told: Told { verbose: args.verbose > 0, quiet: args.quiet },
         timed: args.trace.is_some() || args.verbose > 1,

@@ -9,7 +9,7 @@ use super::self_check::{SelfCheckArgs, cache};
 use super::{tell, width};
 use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::Less;
-use diffews_wgpu::segment::Planned;
+use diffews_wgpu::segment::{KvSample, Planned};
 use diffews_wgpu::tune::Tuning;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{BankFile, Error, GuidedFilter, Precision, Segmenter, Threshold};
@@ -32,6 +32,7 @@ pub struct Wanted<'a> {
     pub max_memory: Option<u64>,
     /// Examples of the largest bank.
     pub shots: usize,
+    pub kv_sample: Option<KvSample>,
     /// Banks that are to be read; their size is the default one.
     pub banks: Vec<&'a BankFile>,
     pub threshold: Option<Threshold>,
@@ -56,6 +57,7 @@ impl EngineArgs {
             precision: self.precision,
             max_memory: self.memory.max_memory,
             shots,
+            kv_sample: None,
             banks: Vec::new(),
             threshold: None,
             guided_filter: None,
@@ -96,6 +98,9 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
     let adapter = gpu.facts().clone();
     let builder = Segmenter::builder().model(model).gpu(gpu).size(size).precision(wanted.precision);
     let mut builder = builder.shots(wanted.shots).self_check(wanted.self_check.wanted());
+    if let Some(sample) = wanted.kv_sample {
+        builder = builder.kv_sample(sample);
+    }
     if let Some(memory) = wanted.max_memory {
         builder = builder.memory(memory);
     }

@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu, GpuError};
 use diffews_wgpu::image_io::{Bands, Depth, PictureOptions};
+use diffews_wgpu::segment::KvSample;
 use diffews_wgpu::settings::Threshold;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{GuidedFilter, Precision};
@@ -162,6 +163,23 @@ pub fn bytes(text: &str) -> Result<u64, String> {
 
 pub fn precision() -> impl TypedValueParser<Value = Precision> {
     PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse::<Precision>())
+}
+
+/// How much of a bank is kept.
+#[derive(clap::Args)]
+pub struct SampleArgs {
+    /// Keep of all supports' keys as many as N supports have, drawn at random: time and memory stop growing with the supports
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Model")]
+    kv_sample: Option<u16>,
+    /// Of that draw, which is the same on every adapter
+    #[arg(long, value_name = "SEED", default_value_t = 0, requires = "kv_sample", help_heading = "Model")]
+    kv_seed: u64,
+}
+
+impl SampleArgs {
+    pub fn wanted(&self) -> Option<KvSample> {
+        self.kv_sample.map(|supports| KvSample { supports: supports.into(), seed: self.kv_seed })
+    }
 }
 
 /// How the network's output becomes a mask.

@@ -91,6 +91,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         precision: args.precision,
         shots,
         banks: Vec::new(),
+        kv_sample: None,
         threshold: None,
         guided_filter: None,
         max_memory: None,

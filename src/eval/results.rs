@@ -6,6 +6,7 @@ use super::metrics::Counts;
 use crate::GuidedFilter;
 use crate::files::{open_or_make, open_regular};
 use crate::image_io::write_whole;
+use crate::segment::KvSample;
 use crate::shown;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -38,6 +39,9 @@ pub struct Header {
     /// How outlines were refined, if they were.
     pub guided_filter: Option<GuidedFilter>,
     pub shots: Option<usize>,
+    /// How much of each bank was kept, if not all.
+    #[serde(default)]
+    pub kv_sample: Option<KvSample>,
     pub control: Control,
     pub seed: u64,
     /// Episodes of the whole run, all shards together.

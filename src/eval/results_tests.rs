@@ -15,6 +15,7 @@ fn header(index: usize, of: usize) -> Header {
         threshold: "relative 0.25".into(),
         guided_filter: None,
         shots: None,
+        kv_sample: None,
         control: Control::None,
         seed: 0,
         total: 7,

@@ -47,18 +47,18 @@ impl Gpu {
         self.fill(&placed.buffer, placed.offset, tensor.bytes(), |put| layout::in_parts(tensor, values, put))
     }
 
-    /// Fills the `nth` part of `port` with `values`, whole rows `[positions, channels]`: all parts have as many.
+    /// Fills rows of `port` from `first` on with `values`, `[positions, channels]`.
     ///
     /// # Errors
-    /// Values that are no such part, or whatever the device reports.
-    pub fn write_part(&self, port: &Port, nth: usize, values: &[f32]) -> Result<(), GpuError> {
+    /// Values that are no rows of it, or whatever the device reports.
+    pub fn write_rows(&self, port: &Port, first: usize, values: &[f32]) -> Result<(), GpuError> {
         let Port { tensor, placed } = port;
         let (channels, row) =
             (tensor.channels.logical() as usize, tensor.channels.vec4s() as u64 * tensor.vec4_bytes());
         let rows = (values.len() / channels.max(1)) as u64;
-        let offset = nth as u64 * rows * row;
+        let offset = first as u64 * row;
         if rows as usize * channels != values.len() || offset + rows * row > tensor.bytes() {
-            return Err(self.failed(&tensor.name, format!("{} values are no part of it", values.len())));
+            return Err(self.failed(&tensor.name, format!("{} values are no rows of it", values.len())));
         }
         self.fill(&placed.buffer, placed.offset + offset, rows * row, |put| layout::in_parts(tensor, values, put))
     }

@@ -70,14 +70,15 @@ impl Loaded {
         progress: Progress,
     ) -> Result<Keys, Error> {
         let shots = sources.iter().map(Source::shots).sum();
-        let keys = self.keys(setup, shots)?;
+        let kept = setup.kept(shots);
+        let bank = Filling { keys: self.keys(setup, kept)?, drawn: self.drawn(setup, shots, kept) };
         let mut first = 0;
         for source in sources {
             match source {
                 Source::Example { image, mask, .. } => {
                     let pixels = (image_io::to_model_input(image), image_io::mask_to_model_input(mask));
                     let share = |part: f64| (first as f64 + part) / shots as f64;
-                    self.example(setup, &pixels, (&keys, first), clock, &mut |stage, part| {
+                    self.example(setup, &pixels, (&bank, first), clock, &mut |stage, part| {
                         progress(stage, share(part))
                     })?;
                 }
@@ -87,9 +88,9 @@ impl Loaded {
                             if progress(Stage::LoadBank, (first + example) as f64 / shots as f64).is_break() {
                                 return Err(Error::Interrupted);
                             }
-                            for (at, port) in keys.ends.bank.iter().enumerate() {
+                            for at in 0..bank.keys.ends.bank.len() {
                                 let values = file.values(at / 2, at % 2 == 1, example)?;
-                                setup.gpu.write_part(port, first + example, &values)?;
+                                bank.put(&setup.gpu, at, first + example, self.rows(at), &values)?;
                             }
                         }
                         Ok(())
@@ -98,7 +99,19 @@ impl Loaded {
             }
             first += source.shots();
         }
-        Ok(keys)
+        Ok(bank.keys)
+    }
+
+    /// Keys of one example in the tensor of that number.
+    fn rows(&self, at: usize) -> usize {
+        self.passes.support.ends.bank.get(at).map_or(0, |tensor| tensor.positions() as usize)
+    }
+
+    /// For each layer the rows that are kept of a bank of `shots`, where not all are.
+    fn drawn(&self, setup: &Setup, shots: usize, kept: usize) -> Option<Vec<Vec<usize>>> {
+        let sample = setup.kv_sample.filter(|_| kept < shots)?;
+        let draw = |(layer, [rows, _]): (usize, [usize; 2])| sample.draw(layer, shots * rows, kept * rows);
+        Some(self.layers().into_iter().enumerate().map(draw).collect())
     }
 
     /// The query pass for a bank of so many examples, of which nothing is there yet.
@@ -124,7 +137,7 @@ impl Loaded {
         &self,
         setup: &Setup,
         (picture, mask): &(Vec<f32>, Vec<f32>),
-        (keys, place): (&Keys, usize),
+        (bank, place): (&Filling, usize),
         clock: &mut Clock,
         progress: Progress,
     ) -> Result<(), Error> {
@@ -142,8 +155,14 @@ impl Loaded {
         }
         clock.time(Stage::Support, || {
             self.run(setup, &self.support, &mut |p| progress(Stage::Support, p).is_continue())?;
-            for (from, to) in ends.bank.iter().zip(&keys.ends.bank) {
-                gpu.hand_over(from, to, place as u64)?;
+            for (at, (from, to)) in ends.bank.iter().zip(&bank.keys.ends.bank).enumerate() {
+                match bank.drawn {
+                    None => gpu.hand_over(from, to, place as u64)?,
+                    Some(_) => {
+                        let [values] = gpu.read([from])?;
+                        bank.put(gpu, at, place, self.rows(at), &values)?;
+                    }
+                }
             }
             Ok(())
         })
@@ -168,11 +187,12 @@ impl Loaded {
         let (gpu, decoder) = (&setup.gpu, &self.decoder);
         clock.time(Stage::EncodeQuery, || {
             let latents: Vec<&Port> = banks.iter().map(|keys| &keys.ends.latent).collect();
-            self.encode(setup, pixels, &latents, &mut |p| progress(Stage::EncodeQuery, p).is_continue())
+            self.encode(setup, pixels, &latents, &mut |p| progress(Stage::EncodeQuery, p).is_continue())?;
+            match &decoder.ends.refined {
+                Some(Refined { guide, .. }) => Ok(gpu.write(guide, pixels)?),
+                None => Ok(()),
+            }
         })?;
-        if let (Some(Refined { guide, .. }), false) = (&decoder.ends.refined, banks.is_empty()) {
-            clock.time(Stage::Decode, || Ok(gpu.write(guide, pixels)?))?;
-        }
         banks.iter().map(|keys| self.map(setup, keys, clock, progress)).collect()
     }
 
@@ -237,6 +257,30 @@ impl Loaded {
         kept(gpu, &self.passes.query, keys, &mut all)?;
         kept(gpu, &self.passes.decoder, &self.decoder, &mut all)?;
         Ok(all)
+    }
+}
+
+/// A bank that is being filled.
+struct Filling {
+    keys: Keys,
+    /// For each layer the rows that are kept, of all examples one behind the other.
+    drawn: Option<Vec<Vec<usize>>>,
+}
+
+impl Filling {
+    /// Brings an example's keys or values, `rows` of them, to their places: what is kept of them.
+    fn put(&self, gpu: &Gpu, at: usize, example: usize, rows: usize, values: &[f32]) -> Result<(), Error> {
+        let Some(port) = self.keys.ends.bank.get(at) else { return Ok(()) };
+        let all = example * rows..(example + 1) * rows;
+        let Some(drawn) = self.drawn.as_ref().and_then(|drawn| drawn.get(at / 2)) else {
+            return Ok(gpu.write_rows(port, all.start, values)?);
+        };
+        let first = drawn.partition_point(|&row| row < all.start);
+        let own = &drawn[first..drawn.partition_point(|&row| row < all.end)];
+        let channels = values.len() / rows.max(1);
+        let kept: Vec<f32> =
+            own.iter().flat_map(|&row| &values[(row - all.start) * channels..][..channels]).copied().collect();
+        Ok(gpu.write_rows(port, first, &kept)?)
     }
 }
 

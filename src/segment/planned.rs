@@ -5,7 +5,7 @@ use super::known_answers::KnownAnswers;
 use super::options::quiet;
 use super::record::{Passes, Recipe};
 use super::tuning::Tuner;
-use super::{BankError, BankFile, Edit, MemoryPlan, Pass, Precision, Progress, Segmenter};
+use super::{BankError, BankFile, Edit, KvSample, MemoryPlan, Pass, Precision, Progress, Segmenter};
 use crate::Error;
 use crate::gpu::Gpu;
 use crate::model::Model;
@@ -23,6 +23,8 @@ pub(super) struct Setup {
     pub shots: usize,
     pub guided_filter: Option<GuidedFilter>,
     pub threshold: Threshold,
+    /// How much of a bank is kept, where not all of it is.
+    pub kv_sample: Option<KvSample>,
     pub known_answers: KnownAnswers,
     /// Where the driver's pipelines are kept, if they are to be.
     pub pipelines: Option<KeptPipelines>,
@@ -135,6 +137,11 @@ impl Setup {
             .into()),
             _ => Ok(()),
         }
+    }
+
+    /// How many supports' keys are kept of `shots`.
+    pub fn kept(&self, shots: usize) -> usize {
+        self.kv_sample.map_or(shots, |sample| shots.min(sample.supports))
     }
 
     /// Refuses a bank that is not of this model, or of pictures of another size.

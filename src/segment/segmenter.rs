@@ -181,6 +181,9 @@ impl Segmenter {
     /// and the system report.
     pub fn save_bank(&self, bank: &SupportBank, path: &Path, options: &BankOptions) -> Result<(), Error> {
         self.check(bank)?;
+        if self.setup.kept(bank.shots()) < bank.shots() {
+            return Err(Error::Usage("a bank of which a sample was kept is no whole bank to be written".into()));
+        }
         let about = About {
             model: self.model().fingerprint()?.to_owned(),
             model_name: self.model().name().to_owned(),

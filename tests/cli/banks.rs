@@ -90,7 +90,7 @@ fn several_classes_share_a_label_map() {
     args(&[]).expect(2, &["some have none"]);
     let infer = |more: &[&str]| {
         let all = ["infer", "--class", "disc=a.bank", "--support", "all but it:s.png", "--mask", "s_mask.png"];
-        let how = ["--invert-mask", "--query", "q.png", "--size", "64", "--precision", "f32"];
+        let how = ["--invert-mask", "--query", "q.png", "--size", "64", "--precision", "f32", "--threshold", "0.25"];
         place.run(&[&all[..], &how, more].concat())
     };
     let said =
@@ -114,9 +114,13 @@ fn several_classes_share_a_label_map() {
     assert!(counted > 0.0 && (counted - said["foreground_fraction"].as_f64().unwrap()).abs() < 1e-9);
     assert!(place.path("painted.png").exists());
     // Each class's map is what it is alone.
-    let alone = ["infer", "--bank", "a.bank", "--query", "q.png", "--precision", "f32", "--probability", "alone.png"];
+    let alone =
+        ["infer", "--bank", "a.bank", "--query", "q.png", "--precision", "f32", "--probability", "out/alone.png"];
     place.run(&[&alone[..], &["--output", "alone_mask.png"]].concat()).expect(0, &[]);
-    assert_eq!(fs::read(place.path("alone.png")).unwrap(), fs::read(place.path("out/q_disc_probability.png")).unwrap());
+    assert_eq!(
+        fs::read(place.path("out/alone.png")).unwrap(),
+        fs::read(place.path("out/q_disc_probability.png")).unwrap()
+    );
     // With a margin that nothing exceeds, what two classes want is void.
     infer(&["--force", "--margin", "1"]).expect(0, &[]);
     let void = image::open(place.path("q_labels.png")).unwrap().to_rgb8();

@@ -9,7 +9,7 @@ fn wrong_usage_ends_with_2() {
     let refused = |args: &[&str], parts: &[&str]| drop(place.run(args).expect(2, parts));
     refused(&["infer", "--no-such-flag"], &["--no-such-flag"]);
     refused(&["nonsense"], &["nonsense"]);
-    refused(&["infer"], &["--support", "--mask", "--query"]);
+    refused(&["infer"], &["--support", "--bank", "--query"]);
     refused(&infer(&["--query", "q.png", "--support", "q.png"]), &["2 --support", "1 --mask"]);
     refused(&infer(&["--query", "q.png", "--threshold", "1.5"]), &["1.5", "from 0 to 1"]);
     refused(&infer(&["--query", "q.png", "--threshold", "NaN"]), &["from 0 to 1"]);

@@ -212,6 +212,7 @@ fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
         precision,
         shots: 1,
         banks: Vec::new(),
+        kv_sample: None,
         threshold: None,
         guided_filter: None,
         max_memory: None,
