@@ -6,6 +6,7 @@
 use super::FormatError;
 use crate::image_io::{Region, Run};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// A corner, x and y.
 pub type Point = [u32; 2];
@@ -76,13 +77,14 @@ pub(super) fn doubled_area(ring: &[Point]) -> i64 {
 /// corner, a walk turns to stay with its own pixel. A walk is told by the left and right ends of runs that it passes; so no picture is
 /// needed, only its runs.
 fn walks(runs: &[Run]) -> Vec<(usize, Vec<Point>)> {
+    let rows = Rows::of(runs);
     let mut seen = vec![[false; 2]; runs.len()];
     let mut walks = Vec::new();
     for first in 0..runs.len() {
         for side in [LEFT, RIGHT] {
             let (mut at, mut points) = ((first, side), Vec::new());
             while !std::mem::replace(&mut seen[at.0][at.1], true) {
-                at = if at.1 == LEFT { upwards(runs, at.0, &mut points) } else { downwards(runs, at.0, &mut points) };
+                at = if at.1 == LEFT { rows.upwards(at.0, &mut points) } else { rows.downwards(at.0, &mut points) };
             }
             if !points.is_empty() {
                 walks.push((first, points));
@@ -96,79 +98,115 @@ fn walks(runs: &[Run]) -> Vec<(usize, Vec<Point>)> {
 const LEFT: usize = 0;
 const RIGHT: usize = 1;
 
-/// From the left end of run `i`, where it meets the row above, to the end that comes next.
-fn upwards(runs: &[Run], i: usize, points: &mut Vec<Point>) -> (usize, usize) {
-    let Run { y, start, end } = runs[i];
-    // The first run that ends behind `start` in the row above.
-    let j = y.checked_sub(1).map(|above| runs.partition_point(|r| r.y < above || r.y == above && r.end <= start));
-    let above = j.and_then(|j| Some((j, *runs.get(j)?))).filter(|(_, r)| r.y + 1 == y);
-    match above {
-        Some((j, r)) if r.start == start => (j, LEFT),
-        Some((j, r)) if r.start < start => {
-            // Left along its lower side, until the row of `i` has foreground, or it begins.
-            points.push([start, y]);
-            match i.checked_sub(1).map(|i| (i, runs[i])).filter(|(_, before)| before.y == y && before.end > r.start) {
-                Some((before, run)) => {
-                    points.push([run.end, y]);
-                    (before, RIGHT)
-                }
-                None => {
-                    points.push([r.start, y]);
-                    (j, LEFT)
+/// Runs, and where each row's begin: a search in all of them would be most of the time in large pictures.
+struct Rows<'a> {
+    runs: &'a [Run],
+    begins: Vec<usize>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(runs: &'a [Run]) -> Rows<'a> {
+        let mut begins = Vec::new();
+        for (i, run) in runs.iter().enumerate() {
+            begins.resize(begins.len().max(run.y as usize + 1), i);
+        }
+        Rows { runs, begins }
+    }
+
+    fn row(&self, y: u32) -> Range<usize> {
+        let begin = |y: usize| self.begins.get(y).copied().unwrap_or(self.runs.len());
+        begin(y as usize)..begin(y as usize + 1)
+    }
+
+    /// The first run of `row` that is not `before`; `guess` is its likely place in the row, as neighbouring rows are much alike.
+    fn find(&self, row: &Range<usize>, guess: usize, before: impl Fn(&Run) -> bool) -> usize {
+        let at = (row.start + guess).min(row.end);
+        let after = at == row.start || before(&self.runs[at - 1]);
+        if after && (at == row.end || !before(&self.runs[at])) {
+            return at;
+        }
+        row.start + self.runs[row.clone()].partition_point(before)
+    }
+
+    /// From the left end of run `i`, where it meets the row above, to the end that comes next.
+    fn upwards(&self, i: usize, points: &mut Vec<Point>) -> (usize, usize) {
+        let runs = self.runs;
+        let Run { y, start, end } = runs[i];
+        // The first run that ends behind `start` in the row above.
+        let row = y.checked_sub(1).map_or(0..0, |above| self.row(above));
+        let j = self.find(&row, i - self.row(y).start, |r| r.end <= start);
+        let above = (j < row.end).then(|| (j, runs[j]));
+        match above {
+            Some((j, r)) if r.start == start => (j, LEFT),
+            Some((j, r)) if r.start < start => {
+                // Left along its lower side, until the row of `i` has foreground, or it begins.
+                points.push([start, y]);
+                match i.checked_sub(1).map(|i| (i, runs[i])).filter(|(_, before)| before.y == y && before.end > r.start)
+                {
+                    Some((before, run)) => {
+                        points.push([run.end, y]);
+                        (before, RIGHT)
+                    }
+                    None => {
+                        points.push([r.start, y]);
+                        (j, LEFT)
+                    }
                 }
             }
-        }
-        other => {
-            // Right along the upper side of `i`, until the row above has foreground, or it ends.
-            points.push([start, y]);
-            match other.filter(|(_, r)| r.start < end) {
-                Some((j, r)) => {
-                    points.push([r.start, y]);
-                    (j, LEFT)
-                }
-                None => {
-                    points.push([end, y]);
-                    (i, RIGHT)
+            other => {
+                // Right along the upper side of `i`, until the row above has foreground, or it ends.
+                points.push([start, y]);
+                match other.filter(|(_, r)| r.start < end) {
+                    Some((j, r)) => {
+                        points.push([r.start, y]);
+                        (j, LEFT)
+                    }
+                    None => {
+                        points.push([end, y]);
+                        (i, RIGHT)
+                    }
                 }
             }
         }
     }
-}
 
-/// From the right end of run `i`, where it meets the row below, to the end that comes next.
-fn downwards(runs: &[Run], i: usize, points: &mut Vec<Point>) -> (usize, usize) {
-    let Run { y, start, end } = runs[i];
-    // The last run that begins before `end` in the row below.
-    let j = runs.partition_point(|r| r.y <= y || r.y == y + 1 && r.start < end).checked_sub(1);
-    let below = j.map(|j| (j, runs[j])).filter(|(_, r)| r.y == y + 1);
-    let y = y + 1;
-    match below {
-        Some((j, r)) if r.end == end => (j, RIGHT),
-        Some((j, r)) if r.end > end => {
-            // Right along its upper side, until the row of `i` has foreground, or it ends.
-            points.push([end, y]);
-            match runs.get(i + 1).filter(|next| next.y + 1 == y && next.start < r.end) {
-                Some(next) => {
-                    points.push([next.start, y]);
-                    (i + 1, LEFT)
-                }
-                None => {
-                    points.push([r.end, y]);
-                    (j, RIGHT)
+    /// From the right end of run `i`, where it meets the row below, to the end that comes next.
+    fn downwards(&self, i: usize, points: &mut Vec<Point>) -> (usize, usize) {
+        let runs = self.runs;
+        let Run { y, start, end } = runs[i];
+        // The last run that begins before `end` in the row below.
+        let row = self.row(y + 1);
+        let j = self.find(&row, i - self.row(y).start + 1, |r| r.start < end);
+        let below = (j > row.start).then(|| (j - 1, runs[j - 1]));
+        let y = y + 1;
+        match below {
+            Some((j, r)) if r.end == end => (j, RIGHT),
+            Some((j, r)) if r.end > end => {
+                // Right along its upper side, until the row of `i` has foreground, or it ends.
+                points.push([end, y]);
+                match runs.get(i + 1).filter(|next| next.y + 1 == y && next.start < r.end) {
+                    Some(next) => {
+                        points.push([next.start, y]);
+                        (i + 1, LEFT)
+                    }
+                    None => {
+                        points.push([r.end, y]);
+                        (j, RIGHT)
+                    }
                 }
             }
-        }
-        other => {
-            // Left along the lower side of `i`, until the row below has foreground, or it begins.
-            points.push([end, y]);
-            match other.filter(|(_, r)| r.end > start) {
-                Some((j, r)) => {
-                    points.push([r.end, y]);
-                    (j, RIGHT)
-                }
-                None => {
-                    points.push([start, y]);
-                    (i, LEFT)
+            other => {
+                // Left along the lower side of `i`, until the row below has foreground, or it begins.
+                points.push([end, y]);
+                match other.filter(|(_, r)| r.end > start) {
+                    Some((j, r)) => {
+                        points.push([r.end, y]);
+                        (j, RIGHT)
+                    }
+                    None => {
+                        points.push([start, y]);
+                        (i, LEFT)
+                    }
                 }
             }
         }
@@ -211,9 +249,9 @@ fn simplified(ring: &[Point], tolerance: f64) -> Ring {
     let mut ways = vec![(0, far), (far, ring.len())];
     while let Some((from, to)) = ways.pop() {
         let ends = (ring[from], ring[to % ring.len()]);
-        let off = |&i: &usize| from_segment(ring[i], ends);
-        let Some(most) = (from + 1..to).max_by(|a, b| off(a).total_cmp(&off(b))) else { continue };
-        if off(&most) > tolerance * tolerance {
+        let off = |i: usize| (from_segment(ring[i], ends), i);
+        let Some((squared, most)) = (from + 1..to).map(off).max_by(|a, b| a.0.total_cmp(&b.0)) else { continue };
+        if squared > tolerance * tolerance {
             kept[most] = true;
             ways.extend([(from, most), (most, to)]);
         }
