@@ -12,6 +12,8 @@ pub enum Error {
     #[error(transparent)]
     Image(#[from] crate::image_io::ImageError),
     #[error(transparent)]
+    Format(#[from] crate::formats::FormatError),
+    #[error(transparent)]
     Weights(#[from] WeightsError),
     #[error(transparent)]
     Config(#[from] crate::model::config::ConfigError),

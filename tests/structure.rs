@@ -8,6 +8,7 @@ const ROOMS: &[&[&str]] = &[
     &["cli", "main"],
     &["eval", "conformance", "bench"],
     &["segment"],
+    &["formats"],
     &["tune"],
     &["twins"],
     &["check"],
@@ -25,6 +26,10 @@ const ROOMS: &[&[&str]] = &[
 
 /// Steps down that are no steps: these rooms are to be known without those.
 const NEVER: &[(&str, &[&str])] = &[
+    (
+        "formats",
+        &["tune", "twins", "check", "model", "kernels", "cache", "gpu", "plan", "weights", "shader", "settings"],
+    ),
     ("kernels", &["gpu", "weights", "image_io"]),
     ("model", &["gpu", "image_io"]),
     ("gpu", &["weights", "image_io"]),

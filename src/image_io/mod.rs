@@ -15,7 +15,10 @@ mod index;
 mod labels;
 mod map;
 mod mask;
+mod npy;
+mod objects;
 mod overlay;
+mod region;
 mod resize;
 mod write;
 
@@ -34,7 +37,10 @@ pub use mask::{
     BoundingBox, LoadedMask, Mask, MaskKind, MaskPart, MaskReading, MaskSource, MaskValue, MaskWarning, load_mask,
     load_mask_of, load_mask_with,
 };
+pub(crate) use npy::npy_header;
+pub use objects::{Object, ObjectOptions, find_objects, mask_of_objects};
 pub use overlay::{paint_overlay, paint_overlay_in};
+pub use region::{Region, Run};
 pub use resize::{
     mask_to_model_input, resize_bilinear_rgb, resize_bilinear_rgb_rows_first, resize_map, resize_nearest_mask,
     to_model_input,
@@ -154,6 +160,11 @@ pub enum ImageError {
 
     #[error("{what} holds {got} values where {want} are needed")]
     Length { what: &'static str, got: usize, want: usize },
+
+    #[error(
+        "the runs of a mask of {width} x {height} pixels: number {index} is empty, lies outside, or is not behind the one before"
+    )]
+    Runs { index: usize, width: u32, height: u32 },
 
     #[error("{count} of {total} values of the network's output are NaN or infinite (the first at index {first})")]
     NotFinite { count: usize, total: usize, first: usize },

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
-use super::{ImageError, Mask, check_finite, check_length, is_standard, paint_overlay};
+use super::{ImageError, Mask, check_finite, check_length, is_standard, npy_header, paint_overlay};
 
 /// Writes `mask` as an 8-bit grey PNG, 255 for foreground and 0 for background.
 ///
@@ -58,15 +58,7 @@ pub fn write_probability_npy(path: &Path, map: &[f32], size: (u32, u32), force: 
     check_length("the map to write", map.len(), size, 1)?;
     check_finite(map)?;
     check_extension(path, "npy")?;
-    // NumPy's format 1.0: the magic, a version, the header's length, and a header that ends in a newline and
-    // brings all of it to a multiple of 64 bytes.
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", size.1, size.0);
-    let unpadded = 10 + header.len() + 1;
-    header.push_str(&" ".repeat(unpadded.next_multiple_of(64) - unpadded));
-    header.push('\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
+    let mut bytes = npy_header(size);
     bytes.extend(map.iter().flat_map(|v| v.to_le_bytes()));
     write_whole(path, &bytes, force)
 }

@@ -2,7 +2,7 @@
 
 use super::{Precision, Stage};
 use crate::Error;
-use crate::image_io::{BoundingBox, DecodedMap, Mask};
+use crate::image_io::{BoundingBox, DecodedMap, Mask, Object, ObjectOptions, find_objects};
 use crate::settings::Threshold;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -41,6 +41,15 @@ impl Segmentation {
     /// nothing was found.
     pub fn bounding_box(&self) -> Option<BoundingBox> {
         self.mask().bounding_box()
+    }
+
+    /// The connected parts of [`Self::mask`], the largest first ([`find_objects`]), with the mean of the map inside as their scores.
+    ///
+    /// # Errors
+    /// None that a map of the network brings.
+    pub fn objects(&self, options: &ObjectOptions) -> Result<Vec<Object>, Error> {
+        let map = self.map.map_at(self.size.0, self.size.1);
+        Ok(find_objects(self.mask(), Some(&map), options)?)
     }
 
     /// Seconds that each stage took, each once; with those of a second try in f32.

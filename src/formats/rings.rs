@@ -1,0 +1,88 @@
+//! Several rings as one closed line, for formats whose polygons have neither holes nor parts.
+
+use super::{Point, Ring};
+use std::collections::{BTreeSet, HashMap};
+
+/// One closed line along all of `rings`, without its first point at its end: each ring after the first is reached from the nearest
+/// corner of those before it, walked around, and left on the same way. A way there and back encloses nothing.
+pub fn joined<'a>(rings: impl IntoIterator<Item = &'a Ring>) -> Ring {
+    let rings: Vec<&Ring> = rings.into_iter().filter(|r| !r.is_empty()).collect();
+    // Corners of the rings so far, by row: y, x, ring and place in it.
+    let mut corners = BTreeSet::new();
+    let mut branches: HashMap<(usize, usize), Vec<usize>> = HashMap::new();
+    for (number, ring) in rings.iter().enumerate() {
+        if let Some(place) = nearest(&corners, ring[0]) {
+            branches.entry(place).or_default().push(number);
+        }
+        corners.extend(ring.iter().enumerate().map(|(at, p)| (p[1], p[0], number, at)));
+    }
+    let mut line = Vec::new();
+    // What is still to be done, the next thing last; a recursion would be as deep as a mask has holes.
+    let mut ahead = Vec::from_iter((!rings.is_empty()).then_some(Step::Walk(0, 0)));
+    while let Some(step) = ahead.pop() {
+        match step {
+            Step::Back(point) => line.push(point),
+            Step::Walk(number, at) => match rings[number].get(at) {
+                Some(&point) => {
+                    line.push(point);
+                    ahead.push(Step::Walk(number, at + 1));
+                    for &branch in branches.get(&(number, at)).into_iter().flatten().rev() {
+                        ahead.extend([Step::Back(point), Step::Walk(branch, 0)]);
+                    }
+                }
+                None if number > 0 => line.push(rings[number][0]),
+                None => {}
+            },
+        }
+    }
+    line
+}
+
+enum Step {
+    /// On along a ring from a place in it.
+    Walk(usize, usize),
+    /// A corner again, after a branch from it.
+    Back(Point),
+}
+
+/// Ring and place of the corner nearest to `point`.
+fn nearest(corners: &BTreeSet<(u32, u32, usize, usize)>, point: Point) -> Option<(usize, usize)> {
+    let squared = |a: u32, b: u32| u64::from(a.abs_diff(b)).pow(2);
+    let here = (point[1], point[0], 0, 0);
+    let mut best: Option<(u64, usize, usize)> = None;
+    let mut look = |&(y, x, ring, at): &(u32, u32, usize, usize)| {
+        let rows = squared(y, point[1]);
+        if best.is_some_and(|(b, ..)| b <= rows) {
+            return false;
+        }
+        let distance = rows + squared(x, point[0]);
+        if best.is_none_or(|(b, ..)| distance < b) {
+            best = Some((distance, ring, at));
+        }
+        true
+    };
+    let _ = corners.range(here..).all(&mut look);
+    let _ = corners.range(..here).rev().all(&mut look);
+    best.map(|(_, ring, at)| (ring, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::contour::doubled_area;
+
+    #[test]
+    fn there_and_back() {
+        let square = |x: u32, y: u32, s: u32| vec![[x, y], [x + s, y], [x + s, y + s], [x, y + s]];
+        let (outer, mut hole, far) = (square(0, 0, 9), square(2, 3, 1), square(20, 20, 2));
+        hole.reverse();
+        assert_eq!(joined([&outer]), outer);
+        assert!(joined([]).is_empty());
+        let line = joined([&outer, &hole, &far]);
+        // Each further ring has its first corner and the one it is reached from twice.
+        assert_eq!(line.len(), 4 + 6 + 6);
+        assert_eq!(doubled_area(&line), 2 * (81 - 1 + 4));
+        let twice = |p: Point| line.iter().filter(|q| **q == p).count();
+        assert_eq!([twice([9, 9]), twice([20, 20]), twice([0, 0]), twice([2, 4])], [2, 2, 2, 2]);
+    }
+}

@@ -1,0 +1,129 @@
+//! Runs as COCO has them: column by column from the left, each from the top, background first.
+
+use crate::image_io::Region;
+use serde::Serialize;
+
+/// `{"size": [height, width], "counts": "..."}`, the same bytes as `pycocotools.mask.encode` gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rle {
+    /// Height and width, in this order.
+    pub size: [u32; 2],
+    /// Compressed counts ([`compressed`]).
+    pub counts: String,
+}
+
+impl Rle {
+    /// The compressed runs of a mask.
+    pub fn of(region: &Region) -> Rle {
+        let (width, height) = region.size();
+        Rle { size: [height, width], counts: compressed(&counts(region)) }
+    }
+}
+
+/// Lengths of runs in turn of background and foreground, column by column; the first is 0 where the top left pixel is foreground.
+/// 8 bytes are taken for each pixel whose upper neighbour is of the other kind.
+pub fn counts(region: &Region) -> Vec<u64> {
+    let (width, height) = (u64::from(region.size().0), u64::from(region.size().1));
+    let runs = region.runs();
+    // Where the sequence changes: at the pixels that differ from the one above. Where a column ends in foreground and the next begins with
+    // it, both say so, at the same place, and cancel.
+    let mut changes: Vec<u64> = Vec::new();
+    let mut columns: Vec<u32> = Vec::new();
+    let row = |y: u64, from: usize| from + runs[from..].iter().take_while(|r| u64::from(r.y) == y).count();
+    let (mut above, mut here) = (0..0, 0..row(0, 0));
+    for y in 0..=height {
+        // The ends of both rows' runs: between each two of them, in order, the rows differ.
+        let both = [above.clone(), here.clone()];
+        columns.extend(both.into_iter().flat_map(|r| &runs[r]).flat_map(|r| [r.start, r.end]));
+        columns.sort_unstable();
+        for pair in columns.chunks_exact(2) {
+            changes.extend((u64::from(pair[0])..u64::from(pair[1])).map(|x| x * height + y));
+        }
+        columns.clear();
+        let next = row(y + 1, here.end);
+        (above, here) = (here.clone(), here.end..next);
+    }
+    changes.sort_unstable();
+    let (mut counts, mut at) = (Vec::new(), 0);
+    let mut changes = changes.into_iter().peekable();
+    while let Some(change) = changes.next() {
+        if changes.next_if_eq(&change).is_none() {
+            counts.push(change - at);
+            at = change;
+        }
+    }
+    if at < width * height {
+        counts.push(width * height - at);
+    }
+    counts
+}
+
+/// Counts from the fourth on as differences from the one before the last, five bits a character from `0` on, low bits first, and 32 more
+/// while more follow (`rleToString` of COCO's API).
+pub fn compressed(counts: &[u64]) -> String {
+    let mut text = String::new();
+    for (i, &count) in counts.iter().enumerate() {
+        let mut left = count as i64 - if i > 2 { counts[i - 2] as i64 } else { 0 };
+        loop {
+            let bits = (left & 31) as u8;
+            left >>= 5;
+            // The highest bit of the last five is the sign.
+            let more = left != if bits & 16 == 0 { 0 } else { -1 };
+            text.push(char::from(48 + bits + if more { 32 } else { 0 }));
+            if !more {
+                break;
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::tests::drawn;
+
+    /// What one column after the other has.
+    fn plainly(region: &Region) -> Vec<u64> {
+        let (w, h) = region.size();
+        let (mut counts, mut kind, mut length) = (Vec::new(), false, 0);
+        for pixel in (0..w).flat_map(|x| (0..h).map(move |y| region.contains(x, y))) {
+            if pixel != kind {
+                counts.push(std::mem::take(&mut length));
+                kind = pixel;
+            }
+            length += 1;
+        }
+        counts.extend((length > 0).then_some(length));
+        counts
+    }
+
+    #[test]
+    fn columns_from_the_left() {
+        assert_eq!(counts(&drawn(&["..#", ".##"])), [3, 3]);
+        assert_eq!(counts(&drawn(&["#..", "#.#"])), [0, 2, 3, 1]);
+        assert_eq!(counts(&drawn(&["...", "..."])), [6]);
+        assert_eq!(counts(&drawn(&["###", "###"])), [0, 6]);
+        assert_eq!(counts(&drawn(&["#"])), [0, 1]);
+        assert_eq!(counts(&drawn(&[])), [0; 0]);
+    }
+
+    #[test]
+    fn random_masks() {
+        let mut rng = fastrand::Rng::with_seed(8);
+        for n in 0..200 {
+            let (w, h) = (rng.u32(1..12), rng.u32(1..12));
+            let mask = crate::image_io::Mask::new(w, h, (0..w * h).map(|_| rng.u32(0..200) < n).collect()).unwrap();
+            let region = Region::of(&mask);
+            assert_eq!(counts(&region), plainly(&region), "seed 8, mask {n}");
+        }
+    }
+
+    #[test]
+    fn characters_of_five_bits() {
+        // 100 is 0b11_00100; the last 4 is -96 from 100, 0b1_11101_00000.
+        assert_eq!(compressed(&[3, 3]), "33");
+        assert_eq!(compressed(&[16, 0]), "`00");
+        assert_eq!(compressed(&[0, 100, 5, 4]), "0T35PM");
+    }
+}
