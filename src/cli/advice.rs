@@ -3,6 +3,7 @@
 use diffews_wgpu::Error;
 use diffews_wgpu::bench::BenchError;
 use diffews_wgpu::eval::EvalError;
+use diffews_wgpu::formats::FormatError;
 use diffews_wgpu::gpu::GpuError;
 use diffews_wgpu::image_io::{ImageError, MaskKind, MaskPart, MaskValue, MaskWarning, Note};
 use diffews_wgpu::model::config::ConfigError;
@@ -28,6 +29,9 @@ fn of_any(error: &anyhow::Error) -> Option<String> {
     if let Some(error) = error.downcast_ref() {
         return of_image(error);
     }
+    if let Some(FormatError::Image(error)) = error.downcast_ref() {
+        return of_image(error);
+    }
     if let Some(error) = error.downcast_ref() {
         return of_weights(error);
     }
@@ -45,6 +49,7 @@ fn of_any(error: &anyhow::Error) -> Option<String> {
 fn of_library(error: &Error) -> Option<String> {
     let advice = match error {
         Error::Image(error) => return of_image(error),
+        Error::Format(FormatError::Image(error)) => return of_image(error),
         Error::Weights(error) => return of_weights(error),
         Error::Config(ConfigError::Weights(error)) => return of_weights(error),
         Error::Gpu(error) => return of_gpu(error),

@@ -5,6 +5,7 @@ use super::interrupt;
 use diffews_wgpu::Error;
 use diffews_wgpu::bench::BenchError;
 use diffews_wgpu::eval::EvalError;
+use diffews_wgpu::formats::FormatError;
 use diffews_wgpu::gpu::GpuError;
 use diffews_wgpu::image_io::ImageError;
 use diffews_wgpu::model::config::ConfigError;
@@ -72,6 +73,9 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<ImageError>() {
         return image(error);
     }
+    if let Some(FormatError::Image(error)) = error.downcast_ref() {
+        return image(error);
+    }
     if let Some(error) = error.downcast_ref::<GpuError>() {
         return gpu(error);
     }
@@ -101,6 +105,9 @@ fn library(error: &Error) -> u8 {
 
 /// Errors after which the next query may still do: not where the place for results has no room or is gone.
 pub fn is_of_query(error: &anyhow::Error) -> bool {
+    if let Some(error) = error.downcast_ref::<FormatError>() {
+        return !matches!(error, FormatError::Image(error) if is_of_place(error));
+    }
     match (error.downcast_ref::<ImageError>(), error.downcast_ref::<Error>()) {
         (Some(error), _) | (_, Some(Error::Image(error))) => !is_of_place(error),
         (_, Some(Error::NotFinite { .. } | Error::Overflow { .. })) => true,

@@ -12,6 +12,7 @@ use super::classes::ClassArgs;
 use super::engine::{self, Engine, Setup, Watch};
 use super::errors::{is_of_query, usage};
 use super::examples::{self, ExampleArgs};
+use super::format::{self, FormatArgs, RunFile};
 use super::notes::Notes;
 use super::open::Told;
 use super::options::{EngineArgs, MaskArgs, PictureArgs, SampleArgs, part};
@@ -23,10 +24,11 @@ use claim::Claim;
 use clap::{ArgAction, ArgGroup};
 use crew::Crew;
 use desk::{Desk, Done, Item};
+use diffews_wgpu::formats::Category;
 use diffews_wgpu::image_io::{LoadedPicture, PictureOptions};
 use diffews_wgpu::settings::Threshold;
 use diffews_wgpu::{Error, Segmentation, gpu};
-use finish::Computed;
+use finish::{Computed, Written};
 use load::{Loaded, Ready};
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -63,10 +65,13 @@ pub struct Args {
     #[command(flatten)]
     sample: SampleArgs,
 
-    /// Mask to write [default: <query>_mask.png here]; a directory for several queries. - is standard output, for one of
+    /// Mask to write [default: <query>_mask.png here]; a directory for several queries, but one file where --format has one
+    /// [default: annotations.json]. - is standard output, for one of
     /// --output, --overlay and --probability
     #[arg(long, short, value_name = "FILE.png|DIR", help_heading = "Output")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    format: FormatArgs,
     /// Also write the query with its mask painted over it (in DIR: <query>_overlay.png)
     #[arg(long, value_name = "FILE.png|DIR", help_heading = "Output")]
     overlay: Option<PathBuf>,
@@ -124,10 +129,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     standard::check(args)?;
     gpu::check_backend(&args.engine.adapter.choice()?)?;
-    let Plan { jobs, notes } = output::plan(&Wanted {
+    if args.skip_existing && args.format.format.is_of_run() {
+        return Err(usage(
+            "--skip-existing: all queries share one file in this format, so there is none of each to be left out",
+        ));
+    }
+    let categories = format::categories(args.format.format, &names)?;
+    let Plan { jobs, run_file, notes } = output::plan(&Wanted {
         queries: &args.query,
         inputs: args.inputs().collect(),
         output: args.output.as_deref(),
+        format: args.format.format,
         overlay: args.overlay.as_deref(),
         probability: args.probability.as_deref(),
         classes: names,
@@ -168,7 +180,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     bar.clear();
     examples::tell_of_size(classes.iter().flat_map(|class| &class.supports), engine.segmenter.size());
     let told = report::examples(&classes);
-    Batch { args, jobs: &jobs, examples: told, alone, pictures }.run(&setup, engine, first, bar, notes, trace)
+    let run_file = run_file.map(|path| args.format.begin(&path, args.force, &categories)).transpose()?;
+    Batch { args, jobs: &jobs, examples: told, categories, alone, pictures }.run(
+        &setup,
+        engine,
+        first,
+        bar,
+        notes,
+        (trace, run_file),
+    )
 }
 
 /// Most threads that read, and as many that write.
@@ -184,6 +204,8 @@ struct Batch<'a> {
     jobs: &'a [Job],
     /// What is said of the classes.
     examples: Examples,
+    /// The classes as formats have them.
+    categories: Vec<Category>,
     /// One query, named by itself.
     alone: bool,
     /// How queries are read.
@@ -199,7 +221,7 @@ impl Batch<'_> {
         first: Option<LoadedPicture>,
         bar: Bar,
         notes: Notes,
-        trace: Trace,
+        (trace, run_file): (Trace, Option<RunFile>),
     ) -> anyhow::Result<()> {
         let side = engine.segmenter.size();
         let threshold = engine.segmenter.threshold();
@@ -211,7 +233,7 @@ impl Batch<'_> {
         std::thread::scope(|scope| {
             let mut readers = Crew::start(scope, "read", threads, &read);
             let writers = Crew::start(scope, "write", threads, &write);
-            let mut desk = Desk::new(bar, notes, trace, self.args, self.jobs, self.alone, writers);
+            let mut desk = Desk::new(bar, notes, (trace, run_file), self.args, self.jobs, self.alone, writers);
             let (mut engine, mut first) = (Some(engine), first.map(|picture| self.loaded(picture, side, None)));
             let all: Vec<usize> = (0..self.jobs.len()).collect();
             let busy = self.pass(&all, setup, &mut engine, &mut first, &mut readers, &mut desk)?;
@@ -313,8 +335,9 @@ impl Batch<'_> {
 
     fn write(&self, (number, computed): Item, threshold: Threshold) -> Done {
         let existing = Existing { force: self.args.force, keep: self.args.skip_existing };
-        let write = |c| finish::write(self.args, &self.examples, &self.jobs[number], c, threshold, existing);
-        (number, computed.and_then(write))
+        let (args, examples, categories) = (self.args, &self.examples, &self.categories);
+        let written = Written { args, examples, categories, threshold };
+        (number, computed.and_then(|c| written.write(number, &self.jobs[number], c, existing)))
     }
 }
 

@@ -13,6 +13,7 @@ mod errors;
 mod eval;
 mod examples;
 mod folder;
+mod format;
 mod forms;
 mod infer;
 mod interrupt;

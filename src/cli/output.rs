@@ -1,7 +1,9 @@
 //! Which query goes to which files: settled, and checked, before anything is computed.
 
 use super::errors::usage;
+use super::format::{Format, RunFile};
 use super::{folder, progress};
+use diffews_wgpu::formats::FormatError;
 use diffews_wgpu::image_io::{self, DecodedMap, ImageError, LabelMap, Mask, RgbImage, is_standard};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -22,6 +24,7 @@ pub struct Wanted<'a> {
     /// Supports and masks, which no result may replace.
     pub inputs: Vec<&'a Path>,
     pub output: Option<&'a Path>,
+    pub format: Format,
     pub overlay: Option<&'a Path>,
     pub probability: Option<&'a Path>,
     /// Names of the classes, where they have names: a query's result is then a label map.
@@ -39,8 +42,8 @@ pub struct Job {
     pub query: PathBuf,
     /// A folder named it, not the user: what it is may have changed since.
     pub listed: bool,
-    /// The mask, or the label map of several classes.
-    pub mask: PathBuf,
+    /// The mask, the label map of several classes, or a file of another format; none where all queries share one.
+    pub result: Option<PathBuf>,
     pub overlay: Option<PathBuf>,
     pub probability: Option<PathBuf>,
     /// Of each class that has a name.
@@ -68,6 +71,13 @@ pub enum Found {
 }
 
 impl Found {
+    pub fn maps(&self) -> &[DecodedMap] {
+        match self {
+            Found::Mask { map, .. } => std::slice::from_ref(map),
+            Found::Labels { maps, .. } => maps,
+        }
+    }
+
     /// Pixels of anything that was to be found.
     pub fn foreground(&self) -> Cow<'_, Mask> {
         match self {
@@ -103,7 +113,7 @@ impl Job {
     }
 
     fn outputs(&self) -> impl Iterator<Item = &Path> {
-        let all = [Some(&self.mask), self.overlay.as_ref()].into_iter().flatten();
+        let all = [self.result.as_ref(), self.overlay.as_ref()].into_iter().flatten();
         let masks = self.classes.iter().filter_map(|class| class.mask.as_ref());
         all.chain(masks).chain(self.probabilities()).map(PathBuf::as_path)
     }
@@ -117,41 +127,44 @@ impl Job {
         self.outputs().all(Path::exists)
     }
 
-    /// Writes all files of a result, each whole or not at all; false where none had to be. `rgb` is needed for an overlay.
+    /// Writes all files of what was found, each whole or not at all; false where none had to be. `rgb` is needed for an overlay, `result`
+    /// writes the file of that name, over another one or not.
     pub fn write(
         &self,
         rgb: Option<&RgbImage>,
         found: &Found,
         size: (u32, u32),
         existing: Existing,
-    ) -> Result<bool, ImageError> {
+        result: &dyn Fn(&Path, bool) -> Result<(), FormatError>,
+    ) -> Result<bool, FormatError> {
         let Existing { force, keep } = existing;
         let _writing = progress::writing();
         let mut any = false;
-        let mut settle = |written: Result<(), ImageError>| match written {
-            Err(ImageError::Exists { .. }) if keep => Ok(()),
+        let mut settle = |written: Result<(), FormatError>| match written {
+            Err(FormatError::Image(ImageError::Exists { .. })) if keep => Ok(()),
             other => other.map(|()| any = true),
         };
-        settle(match found {
-            Found::Mask { mask, .. } => image_io::write_mask(&self.mask, mask, force),
-            Found::Labels { labels, .. } => labels.write(&self.mask, force),
-        })?;
+        if let Some(path) = &self.result {
+            settle(result(path, force))?;
+        }
         if let (Some(path), Some(rgb)) = (&self.overlay, rgb) {
-            settle(found.painted(rgb).and_then(|painted| image_io::write_rgb(path, &painted, force)))?;
+            settle(
+                found.painted(rgb).and_then(|painted| image_io::write_rgb(path, &painted, force)).map_err(Into::into),
+            )?;
         }
         match found {
             Found::Mask { map, .. } => {
                 if let Some(path) = &self.probability {
-                    settle(write_probability(path, map, size, force))?;
+                    settle(write_probability(path, map, size, force).map_err(Into::into))?;
                 }
             }
             Found::Labels { labels, maps } => {
                 for (label, (class, map)) in (1..=255).zip(self.classes.iter().zip(maps)) {
                     if let Some(path) = &class.mask {
-                        settle(image_io::write_mask(path, &labels.mask(label), force))?;
+                        settle(image_io::write_mask(path, &labels.mask(label), force).map_err(Into::into))?;
                     }
                     if let Some(path) = &class.probability {
-                        settle(write_probability(path, map, size, force))?;
+                        settle(write_probability(path, map, size, force).map_err(Into::into))?;
                     }
                 }
             }
@@ -171,7 +184,7 @@ fn is_npy(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
 }
 
-fn is_png(path: &Path) -> bool {
+pub fn is_png(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"))
 }
 
@@ -184,6 +197,8 @@ fn in_a_name(class: &str) -> String {
 /// What is to be done, and what the user should know of it.
 pub struct Plan {
     pub jobs: Vec<Job>,
+    /// The file that all queries share, if they do.
+    pub run_file: Option<PathBuf>,
     pub notes: Vec<String>,
 }
 
@@ -207,7 +222,8 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Plan> {
     let place = |given: Option<&Path>, flag: &str, files: &str| -> anyhow::Result<Place> {
         let Some(path) = given else { return Ok(Place::Absent) };
         let named_as_directory = path.to_string_lossy().ends_with(std::path::is_separator);
-        let named_as_file = is_png(path) || is_npy(path);
+        let own = path.extension().is_some_and(|e| e.eq_ignore_ascii_case(wanted.format.extension()));
+        let named_as_file = is_png(path) || is_npy(path) || own;
         if several && named_as_file && !path.is_dir() {
             return Err(usage(format!(
                 "{flag} {}: there may be several results, so this must be a directory, and it is named like a file",
@@ -229,7 +245,26 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Plan> {
         }
         Ok(Place::File(path.to_owned()))
     };
-    let output = place(wanted.output, "--output", "a .png")?;
+    let Wanted { format, .. } = *wanted;
+    let run_file = format.is_of_run().then(|| wanted.output.map_or_else(RunFile::default_path, Path::to_owned));
+    if let Some(path) = &run_file {
+        if path.is_dir() {
+            return Err(usage(format!(
+                "--output {}: all queries share one file in this format, so name a file",
+                path.display()
+            )));
+        }
+        image_io::check_place(path, wanted.force)?;
+        let (mut places, inputs) =
+            (Places::default(), wanted.inputs.iter().copied().chain(queries.iter().map(|q| q.0.as_path())));
+        if inputs.filter(|input| !is_standard(input)).any(|input| places.behind(input) == places.behind(path)) {
+            return Err(usage(format!("{}: is an input of this run; name another file to write", path.display())));
+        }
+    }
+    let output = match run_file {
+        Some(_) => Place::Absent,
+        None => place(wanted.output, "--output", &format!("a .{}", format.extension()))?,
+    };
     let overlay = place(wanted.overlay, "--overlay", "a .png")?;
     let labelled = !wanted.classes.is_empty();
     let of_classes = |given: Option<&Path>, flag: &str| match given {
@@ -250,13 +285,18 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Plan> {
         let Some(stem) = stem else {
             return Err(usage(format!("--query {}: is not the name of a file", query.display())));
         };
-        let named = |what: &str| {
+        let ending = |end: &str| {
             let mut name = stem.to_owned();
-            name.push(format!("_{what}.png"));
+            name.push(end);
             name
         };
-        let kind = if labelled { "labels" } else { "mask" };
-        let mask = output.resolve(named(kind)).unwrap_or_else(|| named(kind).into());
+        let named = |what: &str| ending(&format!("_{what}.png"));
+        let own = match format.is_picture() {
+            true if labelled || format == Format::Labelmap => named("labels"),
+            true => named("mask"),
+            false => ending(&format!(".{}", format.extension())),
+        };
+        let result = run_file.is_none().then(|| output.resolve(own.clone()).unwrap_or_else(|| own.into()));
         let of_class = |class: &String| ClassFiles {
             mask: class_masks.resolve(named(&format!("{}_mask", in_a_name(class)))),
             probability: probability.resolve(named(&format!("{}_probability", in_a_name(class)))),
@@ -264,7 +304,7 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Plan> {
         let classes = wanted.classes.iter().map(of_class).collect();
         let overlay = overlay.resolve(named("overlay"));
         let probability = if labelled { None } else { probability.resolve(named("probability")) };
-        jobs.push(Job { query, listed, mask, overlay, probability, classes });
+        jobs.push(Job { query, listed, result, overlay, probability, classes });
     }
     let mut places = Places::default();
     no_two_alike(&jobs, &mut places)?;
@@ -287,8 +327,8 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Plan> {
         }
     }
     // What comes up from here on is another run's.
-    check(&jobs, wanted.force || wanted.skip_existing)?;
-    Ok(Plan { jobs, notes })
+    check(&jobs, format, wanted.force || wanted.skip_existing)?;
+    Ok(Plan { jobs, run_file, notes })
 }
 
 /// `-` is no folder, whatever lies there.
@@ -360,12 +400,23 @@ fn no_two_alike(jobs: &[Job], places: &mut Places) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check(jobs: &[Job], force: bool) -> anyhow::Result<()> {
+fn check(jobs: &[Job], format: Format, force: bool) -> anyhow::Result<()> {
     let mut probed: HashSet<&Path> = HashSet::new();
     for job in jobs {
         for output in job.outputs().filter(|o| !is_standard(o)) {
             let npy = job.probabilities().any(|path| path == output) && is_npy(output);
-            image_io::check_output(output, if npy { "npy" } else { "png" }, force)?;
+            let own = job.result.as_deref() == Some(output);
+            image_io::check_output(
+                output,
+                if npy {
+                    "npy"
+                } else if own {
+                    format.extension()
+                } else {
+                    "png"
+                },
+                force,
+            )?;
             let parent = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             if probed.insert(parent) {
                 sweep(parent);

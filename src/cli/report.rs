@@ -2,9 +2,9 @@
 
 use super::advice::told;
 use super::classes::Class;
-use super::output::{ClassFiles, Found, Job};
+use super::output::{ClassFiles, Found, Job, is_png};
 use super::{json_line, one_line};
-use diffews_wgpu::image_io::BoundingBox;
+use diffews_wgpu::image_io::{BoundingBox, Object};
 use diffews_wgpu::names::percent_encoded;
 use diffews_wgpu::settings::Threshold;
 use diffews_wgpu::tune::Tally;
@@ -65,7 +65,11 @@ impl Machine {
 pub struct Report {
     query: String,
     supports: Vec<Value>,
-    mask: String,
+    /// A mask or a label map.
+    mask: Option<String>,
+    /// A file of another format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<String>,
     overlay: Option<String>,
     probability: Option<String>,
     /// Names that are not UTF-8, in their bytes, as `query_bytes` and so on.
@@ -75,6 +79,9 @@ pub struct Report {
     height: u32,
     foreground_fraction: f64,
     bounding_box: Option<Value>,
+    /// Connected parts, where there are no classes with names, which have their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    objects: Option<Vec<Value>>,
     /// Of classes that have names.
     #[serde(skip_serializing_if = "Option::is_none")]
     classes: Option<Vec<Value>>,
@@ -90,7 +97,7 @@ impl Report {
         machine: Machine,
         examples: &Examples,
         job: &Job,
-        found: &Found,
+        (found, objects): (&Found, Option<&[Vec<Object>]>),
         threshold: Threshold,
         times: &[(Stage, f64)],
     ) -> Report {
@@ -99,13 +106,16 @@ impl Report {
         Report {
             query: text(&job.query),
             supports: examples.0.iter().flat_map(|(_, examples)| examples.clone()).collect(),
-            classes: examples.of(job, found),
-            mask: text(&job.mask),
+            objects: objects.filter(|_| !examples.are_named()).map(|all| all.iter().flatten().map(object).collect()),
+            classes: examples.of(job, found, objects),
+            mask: job.result.as_deref().filter(|path| is_png(path)).map(text),
+            result: job.result.as_deref().filter(|path| !is_png(path)).map(text),
             overlay: job.overlay.as_deref().map(text),
             probability: job.probability.as_deref().map(text),
             exact: exact([
                 ("query_bytes", Some(&job.query)),
-                ("mask_bytes", Some(&job.mask)),
+                ("mask_bytes", job.result.as_ref().filter(|path| is_png(path))),
+                ("result_bytes", job.result.as_ref().filter(|path| !is_png(path))),
                 ("overlay_bytes", job.overlay.as_ref()),
                 ("probability_bytes", job.probability.as_ref()),
             ]),
@@ -128,7 +138,9 @@ impl Report {
             0.0 => "nothing found".to_string(),
             part => format!("{:.1} % foreground", 100.0 * part),
         };
-        format!("{} -> {} ({found}, {seconds:.2} s)", one_line(&self.query), one_line(&self.mask))
+        let result =
+            self.mask.as_ref().or(self.result.as_ref()).map_or(String::new(), |path| format!(" -> {}", one_line(path)));
+        format!("{}{result} ({found}, {seconds:.2} s)", one_line(&self.query))
     }
 }
 
@@ -164,18 +176,24 @@ impl Examples {
     }
 
     /// What is said of each class in a query; none where there are none with names.
-    fn of(&self, job: &Job, found: &Found) -> Option<Vec<Value>> {
-        let Found::Labels { labels, .. } = found else { return None };
+    fn of(&self, job: &Job, found: &Found, objects: Option<&[Vec<Object>]>) -> Option<Vec<Value>> {
+        let (Found::Labels { labels, .. }, true) = (found, self.are_named()) else { return None };
+        let of = |label: u8| objects.and_then(|all| all.get(usize::from(label) - 1)).into_iter().flatten().map(object);
         let class = |(label, ((name, examples), files)): (u8, (&Told, &ClassFiles))| {
             let mask = labels.mask(label);
             json!({
                 "name": name, "value": label, "supports": examples,
                 "mask": files.mask.as_deref().map(text), "probability": files.probability.as_deref().map(text),
                 "foreground_fraction": mask.foreground_fraction(), "bounding_box": mask.bounding_box().map(corners),
+                "objects": of(label).collect::<Vec<Value>>(),
             })
         };
         Some((1..=255).zip(self.0.iter().zip(&job.classes)).map(class).collect())
     }
+}
+
+fn object(object: &Object) -> Value {
+    json!({"area": object.area, "bounding_box": corners(object.bounding_box), "score": object.score})
 }
 
 fn corners(b: BoundingBox) -> Value {

@@ -32,6 +32,22 @@ impl LabelMap {
         Mask::from_parts(self.width, self.height, self.labels.iter().map(|&l| l == label).collect())
     }
 
+    /// Leaves a class the pixels of `mask` alone: others become background, and background in it becomes the class's.
+    ///
+    /// # Errors
+    /// A mask of another size.
+    pub fn keep(&mut self, label: u8, mask: &Mask) -> Result<(), ImageError> {
+        check_length("the mask of a class", mask.foreground().len(), self.size(), 1)?;
+        for (own, &inside) in self.labels.iter_mut().zip(mask.foreground()) {
+            match (*own, inside) {
+                (0, true) => *own = label,
+                (other, false) if other == label => *own = 0,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The pixels of any class.
     pub fn foreground(&self) -> Mask {
         Mask::from_parts(self.width, self.height, self.labels.iter().map(|&l| l != 0 && l != VOID).collect())

@@ -9,6 +9,7 @@ mod command;
 mod compile;
 mod conformance;
 mod farm;
+mod formats;
 mod masks;
 mod memory;
 mod odd_weights;

@@ -14,13 +14,15 @@ pub struct Claim {
 impl Claim {
     /// The right to do `job`, or nothing where another run has it. Where there are no locks, everybody has it.
     pub fn on(job: &Job) -> Option<Claim> {
-        let name = job.mask.file_name().unwrap_or_default();
+        // All share a file where this is not asked.
+        let result = job.result.as_deref()?;
+        let name = result.file_name().unwrap_or_default();
         let mut hidden = std::ffi::OsString::from(".diffews-");
         hidden.push(name);
         hidden.push(".lock");
-        let path = job.mask.with_file_name(hidden);
+        let path = result.with_file_name(hidden);
         let stranger = fs::symlink_metadata(&path).is_ok_and(|about| !about.is_file());
-        if is_standard(&job.mask) || stranger {
+        if is_standard(result) || stranger {
             return Some(Claim { file: None, path });
         }
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).ok();

@@ -3,13 +3,14 @@
 use super::super::advice::told;
 use super::super::engine::{Engine, Watch};
 use super::super::errors::{CliError, is_of_query};
+use super::super::format::RunFile;
 use super::super::interrupt;
 use super::super::notes::Notes;
 use super::super::output::Job;
 use super::super::progress::Bar;
 use super::super::{print, print_raw, report, tell};
 use super::crew::Crew;
-use super::finish::{Computed, Said};
+use super::finish::{Computed, Finished, Said};
 use super::trace::Trace;
 use super::{Args, standard};
 use diffews_wgpu::{Segmentation, Stage};
@@ -17,13 +18,15 @@ use std::ops::ControlFlow;
 
 /// A query's number and what came of it.
 pub type Item = (usize, anyhow::Result<Computed>);
-pub type Done = (usize, anyhow::Result<Said>);
+pub type Done = (usize, anyhow::Result<Finished>);
 
 /// Hands results to the threads that write them, and prints what those say.
 pub struct Desk<'a, 'env> {
     pub bar: Bar,
     pub notes: Notes,
     trace: Trace,
+    /// What all queries share.
+    run_file: Option<RunFile>,
     args: &'a Args,
     jobs: &'a [Job],
     /// One query, named by itself: what fails it fails the run.
@@ -43,14 +46,27 @@ impl<'a, 'env> Desk<'a, 'env> {
     pub fn new(
         bar: Bar,
         notes: Notes,
-        trace: Trace,
+        (trace, run_file): (Trace, Option<RunFile>),
         args: &'a Args,
         jobs: &'a [Job],
         alone: bool,
         writers: Crew<'env, Item, Done>,
     ) -> Self {
-        let desk =
-            Desk { bar, notes, trace, args, jobs, alone, writers, done: 0, failed: 0, found: 0, left: 0, fatal: None };
+        let desk = Desk {
+            bar,
+            notes,
+            trace,
+            run_file,
+            args,
+            jobs,
+            alone,
+            writers,
+            done: 0,
+            failed: 0,
+            found: 0,
+            left: 0,
+            fatal: None,
+        };
         desk.note();
         desk
     }
@@ -127,9 +143,10 @@ impl<'a, 'env> Desk<'a, 'env> {
     fn say(&mut self, (number, said): Done) {
         self.bar.clear();
         let printed = match said {
-            Ok(said) => {
+            Ok(Finished { said, picture }) => {
+                let added = self.run_file.as_mut().zip(picture).map_or(Ok(()), |(file, picture)| file.add(&picture));
                 *(if matches!(said, Said::Found) { &mut self.found } else { &mut self.done }) += 1;
-                self.print(said)
+                added.map_err(Into::into).and_then(|()| self.print(said))
             }
             Err(error) if !self.alone && is_of_query(&error) => {
                 self.failed += 1;
@@ -178,7 +195,8 @@ impl<'a, 'env> Desk<'a, 'env> {
         }
         let standing = self.standing();
         // Also of a run that failed: it says what came before.
-        let traced = self.trace.write();
+        let shared = self.run_file.take().map_or(Ok(()), RunFile::finish);
+        let traced = shared.map_err(Into::into).and(self.trace.write());
         match (self.fatal, self.failed) {
             (Some(cause), _) if self.alone => Err(cause),
             (Some(cause), _) => Err(CliError::Ended { cause, standing }.into()),

@@ -1,13 +1,18 @@
 //! A query's map to its files and to what is said of it: beside the GPU's thread.
 
+use super::super::format::{Format, picture};
 use super::super::output::{Existing, Found, Job};
 use super::super::report::{Examples, Machine, Report};
 use super::super::{json_line, show};
 use super::Args;
 use super::load::Loaded;
 use diffews_wgpu::Stage;
-use diffews_wgpu::image_io::{DecodedMap, ImageError, Labelling};
+use diffews_wgpu::formats::{Category, Picture};
+use diffews_wgpu::image_io::{
+    self, DecodedMap, ImageError, Labelling, Mask, Object, ObjectOptions, find_objects, mask_of_objects,
+};
 use diffews_wgpu::settings::Threshold;
+use std::path::Path;
 
 /// A query that was computed.
 pub struct Computed {
@@ -28,27 +33,60 @@ pub enum Said {
     Found,
 }
 
-/// Writes the files of `job`.
-pub fn write(
-    args: &Args,
-    examples: &Examples,
-    job: &Job,
-    computed: Computed,
-    threshold: Threshold,
-    existing: Existing,
-) -> anyhow::Result<Said> {
-    let Computed { loaded, maps, machine, times } = computed;
-    let found = found(maps, loaded.size, threshold, examples.are_named().then_some(args.margin as f32))?;
-    if !job.write(loaded.whole.as_ref(), &found, loaded.size, existing)? {
-        return Ok(Said::Found);
+/// What is written of each query.
+pub struct Written<'a> {
+    pub args: &'a Args,
+    /// What is said of the classes.
+    pub examples: &'a Examples,
+    /// The classes as formats have them.
+    pub categories: &'a [Category],
+    pub threshold: Threshold,
+}
+
+/// What was done with a query.
+pub struct Finished {
+    pub said: Said,
+    /// For the file that all queries share.
+    pub picture: Option<Picture>,
+}
+
+impl Written<'_> {
+    /// Writes the files of a query, which is that of `job` and of this number.
+    pub fn write(&self, number: usize, job: &Job, computed: Computed, existing: Existing) -> anyhow::Result<Finished> {
+        let Written { args, examples, categories, threshold } = *self;
+        let (format, options) = (&args.format, args.format.objects());
+        let Computed { loaded, maps, machine, times } = computed;
+        let size = loaded.size;
+        let labelled = examples.are_named() || format.format == Format::Labelmap;
+        let mut found = found(maps, size, threshold, labelled.then_some(args.margin as f32))?;
+        let changed = options != ObjectOptions::default();
+        let objects = match args.json || changed || !format.format.is_picture() {
+            true => Some(objects(&mut found, size, &options)?),
+            false => None,
+        };
+        let picture = match (&objects, format.format.is_picture()) {
+            (Some(objects), false) => Some(picture(number, &job.query, size, (categories, objects))?),
+            _ => None,
+        };
+        let result = |path: &Path, force: bool| match (&found, &picture) {
+            (found, Some(picture)) => format.write(path, picture, (categories, found), force),
+            (Found::Mask { mask, .. }, None) => Ok(image_io::write_mask(path, mask, force)?),
+            (Found::Labels { labels, .. }, None) => Ok(labels.write(path, force)?),
+        };
+        if !job.write(loaded.whole.as_ref(), &found, size, existing, &result)? && job.result.is_some() {
+            return Ok(Finished { said: Said::Found, picture: None });
+        }
+        let mask = found.foreground();
+        let report = Report::new(machine, examples, job, (&found, objects.as_deref()), threshold, &times);
+        let said = match args.json {
+            true => Said::Json(json_line(&report)?),
+            false => {
+                let drawing = loaded.whole.filter(|_| args.show).map(|rgb| show::draw(&rgb, &mask));
+                Said::Line((!args.quiet).then(|| report.summary()), drawing)
+            }
+        };
+        Ok(Finished { said, picture: picture.filter(|_| job.result.is_none()) })
     }
-    let mask = found.foreground();
-    let report = Report::new(machine, examples, job, &found, threshold, &times);
-    if args.json {
-        return Ok(Said::Json(json_line(&report)?));
-    }
-    let drawing = loaded.whole.filter(|_| args.show).map(|rgb| show::draw(&rgb, &mask));
-    Ok(Said::Line((!args.quiet).then(|| report.summary()), drawing))
 }
 
 /// A mask; of classes with names a label map, in which they are at least `margin` apart.
@@ -68,4 +106,28 @@ fn found(
         labelling.add(&map.map_at(size.0, size.1), &mask(map))?;
     }
     Ok(Found::Labels { labels: labelling.finish(margin), maps })
+}
+
+/// The objects of each class, and nothing else is left of what was found.
+fn objects(
+    found: &mut Found,
+    (width, height): (u32, u32),
+    options: &ObjectOptions,
+) -> Result<Vec<Vec<Object>>, ImageError> {
+    let of = |mask: &Mask, map: &DecodedMap| find_objects(mask, Some(&map.map_at(width, height)), options);
+    match found {
+        Found::Mask { mask, map } => {
+            let objects = of(mask, map)?;
+            *mask = mask_of_objects(&objects, (width, height))?;
+            Ok(vec![objects])
+        }
+        Found::Labels { labels, maps } => (1..=255)
+            .zip(maps)
+            .map(|(label, map)| {
+                let objects = of(&labels.mask(label), map)?;
+                labels.keep(label, &mask_of_objects(&objects, (width, height))?)?;
+                Ok(objects)
+            })
+            .collect(),
+    }
 }

@@ -1,0 +1,190 @@
+//! In which format results are written, and what counts as an object in them.
+
+use super::errors::usage;
+use super::output::Found;
+use clap::ValueEnum;
+use diffews_wgpu::formats::coco::{CocoFile, CocoResultsFile};
+use diffews_wgpu::formats::label_studio::{LabelStudioFile, Labeling};
+use diffews_wgpu::formats::{Category, FormatError, Instance, Picture, Tolerance, geojson, labelme, npz, yolo};
+use diffews_wgpu::image_io::{Object, ObjectOptions, write_whole};
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A mask for each query, white on black; with classes a label map
+    Png,
+    /// COCO instances: one file for all queries
+    Coco,
+    /// COCO results, with scores: one file for all queries
+    CocoResults,
+    /// YOLO segmentation: a .txt for each query
+    Yolo,
+    /// A .json for each query
+    Labelme,
+    /// Label Studio's tasks with predictions (brush): one file for all queries
+    Labelstudio,
+    /// A palette PNG of class numbers for each query
+    Labelmap,
+    /// The maps of all classes: a .npz for each query
+    Npz,
+    /// Polygons in pixels: a .geojson for each query
+    Geojson,
+}
+
+/// What is written of a result.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct FormatArgs {
+    /// How results are written
+    #[arg(long, value_enum, default_value = "png")]
+    pub format: Format,
+    /// Polygons leave the outlines by at most so many pixels; without it COCO has runs, and other formats each corner
+    #[arg(long, value_name = "PIXELS", value_parser = tolerance)]
+    tolerance: Option<Tolerance>,
+    /// Leave out objects (connected parts) of fewer pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
+    min_area: u64,
+    /// Fill holes in objects
+    #[arg(long)]
+    fill_holes: bool,
+    /// Keep the largest object alone, of each class
+    #[arg(long)]
+    largest: bool,
+}
+
+impl FormatArgs {
+    pub fn objects(&self) -> ObjectOptions {
+        ObjectOptions { min_area: self.min_area, fill_holes: self.fill_holes, largest: self.largest }
+    }
+
+    fn tolerance(&self) -> Tolerance {
+        self.tolerance.unwrap_or(Tolerance::EXACT)
+    }
+
+    /// The one file of a run, begun.
+    ///
+    /// # Errors
+    /// A place where no file can be.
+    pub fn begin(&self, path: &Path, force: bool, classes: &[Category]) -> Result<RunFile, FormatError> {
+        Ok(match self.format {
+            Format::CocoResults => RunFile::Results(CocoResultsFile::create(path, force)?),
+            Format::Labelstudio => RunFile::LabelStudio(LabelStudioFile::create(path, force, &Labeling::default())?),
+            _ => RunFile::Coco(CocoFile::create(path, force, classes, self.tolerance)?),
+        })
+    }
+
+    /// Writes what was found in a query to its own file, in a format that is no picture.
+    ///
+    /// # Errors
+    /// Whatever the format cannot hold, or the system says.
+    pub fn write(
+        &self,
+        path: &Path,
+        picture: &Picture,
+        (classes, found): (&[Category], &Found),
+        force: bool,
+    ) -> Result<(), FormatError> {
+        let text = match self.format {
+            Format::Yolo => yolo::labels(picture, classes, self.tolerance())?,
+            Format::Labelme => labelme::json(picture, self.tolerance()),
+            Format::Geojson => geojson::feature_collection(picture, self.tolerance(), None),
+            _ => {
+                let (width, height) = picture.size();
+                let maps: Vec<Vec<f32>> = found.maps().iter().map(|map| map.map_at(width, height)).collect();
+                let named: Vec<(&str, &[f32])> =
+                    classes.iter().zip(&maps).map(|(class, map)| (class.name.as_str(), map.as_slice())).collect();
+                return npz::save(path, &named, picture.size(), force);
+            }
+        };
+        Ok(write_whole(path, text.as_bytes(), force)?)
+    }
+}
+
+impl Format {
+    /// Whether all queries share one file.
+    pub fn is_of_run(self) -> bool {
+        matches!(self, Format::Coco | Format::CocoResults | Format::Labelstudio)
+    }
+
+    /// Whether a query's result is a picture, a mask or a label map.
+    pub fn is_picture(self) -> bool {
+        matches!(self, Format::Png | Format::Labelmap)
+    }
+
+    /// How the names of results end, without the dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Format::Png | Format::Labelmap => "png",
+            Format::Yolo => "txt",
+            Format::Npz => "npz",
+            Format::Geojson => "geojson",
+            Format::Coco | Format::CocoResults | Format::Labelme | Format::Labelstudio => "json",
+        }
+    }
+}
+
+/// Classes as formats have them: numbers from 1.
+///
+/// # Errors
+/// A name that the format cannot hold.
+pub fn categories(format: Format, names: &[String]) -> anyhow::Result<Vec<Category>> {
+    let names: Vec<String> = if names.is_empty() { vec!["object".into()] } else { names.to_vec() };
+    if format == Format::Npz {
+        npz::check_names(names.iter().map(String::as_str)).map_err(|error| usage(error.to_string()))?;
+    }
+    Ok((1..).zip(names).map(|(id, name)| Category { id, name }).collect())
+}
+
+/// A picture's objects as formats have them, each class's in turn.
+pub fn picture(
+    number: usize,
+    query: &Path,
+    size: (u32, u32),
+    (classes, objects): (&[Category], &[Vec<Object>]),
+) -> Result<Picture, FormatError> {
+    let instance = |category: &Category, object: &Object| Instance {
+        category: category.clone(),
+        region: object.region.clone(),
+        score: object.score.unwrap_or(1.0),
+    };
+    let of_class = |(category, objects): (&Category, &Vec<Object>)| -> Vec<Instance> {
+        objects.iter().map(|object| instance(category, object)).collect()
+    };
+    let instances = classes.iter().zip(objects).flat_map(of_class).collect();
+    Picture::new(number as u64 + 1, &query.to_string_lossy(), size, instances)
+}
+
+/// The one file of a run.
+pub enum RunFile {
+    Coco(CocoFile),
+    Results(CocoResultsFile),
+    LabelStudio(LabelStudioFile),
+}
+
+impl RunFile {
+    pub fn add(&mut self, picture: &Picture) -> Result<(), FormatError> {
+        match self {
+            RunFile::Coco(file) => file.add(picture),
+            RunFile::Results(file) => file.add(picture),
+            RunFile::LabelStudio(file) => file.add(picture),
+        }
+    }
+
+    pub fn finish(self) -> Result<(), FormatError> {
+        match self {
+            RunFile::Coco(file) => file.finish(),
+            RunFile::Results(file) => file.finish(),
+            RunFile::LabelStudio(file) => file.finish(),
+        }
+    }
+
+    /// Where it is written if nobody says.
+    pub fn default_path() -> PathBuf {
+        "annotations.json".into()
+    }
+}
+
+fn tolerance(text: &str) -> Result<Tolerance, String> {
+    let pixels = text.parse().map_err(|_| "it must be a number of pixels from 0".to_string())?;
+    Tolerance::new(pixels).map_err(|error| error.to_string())
+}
