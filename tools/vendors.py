@@ -63,6 +63,8 @@ DEVIATIONS = [
       for form in ("reg-128", "reg-64", "winograd-reg-128", "winograd-reg-64")),
     (("honeykrisp",), "attention", None, None, "code_bytes", 28 * 1024,
      "Mesa's compiler repeats the sum over a tile's 16 keys, each in two branches (own keys, bank); the forms for CPUs are longer"),
+    (("honeykrisp",), "winograd_input", "plain", "SILU", "code_bytes", 13 * 1024,
+     "36 SiLUs, one behind the other, beside both turns; a loop over them would index registers"),
     (XE, "conv2d", None, None, "lanes", 8, "sums and what is staged take 75 to 128 of a thread's 128 registers at 8 lanes, twice as many at 16"),
     (XE, "attention", None, None, "lanes", 8, "sums of a head's channels take 69 to 112 of a thread's 128 registers at 8 lanes, twice as many at 16"),
     (XE, "winograd_output", None, "RESIDUAL", "lanes", 8, "a tile's products and sums take 67 registers at 8 lanes"),
