@@ -85,4 +85,18 @@ mod tests {
         let twice = |p: Point| line.iter().filter(|q| **q == p).count();
         assert_eq!([twice([9, 9]), twice([20, 20]), twice([0, 0]), twice([2, 4])], [2, 2, 2, 2]);
     }
+
+    #[test]
+    fn the_nearest_corner_is_found() {
+        let mut rng = fastrand::Rng::with_seed(9);
+        for n in 0..500 {
+            let mut corner = || [rng.u32(0..30), rng.u32(0..30)];
+            let (points, from) = ((0..1 + n % 40).map(|_| corner()).collect::<Vec<Point>>(), corner());
+            let squared = |p: Point| p[0].abs_diff(from[0]).pow(2) + p[1].abs_diff(from[1]).pow(2);
+            let corners = points.iter().enumerate().map(|(at, p)| (p[1], p[0], 0, at)).collect();
+            let (_, at) = nearest(&corners, from).unwrap();
+            assert_eq!(Some(squared(points[at])), points.iter().map(|p| squared(*p)).min(), "seed 9, list {n}");
+        }
+        assert_eq!(nearest(&BTreeSet::new(), [0, 0]), None);
+    }
 }
