@@ -40,6 +40,8 @@ console.log(`${adapter.info.description || adapter.info.vendor} through Dawn; ${
   + `subgroups of ${subgroupMinSize} to ${subgroupMaxSize}`);
 
 const read = JSON.parse(fs.readFileSync(path.join(positionals[0], 'cases.json'), 'utf8'));
+// Cases name their shaders by number.
+for (const dispatch of read.cases.flatMap((test) => test.dispatches)) dispatch.wgsl = read.texts[dispatch.wgsl];
 const bin = fs.readFileSync(path.join(positionals[0], 'cases.bin'));
 const bytes = bin.buffer.slice(bin.byteOffset, bin.byteOffset + bin.byteLength);
 

@@ -10,6 +10,7 @@ use diffews_wgpu::shader::{Facts, Form, Kernel, Ranges, Sums};
 use diffews_wgpu::twins;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -18,13 +19,42 @@ const MOST_BYTES: u64 = 2 << 20;
 /// And those with longer loops, which take minutes there: drivers run them.
 const MOST_TURNS: u64 = 10_000;
 const SEED: u64 = 20241;
-/// Appends bytes and says where they lie.
-fn put(data: &mut Vec<u8>, bytes: &[u8]) -> Value {
-    let at = data.len();
-    data.extend_from_slice(bytes);
-    // Float64Array wants its start aligned.
-    data.resize(data.len().next_multiple_of(8), 0);
-    json!([at, bytes.len()])
+/// What cases refer to: forms of a kernel share most of it.
+#[derive(Default)]
+struct Shared {
+    data: Vec<u8>,
+    /// Where bytes of a hash lie.
+    places: HashMap<u64, Vec<(usize, usize)>>,
+    texts: Vec<String>,
+    numbers: HashMap<String, usize>,
+}
+
+impl Shared {
+    /// Where such bytes lie, appended where they are new.
+    fn put(&mut self, bytes: &[u8]) -> Value {
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        let places = self.places.entry(hasher.finish()).or_default();
+        let there = places.iter().find(|&&(at, length)| &self.data[at..at + length] == bytes);
+        let (at, length) = *there.unwrap_or(&(self.data.len(), bytes.len()));
+        if at == self.data.len() {
+            places.push((at, length));
+            self.data.extend_from_slice(bytes);
+            // Float64Array wants its start aligned.
+            self.data.resize(self.data.len().next_multiple_of(8), 0);
+        }
+        json!([at, length])
+    }
+
+    /// The number of a shader.
+    fn text(&mut self, wgsl: String) -> usize {
+        let next = self.texts.len();
+        let number = *self.numbers.entry(wgsl.clone()).or_insert(next);
+        if number == next {
+            self.texts.push(wgsl);
+        }
+        number
+    }
 }
 
 /// For every element that is compared: its place in the tensor's bytes, the middle of what is allowed, and how far that
@@ -53,9 +83,9 @@ fn variant(kernel: &str, form: &str, defines: &[&str], storage: Policy) -> Strin
     format!("{kernel} {form}{defines} {}", storage.name())
 }
 
-/// Not of use on one driver alone, where wgpu makes the device.
+/// Not of use on one driver alone, where wgpu makes the device, and in WGSL as other implementations have it.
 fn is_portable(form: &Form) -> bool {
-    form.needs.ranges != Ranges::Unchecked
+    form.needs.ranges != Ranges::Unchecked && form.needs.matrices == 0
 }
 
 /// None for a case that is too large. What it would run goes into `variants`, whatever its size.
@@ -64,7 +94,7 @@ fn dump(
     storage: Policy,
     form: &Form,
     exact: &mut HashMap<Sums, Vec<Expected>>,
-    data: &mut Vec<u8>,
+    shared: &mut Shared,
     variants: &mut BTreeSet<String>,
 ) -> Result<Option<Value>, Failure> {
     // Every form is written out; whoever runs them knows what its adapter has.
@@ -94,7 +124,7 @@ fn dump(
         let defines: Vec<_> = dispatch.defines.iter().copied().chain(storage.defines()).collect();
         let wgsl = dispatch.form.text(&defines)?;
         dispatches.push(json!({
-            "variant": variant(dispatch.kernel.name, dispatch.form.name, &dispatch.defines, storage), "wgsl": wgsl, "bindings": bindings, "inputs": dispatch.inputs.len(), "params": dispatch.params,
+            "variant": variant(dispatch.kernel.name, dispatch.form.name, &dispatch.defines, storage), "wgsl": shared.text(wgsl), "bindings": bindings, "inputs": dispatch.inputs.len(), "params": dispatch.params,
             "workgroups": dispatch.workgroups,
         }));
     }
@@ -105,7 +135,7 @@ fn dump(
     let filled = inputs.iter().map(|i| (&i.tensor, layout::to_bytes(&i.tensor, &i.values)));
     for (tensor, bytes) in filled.chain(constants.iter().map(|(tensor, bytes)| (tensor, bytes.clone()))) {
         if let Some(buffer) = buffers.get_mut(&number(tensor.id)) {
-            buffer["data"] = put(data, &bytes);
+            buffer["data"] = shared.put(&bytes);
         }
     }
     // The same for all forms of the kernel that add up alike.
@@ -117,7 +147,7 @@ fn dump(
             "buffer": v, "bytes": check.tensor.bytes(), "half": check.tensor.element.is_half(),
             // For the lanes that are padding, which hold zero.
             "row": check.tensor.channels.vec4s() * 4, "places": check.tensor.channels.places(),
-            "expected": put(data, &expected(check, exact, form.growth)),
+            "expected": shared.put(&expected(check, exact, form.growth)),
         }));
     }
     Ok(Some(json!({
@@ -129,7 +159,7 @@ fn dump(
 fn main() -> Result<(), Failure> {
     let dir = std::path::PathBuf::from(std::env::args().nth(1).ok_or("usage: dump_cases DIR")?);
     std::fs::create_dir_all(&dir)?;
-    let (mut cases, mut data, mut too_large) = (Vec::new(), Vec::new(), 0);
+    let (mut cases, mut shared, mut too_large) = (Vec::new(), Shared::default(), 0);
     // What has to run: all that the engine can record, and what the cases do.
     let declared = |kernel: &&'static Kernel| {
         let of = |(form, defines): (&Form, &[&str])| {
@@ -143,7 +173,7 @@ fn main() -> Result<(), Failure> {
             for &storage in case.storages {
                 let mut exact = HashMap::new();
                 for form in tested.kernel.forms.iter().filter(|form| is_portable(form) && case.takes(form)) {
-                    match dump(&case, storage, form, &mut exact, &mut data, &mut variants)? {
+                    match dump(&case, storage, form, &mut exact, &mut shared, &mut variants)? {
                         Some(value) => cases.push(value),
                         None => too_large += 1,
                     }
@@ -152,7 +182,8 @@ fn main() -> Result<(), Failure> {
         }
     }
     println!("{} cases in {}, {too_large} too large for it", cases.len(), dir.display());
-    let all = json!({ "cases": cases, "too_large": too_large, "most_bytes": MOST_BYTES, "variants": variants });
+    let Shared { data, texts, .. } = shared;
+    let all = json!({ "cases": cases, "texts": texts, "too_large": too_large, "most_bytes": MOST_BYTES, "variants": variants });
     std::fs::write(dir.join("cases.json"), serde_json::to_vec(&all)?)?;
     Ok(std::fs::write(dir.join("cases.bin"), data)?)
 }
