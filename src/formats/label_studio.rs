@@ -204,6 +204,7 @@ mod tests {
     use crate::formats::tests::{HOSTILE, drawn, pets};
     use serde_json::{Value, json};
 
+    #[expect(clippy::unusual_byte_groupings, reason = "groups are the fields of the format")]
     #[test]
     fn lengths_have_four_sizes() {
         // One pixel: 4 bytes of 255 are 1, 00, 011, 11111111.
