@@ -1,7 +1,7 @@
 //! Label maps as PASCAL VOC has them (`SegmentationClass`): palette PNGs of class numbers, 0 background and 255 void.
 
 use super::{FormatError, Picture};
-use crate::image_io::{ImageError, Run};
+use crate::image_io::{ImageError, Run, voc_colour};
 use crate::shown;
 use std::path::Path;
 
@@ -10,16 +10,9 @@ pub const BACKGROUND: u8 = 0;
 /// What belongs to no class, or not to one alone.
 pub const VOID: u8 = 255;
 
-/// VOC's colours: the bits of a number from the lowest on go to red, green and blue in turn, from the highest bit of each down
-/// (`VOClabelcolormap` of its development kit).
+/// VOC's colours ([`voc_colour`]).
 pub fn palette() -> [[u8; 3]; 256] {
-    std::array::from_fn(|number| std::array::from_fn(|channel| (0..8).map(|bit| spread(number, channel, bit)).sum()))
-}
-
-/// Of `number`, the bit that becomes `bit` of a channel counted from the highest one.
-fn spread(number: usize, channel: usize, bit: usize) -> u8 {
-    let from = 3 * bit + channel;
-    if from < 8 { ((number >> from & 1) as u8) << (7 - bit) } else { 0 }
+    std::array::from_fn(|number| voc_colour(number as u8))
 }
 
 /// The class number of each pixel, `[height, width]`: the categories' own; [`VOID`] where instances of two classes overlap.
