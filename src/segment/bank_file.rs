@@ -271,6 +271,10 @@ fn read(weights: Weights) -> Result<BankFile, BankError> {
         let &[n, positions, channels] = shape else {
             return Err(bad(format!("`{k}` is {}, and should have three dimensions", shown::shape(shape))));
         };
+        // Without numbers, sizes would not be bounded by the file's.
+        if positions == 0 || channels == 0 {
+            return Err(bad(format!("`{k}` holds nothing")));
+        }
         if n != shots || weights.look(&k).is_none() || weights.look(&v).is_none() {
             return Err(bad(format!("`{k}` and `{v}` are not of {shots} examples, in f16 or f32")));
         }

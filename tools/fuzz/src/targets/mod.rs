@@ -1,5 +1,6 @@
 //! What is fuzzed: each target is one way of files into the library. A new one is a line in [`TARGETS`].
 
+mod bank;
 mod bundle;
 mod config;
 mod eval;
@@ -68,6 +69,7 @@ pub const TARGETS: &[Target] = &[
         seeds::safetensors,
         weights::open,
     ),
+    target("bank", "banks in files", mutate::safetensors::mutate, bank::seeds, bank::open),
     target(
         "shards",
         "the index of a sharded component",
