@@ -95,8 +95,8 @@ fn write_all(dir: &Path) {
         write(".labelme.json", formats::labelme::json(&picture, Tolerance::EXACT).as_bytes());
         write(".geojson", formats::geojson::feature_collection(&picture, Tolerance::EXACT, None).as_bytes());
         let labels = formats::label_map::labels(&picture).unwrap();
-        write(".labels.png", &formats::label_map::png(&labels, size).unwrap());
-        assert_eq!(load_index_mask(&file(&format!("{number}.labels.png")), size).unwrap(), labels);
+        write(".labels.png", &labels.png().unwrap());
+        assert_eq!(load_index_mask(&file(&format!("{number}.labels.png")), size).unwrap(), labels.labels());
         let maps = [("cat", &map[..]), ("a \"b\" 猫", &quarter)];
         formats::npz::save(&file(&format!("{number}.npz")), &maps, size, false).unwrap();
     }

@@ -7,6 +7,7 @@ use super::examples::{self, ExampleArgs};
 use super::notes::Notes;
 use super::open::Told;
 use super::options::{EngineArgs, PictureArgs};
+use super::output;
 use super::progress::{self, Bar};
 use super::{bytes, columns, json_line, print, print_lines};
 use clap::{ArgGroup, Subcommand};
@@ -141,6 +142,7 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     }
     gpu::check_backend(&args.engine.adapter.choice()?)?;
     check(&args.output, args.written.force)?;
+    output::keep_files(&args.output, args.examples.files())?;
     let banks = args.bank.iter().map(BankFile::open).collect::<Result<Vec<_>, _>>()?;
     let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
     let (names, supports): (Vec<_>, Vec<_>) =
@@ -165,6 +167,7 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     examples::tell_of_size(&class.supports, engine.segmenter.size());
     let storage = if args.engine.precision == Precision::F32 { BankStorage::F32 } else { BankStorage::Half };
     let Some(bank) = engine.banks.first() else { return Err(usage("there is no example")) };
+    let _writing = progress::writing();
     engine.segmenter.save_bank(bank, &args.output, &args.written.options(storage))?;
     tell_written(&args.output, bank.shots(), args.quiet)
 }

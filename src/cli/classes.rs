@@ -44,7 +44,6 @@ impl ClassArgs {
     /// # Errors
     /// No example, or things without a name beside others.
     pub fn names(&self, examples: &ExampleArgs) -> anyhow::Result<Vec<Option<String>>> {
-        examples.check()?;
         let named = self.class.iter().map(|(name, _)| Some(name.clone()));
         let unnamed = self.bank.iter().map(|_| None);
         let mut names: Vec<Option<String>> = Vec::new();

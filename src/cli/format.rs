@@ -1,7 +1,7 @@
 //! In which format results are written, and what counts as an object in them.
 
 use super::errors::usage;
-use super::output::Found;
+use super::job::Found;
 use clap::ValueEnum;
 use diffews_wgpu::formats::coco::{CocoFile, CocoResultsFile};
 use diffews_wgpu::formats::label_studio::{LabelStudioFile, Labeling};

@@ -13,10 +13,11 @@ use super::engine::{self, Engine, Setup, Watch};
 use super::errors::{is_of_query, usage};
 use super::examples::{self, ExampleArgs};
 use super::format::{self, FormatArgs, RunFile};
+use super::job::{Existing, Job};
 use super::notes::Notes;
 use super::open::Told;
 use super::options::{EngineArgs, MaskArgs, PictureArgs, SampleArgs, part};
-use super::output::{self, Existing, Job, Plan, Wanted};
+use super::output::{self, Plan, Wanted};
 use super::progress::{self, Bar};
 use super::report::{self, Examples, Machine};
 use super::tell;
@@ -42,6 +43,8 @@ Examples:
   diffews-wgpu infer --support cat.jpg --mask cat_mask.png --query other.jpg            writes other_mask.png
   diffews-wgpu infer --support a.png b.png --mask a_m.png b_m.png --query photos/ --output masks/ --overlay masks/
   diffews-wgpu infer --support a.png --mask a_m.png --query q.png --output m.png --probability map.npy --json
+  diffews-wgpu infer --bank cat.bank --query photos/ --format coco --output found.json  (bank encode makes banks)
+  diffews-wgpu infer --class cat=cat.bank --support dog:d.png --mask d_m.png --query q.png  writes q_labels.png
   curl -s URL | diffews-wgpu infer --support a.png --mask a_m.png --query - --output - > mask.png
 
 Exit codes, environment variables and where to get the published weights: diffews-wgpu --help";
@@ -121,6 +124,7 @@ impl Args {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     // All that is cheap comes before the weights and the GPU, in the order of its cost.
+    args.examples.check()?;
     let names: Vec<String> = args.classes.names(&args.examples)?.into_iter().flatten().collect();
     if let (Some(_), true) = (&args.class_masks, names.is_empty()) {
         return Err(usage(

@@ -17,6 +17,7 @@ mod format;
 mod forms;
 mod infer;
 mod interrupt;
+mod job;
 mod mask_file;
 mod merge;
 mod model;
@@ -51,6 +52,8 @@ Examples:
   diffews-wgpu infer --support a.png --mask a_m.png --support b.png --mask b_m.png --query photos/ --output masks/
   diffews-wgpu infer --support a.png --mask a_m.png --query q.png --precision f16 --json \\
       --weights stable-diffusion-2-1-ref8inchannels-tag4inchannels --unet incontext
+  diffews-wgpu bank encode --support a.png --mask a_m.png -o cat.bank
+  diffews-wgpu infer --class cat=cat.bank dog=dog.bank --query photos/ --format coco --output found.json
   diffews-wgpu devices
   diffews-wgpu conformance --all-adapters --html report.html
   diffews-wgpu model verify --weights DIR --unet DIR
@@ -80,7 +83,7 @@ Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the default
                        system's place for caches]
   LP_NATIVE_VECTOR_WIDTH
                        of Mesa's CPU driver: bits of a vector. Where it is not set, infer, eval and tune start again with 512 if that
-                       is faster (Mesa 26, a CPU with AVX-512, large models in f32)
+                       is faster (Mesa 26, a CPU with AVX-512, large models but in q8)
   WGPU_BACKEND, WGPU_ADAPTER_NAME
                        wgpu's own choice of backends (of vulkan, metal, dx12, gl) and adapter
   RUST_LOG             what is logged to stderr, such as diffews_wgpu=debug; -v wins over it";

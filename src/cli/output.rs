@@ -1,11 +1,10 @@
 //! Which query goes to which files: settled, and checked, before anything is computed.
 
 use super::errors::usage;
+use super::folder;
 use super::format::{Format, RunFile};
-use super::{folder, progress};
-use diffews_wgpu::formats::FormatError;
-use diffews_wgpu::image_io::{self, DecodedMap, ImageError, LabelMap, Mask, RgbImage, is_standard};
-use std::borrow::Cow;
+use super::job::{ClassFiles, Job, is_npy, is_png};
+use diffews_wgpu::image_io::{self, ImageError, is_standard};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,158 +33,6 @@ pub struct Wanted<'a> {
     pub force: bool,
     /// Leave out queries whose results are all there.
     pub skip_existing: bool,
-}
-
-/// One query and its files.
-#[derive(Debug)]
-pub struct Job {
-    pub query: PathBuf,
-    /// A folder named it, not the user: what it is may have changed since.
-    pub listed: bool,
-    /// The mask, the label map of several classes, or a file of another format; none where all queries share one.
-    pub result: Option<PathBuf>,
-    pub overlay: Option<PathBuf>,
-    pub probability: Option<PathBuf>,
-    /// Of each class that has a name.
-    pub classes: Vec<ClassFiles>,
-}
-
-/// Files of a class.
-#[derive(Debug)]
-pub struct ClassFiles {
-    pub mask: Option<PathBuf>,
-    pub probability: Option<PathBuf>,
-}
-
-/// What was found in a query.
-pub enum Found {
-    Mask {
-        mask: Mask,
-        map: DecodedMap,
-    },
-    /// Of classes in their order.
-    Labels {
-        labels: LabelMap,
-        maps: Vec<DecodedMap>,
-    },
-}
-
-impl Found {
-    pub fn maps(&self) -> &[DecodedMap] {
-        match self {
-            Found::Mask { map, .. } => std::slice::from_ref(map),
-            Found::Labels { maps, .. } => maps,
-        }
-    }
-
-    /// Pixels of anything that was to be found.
-    pub fn foreground(&self) -> Cow<'_, Mask> {
-        match self {
-            Found::Mask { mask, .. } => Cow::Borrowed(mask),
-            Found::Labels { labels, .. } => Cow::Owned(labels.foreground()),
-        }
-    }
-
-    /// The picture with it painted over.
-    pub fn painted(&self, rgb: &RgbImage) -> Result<RgbImage, ImageError> {
-        match self {
-            Found::Mask { mask, .. } => image_io::paint_overlay(rgb, mask),
-            Found::Labels { labels, maps } => (1..=maps.len() as u8).try_fold(rgb.clone(), |painted, label| {
-                image_io::paint_overlay_in(&painted, &labels.mask(label), image_io::voc_colour(label))
-            }),
-        }
-    }
-}
-
-/// What may happen to files that exist.
-#[derive(Clone, Copy)]
-pub struct Existing {
-    /// They are replaced.
-    pub force: bool,
-    /// They are as good as ours, and stay.
-    pub keep: bool,
-}
-
-impl Job {
-    /// All files that it reads or writes.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.outputs().chain([self.query.as_path()])
-    }
-
-    fn outputs(&self) -> impl Iterator<Item = &Path> {
-        let all = [self.result.as_ref(), self.overlay.as_ref()].into_iter().flatten();
-        let masks = self.classes.iter().filter_map(|class| class.mask.as_ref());
-        all.chain(masks).chain(self.probabilities()).map(PathBuf::as_path)
-    }
-
-    fn probabilities(&self) -> impl Iterator<Item = &PathBuf> {
-        self.probability.iter().chain(self.classes.iter().filter_map(|class| class.probability.as_ref()))
-    }
-
-    /// Whether all files of the result are there.
-    pub fn is_done(&self) -> bool {
-        self.outputs().all(Path::exists)
-    }
-
-    /// Writes all files of what was found, each whole or not at all; false where none had to be. `rgb` is needed for an overlay, `result`
-    /// writes the file of that name, over another one or not.
-    pub fn write(
-        &self,
-        rgb: Option<&RgbImage>,
-        found: &Found,
-        size: (u32, u32),
-        existing: Existing,
-        result: &dyn Fn(&Path, bool) -> Result<(), FormatError>,
-    ) -> Result<bool, FormatError> {
-        let Existing { force, keep } = existing;
-        let _writing = progress::writing();
-        let mut any = false;
-        let mut settle = |written: Result<(), FormatError>| match written {
-            Err(FormatError::Image(ImageError::Exists { .. })) if keep => Ok(()),
-            other => other.map(|()| any = true),
-        };
-        if let Some(path) = &self.result {
-            settle(result(path, force))?;
-        }
-        if let (Some(path), Some(rgb)) = (&self.overlay, rgb) {
-            settle(
-                found.painted(rgb).and_then(|painted| image_io::write_rgb(path, &painted, force)).map_err(Into::into),
-            )?;
-        }
-        match found {
-            Found::Mask { map, .. } => {
-                if let Some(path) = &self.probability {
-                    settle(write_probability(path, map, size, force).map_err(Into::into))?;
-                }
-            }
-            Found::Labels { labels, maps } => {
-                for (label, (class, map)) in (1..=255).zip(self.classes.iter().zip(maps)) {
-                    if let Some(path) = &class.mask {
-                        settle(image_io::write_mask(path, &labels.mask(label), force).map_err(Into::into))?;
-                    }
-                    if let Some(path) = &class.probability {
-                        settle(write_probability(path, map, size, force).map_err(Into::into))?;
-                    }
-                }
-            }
-        }
-        Ok(any)
-    }
-}
-
-fn write_probability(path: &Path, map: &DecodedMap, size: (u32, u32), force: bool) -> Result<(), ImageError> {
-    if is_npy(path) {
-        return image_io::write_probability_npy(path, &map.map(), (map.size(), map.size()), force);
-    }
-    image_io::write_probability_png(path, &map.map_at(size.0, size.1), size, force)
-}
-
-fn is_npy(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
-}
-
-pub fn is_png(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"))
 }
 
 /// A class's name as a part of a file's.
@@ -255,11 +102,7 @@ pub fn plan(wanted: &Wanted) -> anyhow::Result<Plan> {
             )));
         }
         image_io::check_place(path, wanted.force)?;
-        let (mut places, inputs) =
-            (Places::default(), wanted.inputs.iter().copied().chain(queries.iter().map(|q| q.0.as_path())));
-        if inputs.filter(|input| !is_standard(input)).any(|input| places.behind(input) == places.behind(path)) {
-            return Err(usage(format!("{}: is an input of this run; name another file to write", path.display())));
-        }
+        keep_files(path, wanted.inputs.iter().copied().chain(queries.iter().map(|query| query.0.as_path())))?;
     }
     let output = match run_file {
         Some(_) => Place::Absent,
@@ -406,17 +249,12 @@ fn check(jobs: &[Job], format: Format, force: bool) -> anyhow::Result<()> {
         for output in job.outputs().filter(|o| !is_standard(o)) {
             let npy = job.probabilities().any(|path| path == output) && is_npy(output);
             let own = job.result.as_deref() == Some(output);
-            image_io::check_output(
-                output,
-                if npy {
-                    "npy"
-                } else if own {
-                    format.extension()
-                } else {
-                    "png"
-                },
-                force,
-            )?;
+            let wanted = match (npy, own) {
+                (true, _) => "npy",
+                (_, true) => format.extension(),
+                _ => "png",
+            };
+            image_io::check_output(output, wanted, force)?;
             let parent = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             if probed.insert(parent) {
                 sweep(parent);
@@ -444,6 +282,19 @@ fn sweep(dir: &Path) {
         if ours && entry.metadata().is_ok_and(|about| about.is_file() && about.modified().is_ok_and(old)) {
             let _ = fs::remove_file(entry.path());
         }
+    }
+}
+
+/// Refuses to write `output` over one of `inputs`, `--force` or not.
+///
+/// # Errors
+/// Wrong usage, in words.
+pub fn keep_files<'a>(output: &Path, mut inputs: impl Iterator<Item = &'a Path>) -> anyhow::Result<()> {
+    let mut places = Places::default();
+    let own = places.behind(output);
+    match inputs.any(|input| !is_standard(input) && places.behind(input) == own) {
+        true => Err(usage(format!("{}: is an input of this run; name another file to write", output.display()))),
+        false => Ok(()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::advice::told;
 use super::classes::Class;
-use super::output::{ClassFiles, Found, Job, is_png};
+use super::job::{ClassFiles, Found, Job, is_png};
 use super::{json_line, one_line};
 use diffews_wgpu::image_io::{BoundingBox, Object};
 use diffews_wgpu::names::percent_encoded;

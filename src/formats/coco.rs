@@ -2,7 +2,7 @@
 //! describes them and `pycocotools` reads them.
 
 use super::rle::Rle;
-use super::run_file::{RunFile, json, lines};
+use super::run_file::{RunFile, lines};
 use super::{Category, FormatError, Instance, Picture, Tolerance, joined, outlines, place_of};
 use crate::image_io::Region;
 use serde::Serialize;
@@ -168,11 +168,6 @@ fn found(image_id: u64, Instance { category, region, score }: &Instance) -> Foun
     Found { image_id, category_id: category.id, bbox: bbox(region), score: *score, segmentation: Rle::of(region) }
 }
 
-/// One result as JSON on one line, as [`CocoResultsFile`] has it: for those who send it elsewhere.
-pub fn result_json(image_id: u64, instance: &Instance) -> String {
-    json(&found(image_id, instance))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,8 +229,6 @@ mod tests {
             (&all[1]["image_id"], &all[1]["category_id"], &all[1]["score"]),
             (&json!(7), &json!(2), &json!(0.9))
         );
-        let one: Value = serde_json::from_str(&result_json(7, &pets("b").instances()[1])).unwrap();
-        assert_eq!(one, all[1]);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | [`yolo::labels`], [`yolo::data_yaml`] | YOLO segmentation, a file for each picture | polygons |
 //! | [`labelme::json`] | labelme, a file for each picture | polygons |
 //! | [`label_studio::LabelStudioFile`] | Label Studio's tasks with predictions, one file for a run | RLE |
-//! | [`label_map::png`] | class numbers as a palette PNG, a file for each picture | pixels |
+//! | [`label_map::labels`] | class numbers, written as a palette PNG, a file for each picture | pixels |
 //! | [`npz::write`] | the maps of several classes, a file for each picture | values |
 //! | [`geojson::feature_collection`] | GeoJSON, a file for each picture | polygons with holes |
 //!

@@ -17,6 +17,15 @@ pub struct LabelMap {
 }
 
 impl LabelMap {
+    /// Of numbers `[height, width]`; `size` is (width, height).
+    ///
+    /// # Errors
+    /// [`ImageError::Length`] for another number of them.
+    pub fn new(size: (u32, u32), labels: Vec<u8>) -> Result<LabelMap, ImageError> {
+        check_length("the label map", labels.len(), size, 1)?;
+        Ok(LabelMap { width: size.0, height: size.1, labels })
+    }
+
     /// (width, height)
     pub fn size(&self) -> (u32, u32) {
         (self.width, self.height)
@@ -58,14 +67,25 @@ impl LabelMap {
     /// # Errors
     /// As [`write_whole`].
     pub fn write(&self, path: &Path, force: bool) -> Result<(), ImageError> {
-        let encode = |error: png::EncodingError| ImageError::Encode { path: path.into(), reason: error.to_string() };
+        write_whole(path, &self.png().map_err(|reason| ImageError::Encode { path: path.into(), reason })?, force)
+    }
+
+    /// That file.
+    ///
+    /// # Errors
+    /// What PNG cannot hold, no pixels or too many, in words.
+    pub fn png(&self) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, self.width, self.height);
         encoder.set_color(png::ColorType::Indexed);
         encoder.set_depth(png::BitDepth::Eight);
         encoder.set_palette((0..=255).flat_map(voc_colour).collect::<Vec<u8>>());
-        encoder.write_header().and_then(|mut png| png.write_image_data(&self.labels)).map_err(encode)?;
-        write_whole(path, &bytes, force)
+        let written = encoder.write_header().and_then(|mut png| {
+            png.write_image_data(&self.labels)?;
+            png.finish()
+        });
+        written.map_err(|error| error.to_string())?;
+        Ok(bytes)
     }
 }
 

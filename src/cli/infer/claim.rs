@@ -1,6 +1,6 @@
 //! Queries that another run of the same command is at: two runs with `--skip-existing` share their work.
 
-use super::super::output::Job;
+use super::super::job::Job;
 use diffews_wgpu::image_io::is_standard;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::PathBuf;

@@ -5,9 +5,9 @@ use super::super::engine::{Engine, Watch};
 use super::super::errors::{CliError, is_of_query};
 use super::super::format::RunFile;
 use super::super::interrupt;
+use super::super::job::Job;
 use super::super::notes::Notes;
-use super::super::output::Job;
-use super::super::progress::Bar;
+use super::super::progress::{self, Bar};
 use super::super::{print, print_raw, report, tell};
 use super::crew::Crew;
 use super::finish::{Computed, Finished, Said};
@@ -144,6 +144,7 @@ impl<'a, 'env> Desk<'a, 'env> {
         self.bar.clear();
         let printed = match said {
             Ok(Finished { said, picture }) => {
+                let _writing = progress::writing();
                 let added = self.run_file.as_mut().zip(picture).map_or(Ok(()), |(file, picture)| file.add(&picture));
                 *(if matches!(said, Said::Found) { &mut self.found } else { &mut self.done }) += 1;
                 added.map_err(Into::into).and_then(|()| self.print(said))
@@ -195,7 +196,9 @@ impl<'a, 'env> Desk<'a, 'env> {
         }
         let standing = self.standing();
         // Also of a run that failed: it says what came before.
+        let writing = progress::writing();
         let shared = self.run_file.take().map_or(Ok(()), RunFile::finish);
+        drop(writing);
         let traced = shared.map_err(Into::into).and(self.trace.write());
         match (self.fatal, self.failed) {
             (Some(cause), _) if self.alone => Err(cause),

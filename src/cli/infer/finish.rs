@@ -1,7 +1,7 @@
 //! A query's map to its files and to what is said of it: beside the GPU's thread.
 
 use super::super::format::{Format, picture};
-use super::super::output::{Existing, Found, Job};
+use super::super::job::{Existing, Found, Job};
 use super::super::report::{Examples, Machine, Report};
 use super::super::{json_line, show};
 use super::Args;

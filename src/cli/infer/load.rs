@@ -1,6 +1,6 @@
 //! Queries of a run of `infer` as the network sees them.
 
-use super::super::output::Job;
+use super::super::job::Job;
 use super::claim::Claim;
 use diffews_wgpu::image_io::{self, LoadedPicture, Note, PictureOptions, RgbImage};
 

@@ -2,7 +2,8 @@
 
 use super::super::engine::Engine;
 use super::super::errors::usage;
-use super::super::output::{Job, place_of};
+use super::super::job::Job;
+use super::super::output::place_of;
 use super::super::{progress, tell, times};
 use super::Args;
 use diffews_wgpu::gpu::Ran;
