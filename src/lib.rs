@@ -83,4 +83,4 @@ pub use error::Error;
 pub use gpu::Gpu;
 pub use image_io::{Mask, RgbImage, open_image};
 pub use segment::{BankFile, Example, Precision, Segmentation, Segmenter, Stage, SupportBank};
-pub use settings::{GuidedFilter, Threshold};
+pub use settings::{GuidedFilter, MaskRule, Threshold};

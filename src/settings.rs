@@ -37,6 +37,32 @@ impl Threshold {
     }
 }
 
+/// How a map becomes a mask.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MaskRule {
+    pub threshold: Threshold,
+    /// In [0, 1]: a map whose score is lower shows nothing, and its mask is empty. 0 never asks.
+    pub min_score: f64,
+}
+
+impl MaskRule {
+    /// Fails unless both numbers are from 0 to 1.
+    ///
+    /// # Errors
+    /// What is wrong with them, for NaN too.
+    pub fn check(self) -> Result<Self, String> {
+        self.threshold.check()?;
+        let told = || format!("a least score of {} makes no sense; give a number from 0 to 1", self.min_score);
+        if (0.0..=1.0).contains(&self.min_score) { Ok(self) } else { Err(told()) }
+    }
+}
+
+impl From<Threshold> for MaskRule {
+    fn from(threshold: Threshold) -> MaskRule {
+        MaskRule { threshold, min_score: 0.0 }
+    }
+}
+
 /// Where none is given.
 const EPSILON: f64 = 1e-5;
 

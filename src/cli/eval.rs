@@ -119,6 +119,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         tell("note: no --weights given; this measures the small demonstration model inside this program");
     }
     let (segmenter, model) = open_model(args, shots)?;
+    let rule = segmenter.mask_rule();
     let header = Header {
         diffews_wgpu: env!("CARGO_PKG_VERSION").into(),
         scoring: SCORING,
@@ -128,7 +129,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         size: segmenter.size(),
         precision: segmenter.storage().name().into(),
         forms: segmenter.memory().forms.clone(),
-        threshold: match segmenter.threshold() {
+        min_score: rule.min_score,
+        threshold: match rule.threshold {
             Threshold::Relative(value) => format!("relative {value}"),
             Threshold::Absolute(value) => format!("absolute {value}"),
         },
@@ -154,7 +156,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         tell(&format!("note: {shown_before} episodes of --visualize were done before, and get no new sheets"));
     }
     let mut watcher = Watcher::new(args, done, mine.len());
-    let job = &Job { shots: args.shots, control, seed: args.seed, threshold: segmenter.threshold() };
+    let job = &Job { shots: args.shots, control, seed: args.seed, rule };
     let result = evaluate(&segmenter, &file, &work, job, &mut |_, _| progress::go_on(), &mut |scored| {
         watcher.take(&mut place, scored)
     });

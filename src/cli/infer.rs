@@ -27,8 +27,7 @@ use crew::Crew;
 use desk::{Desk, Done, Item};
 use diffews_wgpu::formats::Category;
 use diffews_wgpu::image_io::{LoadedPicture, PictureOptions};
-use diffews_wgpu::settings::Threshold;
-use diffews_wgpu::{Error, Segmentation, gpu};
+use diffews_wgpu::{Error, MaskRule, Segmentation, gpu};
 use finish::{Computed, Written};
 use load::{Loaded, Ready};
 use std::path::{Path, PathBuf};
@@ -228,12 +227,12 @@ impl Batch<'_> {
         (trace, run_file): (Trace, Option<RunFile>),
     ) -> anyhow::Result<()> {
         let side = engine.segmenter.size();
-        let threshold = engine.segmenter.threshold();
+        let rule = engine.segmenter.mask_rule();
         // Half of the cores: the other half feeds the GPU, or is it where the adapter is the CPU.
         let cores = available_parallelism().map_or(1, |n| n.get());
         let threads = if self.alone { 0 } else { (cores / 2).clamp(1, MOST_THREADS).min(self.jobs.len()) };
         let read = |number: usize| self.read(number, side);
-        let write = |item: Item| self.write(item, threshold);
+        let write = |item: Item| self.write(item, rule);
         std::thread::scope(|scope| {
             let mut readers = Crew::start(scope, "read", threads, &read);
             let writers = Crew::start(scope, "write", threads, &write);
@@ -337,10 +336,10 @@ impl Batch<'_> {
         Loaded::new(picture, side, self.args.overlay.is_some() || self.args.show, claim)
     }
 
-    fn write(&self, (number, computed): Item, threshold: Threshold) -> Done {
+    fn write(&self, (number, computed): Item, rule: MaskRule) -> Done {
         let existing = Existing { force: self.args.force, keep: self.args.skip_existing };
         let (args, examples, categories) = (self.args, &self.examples, &self.categories);
-        let written = Written { args, examples, categories, threshold };
+        let written = Written { args, examples, categories, rule };
         (number, computed.and_then(|c| written.write(number, &self.jobs[number], c, existing)))
     }
 }

@@ -36,6 +36,7 @@ pub struct Wanted<'a> {
     /// Banks that are to be read; their size is the default one.
     pub banks: Vec<&'a BankFile>,
     pub threshold: Option<Threshold>,
+    pub min_score: f64,
     pub guided_filter: Option<GuidedFilter>,
 }
 
@@ -60,6 +61,7 @@ impl EngineArgs {
             kv_sample: None,
             banks: Vec::new(),
             threshold: None,
+            min_score: 0.0,
             guided_filter: None,
         })
     }
@@ -68,7 +70,7 @@ impl EngineArgs {
 impl Wanted<'_> {
     /// With masks as the flags have them.
     pub fn with_masks(self, masks: &MaskArgs) -> Self {
-        Wanted { threshold: masks.threshold(), guided_filter: masks.guided_filter, ..self }
+        Wanted { threshold: masks.threshold(), min_score: masks.min_score, guided_filter: masks.guided_filter, ..self }
     }
 }
 
@@ -104,6 +106,7 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
     if let Some(memory) = wanted.max_memory {
         builder = builder.memory(memory);
     }
+    builder = builder.min_score(wanted.min_score);
     if let Some(threshold) = wanted.threshold {
         builder = builder.threshold(threshold);
     }

@@ -191,6 +191,10 @@ pub struct MaskArgs {
     /// Foreground is what exceeds this value, whatever the maximum
     #[arg(long, value_name = "0..1", value_parser = part, conflicts_with = "threshold", help_heading = "Model")]
     absolute_threshold: Option<f64>,
+    /// Nothing is there where the score is lower, and the mask is empty: the score is the mean of the output over the mask, printed by
+    /// --json (docs/eval.md has what to expect of which number) [default: 0, which never asks]
+    #[arg(long, value_name = "0..1", value_parser = part, default_value_t = 0.0, hide_default_value = true, help_heading = "Model")]
+    pub min_score: f64,
     /// Take outlines from the query's colours, in windows of 2 RADIUS + 1 pixels of the map (RADIUS to 64); edges far
     /// below the root of EPSILON (1e-5; 1e-6 to 1, of colours in 0 to 1) do not count. 0: the network's own outlines [default:
     /// what the model says, else 0]

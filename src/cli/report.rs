@@ -4,9 +4,9 @@ use super::advice::told;
 use super::classes::Class;
 use super::job::{ClassFiles, Found, Job, is_png};
 use super::{json_line, one_line};
-use diffews_wgpu::image_io::{BoundingBox, Object};
+use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Object};
 use diffews_wgpu::names::percent_encoded;
-use diffews_wgpu::settings::Threshold;
+use diffews_wgpu::settings::{MaskRule, Threshold};
 use diffews_wgpu::tune::Tally;
 use diffews_wgpu::{BankFile, Example, GuidedFilter, Precision, Segmenter, Stage};
 use serde::Serialize;
@@ -79,6 +79,12 @@ pub struct Report {
     height: u32,
     foreground_fraction: f64,
     bounding_box: Option<Value>,
+    /// Whether anything was found.
+    found: bool,
+    /// Of a mask; classes have their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
+    min_score: f64,
     /// Connected parts, where there are no classes with names, which have their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     objects: Option<Vec<Value>>,
@@ -98,7 +104,7 @@ impl Report {
         examples: &Examples,
         job: &Job,
         (found, objects): (&Found, Option<&[Vec<Object>]>),
-        threshold: Threshold,
+        rule: MaskRule,
         times: &[(Stage, f64)],
     ) -> Report {
         let mask = found.foreground();
@@ -107,7 +113,7 @@ impl Report {
             query: text(&job.query),
             supports: examples.0.iter().flat_map(|(_, examples)| examples.clone()).collect(),
             objects: objects.filter(|_| !examples.are_named()).map(|all| all.iter().flatten().map(object).collect()),
-            classes: examples.of(job, found, objects),
+            classes: examples.of(job, found, objects, rule.threshold),
             mask: job.result.as_deref().filter(|path| is_png(path)).map(text),
             result: job.result.as_deref().filter(|path| !is_png(path)).map(text),
             overlay: job.overlay.as_deref().map(text),
@@ -123,7 +129,13 @@ impl Report {
             height,
             foreground_fraction: mask.foreground_fraction(),
             bounding_box: mask.bounding_box().map(corners),
-            threshold: match threshold {
+            score: match found {
+                Found::Mask { map, .. } => Some(map.score(rule.threshold)),
+                Found::Labels { .. } => None,
+            },
+            found: mask.foreground().contains(&true),
+            min_score: rule.min_score,
+            threshold: match rule.threshold {
                 Threshold::Relative(value) => json!({"relative": value}),
                 Threshold::Absolute(value) => json!({"absolute": value}),
             },
@@ -176,19 +188,26 @@ impl Examples {
     }
 
     /// What is said of each class in a query; none where there are none with names.
-    fn of(&self, job: &Job, found: &Found, objects: Option<&[Vec<Object>]>) -> Option<Vec<Value>> {
-        let (Found::Labels { labels, .. }, true) = (found, self.are_named()) else { return None };
+    fn of(
+        &self,
+        job: &Job,
+        found: &Found,
+        objects: Option<&[Vec<Object>]>,
+        threshold: Threshold,
+    ) -> Option<Vec<Value>> {
+        let (Found::Labels { labels, maps }, true) = (found, self.are_named()) else { return None };
         let of = |label: u8| objects.and_then(|all| all.get(usize::from(label) - 1)).into_iter().flatten().map(object);
-        let class = |(label, ((name, examples), files)): (u8, (&Told, &ClassFiles))| {
+        let class = |(label, (((name, examples), files), map)): (u8, ((&Told, &ClassFiles), &DecodedMap))| {
             let mask = labels.mask(label);
             json!({
                 "name": name, "value": label, "supports": examples,
                 "mask": files.mask.as_deref().map(text), "probability": files.probability.as_deref().map(text),
                 "foreground_fraction": mask.foreground_fraction(), "bounding_box": mask.bounding_box().map(corners),
+                "found": mask.foreground().contains(&true), "score": map.score(threshold),
                 "objects": of(label).collect::<Vec<Value>>(),
             })
         };
-        Some((1..=255).zip(self.0.iter().zip(&job.classes)).map(class).collect())
+        Some((1..=255).zip(self.0.iter().zip(&job.classes).zip(maps)).map(class).collect())
     }
 }
 

@@ -93,6 +93,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         banks: Vec::new(),
         kv_sample: None,
         threshold: None,
+        min_score: 0.0,
         guided_filter: None,
         max_memory: None,
     };

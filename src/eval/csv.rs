@@ -47,6 +47,7 @@ mod tests {
             class: class.into(),
             query: query.into(),
             counts: error.is_none().then_some(counts),
+            score: None,
             error: error.map(Into::into),
             precision: None,
             seconds: BTreeMap::new(),

@@ -36,6 +36,9 @@ pub struct Header {
     #[serde(default)]
     pub forms: BTreeSet<String>,
     pub threshold: String,
+    /// The least score of a mask that is not empty.
+    #[serde(default)]
+    pub min_score: f64,
     /// How outlines were refined, if they were.
     pub guided_filter: Option<GuidedFilter>,
     pub shots: Option<usize>,
@@ -90,6 +93,9 @@ pub struct Record {
     /// Pixels at S x S, unless the episode failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
+    /// How sure the network was that the thing is there, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f32>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -108,7 +114,7 @@ impl Record {
         let (counts, error) = outcome.map_or_else(|error| (None, Some(error)), |counts| (Some(counts), None));
         let query = episode.query.image.to_string_lossy().into_owned();
         let (class, seconds) = (episode.class.clone(), BTreeMap::new());
-        Record { episode: number, class, query, counts, error, precision: None, seconds }
+        Record { episode: number, class, query, counts, score: None, error, precision: None, seconds }
     }
 }
 

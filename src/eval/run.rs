@@ -8,7 +8,7 @@ use super::metrics::count;
 use super::results::Record;
 use super::sheet::Pictures;
 use crate::segment::Progress;
-use crate::settings::Threshold;
+use crate::settings::MaskRule;
 use crate::{Error, Precision, Segmenter, SupportBank};
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,7 +23,7 @@ pub struct Job {
     pub control: Control,
     /// Of the control's draws.
     pub seed: u64,
-    pub threshold: Threshold,
+    pub rule: MaskRule,
 }
 
 /// An episode to do.
@@ -82,7 +82,7 @@ pub fn evaluate(
             })?;
             let mut seconds = BTreeMap::from([("wait".to_string(), waited), ("load".to_string(), loaded.seconds)]);
             let episode = &file.episodes[work.episode];
-            let mut precision = None;
+            let (mut precision, mut score) = (None, None);
             let scored = banks.ready(step, loaded.supports.as_ref(), &mut seconds, progress)?;
             let outcome = match (scored, &loaded.query) {
                 (Err(error), _) => Err(error),
@@ -92,13 +92,14 @@ pub fn evaluate(
                         add(&mut seconds, result.times());
                         let full = result.precision() != segmenter.precision();
                         precision = full.then(|| result.precision().name().to_string());
-                        let mask = result.map().mask(job.threshold);
+                        score = Some(result.map().score(job.rule.threshold));
+                        let mask = result.map().mask(job.rule);
                         (count(mask.foreground(), truth), mask)
                     })
                 }
             };
             let counts = outcome.as_ref().map(|o| o.0).map_err(String::clone);
-            let record = Record { seconds, precision, ..Record::new(work.episode, episode, counts) };
+            let record = Record { seconds, precision, score, ..Record::new(work.episode, episode, counts) };
             let pictures = match (work.show, outcome, loaded.supports, loaded.query) {
                 (true, Ok((_, prediction)), Some(Ok(supports)), Ok((query, truth))) => {
                     Some(Pictures { supports, query, truth, prediction })

@@ -2,7 +2,7 @@
 
 use super::resize::resize_whole_map;
 use super::{ImageError, Mask, check_finite, check_length};
-use crate::settings::Threshold;
+use crate::settings::{MaskRule, Threshold};
 
 /// The picture that the VAE decoder gives for a query, known to be finite.
 #[derive(Clone, Debug)]
@@ -57,9 +57,31 @@ impl DecodedMap {
         self.rgb.iter().copied().fold(0.0, f32::max)
     }
 
+    /// How sure the map is that the example's thing is there, in [0, 1]: its mean over the pixels of [`Self::mask`] (docs/eval.md has what
+    /// it is worth). 0 where the mask is empty.
+    pub fn score(&self, threshold: Threshold) -> f32 {
+        self.score_in(&self.published_mask(threshold))
+    }
+
+    fn score_in(&self, mask: &Mask) -> f32 {
+        let inside = self.rgb.chunks_exact(3).zip(mask.foreground()).filter(|(_, inside)| **inside);
+        let (sum, count) =
+            inside.fold((0.0, 0_u64), |(sum, count), (p, _)| (sum + f64::from(p[0] + p[1] + p[2]), count + 1));
+        (sum / (3 * count.max(1)) as f64) as f32
+    }
+
     /// The mask at S x S by the published rule: channels truncated to bytes, foreground where their mean exceeds
-    /// the threshold (relative: of the largest byte).
-    pub fn mask(&self, threshold: Threshold) -> Mask {
+    /// the threshold (relative: of the largest byte). Empty where the score is below the rule's.
+    pub fn mask(&self, rule: impl Into<MaskRule>) -> Mask {
+        let rule = rule.into();
+        let mask = self.published_mask(rule.threshold);
+        if rule.min_score > 0.0 && f64::from(self.score_in(&mask)) < rule.min_score {
+            return Mask::from_parts(self.size, self.size, vec![false; mask.foreground().len()]);
+        }
+        mask
+    }
+
+    fn published_mask(&self, threshold: Threshold) -> Mask {
         let bytes: Vec<u8> = self.rgb.iter().map(|v| (v * 255.0) as u8).collect();
         let peak = bytes.iter().copied().max().unwrap_or(0);
         let level = threshold.level(f64::from(peak), 255.0);
@@ -83,12 +105,16 @@ impl DecodedMap {
     }
 
     /// The mask at a query's own size: the mean map resized smoothly, against the same threshold, where the
-    /// maximum is still that of the S x S output. At S x S exactly [`Self::mask`].
-    pub fn mask_at(&self, width: u32, height: u32, threshold: Threshold) -> Mask {
+    /// maximum is still that of the S x S output, and so is the score. At S x S exactly [`Self::mask`].
+    pub fn mask_at(&self, width: u32, height: u32, rule: impl Into<MaskRule>) -> Mask {
+        let rule = rule.into();
         if (width, height) == (self.size, self.size) {
-            return self.mask(threshold);
+            return self.mask(rule);
         }
-        let level = threshold.level(f64::from(self.peak()), 1.0);
+        if rule.min_score > 0.0 && f64::from(self.score(rule.threshold)) < rule.min_score {
+            return Mask::from_parts(width, height, vec![false; width as usize * height as usize]);
+        }
+        let level = rule.threshold.level(f64::from(self.peak()), 1.0);
         let foreground = self.map_at(width, height).iter().map(|&v| f64::from(v) > level).collect();
         Mask::from_parts(width, height, foreground)
     }
@@ -168,10 +194,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_sure_enough_is_not_there() {
+        let f = |v: f32| [v * 2.0 - 1.0; 3];
+        // Above a quarter of 0.8 lie 0.8 and 0.4.
+        let map = DecodedMap::new(2, [f(0.8), f(0.4), f(0.2), f(0.0)].concat()).unwrap();
+        let score = map.score(Threshold::PAPER);
+        assert!((score - 0.6).abs() < 1e-6, "{score}");
+        for size in [2, 5] {
+            let at = |min_score| map.mask_at(size, size, MaskRule { threshold: Threshold::PAPER, min_score });
+            assert_eq!(at(0.59), map.mask_at(size, size, Threshold::PAPER));
+            assert_eq!((at(0.61).foreground_fraction(), at(0.61).size()), (0.0, (size, size)));
+        }
+        let black = DecodedMap::new(1, vec![-1.0; 3]).unwrap();
+        assert_eq!(black.score(Threshold::PAPER), 0.0);
+    }
+
+    #[test]
     fn thresholds_are_checked() {
         for bad in [f64::NAN, -0.1, 1.1, f64::INFINITY] {
             assert!(Threshold::Relative(bad).check().is_err());
             assert!(Threshold::Absolute(bad).check().is_err());
+            assert!(MaskRule { threshold: Threshold::PAPER, min_score: bad }.check().is_err());
         }
         assert_eq!(Threshold::PAPER.check().unwrap(), Threshold::PAPER);
     }

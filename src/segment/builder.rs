@@ -10,7 +10,7 @@ use crate::Error;
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::plan::Policy;
-use crate::settings::{GuidedFilter, Threshold};
+use crate::settings::{GuidedFilter, MaskRule, Threshold};
 use crate::tune::Tuning;
 use crate::weights::ModelFiles;
 use std::path::PathBuf;
@@ -29,6 +29,7 @@ pub struct SegmenterBuilder {
     gpu: Option<Gpu>,
     guided_filter: Option<GuidedFilter>,
     threshold: Option<Threshold>,
+    min_score: f64,
     memory: Option<u64>,
     self_check: SelfCheck,
     tuning: Option<Tuning>,
@@ -116,6 +117,13 @@ impl SegmenterBuilder {
         self
     }
 
+    /// The least score ([`Segmentation::score`](super::Segmentation::score), in [0, 1]) of a mask that is not empty. Without it every mask is as
+    /// the threshold makes it.
+    pub fn min_score(mut self, min_score: f64) -> Self {
+        self.min_score = min_score;
+        self
+    }
+
     /// Most bytes to take on the device, where it has more: others use it too. Weights that have no room come when they are needed and go
     /// again, which takes time and changes no result.
     pub fn memory(mut self, bytes: u64) -> Self {
@@ -184,7 +192,8 @@ impl SegmenterBuilder {
         let guided_filter = self.guided_filter.or(model.default_guided_filter()).filter(|f| f.radius > 0);
         let checked = guided_filter.map(GuidedFilter::check).transpose();
         checked.map_err(|e| Error::Usage(format!("the guided filter has {e}")))?;
-        let threshold = self.threshold.unwrap_or(model.default_threshold()).check().map_err(Error::Usage)?;
+        let threshold = self.threshold.unwrap_or(model.default_threshold());
+        let rule = MaskRule { threshold, min_score: self.min_score }.check().map_err(Error::Usage)?;
         let gpu = self.gpu.map_or_else(|| Gpu::new(&Default::default()), Ok)?;
         let memory = self.memory.into_iter().chain(gpu.facts().memory_bytes).min();
         if self.kv_sample.is_some_and(|sample| sample.supports == 0) {
@@ -198,19 +207,8 @@ impl SegmenterBuilder {
         let (tuner, fault) = tuning.map_or((None, None), |(tuner, fault)| (Some(tuner), fault));
         let (pipelines, broken) = self.pipelines.map(|dir| KeptPipelines::read(&dir, &gpu)).unzip();
         let broken = broken.flatten().map(|fault| format!("pipelines that were kept are of no use: {fault}"));
-        let setup = Setup {
-            gpu,
-            model,
-            size,
-            shots,
-            guided_filter,
-            threshold,
-            kv_sample,
-            known_answers,
-            pipelines,
-            tuner,
-            memory,
-        };
+        let setup =
+            Setup { gpu, model, size, shots, guided_filter, rule, kv_sample, known_answers, pipelines, tuner, memory };
         setup.check_first_layer()?;
         let draft = setup.draft_as(self.precision, edit.unwrap_or(&mut |_, _| {}))?;
         let retries = !edited && draft.storage != Policy::F32;

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::plan::{Forms, Less, Limits, PlanError, Policy, Residency};
-use crate::settings::{GuidedFilter, Threshold};
+use crate::settings::{GuidedFilter, MaskRule};
 use crate::tune::Tuned;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) struct Setup {
     /// Examples that the query pass is planned for.
     pub shots: usize,
     pub guided_filter: Option<GuidedFilter>,
-    pub threshold: Threshold,
+    pub rule: MaskRule,
     /// How much of a bank is kept, where not all of it is.
     pub kv_sample: Option<KvSample>,
     pub known_answers: KnownAnswers,

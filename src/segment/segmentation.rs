@@ -3,7 +3,7 @@
 use super::{Precision, Stage};
 use crate::Error;
 use crate::image_io::{BoundingBox, DecodedMap, Mask, Object, ObjectOptions, find_objects};
-use crate::settings::Threshold;
+use crate::settings::MaskRule;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ pub struct Segmentation {
     pub(super) map: DecodedMap,
     /// Of the query.
     pub(super) size: (u32, u32),
-    pub(super) threshold: Threshold,
+    pub(super) rule: MaskRule,
     pub(super) mask: OnceLock<Mask>,
     pub(super) times: Vec<(Stage, f64)>,
     pub(super) spans: Vec<Span>,
@@ -21,10 +21,15 @@ pub struct Segmentation {
 }
 
 impl Segmentation {
-    /// The mask, of the query's own size: where the map, enlarged smoothly, exceeds the segmenter's threshold. Made at the first
-    /// call.
+    /// The mask, of the query's own size: where the map, enlarged smoothly, exceeds the segmenter's threshold; empty where the
+    /// score is below the least that was asked for. Made at the first call.
     pub fn mask(&self) -> &Mask {
-        self.mask.get_or_init(|| self.map.mask_at(self.size.0, self.size.1, self.threshold))
+        self.mask.get_or_init(|| self.map.mask_at(self.size.0, self.size.1, self.rule))
+    }
+
+    /// How sure the network is that the example's thing is there, in [0, 1] ([`DecodedMap::score`]).
+    pub fn score(&self) -> f32 {
+        self.map.score(self.rule.threshold)
     }
 
     /// The network's picture of S x S, its outlines refined where that was asked for; gives masks and probabilities of any size.

@@ -14,7 +14,7 @@ use crate::gpu::{Gpu, GpuError};
 use crate::image_io::{self, DecodedMap, RgbImage};
 use crate::model::Model;
 use crate::plan::{Element, Policy, Tensor};
-use crate::settings::{GuidedFilter, Threshold};
+use crate::settings::{GuidedFilter, MaskRule};
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -125,8 +125,8 @@ impl Segmenter {
     }
 
     /// What is foreground in [`Segmentation::mask`].
-    pub fn threshold(&self) -> Threshold {
-        self.setup.threshold
+    pub fn mask_rule(&self) -> MaskRule {
+        self.setup.rule
     }
 
     /// How outlines are refined, if they are.
@@ -312,11 +312,11 @@ impl Segmenter {
                 }
             }
         };
-        let (size, threshold) = (query.dimensions(), self.setup.threshold);
+        let (size, rule) = (query.dimensions(), self.setup.rule);
         let found = |map| Segmentation {
             map,
             size,
-            threshold,
+            rule,
             mask: OnceLock::new(),
             times: clock.times.clone(),
             spans: clock.spans.clone(),

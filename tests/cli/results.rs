@@ -156,6 +156,25 @@ fn json_tells_what_was_done() {
 }
 
 #[test]
+fn what_scores_too_low_is_not_there() {
+    let place = Place::new();
+    let answer = |flags: &[&str]| {
+        let args = [&["--query", "q.png", "--output", "m.png", "--force", "--json"], flags].concat();
+        let answer = lines(&place.infer(&args).expect(0, &[]).out).remove(0);
+        let white = image::open(place.path("m.png")).unwrap().into_luma8().pixels().filter(|p| p.0[0] == 255).count();
+        assert_eq!(answer["found"], white > 0);
+        (answer["score"].as_f64().unwrap(), white)
+    };
+    let (score, white) = answer(&["--absolute-threshold", "0"]);
+    assert!(score > 0.0 && score < 1.0 && white > 0, "{score} {white}");
+    let just_below = (score - 1e-4).to_string();
+    assert_eq!(answer(&["--absolute-threshold", "0", "--min-score", &just_below]), (score, white));
+    let just_above = (score + 1e-4).to_string();
+    assert_eq!(answer(&["--absolute-threshold", "0", "--min-score", &just_above]), (score, 0));
+    place.infer(&["--query", "q.png", "--min-score", "1.5"]).expect(2, &["--min-score", "from 0 to 1"]);
+}
+
+#[test]
 fn outlines_are_refined_as_the_model_says_or_the_user() {
     let place = Place::new();
     let filtered = |map: &str, flag: &[&str]| {

@@ -214,6 +214,7 @@ fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
         banks: Vec::new(),
         kv_sample: None,
         threshold: None,
+        min_score: 0.0,
         guided_filter: None,
         max_memory: None,
     };

@@ -11,7 +11,7 @@ use diffews_wgpu::formats::{Category, Picture};
 use diffews_wgpu::image_io::{
     self, DecodedMap, ImageError, Labelling, Mask, Object, ObjectOptions, find_objects, mask_of_objects,
 };
-use diffews_wgpu::settings::Threshold;
+use diffews_wgpu::settings::MaskRule;
 use std::path::Path;
 
 /// A query that was computed.
@@ -40,7 +40,7 @@ pub struct Written<'a> {
     pub examples: &'a Examples,
     /// The classes as formats have them.
     pub categories: &'a [Category],
-    pub threshold: Threshold,
+    pub rule: MaskRule,
 }
 
 /// What was done with a query.
@@ -53,12 +53,12 @@ pub struct Finished {
 impl Written<'_> {
     /// Writes the files of a query, which is that of `job` and of this number.
     pub fn write(&self, number: usize, job: &Job, computed: Computed, existing: Existing) -> anyhow::Result<Finished> {
-        let Written { args, examples, categories, threshold } = *self;
+        let Written { args, examples, categories, rule } = *self;
         let (format, options) = (&args.format, args.format.objects());
         let Computed { loaded, maps, machine, times } = computed;
         let size = loaded.size;
         let labelled = examples.are_named() || format.format == Format::Labelmap;
-        let mut found = found(maps, size, threshold, labelled.then_some(args.margin as f32))?;
+        let mut found = found(maps, size, rule, labelled.then_some(args.margin as f32))?;
         let changed = options != ObjectOptions::default();
         let objects = match args.json || changed || !format.format.is_picture() {
             true => Some(objects(&mut found, size, &options)?),
@@ -77,7 +77,7 @@ impl Written<'_> {
             return Ok(Finished { said: Said::Found, picture: None });
         }
         let mask = found.foreground();
-        let report = Report::new(machine, examples, job, (&found, objects.as_deref()), threshold, &times);
+        let report = Report::new(machine, examples, job, (&found, objects.as_deref()), rule, &times);
         let said = match args.json {
             true => Said::Json(json_line(&report)?),
             false => {
@@ -93,10 +93,10 @@ impl Written<'_> {
 fn found(
     mut maps: Vec<DecodedMap>,
     size: (u32, u32),
-    threshold: Threshold,
+    rule: MaskRule,
     margin: Option<f32>,
 ) -> Result<Found, ImageError> {
-    let mask = |map: &DecodedMap| map.mask_at(size.0, size.1, threshold);
+    let mask = |map: &DecodedMap| map.mask_at(size.0, size.1, rule);
     let Some(margin) = margin else {
         let map = maps.swap_remove(0);
         return Ok(Found::Mask { mask: mask(&map), map });
