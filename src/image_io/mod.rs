@@ -14,6 +14,7 @@ mod decode;
 mod index;
 mod labels;
 mod map;
+mod marks;
 mod mask;
 mod npy;
 mod objects;
@@ -33,6 +34,7 @@ pub use image::RgbImage;
 pub use index::load_index_mask;
 pub use labels::{LabelMap, Labelling, MOST_CLASSES, VOID, voc_colour};
 pub use map::DecodedMap;
+pub use marks::{Mark, Marks, Stroke};
 pub use mask::{
     BoundingBox, LoadedMask, Mask, MaskKind, MaskPart, MaskReading, MaskSource, MaskValue, MaskWarning, load_mask,
     load_mask_of, load_mask_with,
@@ -157,6 +159,12 @@ pub enum ImageError {
         path = .path.display()
     )]
     IndexMask { path: PathBuf, found: String },
+
+    #[error("{reason}")]
+    Marks { reason: String },
+
+    #[error("{path}: {reason}", path = .path.display())]
+    Scribble { path: PathBuf, reason: String },
 
     #[error("{what} holds {got} values where {want} are needed")]
     Length { what: &'static str, got: usize, want: usize },
