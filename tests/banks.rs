@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Fixture, golden, gpu, rewritten};
-use diffews_wgpu::image_io::RgbImage;
+use diffews_wgpu::image_io::{RgbImage, Tiles};
 use diffews_wgpu::segment::{BankOptions, BankStorage, KvSample};
 use diffews_wgpu::weights::{ModelFiles, Weights};
 use diffews_wgpu::{BankFile, Error, Example, Precision, Segmenter, SupportBank, open_image};
@@ -34,7 +34,7 @@ fn odd() -> Segmenter {
 }
 
 fn map(segmenter: &Segmenter, bank: &SupportBank) -> Vec<f32> {
-    segmenter.segment(bank, &query()).unwrap().map().rgb().to_vec()
+    segmenter.segment(bank, &query()).unwrap().map().values().to_vec()
 }
 
 fn load(segmenter: &Segmenter, files: &[BankFile]) -> Result<SupportBank, Error> {
@@ -119,7 +119,7 @@ fn several_classes_are_found_in_a_query_that_is_encoded_once() {
         stages.push(stage);
         ControlFlow::Continue(())
     });
-    let found: Vec<Vec<f32>> = found.unwrap().into_iter().map(|found| found.map().rgb().to_vec()).collect();
+    let found: Vec<Vec<f32>> = found.unwrap().into_iter().map(|found| found.map().values().to_vec()).collect();
     assert_eq!(found, [1, 0, 2, 1].map(|i: usize| alone[i].clone()));
     stages.dedup();
     let encoded = stages.iter().filter(|&&stage| stage == diffews_wgpu::Stage::EncodeQuery).count();
@@ -139,7 +139,7 @@ fn where_halves_overflow_the_keys_of_a_file_are_read_in_f32() {
     let bank = load(&halves, std::slice::from_ref(&file)).unwrap();
     let found = halves.segment(&bank, &query()).unwrap();
     assert_eq!((found.precision(), found.overflow().is_some()), (Precision::F32, true));
-    assert_eq!(found.map().rgb(), map(&full, &load(&full, &[file]).unwrap()));
+    assert_eq!(found.map().values(), map(&full, &load(&full, &[file]).unwrap()));
     // It is still a bank that can be written.
     halves.save_bank(&bank, &dir.path().join("b.bank"), &EXACT).unwrap();
 }
@@ -282,4 +282,33 @@ fn a_sample_of_many_supports_costs_what_few_cost() {
     assert!(sampled(0, 5).is_err());
     let refused = one.save_bank(&bank, &dir.path().join("none"), &EXACT).unwrap_err().to_string();
     assert!(refused.contains("sample") && !dir.path().join("none").exists(), "{refused}");
+}
+
+/// A texture that repeats with the tiles' steps gives a map that does, too, with no seam where tiles meet.
+#[test]
+fn tiles_of_a_texture_are_one_map() {
+    let (segmenter, tiles) = (odd(), Tiles::new(32, 8).unwrap());
+    let bank = segmenter.encode(&examples()).unwrap();
+    let side = 32 + 3 * 24;
+    let texture = RgbImage::from_fn(side, side, |x, y| {
+        image::Rgb([(x % 8 * 30) as u8, (y % 12 * 20) as u8, ((x + y) % 6 * 40) as u8])
+    });
+    let mut heard = Vec::new();
+    let told = &mut |_, part| {
+        heard.push(part);
+        ControlFlow::Continue(())
+    };
+    let found = segmenter.segment_tiled(&[&bank], &texture, tiles, told).unwrap().remove(0);
+    assert!(heard.iter().all(|part| (0.0..=1.0).contains(part)) && heard.len() > 16);
+    let map = found.map();
+    assert_eq!(((map.width(), map.height()), found.mask().size()), ((side, side), (side, side)));
+    let at = |x: u32, y: u32| map.values()[(y * side + x) as usize];
+    let one = segmenter.segment(&bank, &tiles.cut(&texture, (24, 24))).unwrap().map().map_at(32, 32);
+    for (x, y) in (32..72).flat_map(|y| (32..72).map(move |x| (x, y))) {
+        assert!((at(x, y) - at(x - 24, y)).abs() < 1e-5 && (at(x, y) - at(x, y - 24)).abs() < 1e-5, "{x} {y}");
+        // What one tile alone has is that tile's.
+        if (32..48).contains(&x) && (32..48).contains(&y) {
+            assert!((at(x, y) - one[((y - 24) * 32 + x - 24) as usize]).abs() < 1e-5, "{x} {y}");
+        }
+    }
 }

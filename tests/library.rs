@@ -26,7 +26,7 @@ fn odd() -> Segmenter {
 }
 
 fn bits(segmenter: &Segmenter, bank: &SupportBank, query: &RgbImage) -> Vec<u32> {
-    segmenter.segment(bank, query).unwrap().map().rgb().iter().map(|v| v.to_bits()).collect()
+    segmenter.segment(bank, query).unwrap().map().values().iter().map(|v| v.to_bits()).collect()
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_query_that_overflows_halves_is_answered_in_f32_and_others_are_not() {
         assert_eq!((found.precision(), halves.precision()), (Precision::F32, Precision::F16));
         let overflow = found.overflow().unwrap().to_string();
         assert!(overflow.contains("decode") && !overflow.contains("f32"), "{overflow}");
-        assert!(found.map().rgb().iter().map(|v| v.to_bits()).eq(expected.iter().copied()));
+        assert!(found.map().values().iter().map(|v| v.to_bits()).eq(expected.iter().copied()));
         let found = halves.segment(&bank, small).unwrap();
         assert_eq!((found.precision(), found.overflow().is_none()), (Precision::F16, true));
         assert_eq!(bits(&halves, &bank, small), before);
@@ -220,7 +220,7 @@ fn halves_go_where_both_do_not_fit() {
     for overflowed in [true, false] {
         let found = one.segment(&bank, &query).unwrap();
         assert_eq!((found.precision(), found.overflow().is_some()), (Precision::F32, overflowed));
-        assert!(found.map().rgb().iter().map(|v| v.to_bits()).eq(expected.iter().copied()));
+        assert!(found.map().values().iter().map(|v| v.to_bits()).eq(expected.iter().copied()));
     }
     assert_eq!(one.loaded_bytes(), full);
     let later = one.encode(&[example()]).unwrap();

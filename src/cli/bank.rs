@@ -3,10 +3,10 @@
 use super::classes::Class;
 use super::engine::{Engine, Setup, Watch};
 use super::errors::usage;
-use super::examples::{self, ExampleArgs};
+use super::examples::{self, ExampleArgs, Kind};
 use super::notes::Notes;
 use super::open::Told;
-use super::options::{EngineArgs, PictureArgs};
+use super::options::{EngineArgs, FrameArgs, PictureArgs};
 use super::output;
 use super::progress::{self, Bar};
 use super::{bytes, columns, json_line, print, print_lines};
@@ -47,7 +47,7 @@ enum What {
 }
 
 #[derive(clap::Args)]
-#[command(group(ArgGroup::new("example").args(["support"]).required(true)))]
+#[command(group(ArgGroup::new("example").args(["support", "coco"]).multiple(true).required(true)))]
 struct EncodeArgs {
     #[command(flatten)]
     examples: ExampleArgs,
@@ -66,6 +66,8 @@ struct EncodeArgs {
     engine: EngineArgs,
     #[command(flatten)]
     pictures: PictureArgs,
+    #[command(flatten)]
+    frame: FrameArgs,
 }
 
 #[derive(clap::Args)]
@@ -136,7 +138,9 @@ fn check(output: &Path, force: bool) -> anyhow::Result<()> {
 }
 
 fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
-    args.examples.check()?;
+    if args.examples.has_negatives() {
+        return Err(usage("--negative: a bank is of one thing; name what is not meant where a query is segmented"));
+    }
     if args.examples.files().any(is_standard) {
         return Err(usage("-: examples of a bank are files"));
     }
@@ -145,12 +149,16 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     output::keep_files(&args.output, args.examples.files())?;
     let banks = args.bank.iter().map(BankFile::open).collect::<Result<Vec<_>, _>>()?;
     let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
-    let (names, supports): (Vec<_>, Vec<_>) =
-        args.examples.load(&mut pictures, &mut notes, args.quiet)?.into_iter().unzip();
-    if let Some(name) = names.into_iter().flatten().next() {
-        return Err(usage(format!("--support {name}:...: a bank is of one class; --name says what it shows")));
+    let planned = args.examples.plan(args.written.force)?;
+    if let Some(name) = planned.iter().find_map(|example| match &example.kind {
+        Kind::Thing(name) => name.as_ref(),
+        Kind::Negative => None,
+    }) {
+        return Err(usage(format!("{name}: a bank is of one class; --name says what it shows")));
     }
-    let class = Class { name: None, banks, supports };
+    let loaded = args.examples.load(planned, (&mut pictures, &mut notes), args.quiet, args.written.force)?;
+    let supports = loaded.into_iter().map(|(_, support)| support).collect();
+    let class = Class { name: None, negative: false, banks, supports };
     progress::catch_interrupts();
     let mut bar = Bar::new(args.quiet);
     let setup = Setup {
@@ -158,6 +166,8 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
         files: args.engine.model.files()?,
         masks: None,
         kv_sample: None,
+        framing: args.frame.framing(),
+        tiles: None,
         classes: std::slice::from_ref(&class),
         told: Told { verbose: false, quiet: args.quiet },
         timed: false,

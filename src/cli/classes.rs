@@ -1,7 +1,7 @@
 //! What is to be found: one thing without a name, or several with names.
 
 use super::errors::usage;
-use super::examples::ExampleArgs;
+use super::examples::{ExampleArgs, Kind, Planned};
 use super::notes::Notes;
 use super::report::Support;
 use diffews_wgpu::BankFile;
@@ -23,6 +23,8 @@ pub struct ClassArgs {
 pub struct Class {
     /// None where there is one thing alone, and nobody named it.
     pub name: Option<String>,
+    /// It is not to be found, but keeps its pixels from the others; the last one, if any.
+    pub negative: bool,
     pub banks: Vec<BankFile>,
     pub supports: Vec<Support>,
 }
@@ -43,11 +45,15 @@ impl ClassArgs {
     ///
     /// # Errors
     /// No example, or things without a name beside others.
-    pub fn names(&self, examples: &ExampleArgs) -> anyhow::Result<Vec<Option<String>>> {
+    pub fn names(&self, planned: &[Planned]) -> anyhow::Result<Vec<Option<String>>> {
         let named = self.class.iter().map(|(name, _)| Some(name.clone()));
         let unnamed = self.bank.iter().map(|_| None);
         let mut names: Vec<Option<String>> = Vec::new();
-        for name in named.chain(unnamed).chain(examples.names()) {
+        let of_examples = planned.iter().filter_map(|example| match &example.kind {
+            Kind::Thing(name) => Some(name.clone()),
+            Kind::Negative => None,
+        });
+        for name in named.chain(unnamed).chain(of_examples) {
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -57,8 +63,13 @@ impl ClassArgs {
                 "some examples have a class and some have none: name all of them, as --support cat:a.png or --class cat=a.bank",
             ));
         }
-        match names.len() > MOST_CLASSES {
-            true => Err(usage(format!("{} classes are too many: a label map holds {MOST_CLASSES}", names.len()))),
+        if names.is_empty() {
+            return Err(usage(
+                "there is a --negative alone; what is to be found is shown by --support, --bank, --class or --coco",
+            ));
+        }
+        match names.len() >= MOST_CLASSES {
+            true => Err(usage(format!("{} classes are too many: a label map holds {}", names.len(), MOST_CLASSES - 1))),
             false => Ok(names),
         }
     }
@@ -69,25 +80,32 @@ impl ClassArgs {
     /// Whatever is wrong with a file.
     pub fn load(
         &self,
-        examples: &ExampleArgs,
-        options: &mut PictureOptions,
-        notes: &mut Notes,
+        (examples, planned): (&ExampleArgs, Vec<Planned>),
+        told: (&mut PictureOptions, &mut Notes),
         quiet: bool,
+        force: bool,
     ) -> anyhow::Result<Vec<Class>> {
-        let empty = |name| Class { name, banks: Vec::new(), supports: Vec::new() };
-        let mut classes: Vec<Class> = self.names(examples)?.into_iter().map(empty).collect();
-        let mut of = |name: Option<&String>, add: &mut dyn FnMut(&mut Class)| {
-            classes.iter_mut().filter(|class| class.name.as_ref() == name).for_each(add);
+        let empty = |name, negative| Class { name, negative, banks: Vec::new(), supports: Vec::new() };
+        let mut classes: Vec<Class> = self.names(&planned)?.into_iter().map(|name| empty(name, false)).collect();
+        if planned.iter().any(|example| example.kind == Kind::Negative) {
+            classes.push(empty(None, true));
+        }
+        let mut of = |name: Option<&String>, negative: bool, add: &mut dyn FnMut(&mut Class)| {
+            classes.iter_mut().filter(|c| c.name.as_ref() == name && c.negative == negative).for_each(add);
         };
         for (name, path) in
             self.class.iter().map(|(name, path)| (Some(name), path)).chain(self.bank.iter().map(|p| (None, p)))
         {
             let bank = BankFile::open(path)?;
-            of(name, &mut |class| class.banks.push(bank.clone()));
+            of(name, false, &mut |class| class.banks.push(bank.clone()));
         }
-        for (name, support) in examples.load(options, notes, quiet)? {
+        for (kind, support) in examples.load(planned, told, quiet, force)? {
             let mut support = Some(support);
-            of(name.as_ref(), &mut |class| class.supports.extend(support.take()));
+            let (name, negative) = match &kind {
+                Kind::Thing(name) => (name.as_ref(), false),
+                Kind::Negative => (None, true),
+            };
+            of(name, negative, &mut |class| class.supports.extend(support.take()));
         }
         Ok(classes)
     }

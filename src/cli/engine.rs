@@ -5,7 +5,7 @@ use super::classes::Class;
 use super::open::{self, Told, Wanted};
 use super::options::{EngineArgs, MaskArgs};
 use super::tell;
-use diffews_wgpu::image_io::RgbImage;
+use diffews_wgpu::image_io::{Framing, RgbImage, Tiles};
 use diffews_wgpu::segment::KvSample;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Error, Example, Segmentation, Segmenter, Stage, SupportBank};
@@ -19,6 +19,9 @@ pub struct Setup<'a> {
     pub files: ModelFiles,
     pub masks: Option<&'a MaskArgs>,
     pub kv_sample: Option<KvSample>,
+    pub framing: Framing,
+    /// Of queries, where they are cut.
+    pub tiles: Option<Tiles>,
     /// What is to be found.
     pub classes: &'a [Class],
     pub told: Told,
@@ -62,7 +65,7 @@ impl Engine {
         let shots = setup.classes.iter().map(Class::shots).max().unwrap_or(0);
         let wanted = setup.args.wanted(setup.files.clone(), shots, setup.timed)?;
         let banks = setup.classes.iter().flat_map(|class| &class.banks).collect();
-        let mut wanted = Wanted { banks, kv_sample: setup.kv_sample, ..wanted };
+        let mut wanted = Wanted { banks, kv_sample: setup.kv_sample, framing: setup.framing, ..wanted };
         if let Some(masks) = setup.masks {
             wanted = wanted.with_masks(masks);
         }
@@ -129,7 +132,12 @@ pub fn segment<'a>(
         let (engine, error) = match made {
             Ok(mut engine) => {
                 let banks: Vec<&SupportBank> = engine.banks.iter().collect();
-                match engine.segmenter.segment_classes(&banks, rgb, &mut |stage, done| watch.step(stage, done)) {
+                let progress = &mut |stage, done| watch.step(stage, done);
+                let found = match setup.tiles {
+                    Some(tiles) => engine.segmenter.segment_tiled(&banks, rgb, tiles, progress),
+                    None => engine.segmenter.segment_classes(&banks, rgb, progress),
+                };
+                match found {
                     Ok(results) => {
                         if let Some(overflow) = results.iter().find_map(Segmentation::overflow) {
                             engine.told = tell_overflow(engine.told, overflow, watch);

@@ -10,7 +10,7 @@ use super::scores::{file_name, finish, keep_strangers, stage_times};
 use super::tell;
 use clap::{Subcommand, ValueEnum};
 use diffews_wgpu::eval::{
-    Control, EpisodeFile, EvalError, Header, Job, Record, ResultsFile, Running, SCORING, Scored, Shard, Work,
+    Control, EpisodeFile, EvalError, Header, Job, Marked, Record, ResultsFile, Running, SCORING, Scored, Shard, Work,
     contact_sheet, evaluate, fingerprint,
 };
 use diffews_wgpu::image_io::write_rgb;
@@ -48,6 +48,9 @@ pub struct Args {
     /// shuffled: give every query the supports of another class. Scores must fall
     #[arg(long, value_enum, default_value = "none")]
     control: ControlArg,
+    /// Make the masks of supports of marks: of the boxes around them, or of points in their middle
+    #[arg(long, value_enum)]
+    support_marks: Option<MarkedArg>,
     /// Of the control's draws and of the bootstrap
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -83,6 +86,21 @@ enum Verb {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum MarkedArg {
+    Box,
+    Point,
+}
+
+impl From<MarkedArg> for Marked {
+    fn from(arg: MarkedArg) -> Marked {
+        match arg {
+            MarkedArg::Box => Marked::Box,
+            MarkedArg::Point => Marked::Point,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum ControlArg {
     None,
     Shuffled,
@@ -108,6 +126,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let Some(episodes) = &args.episodes else { return Err(usage("--episodes is missing")) };
     let file = EpisodeFile::open(episodes, &args.root)?;
     let control: Control = args.control.into();
+    let marked: Option<Marked> = args.support_marks.map(Into::into);
     let total = args.limit.map_or(file.episodes.len(), |limit| limit.min(file.episodes.len()));
     let mine: Vec<usize> = (0..total).filter(|&episode| args.shard.holds(episode)).collect();
     let mut shots = 1;
@@ -138,6 +157,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         shots: args.shots,
         kv_sample: args.sample.wanted(),
         control,
+        marked,
         seed: args.seed,
         total,
         limited: total < file.episodes.len(),
@@ -156,7 +176,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         tell(&format!("note: {shown_before} episodes of --visualize were done before, and get no new sheets"));
     }
     let mut watcher = Watcher::new(args, done, mine.len());
-    let job = &Job { shots: args.shots, control, seed: args.seed, rule };
+    let job = &Job { shots: args.shots, control, marked, seed: args.seed, rule };
     let result = evaluate(&segmenter, &file, &work, job, &mut |_, _| progress::go_on(), &mut |scored| {
         watcher.take(&mut place, scored)
     });

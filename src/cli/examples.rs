@@ -1,74 +1,232 @@
-//! Examples of a command line: pictures with their masks.
+//! Examples of a command line: pictures, and where in them the thing is.
 
+use super::drawn::{CocoArgs, Drawn};
 use super::errors::usage;
+use super::label_names::LabelNames;
+use super::marks::MarkArgs;
 use super::mask_file::{MaskFileArgs, tell_of};
 use super::notes::Notes;
 use super::report::Support;
 use super::tell;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use diffews_wgpu::Example;
-use diffews_wgpu::image_io::{self, LoadedPicture, MaskWarning, PictureOptions};
+use diffews_wgpu::formats::read::labelme;
+use diffews_wgpu::image_io::{
+    self, ImageError, LoadedPicture, Mask, MaskReading, MaskSource, MaskWarning, PictureOptions,
+};
 use std::path::{Path, PathBuf};
 
-#[derive(clap::Args)]
-pub struct ExampleArgs {
+#[derive(Args)]
+struct Given {
     /// Example picture; several are shots of one example set, or of the class that is named in NAME:IMAGE
     #[arg(long, value_name = "[NAME:]IMAGE", num_args = 1..)]
     support: Vec<PathBuf>,
-    /// Mask of the example picture of the same place: white (>= 50 %) is what to find, or the one label or colour on black
-    #[arg(long, value_name = "IMAGE", num_args = 1..)]
+    /// Mask of the example picture of the same place: white (>= 50 %) is what to find, or the one label or colour on black. A .json is
+    /// labelme's
+    #[arg(long, value_name = "IMAGE|FILE.json", num_args = 1..)]
     mask: Vec<PathBuf>,
+    /// A picture of what looks alike but is not meant, with its --mask: it keeps its pixels
+    #[arg(long, value_name = "IMAGE", num_args = 1..)]
+    negative: Vec<PathBuf>,
     #[command(flatten)]
     mask_file: MaskFileArgs,
+    #[command(flatten)]
+    labels: LabelNames,
+    #[command(flatten)]
+    marks: MarkArgs,
+    #[command(flatten)]
+    coco: CocoArgs,
+}
+
+/// With the pictures in the order of the command line, which says whose mask is whose.
+pub struct ExampleArgs {
+    given: Given,
+    /// Whether each picture is a negative one.
+    order: Vec<bool>,
+}
+
+impl Args for ExampleArgs {
+    fn augment_args(command: Command) -> Command {
+        Given::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Given::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for ExampleArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<ExampleArgs, clap::Error> {
+        let places = |id: &str, negative: bool| {
+            matches.indices_of(id).into_iter().flatten().map(move |place| (place, negative)).collect::<Vec<_>>()
+        };
+        let mut all = [places("support", false), places("negative", true)].concat();
+        all.sort_unstable();
+        let order = all.into_iter().map(|(_, negative)| negative).collect();
+        Ok(ExampleArgs { given: Given::from_arg_matches(matches)?, order })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = ExampleArgs::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// What an example is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The one thing, or the class of this name.
+    Thing(Option<String>),
+    /// What is not meant.
+    Negative,
+}
+
+/// Where in its picture the thing is.
+enum Source {
+    File(PathBuf, MaskReading),
+    Labelme(PathBuf),
+    /// As marks say, those of the example of this index; and where the mask goes.
+    Marks(usize, Option<PathBuf>),
+    Drawn(PathBuf, Mask),
+}
+
+/// An example that is still to be read.
+pub struct Planned {
+    pub kind: Kind,
+    image: PathBuf,
+    source: Source,
+}
+
+impl Planned {
+    /// Where a mask goes that is made of marks.
+    pub fn made(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Marks(_, place) => place.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 impl ExampleArgs {
-    /// All files that are read.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.support.iter().map(|given| named(given).1).chain(self.mask.iter().map(PathBuf::as_path))
+    /// All files that are read, as the command line names them.
+    pub fn files(&self) -> impl Iterator<Item = &Path> + Clone {
+        let Given { mask, negative, labels, marks, coco, .. } = &self.given;
+        let pictures = self.given.support.iter().map(|given| named(given).1);
+        let others = negative.iter().chain(mask).chain(&labels.names).chain(&coco.coco).map(PathBuf::as_path);
+        pictures.chain(others).chain(marks.files().collect::<Vec<_>>())
     }
 
-    /// The class of each example, if it has one.
-    pub fn names(&self) -> impl Iterator<Item = Option<String>> {
-        self.support.iter().map(|given| named(given).0)
+    pub fn has_negatives(&self) -> bool {
+        !self.given.negative.is_empty()
     }
 
+    /// Which examples there are: their pictures are not read yet, of masks the label numbers where these are classes, and files of COCO.
+    ///
     /// # Errors
-    /// Pictures without masks, or masks without pictures.
-    pub fn check(&self) -> anyhow::Result<()> {
-        let (supports, masks) = (self.support.len(), self.mask.len());
-        if supports == masks {
-            return Ok(());
+    /// Pictures without masks or marks, masks without pictures, and whatever is wrong with those files.
+    pub fn plan(&self, force: bool) -> anyhow::Result<Vec<Planned>> {
+        let Given { support, negative, mask, mask_file, labels, marks, coco } = &self.given;
+        let (mut supports, mut negatives) = (support.iter().map(|given| named(given)), negative.iter());
+        let pictures: Vec<(Kind, &Path)> = (self.order.iter())
+            .filter_map(|&negative| match negative {
+                true => Some((Kind::Negative, negatives.next()?.as_path())),
+                false => supports.next().map(|(name, path)| (Kind::Thing(name), path)),
+            })
+            .collect();
+        let marked = marks.marked(pictures.len())?;
+        let wanted = pictures.len() - marked.len();
+        if mask.len() != wanted {
+            let beside = if marked.is_empty() { "" } else { " without marks" };
+            let others = if negative.is_empty() { "--support" } else { "--support and --negative" };
+            let count = mask.len();
+            return Err(usage(format!(
+                "{wanted} {others}{beside} and {count} --mask; give one mask for each, in order"
+            )));
         }
-        Err(usage(format!("{supports} --support and {masks} --mask; give one mask for each support, in order")))
+        let of_marked: Vec<&Path> = marked.iter().map(|&index| pictures[index].1).collect();
+        let mut places = marks.places(&of_marked, self.files(), force)?.into_iter();
+        let (mut masks, mut planned) = (mask.iter(), Vec::new());
+        for (index, (kind, image)) in pictures.into_iter().enumerate() {
+            let image = image.to_owned();
+            if marked.contains(&index) {
+                let source = Source::Marks(index, places.next().flatten());
+                planned.push(Planned { kind, image, source });
+                continue;
+            }
+            let Some(mask) = masks.next() else { continue };
+            let is_json = mask.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
+            if is_json {
+                planned.push(Planned { kind, image, source: Source::Labelme(mask.clone()) });
+            } else if labels.all_values && kind != Kind::Negative {
+                if kind != Kind::Thing(None) {
+                    return Err(usage("--all-values: each value of a mask is a class, so --support names none"));
+                }
+                for (number, name) in labels.of(mask)? {
+                    let reading = MaskReading { source: MaskSource::Value(number), invert: false };
+                    let source = Source::File(mask.clone(), reading);
+                    planned.push(Planned { kind: Kind::Thing(Some(name)), image: image.clone(), source });
+                }
+            } else {
+                planned.push(Planned { kind, image, source: Source::File(mask.clone(), mask_file.reading()) });
+            }
+        }
+        let drawn = |Drawn { class, image, shot }| {
+            let source = Source::Drawn(coco.coco.clone().unwrap_or_default(), shot.mask);
+            Planned { kind: Kind::Thing(class), image, source }
+        };
+        planned.extend(coco.draw()?.into_iter().map(drawn));
+        Ok(planned)
     }
 
-    /// All examples, with their classes. What they have together is decided in `options`.
+    /// Reads them. What they have together is decided in `options`; made masks are written.
     ///
     /// # Errors
     /// Whatever is wrong with a file.
     pub fn load(
         &self,
-        options: &mut PictureOptions,
-        notes: &mut Notes,
+        planned: Vec<Planned>,
+        (options, notes): (&mut PictureOptions, &mut Notes),
         quiet: bool,
-    ) -> anyhow::Result<Vec<(Option<String>, Support)>> {
-        if self.support.is_empty() {
+        force: bool,
+    ) -> anyhow::Result<Vec<(Kind, Support)>> {
+        if planned.is_empty() {
             return Ok(Vec::new());
         }
-        let (names, paths): (Vec<Option<String>>, Vec<&Path>) = self.support.iter().map(|given| named(given)).unzip();
+        let paths: Vec<&Path> = planned.iter().map(|example| example.image.as_path()).collect();
         let pictures = image_io::load_together(&paths, options)?;
-        let read = |(((name, image), mask), picture): (((Option<String>, &Path), &PathBuf), LoadedPicture)| {
-            notes.tell(image, &picture.notes, || ());
-            let loaded = image_io::load_mask_of(mask, &picture, self.mask_file.reading())?;
-            tell_of(mask, &loaded.warnings, quiet);
-            let data = Example::new(picture.rgb, loaded.mask)?;
+        let read = |(Planned { kind, image, source }, picture): (Planned, LoadedPicture)| {
+            notes.tell(&image, &picture.notes, || ());
+            let size = picture.rgb.dimensions();
+            let (path, mask) = match source {
+                Source::File(path, reading) => {
+                    let loaded = image_io::load_mask_of(&path, &picture, reading)?;
+                    tell_of(&path, &loaded.warnings, quiet);
+                    (Some(path), loaded.mask)
+                }
+                Source::Labelme(path) => {
+                    let mask = labelme::mask(&path, self.given.labels.mask_label.as_deref(), size)?;
+                    (Some(path), mask)
+                }
+                Source::Marks(index, place) => {
+                    let mask = self.given.marks.mask(index, &image, &picture.rgb)?;
+                    if let Some(path) = &place {
+                        image_io::write_mask(path, &mask, force)?;
+                    }
+                    (place, mask)
+                }
+                Source::Drawn(path, mask) if mask.size() == size => (Some(path), mask),
+                Source::Drawn(path, mask) => {
+                    return Err(ImageError::MaskSize { path, mask: mask.size(), image: size }.into());
+                }
+            };
+            let data = Example::new(picture.rgb, mask)?;
             let data = match image.file_name() {
                 Some(name) => data.named(name.to_string_lossy()),
                 None => data,
             };
-            Ok((name, Support { image: image.to_owned(), mask: mask.clone(), data }))
+            Ok((kind, Support { image, mask: path, data }))
         };
-        names.into_iter().zip(paths).zip(&self.mask).zip(pictures).map(read).collect()
+        planned.into_iter().zip(pictures).map(read).collect()
     }
 }
 
@@ -87,7 +245,8 @@ pub fn tell_of_size<'a>(supports: impl IntoIterator<Item = &'a Support>, size: u
     for support in supports {
         let mask = support.data.mask();
         if let Some(warning) = MaskWarning::between(mask, &image_io::resize_nearest_mask(mask, size, size)) {
-            tell(&format!("warning: {}: {warning}", support.mask.display()));
+            let name = support.mask.as_ref().unwrap_or(&support.image);
+            tell(&format!("warning: {}: {warning}", name.display()));
         }
     }
 }

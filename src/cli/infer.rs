@@ -11,12 +11,12 @@ mod trace;
 use super::classes::ClassArgs;
 use super::engine::{self, Engine, Setup, Watch};
 use super::errors::{is_of_query, usage};
-use super::examples::{self, ExampleArgs};
+use super::examples::{self, ExampleArgs, Planned};
 use super::format::{self, FormatArgs, RunFile};
 use super::job::{Existing, Job};
 use super::notes::Notes;
 use super::open::Told;
-use super::options::{EngineArgs, MaskArgs, PictureArgs, SampleArgs, part};
+use super::options::{EngineArgs, FrameArgs, MaskArgs, PictureArgs, SampleArgs, TileArgs, part};
 use super::output::{self, Plan, Wanted};
 use super::progress::{self, Bar};
 use super::report::{self, Examples, Machine};
@@ -26,7 +26,7 @@ use clap::{ArgAction, ArgGroup};
 use crew::Crew;
 use desk::{Desk, Done, Item};
 use diffews_wgpu::formats::Category;
-use diffews_wgpu::image_io::{LoadedPicture, PictureOptions};
+use diffews_wgpu::image_io::{LoadedPicture, PictureOptions, Tiles};
 use diffews_wgpu::{Error, MaskRule, Segmentation, gpu};
 use finish::{Computed, Written};
 use load::{Loaded, Ready};
@@ -50,7 +50,7 @@ Exit codes, environment variables and where to get the published weights: diffew
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
-#[command(group(ArgGroup::new("example").args(["support", "bank", "class"]).required(true).multiple(true)))]
+#[command(group(ArgGroup::new("example").args(["support", "bank", "class", "coco"]).required(true).multiple(true)))]
 pub struct Args {
     #[command(flatten)]
     examples: ExampleArgs,
@@ -89,6 +89,10 @@ pub struct Args {
     margin: f64,
     #[command(flatten)]
     pictures: PictureArgs,
+    #[command(flatten)]
+    frame: FrameArgs,
+    #[command(flatten)]
+    tiles: TileArgs,
     /// Also write what host and device did when: every dispatch with its form, shapes and rate, to be opened in Perfetto or
     /// chrome://tracing. The run is a little slower with it
     #[arg(long, value_name = "FILE.json", help_heading = "Output")]
@@ -123,14 +127,15 @@ impl Args {
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     // All that is cheap comes before the weights and the GPU, in the order of its cost.
-    args.examples.check()?;
-    let names: Vec<String> = args.classes.names(&args.examples)?.into_iter().flatten().collect();
+    let planned = args.examples.plan(args.force)?;
+    let names: Vec<String> = args.classes.names(&planned)?.into_iter().flatten().collect();
     if let (Some(_), true) = (&args.class_masks, names.is_empty()) {
         return Err(usage(
             "--class-masks: there is no class; name some, as --class cat=cat.bank or --support cat:a.png",
         ));
     }
     standard::check(args)?;
+    args.tiles.tiles()?;
     gpu::check_backend(&args.engine.adapter.choice()?)?;
     if args.skip_existing && args.format.format.is_of_run() {
         return Err(usage(
@@ -140,7 +145,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let categories = format::categories(args.format.format, &names)?;
     let Plan { jobs, run_file, notes } = output::plan(&Wanted {
         queries: &args.query,
-        inputs: args.inputs().collect(),
+        // No result may replace a mask that was made of marks, either.
+        inputs: args.inputs().chain(planned.iter().filter_map(Planned::made)).collect(),
         output: args.output.as_deref(),
         format: args.format.format,
         overlay: args.overlay.as_deref(),
@@ -162,7 +168,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::new(args, &jobs)?;
     let alone = args.query.len() == 1 && !output::is_folder(&args.query[0]);
     let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
-    let classes = args.classes.load(&args.examples, &mut pictures, &mut notes, args.quiet)?;
+    let classes = args.classes.load((&args.examples, planned), (&mut pictures, &mut notes), args.quiet, args.force)?;
     let first = if alone { Some(load::query(&pictures, &jobs[0])?) } else { None };
 
     progress::catch_interrupts();
@@ -175,6 +181,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         files: args.engine.model.files()?,
         masks: Some(&args.masks),
         kv_sample: args.sample.wanted(),
+        framing: args.frame.framing(),
+        tiles: args.tiles.tiles()?,
         classes: &classes,
         told: Told { verbose: args.verbose > 0, quiet: args.quiet },
         timed: args.trace.is_some() || args.verbose > 1,
@@ -184,7 +192,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     examples::tell_of_size(classes.iter().flat_map(|class| &class.supports), engine.segmenter.size());
     let told = report::examples(&classes);
     let run_file = run_file.map(|path| args.format.begin(&path, args.force, &categories)).transpose()?;
-    Batch { args, jobs: &jobs, examples: told, categories, alone, pictures }.run(
+    Batch { args, jobs: &jobs, examples: told, categories, alone, pictures, tiles: setup.tiles }.run(
         &setup,
         engine,
         first,
@@ -213,6 +221,7 @@ struct Batch<'a> {
     alone: bool,
     /// How queries are read.
     pictures: PictureOptions,
+    tiles: Option<Tiles>,
 }
 
 impl Batch<'_> {
@@ -333,7 +342,14 @@ impl Batch<'_> {
     }
 
     fn loaded(&self, picture: LoadedPicture, side: u32, claim: Option<Claim>) -> Loaded {
-        Loaded::new(picture, side, self.args.overlay.is_some() || self.args.show, claim)
+        let keep = self.args.overlay.is_some() || self.args.show;
+        // Tiles are cut of the picture as it is.
+        let small = if self.tiles.is_some() {
+            picture.rgb.clone()
+        } else {
+            self.args.frame.framing().picture(&picture.rgb, side)
+        };
+        Loaded::new(picture, small, keep, claim)
     }
 
     fn write(&self, (number, computed): Item, rule: MaskRule) -> Done {
@@ -358,7 +374,12 @@ fn compute(
     }
     let Some(first) = results.first() else { return Err(usage("there is no example")) };
     desk.add_times(engine, first, job);
-    let (machine, times) = (Machine::of(&engine.segmenter, first.precision()), engine.times(first));
-    let maps = results.into_iter().map(Segmentation::into_map).collect();
+    let (machine, times) = (Machine::of(&engine.segmenter, setup.tiles, first.precision()), engine.times(first));
+    // What was scaled down beforehand was square.
+    let whole = |found: Segmentation| match setup.tiles {
+        Some(_) => found.into_map(),
+        None => setup.framing.map(found.into_map(), loaded.size),
+    };
+    let maps = results.into_iter().map(whole).collect();
     Ok(Computed { loaded, maps, machine, times })
 }

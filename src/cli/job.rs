@@ -145,7 +145,7 @@ impl Job {
 
 fn write_probability(path: &Path, map: &DecodedMap, size: (u32, u32), force: bool) -> Result<(), ImageError> {
     if is_npy(path) {
-        return image_io::write_probability_npy(path, &map.map(), (map.size(), map.size()), force);
+        return image_io::write_probability_npy(path, &map.map(), (map.width(), map.height()), force);
     }
     image_io::write_probability_png(path, &map.map_at(size.0, size.1), size, force)
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 #[command(next_help_heading = "Masks")]
 pub struct MaskFileArgs {
     /// What to find has this label number in all masks: a grey value, or an index of the palette, as the file stores it
-    #[arg(long, value_name = "K", group = "mask_source")]
+    #[arg(long, visible_alias = "value", value_name = "K", group = "mask_source")]
     mask_value: Option<u16>,
     /// What to find has this colour in all masks (also as #rrggbb); in JPEG and lossy WebP within 32 levels a channel
     #[arg(long, value_name = "R,G,B", value_parser = color, group = "mask_source")]

@@ -7,6 +7,7 @@ use super::forms::FormArgs;
 use super::options::{AdapterArgs, EngineArgs, MaskArgs};
 use super::self_check::{SelfCheckArgs, cache};
 use super::{tell, width};
+use diffews_wgpu::image_io::Framing;
 use diffews_wgpu::model::Model;
 use diffews_wgpu::plan::Less;
 use diffews_wgpu::segment::{KvSample, Planned};
@@ -37,6 +38,7 @@ pub struct Wanted<'a> {
     pub banks: Vec<&'a BankFile>,
     pub threshold: Option<Threshold>,
     pub min_score: f64,
+    pub framing: Framing,
     pub guided_filter: Option<GuidedFilter>,
 }
 
@@ -62,6 +64,7 @@ impl EngineArgs {
             banks: Vec::new(),
             threshold: None,
             min_score: 0.0,
+            framing: Framing::Squash,
             guided_filter: None,
         })
     }
@@ -106,7 +109,7 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
     if let Some(memory) = wanted.max_memory {
         builder = builder.memory(memory);
     }
-    builder = builder.min_score(wanted.min_score);
+    builder = builder.min_score(wanted.min_score).framing(wanted.framing);
     if let Some(threshold) = wanted.threshold {
         builder = builder.threshold(threshold);
     }

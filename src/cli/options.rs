@@ -8,7 +8,7 @@ use super::{environment, progress, tell};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts, Gpu, GpuError};
-use diffews_wgpu::image_io::{Bands, Depth, PictureOptions};
+use diffews_wgpu::image_io::{Bands, Depth, Framing, PictureOptions, Tiles};
 use diffews_wgpu::segment::KvSample;
 use diffews_wgpu::settings::Threshold;
 use diffews_wgpu::weights::ModelFiles;
@@ -163,6 +163,53 @@ pub fn bytes(text: &str) -> Result<u64, String> {
 
 pub fn precision() -> impl TypedValueParser<Value = Precision> {
     PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse::<Precision>())
+}
+
+/// What becomes of pictures that are not square.
+#[derive(clap::Args)]
+pub struct FrameArgs {
+    /// Pictures that are not square, examples and queries alike: squash them, as the paper does; pad them; or crop them to the square in
+    /// their middle
+    #[arg(long, value_enum, default_value = "squash", help_heading = "Pictures")]
+    fit: Fit,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Fit {
+    Squash,
+    Pad,
+    Crop,
+}
+
+impl FrameArgs {
+    pub fn framing(&self) -> Framing {
+        match self.fit {
+            Fit::Squash => Framing::Squash,
+            Fit::Pad => Framing::Pad,
+            Fit::Crop => Framing::Crop,
+        }
+    }
+}
+
+/// How large queries are cut.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Pictures")]
+pub struct TileArgs {
+    /// Cut queries into squares of so many pixels, of which each is segmented by itself: for small things in large pictures
+    #[arg(long, value_name = "PIXELS")]
+    tile: Option<u32>,
+    /// Pixels by which tiles overlap and are blended [default: a quarter of a tile]
+    #[arg(long, value_name = "PIXELS", requires = "tile")]
+    overlap: Option<u32>,
+}
+
+impl TileArgs {
+    /// # Errors
+    /// Tiles that make no sense.
+    pub fn tiles(&self) -> anyhow::Result<Option<Tiles>> {
+        let tiles = self.tile.map(|side| Tiles::new(side, self.overlap.unwrap_or(side / 4)));
+        tiles.transpose().map_err(|reason| usage(format!("--tile: {reason}")))
+    }
 }
 
 /// How much of a bank is kept.

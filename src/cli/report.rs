@@ -4,7 +4,7 @@ use super::advice::told;
 use super::classes::Class;
 use super::job::{ClassFiles, Found, Job, is_png};
 use super::{json_line, one_line};
-use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Object};
+use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Framing, Object, Tiles};
 use diffews_wgpu::names::percent_encoded;
 use diffews_wgpu::settings::{MaskRule, Threshold};
 use diffews_wgpu::tune::Tally;
@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 /// An example and where it came from.
 pub struct Support {
     pub image: PathBuf,
-    pub mask: PathBuf,
+    /// None where it was made of marks, and not written.
+    pub mask: Option<PathBuf>,
     pub data: Example,
 }
 
@@ -26,6 +27,11 @@ pub struct Support {
 pub struct Machine {
     /// Side of the square that the network saw.
     size: u32,
+    /// What became of pictures that are not square.
+    fit: &'static str,
+    /// Side and overlap of tiles, where queries were cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tiles: Option<[u32; 2]>,
     /// How outlines were refined, if they were.
     guided_filter: Option<GuidedFilter>,
     adapter: String,
@@ -43,10 +49,16 @@ pub struct Machine {
 }
 
 impl Machine {
-    pub fn of(segmenter: &Segmenter, precision: Precision) -> Machine {
+    pub fn of(segmenter: &Segmenter, tiles: Option<Tiles>, precision: Precision) -> Machine {
         let facts = segmenter.gpu().facts();
         Machine {
             size: segmenter.size(),
+            fit: match segmenter.framing() {
+                Framing::Squash => "squash",
+                Framing::Pad => "pad",
+                Framing::Crop => "crop",
+            },
+            tiles: tiles.map(|tiles| [tiles.side(), tiles.overlap()]),
             guided_filter: segmenter.guided_filter(),
             adapter: facts.name.clone(),
             backend: facts.backend.clone(),
@@ -65,6 +77,9 @@ impl Machine {
 pub struct Report {
     query: String,
     supports: Vec<Value>,
+    /// Of what is not meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    negatives: Option<Vec<Value>>,
     /// A mask or a label map.
     mask: Option<String>,
     /// A file of another format.
@@ -111,7 +126,8 @@ impl Report {
         let (width, height) = mask.size();
         Report {
             query: text(&job.query),
-            supports: examples.0.iter().flat_map(|(_, examples)| examples.clone()).collect(),
+            negatives: examples.negatives.clone(),
+            supports: examples.classes.iter().flat_map(|(_, examples)| examples.clone()).collect(),
             objects: objects.filter(|_| !examples.are_named()).map(|all| all.iter().flatten().map(object).collect()),
             classes: examples.of(job, found, objects, rule.threshold),
             mask: job.result.as_deref().filter(|path| is_png(path)).map(text),
@@ -168,7 +184,11 @@ fn exact<const N: usize>(names: [(&str, Option<&PathBuf>); N]) -> Map<String, Va
 }
 
 /// What is said of classes: the name of each, if it has one, and its examples.
-pub struct Examples(Vec<Told>);
+pub struct Examples {
+    classes: Vec<Told>,
+    /// Examples of what is not meant.
+    negatives: Option<Vec<Value>>,
+}
 
 /// Of a class.
 type Told = (Option<String>, Vec<Value>);
@@ -179,12 +199,20 @@ pub fn examples(classes: &[Class]) -> Examples {
         let examples = class.banks.iter().map(bank).chain(class.supports.iter().map(support)).collect();
         (class.name.clone(), examples)
     };
-    Examples(classes.iter().map(of).collect())
+    let (negatives, things): (Vec<&Class>, Vec<&Class>) = classes.iter().partition(|class| class.negative);
+    Examples {
+        classes: things.into_iter().map(of).collect(),
+        negatives: negatives.into_iter().next().map(|class| of(class).1),
+    }
 }
 
 impl Examples {
     pub fn are_named(&self) -> bool {
-        self.0.iter().all(|(name, _)| name.is_some())
+        self.classes.iter().all(|(name, _)| name.is_some())
+    }
+
+    pub fn have_negatives(&self) -> bool {
+        self.negatives.is_some()
     }
 
     /// What is said of each class in a query; none where there are none with names.
@@ -207,7 +235,7 @@ impl Examples {
                 "objects": of(label).collect::<Vec<Value>>(),
             })
         };
-        Some((1..=255).zip(self.0.iter().zip(&job.classes).zip(maps)).map(class).collect())
+        Some((1..=255).zip(self.classes.iter().zip(&job.classes).zip(maps)).map(class).collect())
     }
 }
 
@@ -220,9 +248,9 @@ fn corners(b: BoundingBox) -> Value {
 }
 
 fn support(support: &Support) -> Value {
-    let mut object = exact([("image_bytes", Some(&support.image)), ("mask_bytes", Some(&support.mask))]);
+    let mut object = exact([("image_bytes", Some(&support.image)), ("mask_bytes", support.mask.as_ref())]);
     object.insert("image".into(), text(&support.image).into());
-    object.insert("mask".into(), text(&support.mask).into());
+    object.insert("mask".into(), support.mask.as_deref().map(text).into());
     object.into()
 }
 

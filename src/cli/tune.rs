@@ -10,6 +10,7 @@ use super::self_check::{SelfCheckArgs, cache};
 use super::{columns, json_line, print, print_lines, tell};
 use diffews_wgpu::Precision;
 use diffews_wgpu::gpu::AdapterFacts;
+use diffews_wgpu::image_io::Framing;
 use diffews_wgpu::tune::{Finding, Found, Kept, Problem, Tuning};
 use serde_json::json;
 use std::path::PathBuf;
@@ -94,6 +95,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         kv_sample: None,
         threshold: None,
         min_score: 0.0,
+        framing: Framing::Squash,
         guided_filter: None,
         max_memory: None,
     };

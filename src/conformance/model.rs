@@ -243,10 +243,10 @@ fn whole(
     let raw = recorded.get("decoder").ok_or("no decoded picture is recorded")?;
     let expected = DecodedMap::new(segmenter.size(), raw.clone()).map_err(|e| e.to_string())?;
     let mut picture = Found::nothing(WHOLE[0]);
-    if map.rgb().len() != expected.rgb().len() {
-        return Err(format!("{} values came, {} are recorded", map.rgb().len(), expected.rgb().len()));
+    if map.values().len() != expected.values().len() {
+        return Err(format!("{} values came, {} are recorded", map.values().len(), expected.values().len()));
     }
-    for (i, (got, expected)) in map.rgb().iter().zip(expected.rgb()).enumerate() {
+    for (i, (got, expected)) in map.values().iter().zip(expected.values()).enumerate() {
         picture.see((*got).into(), (*expected).into(), bound, || format!("rgb[{i}]"));
     }
     // The paper's rule, whatever the model's: it finds something in any picture.
@@ -257,7 +257,7 @@ fn whole(
     let peak = (expected.peak() * 255.0).floor();
     let mut mask = Found::nothing(WHOLE[1]);
     mask.bound = margin;
-    for (i, pixel) in expected.rgb().chunks_exact(3).enumerate() {
+    for (i, pixel) in expected.values().chunks_exact(3).enumerate() {
         if got.foreground()[i] != wanted.foreground()[i] {
             let mean = pixel.iter().map(|v| f64::from((v * 255.0).floor())).sum::<f64>() / 3.0;
             let level = ratio * f64::from(peak);
@@ -279,9 +279,9 @@ pub fn repeated(mut gpu: Gpu, half: bool, forms: Forms, runs: usize) -> Result<F
     for run in 0..runs {
         let bank = segmenter.encode(&supports).map_err(text)?;
         let map = segmenter.segment(&bank, &query).map_err(text)?.into_map();
-        let first = first.get_or_insert_with(|| map.rgb().to_vec());
-        if let Some(i) = first.iter().zip(map.rgb()).position(|(a, b)| a.to_bits() != b.to_bits()) {
-            let (a, b) = (f64::from(map.rgb()[i]), f64::from(first[i]));
+        let first = first.get_or_insert_with(|| map.values().to_vec());
+        if let Some(i) = first.iter().zip(map.values()).position(|(a, b)| a.to_bits() != b.to_bits()) {
+            let (a, b) = (f64::from(map.values()[i]), f64::from(first[i]));
             found.see(a, b, 0.0, || format!("run {}, rgb[{i}]", run + 1));
         }
     }

@@ -48,6 +48,7 @@ mod tests {
             query: query.into(),
             counts: error.is_none().then_some(counts),
             score: None,
+            made_iou: None,
             error: error.map(Into::into),
             precision: None,
             seconds: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! Pictures for the GPU's thread, read and resized beside it.
 
 use super::episodes::{EpisodeFile, Example};
+use super::marked::Marked;
 use super::metrics::{BACKGROUND, FOREGROUND, IGNORE};
 use crate::image_io::{self, ImageError, Mask, MaskReading, MaskSource, MaskWarning, RgbImage};
 use crate::panics::caught;
@@ -19,6 +20,8 @@ const MOST_THREADS: usize = 4;
 pub(super) struct Task<'a> {
     /// Where they are wanted.
     pub supports: Option<&'a [Example]>,
+    /// Supports' masks are made of this.
+    pub marked: Option<Marked>,
     pub query: &'a Example,
 }
 
@@ -27,6 +30,8 @@ pub(super) struct Loaded {
     pub supports: Option<Result<Vec<crate::Example>, String>>,
     /// The picture and, for each pixel, [`BACKGROUND`], [`FOREGROUND`] or [`IGNORE`].
     pub query: Result<(RgbImage, Vec<u8>), String>,
+    /// How well the masks fit that were made of marks, in the mean: intersection over union.
+    pub made_iou: Option<f64>,
     /// Masks that are probably not what was meant.
     pub warnings: Vec<String>,
     /// What reading and resizing took.
@@ -112,18 +117,25 @@ impl<'env> Queue<'env> {
 
 fn load(file: &EpisodeFile, task: &Task, size: u32) -> Loaded {
     let started = Instant::now();
-    let mut warnings = Vec::new();
+    let (mut warnings, mut ious) = (Vec::new(), Vec::new());
     let supports = task.supports.map(|examples| {
-        let one = |example| {
+        let one = |example: &Example| {
             let (picture, truth) = guarded(file, example, size, &mut warnings)?;
             let foreground = truth.iter().map(|&t| t == FOREGROUND).collect();
-            let mask = Mask::new(size, size, foreground).map_err(|e| e.to_string())?;
+            let mut mask = Mask::new(size, size, foreground).map_err(|e| e.to_string())?;
+            if let Some(marked) = task.marked {
+                let named = |e: ImageError| format!("{}: {e}", shown::path(&example.image));
+                let (made, iou) = marked.mask(&picture, &mask).map_err(named)?;
+                mask = made;
+                ious.push(iou);
+            }
             crate::Example::new(picture, mask).map_err(|e| e.to_string())
         };
         examples.iter().map(one).collect()
     });
     let query = guarded(file, task.query, size, &mut warnings);
-    Loaded { supports, query, warnings, seconds: started.elapsed().as_secs_f64() }
+    let made_iou = (!ious.is_empty()).then(|| ious.iter().sum::<f64>() / ious.len() as f64);
+    Loaded { supports, query, made_iou, warnings, seconds: started.elapsed().as_secs_f64() }
 }
 
 /// [`example`] with panics made errors: a broken picture must not end a run of hours.

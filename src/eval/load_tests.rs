@@ -30,7 +30,7 @@ impl Place {
     fn loaded(&self, head: &str, mask: &str, value: &str) -> Loaded {
         let file = self.file(head, mask, value);
         let episode = &file.episodes[0];
-        load(&file, &Task { supports: Some(&episode.supports), query: &episode.query }, 8)
+        load(&file, &Task { marked: None, supports: Some(&episode.supports), query: &episode.query }, 8)
     }
 }
 
@@ -79,7 +79,7 @@ fn threads_that_cannot_start_are_done_without() {
     let place = Place::new();
     let file = place.file("", "numbers.png", r#", "value": 7"#);
     let episode = &file.episodes[0];
-    let tasks: Vec<Task> = (0..7).map(|_| Task { supports: None, query: &episode.query }).collect();
+    let tasks: Vec<Task> = (0..7).map(|_| Task { marked: None, supports: None, query: &episode.query }).collect();
     for working in 0..=3 {
         let started = Cell::new(0);
         std::thread::scope(|scope| {

@@ -2,6 +2,7 @@
 
 use super::EvalError;
 use super::episodes::{Benchmark, Control, Episode, Shard};
+use super::marked::Marked;
 use super::metrics::Counts;
 use crate::GuidedFilter;
 use crate::files::{open_or_make, open_regular};
@@ -46,6 +47,9 @@ pub struct Header {
     #[serde(default)]
     pub kv_sample: Option<KvSample>,
     pub control: Control,
+    /// What masks of supports were made of.
+    #[serde(default)]
+    pub marked: Option<Marked>,
     pub seed: u64,
     /// Episodes of the whole run, all shards together.
     pub total: usize,
@@ -96,6 +100,9 @@ pub struct Record {
     /// How sure the network was that the thing is there, from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f32>,
+    /// How well the masks of its supports fit that were made of marks: the mean intersection over union.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_iou: Option<f64>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -114,7 +121,7 @@ impl Record {
         let (counts, error) = outcome.map_or_else(|error| (None, Some(error)), |counts| (Some(counts), None));
         let query = episode.query.image.to_string_lossy().into_owned();
         let (class, seconds) = (episode.class.clone(), BTreeMap::new());
-        Record { episode: number, class, query, counts, score: None, error, precision: None, seconds }
+        Record { episode: number, class, query, counts, score: None, made_iou: None, error, precision: None, seconds }
     }
 }
 

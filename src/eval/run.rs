@@ -4,6 +4,7 @@ use super::EvalError;
 use super::banks::{self, Step};
 use super::episodes::{Control, EpisodeFile, Example};
 use super::load::{Queue, Task};
+use super::marked::Marked;
 use super::metrics::count;
 use super::results::Record;
 use super::sheet::Pictures;
@@ -21,6 +22,8 @@ pub struct Job {
     /// Take the first so many supports of each episode; all where `None`.
     pub shots: Option<usize>,
     pub control: Control,
+    /// Masks of supports are made of their boxes or of points.
+    pub marked: Option<Marked>,
     /// Of the control's draws.
     pub seed: u64,
     pub rule: MaskRule,
@@ -70,6 +73,7 @@ pub fn evaluate(
     let tasks: Vec<Task> = (work.iter().zip(&steps).zip(&supports))
         .map(|((work, step), &supports)| Task {
             supports: (step.compute || work.show).then_some(supports),
+            marked: job.marked,
             query: &file.episodes[work.episode].query,
         })
         .collect();
@@ -99,7 +103,8 @@ pub fn evaluate(
                 }
             };
             let counts = outcome.as_ref().map(|o| o.0).map_err(String::clone);
-            let record = Record { seconds, precision, score, ..Record::new(work.episode, episode, counts) };
+            let made_iou = loaded.made_iou;
+            let record = Record { seconds, precision, score, made_iou, ..Record::new(work.episode, episode, counts) };
             let pictures = match (work.show, outcome, loaded.supports, loaded.query) {
                 (true, Ok((_, prediction)), Some(Ok(supports)), Ok((query, truth))) => {
                     Some(Pictures { supports, query, truth, prediction })

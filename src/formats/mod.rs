@@ -12,6 +12,8 @@
 //! | [`npz::write`] | the maps of several classes, a file for each picture | values |
 //! | [`geojson::feature_collection`] | GeoJSON, a file for each picture | polygons with holes |
 //!
+//! [`read`] is the other way: the annotations of such tools as masks of examples.
+//!
 //! Points of polygons are corners of pixels, in pixels from the picture's top left corner ([`outlines`]). Formats whose polygons have no
 //! holes get one line around an outline and its holes, which goes to each hole and comes back on the same way ([`joined`]): filled by
 //! the even-odd or by the nonzero rule, such a line has the holes.
@@ -23,6 +25,7 @@ pub mod label_map;
 pub mod label_studio;
 pub mod labelme;
 pub mod npz;
+pub mod read;
 mod rings;
 pub mod rle;
 mod run_file;

@@ -78,6 +78,61 @@ pub fn compressed(counts: &[u64]) -> String {
     text
 }
 
+/// The counts that [`compressed`] made such a text of.
+///
+/// # Errors
+/// In words: other characters, an end within a number, and numbers that are no counts.
+pub fn counts_of(text: &str) -> Result<Vec<u64>, String> {
+    let mut counts: Vec<u64> = Vec::new();
+    let (mut value, mut shift) = (0_i64, 0_u32);
+    for byte in text.bytes() {
+        let bits =
+            byte.checked_sub(48).filter(|bits| *bits < 64).ok_or("compressed runs have a character of another kind")?;
+        if shift > 55 {
+            return Err("compressed runs have a number that is too large".into());
+        }
+        value |= i64::from(bits & 31) << shift;
+        shift += 5;
+        if bits & 32 != 0 {
+            continue;
+        }
+        if bits & 16 != 0 {
+            value |= -1 << shift;
+        }
+        let before = if counts.len() > 2 { counts[counts.len() - 2] } else { 0 };
+        let count = u64::try_from(value + before as i64).map_err(|_| "compressed runs have a length below 0")?;
+        // What follows is added to it, and no picture has so many pixels.
+        counts.push(if count < 1 << 48 {
+            count
+        } else {
+            return Err("compressed runs have a length that is too large".into());
+        });
+        (value, shift) = (0, 0);
+    }
+    if shift == 0 { Ok(counts) } else { Err("compressed runs end within a number".into()) }
+}
+
+/// Adds the foreground of runs to a mask `[height, width]`.
+///
+/// # Errors
+/// In words: runs that are not as long as the picture.
+pub fn add(counts: &[u64], (width, height): (u32, u32), mask: &mut [bool]) -> Result<(), String> {
+    let (width, height) = (width as usize, height as usize);
+    let total = counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+    if total != (width * height) as u64 || mask.len() != width * height {
+        return Err(format!("runs are {total} pixels long, and the picture has {}", width * height));
+    }
+    let mut at = 0;
+    for (run, &count) in counts.iter().enumerate() {
+        let end = at + count as usize;
+        if run % 2 == 1 {
+            (at..end).for_each(|pixel| mask[pixel % height * width + pixel / height] = true);
+        }
+        at = end;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +170,12 @@ mod tests {
             let (w, h) = (rng.u32(1..12), rng.u32(1..12));
             let mask = crate::image_io::Mask::new(w, h, (0..w * h).map(|_| rng.u32(0..200) < n).collect()).unwrap();
             let region = Region::of(&mask);
-            assert_eq!(counts(&region), plainly(&region), "seed 8, mask {n}");
+            let made = counts(&region);
+            assert_eq!(made, plainly(&region), "seed 8, mask {n}");
+            assert_eq!(counts_of(&compressed(&made)), Ok(made.clone()));
+            let mut back = vec![false; mask.foreground().len()];
+            add(&made, (w, h), &mut back).unwrap();
+            assert_eq!(back, mask.foreground());
         }
     }
 
@@ -125,5 +185,11 @@ mod tests {
         assert_eq!(compressed(&[3, 3]), "33");
         assert_eq!(compressed(&[16, 0]), "`00");
         assert_eq!(compressed(&[0, 100, 5, 4]), "0T35PM");
+        for bad in ["T", " ", "o", "\u{e9}", "oooooooooooooooo0", "000@"] {
+            assert!(counts_of(bad).is_err(), "{bad}");
+        }
+        assert!(
+            add(&[1, 2], (2, 2), &mut [false; 4]).is_err() && add(&[u64::MAX, 5], (2, 2), &mut [false; 4]).is_err()
+        );
     }
 }

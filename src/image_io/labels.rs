@@ -1,6 +1,7 @@
 //! Several classes in one picture: which pixel is of which.
 
-use super::{ImageError, Mask, check_length, write_whole};
+use super::{DecodedMap, ImageError, Mask, check_length, write_whole};
+use crate::settings::MaskRule;
 use std::path::Path;
 
 /// Numbers that classes may have: 0 is background.
@@ -57,6 +58,11 @@ impl LabelMap {
         Ok(())
     }
 
+    /// Makes background of a class.
+    pub fn remove(&mut self, label: u8) {
+        self.labels.iter_mut().filter(|l| **l == label).for_each(|l| *l = 0);
+    }
+
     /// The pixels of any class.
     pub fn foreground(&self) -> Mask {
         Mask::from_parts(self.width, self.height, self.labels.iter().map(|&l| l != 0 && l != VOID).collect())
@@ -94,6 +100,18 @@ impl LabelMap {
 pub fn voc_colour(label: u8) -> [u8; 3] {
     let bit = |number: u32| u8::from(u32::from(label) >> number & 1 == 1);
     [0, 1, 2].map(|first| (0..3).map(|i| bit(3 * i + first) << (7 - i)).sum())
+}
+
+/// Which pixels of a picture of (width, height) are of which class, from 1, by their maps: [`Labelling`] over all of them, with masks by `rule`.
+///
+/// # Errors
+/// More than [`MOST_CLASSES`].
+pub fn label_maps(maps: &[DecodedMap], size: (u32, u32), rule: MaskRule, margin: f32) -> Result<LabelMap, ImageError> {
+    let mut labelling = Labelling::new(size);
+    for map in maps {
+        labelling.add(&map.map_at(size.0, size.1), &map.mask_at(size.0, size.1, rule))?;
+    }
+    Ok(labelling.finish(margin))
 }
 
 /// Classes that contend for the pixels of a picture: each gets those where its map is the largest, among the classes whose mask has the

@@ -4,12 +4,15 @@ use super::resize::resize_whole_map;
 use super::{ImageError, Mask, check_finite, check_length};
 use crate::settings::{MaskRule, Threshold};
 
-/// The picture that the VAE decoder gives for a query, known to be finite.
+/// The picture that the VAE decoder gives for a query, known to be finite; or what was made of several such pictures.
 #[derive(Clone, Debug)]
 pub struct DecodedMap {
-    size: u32,
-    /// `[size, size, 3]`, clipped and moved to [0, 1].
-    rgb: Vec<f32>,
+    width: u32,
+    height: u32,
+    /// 3 of the decoder, 1 of means.
+    channels: usize,
+    /// `[height, width, channels]`, in [0, 1].
+    values: Vec<f32>,
 }
 
 impl DecodedMap {
@@ -24,37 +27,67 @@ impl DecodedMap {
         for value in &mut rgb {
             *value = value.clamp(-1.0, 1.0) * 0.5 + 0.5;
         }
-        Ok(Self { size, rgb })
+        Ok(Self { width: size, height: size, channels: 3, values: rgb })
     }
 
-    /// In pixels: the side S.
+    /// A map of means over the channels, `[height, width]` in [0, 1].
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_means((width, height): (u32, u32), means: Vec<f32>) -> Result<Self, ImageError> {
+        check_length("a map", means.len(), (width, height), 1)?;
+        check_finite(&means)?;
+        Ok(Self { width, height, channels: 1, values: means })
+    }
+
+    /// A rectangle of it.
+    pub(super) fn part(&self, (x, y): (u32, u32), (width, height): (u32, u32)) -> DecodedMap {
+        let row = |y: u32| {
+            let first = (y as usize * self.width as usize + x as usize) * self.channels;
+            &self.values[first..first + width as usize * self.channels]
+        };
+        let values = (y..y + height).flat_map(row).copied().collect();
+        DecodedMap { width, height, channels: self.channels, values }
+    }
+
+    /// It as a rectangle of a larger map of `size`, which is 0 elsewhere.
+    pub(super) fn within(&self, (x, y): (u32, u32), size: (u32, u32)) -> DecodedMap {
+        let (x, y) = (x.min(size.0 - self.width), y.min(size.1 - self.height));
+        let mut values = vec![0.0; size.0 as usize * size.1 as usize * self.channels];
+        let (line, own) = (size.0 as usize * self.channels, self.width as usize * self.channels);
+        for (row, values) in self.values.chunks_exact(own).zip(values.chunks_exact_mut(line).skip(y as usize)) {
+            values[x as usize * self.channels..][..own].copy_from_slice(row);
+        }
+        DecodedMap { width: size.0, height: size.1, channels: self.channels, values }
+    }
+
+    /// In pixels: the side S of the decoder's map.
     pub fn width(&self) -> u32 {
-        self.size
+        self.width
     }
 
-    /// In pixels: the side S.
+    /// In pixels: the side S of the decoder's map.
     pub fn height(&self) -> u32 {
-        self.size
+        self.height
     }
 
-    /// The side S of the map in pixels.
-    pub fn size(&self) -> u32 {
-        self.size
+    /// The clipped output, `[S, S, 3]` in [0, 1]; `[height, width]` of means.
+    pub fn values(&self) -> &[f32] {
+        &self.values
     }
 
-    /// The clipped output, `[S, S, 3]` in [0, 1].
-    pub fn rgb(&self) -> &[f32] {
-        &self.rgb
-    }
-
-    /// The mean over the channels, `[S, S]` in [0, 1].
+    /// The mean over the channels, `[height, width]` in [0, 1].
     pub fn map(&self) -> Vec<f32> {
-        self.rgb.chunks_exact(3).map(|p| (p[0] + p[1] + p[2]) / 3.0).collect()
+        self.pixels().map(mean).collect()
+    }
+
+    fn pixels(&self) -> impl Iterator<Item = &[f32]> {
+        self.values.chunks_exact(self.channels)
     }
 
     /// The largest value of any channel, in [0, 1].
     pub fn peak(&self) -> f32 {
-        self.rgb.iter().copied().fold(0.0, f32::max)
+        self.values.iter().copied().fold(0.0, f32::max)
     }
 
     /// How sure the map is that the example's thing is there, in [0, 1]: its mean over the pixels of [`Self::mask`] (docs/eval.md has what
@@ -64,10 +97,9 @@ impl DecodedMap {
     }
 
     fn score_in(&self, mask: &Mask) -> f32 {
-        let inside = self.rgb.chunks_exact(3).zip(mask.foreground()).filter(|(_, inside)| **inside);
-        let (sum, count) =
-            inside.fold((0.0, 0_u64), |(sum, count), (p, _)| (sum + f64::from(p[0] + p[1] + p[2]), count + 1));
-        (sum / (3 * count.max(1)) as f64) as f32
+        let inside = self.pixels().zip(mask.foreground()).filter(|(_, inside)| **inside);
+        let (sum, count) = inside.fold((0.0, 0_u64), |(sum, count), (p, _)| (sum + f64::from(mean(p)), count + 1));
+        (sum / count.max(1) as f64) as f32
     }
 
     /// The mask at S x S by the published rule: channels truncated to bytes, foreground where their mean exceeds
@@ -76,39 +108,39 @@ impl DecodedMap {
         let rule = rule.into();
         let mask = self.published_mask(rule.threshold);
         if rule.min_score > 0.0 && f64::from(self.score_in(&mask)) < rule.min_score {
-            return Mask::from_parts(self.size, self.size, vec![false; mask.foreground().len()]);
+            return Mask::from_parts(self.width, self.height, vec![false; mask.foreground().len()]);
         }
         mask
     }
 
     fn published_mask(&self, threshold: Threshold) -> Mask {
-        let bytes: Vec<u8> = self.rgb.iter().map(|v| (v * 255.0) as u8).collect();
+        let bytes: Vec<u8> = self.values.iter().map(|v| (v * 255.0) as u8).collect();
         let peak = bytes.iter().copied().max().unwrap_or(0);
         let level = threshold.level(f64::from(peak), 255.0);
         let foreground = bytes
-            .chunks_exact(3)
+            .chunks_exact(self.channels)
             .map(|p| {
                 let sum: u16 = p.iter().map(|&v| u16::from(v)).sum();
-                f64::from(sum) / 3.0 > level
+                f64::from(sum) / self.channels as f64 > level
             })
             .collect();
-        Mask::from_parts(self.size, self.size, foreground)
+        Mask::from_parts(self.width, self.height, foreground)
     }
 
     /// The mean map, resized smoothly to `width` x `height`: `[height, width]` in [0, 1].
     pub fn map_at(&self, width: u32, height: u32) -> Vec<f32> {
         let map = self.map();
-        if (width, height) == (self.size, self.size) {
+        if (width, height) == (self.width, self.height) {
             return map;
         }
-        resize_whole_map(&map, (self.size, self.size), (width, height))
+        resize_whole_map(&map, (self.width, self.height), (width, height))
     }
 
     /// The mask at a query's own size: the mean map resized smoothly, against the same threshold, where the
     /// maximum is still that of the S x S output, and so is the score. At S x S exactly [`Self::mask`].
     pub fn mask_at(&self, width: u32, height: u32, rule: impl Into<MaskRule>) -> Mask {
         let rule = rule.into();
-        if (width, height) == (self.size, self.size) {
+        if (width, height) == (self.width, self.height) {
             return self.mask(rule);
         }
         if rule.min_score > 0.0 && f64::from(self.score(rule.threshold)) < rule.min_score {
@@ -117,6 +149,13 @@ impl DecodedMap {
         let level = rule.threshold.level(f64::from(self.peak()), 1.0);
         let foreground = self.map_at(width, height).iter().map(|&v| f64::from(v) > level).collect();
         Mask::from_parts(width, height, foreground)
+    }
+}
+
+fn mean(pixel: &[f32]) -> f32 {
+    match *pixel {
+        [r, g, b] => (r + g + b) / 3.0,
+        _ => pixel[0],
     }
 }
 
@@ -163,7 +202,7 @@ mod tests {
     #[test]
     fn output_is_clipped_and_black_has_no_foreground() {
         let map = DecodedMap::new(1, vec![-3.0, 1.5, 0.0]).unwrap();
-        assert_eq!(map.rgb(), [0.0, 1.0, 0.5]);
+        assert_eq!(map.values(), [0.0, 1.0, 0.5]);
         assert_eq!((map.map(), map.peak()), (vec![0.5], 1.0));
         let black = DecodedMap::new(1, vec![-1.0; 3]).unwrap();
         assert_eq!(black.mask(Threshold::PAPER).foreground(), [false]);

@@ -11,6 +11,7 @@
 //! Nothing is printed; what a user should be warned of comes back as data ([`MaskWarning`]).
 
 mod decode;
+mod framing;
 mod index;
 mod labels;
 mod map;
@@ -21,6 +22,7 @@ mod objects;
 mod overlay;
 mod region;
 mod resize;
+mod tiles;
 mod write;
 
 use std::io;
@@ -30,14 +32,15 @@ pub use decode::{
     Bands, Depth, LoadedPicture, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Note, PictureOptions, check_ordinary,
     dimensions, load_rgb, load_rgb_with, load_together,
 };
+pub use framing::Framing;
 pub use image::RgbImage;
 pub use index::load_index_mask;
-pub use labels::{LabelMap, Labelling, MOST_CLASSES, VOID, voc_colour};
+pub use labels::{LabelMap, Labelling, MOST_CLASSES, VOID, label_maps, voc_colour};
 pub use map::DecodedMap;
 pub use marks::{Mark, Marks, Stroke};
 pub use mask::{
-    BoundingBox, LoadedMask, Mask, MaskKind, MaskPart, MaskReading, MaskSource, MaskValue, MaskWarning, load_mask,
-    load_mask_of, load_mask_with,
+    BoundingBox, LoadedMask, Mask, MaskKind, MaskPart, MaskReading, MaskSource, MaskValue, MaskWarning, label_numbers,
+    load_mask, load_mask_of, load_mask_with,
 };
 pub(crate) use npy::npy_header;
 pub use objects::{Object, ObjectOptions, find_objects, mask_of_objects};
@@ -47,6 +50,7 @@ pub use resize::{
     mask_to_model_input, resize_bilinear_rgb, resize_bilinear_rgb_rows_first, resize_map, resize_nearest_mask,
     to_model_input,
 };
+pub use tiles::{Mosaic, Tiles};
 pub use write::{
     check_output, check_place, write_by, write_mask, write_overlay, write_probability_npy, write_probability_png,
     write_rgb, write_whole,

@@ -4,7 +4,7 @@ use super::bank_file::{self, About};
 use super::loaded::Keys;
 use super::{BankFile, Precision, Span, Stage};
 use crate::Error;
-use crate::image_io::{self, LoadedMask, Mask, MaskReading, MaskWarning, Note, PictureOptions, RgbImage};
+use crate::image_io::{self, Framing, LoadedMask, Mask, MaskReading, MaskWarning, Note, PictureOptions, RgbImage};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -71,9 +71,8 @@ impl Example {
     }
 
     /// As a network for squares of `size` sees it.
-    pub(super) fn at(&self, size: u32) -> Source {
-        let image = image_io::resize_bilinear_rgb(&self.image, size, size);
-        let mask = image_io::resize_nearest_mask(&self.mask, size, size);
+    pub(super) fn at(&self, size: u32, framing: Framing) -> Source {
+        let (image, mask) = (framing.picture(&self.image, size), framing.mask(&self.mask, size));
         Source::Example { image, mask, name: self.name.clone(), shape: self.image.dimensions() }
     }
 }

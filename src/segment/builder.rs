@@ -8,6 +8,7 @@ use super::tuning::Tuner;
 use super::{Edit, KvSample, Planned, Precision, Segmenter};
 use crate::Error;
 use crate::gpu::Gpu;
+use crate::image_io::Framing;
 use crate::model::Model;
 use crate::plan::Policy;
 use crate::settings::{GuidedFilter, MaskRule, Threshold};
@@ -30,6 +31,7 @@ pub struct SegmenterBuilder {
     guided_filter: Option<GuidedFilter>,
     threshold: Option<Threshold>,
     min_score: f64,
+    framing: Framing,
     memory: Option<u64>,
     self_check: SelfCheck,
     tuning: Option<Tuning>,
@@ -114,6 +116,12 @@ impl SegmenterBuilder {
     /// What is foreground, else what the model says.
     pub fn threshold(mut self, threshold: Threshold) -> Self {
         self.threshold = Some(threshold);
+        self
+    }
+
+    /// What becomes of pictures that are not square, examples and queries alike. Without it they are squashed, as the paper does.
+    pub fn framing(mut self, framing: Framing) -> Self {
+        self.framing = framing;
         self
     }
 
@@ -207,8 +215,20 @@ impl SegmenterBuilder {
         let (tuner, fault) = tuning.map_or((None, None), |(tuner, fault)| (Some(tuner), fault));
         let (pipelines, broken) = self.pipelines.map(|dir| KeptPipelines::read(&dir, &gpu)).unzip();
         let broken = broken.flatten().map(|fault| format!("pipelines that were kept are of no use: {fault}"));
-        let setup =
-            Setup { gpu, model, size, shots, guided_filter, rule, kv_sample, known_answers, pipelines, tuner, memory };
+        let setup = Setup {
+            gpu,
+            model,
+            size,
+            shots,
+            guided_filter,
+            rule,
+            framing: self.framing,
+            kv_sample,
+            known_answers,
+            pipelines,
+            tuner,
+            memory,
+        };
         setup.check_first_layer()?;
         let draft = setup.draft_as(self.precision, edit.unwrap_or(&mut |_, _| {}))?;
         let retries = !edited && draft.storage != Policy::F32;

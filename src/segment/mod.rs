@@ -15,6 +15,7 @@ mod remembered;
 mod sampling;
 mod segmentation;
 mod segmenter;
+mod tiled;
 mod tuning;
 mod upload;
 mod weights;

@@ -8,6 +8,7 @@ use super::tuning::Tuner;
 use super::{BankError, BankFile, Edit, KvSample, MemoryPlan, Pass, Precision, Progress, Segmenter};
 use crate::Error;
 use crate::gpu::Gpu;
+use crate::image_io::Framing;
 use crate::model::Model;
 use crate::plan::{Forms, Less, Limits, PlanError, Policy, Residency};
 use crate::settings::{GuidedFilter, MaskRule};
@@ -23,6 +24,7 @@ pub(super) struct Setup {
     pub shots: usize,
     pub guided_filter: Option<GuidedFilter>,
     pub rule: MaskRule,
+    pub framing: Framing,
     /// How much of a bank is kept, where not all of it is.
     pub kv_sample: Option<KvSample>,
     pub known_answers: KnownAnswers,

@@ -62,6 +62,20 @@ impl Segmentation {
         &self.times
     }
 
+    /// Takes over what another query's stages took, which was a part of this one, and what is to be said of its precision.
+    pub(super) fn add_times(&mut self, other: Segmentation) {
+        for (stage, seconds) in other.times {
+            match self.times.iter_mut().find(|t| t.0 == stage) {
+                Some(entry) => entry.1 += seconds,
+                None => self.times.push((stage, seconds)),
+            }
+        }
+        self.spans.extend(other.spans);
+        if other.overflow.is_some() {
+            (self.overflow, self.precision) = (other.overflow, other.precision);
+        }
+    }
+
     /// When each of them ran, once for each time.
     pub fn spans(&self) -> &[Span] {
         &self.spans

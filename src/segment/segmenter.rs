@@ -11,7 +11,7 @@ use super::{
 };
 use crate::Error;
 use crate::gpu::{Gpu, GpuError};
-use crate::image_io::{self, DecodedMap, RgbImage};
+use crate::image_io::{self, DecodedMap, Framing, RgbImage};
 use crate::model::Model;
 use crate::plan::{Element, Policy, Tensor};
 use crate::settings::{GuidedFilter, MaskRule};
@@ -129,6 +129,11 @@ impl Segmenter {
         self.setup.rule
     }
 
+    /// What becomes of pictures that are not square.
+    pub fn framing(&self) -> Framing {
+        self.setup.framing
+    }
+
     /// How outlines are refined, if they are.
     pub fn guided_filter(&self) -> Option<GuidedFilter> {
         self.setup.guided_filter
@@ -150,7 +155,8 @@ impl Segmenter {
         if examples.is_empty() {
             return Err(Error::Usage("at least one example is needed".into()));
         }
-        self.bank(examples.iter().map(|example| example.at(self.setup.size)).collect(), progress)
+        let at = |example: &Example| example.at(self.setup.size, self.setup.framing);
+        self.bank(examples.iter().map(at).collect(), progress)
     }
 
     /// The bank of what `files` hold and of `examples`, one behind the other.
@@ -167,7 +173,8 @@ impl Segmenter {
             self.check_file(file)?;
         }
         let files = files.iter().cloned().map(Source::File);
-        let sources: Vec<Source> = files.chain(examples.iter().map(|e| e.at(self.setup.size))).collect();
+        let sources: Vec<Source> =
+            files.chain(examples.iter().map(|e| e.at(self.setup.size, self.setup.framing))).collect();
         if sources.is_empty() {
             return Err(Error::Usage("at least one example is needed".into()));
         }
@@ -291,8 +298,8 @@ impl Segmenter {
         progress: Progress,
     ) -> Result<Vec<Segmentation>, Error> {
         banks.iter().try_for_each(|bank| self.check(bank))?;
-        let side = self.setup.size;
-        let pixels = image_io::to_model_input(&image_io::resize_bilinear_rgb(query, side, side));
+        let (side, framing) = (self.setup.size, self.setup.framing);
+        let pixels = image_io::to_model_input(&framing.picture(query, side));
         let mut resident = lock(&self.resident);
         let mut clock = Clock::default();
         let first = resident.first.as_ref().and_then(|loaded| {
@@ -314,7 +321,7 @@ impl Segmenter {
         };
         let (size, rule) = (query.dimensions(), self.setup.rule);
         let found = |map| Segmentation {
-            map,
+            map: framing.map(map, size),
             size,
             rule,
             mask: OnceLock::new(),

@@ -6,6 +6,7 @@ use super::{Args, COMMIT, StorageArg, json_line, noise, print, progress, roof_li
 use diffews_wgpu::bench::{self, Peak, Roof, Timing};
 use diffews_wgpu::check::STORAGES;
 use diffews_wgpu::gpu::{AdapterFacts, GpuError};
+use diffews_wgpu::image_io::Framing;
 use diffews_wgpu::plan::Policy;
 use diffews_wgpu::segment::{Pass, PassPlan};
 use diffews_wgpu::weights::ModelFiles;
@@ -215,6 +216,7 @@ fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
         kv_sample: None,
         threshold: None,
         min_score: 0.0,
+        framing: Framing::Squash,
         guided_filter: None,
         max_memory: None,
     };

@@ -9,7 +9,7 @@ use super::load::Loaded;
 use diffews_wgpu::Stage;
 use diffews_wgpu::formats::{Category, Picture};
 use diffews_wgpu::image_io::{
-    self, DecodedMap, ImageError, Labelling, Mask, Object, ObjectOptions, find_objects, mask_of_objects,
+    self, DecodedMap, ImageError, Mask, Object, ObjectOptions, find_objects, mask_of_objects,
 };
 use diffews_wgpu::settings::MaskRule;
 use std::path::Path;
@@ -58,7 +58,8 @@ impl Written<'_> {
         let Computed { loaded, maps, machine, times } = computed;
         let size = loaded.size;
         let labelled = examples.are_named() || format.format == Format::Labelmap;
-        let mut found = found(maps, size, rule, labelled.then_some(args.margin as f32))?;
+        let margin = labelled.then_some(args.margin as f32);
+        let mut found = found(maps, size, rule, margin, examples.have_negatives())?;
         let changed = options != ObjectOptions::default();
         let objects = match args.json || changed || !format.format.is_picture() {
             true => Some(objects(&mut found, size, &options)?),
@@ -89,23 +90,29 @@ impl Written<'_> {
     }
 }
 
-/// A mask; of classes with names a label map, in which they are at least `margin` apart.
+/// A mask; of classes with names a label map, in which they are at least `margin` apart. The last map may be that of what is not meant: it
+/// keeps its pixels, and is found nowhere.
 fn found(
     mut maps: Vec<DecodedMap>,
     size: (u32, u32),
     rule: MaskRule,
     margin: Option<f32>,
+    negatives: bool,
 ) -> Result<Found, ImageError> {
-    let mask = |map: &DecodedMap| map.mask_at(size.0, size.1, rule);
-    let Some(margin) = margin else {
+    if let (None, false) = (margin, negatives) {
         let map = maps.swap_remove(0);
-        return Ok(Found::Mask { mask: mask(&map), map });
-    };
-    let mut labelling = Labelling::new(size);
-    for map in &maps {
-        labelling.add(&map.map_at(size.0, size.1), &mask(map))?;
+        return Ok(Found::Mask { mask: map.mask_at(size.0, size.1, rule), map });
     }
-    Ok(Found::Labels { labels: labelling.finish(margin), maps })
+    let mut labels = image_io::label_maps(&maps, size, rule, margin.unwrap_or(0.0))?;
+    if negatives {
+        let number = maps.len() as u8;
+        maps.pop();
+        labels.remove(number);
+    }
+    Ok(match margin {
+        Some(_) => Found::Labels { labels, maps },
+        None => Found::Mask { mask: labels.mask(1), map: maps.swap_remove(0) },
+    })
 }
 
 /// The objects of each class, and nothing else is left of what was found.

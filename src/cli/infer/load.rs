@@ -23,7 +23,7 @@ pub enum Ready {
 
 /// A query for the GPU's thread.
 pub struct Loaded {
-    /// As the network sees it.
+    /// As the network sees it, or where tiles are cut, as it is.
     pub small: RgbImage,
     /// (width, height) as displayed.
     pub size: (u32, u32),
@@ -36,9 +36,8 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    pub fn new(picture: LoadedPicture, side: u32, keep: bool, claim: Option<Claim>) -> Loaded {
+    pub fn new(picture: LoadedPicture, small: RgbImage, keep: bool, claim: Option<Claim>) -> Loaded {
         let LoadedPicture { rgb, notes, .. } = picture;
-        let small = image_io::resize_bilinear_rgb(&rgb, side, side);
         Loaded { small, size: rgb.dimensions(), whole: keep.then_some(rgb), notes, _claim: claim }
     }
 

@@ -6,12 +6,12 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage};
 
 use super::reading::{self, Found, MaskReading, MaskSource, Refusal};
-use super::stored::Stored;
+use super::stored::{Stored, Values};
 use super::warning::{MaskValue, MaskWarning};
 use super::{ImageError, Mask};
-use crate::image_io::LoadedPicture;
 use crate::image_io::decode::{Opened, is_turned};
 use crate::image_io::index;
+use crate::image_io::{LoadedPicture, VOID};
 
 /// More than this part of a picture, touching all its borders, is rarely a thing.
 const MOST: f64 = 0.5;
@@ -75,15 +75,7 @@ fn load(path: &Path, expect: (u32, u32), picture: Orientation, how: MaskReading)
         return Err(ImageError::MaskSize { path: path.to_owned(), mask: upright, image: expect });
     };
 
-    let stored = match file.guarded(index::one_channel)? {
-        Some(png) => Stored::from_numbers(png),
-        None => {
-            let lossy = file.is_lossy();
-            Stored::from_pixels(file.decode()?, lossy)
-                .ok_or_else(|| ImageError::FloatSamples { path: path.to_owned() })?
-        }
-    };
-    drop(file);
+    let stored = decoded(path, file)?;
     let size = (stored.width as u32, stored.height as u32);
     let found = reading::read(&stored, how.source).map_err(|refusal| refused(path, how.source, refusal))?;
     drop(stored);
@@ -111,6 +103,31 @@ fn load(path: &Path, expect: (u32, u32), picture: Orientation, how: MaskReading)
         said.push(MaskWarning::Inverted { percent: 100.0 * part as f32, asked: how.invert });
     }
     Ok(LoadedMask { mask, warnings: said })
+}
+
+/// The label numbers that a mask holds, ascending: its grey values, or its palette's indices, but for 0 and 255, which are background and
+/// void in label maps.
+///
+/// # Errors
+/// A mask of colours, and as [`load_mask_with`].
+pub fn label_numbers(path: &Path) -> Result<Vec<u16>, ImageError> {
+    let file = Opened::read(path)?;
+    file.header()?;
+    let stored = decoded(path, file)?;
+    if matches!(stored.values, Values::Colour(_)) {
+        let found = "the mask holds colours, not label numbers".into();
+        return Err(ImageError::MaskReading { path: path.to_owned(), found });
+    }
+    let numbers = stored.table(|i| stored.value(i)).entries.into_iter().map(|entry| entry.value as u16);
+    Ok(numbers.filter(|&number| number != 0 && number != u16::from(VOID)).collect())
+}
+
+fn decoded(path: &Path, file: Opened) -> Result<Stored, ImageError> {
+    if let Some(png) = file.guarded(index::one_channel)? {
+        return Ok(Stored::from_numbers(png));
+    }
+    let lossy = file.is_lossy();
+    Stored::from_pixels(file.decode()?, lossy).ok_or_else(|| ImageError::FloatSamples { path: path.to_owned() })
 }
 
 fn upright_mask(

@@ -1,0 +1,232 @@
+//! Examples drawn from a COCO file of instances.
+
+use super::fill::fill;
+use super::{AnnotationError, json, unusable};
+use crate::formats::rle;
+use crate::image_io::Mask;
+use crate::shown;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Larger files are refused; COCO's own have half of it.
+const MAX_BYTES: u64 = 1 << 30;
+/// Pictures in which the class has a smaller part are not drawn: little of it is left as the network sees it.
+const LEAST_PART: f64 = 1e-3;
+const MOST_NAMED: usize = 12;
+
+#[derive(Deserialize)]
+struct File {
+    images: Vec<Image>,
+    categories: Vec<Category>,
+    annotations: Vec<Annotation>,
+}
+
+#[derive(Deserialize)]
+struct Image {
+    id: u64,
+    file_name: String,
+    width: u32,
+    height: u32,
+}
+
+#[derive(Deserialize)]
+struct Category {
+    id: u64,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Annotation {
+    image_id: u64,
+    category_id: u64,
+    #[serde(default)]
+    iscrowd: u8,
+    #[serde(default)]
+    area: f64,
+    /// Read where it is needed: a file has hundreds of thousands.
+    segmentation: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Runs {
+    size: [u32; 2],
+    counts: Box<RawValue>,
+}
+
+/// A file of annotations.
+pub struct Instances {
+    path: PathBuf,
+    file: File,
+}
+
+/// A picture of a class, and where in it that is.
+#[derive(Debug)]
+pub struct Shot {
+    /// As the file names it.
+    pub file_name: String,
+    pub mask: Mask,
+}
+
+impl Instances {
+    /// # Errors
+    /// No such file.
+    pub fn open(path: &Path) -> Result<Instances, AnnotationError> {
+        Ok(Instances { path: path.to_owned(), file: json(path, MAX_BYTES, "COCO's instances")? })
+    }
+
+    /// `count` pictures of a category, drawn by `seed`, the same everywhere: each with all its pixels of that category, but those of crowds.
+    ///
+    /// # Errors
+    /// No such category, fewer pictures of it, and masks that make no sense.
+    pub fn draw(&self, category: &str, count: usize, seed: u64) -> Result<Vec<Shot>, AnnotationError> {
+        let File { images, categories, annotations } = &self.file;
+        let Some(id) = categories.iter().find(|c| c.name == category).map(|c| c.id) else {
+            let names: Vec<String> = categories.iter().map(|c| shown::text(&c.name)).collect();
+            let names = shown::first(&names, MOST_NAMED).join(", ");
+            return Err(self.unusable(format!("no category is called {}; there are {names}", shown::text(category))));
+        };
+        let mut of_image: BTreeMap<u64, Vec<&Annotation>> = BTreeMap::new();
+        for annotation in
+            annotations.iter().filter(|a| a.category_id == id && a.iscrowd == 0 && a.segmentation.is_some())
+        {
+            of_image.entry(annotation.image_id).or_default().push(annotation);
+        }
+        let by_id: BTreeMap<u64, &Image> = images.iter().map(|image| (image.id, image)).collect();
+        let mut all: Vec<(&Image, Vec<&Annotation>)> = Vec::new();
+        for (id, parts) in of_image {
+            let Some(&image) = by_id.get(&id) else { continue };
+            let area: f64 = parts.iter().map(|a| a.area).sum();
+            if area >= LEAST_PART * f64::from(image.width) * f64::from(image.height) {
+                all.push((image, parts));
+            }
+        }
+        if all.len() < count {
+            let name = shown::text(category);
+            return Err(self.unusable(format!(
+                "{} pictures show enough of {name} to be examples, and {count} are wanted",
+                all.len()
+            )));
+        }
+        fastrand::Rng::with_seed(seed).shuffle(&mut all);
+        all.truncate(count);
+        all.into_iter().map(|(image, parts)| self.shot(image, &parts)).collect()
+    }
+
+    fn shot(&self, image: &Image, parts: &[&Annotation]) -> Result<Shot, AnnotationError> {
+        let size = (image.width, image.height);
+        let name = || shown::text(&image.file_name);
+        if u64::from(size.0) * u64::from(size.1) > crate::image_io::MAX_PIXELS {
+            return Err(self.unusable(format!(
+                "{} has {} x {} pixels, more than this program reads",
+                name(),
+                size.0,
+                size.1
+            )));
+        }
+        let mut pixels = vec![false; size.0 as usize * size.1 as usize];
+        for part in parts {
+            let Some(segmentation) = &part.segmentation else { continue };
+            add(segmentation, size, &mut pixels).map_err(|reason| self.unusable(format!("{}: {reason}", name())))?;
+        }
+        Ok(Shot { file_name: image.file_name.clone(), mask: Mask::new(size.0, size.1, pixels)? })
+    }
+
+    fn unusable(&self, reason: String) -> AnnotationError {
+        unusable(&self.path, reason)
+    }
+}
+
+/// Adds what a segmentation holds: polygons, or runs, compressed or not.
+fn add(segmentation: &RawValue, size: (u32, u32), pixels: &mut [bool]) -> Result<(), String> {
+    let text = segmentation.get();
+    let wrong = |error: serde_json::Error| {
+        format!("a segmentation is neither polygons nor runs: {}", shown::text(&error.to_string()))
+    };
+    if text.starts_with('[') {
+        let polygons: Vec<Vec<f64>> = serde_json::from_str(text).map_err(wrong)?;
+        return polygons.iter().try_for_each(|flat| {
+            let (points, rest) = flat.as_chunks::<2>();
+            if !rest.is_empty() {
+                return Err("a polygon has an odd number of coordinates".to_string());
+            }
+            fill(points, size, pixels)
+        });
+    }
+    let runs: Runs = serde_json::from_str(text).map_err(wrong)?;
+    if runs.size != [size.1, size.0] {
+        return Err(format!(
+            "runs are of {} x {} pixels, the picture has {} x {}",
+            runs.size[1], runs.size[0], size.0, size.1
+        ));
+    }
+    let counts: Vec<u64> = match runs.counts.get().starts_with('[') {
+        true => serde_json::from_str(runs.counts.get()).map_err(wrong)?,
+        false => rle::counts_of(&serde_json::from_str::<String>(runs.counts.get()).map_err(wrong)?)?,
+    };
+    rle::add(&counts, size, pixels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"{"info": {}, "images": [{"id": 1, "file_name": "a.png", "width": 6, "height": 4, "license": 3}, {"id": 2, "file_name": "b.png", "width": 3, "height": 2}],
+        "categories": [{"id": 7, "name": "cat", "supercategory": "animal"}, {"id": 9, "name": "dog"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 7, "area": 4, "bbox": [1, 1, 2, 2], "iscrowd": 0, "segmentation": [[1, 1, 3, 1, 3, 3, 1, 3]]},
+            {"id": 2, "image_id": 1, "category_id": 7, "area": 1, "segmentation": {"size": [4, 6], "counts": [0, 1, 23]}},
+            {"id": 3, "image_id": 1, "category_id": 7, "area": 24, "iscrowd": 1, "segmentation": {"size": [4, 6], "counts": [0, 24]}},
+            {"id": 4, "image_id": 2, "category_id": 7, "area": 3, "segmentation": {"size": [2, 3], "counts": "33"}},
+            {"id": 5, "image_id": 2, "category_id": 9, "area": 3, "segmentation": [[0, 0, 1]]}]}"#;
+
+    fn opened(text: &str) -> Result<Instances, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("i.json");
+        std::fs::write(&path, text).unwrap();
+        Instances::open(&path).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn pictures_are_drawn_with_all_that_is_of_the_class() {
+        let file = opened(FILE).unwrap();
+        let mut shots = file.draw("cat", 2, 0).unwrap();
+        shots.sort_by(|a, b| a.file_name.cmp(&b.file_name));
+        let rows = |mask: &Mask| -> Vec<String> {
+            let row = |row: &[bool]| row.iter().map(|&p| if p { '#' } else { '.' }).collect();
+            mask.foreground().chunks(mask.width() as usize).map(row).collect()
+        };
+        assert_eq!(rows(&shots[0].mask), ["#.....", ".##...", ".##...", "......"]);
+        assert_eq!(rows(&shots[1].mask), ["..#", ".##"]);
+        let draw = |seed| file.draw("cat", 1, seed).unwrap().remove(0).file_name;
+        assert_eq!(draw(5), draw(5));
+        assert!((0..20).any(|seed| draw(seed) != draw(5)));
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_refused_by_name() {
+        let told = |text: &str, category: &str, count| {
+            let drawn = opened(text).and_then(|file| file.draw(category, count, 0).map_err(|e| e.to_string()));
+            drawn.map(|shots| shots.len()).unwrap_err()
+        };
+        for (text, category, count, word) in [
+            ("[]".to_string(), "cat", 1, "not COCO's instances"),
+            (FILE.into(), "cow", 1, "there are cat, dog"),
+            (FILE.into(), "cat", 3, "2 pictures show enough"),
+            (FILE.into(), "dog", 1, "odd number"),
+            (FILE.replace("\"33\"", "\"3\""), "cat", 2, "runs"),
+            (FILE.replace("[0, 1, 23]", "[0, 1, 24]"), "cat", 2, "runs"),
+            (FILE.replace("[4, 6]", "[6, 4]"), "cat", 2, "4 x 6"),
+            (
+                FILE.replace("\"width\": 6", "\"width\": 4000000000").replace("\"area\": 4", "\"area\": 1e18"),
+                "cat",
+                2,
+                "more than this program reads",
+            ),
+        ] {
+            let error = told(&text, category, count);
+            assert!(error.contains(word) && error.contains("i.json"), "{error}");
+        }
+    }
+}

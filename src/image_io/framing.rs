@@ -1,0 +1,152 @@
+//! How pictures of any shape become the squares that the network sees, and its maps the pictures' again.
+
+use super::{DecodedMap, Mask, resize_bilinear_rgb, resize_nearest_mask};
+use image::RgbImage;
+use image::imageops::crop_imm;
+
+/// What becomes of a picture that is not square.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// Its sides are scaled each by itself, as the paper does.
+    #[default]
+    Squash,
+    /// It keeps its shape: its shorter side is continued by its last row or column on both ends.
+    Pad,
+    /// It keeps its shape: only the square in its middle is seen, and beside that nothing is found.
+    Crop,
+}
+
+/// A rectangle in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Frame {
+    x: u32,
+    y: u32,
+    width: u32,
+    height: u32,
+}
+
+impl Framing {
+    /// The picture as a square of `side` pixels.
+    pub fn picture(self, rgb: &RgbImage, side: u32) -> RgbImage {
+        match self {
+            Framing::Squash => resize_bilinear_rgb(rgb, side, side),
+            Framing::Crop => {
+                let middle = middle(rgb.dimensions());
+                resize_bilinear_rgb(
+                    &crop_imm(rgb, middle.x, middle.y, middle.width, middle.height).to_image(),
+                    side,
+                    side,
+                )
+            }
+            Framing::Pad => {
+                let inner = inner(rgb.dimensions(), side);
+                let small = resize_bilinear_rgb(rgb, inner.width, inner.height);
+                RgbImage::from_fn(side, side, |x, y| {
+                    *small.get_pixel(nearest(x, inner.x, inner.width), nearest(y, inner.y, inner.height))
+                })
+            }
+        }
+    }
+
+    /// The mask of such a picture; what lies beside the picture is background.
+    pub fn mask(self, mask: &Mask, side: u32) -> Mask {
+        let (width, height) = mask.size();
+        match self {
+            Framing::Squash => resize_nearest_mask(mask, side, side),
+            Framing::Crop => {
+                let middle = middle((width, height));
+                let row = |y: u32| &mask.foreground()[(y * width + middle.x) as usize..][..middle.width as usize];
+                let inside = (middle.y..middle.y + middle.height).flat_map(row).copied().collect();
+                resize_nearest_mask(&Mask::from_parts(middle.width, middle.height, inside), side, side)
+            }
+            Framing::Pad => {
+                let inner = inner((width, height), side);
+                let small = resize_nearest_mask(mask, inner.width, inner.height);
+                let at = |x: u32, y: u32| match (x.checked_sub(inner.x), y.checked_sub(inner.y)) {
+                    (Some(x), Some(y)) if x < inner.width && y < inner.height => {
+                        small.foreground()[(y * inner.width + x) as usize]
+                    }
+                    _ => false,
+                };
+                Mask::from_parts(side, side, (0..side).flat_map(|y| (0..side).map(move |x| at(x, y))).collect())
+            }
+        }
+    }
+
+    /// The map of the whole picture of `size` (width, height), of the network's map of its square. Its own size is not the picture's.
+    pub fn map(self, map: DecodedMap, size: (u32, u32)) -> DecodedMap {
+        let side = map.width();
+        match self {
+            Framing::Squash => map,
+            Framing::Pad => {
+                let inner = inner(size, side);
+                map.part((inner.x, inner.y), (inner.width, inner.height))
+            }
+            Framing::Crop => {
+                let middle = middle(size);
+                let scaled = |v: u32| (f64::from(v) * f64::from(side) / f64::from(middle.width)).round() as u32;
+                map.within((scaled(middle.x), scaled(middle.y)), (scaled(size.0).max(side), scaled(size.1).max(side)))
+            }
+        }
+    }
+}
+
+/// The largest square in the middle.
+fn middle((width, height): (u32, u32)) -> Frame {
+    let side = width.min(height);
+    Frame { x: (width - side) / 2, y: (height - side) / 2, width: side, height: side }
+}
+
+/// Where a picture of this size lies in a square of `side` pixels.
+fn inner((width, height): (u32, u32), side: u32) -> Frame {
+    let scaled =
+        |v: u32| ((f64::from(v) * f64::from(side) / f64::from(width.max(height))).round() as u32).clamp(1, side);
+    let (width, height) = (scaled(width), scaled(height));
+    Frame { x: (side - width) / 2, y: (side - height) / 2, width, height }
+}
+
+/// The place inside that is nearest to one outside.
+fn nearest(at: u32, first: u32, length: u32) -> u32 {
+    at.saturating_sub(first).min(length - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Threshold;
+    use image::Rgb;
+
+    /// A mask that goes into the square and, as a map, back again, is what it was.
+    #[test]
+    fn there_and_back() {
+        for (width, height) in [(40, 20), (20, 40), (30, 30), (64, 3), (1, 5)] {
+            let on = |x: u32, y: u32| x.abs_diff(width / 2) <= width / 6 && y.abs_diff(height / 2) <= height / 6;
+            let mask =
+                Mask::new(width, height, (0..width * height).map(|i| on(i % width, i / width)).collect()).unwrap();
+            for framing in [Framing::Squash, Framing::Pad, Framing::Crop] {
+                let square = framing.mask(&mask, 64);
+                let values = square.foreground().iter().flat_map(|&f| [if f { 1.0 } else { -1.0 }; 3]).collect();
+                let map = framing.map(DecodedMap::new(64, values).unwrap(), (width, height));
+                let back = map.mask_at(width, height, Threshold::Absolute(0.5));
+                let wrong = back.foreground().iter().zip(mask.foreground()).filter(|(a, b)| a != b).count();
+                assert!(wrong <= 2 * (width + height) as usize / 6, "{framing:?} {width} x {height}: {wrong}");
+            }
+        }
+    }
+
+    #[test]
+    fn shapes_are_kept_and_edges_go_on() {
+        let picture = RgbImage::from_fn(40, 20, |x, _| Rgb([if x < 20 { 0 } else { 200 }, 0, 0]));
+        let padded = Framing::Pad.picture(&picture, 20);
+        // 20 x 10 in the middle; rows above are its first row.
+        assert!(padded.rows().all(|row| row.eq(padded.rows().next().unwrap())));
+        let cropped = Framing::Crop.picture(&picture, 20);
+        assert_eq!((cropped.get_pixel(2, 10).0[0], cropped.get_pixel(17, 10).0[0]), (0, 200));
+        let mask = Mask::new(40, 20, vec![true; 800]).unwrap();
+        assert_eq!(Framing::Pad.mask(&mask, 20).foreground_fraction(), 0.5);
+        let map = |framing: Framing| framing.map(DecodedMap::new(20, vec![1.0; 1200]).unwrap(), (40, 20));
+        assert_eq!((map(Framing::Pad).width(), map(Framing::Pad).height()), (20, 10));
+        let beside = map(Framing::Crop).mask_at(40, 20, Threshold::Absolute(0.5));
+        assert_eq!(beside.bounding_box().map(|b| (b.x, b.width, b.height)), Some((10, 20, 20)));
+    }
+}

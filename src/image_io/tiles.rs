@@ -1,0 +1,172 @@
+//! A large picture in tiles that overlap, and one map of theirs.
+
+use super::{DecodedMap, ImageError, MAX_SIDE};
+use image::RgbImage;
+
+/// Squares of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tiles {
+    side: u32,
+    overlap: u32,
+}
+
+impl Tiles {
+    /// Of `side` pixels of the picture, each `overlap` pixels over the next.
+    ///
+    /// # Errors
+    /// In words: sides below 16 pixels or above the largest picture's, and overlaps of more than half of the side.
+    pub fn new(side: u32, overlap: u32) -> Result<Tiles, String> {
+        if !(16..=MAX_SIDE).contains(&side) {
+            return Err(format!("a tile of {side} pixels; 16 to {MAX_SIDE} make sense"));
+        }
+        match overlap > side / 2 {
+            true => Err(format!("tiles of {side} pixels can overlap by {} at most, and not by {overlap}", side / 2)),
+            false => Ok(Tiles { side, overlap }),
+        }
+    }
+
+    pub fn side(self) -> u32 {
+        self.side
+    }
+
+    pub fn overlap(self) -> u32 {
+        self.overlap
+    }
+
+    /// The upper left corners of all tiles of a picture of (width, height), row by row. The last ones end with the picture.
+    pub fn corners(self, (width, height): (u32, u32)) -> Vec<(u32, u32)> {
+        let columns = self.starts(width);
+        self.starts(height).into_iter().flat_map(|y| columns.iter().map(move |&x| (x, y))).collect()
+    }
+
+    fn starts(self, length: u32) -> Vec<u32> {
+        let Some(last) = length.checked_sub(self.side) else { return vec![0] };
+        (0..last).step_by((self.side - self.overlap) as usize).chain([last]).collect()
+    }
+
+    /// The tile at a corner; where the picture is smaller, its last row and column go on.
+    pub fn cut(self, rgb: &RgbImage, (left, top): (u32, u32)) -> RgbImage {
+        let (width, height) = rgb.dimensions();
+        RgbImage::from_fn(self.side, self.side, |x, y| {
+            *rgb.get_pixel((left + x).min(width - 1), (top + y).min(height - 1))
+        })
+    }
+
+    /// How much the pixels of an axis count in a tile that begins at `start`, of all tiles that have them: from its neighbours to its
+    /// middle a tile counts more and more, and all together count 1.
+    fn shares(self, start: u32, length: u32) -> Vec<f32> {
+        let end = length.min(start + self.side);
+        let of = |tile: u32, at: u32| -> f32 {
+            if at < tile || at >= tile + self.side {
+                return 0.0;
+            }
+            let ramp = |distance: u32| (distance as f32 + 0.5) / (self.overlap as f32 + 0.5);
+            // What lies at the picture's own edge has no neighbour to give way to.
+            let before = if tile == 0 { 1.0 } else { ramp(at - tile) };
+            let behind = if tile + self.side >= length { 1.0 } else { ramp(tile + self.side - 1 - at) };
+            before.min(behind).min(1.0)
+        };
+        let starts = self.starts(length);
+        (start..end)
+            .map(|at| {
+                let near = starts.iter().copied().filter(|&tile| tile <= at && at < tile + self.side);
+                of(start, at) / near.map(|tile| of(tile, at)).sum::<f32>()
+            })
+            .collect()
+    }
+}
+
+/// The map of a whole picture, put together of those of its tiles.
+pub struct Mosaic {
+    tiles: Tiles,
+    size: (u32, u32),
+    /// `[height, width]`
+    values: Vec<f32>,
+}
+
+impl Mosaic {
+    /// Of a picture of (width, height).
+    pub fn new(tiles: Tiles, size: (u32, u32)) -> Mosaic {
+        Mosaic { tiles, size, values: vec![0.0; size.0 as usize * size.1 as usize] }
+    }
+
+    /// Adds the network's map of the tile at a corner: each once.
+    pub fn add(&mut self, (left, top): (u32, u32), map: &DecodedMap) {
+        let (side, width) = (self.tiles.side as usize, self.size.0 as usize);
+        let means = map.map_at(self.tiles.side, self.tiles.side);
+        let across = self.tiles.shares(left, self.size.0);
+        let rows = self.values.chunks_exact_mut(width).skip(top as usize);
+        let down = self.tiles.shares(top, self.size.1);
+        for ((row, tile), share) in rows.zip(means.chunks_exact(side)).zip(down) {
+            let pixels = row[left as usize..].iter_mut().zip(tile).zip(&across);
+            pixels.for_each(|((value, mean), part)| *value += share * part * mean);
+        }
+    }
+
+    /// The map, of the picture's size.
+    ///
+    /// # Errors
+    /// None where each tile was added once.
+    pub fn finish(self) -> Result<DecodedMap, ImageError> {
+        DecodedMap::of_means(self.size, self.values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    #[test]
+    fn tiles_cover_a_picture_and_all_shares_are_one() {
+        for (side, overlap) in [(16, 0), (16, 8), (20, 3), (33, 16)] {
+            let tiles = Tiles::new(side, overlap).unwrap();
+            for length in [1, 15, 16, 17, 31, 32, 33, 50, 128, 131] {
+                let starts = tiles.starts(length);
+                let mut sums = vec![0.0; length as usize];
+                for &start in &starts {
+                    tiles
+                        .shares(start, length)
+                        .iter()
+                        .enumerate()
+                        .for_each(|(i, share)| sums[start as usize + i] += share);
+                }
+                assert!(sums.iter().all(|sum: &f32| (sum - 1.0).abs() < 1e-5), "{side} {overlap} {length}: {sums:?}");
+                assert!(
+                    starts.windows(2).all(|pair| pair[0] < pair[1] && pair[1] <= pair[0] + side - overlap),
+                    "{starts:?}"
+                );
+            }
+        }
+        for (side, overlap) in [(0, 0), (15, 0), (32, 17), (MAX_SIDE + 1, 0), (32, u32::MAX)] {
+            assert!(Tiles::new(side, overlap).is_err());
+        }
+    }
+
+    /// Maps of tiles that are cut out of one map give that map: no seam.
+    #[test]
+    fn what_tiles_agree_on_has_no_seams() {
+        let (width, height) = (70, 41);
+        let at = |x: u32, y: u32| 0.5 + 0.3 * (x as f32 * 0.11).sin() * (y as f32 * 0.07).cos();
+        let tiles = Tiles::new(24, 7).unwrap();
+        let mut mosaic = Mosaic::new(tiles, (width, height));
+        for (left, top) in tiles.corners((width, height)) {
+            let pixel = |i: u32| [2.0 * at(left + i % 24, top + i / 24) - 1.0; 3];
+            mosaic.add((left, top), &DecodedMap::new(24, (0..24 * 24).flat_map(pixel).collect()).unwrap());
+        }
+        let map = mosaic.finish().unwrap();
+        assert_eq!((map.width(), map.height()), (width, height));
+        for (i, value) in map.map().iter().enumerate() {
+            let want = at(i as u32 % width, i as u32 / width);
+            assert!((value - want).abs() < 1e-5, "{i}: {value} {want}");
+        }
+    }
+
+    #[test]
+    fn a_small_picture_is_one_tile_that_goes_on() {
+        let tiles = Tiles::new(16, 4).unwrap();
+        let picture = RgbImage::from_fn(5, 20, |x, y| Rgb([x as u8, y as u8, 0]));
+        assert_eq!(tiles.corners((5, 20)), [(0, 0), (0, 4)]);
+        assert_eq!(tiles.cut(&picture, (0, 4)).get_pixel(15, 15).0, [4, 19, 0]);
+    }
+}

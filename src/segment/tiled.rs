@@ -1,0 +1,42 @@
+//! Large pictures, tile by tile.
+
+use super::{Progress, Segmentation, Segmenter, SupportBank};
+use crate::Error;
+use crate::image_io::{Mosaic, RgbImage, Tiles};
+use std::sync::OnceLock;
+
+impl Segmenter {
+    /// As [`Segmenter::segment_classes`] for a picture that is larger than what the network sees of it: each of `tiles` is a query of its own,
+    /// and their maps, blended where they overlap, are one map of the picture's size. A threshold that is relative is so to the largest value
+    /// anywhere in it. Of each result the times and spans are those of all tiles.
+    ///
+    /// # Errors
+    /// As [`Segmenter::segment_classes`].
+    pub fn segment_tiled(
+        &self,
+        banks: &[&SupportBank],
+        query: &RgbImage,
+        tiles: Tiles,
+        progress: Progress,
+    ) -> Result<Vec<Segmentation>, Error> {
+        let size = query.dimensions();
+        let corners = tiles.corners(size);
+        let count = corners.len() as f64;
+        let mut mosaics: Vec<Mosaic> = banks.iter().map(|_| Mosaic::new(tiles, size)).collect();
+        let mut all: Option<Vec<Segmentation>> = None;
+        for (done, corner) in corners.into_iter().enumerate() {
+            let tile = tiles.cut(query, corner);
+            let found =
+                self.segment_classes(banks, &tile, &mut |stage, part| progress(stage, (done as f64 + part) / count))?;
+            mosaics.iter_mut().zip(&found).for_each(|(mosaic, found)| mosaic.add(corner, found.map()));
+            match &mut all {
+                None => all = Some(found),
+                Some(all) => all.iter_mut().zip(found).for_each(|(all, found)| all.add_times(found)),
+            }
+        }
+        let whole = |(found, mosaic): (Segmentation, Mosaic)| {
+            Ok(Segmentation { map: mosaic.finish()?, size, mask: OnceLock::new(), ..found })
+        };
+        all.unwrap_or_default().into_iter().zip(mosaics).map(whole).collect()
+    }
+}

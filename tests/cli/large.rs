@@ -1,0 +1,71 @@
+//! Pictures that are large, or far from square.
+
+use crate::command::{Place, SUPPORT, lines, picture};
+
+const SMALL: [&str; 5] = ["--size", "64", "--precision", "f32", "-q"];
+
+#[test]
+fn a_large_picture_is_done_in_tiles() {
+    let place = Place::new();
+    picture(150, 90).save(place.path("large.png")).unwrap();
+    let run = |more: &[&str]| place.run(&[&["infer", "--query", "large.png"], &SUPPORT[..], &SMALL, more].concat());
+    let said = run(&["--tile", "64", "--overlap", "20", "--probability", "p.png", "--json"]).expect(0, &[]);
+    let said = lines(&said.out).remove(0);
+    assert_eq!((said["tiles"].clone(), said["width"].as_u64()), (serde_json::json!([64, 20]), Some(150)));
+    let map = image::open(place.path("p.png")).unwrap().into_luma16();
+    assert_eq!(map.dimensions(), (150, 90));
+    // What no other tile has is the tile's own result.
+    let corner = image::open(place.path("large.png")).unwrap().crop_imm(0, 0, 64, 64);
+    corner.save(place.path("corner.png")).unwrap();
+    let args = ["infer", "--query", "corner.png", "--probability", "c.png"];
+    place.run(&[&args[..], &SUPPORT, &SMALL].concat()).expect(0, &[]);
+    let own = image::open(place.path("c.png")).unwrap().into_luma16();
+    for (x, y, pixel) in own.enumerate_pixels().filter(|(x, y, _)| *x < 43 && *y < 25) {
+        assert!(pixel.0[0].abs_diff(map.get_pixel(x, y).0[0]) <= 1, "{x} {y}");
+    }
+    for (flags, word) in [
+        (&["--tile", "8"][..], "16 to"),
+        (&["--tile", "64", "--overlap", "40"], "by 32 at most"),
+        (&["--overlap", "4"], "--tile"),
+    ] {
+        run(&[flags, &["--output", "n.png"]].concat()).expect(2, &[word]);
+    }
+}
+
+#[test]
+fn the_shape_is_kept_where_that_is_asked_for() {
+    let place = Place::new();
+    picture(120, 40).save(place.path("wide.png")).unwrap();
+    let run = |fit: &str| {
+        let args = [
+            "infer",
+            "--query",
+            "wide.png",
+            "--force",
+            "--probability",
+            "p.npy",
+            "--absolute-threshold",
+            "0",
+            "--json",
+            "--fit",
+            fit,
+        ];
+        let said = lines(&place.run(&[&args[..], &SUPPORT, &SMALL].concat()).expect(0, &[]).out).remove(0);
+        assert_eq!(
+            (said["fit"].as_str(), said["width"].as_u64(), said["height"].as_u64()),
+            (Some(fit), Some(120), Some(40))
+        );
+        let mask = image::open(place.path("wide_mask.png")).unwrap().into_luma8();
+        let header = std::fs::read(place.path("p.npy")).unwrap()[10..80].to_vec();
+        let shape = String::from_utf8(header).unwrap();
+        (mask, shape.split("'shape': ").nth(1).unwrap().split(')').next().unwrap().to_owned())
+    };
+    assert_eq!(run("squash").1, "(64, 64");
+    assert_eq!(run("pad").1, "(21, 64");
+    let (mask, shape) = run("crop");
+    assert_eq!(shape, "(64, 192");
+    // Beside the square in the middle nothing is found, and in it something.
+    assert!(mask.enumerate_pixels().all(|(x, _, p)| (39..81).contains(&x) || p.0[0] == 0));
+    assert!(mask.pixels().any(|p| p.0[0] == 255));
+    place.infer(&["--query", "wide.png", "--fit", "stretch"]).expect(2, &["squash"]);
+}
