@@ -21,6 +21,7 @@
 pub mod coco;
 mod contour;
 pub mod geojson;
+pub mod geotiff;
 pub mod label_map;
 pub mod label_studio;
 pub mod labelme;

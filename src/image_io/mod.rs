@@ -12,6 +12,7 @@
 
 mod decode;
 mod framing;
+mod geo;
 mod index;
 mod labels;
 mod map;
@@ -33,6 +34,7 @@ pub use decode::{
     dimensions, load_rgb, load_rgb_with, load_together,
 };
 pub use framing::Framing;
+pub use geo::{GeoTags, GeoValues};
 pub use image::RgbImage;
 pub use index::load_index_mask;
 pub use labels::{LabelMap, Labelling, MOST_CLASSES, VOID, label_maps, voc_colour};

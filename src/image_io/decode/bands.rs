@@ -75,6 +75,7 @@ mod tests {
             icc: Some(vec![1]),
             orientation: Orientation::NoTransforms,
             notes: vec![],
+            place: None,
         };
         let taken = Bands::new(&[4, 3, 2]).unwrap().of(pixels()).unwrap();
         assert!(matches!(taken.samples, Samples::Sixteen(s) if s == [4, 3, 2, 8, 7, 6]));

@@ -70,7 +70,7 @@ pub fn load_together(paths: &[&Path], options: &mut PictureOptions) -> Result<Ve
 }
 
 fn to_rgb(path: &Path, pixels: Pixels, options: &PictureOptions) -> Result<LoadedPicture, ImageError> {
-    let Pixels { width, height, mut channels, samples, icc, orientation, mut notes } = pixels;
+    let Pixels { width, height, mut channels, samples, icc, orientation, mut notes, place } = pixels;
     let inks = matches!(samples, Samples::Inks(_));
     let samples = depth::to_bytes(path, samples, channels, options.depth, &mut notes)?;
     // Alpha is no colour.
@@ -112,7 +112,8 @@ fn to_rgb(path: &Path, pixels: Pixels, options: &PictureOptions) -> Result<Loade
     };
     let mut picture = DynamicImage::ImageRgb8(rgb);
     picture.apply_orientation(orientation);
-    Ok(LoadedPicture { rgb: picture.into_rgb8(), orientation, notes })
+    let place = place.filter(|_| orientation == image::metadata::Orientation::NoTransforms);
+    Ok(LoadedPicture { rgb: picture.into_rgb8(), orientation, notes, place })
 }
 
 /// `[n, colours + 1]` to `[n, colours]` and `[n]`. Colours stay where they are: a large picture is not held twice.
@@ -160,7 +161,7 @@ mod tests {
             Samples::Float(s) => s.len(),
         };
         let (width, height, orientation) = ((count / channels) as u32, 1, Orientation::NoTransforms);
-        let pixels = Pixels { width, height, channels, samples, icc: None, orientation, notes: vec![] };
+        let pixels = Pixels { width, height, channels, samples, icc: None, orientation, notes: vec![], place: None };
         let loaded = to_rgb(Path::new("x"), pixels, options).unwrap();
         (loaded.rgb.into_raw(), loaded.notes)
     }

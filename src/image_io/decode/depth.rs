@@ -123,7 +123,7 @@ mod tests {
     fn sixteen(samples: &[u16]) -> Pixels {
         let (width, height, orientation) = (samples.len() as u32, 1, Orientation::NoTransforms);
         let samples = Samples::Sixteen(samples.to_vec());
-        Pixels { width, height, channels: 1, samples, icc: None, orientation, notes: vec![] }
+        Pixels { width, height, channels: 1, samples, icc: None, orientation, notes: vec![], place: None }
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) fn decode(source: &Source) -> Result<Pixels, ImageError> {
         4 => Samples::Inks(samples.into_iter().map(|paper| 255 - paper).collect()),
         _ => Samples::Eight(samples),
     };
-    Ok(Pixels { width, height, channels, samples, icc, orientation, notes: Vec::new() })
+    Ok(Pixels { width, height, channels, samples, icc, orientation, notes: Vec::new(), place: None })
 }
 
 /// Reads the markers; pixels come later.

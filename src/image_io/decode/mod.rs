@@ -29,6 +29,7 @@ use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
 
 use super::ImageError;
+use super::geo::GeoTags;
 pub use bands::Bands;
 pub use colour::{PictureOptions, load_rgb, load_rgb_with, load_together};
 pub use depth::Depth;
@@ -61,6 +62,8 @@ pub(super) struct Pixels {
     pub orientation: Orientation,
     /// What the user must be told.
     pub notes: Vec<Note>,
+    /// Where it lies on a map, as stored.
+    pub place: Option<GeoTags>,
 }
 
 /// Samples as deep as the file has them. What has less than 8 bits is scaled to 8, what has 9 to 15 is scaled to 16.
@@ -131,12 +134,14 @@ impl fmt::Display for Note {
 }
 
 /// A picture as read, and what its user should be told about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LoadedPicture {
     pub rgb: RgbImage,
     /// How the file's pixels were turned for that.
     pub orientation: Orientation,
     pub notes: Vec<Note>,
+    /// Where it lies on a map, if its file says it (GeoTIFF), and its pixels were not turned.
+    pub place: Option<GeoTags>,
 }
 
 /// What is known of a picture before it is decoded.

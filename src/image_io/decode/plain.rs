@@ -42,7 +42,7 @@ pub(super) fn decode(source: &Source, format: ImageFormat) -> Result<Pixels, Ima
             Samples::Float(samples)
         }
     };
-    Ok(Pixels { width, height, channels, samples, icc, orientation, notes: Vec::new() })
+    Ok(Pixels { width, height, channels, samples, icc, orientation, notes: Vec::new(), place: None })
 }
 
 fn open<'a>(source: &Source<'a>, format: ImageFormat) -> Result<impl ImageDecoder + 'a, ImageError> {

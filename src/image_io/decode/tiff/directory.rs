@@ -120,6 +120,13 @@ impl<'a> Directory<'a> {
         Some(bytes.chunks_exact(size as usize).map(move |bytes| file.unsigned(bytes)))
     }
 
+    /// A tag's values where they are floating-point numbers of 8 bytes.
+    pub fn doubles(&self, tag: u16) -> Option<impl ExactSizeIterator<Item = f64> + 'a> {
+        let &(_, kind, bytes) = self.entries.iter().find(|entry| entry.0 == tag)?;
+        let file = self.file;
+        (kind == 12).then(|| bytes.chunks_exact(8).map(move |bytes| f64::from_bits(file.unsigned(bytes))))
+    }
+
     /// A tag's first value.
     pub fn number(&self, tag: u16) -> Option<u64> {
         self.numbers(tag)?.next()

@@ -14,6 +14,7 @@ pub(super) mod directory;
 mod layout;
 mod samples;
 
+use super::super::geo::{self, GeoTags, GeoValues};
 use super::{Bands, Header, ImageError, Note, Pixels, Source, orientation};
 use directory::{Directory, File};
 use layout::Layout;
@@ -39,6 +40,7 @@ pub(super) fn decode(source: &Source, bands: Option<Bands>) -> Result<Pixels, Im
     let mut pixels = samples::read(source, &layout, file, &directory)?;
     pixels.icc = directory.bytes(ICC).filter(|profile| !profile.is_empty() && bands.is_none()).map(<[u8]>::to_vec);
     pixels.orientation = upright(&directory);
+    pixels.place = place(&directory);
     if pages > 1 {
         pixels.notes.push(Note::Pages { pages });
     }
@@ -69,6 +71,23 @@ fn is_full(directory: &Directory) -> bool {
     let kind = directory.number(254).unwrap_or(0);
     // The older tag: 2 is a smaller version.
     kind & 0b101 == 0 && directory.number(255) != Some(2) && Layout::size(directory).is_ok()
+}
+
+/// The tags of GeoTIFF, if there are any. Other numbers than the standard's types are left out.
+fn place(directory: &Directory) -> Option<GeoTags> {
+    let shorts = |tag| Some((tag, GeoValues::Shorts(directory.numbers(tag)?.map(|v| v as u16).collect())));
+    let doubles = |tag| Some((tag, GeoValues::Doubles(directory.doubles(tag)?.collect())));
+    let text = |tag| Some((tag, GeoValues::Text(directory.bytes(tag)?.to_vec())));
+    let tags = [
+        doubles(geo::SCALE),
+        doubles(geo::TIE_POINTS),
+        doubles(geo::TRANSFORMATION),
+        shorts(geo::KEYS),
+        doubles(geo::KEY_DOUBLES),
+        text(geo::KEY_TEXT),
+    ];
+    let tags: Vec<(u16, GeoValues)> = tags.into_iter().flatten().collect();
+    (!tags.is_empty()).then(|| GeoTags::of(tags))
 }
 
 fn upright(directory: &Directory) -> image::metadata::Orientation {

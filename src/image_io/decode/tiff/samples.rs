@@ -197,7 +197,7 @@ impl Picture {
         };
         let (width, height) = (layout.width, layout.height);
         let orientation = Orientation::NoTransforms;
-        Ok(Pixels { width, height, channels, samples, icc: None, orientation, notes: Vec::new() })
+        Ok(Pixels { width, height, channels, samples, icc: None, orientation, notes: Vec::new(), place: None })
     }
 }
 
