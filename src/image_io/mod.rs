@@ -27,8 +27,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use decode::{
-    Bands, Depth, LoadedPicture, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Note, PictureOptions, check_ordinary,
-    dimensions, load_rgb, load_rgb_with, load_together,
+    Bands, Beginning, Depth, LoadedPicture, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Note, PictureOptions, beginning,
+    check_ordinary, dimensions, load_rgb, load_rgb_from, load_rgb_with, load_together,
 };
 pub use image::RgbImage;
 pub use index::load_index_mask;

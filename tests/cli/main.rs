@@ -9,6 +9,7 @@ mod command;
 mod compile;
 mod conformance;
 mod farm;
+mod folders;
 mod formats;
 mod masks;
 mod memory;
@@ -18,6 +19,7 @@ mod results;
 #[cfg(unix)]
 mod signals;
 mod standard;
+mod streams;
 mod tuning;
 mod usage;
 mod weights;
