@@ -5,23 +5,25 @@ use super::folder::{self, Search};
 use super::list::Input;
 use diffews_wgpu::image_io::{Beginning, is_standard};
 use globset::{Glob, GlobBuilder, GlobSet};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, is_separator};
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Queries")]
 pub struct QueryArgs {
-    /// Picture to segment, or a directory of them (with --recursive those below it, too). - is standard input, once for --support, --mask
-    /// and --query: a picture, or for --query a list of paths, one a line or as find -print0 has them, taken as they come
+    /// Picture to segment, or a directory of them, in the order of their names (frame2 before frame10). - is standard input, once for
+    /// --support, --mask and --query: a picture, or for --query a list of paths, one a line or as of find -print0, taken as they come
     #[arg(long, value_name = "IMAGE|DIR|-", required = true, num_args = 1..)]
     query: Vec<PathBuf>,
-    /// Search the directories below, too, and keep their tree in the results; of a list's paths their directories
+    /// Search the directories below, too, each once, and keep the tree in --output and wherever results go; of the paths of a list, keep
+    /// the directories
     #[arg(long)]
     recursive: bool,
-    /// Of a directory take the pictures alone whose path in it matches, as 'left/**/*_rgb.{png,jpg}'; without a / the name has to. May
-    /// be given several times
+    /// Take of a directory the pictures alone whose path in it matches, as 'left/**/*_rgb.{png,jpg}', or, without a /, whose name does.
+    /// May be given several times
     #[arg(long, value_name = "PATTERN", value_parser = glob)]
     glob: Vec<Glob>,
-    /// Go on after the last query, and take new pictures of the directories as they come, once they no longer grow. Ctrl-C ends it
+    /// Go on after the last query, and take new pictures of the directories as they come, each once it no longer grows; one that cannot be
+    /// read is tried again when it changes. Ctrl-C ends it, with code 0 where nothing is left to do
     #[arg(long)]
     watch: bool,
 }
@@ -140,8 +142,9 @@ pub fn is_folder(path: &Path) -> bool {
 /// A pattern; without a separator it is one of names, in whatever folder they are. Large and small letters are told apart where file
 /// systems commonly do.
 fn glob(text: &str) -> Result<Glob, String> {
+    let text = text.strip_prefix("./").unwrap_or(text);
     let anywhere = format!("**/{text}");
-    let text = if text.contains('/') { text } else { &anywhere };
+    let text = if text.contains(is_separator) { text } else { &anywhere };
     let no_case = cfg!(any(windows, target_vendor = "apple"));
     let built = GlobBuilder::new(text).literal_separator(true).case_insensitive(no_case).build();
     built.map_err(|error| error.kind().to_string())
@@ -155,7 +158,7 @@ mod tests {
         assert!(matches("*_rgb.png", "a_rgb.png") && matches("*_rgb.png", "b/c/a_rgb.png"));
         assert!(matches("**/*.{png,jpg}", "a.jpg") && matches("**/*.{png,jpg}", "b/c/a.png"));
         assert!(matches("b/*.png", "b/a.png") && !matches("b/*.png", "b/c/a.png") && !matches("b/*.png", "a.png"));
-        assert!(matches("b/**", "b/c/a.png"));
+        assert!(matches("b/**", "b/c/a.png") && matches("./b/*.png", "b/a.png"));
         assert!(super::glob("a[").is_err() && super::glob("{a").is_err());
     }
 }
