@@ -6,6 +6,7 @@ use super::super::job::Job;
 use super::super::list::{self, Input};
 use super::super::output::Later;
 use super::super::queries::Query;
+use super::crew;
 use super::watch::Watched;
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -35,6 +36,8 @@ enum Came {
     Task(Task),
     /// What ends the run.
     Failed(anyhow::Error),
+    /// There are no more.
+    End,
 }
 
 pub struct Source {
@@ -61,7 +64,7 @@ impl Source {
     /// The same, with those that come from elsewhere behind.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system gives no thread; a list that cannot be read.
     pub fn and_later(mut self, from: From, later: Later) -> anyhow::Result<Source> {
         let (send, came) = sync_channel(AHEAD);
         let again = matches!(from, From::Folders(_));
@@ -72,11 +75,13 @@ impl Source {
             let mut give = |query| plan.give(query);
             let read = match from {
                 From::List { input, tree } => list::each(input.whole(), tree, &mut give),
-                From::Folders(watched) => watched.each(&mut give),
+                From::Folders(watched) => {
+                    watched.each(&mut give);
+                    Ok(())
+                }
             };
-            if let Err(error) = read {
-                let _ = plan.send.send(Came::Failed(error));
-            }
+            // Nobody listens where the run has ended.
+            let _ = plan.send(read.map_or_else(Came::Failed, |()| Came::End));
         };
         Builder::new().name("queries".into()).spawn(run)?;
         (self.later, self.total) = (Some(came), None);
@@ -84,7 +89,10 @@ impl Source {
         while !again && self.next.is_empty() && self.later.is_some() {
             self.look(Some(Duration::MAX));
         }
-        Ok(self)
+        match self.failed.take() {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
     }
 
     /// How many queries there are, where that is known.
@@ -136,8 +144,9 @@ impl Source {
         match came {
             Ok(Came::Task(task)) => self.next.push_back(task),
             Ok(Came::Failed(error)) => (self.failed, self.later) = (Some(error), None),
-            Err(true) => self.later = None,
+            Ok(Came::End) => self.later = None,
             Err(false) => {}
+            Err(true) => (self.failed, self.later) = (Some(crew::ended()), None),
         }
     }
 }

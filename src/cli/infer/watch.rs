@@ -51,18 +51,22 @@ impl Watched {
     }
 
     /// Gives each new picture once it has not changed for some time, and again where it changes after that. Ends where `give` wants it.
-    pub fn each(mut self, give: &mut dyn FnMut(Query) -> ControlFlow<()>) -> anyhow::Result<()> {
+    pub fn each(mut self, give: &mut dyn FnMut(Query) -> ControlFlow<()>) {
         loop {
             let begun = Instant::now();
-            if self.look(give).is_break() {
-                return Ok(());
+            let still = self.look();
+            let pause = PAUSE.max(PAUSES_A_LOOK * begun.elapsed());
+            // This waits where the run is behind.
+            if still.into_iter().try_for_each(&mut *give).is_break() {
+                return;
             }
-            std::thread::sleep(PAUSE.max(PAUSES_A_LOOK * begun.elapsed()));
+            std::thread::sleep(pause);
         }
     }
 
-    fn look(&mut self, give: &mut dyn FnMut(Query) -> ControlFlow<()>) -> ControlFlow<()> {
-        let (mut there, mut failed) = (HashSet::new(), HashSet::new());
+    /// The pictures that have become still.
+    fn look(&mut self) -> Vec<Query> {
+        let (mut there, mut failed, mut still) = (HashSet::new(), HashSet::new(), Vec::new());
         for folder in &self.folders {
             let Listing { pictures, unreadable, .. } = self.search.look(folder);
             for (dir, error) in unreadable {
@@ -81,7 +85,7 @@ impl Watched {
                     *seen = Seen { about, since: now, given: false };
                 } else if !seen.given && seen.since.elapsed() >= STILL {
                     seen.given = true;
-                    give(query)?;
+                    still.push(query);
                 }
             }
         }
@@ -90,7 +94,7 @@ impl Watched {
         if self.told.is_empty() {
             self.seen.retain(|path, _| there.contains(path));
         }
-        ControlFlow::Continue(())
+        still
     }
 }
 
@@ -112,12 +116,8 @@ mod tests {
         let known = search.look(dir.path()).pictures;
         let mut watched = Watched::new([dir.path()].into_iter(), search, &known);
         let mut look = || {
-            let mut names = Vec::new();
-            let mut give = |query: Query| {
-                names.push(query.path.file_name().unwrap().to_str().unwrap().to_owned());
-                ControlFlow::Continue(())
-            };
-            assert!(watched.look(&mut give).is_continue());
+            let name = |query: &Query| query.path.file_name().unwrap().to_str().unwrap().to_owned();
+            let names: Vec<String> = watched.look().iter().map(name).collect();
             std::thread::sleep(STILL);
             names
         };

@@ -17,13 +17,21 @@ pub struct Places(HashMap<PathBuf, PathBuf>);
 
 impl Places {
     pub fn of(&mut self, path: &Path) -> PathBuf {
-        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !self.0.contains_key(parent) {
-            let real = fs::canonicalize(parent).unwrap_or_else(|_| parent.to_owned());
-            self.0.insert(parent.to_owned(), real);
+        let parent = self.real(path.parent().unwrap_or(Path::new("")));
+        path.file_name().map_or_else(|| parent.clone(), |name| parent.join(name))
+    }
+
+    /// What is not there yet will lie in what is.
+    fn real(&mut self, dir: &Path) -> PathBuf {
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        if let Some(real) = self.0.get(dir) {
+            return real.clone();
         }
-        let parent = &self.0[parent];
-        path.file_name().map_or(parent.clone(), |name| parent.join(name))
+        match (fs::canonicalize(dir), dir.file_name(), dir.parent()) {
+            (Ok(real), ..) => self.0.entry(dir.to_owned()).or_insert(real).clone(),
+            (Err(_), Some(name), Some(parent)) => self.real(parent).join(name),
+            _ => dir.to_owned(),
+        }
     }
 
     /// The same of what may be a link: where that leads.
@@ -45,5 +53,22 @@ pub fn keep_files<'a>(output: &Path, mut inputs: impl Iterator<Item = &'a Path>)
     match inputs.any(|input| !is_standard(input) && places.behind(input) == own) {
         true => Err(usage(format!("{}: is an input of this run; name another file to write", output.display()))),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_the_same_before_and_after_it_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a/./b/c.png");
+        let mut places = Places::default();
+        let before = places.of(&file);
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        assert_eq!(before, places.of(&file));
+        assert_eq!(before, dir.path().canonicalize().unwrap().join("a/b/c.png"));
+        assert_eq!(place_of(Path::new("x.png")), Path::new(".").canonicalize().unwrap().join("x.png"));
     }
 }
