@@ -24,6 +24,9 @@ pub enum CliError {
     /// Arguments that do not make sense together.
     #[error("{0}")]
     Usage(String),
+    /// What is wrong with one query of several.
+    #[error("{0}")]
+    Query(String),
     /// A model that cannot be used, found by the command itself.
     #[error("{0}")]
     Weights(String),
@@ -54,6 +57,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             CliError::Usage(_) => USAGE,
             CliError::Ended { cause, .. } => exit_code(cause),
             CliError::Weights(_) => WEIGHTS,
+            CliError::Query(_) => FAILURE,
             CliError::SomeFailed { .. } | CliError::EpisodesFailed { .. } => SOME_FAILED,
             CliError::Conformance { .. } => CONFORMANCE,
             CliError::NothingRun | CliError::OtherDriver { .. } => NO_ADAPTER,
@@ -105,6 +109,9 @@ fn library(error: &Error) -> u8 {
 
 /// Errors after which the next query may still do: not where the place for results has no room or is gone.
 pub fn is_of_query(error: &anyhow::Error) -> bool {
+    if let Some(CliError::Query(_)) = error.downcast_ref() {
+        return true;
+    }
     if let Some(error) = error.downcast_ref::<FormatError>() {
         return !matches!(error, FormatError::Image(error) if is_of_place(error));
     }

@@ -1,9 +1,13 @@
 //! The pictures of a folder of queries.
 
+use super::natural;
+use super::queries::Query;
 use anyhow::bail;
 use diffews_wgpu::image_io::ImageError;
-use std::collections::HashSet;
-use std::fs;
+use globset::GlobSet;
+use std::collections::{BTreeSet, HashSet};
+use std::fs::{self, DirEntry};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Extensions that count as pictures.
@@ -12,52 +16,134 @@ const PICTURES: [&str; 13] =
 /// What results are called beside their query: its name less the extension, and one of these.
 pub const RESULTS: [&str; 4] = ["_mask.png", "_overlay.png", "_probability.png", "_labels.png"];
 
+/// Which files of a folder are queries.
+pub struct Search {
+    /// Those of the folders below, too.
+    pub recursive: bool,
+    /// Those whose paths within the folder match.
+    pub globs: Option<GlobSet>,
+    /// Where results go: folders below that are these are left out.
+    pub results: Vec<PathBuf>,
+}
+
+/// What is in a folder.
+pub struct Listing {
+    /// In the natural order of their paths.
+    pub pictures: Vec<Query>,
+    left: Left,
+    /// Folders that cannot be read, and why.
+    pub unreadable: Vec<(PathBuf, ImageError)>,
+}
+
 /// What was left out of a folder.
 #[derive(Default)]
 struct Left {
     files: usize,
     folders: usize,
     results: usize,
+    unmatched: usize,
 }
 
-/// The picture files of a folder, not of those in it, by name; and what was left out, in words.
+/// The picture files of a folder, and what was left out, in words.
 ///
 /// # Errors
-/// A folder that cannot be read, or holds no picture.
-pub fn pictures(dir: &Path) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
-    let failed = |cause| ImageError::Read { path: dir.to_owned(), cause };
-    let (mut found, mut left) = (Vec::new(), Left::default());
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let path = entry.path();
-        let kind = match entry.file_type() {
-            Ok(kind) if !kind.is_symlink() => Some(kind),
-            _ => fs::metadata(&path).ok().map(|about| about.file_type()),
-        };
-        if kind.is_some_and(|kind| kind.is_dir()) {
-            left.folders += 1;
-        } else if kind.is_some_and(|kind| kind.is_file()) && is_named_like_one(&path) {
-            found.push(path);
-        } else {
-            left.files += 1;
+/// A folder that cannot be read, or holds no picture though `some` must be there.
+pub fn pictures(dir: &Path, search: &Search, some: bool) -> anyhow::Result<(Vec<Query>, Option<String>)> {
+    let Listing { pictures, left, unreadable } = search.look(dir);
+    if let Some((_, error)) = unreadable.into_iter().next() {
+        return Err(error.into());
+    }
+    if pictures.is_empty() && some {
+        let below = if search.recursive { " and those below it" } else { "" };
+        match left.unmatched {
+            0 => bail!("--query {}: no pictures in this directory{below} ({})", dir.display(), PICTURES.join(", ")),
+            n => bail!("--query {}: of {n} pictures in this directory{below} none matches --glob", dir.display()),
         }
     }
-    if found.is_empty() {
-        bail!("--query {}: no pictures in this directory ({})", dir.display(), PICTURES.join(", "));
-    }
-    let stems: HashSet<Vec<u8>> =
-        found.iter().filter_map(|p| p.file_stem()).map(|s| s.as_encoded_bytes().to_vec()).collect();
-    let all = found.len();
-    found.retain(|path| !is_result(path, &stems));
-    left.results = all - found.len();
-    found.sort();
-    Ok((found, left.told(dir)))
+    Ok((pictures, left.told(dir)))
 }
 
-fn is_named_like_one(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
-    PICTURES.contains(&extension.as_str()) && !hidden
+impl Search {
+    /// The pictures of `root`. Each folder is searched once, whatever links lead to it, and by the path without links where there is one.
+    pub fn look(&self, root: &Path) -> Listing {
+        let mut found = Listing { pictures: Vec::new(), left: Left::default(), unreadable: Vec::new() };
+        let (mut folders, mut links) = (BTreeSet::from([PathBuf::new()]), BTreeSet::new());
+        let mut searched = HashSet::new();
+        let results: Vec<PathBuf> = self.results.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+        while let Some(below) = folders.pop_first().or_else(|| links.pop_first()) {
+            let dir = inside(root, &below);
+            // What cannot be found cannot be read, which says why.
+            let real = fs::canonicalize(&dir).unwrap_or_else(|_| dir.clone());
+            let top = below.as_os_str().is_empty();
+            if !top && results.contains(&real) || !searched.insert(real) {
+                found.left.folders += 1;
+            } else if let Err(cause) = self.look_into(&dir, &below, &mut found, (&mut folders, &mut links)) {
+                found.unreadable.push((dir.clone(), ImageError::Read { path: dir, cause }));
+            }
+        }
+        found.pictures.sort_by(|a, b| natural::compare(&a.path, &b.path));
+        found
+    }
+
+    /// One folder, which is at `below` in the one that was asked for.
+    fn look_into(
+        &self,
+        dir: &Path,
+        below: &Path,
+        found: &mut Listing,
+        (folders, links): (&mut BTreeSet<PathBuf>, &mut BTreeSet<PathBuf>),
+    ) -> io::Result<()> {
+        let mut pictures = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let (name, link, kind) = (entry.file_name(), is_link(&entry), kind_of(&entry));
+            let hidden = name.as_encoded_bytes().starts_with(b".");
+            if kind.is_some_and(|kind| kind.is_dir()) {
+                match self.recursive && !hidden {
+                    true => drop(if link { &mut *links } else { &mut *folders }.insert(below.join(name))),
+                    false => found.left.folders += 1,
+                }
+            } else if kind.is_some_and(|kind| kind.is_file()) && !hidden && is_named_like_one(Path::new(&name)) {
+                pictures.push(PathBuf::from(name));
+            } else {
+                found.left.files += 1;
+            }
+        }
+        let stems: HashSet<Vec<u8>> =
+            pictures.iter().filter_map(|p| p.file_stem()).map(|s| s.as_encoded_bytes().to_vec()).collect();
+        for name in pictures {
+            if is_result(&name, &stems) {
+                found.left.results += 1;
+            } else if self.globs.as_ref().is_some_and(|globs| !globs.is_match(below.join(&name))) {
+                found.left.unmatched += 1;
+            } else {
+                found.pictures.push(Query { path: dir.join(name), below: below.to_owned(), listed: true });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A path with an empty one behind it would end in a separator.
+fn inside(root: &Path, below: &Path) -> PathBuf {
+    if below.as_os_str().is_empty() { root.to_owned() } else { root.join(below) }
+}
+
+fn is_link(entry: &DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_symlink())
+}
+
+/// What it is, or what it leads to.
+fn kind_of(entry: &DirEntry) -> Option<fs::FileType> {
+    match entry.file_type() {
+        Ok(kind) if !kind.is_symlink() => Some(kind),
+        _ => fs::metadata(entry.path()).ok().map(|about| about.file_type()),
+    }
+}
+
+fn is_named_like_one(name: &Path) -> bool {
+    let extension = name.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    PICTURES.contains(&extension.as_str())
 }
 
 /// Whether a file is called as the result of a picture is that lies beside it.
@@ -82,6 +168,7 @@ impl Left {
                 "mask or other result beside its picture",
                 "masks and other results beside their pictures",
             ),
+            count(self.unmatched, "picture that does not match --glob", "pictures that do not match --glob"),
             count(self.files, "file that is not named like a picture", "files that are not named like pictures"),
             count(self.folders, "folder", "folders"),
         ]

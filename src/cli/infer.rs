@@ -4,35 +4,40 @@ mod claim;
 mod crew;
 mod desk;
 mod finish;
+mod line;
 mod load;
+mod source;
 mod standard;
 mod trace;
+mod watch;
 
 use super::classes::ClassArgs;
-use super::engine::{self, Engine, Setup, Watch};
-use super::errors::{is_of_query, usage};
+use super::engine::{self, Engine, Setup, Watch as _};
+use super::errors::{CliError, usage};
 use super::examples::{self, ExampleArgs, Planned};
-use super::format::{self, FormatArgs, RunFile};
+use super::format::{self, FormatArgs};
 use super::job::{Existing, Job};
+use super::list::Input;
 use super::notes::Notes;
 use super::open::Told;
 use super::options::{EngineArgs, FrameArgs, MaskArgs, PictureArgs, SampleArgs, TileArgs, part};
 use super::output::{self, Plan, Wanted};
 use super::progress::{self, Bar};
+use super::queries::{More, Queries, QueryArgs};
 use super::report::{self, Examples, Machine};
 use super::tell;
 use claim::Claim;
 use clap::{ArgAction, ArgGroup};
-use crew::Crew;
 use desk::{Desk, Done, Item};
 use diffews_wgpu::formats::Category;
-use diffews_wgpu::image_io::{LoadedPicture, PictureOptions, Tiles};
+use diffews_wgpu::image_io::{ImageError, LoadedPicture, PictureOptions, Tiles};
 use diffews_wgpu::{Error, MaskRule, Segmentation, gpu};
 use finish::{Computed, Written};
 use load::{Loaded, Ready};
+use source::{From, Source, Task};
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
 use trace::Trace;
+use watch::Watched;
 
 const NOTE: &str = "note: no --weights given; this is the small demonstration model inside this program, which is poor on \
      photographs. The published weights: --weights SD21_DIR --unet DIFFEWS_DIR (where to get them: --help)";
@@ -44,6 +49,9 @@ Examples:
   diffews-wgpu infer --support a.png --mask a_m.png --query q.png --output m.png --probability map.npy --json
   diffews-wgpu infer --bank cat.bank --query photos/ --format coco --output found.json  (bank encode makes banks)
   diffews-wgpu infer --class cat=cat.bank --support dog:d.png --mask d_m.png --query q.png  writes q_labels.png
+  diffews-wgpu infer --bank cat.bank --query photos/ --recursive --output masks/        photos/a/b.jpg: masks/a/b_mask.png
+  find . -name '*_rgb.png' | diffews-wgpu infer --bank cat.bank --query - --output masks/ --skip-existing
+  diffews-wgpu infer --bank cat.bank --query incoming/ --watch --output masks/          takes pictures as they come
   curl -s URL | diffews-wgpu infer --support a.png --mask a_m.png --query - --output - > mask.png
 
 Exit codes, environment variables and where to get the published weights: diffews-wgpu --help";
@@ -56,10 +64,8 @@ pub struct Args {
     examples: ExampleArgs,
     #[command(flatten)]
     classes: ClassArgs,
-    /// Picture to segment, or a directory of them (not those below it). - is standard input, once for --support, --mask and
-    /// --query
-    #[arg(long, value_name = "IMAGE|DIR", required = true, num_args = 1..)]
-    query: Vec<PathBuf>,
+    #[command(flatten)]
+    queries: QueryArgs,
     #[command(flatten)]
     engine: EngineArgs,
     #[command(flatten)]
@@ -123,6 +129,11 @@ impl Args {
     fn inputs(&self) -> impl Iterator<Item = &Path> {
         self.examples.files().chain(self.classes.files())
     }
+
+    /// Where results go.
+    fn results(&self) -> impl Iterator<Item = &Path> {
+        [&self.output, &self.overlay, &self.probability, &self.class_masks].into_iter().flatten().map(PathBuf::as_path)
+    }
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -143,8 +154,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         ));
     }
     let categories = format::categories(args.format.format, &names)?;
-    let Plan { jobs, run_file, notes } = output::plan(&Wanted {
-        queries: &args.query,
+    let search = args.queries.search(args.results())?;
+    let Queries { known, several, more, mut input, notes: mut told } = args.queries.find(&search)?;
+    let more = match more {
+        More::None => None,
+        More::List => Some(From::List { input: std::mem::take(&mut input), tree: args.queries.recursive() }),
+        More::Watch => Some(From::Folders(Watched::new(args.queries.folders(), search, &known))),
+    };
+    let Plan { jobs, run_file, notes, later } = output::plan(Wanted {
+        queries: known,
+        several,
         // No result may replace a mask that was made of marks, either.
         inputs: args.inputs().chain(planned.iter().filter_map(Planned::made)).collect(),
         output: args.output.as_deref(),
@@ -153,23 +172,31 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         probability: args.probability.as_deref(),
         classes: names,
         class_masks: args.class_masks.as_deref(),
+        trace: args.trace.as_deref(),
         force: args.force,
         skip_existing: args.skip_existing,
     })?;
+    told.extend(notes);
     if !args.quiet {
-        notes.iter().for_each(|note| tell(&format!("note: {note}")));
+        told.iter().for_each(|note| tell(&format!("note: {note}")));
     }
-    if jobs.is_empty() {
+    let mut source = Source::new(jobs);
+    if let Some(more) = more {
+        source = source.and_later(more, later)?;
+    }
+    if source.is_over() {
         if !args.quiet {
             tell("nothing to do: all results are there");
         }
         return Ok(());
     }
-    let trace = Trace::new(args, &jobs)?;
-    let alone = args.query.len() == 1 && !output::is_folder(&args.query[0]);
+    let trace = Trace::new(args, source.known())?;
     let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
     let classes = args.classes.load((&args.examples, planned), (&mut pictures, &mut notes), args.quiet, args.force)?;
-    let first = if alone { Some(load::query(&pictures, &jobs[0])?) } else { None };
+    let first = match source.known().next() {
+        Some(job) if !several => Some(load::query(&pictures, job, &input)?),
+        _ => None,
+    };
 
     progress::catch_interrupts();
     let mut bar = Bar::new(args.quiet);
@@ -192,10 +219,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     examples::tell_of_size(classes.iter().flat_map(|class| &class.supports), engine.segmenter.size());
     let told = report::examples(&classes);
     let run_file = run_file.map(|path| args.format.begin(&path, args.force, &categories)).transpose()?;
-    Batch { args, jobs: &jobs, examples: told, categories, alone, pictures, tiles: setup.tiles }.run(
+    Batch { args, examples: told, categories, alone: !several, pictures, tiles: setup.tiles, input }.run(
         &setup,
         engine,
-        first,
+        (source, first),
         bar,
         notes,
         (trace, run_file),
@@ -212,7 +239,6 @@ const BYTES_PER_PIXEL: u64 = 12;
 /// The queries of a run.
 struct Batch<'a> {
     args: &'a Args,
-    jobs: &'a [Job],
     /// What is said of the classes.
     examples: Examples,
     /// The classes as formats have them.
@@ -222,123 +248,35 @@ struct Batch<'a> {
     /// How queries are read.
     pictures: PictureOptions,
     tiles: Option<Tiles>,
+    /// Standard input, where a query is that.
+    input: Input,
 }
 
 impl Batch<'_> {
-    /// This thread feeds the GPU; pictures are read and results written on others.
-    fn run(
-        &self,
-        setup: &Setup,
-        engine: Engine,
-        first: Option<LoadedPicture>,
-        bar: Bar,
-        notes: Notes,
-        (trace, run_file): (Trace, Option<RunFile>),
-    ) -> anyhow::Result<()> {
-        let side = engine.segmenter.size();
-        let rule = engine.segmenter.mask_rule();
-        // Half of the cores: the other half feeds the GPU, or is it where the adapter is the CPU.
-        let cores = available_parallelism().map_or(1, |n| n.get());
-        let threads = if self.alone { 0 } else { (cores / 2).clamp(1, MOST_THREADS).min(self.jobs.len()) };
-        let read = |number: usize| self.read(number, side);
-        let write = |item: Item| self.write(item, rule);
-        std::thread::scope(|scope| {
-            let mut readers = Crew::start(scope, "read", threads, &read);
-            let writers = Crew::start(scope, "write", threads, &write);
-            let mut desk = Desk::new(bar, notes, (trace, run_file), self.args, self.jobs, self.alone, writers);
-            let (mut engine, mut first) = (Some(engine), first.map(|picture| self.loaded(picture, side, None)));
-            let all: Vec<usize> = (0..self.jobs.len()).collect();
-            let busy = self.pass(&all, setup, &mut engine, &mut first, &mut readers, &mut desk)?;
-            // What other runs had begun: they are done with it, or gone.
-            if desk.goes_on() && !busy.is_empty() {
-                let busy = self.pass(&busy, setup, &mut engine, &mut first, &mut readers, &mut desk)?;
-                desk.leave_to_others(busy.len());
-            }
-            desk.close()
-        })
-    }
-
-    /// Does the jobs of these numbers; gives those that another run is at.
-    fn pass<'env>(
-        &self,
-        numbers: &[usize],
-        setup: &Setup,
-        engine: &mut Option<Engine>,
-        first: &mut Option<Loaded>,
-        readers: &mut Crew<'env, usize, anyhow::Result<Ready>>,
-        desk: &mut Desk<'_, 'env>,
-    ) -> anyhow::Result<Vec<usize>> {
-        let before = desk.over();
-        let (mut given, mut largest, mut busy) = (usize::from(first.is_some()), None, Vec::new());
-        for (at, &number) in numbers.iter().enumerate() {
-            // Each reader has something to do, as far as memory goes.
-            while given < numbers.len() && given < at + readers.ahead() {
-                let flying = (given + before - desk.over() - busy.len()) as u64;
-                let fits = flying == 0 || (flying + 1).saturating_mul(largest.unwrap_or(ROOM_BYTES)) <= ROOM_BYTES;
-                if !fits && given > at {
-                    break;
-                }
-                // All that is on its way is being written, and makes room.
-                if !fits && desk.wait() {
-                    continue;
-                }
-                readers.give(numbers[given])?;
-                given += 1;
-            }
-            let ready = match first.take() {
-                Some(first) => Ok(Ready::Picture(first)),
-                None => readers.take(&mut || desk.say_ready())?.unwrap_or(Ok(Ready::There)),
-            };
-            if self.jobs.len() > 1 {
-                desk.bar.prefix(format!("{}/{} ", number + 1, self.jobs.len()));
-            }
-            let computed = match ready {
-                Ok(Ready::Picture(loaded)) => {
-                    desk.notes.tell(&self.jobs[number].query, &loaded.notes, || desk.bar.clear());
-                    largest = largest.max(Some(loaded.pixels() * BYTES_PER_PIXEL));
-                    if self.is_there(number) {
-                        desk.found();
-                        continue;
-                    }
-                    compute(setup, engine, desk, loaded, &self.jobs[number])
-                }
-                Ok(Ready::There) => {
-                    desk.found();
-                    continue;
-                }
-                Ok(Ready::Busy) => {
-                    busy.push(number);
-                    continue;
-                }
-                Err(error) => Err(error),
-            };
-            let last = computed.as_ref().is_err_and(|error| !is_of_query(error));
-            desk.give((number, computed));
-            if last || !desk.goes_on() {
-                break;
-            }
-        }
-        while desk.wait() {}
-        Ok(busy)
-    }
-
     /// Whether there is nothing left to do for a query, be it by another run.
-    fn is_there(&self, number: usize) -> bool {
-        self.args.skip_existing && self.jobs[number].is_done()
+    fn is_there(&self, job: &Job) -> bool {
+        self.args.skip_existing && job.is_done()
     }
 
-    fn read(&self, number: usize, side: u32) -> anyhow::Result<Ready> {
-        let mut claim = None;
+    fn read(&self, task: &Task, side: u32) -> anyhow::Result<Ready> {
+        if let Some(refused) = &task.refused {
+            return Err(CliError::Query(refused.clone()).into());
+        }
+        let (job, mut claim) = (&task.job, None);
         if self.args.skip_existing {
-            claim = Claim::on(&self.jobs[number]);
+            claim = Claim::on(job);
             // In this order: who had the claim until now has written.
-            match (self.is_there(number), &claim) {
+            match (self.is_there(job), &claim) {
                 (true, _) => return Ok(Ready::There),
                 (false, None) => return Ok(Ready::Busy),
                 (false, Some(_)) => {}
             }
+            // What was known from the beginning had nothing then.
+            if let (Some(path), true, false) = (job.begun(), task.late, self.args.force) {
+                return Err(ImageError::Exists { path: path.to_owned() }.into());
+            }
         }
-        Ok(Ready::Picture(self.loaded(load::query(&self.pictures, &self.jobs[number])?, side, claim)))
+        Ok(Ready::Picture(self.loaded(load::query(&self.pictures, job, &self.input)?, side, claim)))
     }
 
     fn loaded(&self, picture: LoadedPicture, side: u32, claim: Option<Claim>) -> Loaded {
@@ -352,11 +290,14 @@ impl Batch<'_> {
         Loaded::new(picture, small, keep, claim)
     }
 
-    fn write(&self, (number, computed): Item, rule: MaskRule) -> Done {
-        let existing = Existing { force: self.args.force, keep: self.args.skip_existing };
+    fn write(&self, (task, computed): Item, rule: MaskRule) -> Done {
+        // One that changed while it was computed comes twice.
+        let keep = self.args.skip_existing || self.args.queries.is_watch();
+        let existing = Existing { force: self.args.force, keep };
         let (args, examples, categories) = (self.args, &self.examples, &self.categories);
         let written = Written { args, examples, categories, rule };
-        (number, computed.and_then(|c| written.write(number, &self.jobs[number], c, existing)))
+        let done = computed.and_then(|computed| written.write(task.number, &task.job, computed, existing));
+        (task, done)
     }
 }
 

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Job {
     pub query: PathBuf,
-    /// A folder named it, not the user: what it is may have changed since.
+    /// Where it lies in the folder that was searched, and its results in theirs.
+    pub below: PathBuf,
+    /// A folder or a list named it, not the user: what it is may have changed since.
     pub listed: bool,
     /// The mask, the label map of several classes, or a file of another format; none where all queries share one.
     pub result: Option<PathBuf>,
@@ -77,6 +79,19 @@ pub struct Existing {
 }
 
 impl Job {
+    /// A query that is not to be done.
+    pub fn without_files(query: PathBuf) -> Job {
+        Job {
+            query,
+            below: PathBuf::new(),
+            listed: true,
+            result: None,
+            overlay: None,
+            probability: None,
+            classes: Vec::new(),
+        }
+    }
+
     /// All files that it reads or writes.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.outputs().chain([self.query.as_path()])
@@ -95,6 +110,11 @@ impl Job {
     /// Whether all files of the result are there.
     pub fn is_done(&self) -> bool {
         self.outputs().all(Path::exists)
+    }
+
+    /// A file of the result that is there.
+    pub fn begun(&self) -> Option<&Path> {
+        self.outputs().find(|output| output.exists())
     }
 
     /// Writes all files of what was found, each whole or not at all; false where none had to be. `rgb` is needed for an overlay, `result`

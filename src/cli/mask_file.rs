@@ -53,7 +53,7 @@ fn color(text: &str) -> Result<[u8; 3], String> {
     let color = match hex {
         Some(digits) => u32::from_str_radix(digits, 16).ok().map(|n| [(n >> 16) as u8, (n >> 8) as u8, n as u8]),
         None => {
-            let parts: Option<Vec<u8>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
+            let parts: Option<Vec<u8>> = text.split(',').map(|part| part.trim().parse::<u8>().ok()).collect();
             parts.and_then(|parts| parts.try_into().ok())
         }
     };

@@ -20,15 +20,18 @@ mod infer;
 mod interrupt;
 mod job;
 mod label_names;
+mod list;
 mod marks;
 mod mask_file;
 mod merge;
 mod model;
+mod natural;
 mod notes;
 mod open;
 mod options;
 mod output;
 mod progress;
+mod queries;
 mod report;
 mod scores;
 mod self_check;
@@ -74,7 +77,7 @@ Exit codes:
   0  everything done           4  no usable adapter (GPU or CPU driver), or one that does not compute right
   1  failure                   5  conformance failed
   2  wrong usage               6  some queries or episodes failed, the others are done
-  3  weights unusable          130, 143, 129  interrupted by Ctrl-C, SIGTERM, SIGHUP
+  3  weights unusable          130, 143, 129  interrupted by Ctrl-C, SIGTERM, SIGHUP (infer --watch that waits ends well, with 0 or 6)
 
 Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the defaults):
   DIFFEWS_WEIGHTS, DIFFEWS_UNET, DIFFEWS_SIZE, DIFFEWS_PRECISION, DIFFEWS_MAX_MEMORY, DIFFEWS_BACKEND, DIFFEWS_ADAPTER

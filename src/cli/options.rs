@@ -304,7 +304,7 @@ pub fn colour(text: &str) -> Result<Colour, String> {
             hex(1).zip(hex(3)).zip(hex(5)).map(|((r, g), b)| [r, g, b])
         }
         _ => {
-            let parts: Vec<u8> = text.split(',').map_while(|part| part.trim().parse().ok()).collect();
+            let parts: Vec<u8> = text.split(',').map_while(|part| part.trim().parse::<u8>().ok()).collect();
             <[u8; 3]>::try_from(parts).ok().filter(|_| text.split(',').count() == 3)
         }
     };
@@ -323,7 +323,7 @@ fn percentiles(text: &str) -> Result<Depth, String> {
 }
 
 fn bands(text: &str) -> Result<Bands, String> {
-    let numbers: Result<Vec<u16>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+    let numbers: Result<Vec<u16>, _> = text.split(',').map(|number| number.trim().parse::<u16>()).collect();
     let wrong = || "it must be one or three numbers from 1, as 4,3,2".to_string();
     numbers.ok().and_then(|numbers| Bands::new(&numbers)).ok_or_else(wrong)
 }

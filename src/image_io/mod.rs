@@ -30,8 +30,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use decode::{
-    Bands, Depth, LoadedPicture, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Note, PictureOptions, check_ordinary,
-    dimensions, load_rgb, load_rgb_with, load_together,
+    Bands, Beginning, Depth, LoadedPicture, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Note, PictureOptions, beginning,
+    check_ordinary, dimensions, load_rgb, load_rgb_from, load_rgb_with, load_together,
 };
 pub use framing::Framing;
 pub use geo::{GeoTags, GeoValues};

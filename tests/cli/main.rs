@@ -10,6 +10,7 @@ mod compile;
 mod conformance;
 mod examples;
 mod farm;
+mod folders;
 mod formats;
 mod large;
 mod masks;
@@ -20,6 +21,7 @@ mod results;
 #[cfg(unix)]
 mod signals;
 mod standard;
+mod streams;
 mod tuning;
 mod usage;
 mod weights;

@@ -53,14 +53,20 @@ fn what_cannot_go_through_pipes_is_refused() {
     // What comes is no picture, or nothing: named before a driver is looked for.
     place.write("text", b"no picture");
     place.write("empty", b"");
-    for (file, says) in [("text", "-: is not a picture"), ("empty", "-: the file is empty")] {
-        for args in
-            [&infer(&["--query", "-"])[..], &["infer", "--support", "-", "--mask", "s_mask.png", "--query", "q.png"]]
-        {
-            let output = fed(&place, file, args);
-            let err = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.code() == Some(1) && err.contains(says), "{err}");
-        }
+    // For a query a text is a list.
+    place.write("binary", b"\x01\x02 no picture");
+    let support = &["infer", "--support", "-", "--mask", "s_mask.png", "--query", "q.png"][..];
+    let query = &infer(&["--query", "-"])[..];
+    for (file, args, code, says) in [
+        ("text", support, 1, "-: is not a picture"),
+        ("text", query, 6, "no picture: cannot be read"),
+        ("binary", query, 1, "-: is not a picture"),
+        ("empty", support, 1, "-: the file is empty"),
+        ("empty", query, 1, "--query -: standard input is empty"),
+    ] {
+        let output = fed(&place, file, args);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(code) && err.contains(says), "{err}");
     }
     // A file of this name is named with its folder.
     fs::copy(place.path("q.png"), place.path("-")).unwrap();

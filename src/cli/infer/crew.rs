@@ -100,7 +100,8 @@ impl<'env, In: Send + 'env, Out: Send + 'env> Crew<'env, In, Out> {
     }
 }
 
-fn ended() -> anyhow::Error {
+/// Only a defect ends a thread before its time.
+pub fn ended() -> anyhow::Error {
     anyhow::anyhow!("a thread beside the GPU's has ended; this is a defect of the program")
 }
 

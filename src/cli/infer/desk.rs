@@ -11,14 +11,16 @@ use super::super::progress::{self, Bar};
 use super::super::{print, print_raw, report, tell};
 use super::crew::Crew;
 use super::finish::{Computed, Finished, Said};
+use super::source::Task;
 use super::trace::Trace;
 use super::{Args, standard};
 use diffews_wgpu::{Segmentation, Stage};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-/// A query's number and what came of it.
-pub type Item = (usize, anyhow::Result<Computed>);
-pub type Done = (usize, anyhow::Result<Finished>);
+/// A query and what came of it.
+pub type Item = (Task, anyhow::Result<Computed>);
+pub type Done = (Task, anyhow::Result<Finished>);
 
 /// Hands results to the threads that write them, and prints what those say.
 pub struct Desk<'a, 'env> {
@@ -28,18 +30,24 @@ pub struct Desk<'a, 'env> {
     /// What all queries share.
     run_file: Option<RunFile>,
     args: &'a Args,
-    jobs: &'a [Job],
     /// One query, named by itself: what fails it fails the run.
     alone: bool,
+    /// How many queries there are, where that is known.
+    total: Option<usize>,
     writers: Crew<'env, Item, Done>,
+    /// Queries that have begun.
+    begun: usize,
     done: usize,
-    failed: usize,
+    /// Numbers of those that failed, and have not come again since.
+    failed: HashSet<usize>,
     /// Done by other runs meanwhile.
     found: usize,
     /// Left to another run that is at them.
     left: usize,
     /// What ends the run.
     fatal: Option<anyhow::Error>,
+    /// The user knows that more may come.
+    waits: bool,
 }
 
 impl<'a, 'env> Desk<'a, 'env> {
@@ -47,9 +55,7 @@ impl<'a, 'env> Desk<'a, 'env> {
         bar: Bar,
         notes: Notes,
         (trace, run_file): (Trace, Option<RunFile>),
-        args: &'a Args,
-        jobs: &'a [Job],
-        alone: bool,
+        (args, alone, total): (&'a Args, bool, Option<usize>),
         writers: Crew<'env, Item, Done>,
     ) -> Self {
         let desk = Desk {
@@ -58,22 +64,45 @@ impl<'a, 'env> Desk<'a, 'env> {
             trace,
             run_file,
             args,
-            jobs,
             alone,
+            total,
             writers,
+            begun: 0,
             done: 0,
-            failed: 0,
+            failed: HashSet::new(),
             found: 0,
             left: 0,
             fatal: None,
+            waits: false,
         };
         desk.note();
         desk
     }
 
-    /// Queries that are done with, well or not.
-    pub fn over(&self) -> usize {
-        self.done + self.failed + self.found
+    /// Queries that are being written.
+    pub fn flying(&self) -> usize {
+        self.writers.waiting()
+    }
+
+    /// A query's turn has come.
+    pub fn begin(&mut self, task: &Task) {
+        self.begun = self.begun.max(task.number + 1);
+        match self.total {
+            Some(1) => {}
+            Some(total) => self.bar.prefix(format!("{}/{total} ", task.number + 1)),
+            None => self.bar.prefix(format!("{} ", task.number + 1)),
+        }
+    }
+
+    /// There is nothing to do, and more may come.
+    pub fn is_idle(&mut self) {
+        if self.args.queries.is_watch() && !self.waits && self.writers.waiting() == 0 {
+            self.waits = true;
+            self.bar.clear();
+            if !self.args.quiet {
+                tell("note: all that is there is done; new pictures are taken as they come, until Ctrl-C");
+            }
+        }
     }
 
     /// Another run has done a query.
@@ -101,7 +130,8 @@ impl<'a, 'env> Desk<'a, 'env> {
             true => "the same command goes on from there",
             false => "the same command with --skip-existing goes on from there",
         };
-        format!("; {} of {} queries are done, {goes_on}", self.done + self.found, self.jobs.len())
+        let of = self.total.map_or(String::new(), |total| format!("of {total} "));
+        format!("; {} {of}queries are done, {goes_on}", self.done + self.found)
     }
 
     fn note(&self) {
@@ -140,20 +170,20 @@ impl<'a, 'env> Desk<'a, 'env> {
         }
     }
 
-    fn say(&mut self, (number, said): Done) {
+    fn say(&mut self, (task, said): Done) {
         self.bar.clear();
         let printed = match said {
             Ok(Finished { said, picture }) => {
                 let _writing = progress::writing();
                 let added = self.run_file.as_mut().zip(picture).map_or(Ok(()), |(file, picture)| file.add(&picture));
+                self.failed.remove(&task.number);
                 *(if matches!(said, Said::Found) { &mut self.found } else { &mut self.done }) += 1;
                 added.map_err(Into::into).and_then(|()| self.print(said))
             }
             Err(error) if !self.alone && is_of_query(&error) => {
-                self.failed += 1;
-                tell(&format!("error: {}", told(&error)));
-                match self.args.json {
-                    true => report::failure(&self.jobs[number], &error).and_then(|line| print_raw(&line)),
+                // A file that comes again is told of once.
+                match self.failed.insert(task.number) {
+                    true => self.tell_failure(&task.job, &error),
                     false => Ok(()),
                 }
             }
@@ -163,6 +193,12 @@ impl<'a, 'env> Desk<'a, 'env> {
         if let Err(error) = printed {
             self.end(error);
         }
+    }
+
+    fn tell_failure(&self, job: &Job, error: &anyhow::Error) -> anyhow::Result<()> {
+        let again = if self.args.queries.is_watch() { "; it is tried again when it changes" } else { "" };
+        tell(&format!("error: {}{again}", told(error)));
+        if self.args.json { print_raw(&report::failure(job, error)?) } else { Ok(()) }
     }
 
     fn print(&self, said: Said) -> anyhow::Result<()> {
@@ -200,11 +236,15 @@ impl<'a, 'env> Desk<'a, 'env> {
         let shared = self.run_file.take().map_or(Ok(()), RunFile::finish);
         drop(writing);
         let traced = shared.map_err(Into::into).and(self.trace.write());
-        match (self.fatal, self.failed) {
+        let total = self.total.unwrap_or(self.begun);
+        if self.waits && self.fatal.is_none() && !self.args.quiet {
+            tell(&format!("note: the watch has ended; {} queries are done", self.done + self.found));
+        }
+        match (self.fatal, self.failed.len()) {
             (Some(cause), _) if self.alone => Err(cause),
             (Some(cause), _) => Err(CliError::Ended { cause, standing }.into()),
             (None, 0) => traced,
-            (None, failed) => Err(CliError::SomeFailed { failed, total: self.jobs.len() }.into()),
+            (None, failed) => Err(CliError::SomeFailed { failed, total }.into()),
         }
     }
 }

@@ -1,11 +1,15 @@
 //! Queries of a run of `infer` as the network sees them.
 
 use super::super::job::Job;
+use super::super::list::Input;
 use super::claim::Claim;
 use diffews_wgpu::image_io::{self, LoadedPicture, Note, PictureOptions, RgbImage};
 
-/// One query's picture.
-pub fn query(options: &PictureOptions, job: &Job) -> anyhow::Result<LoadedPicture> {
+/// One query's picture; `input` is standard input, should it be that.
+pub fn query(options: &PictureOptions, job: &Job, input: &Input) -> anyhow::Result<LoadedPicture> {
+    if image_io::is_standard(&job.query) {
+        return Ok(image_io::load_rgb_from(input.whole(), &job.query, options)?);
+    }
     if job.listed {
         image_io::check_ordinary(&job.query)?;
     }

@@ -21,12 +21,13 @@ fn outputs(args: &Args) -> impl Iterator<Item = (&'static str, &PathBuf)> {
 /// # Errors
 /// Wrong usage, in words.
 pub fn check(args: &Args) -> anyhow::Result<()> {
-    let queries = args.query.iter().map(PathBuf::as_path);
-    let inputs = args.inputs().chain(queries).filter(|path| is_standard(path));
+    let inputs = args.inputs().chain(args.queries.paths()).filter(|path| is_standard(path));
     match inputs.count() {
         0 => {}
         1 if std::io::stdin().is_terminal() => {
-            return Err(usage("-: standard input is a terminal; pipe a picture into it, or name a file"));
+            return Err(usage(
+                "-: standard input is a terminal; pipe a picture, or a list of queries, into it, or name a file",
+            ));
         }
         1 => {}
         _ => return Err(usage("-: standard input can be one of --support, --mask and --query only")),
@@ -36,7 +37,7 @@ pub fn check(args: &Args) -> anyhow::Result<()> {
     if taken.len() > 1 {
         return Err(usage(format!("{} -: standard output takes one result only", taken.join(" - and "))));
     }
-    if args.query.len() > 1 || args.query.iter().any(|q| !is_standard(q) && q.is_dir()) {
+    if args.queries.paths().count() > 1 || args.queries.folders().next().is_some() {
         return Err(usage(format!("{flag} -: there may be several results, and standard output takes one")));
     }
     for (other, given) in [("--json", args.json), ("--show", args.show), ("--skip-existing", args.skip_existing)] {

@@ -39,7 +39,7 @@ const DEVICE: u32 = 2;
 impl Trace {
     /// # Errors
     /// A file that cannot be written there, or that this run reads or writes otherwise.
-    pub fn new(args: &Args, jobs: &[Job]) -> anyhow::Result<Trace> {
+    pub fn new<'a>(args: &'a Args, jobs: impl Iterator<Item = &'a Job>) -> anyhow::Result<Trace> {
         if let Some(path) = &args.trace {
             if is_standard(path) {
                 return Err(usage("--trace -: name a file"));
@@ -47,7 +47,7 @@ impl Trace {
             check_place(path, args.force)?;
             let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| place_of(path));
             let inputs = args.inputs();
-            let all = inputs.chain(jobs.iter().flat_map(Job::files));
+            let all = inputs.chain(jobs.flat_map(Job::files));
             if all.filter(|other| !is_standard(other)).any(|other| real(other) == real(path)) {
                 return Err(usage(format!(
                     "--trace {}: is an input or another output of this run; name another file",

@@ -1,5 +1,6 @@
 //! From a file's samples to 8-bit RGB: depth, profile, transparency, in this order.
 
+use std::io::Read;
 use std::path::Path;
 
 use image::{DynamicImage, RgbImage};
@@ -53,6 +54,14 @@ pub fn load_rgb(path: &Path) -> Result<RgbImage, ImageError> {
 /// over [`super::MAX_PIXELS`], [`super::MAX_SIDE`] or [`super::MAX_FILE_BYTES`].
 pub fn load_rgb_with(path: &Path, options: &PictureOptions) -> Result<LoadedPicture, ImageError> {
     to_rgb(path, Opened::read(path)?.decode_as_stored(options.bands)?, options)
+}
+
+/// The same of a picture that comes from `source`, such as a pipe; `name` stands for it in messages.
+///
+/// # Errors
+/// As [`load_rgb_with`].
+pub fn load_rgb_from(source: impl Read, name: &Path, options: &PictureOptions) -> Result<LoadedPicture, ImageError> {
+    to_rgb(name, Opened::read_from(source, name)?.decode_as_stored(options.bands)?, options)
 }
 
 /// Reads pictures that are to be looked at together, such as the examples of a run. Where samples of 16 bits use fewer,

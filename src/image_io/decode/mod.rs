@@ -31,11 +31,12 @@ use image::{ImageFormat, RgbImage};
 use super::ImageError;
 use super::geo::GeoTags;
 pub use bands::Bands;
-pub use colour::{PictureOptions, load_rgb, load_rgb_with, load_together};
+pub use colour::{PictureOptions, load_rgb, load_rgb_from, load_rgb_with, load_together};
 pub use depth::Depth;
 pub(super) use opened::{Opened, is_turned};
 pub use read::check_ordinary;
 pub(super) use read::read_file;
+pub use sniff::{Beginning, beginning};
 
 /// Largest picture file that is read, in bytes (1 GiB).
 pub const MAX_FILE_BYTES: u64 = 1 << 30;

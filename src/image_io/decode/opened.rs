@@ -1,5 +1,6 @@
 //! A picture's file, before it is decoded.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use image::ImageFormat;
@@ -7,7 +8,8 @@ use image::metadata::Orientation;
 
 use super::colour::multiply_out;
 use super::guard::guarded;
-use super::{Bands, Header, ImageError, Pixels, Samples, Source, read_file, sniff};
+use super::read::{read_file, to_end};
+use super::{Bands, Header, ImageError, Pixels, Samples, Source, sniff};
 
 /// A file that was read, and what kind of picture it says to be.
 pub(in crate::image_io) struct Opened {
@@ -19,7 +21,15 @@ pub(in crate::image_io) struct Opened {
 
 impl Opened {
     pub fn read(path: &Path) -> Result<Opened, ImageError> {
-        let bytes = read_file(path)?;
+        Opened::new(path, read_file(path)?)
+    }
+
+    /// The same of what comes from `source`, which `path` stands for in messages.
+    pub fn read_from(source: impl Read, path: &Path) -> Result<Opened, ImageError> {
+        Opened::new(path, to_end(path, source, 0)?)
+    }
+
+    fn new(path: &Path, bytes: Vec<u8>) -> Result<Opened, ImageError> {
         let (format, name) = sniff::sniff(path, &bytes)?;
         Ok(Opened { path: path.to_owned(), bytes, format, name })
     }

@@ -43,7 +43,8 @@ pub(in crate::image_io) fn read_file(path: &Path) -> Result<Vec<u8>, ImageError>
     to_end(path, file, about.len())
 }
 
-fn to_end(path: &Path, file: impl Read, expected: u64) -> Result<Vec<u8>, ImageError> {
+/// The bytes of `file`, of which about so many are expected, at most [`MAX_FILE_BYTES`].
+pub(super) fn to_end(path: &Path, file: impl Read, expected: u64) -> Result<Vec<u8>, ImageError> {
     let path_buf = || path.to_owned();
     let mut bytes = Vec::with_capacity(expected as usize);
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|e| ImageError::read(path, e))?;

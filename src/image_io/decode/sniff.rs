@@ -1,4 +1,4 @@
-//! What kind of file it is, told by its first bytes.
+//! What kind of file or stream it is, told by its first bytes.
 
 use std::path::Path;
 
@@ -65,4 +65,103 @@ fn known(bytes: &[u8]) -> Option<&'static str> {
         return Some("DICOM");
     }
     starts.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, name)| *name)
+}
+
+/// What a stream is by its first bytes: a picture, or a text such as a list of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// A picture, or anything else that is no text: what it is its reader says.
+    Picture,
+    /// UTF-8 without control characters, in lines or in parts that a NUL ends.
+    Text,
+    /// More bytes are needed to tell.
+    Short,
+}
+
+/// So many bytes tell in any case: headers of pictures have zeros among them.
+const TELLING: usize = 64;
+
+/// Tells by the bytes that have come, be they few: who writes a line and waits for an answer gets it. `ended`: no more will come.
+pub fn beginning(bytes: &[u8], ended: bool) -> Beginning {
+    // Files that begin like text: those that are a text as a whole, and those whose zeros come later.
+    const TEXTS: [&[u8]; 3] = [b"%PDF", b"<svg", b"<?xml"];
+    const HEADERS: [&[u8]; 6] = [b"BM", b"GIF8", b"RIFF", b"II*", b"II+", b"MM\0"];
+    let bytes = &bytes[..bytes.len().min(TELLING)];
+    let like = |starts: &[&[u8]]| starts.iter().any(|start| bytes.starts_with(start) || start.starts_with(bytes));
+    let whole = |starts: &[&[u8]]| starts.iter().any(|start| bytes.starts_with(start));
+    if !is_text(bytes, ended) || whole(&TEXTS) {
+        return Beginning::Picture;
+    }
+    let told = ended || bytes.len() == TELLING;
+    let line = bytes.iter().any(|b| matches!(b, b'\n' | 0));
+    match told || line && !like(&TEXTS) && !like(&HEADERS) {
+        true => Beginning::Text,
+        false => Beginning::Short,
+    }
+}
+
+/// Whether these are the first bytes of a text; a character may be cut off at the end of what has come.
+fn is_text(bytes: &[u8], ended: bool) -> bool {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() && !(ended && bytes.len() < TELLING) => {
+            std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    // No name is empty, so that NULs stand alone.
+    let empty = bytes.first() == Some(&0) || bytes.windows(2).any(|pair| pair == [0, 0]);
+    !empty && !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_told_from_pictures() {
+        let picture = |format| {
+            let mut bytes = std::io::Cursor::new(Vec::new());
+            // 266 and 10 are line feeds where sizes stand.
+            image::RgbImage::new(266, 10).write_to(&mut bytes, format).unwrap();
+            bytes.into_inner()
+        };
+        let formats = [ImageFormat::Png, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::WebP];
+        let mut pictures: Vec<Vec<u8>> = formats.into_iter().map(picture).collect();
+        pictures.extend([
+            b"\xff\xd8\xff\xe0\0\x10JFIF".to_vec(),
+            b"II*\0\n\0\0\0\0\0".to_vec(),
+            b"MM\0*\0\0\0\x08".to_vec(),
+            b"RIFF\n\x01\0\0WEBPVP8 ".to_vec(),
+            b"%PDF-1.7\n".to_vec(),
+            b"<?xml version".to_vec(),
+            b"\0\0\0\x18ftypheic".to_vec(),
+            b"caf\xe9.png\n".to_vec(),
+        ]);
+        for bytes in &pictures {
+            // However few come at once.
+            let told: Vec<Beginning> = (1..=bytes.len()).map(|n| beginning(&bytes[..n], n == bytes.len())).collect();
+            let first = told.iter().find(|told| **told != Beginning::Short);
+            assert_eq!(first, Some(&Beginning::Picture), "{:?}", &bytes[..bytes.len().min(12)]);
+        }
+        let texts: [&[u8]; 8] = [
+            b"a.png\nb.png\n",
+            b"a.png\0b\nb.png\0",
+            b"a.png\r\n",
+            "\u{444}\u{43e}\u{442}\u{43e}/1.png\n".as_bytes(),
+            b"no line feed.png",
+            b"GIF89a.png\n",
+            b"BM\n",
+            b"II*.png",
+        ];
+        for bytes in texts {
+            let told: Vec<Beginning> = (1..=bytes.len()).map(|n| beginning(&bytes[..n], n == bytes.len())).collect();
+            let first = told.iter().find(|told| **told != Beginning::Short);
+            assert_eq!(first, Some(&Beginning::Text), "{:?}", String::from_utf8_lossy(bytes));
+        }
+        // A line that can be no picture tells at once.
+        assert_eq!(beginning(b"a.png\n", false), Beginning::Text);
+        assert_eq!(beginning(b"a.pn", false), Beginning::Short);
+        assert_eq!(beginning(b"", true), Beginning::Text);
+    }
 }

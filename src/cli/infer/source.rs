@@ -1,0 +1,188 @@
+//! The queries of a run in their order: those that are known, then those that come.
+
+use super::super::advice::told;
+use super::super::errors::is_of_query;
+use super::super::job::Job;
+use super::super::list::{self, Input};
+use super::super::output::Later;
+use super::super::queries::Query;
+use super::crew;
+use super::watch::Watched;
+use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::thread::Builder;
+use std::time::Duration;
+
+/// Queries that are planned before it is their turn.
+const AHEAD: usize = 64;
+
+/// A query on its way through the run.
+#[derive(Clone)]
+pub struct Task {
+    /// From 0. A query that comes again has its old number.
+    pub number: usize,
+    pub job: Arc<Job>,
+    /// It was not there when the run began.
+    pub late: bool,
+    /// Why nothing is done for it.
+    pub refused: Option<String>,
+}
+
+/// What comes from the thread that waits for queries.
+enum Came {
+    Task(Task),
+    /// What ends the run.
+    Failed(anyhow::Error),
+    /// There are no more.
+    End,
+}
+
+pub struct Source {
+    next: VecDeque<Task>,
+    later: Option<Receiver<Came>>,
+    failed: Option<anyhow::Error>,
+    /// How many there are, where that is known.
+    total: Option<usize>,
+}
+
+/// Where queries come from later.
+pub enum From {
+    List { input: Input, tree: bool },
+    Folders(Watched),
+}
+
+impl Source {
+    pub fn new(jobs: Vec<Job>) -> Source {
+        let task = |(number, job)| Task { number, job: Arc::new(job), late: false, refused: None };
+        let next: VecDeque<Task> = jobs.into_iter().enumerate().map(task).collect();
+        Source { total: Some(next.len()), next, later: None, failed: None }
+    }
+
+    /// The same, with those that come from elsewhere behind.
+    ///
+    /// # Errors
+    /// The system gives no thread; a list that cannot be read.
+    pub fn and_later(mut self, from: From, later: Later) -> anyhow::Result<Source> {
+        let (send, came) = sync_channel(AHEAD);
+        let again = matches!(from, From::Folders(_));
+        let known = self.next.iter().filter(|_| again).map(|task| (task.job.query.clone(), task.number)).collect();
+        let mut plan = Planning { later, again, numbers: known, next: self.next.len(), send };
+        // Not one of the run's own threads: it may wait for ever for what nobody sends, and ends with the process.
+        let run = move || {
+            let mut give = |query| plan.give(query);
+            let read = match from {
+                From::List { input, tree } => list::each(input.whole(), tree, &mut give),
+                From::Folders(watched) => {
+                    watched.each(&mut give);
+                    Ok(())
+                }
+            };
+            // Nobody listens where the run has ended.
+            let _ = plan.send(read.map_or_else(Came::Failed, |()| Came::End));
+        };
+        Builder::new().name("queries".into()).spawn(run)?;
+        (self.later, self.total) = (Some(came), None);
+        // A list of which all is done needs no model; a watch has time to get it.
+        while !again && self.next.is_empty() && self.later.is_some() {
+            self.look(Some(Duration::MAX));
+        }
+        match self.failed.take() {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+
+    /// How many queries there are, where that is known.
+    pub fn total(&self) -> Option<usize> {
+        self.total
+    }
+
+    /// Those that are known.
+    pub fn known(&self) -> impl Iterator<Item = &Job> {
+        self.next.iter().map(|task| &*task.job)
+    }
+
+    /// The next query, if it is there.
+    ///
+    /// # Errors
+    /// What ends the queries before their end.
+    pub fn next(&mut self) -> anyhow::Result<Option<Task>> {
+        self.look(None);
+        match (self.next.pop_front(), self.failed.take()) {
+            (None, Some(error)) => Err(error),
+            (task, failed) => {
+                self.failed = failed;
+                Ok(task)
+            }
+        }
+    }
+
+    /// Waits so long at most for a query, or for their end.
+    pub fn wait(&mut self, time: Duration) {
+        self.look(Some(time));
+    }
+
+    /// Whether all have been taken.
+    pub fn is_over(&self) -> bool {
+        self.next.is_empty() && self.later.is_none() && self.failed.is_none()
+    }
+
+    /// They come once more, before others.
+    pub fn put_back(&mut self, tasks: Vec<Task>) {
+        tasks.into_iter().rev().for_each(|task| self.next.push_front(task));
+    }
+
+    fn look(&mut self, wait: Option<Duration>) {
+        let (true, Some(later)) = (self.next.is_empty(), &self.later) else { return };
+        let came = match wait {
+            Some(time) => later.recv_timeout(time).map_err(|error| error == RecvTimeoutError::Disconnected),
+            None => later.try_recv().map_err(|error| error == TryRecvError::Disconnected),
+        };
+        match came {
+            Ok(Came::Task(task)) => self.next.push_back(task),
+            Ok(Came::Failed(error)) => (self.failed, self.later) = (Some(error), None),
+            Ok(Came::End) => self.later = None,
+            Err(false) => {}
+            Err(true) => (self.failed, self.later) = (Some(crew::ended()), None),
+        }
+    }
+}
+
+/// Plans queries as they come.
+struct Planning {
+    later: Later,
+    /// Queries may come again.
+    again: bool,
+    numbers: HashMap<PathBuf, usize>,
+    next: usize,
+    send: SyncSender<Came>,
+}
+
+impl Planning {
+    fn give(&mut self, query: Query) -> ControlFlow<()> {
+        let path = query.path.clone();
+        let (job, refused) = match self.later.add(query, self.again) {
+            Ok(Some(job)) => (job, None),
+            Ok(None) => return ControlFlow::Continue(()),
+            Err(error) if is_of_query(&error) => (Job::without_files(path.clone()), Some(told(&error))),
+            Err(error) => {
+                let _ = self.send(Came::Failed(error));
+                return ControlFlow::Break(());
+            }
+        };
+        let number = self.numbers.get(&path).copied().unwrap_or(self.next);
+        self.next = self.next.max(number + 1);
+        if self.again {
+            self.numbers.insert(path, number);
+        }
+        self.send(Came::Task(Task { number, job: Arc::new(job), late: true, refused }))
+    }
+
+    /// Nobody listens where the run has ended.
+    fn send(&self, came: Came) -> ControlFlow<()> {
+        if self.send.send(came).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}

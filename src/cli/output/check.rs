@@ -1,0 +1,60 @@
+//! Whether results can be written where they are to go.
+
+use super::super::format::Format;
+use super::super::job::{Job, is_npy};
+use super::HIDDEN;
+use diffews_wgpu::image_io::{self, ImageError, is_standard};
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Hidden files so old are of runs that were killed.
+const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Directories in which a file was made to see whether that can be done.
+#[derive(Default)]
+pub struct Probed(HashSet<PathBuf>);
+
+impl Probed {
+    /// Looks at all files that the job is to write; files that are there are errors unless `force`.
+    pub fn check(&mut self, job: &Job, format: Format, force: bool) -> Result<(), ImageError> {
+        for output in job.outputs().filter(|o| !is_standard(o)) {
+            let npy = job.probabilities().any(|path| path == output) && is_npy(output);
+            let own = job.result.as_deref() == Some(output);
+            let wanted = match (npy, own) {
+                (true, _) => "npy",
+                (_, true) => format.extension(),
+                _ => "png",
+            };
+            image_io::check_output(output, wanted, force)?;
+            let parent = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !self.0.contains(parent) {
+                self.0.insert(parent.to_owned());
+                sweep(parent);
+                // Whether the system lets us write there is better known now than after the computation.
+                tempfile::Builder::new()
+                    .prefix(HIDDEN)
+                    .suffix(".part")
+                    .tempfile_in(parent)
+                    .map_err(|cause| ImageError::Write { path: output.to_owned(), cause })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes what runs left behind that were killed while they wrote.
+fn sweep(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let ours = name.starts_with(HIDDEN) && (name.ends_with(".part") || name.ends_with(".lock"));
+        let old = |at: SystemTime| at.elapsed().is_ok_and(|age| age > LEFT_BEHIND);
+        // Metadata of the entry itself, should it be a link.
+        if ours && entry.metadata().is_ok_and(|about| about.is_file() && about.modified().is_ok_and(old)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
