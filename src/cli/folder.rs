@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 const PICTURES: [&str; 13] =
     ["jpg", "jpeg", "jpe", "jfif", "pjpeg", "png", "apng", "webp", "bmp", "dib", "gif", "tif", "tiff"];
 /// What results are called beside their query: its name less the extension, and one of these.
-pub const RESULTS: [&str; 4] = ["_mask.png", "_overlay.png", "_probability.png", "_labels.png"];
+pub const RESULTS: [&str; 6] =
+    ["_mask.png", "_overlay.png", "_probability.png", "_labels.png", "_mask.tif", "_labels.tif"];
 
 /// Which files of a folder are queries.
 pub struct Search {

@@ -4,15 +4,20 @@ use super::errors::usage;
 use super::job::Found;
 use clap::ValueEnum;
 use diffews_wgpu::formats::coco::{CocoFile, CocoResultsFile};
+use diffews_wgpu::formats::geojson::Georeference;
 use diffews_wgpu::formats::label_studio::{LabelStudioFile, Labeling};
-use diffews_wgpu::formats::{Category, FormatError, Instance, Picture, Tolerance, geojson, labelme, npz, yolo};
-use diffews_wgpu::image_io::{Object, ObjectOptions, write_whole};
+use diffews_wgpu::formats::{
+    Category, FormatError, Instance, Picture, Tolerance, geojson, geotiff, labelme, npz, yolo,
+};
+use diffews_wgpu::image_io::{self, GeoTags, Object, ObjectOptions, write_whole};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// A mask for each query, white on black; with classes a label map
     Png,
+    /// The same as .tif, with the query's place on the map (GeoTIFF)
+    Tiff,
     /// COCO instances: one file for all queries
     Coco,
     /// COCO results, with scores: one file for all queries
@@ -27,7 +32,7 @@ pub enum Format {
     Labelmap,
     /// The maps of all classes: a .npz for each query
     Npz,
-    /// Polygons in pixels: a .geojson for each query
+    /// Polygons, in pixels or where the query is a GeoTIFF on the map: a .geojson for each query
     Geojson,
 }
 
@@ -82,12 +87,13 @@ impl FormatArgs {
         path: &Path,
         picture: &Picture,
         (classes, found): (&[Category], &Found),
+        place: Option<&GeoTags>,
         force: bool,
     ) -> Result<(), FormatError> {
         let text = match self.format {
             Format::Yolo => yolo::labels(picture, classes, self.tolerance())?,
             Format::Labelme => labelme::json(picture, self.tolerance()),
-            Format::Geojson => geojson::feature_collection(picture, self.tolerance(), None),
+            Format::Geojson => geojson::feature_collection(picture, self.tolerance(), georeference(place)?.as_ref()),
             _ => {
                 let (width, height) = picture.size();
                 let maps: Vec<Vec<f32>> = found.maps().iter().map(|map| map.map_at(width, height)).collect();
@@ -100,7 +106,38 @@ impl FormatArgs {
     }
 }
 
+/// Where a picture lies, as far as one transformation says it.
+fn georeference(place: Option<&GeoTags>) -> Result<Option<Georeference>, FormatError> {
+    let Some((place, affine)) = place.and_then(|place| Some((place, place.affine()?))) else { return Ok(None) };
+    let crs = place.epsg().map(|number| format!("urn:ogc:def:crs:EPSG::{number}"));
+    Georeference::new(affine, crs.as_deref()).map(Some)
+}
+
 impl Format {
+    /// Writes a mask or a label map as a picture.
+    ///
+    /// # Errors
+    /// As [`image_io::write_mask`].
+    pub fn write_picture(
+        self,
+        path: &Path,
+        found: &Found,
+        place: Option<&GeoTags>,
+        force: bool,
+    ) -> Result<(), FormatError> {
+        match (self, found) {
+            (Format::Tiff, Found::Mask { mask, .. }) => {
+                let bytes: Vec<u8> = mask.foreground().iter().map(|&f| if f { 255 } else { 0 }).collect();
+                geotiff::save(path, &bytes, mask.size(), place, force)
+            }
+            (Format::Tiff, Found::Labels { labels, .. }) => {
+                geotiff::save(path, labels.labels(), labels.size(), place, force)
+            }
+            (_, Found::Mask { mask, .. }) => Ok(image_io::write_mask(path, mask, force)?),
+            (_, Found::Labels { labels, .. }) => Ok(labels.write(path, force)?),
+        }
+    }
+
     /// Whether all queries share one file.
     pub fn is_of_run(self) -> bool {
         matches!(self, Format::Coco | Format::CocoResults | Format::Labelstudio)
@@ -108,13 +145,14 @@ impl Format {
 
     /// Whether a query's result is a picture, a mask or a label map.
     pub fn is_picture(self) -> bool {
-        matches!(self, Format::Png | Format::Labelmap)
+        matches!(self, Format::Png | Format::Labelmap | Format::Tiff)
     }
 
     /// How the names of results end, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Format::Png | Format::Labelmap => "png",
+            Format::Tiff => "tif",
             Format::Yolo => "txt",
             Format::Npz => "npz",
             Format::Geojson => "geojson",

@@ -174,6 +174,11 @@ pub fn is_npy(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))
 }
 
+/// Whether a result is a mask or a label map.
+pub fn is_picture(path: &Path) -> bool {
+    is_png(path) || path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tif"))
+}
+
 pub fn is_png(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"))
 }

@@ -2,7 +2,7 @@
 
 use super::advice::told;
 use super::classes::Class;
-use super::job::{ClassFiles, Found, Job, is_png};
+use super::job::{ClassFiles, Found, Job, is_picture};
 use super::{json_line, one_line};
 use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Framing, Object, Tiles};
 use diffews_wgpu::names::percent_encoded;
@@ -130,14 +130,14 @@ impl Report {
             supports: examples.classes.iter().flat_map(|(_, examples)| examples.clone()).collect(),
             objects: objects.filter(|_| !examples.are_named()).map(|all| all.iter().flatten().map(object).collect()),
             classes: examples.of(job, found, objects, rule.threshold),
-            mask: job.result.as_deref().filter(|path| is_png(path)).map(text),
-            result: job.result.as_deref().filter(|path| !is_png(path)).map(text),
+            mask: job.result.as_deref().filter(|path| is_picture(path)).map(text),
+            result: job.result.as_deref().filter(|path| !is_picture(path)).map(text),
             overlay: job.overlay.as_deref().map(text),
             probability: job.probability.as_deref().map(text),
             exact: exact([
                 ("query_bytes", Some(&job.query)),
-                ("mask_bytes", job.result.as_ref().filter(|path| is_png(path))),
-                ("result_bytes", job.result.as_ref().filter(|path| !is_png(path))),
+                ("mask_bytes", job.result.as_ref().filter(|path| is_picture(path))),
+                ("result_bytes", job.result.as_ref().filter(|path| !is_picture(path))),
                 ("overlay_bytes", job.overlay.as_ref()),
                 ("probability_bytes", job.probability.as_ref()),
             ]),

@@ -1,6 +1,8 @@
 //! Pictures that are large, or far from square.
 
 use crate::command::{Place, SUPPORT, lines, picture};
+use diffews_wgpu::formats::geotiff;
+use diffews_wgpu::image_io::{GeoTags, GeoValues, PictureOptions, load_rgb_with};
 
 const SMALL: [&str; 5] = ["--size", "64", "--precision", "f32", "-q"];
 
@@ -68,4 +70,38 @@ fn the_shape_is_kept_where_that_is_asked_for() {
     assert!(mask.enumerate_pixels().all(|(x, _, p)| (39..81).contains(&x) || p.0[0] == 0));
     assert!(mask.pixels().any(|p| p.0[0] == 255));
     place.infer(&["--query", "wide.png", "--fit", "stretch"]).expect(2, &["squash"]);
+}
+
+#[test]
+fn a_picture_from_above_keeps_its_place() {
+    let place = Place::new();
+    let there = GeoTags::of([
+        (33550, GeoValues::Doubles(vec![0.5, 0.5, 0.0])),
+        (33922, GeoValues::Doubles(vec![0.0, 0.0, 0.0, 4e5, 5e6, 0.0])),
+        (34735, GeoValues::Shorts(vec![1, 1, 0, 1, 3072, 0, 1, 32633])),
+    ]);
+    let grey: Vec<u8> = picture(60, 50).pixels().map(|p| p.0[2]).collect();
+    geotiff::save(&place.path("above.tif"), &grey, (60, 50), Some(&there), false).unwrap();
+    let run = |more: &[&str]| {
+        let args =
+            [&["infer", "--query", "above.tif", "--absolute-threshold", "0"], &SUPPORT[..], &SMALL, more].concat();
+        place.run(&args).expect(0, &[])
+    };
+    run(&["--format", "tiff"]);
+    run(&[]);
+    let mask = load_rgb_with(&place.path("above_mask.tif"), &PictureOptions::default()).unwrap();
+    assert_eq!(
+        (mask.place.as_ref(), mask.rgb),
+        (Some(&there), image::open(place.path("above_mask.png")).unwrap().into_rgb8())
+    );
+    run(&["--format", "geojson"]);
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(place.path("above.geojson")).unwrap()).unwrap();
+    assert_eq!(json["crs"]["properties"]["name"], "urn:ogc:def:crs:EPSG::32633");
+    let feature = &json["features"][0]["geometry"]["coordinates"];
+    let mut point = feature;
+    while point[0].is_array() {
+        point = &point[0];
+    }
+    let (x, y) = (point[0].as_f64().unwrap(), point[1].as_f64().unwrap());
+    assert!((4e5..=4e5 + 30.0).contains(&x) && (5e6 - 25.0..=5e6).contains(&y), "{x} {y}");
 }

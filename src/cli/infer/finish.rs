@@ -69,10 +69,10 @@ impl Written<'_> {
             (Some(objects), false) => Some(picture(number, &job.query, size, (categories, objects))?),
             _ => None,
         };
-        let result = |path: &Path, force: bool| match (&found, &picture) {
-            (found, Some(picture)) => format.write(path, picture, (categories, found), force),
-            (Found::Mask { mask, .. }, None) => Ok(image_io::write_mask(path, mask, force)?),
-            (Found::Labels { labels, .. }, None) => Ok(labels.write(path, force)?),
+        let place = loaded.place.as_ref();
+        let result = |path: &Path, force: bool| match &picture {
+            Some(picture) => format.write(path, picture, (categories, &found), place, force),
+            None => format.format.write_picture(path, &found, place, force),
         };
         if !job.write(loaded.whole.as_ref(), &found, size, existing, &result)? && job.result.is_some() {
             return Ok(Finished { said: Said::Found, picture: None });

@@ -3,7 +3,7 @@
 use super::super::job::Job;
 use super::super::list::Input;
 use super::claim::Claim;
-use diffews_wgpu::image_io::{self, LoadedPicture, Note, PictureOptions, RgbImage};
+use diffews_wgpu::image_io::{self, GeoTags, LoadedPicture, Note, PictureOptions, RgbImage};
 
 /// One query's picture; `input` is standard input, should it be that.
 pub fn query(options: &PictureOptions, job: &Job, input: &Input) -> anyhow::Result<LoadedPicture> {
@@ -33,6 +33,8 @@ pub struct Loaded {
     pub size: (u32, u32),
     /// As it is, where something is painted over it.
     pub whole: Option<RgbImage>,
+    /// Where it lies on a map, if its file says that.
+    pub place: Option<GeoTags>,
     /// What is to be told.
     pub notes: Vec<Note>,
     /// Held until its results are written.
@@ -41,8 +43,8 @@ pub struct Loaded {
 
 impl Loaded {
     pub fn new(picture: LoadedPicture, small: RgbImage, keep: bool, claim: Option<Claim>) -> Loaded {
-        let LoadedPicture { rgb, notes, .. } = picture;
-        Loaded { small, size: rgb.dimensions(), whole: keep.then_some(rgb), notes, _claim: claim }
+        let LoadedPicture { rgb, notes, place, .. } = picture;
+        Loaded { small, size: rgb.dimensions(), whole: keep.then_some(rgb), place, notes, _claim: claim }
     }
 
     pub fn pixels(&self) -> u64 {

@@ -83,8 +83,8 @@ impl Naming {
         let named = |what: &str| ending(&format!("_{what}.png"));
         let (format, labelled) = (self.format, !self.classes.is_empty());
         let own = match format.is_picture() {
-            true if labelled || format == Format::Labelmap => named("labels"),
-            true => named("mask"),
+            true if labelled || format == Format::Labelmap => ending(&format!("_labels.{}", format.extension())),
+            true => ending(&format!("_mask.{}", format.extension())),
             false => ending(&format!(".{}", format.extension())),
         };
         let result =
