@@ -4,6 +4,7 @@ use diffews_wgpu::Error;
 use diffews_wgpu::bench::BenchError;
 use diffews_wgpu::eval::EvalError;
 use diffews_wgpu::formats::FormatError;
+use diffews_wgpu::formats::read::AnnotationError;
 use diffews_wgpu::gpu::GpuError;
 use diffews_wgpu::image_io::{ImageError, MaskKind, MaskPart, MaskValue, MaskWarning, Note};
 use diffews_wgpu::model::config::ConfigError;
@@ -30,6 +31,12 @@ fn of_any(error: &anyhow::Error) -> Option<String> {
         return of_image(error);
     }
     if let Some(FormatError::Image(error)) = error.downcast_ref() {
+        return of_image(error);
+    }
+    if let Some(AnnotationError::SeveralLabels { .. }) = error.downcast_ref() {
+        return Some("; name one with --mask-label".into());
+    }
+    if let Some(AnnotationError::Image(error)) = error.downcast_ref() {
         return of_image(error);
     }
     if let Some(error) = error.downcast_ref() {

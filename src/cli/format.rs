@@ -22,7 +22,7 @@ pub enum Format {
     Coco,
     /// COCO results, with scores: one file for all queries
     CocoResults,
-    /// YOLO segmentation: a .txt for each query
+    /// YOLO segmentation: a .txt for each query, and classes.txt where --output is a folder
     Yolo,
     /// A .json for each query
     Labelme,
@@ -76,6 +76,20 @@ impl FormatArgs {
             Format::Labelstudio => RunFile::LabelStudio(LabelStudioFile::create(path, force, &Labeling::default())?),
             _ => RunFile::Coco(CocoFile::create(path, force, classes, self.tolerance)?),
         })
+    }
+
+    /// Writes the names of the classes to `classes.txt` in a folder of results, for a format whose files have numbers alone.
+    ///
+    /// # Errors
+    /// Another file of this name that is not to be replaced, or a name that the format cannot hold.
+    pub fn write_names(&self, folder: &Path, force: bool, classes: &[Category]) -> Result<(), FormatError> {
+        if self.format != Format::Yolo {
+            return Ok(());
+        }
+        let (path, text) = (folder.join("classes.txt"), yolo::classes(classes)?);
+        // Of an earlier run with the same classes.
+        let same = std::fs::read(&path).is_ok_and(|there| there == text.as_bytes());
+        if same { Ok(()) } else { Ok(write_whole(&path, text.as_bytes(), force)?) }
     }
 
     /// Writes what was found in a query to its own file, in a format that is no picture.

@@ -218,6 +218,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     bar.clear();
     examples::tell_of_size(classes.iter().flat_map(|class| &class.supports), engine.segmenter.size());
     let told = report::examples(&classes);
+    if let Some(folder) = args.output.as_deref().filter(|path| path.is_dir()) {
+        args.format.write_names(folder, args.force, &categories)?;
+    }
     let run_file = run_file.map(|path| args.format.begin(&path, args.force, &categories)).transpose()?;
     Batch { args, examples: told, categories, alone: !several, pictures, tiles: setup.tiles, input }.run(
         &setup,

@@ -91,6 +91,11 @@ fn each_query_has_a_file_of_its_own() {
     // Directories and names as for masks.
     infer(&place, &["--query", "q.png", "--format", "yolo", "--output", "labels/"]).expect(0, &[]);
     assert_eq!(fs::read_to_string(place.path("labels/q.txt")).unwrap(), yolo);
+    assert_eq!(fs::read_to_string(place.path("labels/classes.txt")).unwrap(), "object\n");
+    // Those of other classes are not written over.
+    place.write("labels/classes.txt", b"cat\n");
+    infer(&place, &["--query", "s.png", "--format", "yolo", "--output", "labels/"])
+        .expect(1, &["classes.txt", "--force"]);
     infer(&place, &["--query", "q.png", "--format", "yolo", "--output", "other.txt"]).expect(0, &[]);
     infer(&place, &["--query", "q.png", "--format", "yolo", "--output", "other.png"]).expect(2, &[".txt"]);
 }

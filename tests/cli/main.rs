@@ -12,6 +12,7 @@ mod examples;
 mod farm;
 mod folders;
 mod formats;
+mod guide;
 mod large;
 mod masks;
 mod memory;

@@ -33,6 +33,23 @@ SETS = [
         [("toys beach_ball", 0), ("toys kiddy_train_orlando_kara", 0), ("games 8ball_form_jarno_vasama", 0)],
     ),
 ]
+# Of docs/guide.md: three pictures of the thing with masks, and a folder to look in. Its last picture has none.
+GUIDE = [("fruit lemon_simple", 0), ("fruit lemon_whole_ganson", 0), ("fruit lemon", 0)]
+GUIDE_SEED = 5
+
+
+def guide(folder, drawing, others):
+    rng = np.random.default_rng(GUIDE_SEED)
+    lemons = [drawing(*lemon) for lemon in GUIDE]
+    pick = lambda count: [others[i] for i in rng.choice(len(others), count, replace=False)]
+    (folder / "photos").mkdir(parents=True, exist_ok=True)
+    for number, lemon in enumerate(lemons, 1):
+        image, mask = scene([lemon], pick(2), rng)
+        Image.fromarray(image).save(folder / f"lemon_{number}.png", optimize=True)
+        Image.fromarray(mask).save(folder / f"lemon_{number}_mask.png", optimize=True)
+    for number, count in enumerate((1, 2, 2, 0), 1):
+        image, _ = scene([lemons[i] for i in rng.choice(3, count, replace=False)], pick(3), rng)
+        Image.fromarray(image).save(folder / "photos" / f"crate_{number}.png", optimize=True)
 
 
 def scene(cutouts, others, rng):
@@ -57,6 +74,7 @@ def main():
     members = {c["name"].removeprefix("clipart "): c["cutouts"] for c in library.classes}
     drawing = lambda name, number: library.array("cutouts", members[name][number])
 
+    guide(args.output / "lemons", drawing, [drawing(*other) for _, _, others in SETS[1:] for other in others])
     for i, (support, query, others) in enumerate(SETS):
         rng = np.random.default_rng([i, args.seeds[i]])
         folder = args.output / str(i)

@@ -55,12 +55,7 @@ pub fn mask(path: &Path, label: Option<&str>, expect: (u32, u32)) -> Result<Mask
         }
         (Some(label), _) => label,
         (None, Some(only)) if labels.len() == 1 => *only,
-        _ => {
-            return Err(unusable(
-                path,
-                format!("its shapes have several labels ({}); name one with --mask-label", all()),
-            ));
-        }
+        _ => return Err(AnnotationError::SeveralLabels { path: path.to_owned(), labels: all() }),
     };
     let mut pixels = vec![false; size.0 as usize * size.1 as usize];
     for shape in file.shapes.iter().filter(|shape| shape.label == label) {

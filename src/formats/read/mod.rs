@@ -17,6 +17,10 @@ pub enum AnnotationError {
     #[error("{path}: {reason}", path = .path.display())]
     Unusable { path: PathBuf, reason: String },
 
+    /// Of labelme's, where one must be named.
+    #[error("{path}: its shapes have several labels: {labels}", path = .path.display())]
+    SeveralLabels { path: PathBuf, labels: String },
+
     #[error(transparent)]
     Image(#[from] ImageError),
 }

@@ -1,0 +1,50 @@
+//! docs/guide.md: its commands are run as they stand there.
+
+use crate::command::{Place, lines, repository};
+use std::path::Path;
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => drop(std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        }
+    }
+}
+
+/// The commands of the blocks marked `sh`, lines that end in a backslash joined.
+fn commands(text: &str) -> Vec<String> {
+    let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let joined = blocks.map(|block| block.replace("\\\n", " ")).collect::<String>();
+    joined.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_guides_commands_do_what_it_says() {
+    let place = Place::new();
+    copy(&repository().join("examples/lemons"), &place.path("examples/lemons"));
+    let guide = std::fs::read_to_string(repository().join("docs/guide.md")).unwrap();
+    let commands = commands(&guide);
+    assert!(commands.len() >= 6, "{commands:?}");
+    for command in &commands {
+        let (command, file) = command.split_once(" > ").map_or((command.as_str(), None), |(c, f)| (c, Some(f)));
+        let mut words = command.split_whitespace();
+        assert_eq!(words.next(), Some("diffews-wgpu"), "{command}");
+        let run = place.run(&words.collect::<Vec<_>>()).expect(0, &[]);
+        if let Some(file) = file {
+            place.write(file.trim(), run.out.as_bytes());
+        }
+    }
+    // What the guide says of the results.
+    let found: Vec<bool> = lines(&std::fs::read_to_string(place.path("found.jsonl")).unwrap())
+        .iter()
+        .map(|answer| answer["found"].as_bool().unwrap())
+        .collect();
+    assert_eq!(found, [true, true, true, false]);
+    let coco: serde_json::Value = serde_json::from_slice(&std::fs::read(place.path("lemons.json")).unwrap()).unwrap();
+    assert_eq!((coco["images"].as_array().unwrap().len(), &coco["categories"][0]["name"]), (4, &"lemon".into()));
+    for file in ["results/crate_1_mask.png", "results/crate_4_overlay.png", "lemon.bank", "made_mask.png"] {
+        assert!(place.path(file).exists(), "{file}");
+    }
+}
