@@ -1,14 +1,18 @@
 //! Masks and label maps as TIFF, which keeps a picture's place on the map.
 
 use super::FormatError;
-use crate::image_io::{GeoTags, GeoValues, ImageError, write_whole};
-use std::io::Cursor;
+use crate::image_io::{GeoTags, GeoValues, ImageError, write_by, write_whole};
+use std::io::{BufWriter, Cursor, Seek, Write};
 use std::path::Path;
-use tiff::TiffResult;
+
 use tiff::encoder::colortype::Gray8;
 use tiff::encoder::compression::DeflateLevel;
-use tiff::encoder::{Compression, TiffEncoder};
+use tiff::encoder::{Compression, DirectoryEncoder, TiffEncoder, TiffKindStandard};
 use tiff::tags::Tag;
+use tiff::{TiffError, TiffResult};
+
+/// Rows of a strip.
+const ROWS: u32 = 64;
 
 /// Writes bytes `[height, width]` (a mask's 0 and 255, or class numbers) as a grey TIFF, deflated, with the tags of `place`.
 ///
@@ -26,12 +30,40 @@ pub fn save(
     Ok(write_whole(path, &file, force)?)
 }
 
-fn encode(bytes: &[u8], (width, height): (u32, u32), place: Option<&GeoTags>) -> TiffResult<Vec<u8>> {
-    let mut file = Cursor::new(Vec::new());
-    let mut encoder = TiffEncoder::new(&mut file)?.with_compression(Compression::Deflate(DeflateLevel::default()));
-    let mut image = encoder.new_image::<Gray8>(width, height)?;
+/// The same of rows that `next` gives in turn, for pictures that no memory holds.
+///
+/// # Errors
+/// As [`save`], and those of `next`.
+pub fn save_rows(
+    path: &Path,
+    (width, height): (u32, u32),
+    place: Option<&GeoTags>,
+    force: bool,
+    next: &mut dyn FnMut() -> Result<Vec<u8>, ImageError>,
+) -> Result<(), FormatError> {
+    let failed = |error: TiffError| ImageError::Encode { path: path.to_owned(), reason: error.to_string() };
+    write_by(path, force, |file| {
+        let mut encoder = TiffEncoder::new(BufWriter::new(file))
+            .map_err(failed)?
+            .with_compression(Compression::Deflate(DeflateLevel::default()));
+        let mut image = encoder.new_image::<Gray8>(width, height).map_err(failed)?;
+        image.rows_per_strip(ROWS.min(height)).map_err(failed)?;
+        put(image.encoder(), place).map_err(failed)?;
+        for first in (0..height).step_by(ROWS as usize) {
+            let rows = (first..height.min(first + ROWS)).map(|_| next()).collect::<Result<Vec<_>, _>>()?;
+            image.write_strip(&rows.concat()).map_err(failed)?;
+        }
+        image.finish().map_err(failed)
+    })
+    .map_err(FormatError::Image)
+}
+
+fn put<W: Write + Seek>(
+    directory: &mut DirectoryEncoder<W, TiffKindStandard>,
+    place: Option<&GeoTags>,
+) -> TiffResult<()> {
     for (tag, values) in place.into_iter().flat_map(GeoTags::tags) {
-        let (tag, directory) = (Tag::from_u16_exhaustive(tag), image.encoder());
+        let tag = Tag::from_u16_exhaustive(tag);
         match values {
             GeoValues::Shorts(values) => directory.write_tag(tag, values.as_slice())?,
             GeoValues::Doubles(values) => directory.write_tag(tag, values.as_slice())?,
@@ -39,6 +71,14 @@ fn encode(bytes: &[u8], (width, height): (u32, u32), place: Option<&GeoTags>) ->
             GeoValues::Text(text) => directory.write_tag(tag, String::from_utf8_lossy(text).trim_end_matches('\0'))?,
         }
     }
+    Ok(())
+}
+
+fn encode(bytes: &[u8], (width, height): (u32, u32), place: Option<&GeoTags>) -> TiffResult<Vec<u8>> {
+    let mut file = Cursor::new(Vec::new());
+    let mut encoder = TiffEncoder::new(&mut file)?.with_compression(Compression::Deflate(DeflateLevel::default()));
+    let mut image = encoder.new_image::<Gray8>(width, height)?;
+    put(image.encoder(), place)?;
     image.write_data(bytes)?;
     Ok(file.into_inner())
 }

@@ -25,13 +25,14 @@ mod region;
 mod resize;
 mod tiles;
 mod write;
+mod write_rows;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use decode::{
-    Bands, Beginning, Depth, LoadedPicture, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Note, PictureOptions, beginning,
-    check_ordinary, dimensions, load_rgb, load_rgb_from, load_rgb_with, load_together,
+    Bands, Beginning, Depth, LoadedPicture, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Note, PictureOptions, PictureStrips,
+    beginning, check_ordinary, dimensions, load_rgb, load_rgb_from, load_rgb_with, load_together,
 };
 pub use framing::Framing;
 pub use geo::{GeoTags, GeoValues};
@@ -57,6 +58,7 @@ pub use write::{
     check_output, check_place, write_by, write_mask, write_overlay, write_probability_npy, write_probability_png,
     write_rgb, write_whole,
 };
+pub use write_rows::{GreyBits, write_grey_rows};
 
 /// Stands for standard input where a picture or a mask is read, and for standard output where one is written; a file of
 /// this name is `./-`.
@@ -165,6 +167,9 @@ pub enum ImageError {
         path = .path.display()
     )]
     IndexMask { path: PathBuf, found: String },
+
+    #[error("{path}: {reason}", path = .path.display())]
+    NotInStrips { path: PathBuf, reason: &'static str },
 
     #[error("{reason}")]
     Marks { reason: String },

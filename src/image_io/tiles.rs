@@ -2,6 +2,7 @@
 
 use super::{DecodedMap, ImageError, MAX_SIDE};
 use image::RgbImage;
+use std::ops::Range;
 
 /// Squares of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,13 @@ impl Tiles {
     pub fn corners(self, (width, height): (u32, u32)) -> Vec<(u32, u32)> {
         let columns = self.starts(width);
         self.starts(height).into_iter().flat_map(|y| columns.iter().map(move |&x| (x, y))).collect()
+    }
+
+    /// The same by rows of tiles: which rows of the picture each has, and its corners.
+    pub fn bands(self, (width, height): (u32, u32)) -> Vec<(Range<u32>, Vec<(u32, u32)>)> {
+        let columns = self.starts(width);
+        let band = |top: u32| (top..height.min(top + self.side), columns.iter().map(|&x| (x, top)).collect());
+        self.starts(height).into_iter().map(band).collect()
     }
 
     fn starts(self, length: u32) -> Vec<u32> {
@@ -80,14 +88,32 @@ impl Tiles {
 pub struct Mosaic {
     tiles: Tiles,
     size: (u32, u32),
-    /// `[height, width]`
+    /// The row of the picture with which `values` begins.
+    first: u32,
+    /// `[rows, width]`
     values: Vec<f32>,
 }
 
 impl Mosaic {
     /// Of a picture of (width, height).
     pub fn new(tiles: Tiles, size: (u32, u32)) -> Mosaic {
-        Mosaic { tiles, size, values: vec![0.0; size.0 as usize * size.1 as usize] }
+        Mosaic { tiles, size, first: 0, values: vec![0.0; size.0 as usize * size.1 as usize] }
+    }
+
+    /// The same of which only as many rows are held as a tile has: rows of tiles come in turn, and [`Self::finish_rows`] takes what is done.
+    pub fn band(tiles: Tiles, size: (u32, u32)) -> Mosaic {
+        let rows = tiles.side.min(size.1) as usize;
+        Mosaic { tiles, size, first: 0, values: vec![0.0; size.0 as usize * rows] }
+    }
+
+    /// Takes the rows before `end`, `[rows, width]`, and makes room for as many further down.
+    pub fn finish_rows(&mut self, end: u32) -> Vec<f32> {
+        let count = (end.saturating_sub(self.first)) as usize * self.size.0 as usize;
+        let left = self.values.split_off(count.min(self.values.len()));
+        let done = std::mem::replace(&mut self.values, left);
+        self.values.resize(self.values.len() + done.len(), 0.0);
+        self.first = end;
+        done
     }
 
     /// Adds the network's map of the tile at a corner: each once.
@@ -95,7 +121,7 @@ impl Mosaic {
         let (side, width) = (self.tiles.side as usize, self.size.0 as usize);
         let means = map.map_at(self.tiles.side, self.tiles.side);
         let across = self.tiles.shares(left, self.size.0);
-        let rows = self.values.chunks_exact_mut(width).skip(top as usize);
+        let rows = self.values.chunks_exact_mut(width).skip((top - self.first) as usize);
         let down = self.tiles.shares(top, self.size.1);
         for ((row, tile), share) in rows.zip(means.chunks_exact(side)).zip(down) {
             let pixels = row[left as usize..].iter_mut().zip(tile).zip(&across);

@@ -116,7 +116,7 @@ fn place(path: &Path, force: bool) -> Result<(PathBuf, PathBuf), ImageError> {
     Ok((path_buf(), parent.to_owned()))
 }
 
-fn check_extension(path: &Path, wanted: &'static str) -> Result<(), ImageError> {
+pub(super) fn check_extension(path: &Path, wanted: &'static str) -> Result<(), ImageError> {
     match path.extension() {
         Some(extension) if extension.eq_ignore_ascii_case(wanted) => Ok(()),
         _ if is_standard(path) => Ok(()),

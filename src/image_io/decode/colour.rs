@@ -78,7 +78,7 @@ pub fn load_together(paths: &[&Path], options: &mut PictureOptions) -> Result<Ve
     paths.iter().zip(pictures).map(|(path, pixels)| to_rgb(path, pixels, options)).collect()
 }
 
-fn to_rgb(path: &Path, pixels: Pixels, options: &PictureOptions) -> Result<LoadedPicture, ImageError> {
+pub(super) fn to_rgb(path: &Path, pixels: Pixels, options: &PictureOptions) -> Result<LoadedPicture, ImageError> {
     let Pixels { width, height, mut channels, samples, icc, orientation, mut notes, place } = pixels;
     let inks = matches!(samples, Samples::Inks(_));
     let samples = depth::to_bytes(path, samples, channels, options.depth, &mut notes)?;

@@ -20,6 +20,7 @@ mod png;
 mod profile;
 mod read;
 mod sniff;
+mod strips;
 mod tiff;
 
 use std::fmt;
@@ -37,6 +38,7 @@ pub(super) use opened::{Opened, is_turned};
 pub use read::check_ordinary;
 pub(super) use read::read_file;
 pub use sniff::{Beginning, beginning};
+pub use strips::PictureStrips;
 
 /// Largest picture file that is read, in bytes (1 GiB).
 pub const MAX_FILE_BYTES: u64 = 1 << 30;

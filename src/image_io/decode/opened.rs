@@ -34,6 +34,14 @@ impl Opened {
         Ok(Opened { path: path.to_owned(), bytes, format, name })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn format(&self) -> ImageFormat {
+        self.format
+    }
+
     /// What `decode` makes of the file, a panic in it being an error.
     pub fn guarded<T>(&self, decode: impl FnOnce(&Source) -> Result<T, ImageError>) -> Result<T, ImageError> {
         let source = Source { path: &self.path, format: self.name, bytes: &self.bytes };

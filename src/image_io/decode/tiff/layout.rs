@@ -2,6 +2,7 @@
 
 use super::directory::{Directory, File};
 use crate::image_io::Bands;
+use std::ops::Range;
 
 /// The kinds of sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +175,21 @@ impl Layout {
             jpeg_tables: directory.bytes(347).unwrap_or_default().to_vec(),
             chunks,
         })
+    }
+
+    /// The layout of the chunks alone that have any of `rows`, as if they were a picture, and its first row.
+    pub fn rows(self, rows: Range<u32>) -> (u32, Layout) {
+        let high = self.chunk.1;
+        let (begin, end) = (rows.start / high, rows.end.div_ceil(high).min(self.grid.1));
+        let (across, down) = (self.grid.0 as usize, self.grid.1 as usize);
+        let of_plane = |plane: usize| {
+            plane * down * across + begin as usize * across..plane * down * across + end as usize * across
+        };
+        let planes = self.chunks.len() / (across * down);
+        let chunks = (0..planes).flat_map(|plane| self.chunks[of_plane(plane)].to_vec()).collect();
+        let first = begin * high;
+        let last = u32::try_from(u64::from(end) * u64::from(high)).unwrap_or(u32::MAX).min(self.height);
+        (first, Layout { height: last - first, grid: (self.grid.0, end - begin), chunks, ..self })
     }
 
     /// Samples of a colour.

@@ -17,7 +17,9 @@ mod samples;
 use super::super::geo::{self, GeoTags, GeoValues};
 use super::{Bands, Header, ImageError, Note, Pixels, Source, orientation};
 use directory::{Directory, File};
+use image::metadata::Orientation;
 use layout::Layout;
+use std::ops::Range;
 
 /// The tag of XMP metadata.
 const XMP: u16 = 700;
@@ -45,6 +47,30 @@ pub(super) fn decode(source: &Source, bands: Option<Bands>) -> Result<Pixels, Im
         pixels.notes.push(Note::Pages { pages });
     }
     Ok(pixels)
+}
+
+/// Width and height, orientation and place, whatever the size.
+pub(super) fn about(source: &Source) -> Result<((u32, u32), Orientation, Option<GeoTags>), ImageError> {
+    let (_, directory, _) = open(source)?;
+    let size = Layout::size(&directory).map_err(|e| source.failed(e))?;
+    Ok((size, upright(&directory), place(&directory)))
+}
+
+/// The rows of all chunks that have any of `rows`: the first one, how many, and their samples where the file has any.
+pub(super) fn decode_rows(
+    source: &Source,
+    bands: Option<Bands>,
+    rows: Range<u32>,
+) -> Result<(u32, u32, Option<Pixels>), ImageError> {
+    let (file, directory, _) = open(source)?;
+    let layout = Layout::new(&directory, bands).map_err(|e| source.failed(e))?;
+    let (first, layout) = layout.rows(rows);
+    if layout.chunks.iter().all(|&(offset, _)| offset == 0) {
+        return Ok((first, layout.height, None));
+    }
+    let mut pixels = samples::read(source, &layout, file, &directory)?;
+    pixels.icc = directory.bytes(ICC).filter(|profile| !profile.is_empty() && bands.is_none()).map(<[u8]>::to_vec);
+    Ok((first, layout.height, Some(pixels)))
 }
 
 /// The directory of the first full picture, and how many such there are.
@@ -90,6 +116,6 @@ fn place(directory: &Directory) -> Option<GeoTags> {
     (!tags.is_empty()).then(|| GeoTags::of(tags))
 }
 
-fn upright(directory: &Directory) -> image::metadata::Orientation {
+fn upright(directory: &Directory) -> Orientation {
     orientation::told(Some(directory), directory.bytes(XMP))
 }

@@ -1,0 +1,126 @@
+//! TIFFs that are too large to be decoded at once, some rows at a time.
+
+use std::ops::Range;
+use std::path::Path;
+
+use image::{ImageFormat, RgbImage};
+
+use super::super::geo::GeoTags;
+use super::colour::to_rgb;
+use super::{Depth, ImageError, MAX_SIDE, Opened, PictureOptions, is_turned, tiff};
+
+/// Most pixels of a picture that is read in strips: 2^32, as 65,536 x 65,536.
+const MOST_PIXELS: u64 = 1 << 32;
+
+/// A TIFF whose rows are decoded where they are asked for. Its file is held as it is, compressed; of the picture only what was asked for.
+pub struct PictureStrips {
+    file: Opened,
+    options: PictureOptions,
+    size: (u32, u32),
+    place: Option<GeoTags>,
+    /// The rows that were decoded last, which lie in chunks of several.
+    held: Option<(u32, RgbImage)>,
+}
+
+impl PictureStrips {
+    /// # Errors
+    /// [`ImageError::NotInStrips`] for other formats, pictures that are to be turned, and depths that the whole picture decides; otherwise as
+    /// [`load_rgb_with`](super::load_rgb_with).
+    pub fn open(path: &Path, options: &PictureOptions) -> Result<PictureStrips, ImageError> {
+        let file = Opened::read(path)?;
+        let no = |reason| ImageError::NotInStrips { path: path.to_owned(), reason };
+        if file.format() != ImageFormat::Tiff {
+            return Err(no("only TIFF is read in parts"));
+        }
+        if matches!(options.depth, Depth::Stretch { .. }) {
+            return Err(no("percentiles are of the whole picture, which is read in parts"));
+        }
+        let (size, orientation, place) = file.guarded(tiff::about)?;
+        if is_turned(orientation) || orientation != image::metadata::Orientation::NoTransforms {
+            return Err(no("it is to be turned, and is read in parts; store it upright"));
+        }
+        let (width, height) = size;
+        if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MOST_PIXELS {
+            return Err(no("it has more than 4,294,967,296 pixels, or a side of more than 262,144"));
+        }
+        Ok(PictureStrips { file, options: options.clone(), size, place, held: None })
+    }
+
+    /// (width, height) in pixels.
+    pub fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    pub fn place(&self) -> Option<&GeoTags> {
+        self.place.as_ref()
+    }
+
+    /// Some rows of the picture as 8-bit RGB.
+    ///
+    /// # Errors
+    /// Rows beyond the picture, damaged files, and rows that together with those in their chunks are more than a picture may have.
+    pub fn rows(&mut self, rows: Range<u32>) -> Result<RgbImage, ImageError> {
+        let (width, height) = self.size;
+        if rows.is_empty() || rows.end > height {
+            return Err(ImageError::Length { what: "a strip", got: rows.end as usize, want: height as usize });
+        }
+        let inside = |held: &(u32, RgbImage)| held.0 <= rows.start && rows.end <= held.0 + held.1.height();
+        if !self.held.as_ref().is_some_and(inside) {
+            self.held = None;
+            let bands = self.options.bands;
+            let (first, count, pixels) = self.file.guarded(|source| tiff::decode_rows(source, bands, rows.clone()))?;
+            let rgb = match pixels {
+                Some(pixels) => to_rgb(self.file.path(), pixels, &self.options)?.rgb,
+                // Left out of the file.
+                None => RgbImage::new(width, count),
+            };
+            self.held = Some((first, rgb));
+        }
+        let Some((first, rgb)) = &self.held else { return Ok(RgbImage::new(0, 0)) };
+        let row = width as usize * 3;
+        let bytes = &rgb.as_raw()[(rows.start - first) as usize * row..(rows.end - first) as usize * row];
+        let count = rows.end - rows.start;
+        RgbImage::from_raw(width, count, bytes.to_vec()).ok_or(ImageError::Length {
+            what: "a strip",
+            got: bytes.len(),
+            want: row * count as usize,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image_io::load_rgb_with;
+    use ::tiff::encoder::{TiffEncoder, colortype};
+
+    /// Every range of rows is what the whole picture has there, in strips of several heights.
+    #[test]
+    fn rows_are_those_of_the_picture() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.tif");
+        let pixels: Vec<u8> = (0..13 * 29 * 3).map(|i| (i * 7 % 251) as u8).collect();
+        for strip in [1, 4, 29] {
+            let mut file = std::fs::File::create(&path).unwrap();
+            let mut encoder = TiffEncoder::new(&mut file).unwrap();
+            let mut image = encoder.new_image::<colortype::RGB8>(13, 29).unwrap();
+            image.rows_per_strip(strip).unwrap();
+            image.write_data(&pixels).unwrap();
+            let whole = load_rgb_with(&path, &PictureOptions::default()).unwrap().rgb;
+            let mut strips = PictureStrips::open(&path, &PictureOptions::default()).unwrap();
+            assert_eq!(strips.size(), (13, 29));
+            for (first, end) in [(0, 29), (3, 5), (4, 8), (27, 29), (0, 1), (6, 21)] {
+                let rows = strips.rows(first..end).unwrap();
+                assert_eq!(
+                    rows.as_raw().as_slice(),
+                    &whole.as_raw()[first as usize * 39..end as usize * 39],
+                    "{strip}"
+                );
+            }
+            assert!(strips.rows(28..30).is_err() && strips.rows(5..5).is_err());
+        }
+        image::RgbImage::new(2, 2).save(dir.path().join("a.png")).unwrap();
+        let other = PictureStrips::open(&dir.path().join("a.png"), &PictureOptions::default()).map(drop).unwrap_err();
+        assert!(other.to_string().contains("only TIFF"), "{other}");
+    }
+}
