@@ -95,7 +95,8 @@ pub fn of_weights(error: &WeightsError) -> Option<String> {
         WeightsError::Value { half: true, value, .. } if value.is_finite() => "; use --precision f32",
         WeightsError::Value { .. } => " (`model verify` shows which tensors)",
         WeightsError::PlainUNet { .. } => {
-            "; name a UNet of DiffewS with --unet (`diffews-wgpu --help` says where they are)"
+            "; name a UNet of DiffewS with --unet (`diffews-wgpu --help` says where they are). `model convert` makes of this one what a \
+             training starts from"
         }
         _ => return None,
     };

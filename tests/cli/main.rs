@@ -22,6 +22,7 @@ mod results;
 #[cfg(unix)]
 mod signals;
 mod standard;
+mod start;
 mod streams;
 mod tuning;
 mod usage;
