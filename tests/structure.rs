@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the top of the house to its ground. A room uses those that come after it; the rooms of one row do not use each other.
 const ROOMS: &[&[&str]] = &[
     &["cli", "main"],
-    &["eval", "conformance", "bench"],
+    &["eval", "conformance", "bench", "fetch"],
     &["segment"],
     &["formats"],
     &["tune"],
@@ -29,6 +29,13 @@ const NEVER: &[(&str, &[&str])] = &[
     (
         "formats",
         &["tune", "twins", "check", "model", "kernels", "cache", "gpu", "plan", "weights", "shader", "settings"],
+    ),
+    (
+        "fetch",
+        &[
+            "segment", "formats", "tune", "twins", "check", "model", "kernels", "cache", "gpu", "plan", "image_io",
+            "shader", "settings",
+        ],
     ),
     ("kernels", &["gpu", "weights", "image_io"]),
     ("model", &["gpu", "image_io"]),

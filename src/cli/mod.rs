@@ -66,7 +66,7 @@ Examples:
 
 Weights:
   Without --weights a small demonstration model inside this program is used. It runs anywhere and shows what the
-  method does, but it is poor on photographs. The published weights are on ModelScope, repository zzzmmz/Diffews:
+  method does, but it is poor on photographs. `model fetch published` brings the published weights of ModelScope, repository zzzmmz/Diffews:
     --weights  the base, Stable Diffusion 2.1 in the diffusers layout with vae/ and text_encoder/: the directory
                stable-diffusion-2-1-ref8inchannels-tag4inchannels
     --unet     a fine-tuned UNet: the directory incontext, or one of coco_fold0 to coco_fold3
@@ -87,6 +87,8 @@ Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the default
   DIFFEWS_TUNE=0       choose the forms of kernels by rule, as --no-tune; a number N measures them for N seconds at most
   DIFFEWS_CACHE        where it is remembered which adapters passed, and which forms are fast [default: diffews-wgpu in the
                        system's place for caches]
+  DIFFEWS_MIRROR, HF_ENDPOINT
+                       servers that `model fetch` asks in the place of others
   LP_NATIVE_VECTOR_WIDTH
                        of Mesa's CPU driver: bits of a vector. Where it is not set, infer, eval and tune start again with 512 if that
                        is faster (Mesa 26, a CPU with AVX-512, large models but in q8)
@@ -111,7 +113,7 @@ enum Verb {
     Eval(Box<eval::Args>),
     /// List the adapters (GPUs and CPU drivers) and the one that would be used
     Devices(devices::Args),
-    /// Look into a model, or check all of it
+    /// Fetch a model, look into it, check all of it or write it anew
     Model(model::Args),
     /// Check kernel by kernel whether an adapter and its driver compute right
     Conformance(Box<conformance::Args>),

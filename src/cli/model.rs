@@ -1,6 +1,7 @@
-//! `model info`, `model verify` and `model convert`: what a model is, whether all of it can be used, and the same of less memory.
+//! `model`: what a model is, whether all of it can be used, where it comes from, and the same of less memory.
 
 mod convert;
+mod fetch;
 
 use super::advice::of_weights;
 use super::errors::CliError;
@@ -17,9 +18,9 @@ use std::sync::Arc;
 
 const AFTER_HELP: &str = "\
 Examples:
-  diffews-wgpu model verify --weights stable-diffusion-2-1-ref8inchannels-tag4inchannels --unet incontext
-  diffews-wgpu model convert DIR -o small --q8
-  diffews-wgpu model convert stable-diffusion-2-1 -o start";
+  diffews-wgpu model fetch published --to weights
+  diffews-wgpu model verify --weights weights/stable-diffusion-2-1-ref8inchannels-tag4inchannels --unet weights/incontext
+  diffews-wgpu model convert DIR -o small --q8";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -34,6 +35,8 @@ enum What {
     Info(ModelArgs),
     /// Read all of it: every missing, mismatched and unused tensor by name, and no NaN or infinity anywhere
     Verify(ModelArgs),
+    /// Fetch the published weights, or others of the same kind, and check them
+    Fetch(fetch::FetchArgs),
     /// Write the model to a new directory with weights of fewer bits; of a plain Stable Diffusion model make DiffewS's starting point
     Convert(convert::ConvertArgs),
 }
@@ -47,6 +50,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::Info(model) => info(model),
         What::Verify(model) => verify(model),
+        What::Fetch(args) => fetch::run(args),
         What::Convert(args) => convert::run(args),
     }
 }
