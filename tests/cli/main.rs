@@ -10,6 +10,7 @@ mod compile;
 mod conformance;
 mod examples;
 mod farm;
+mod fetch;
 mod folders;
 mod formats;
 mod guide;
@@ -19,6 +20,8 @@ mod memory;
 mod odd_weights;
 mod pictures;
 mod results;
+#[path = "../common/server.rs"]
+mod server;
 #[cfg(unix)]
 mod signals;
 mod standard;

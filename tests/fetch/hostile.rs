@@ -79,6 +79,9 @@ fn bodies_and_heads_without_an_end() {
     assert!(std::fs::metadata(bed.path(UNET).with_extension("safetensors.part")).unwrap().len() <= SIZE as u64);
     let bed = Bed::of(files(), move |asked, _| asked.path.ends_with(UNET).then(|| endless(404)));
     assert!(matches!(bed.fetch(), Err(FetchError::Network { .. })));
+    let bed =
+        Bed::of(files(), move |asked, _| asked.path.ends_with(UNET).then(|| endless(302).with("Location", "/unet/x")));
+    assert!(matches!(bed.fetch(), Err(FetchError::Network { .. })));
     let bed = Bed::of(files(), move |asked, _| {
         asked.path.ends_with(UNET).then(|| Reply::of(200, "").with("X", "x".repeat(1 << 20)))
     });
