@@ -48,7 +48,7 @@ const NEVER: &[(&str, &[&str])] = &[
 const JOINED: &[&str] = &["eval", "conformance", "bench", "segment", "model", "cli", "main"];
 
 /// Of the command alone.
-const COMMANDS: &[&str] = &["clap", "indicatif", "anyhow", "ctrlc", "env_logger"];
+const COMMANDS: &[&str] = &["clap", "clap_complete", "clap_mangen", "indicatif", "anyhow", "ctrlc", "env_logger"];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {

@@ -33,8 +33,10 @@ mod output;
 mod progress;
 mod queries;
 mod report;
+mod schema;
 mod scores;
 mod self_check;
+mod shell;
 mod show;
 mod times;
 mod tune;
@@ -123,6 +125,10 @@ enum Verb {
     Bench(bench::Args),
     /// Measure which forms of the kernels are the fastest for a model on an adapter, so that runs take them
     Tune(Box<tune::Args>),
+    /// Print a script that completes this command in a shell
+    Completions(shell::CompletionArgs),
+    /// Write manual pages, one for each verb
+    Man(shell::ManArgs),
 }
 
 pub fn main() -> ExitCode {
@@ -149,6 +155,8 @@ pub fn main() -> ExitCode {
         Verb::Compile(args) => compile::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Tune(args) => tune::run(&args),
+        Verb::Completions(args) => shell::completions(&args),
+        Verb::Man(args) => shell::man(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -243,6 +251,32 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    /// Every verb has examples, and each is a command line that it takes.
+    #[test]
+    fn examples_are_taken() {
+        let mut command = super::Cli::command();
+        command.build();
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let help = help.replace("\\\n", " ");
+            let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+            let examples = examples.into_iter().filter_map(|line| line.find("diffews-wgpu ").map(|at| &line[at..]));
+            // What follows two spaces says what comes of it.
+            let words = |line: &str| {
+                let line =
+                    line.split("  ").next().unwrap_or_default().split(" > ").next().unwrap_or_default().to_owned();
+                line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+            };
+            let examples: Vec<Vec<String>> = examples.map(words).collect();
+            assert!((1..=6).contains(&examples.len()), "{}: {} examples", verb.get_name(), examples.len());
+            for example in examples {
+                use clap::Parser;
+                let taken = super::Cli::try_parse_from(&example);
+                assert!(taken.is_ok(), "{example:?}: {}", taken.err().map_or(String::new(), |e| e.to_string()));
+            }
+        }
     }
 
     #[test]

@@ -15,11 +15,13 @@ mod folders;
 mod formats;
 mod guide;
 mod large;
+mod manners;
 mod masks;
 mod memory;
 mod odd_weights;
 mod pictures;
 mod results;
+mod schema;
 #[path = "../common/server.rs"]
 mod server;
 #[cfg(unix)]
