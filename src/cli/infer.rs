@@ -41,7 +41,7 @@ use trace::Trace;
 use watch::Watched;
 
 const NOTE: &str = "note: no --weights given; this is the small demonstration model inside this program, which is poor on \
-     photographs. The published weights: --weights SD21_DIR --unet DIFFEWS_DIR (where to get them: --help)";
+     photographs. `diffews-wgpu model fetch published` brings the paper's, and says how to name them";
 
 const AFTER_HELP: &str = "\
 Examples:

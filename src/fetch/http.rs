@@ -51,7 +51,11 @@ impl Failure {
 impl From<ureq::Error> for Failure {
     fn from(error: ureq::Error) -> Failure {
         use ureq::Error::{ConnectionFailed, HostNotFound, Io, Timeout};
-        let passes = matches!(error, ConnectionFailed | HostNotFound | Io(_) | Timeout(_));
+        let passes = match &error {
+            // So come certificates that are not trusted, which stay.
+            Io(error) => error.kind() != io::ErrorKind::InvalidData,
+            _ => matches!(error, ConnectionFailed | HostNotFound | Timeout(_)),
+        };
         Failure { reason: error.to_string(), passes, wait: None }
     }
 }

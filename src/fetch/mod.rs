@@ -136,6 +136,10 @@ pub fn fetch(
     request: &Request,
     progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Fetched, FetchError> {
+    if repository.is_secure() && !cfg!(feature = "https") {
+        let reason = "this program was built without https (cargo's feature `https`)".to_owned();
+        return Err(FetchError::Address { address: repository.address(), reason });
+    }
     let client = Client::new(repository.is_secure());
     let mut watch = Watch { told: progress, file: "list of files".into(), done: 0, total: 0 };
     let listing = list(repository, &client, &request.patience, &mut watch)?;

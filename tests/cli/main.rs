@@ -20,6 +20,7 @@ mod masks;
 mod memory;
 mod odd_weights;
 mod pictures;
+mod prompts;
 mod results;
 mod schema;
 #[path = "../common/server.rs"]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 const AFTER_HELP: &str = "\
 Examples:
-  diffews-wgpu model fetch published --to weights                    the paper's weights, 5 GB: base and UNet `incontext`
+  diffews-wgpu model fetch published --to weights                    the paper's weights: base and UNet `incontext`
   diffews-wgpu model fetch published --to weights --unet coco_fold0
   diffews-wgpu model fetch https://huggingface.co/OWNER/NAME         any model in the diffusers layout
 
