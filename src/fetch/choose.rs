@@ -208,7 +208,10 @@ mod tests {
     use super::super::address::{Mirrors, PUBLISHED};
     use super::*;
 
-    fn chosen(paths: &[&str], unet: Option<&str>) -> Result<(Vec<String>, Option<String>, Option<String>), String> {
+    /// Files, base and UNet.
+    type Found = (Vec<String>, Option<String>, Option<String>);
+
+    fn chosen(paths: &[&str], unet: Option<&str>) -> Result<Found, String> {
         let repository = Repository::new(PUBLISHED, &Mirrors::default()).unwrap();
         let entries: Vec<Entry> =
             paths.iter().map(|path| Entry { path: (*path).to_owned(), size: 9, sha256: None }).collect();

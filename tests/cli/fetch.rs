@@ -4,8 +4,6 @@ use crate::command::{Place, repository};
 use crate::server::{Files, Reply, Server};
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 const BASE: &str = "stable-diffusion-2-1-ref8inchannels-tag4inchannels";
 const UNET: &str = "incontext/unet/diffusion_pytorch_model.fp16.safetensors";
@@ -111,6 +109,7 @@ fn damage_on_the_way_is_told_with_the_address() {
 #[test]
 #[cfg(unix)]
 fn ctrl_c_leaves_the_part_for_the_next_time() {
+    use std::time::{Duration, Instant};
     let place = Place::new();
     let files = published();
     let whole = files.0[UNET].len();
@@ -129,7 +128,12 @@ fn ctrl_c_leaves_the_part_for_the_next_time() {
         }
     });
     let args = ["model", "fetch", "published", "--to", "w"];
-    let mut child = place.command(&args).env("DIFFEWS_MIRROR", &server.address).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = place
+        .command(&args)
+        .env("DIFFEWS_MIRROR", &server.address)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     told.recv_timeout(Duration::from_secs(20)).unwrap();
     told.recv_timeout(Duration::from_secs(20)).unwrap();
     let start = Instant::now();

@@ -56,6 +56,26 @@ fn shards_are_those_of_the_index() {
     assert!(error.contains("m-2-of-2"), "{error}");
 }
 
+/// More than disks have: told before the first of them comes.
+#[test]
+#[cfg(unix)]
+fn what_has_no_room_is_not_begun() {
+    let mut all = files();
+    all.0.remove(UNET);
+    let names: Vec<String> = (0..250).map(|i| format!("m-{i}.safetensors")).collect();
+    let map: serde_json::Map<_, _> = names.iter().map(|name| (name.clone(), name.as_str().into())).collect();
+    all.0.insert(format!("{UNET}.index.json"), serde_json::json!({"weight_map": map}).to_string().into());
+    let bed = Bed::of(all.clone(), move |asked, _| {
+        let mut list = all.modelscope();
+        let shard = |name| serde_json::json!({"Path": format!("unet/{name}"), "Size": 64u64 << 30, "Type": "blob"});
+        list["Data"]["Files"].as_array_mut().unwrap().extend(names.iter().map(shard));
+        asked.path.contains("/api/").then(|| Reply::of(200, list.to_string()))
+    });
+    let error = bed.fetch().unwrap_err();
+    assert!(matches!(&error, FetchError::Full { missing, .. } if *missing > 250 * (64 << 30)), "{error}");
+    assert_eq!(bed.server.asked().len(), 2);
+}
+
 #[test]
 fn an_interrupted_run_leaves_its_part_to_the_next() {
     let bed = Bed::good();

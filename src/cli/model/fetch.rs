@@ -10,8 +10,8 @@ Examples:
   diffews-wgpu model fetch published --to weights --unet coco_fold0
   diffews-wgpu model fetch https://huggingface.co/OWNER/NAME         any model in the diffusers layout
 
-Fetched are the files that this program reads, each checked by size and SHA-256. Run it again after an interruption: it goes on where
-it was. On stdout come the flags that name the model to other commands.
+Fetched are the files that this program reads, each checked by its size and, where the repository lists one, its SHA-256. Run it again
+after an interruption: it goes on where it was. On stdout come the flags that name the model to other commands.
 
 Environment:
   DIFFEWS_MIRROR  a server in the place of www.modelscope.cn and huggingface.co, as https://HOST
