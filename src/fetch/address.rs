@@ -15,7 +15,7 @@ const HELP: &str =
 const MODELSCOPE: &[&str] = &["modelscope.cn", "www.modelscope.cn"];
 const HUGGING_FACE: &[&str] = &["huggingface.co", "www.huggingface.co"];
 /// Longest address that is believed.
-const MAX_ADDRESS: usize = 2048;
+pub(super) const MAX_ADDRESS: usize = 8192;
 
 /// Servers in the place of the two known ones, with their scheme: `https://hf-mirror.example`.
 #[derive(Clone, Debug, Default)]
@@ -207,7 +207,7 @@ mod tests {
         ] {
             assert!(matches!(of(address), Err(FetchError::Address { .. })), "{address}");
         }
-        assert!(of(&format!("https://h/{}/n", "o".repeat(3000))).is_err());
+        assert!(of(&format!("https://h/{}/n", "o".repeat(9000))).is_err());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! One answer of a server at a time: what it is worth, and whether to ask again.
 
 use super::FetchError;
+use super::address::MAX_ADDRESS;
 use std::io::{self, Read};
 use std::time::Duration;
-use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LINK, RETRY_AFTER};
+use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LINK, LOCATION, RETRY_AFTER};
 use ureq::{Agent, Body, http};
 
 /// Redirects that are followed: Hugging Face needs one or two.
@@ -95,13 +96,30 @@ fn range(text: &str) -> Option<Part> {
     (start <= end && total.is_none_or(|total| end < total)).then_some(Part::From { start, total })
 }
 
+/// Where `to`, which a server at `from` names, leads: a whole address of http, or a path on that server.
+fn redirected(from: &str, to: &str) -> Option<String> {
+    let (scheme, rest) = from.split_once("://")?;
+    let host = rest.split('/').next()?;
+    if to.is_empty() || to.len() > MAX_ADDRESS || !to.bytes().all(|b| b.is_ascii_graphic()) {
+        return None;
+    }
+    if to.starts_with("https://") || to.starts_with("http://") {
+        return Some(to.to_owned());
+    }
+    match to.strip_prefix("//") {
+        Some(other) => Some(format!("{scheme}://{other}")),
+        None => to.starts_with('/').then(|| format!("{scheme}://{host}{to}")),
+    }
+}
+
 impl Client {
     /// `secure`: nothing but https, redirects included.
     pub fn new(secure: bool) -> Client {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .https_only(secure)
-            .max_redirects(MAX_REDIRECTS)
+            // They are followed here: the client would read an answer's body to its end first, and there may be none.
+            .max_redirects(0)
             .max_response_header_size(MAX_HEADER)
             .user_agent(concat!("diffews-wgpu/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(Some(FIRST))
@@ -113,11 +131,24 @@ impl Client {
     }
 
     fn ask(&self, address: &str, from: u64, whole: Option<Duration>) -> Result<http::Response<Body>, Failure> {
-        let mut request = self.0.get(address).config().timeout_global(whole).build();
-        if from > 0 {
-            request = request.header("Range", format!("bytes={from}-"));
+        let mut address = address.to_owned();
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = self.0.get(&address).config().timeout_global(whole).build();
+            if from > 0 {
+                request = request.header("Range", format!("bytes={from}-"));
+            }
+            let answer = request.call()?;
+            if !matches!(answer.status().as_u16(), 301..=303 | 307 | 308) {
+                return Self::judged(answer);
+            }
+            let next = text(&answer, LOCATION).and_then(|to| redirected(&address, to));
+            address =
+                next.ok_or_else(|| Failure::lasting("the server sends elsewhere, and the address makes no sense"))?;
         }
-        let answer = request.call()?;
+        Err(Failure::lasting(format!("the server sends elsewhere more than {MAX_REDIRECTS} times")))
+    }
+
+    fn judged(answer: http::Response<Body>) -> Result<http::Response<Body>, Failure> {
         let status = answer.status().as_u16();
         match status {
             200 | 206 | 416 => Ok(answer),
@@ -169,6 +200,17 @@ fn next_page(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redirects_lead_to_http_alone() {
+        let to = |to| redirected("https://h:1/a/b?c", to);
+        assert_eq!(to("/x?y").as_deref(), Some("https://h:1/x?y"));
+        assert_eq!(to("//g/x").as_deref(), Some("https://g/x"));
+        assert_eq!(to("http://g/x").as_deref(), Some("http://g/x"));
+        for bad in ["", "x", "file:///x", "ftp://h/x", "/a b", "/\u{e9}", "javascript:x"] {
+            assert_eq!(to(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn ranges_are_taken_as_they_are_written_or_not_at_all() {
