@@ -131,6 +131,12 @@ fn lines_of_infer() {
     let classes = ["--class", "cat=a.bank", "--support", "dog:s.png", "--mask", "s_mask.png", "--query", "q.png"];
     let named = tell(0, &[&classes[..], &["--class-masks", "masks", "--probability", "maps"]].concat());
     assert_eq!(named[0]["classes"].as_array().unwrap().len(), 2);
+    let boxed =
+        tell(0, &["--support", "s.png", "--box", "12,8,36,32", "--query", "q.png", "--tile", "32", "--fit", "pad"]);
+    assert!(boxed[0]["supports"][0]["mask"].is_null() && boxed[0]["tiles"].is_array(), "{}", boxed[0]);
+    std::fs::copy(place.path("s.png"), place.path("n.png")).unwrap();
+    let negative = tell(0, &[&one[..], &["--negative", "n.png", "--mask", "s_mask.png"]].concat());
+    assert_eq!(negative[0]["negatives"].as_array().map(Vec::len), Some(1));
     assert_ne!(tell(0, &[&classes[..], &["--min-area", "1"]].concat())[0]["mask"], Value::Null);
 }
 
