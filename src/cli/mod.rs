@@ -270,7 +270,7 @@ mod tests {
                 line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
             };
             let examples: Vec<Vec<String>> = examples.map(words).collect();
-            assert!((1..=6).contains(&examples.len()), "{}: {} examples", verb.get_name(), examples.len());
+            assert!(!examples.is_empty(), "{}", verb.get_name());
             for example in examples {
                 use clap::Parser;
                 let taken = super::Cli::try_parse_from(&example);
