@@ -10,7 +10,7 @@
 # make peers        PyTorch, ONNX Runtime, burn, candle at the same shapes, in turn with ours -> docs/results/peers.md; DRIVER=lavapipe26 ROUNDS=5
 # make fuzz         changed inputs for everything that is read from files (docs/fuzzing.md); FUZZ_SECONDS=600, TARGET="png tiff"
 # make features     every sensible set of cargo features builds (docs/library.md)
-# make targets      type-checks for macOS and Windows, whose backends are not built here
+# make targets      type-checks for macOS and Windows, whose backends are not built here; without https, whose ring compiles C
 # make validate     whole runs under the Khronos validation layer
 # make bare         make test in a Debian with nothing installed (tools/bare.sh)
 # make clean   remove what was built and demo/
@@ -81,8 +81,8 @@ features: setup
 
 targets: setup
 	rustup target add aarch64-apple-darwin x86_64-pc-windows-msvc
-	$(CARGO) check --locked --all-targets --target aarch64-apple-darwin
-	$(CARGO) check --locked --all-targets --target x86_64-pc-windows-msvc
+	$(CARGO) check --locked --all-targets --no-default-features --features cli --target aarch64-apple-darwin
+	$(CARGO) check --locked --all-targets --no-default-features --features cli --target x86_64-pc-windows-msvc
 
 validate: setup
 	tools/validate.sh

@@ -34,7 +34,7 @@ pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>
 ///
 /// # Errors
 /// Whatever the system says, and [`io::ErrorKind::InvalidInput`] for what is no regular file.
-#[cfg(any(feature = "eval", test))]
+#[cfg(any(feature = "eval", feature = "fetch", test))]
 pub(crate) fn open_or_make(path: &Path) -> io::Result<File> {
     match fs::symlink_metadata(path) {
         Ok(about) => regular(&about)?,
@@ -47,9 +47,9 @@ pub(crate) fn open_or_make(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-#[cfg(all(unix, any(feature = "eval", test)))]
+#[cfg(all(unix, any(feature = "eval", feature = "fetch", test)))]
 const NO_LINK: i32 = libc::O_NOFOLLOW;
-#[cfg(all(not(unix), any(feature = "eval", test)))]
+#[cfg(all(not(unix), any(feature = "eval", feature = "fetch", test)))]
 const NO_LINK: i32 = 0;
 
 /// With the system's flag for opening without a wait, where it has one, and `more`.

@@ -21,6 +21,7 @@
 //! | [`check`] | how a case is run and judged |
 //! | [`conformance`] | does this adapter compute right? |
 //! | [`eval`] | measuring: episodes, scores, shards, resuming |
+//! | [`fetch`] | weights from where they are published, resumed and checked |
 //! | [`formats`] | what was found as other tools read it: COCO, YOLO, labelme, Label Studio, label maps, npz, GeoJSON |
 //! | [`image_io`] | pictures, masks, resizing as PIL does it, atomic writes |
 //! | [`settings`] | threshold and guided filter, and what `diffews.json` may say of them |
@@ -59,6 +60,8 @@ mod environment;
 mod error;
 #[cfg(feature = "eval")]
 pub mod eval;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 mod files;
 pub mod formats;
 pub mod gpu;

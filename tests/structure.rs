@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the top of the house to its ground. A room uses those that come after it; the rooms of one row do not use each other.
 const ROOMS: &[&[&str]] = &[
     &["cli", "main"],
-    &["eval", "conformance", "bench"],
+    &["eval", "conformance", "bench", "fetch"],
     &["segment"],
     &["formats"],
     &["tune"],
@@ -30,6 +30,13 @@ const NEVER: &[(&str, &[&str])] = &[
         "formats",
         &["tune", "twins", "check", "model", "kernels", "cache", "gpu", "plan", "weights", "shader", "settings"],
     ),
+    (
+        "fetch",
+        &[
+            "segment", "formats", "tune", "twins", "check", "model", "kernels", "cache", "gpu", "plan", "image_io",
+            "shader", "settings",
+        ],
+    ),
     ("kernels", &["gpu", "weights", "image_io"]),
     ("model", &["gpu", "image_io"]),
     ("gpu", &["weights", "image_io"]),
@@ -41,7 +48,7 @@ const NEVER: &[(&str, &[&str])] = &[
 const JOINED: &[&str] = &["eval", "conformance", "bench", "segment", "model", "cli", "main"];
 
 /// Of the command alone.
-const COMMANDS: &[&str] = &["clap", "indicatif", "anyhow", "ctrlc", "env_logger"];
+const COMMANDS: &[&str] = &["clap", "clap_complete", "clap_mangen", "indicatif", "anyhow", "ctrlc", "env_logger"];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {

@@ -3,6 +3,7 @@
 use diffews_wgpu::Error;
 use diffews_wgpu::bench::BenchError;
 use diffews_wgpu::eval::EvalError;
+use diffews_wgpu::fetch::FetchError;
 use diffews_wgpu::formats::FormatError;
 use diffews_wgpu::formats::read::AnnotationError;
 use diffews_wgpu::gpu::GpuError;
@@ -44,6 +45,9 @@ fn of_any(error: &anyhow::Error) -> Option<String> {
     }
     if let Some(ConfigError::Weights(error)) = error.downcast_ref() {
         return of_weights(error);
+    }
+    if let Some(FetchError::Exists { .. }) = error.downcast_ref() {
+        return Some("; pass --force to replace it, or name another directory with --to".into());
     }
     match (error.downcast_ref(), error.downcast_ref(), error.downcast_ref()) {
         (Some(EvalError::Engine(error)), ..) => of_library(error),
@@ -95,7 +99,8 @@ pub fn of_weights(error: &WeightsError) -> Option<String> {
         WeightsError::Value { half: true, value, .. } if value.is_finite() => "; use --precision f32",
         WeightsError::Value { .. } => " (`model verify` shows which tensors)",
         WeightsError::PlainUNet { .. } => {
-            "; name a UNet of DiffewS with --unet (`diffews-wgpu --help` says where they are)"
+            "; name a UNet of DiffewS with --unet (`diffews-wgpu --help` says where they are). `model convert` makes of this one what a \
+             training starts from"
         }
         _ => return None,
     };

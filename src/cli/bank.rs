@@ -9,6 +9,7 @@ use super::open::Told;
 use super::options::{EngineArgs, FrameArgs, PictureArgs};
 use super::output;
 use super::progress::{self, Bar};
+use super::schema;
 use super::{bytes, columns, json_line, print, print_lines};
 use clap::{ArgGroup, Subcommand};
 use diffews_wgpu::image_io::{self, is_standard};
@@ -88,14 +89,17 @@ impl WrittenArgs {
 
 #[derive(clap::Args)]
 struct InfoArgs {
-    #[arg(value_name = "FILE.bank")]
-    bank: PathBuf,
+    #[arg(value_name = "FILE.bank", required_unless_present = "json_schema")]
+    bank: Option<PathBuf>,
     /// Also write the small copies of its examples to this directory, as N.png and N_mask.png
     #[arg(long, value_name = "DIR")]
     pictures: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Print the JSON Schema of that object, and do nothing else
+    #[arg(long)]
+    json_schema: bool,
 }
 
 #[derive(clap::Args)]
@@ -192,7 +196,8 @@ fn tell_written(path: &Path, shots: usize, quiet: bool) -> anyhow::Result<()> {
 }
 
 fn info(args: &InfoArgs) -> anyhow::Result<()> {
-    let bank = BankFile::open(&args.bank)?;
+    let Some(file) = args.bank.as_ref().filter(|_| !args.json_schema) else { return schema::print(schema::BANK) };
+    let bank = BankFile::open(file)?;
     if let Some(dir) = &args.pictures {
         pictures(&bank, dir)?;
     }

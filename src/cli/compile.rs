@@ -9,7 +9,14 @@ use diffews_wgpu::image_io::{check_place, write_whole};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+const AFTER_HELP: &str = "\
+Examples:
+  diffews-wgpu compile
+  diffews-wgpu compile --models --backend vulkan
+  diffews-wgpu compile --json pipelines.json";
+
 #[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     #[command(flatten)]
     adapter: AdapterArgs,

@@ -1,16 +1,27 @@
 //! `devices`: what there is to run on.
 
 use super::options::AdapterArgs;
+use super::schema;
 use super::self_check::cache;
 use super::{bytes, print_lines, tell};
 use diffews_wgpu::gpu::{AdapterFacts, Gpu, GpuError, list};
 use diffews_wgpu::segment::{Standing, measured_on};
 
+const AFTER_HELP: &str = "\
+Examples:
+  diffews-wgpu devices
+  diffews-wgpu devices --json
+  diffews-wgpu devices --backend gl --adapter llvmpipe      whether that one can be used";
+
 #[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     /// Print a JSON array of all adapters and their limits
     #[arg(long)]
     json: bool,
+    /// Print the JSON Schema of that array, and do nothing else
+    #[arg(long)]
+    json_schema: bool,
     #[command(flatten)]
     adapter: AdapterArgs,
 }
@@ -43,6 +54,9 @@ fn word(self_check: &Standing) -> &'static str {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    if args.json_schema {
+        return schema::print(schema::DEVICES);
+    }
     let choice = args.adapter.choice()?;
     let all = list(&choice);
     // Opening it is the only proof that it can be used.

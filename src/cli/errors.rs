@@ -5,6 +5,7 @@ use super::interrupt;
 use diffews_wgpu::Error;
 use diffews_wgpu::bench::BenchError;
 use diffews_wgpu::eval::EvalError;
+use diffews_wgpu::fetch::FetchError;
 use diffews_wgpu::formats::FormatError;
 use diffews_wgpu::gpu::GpuError;
 use diffews_wgpu::image_io::ImageError;
@@ -79,6 +80,14 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     }
     if let Some(FormatError::Image(error)) = error.downcast_ref() {
         return image(error);
+    }
+    if let Some(error) = error.downcast_ref::<FetchError>() {
+        return match error {
+            FetchError::Address { .. } => USAGE,
+            FetchError::Weights(_) => WEIGHTS,
+            FetchError::Interrupted => interrupt::exit_code(),
+            _ => FAILURE,
+        };
     }
     if let Some(error) = error.downcast_ref::<GpuError>() {
         return gpu(error);

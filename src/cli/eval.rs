@@ -25,8 +25,16 @@ use std::path::PathBuf;
 /// Warnings that are printed; the others are counted.
 const MOST_WARNINGS: usize = 5;
 
+const AFTER_HELP: &str = "\
+Examples:
+  diffews-wgpu eval --episodes e.json --root DATA --weights DIR --unet DIR --output out
+  diffews-wgpu eval --episodes e.json --root DATA --weights DIR --unet DIR --output out --resume
+  diffews-wgpu eval merge out --output out
+
+What a file of episodes holds, and what is scored how: docs/eval.md.";
+
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = AFTER_HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
     #[command(subcommand)]
     merge: Option<Verb>,

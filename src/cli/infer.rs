@@ -25,6 +25,7 @@ use super::output::{self, Plan, Wanted};
 use super::progress::{self, Bar};
 use super::queries::{More, Queries, QueryArgs};
 use super::report::{self, Examples, Machine};
+use super::schema;
 use super::tell;
 use claim::Claim;
 use clap::{ArgAction, ArgGroup};
@@ -40,7 +41,7 @@ use trace::Trace;
 use watch::Watched;
 
 const NOTE: &str = "note: no --weights given; this is the small demonstration model inside this program, which is poor on \
-     photographs. The published weights: --weights SD21_DIR --unet DIFFEWS_DIR (where to get them: --help)";
+     photographs. `diffews-wgpu model fetch published` brings the paper's, and says how to name them";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -58,7 +59,7 @@ Exit codes, environment variables and where to get the published weights: diffew
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
-#[command(group(ArgGroup::new("example").args(["support", "bank", "class", "coco"]).required(true).multiple(true)))]
+#[command(group(ArgGroup::new("example").args(["support", "bank", "class", "coco", "json_schema"]).required(true).multiple(true)))]
 pub struct Args {
     #[command(flatten)]
     examples: ExampleArgs,
@@ -113,6 +114,9 @@ pub struct Args {
     /// Print one JSON object for each query
     #[arg(long, help_heading = "Output")]
     json: bool,
+    /// Print the JSON Schema of these objects, and do nothing else
+    #[arg(long, help_heading = "Output")]
+    json_schema: bool,
     /// Draw each result with characters on the terminal
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     show: bool,
@@ -137,6 +141,9 @@ impl Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    if args.json_schema {
+        return schema::print(schema::INFER);
+    }
     // All that is cheap comes before the weights and the GPU, in the order of its cost.
     let planned = args.examples.plan(args.force)?;
     let names: Vec<String> = args.classes.names(&planned)?.into_iter().flatten().collect();

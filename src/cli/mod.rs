@@ -33,8 +33,10 @@ mod output;
 mod progress;
 mod queries;
 mod report;
+mod schema;
 mod scores;
 mod self_check;
+mod shell;
 mod show;
 mod times;
 mod tune;
@@ -66,7 +68,7 @@ Examples:
 
 Weights:
   Without --weights a small demonstration model inside this program is used. It runs anywhere and shows what the
-  method does, but it is poor on photographs. The published weights are on ModelScope, repository zzzmmz/Diffews:
+  method does, but it is poor on photographs. `model fetch published` brings the published weights of ModelScope, repository zzzmmz/Diffews:
     --weights  the base, Stable Diffusion 2.1 in the diffusers layout with vae/ and text_encoder/: the directory
                stable-diffusion-2-1-ref8inchannels-tag4inchannels
     --unet     a fine-tuned UNet: the directory incontext, or one of coco_fold0 to coco_fold3
@@ -87,6 +89,8 @@ Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the default
   DIFFEWS_TUNE=0       choose the forms of kernels by rule, as --no-tune; a number N measures them for N seconds at most
   DIFFEWS_CACHE        where it is remembered which adapters passed, and which forms are fast [default: diffews-wgpu in the
                        system's place for caches]
+  DIFFEWS_MIRROR, HF_ENDPOINT
+                       servers that `model fetch` asks in the place of others
   LP_NATIVE_VECTOR_WIDTH
                        of Mesa's CPU driver: bits of a vector. Where it is not set, infer, eval and tune start again with 512 if that
                        is faster (Mesa 26, a CPU with AVX-512, large models but in q8)
@@ -111,7 +115,7 @@ enum Verb {
     Eval(Box<eval::Args>),
     /// List the adapters (GPUs and CPU drivers) and the one that would be used
     Devices(devices::Args),
-    /// Look into a model, or check all of it
+    /// Fetch a model, look into it, check all of it or write it anew
     Model(model::Args),
     /// Check kernel by kernel whether an adapter and its driver compute right
     Conformance(Box<conformance::Args>),
@@ -121,6 +125,10 @@ enum Verb {
     Bench(bench::Args),
     /// Measure which forms of the kernels are the fastest for a model on an adapter, so that runs take them
     Tune(Box<tune::Args>),
+    /// Print a script that completes this command in a shell
+    Completions(shell::CompletionArgs),
+    /// Write manual pages, one for each verb
+    Man(shell::ManArgs),
 }
 
 pub fn main() -> ExitCode {
@@ -147,6 +155,8 @@ pub fn main() -> ExitCode {
         Verb::Compile(args) => compile::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Tune(args) => tune::run(&args),
+        Verb::Completions(args) => shell::completions(&args),
+        Verb::Man(args) => shell::man(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -241,6 +251,32 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    /// Every verb has examples, and each is a command line that it takes.
+    #[test]
+    fn examples_are_taken() {
+        let mut command = super::Cli::command();
+        command.build();
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let help = help.replace("\\\n", " ");
+            let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+            let examples = examples.into_iter().filter_map(|line| line.find("diffews-wgpu ").map(|at| &line[at..]));
+            // What follows two spaces says what comes of it.
+            let words = |line: &str| {
+                let line =
+                    line.split("  ").next().unwrap_or_default().split(" > ").next().unwrap_or_default().to_owned();
+                line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+            };
+            let examples: Vec<Vec<String>> = examples.map(words).collect();
+            assert!(!examples.is_empty(), "{}", verb.get_name());
+            for example in examples {
+                use clap::Parser;
+                let taken = super::Cli::try_parse_from(&example);
+                assert!(taken.is_ok(), "{example:?}: {}", taken.err().map_or(String::new(), |e| e.to_string()));
+            }
+        }
     }
 
     #[test]

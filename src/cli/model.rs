@@ -1,20 +1,29 @@
-//! `model info`, `model verify` and `model convert`: what a model is, whether all of it can be used, and the same of less memory.
+//! `model`: what a model is, whether all of it can be used, where it comes from, and the same of less memory.
+
+mod convert;
+mod fetch;
 
 use super::advice::of_weights;
 use super::errors::CliError;
 use super::options::ModelArgs;
-use super::{bytes, columns, print, print_lines, progress, tell};
+use super::{bytes, columns, print, print_lines, tell};
 use clap::Subcommand;
 use diffews_wgpu::model::config::{ConfigError, ModelConfig};
 use diffews_wgpu::model::text_encoder::Prompt;
-use diffews_wgpu::model::{self, Bits, Constants, Decoder, Encoder, UNet, text_encoder};
+use diffews_wgpu::model::{Constants, Decoder, Encoder, UNet, text_encoder};
 use diffews_wgpu::settings::Threshold;
 use diffews_wgpu::shown;
 use diffews_wgpu::weights::{ModelFiles, TextSource, Weights, WeightsError};
-use std::path::PathBuf;
 use std::sync::Arc;
 
+const AFTER_HELP: &str = "\
+Examples:
+  diffews-wgpu model fetch published --to weights
+  diffews-wgpu model verify --weights weights/stable-diffusion-2-1-ref8inchannels-tag4inchannels --unet weights/incontext
+  diffews-wgpu model convert DIR -o small --q8";
+
 #[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -26,23 +35,10 @@ enum What {
     Info(ModelArgs),
     /// Read all of it: every missing, mismatched and unused tensor by name, and no NaN or infinity anywhere
     Verify(ModelArgs),
-    /// Write the model to a new directory with weights of fewer bits
-    Convert(ConvertArgs),
-}
-
-#[derive(clap::Args)]
-struct ConvertArgs {
-    /// Model directory, as --weights
-    #[arg(value_name = "DIR", conflicts_with = "weights")]
-    dir: Option<PathBuf>,
-    #[command(flatten)]
-    model: ModelArgs,
-    /// The directory to make
-    #[arg(short, long, value_name = "DIR")]
-    output: PathBuf,
-    /// Weights of 8 bits with a scale for every 64 of them, the rest as halves; without it all are halves
-    #[arg(long)]
-    q8: bool,
+    /// Fetch the published weights, or others of the same kind, and check them
+    Fetch(fetch::FetchArgs),
+    /// Write the model to a new directory with weights of fewer bits; of a plain Stable Diffusion model make DiffewS's starting point
+    Convert(convert::ConvertArgs),
 }
 
 /// Values read at once, so that a large tensor does not fill the memory.
@@ -54,7 +50,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::Info(model) => info(model),
         What::Verify(model) => verify(model),
-        What::Convert(args) => convert(args),
+        What::Fetch(args) => fetch::run(args),
+        What::Convert(args) => convert::run(args),
     }
 }
 
@@ -224,20 +221,6 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
     }
     let faults = faults.join("\n  ");
     Err(CliError::Weights(format!("{} cannot be used:\n  {faults}", args.name())).into())
-}
-
-fn convert(args: &ConvertArgs) -> anyhow::Result<()> {
-    progress::catch_interrupts();
-    let weights = args.dir.clone().or(args.model.weights.clone());
-    let files = ModelArgs { weights, unet: args.model.unet.clone() }.files()?;
-    let bits = if args.q8 { Bits::Eight } else { Bits::Sixteen };
-    model::convert(&files, bits, &args.output, &mut |_| progress::go_on())?;
-    let written = ModelFiles::open(&args.output, None)?;
-    let types: Vec<String> = components(&written)
-        .iter()
-        .flat_map(|(name, w)| w.dtypes().into_iter().map(move |(dtype, n)| format!("{name} {n} {dtype}")))
-        .collect();
-    print(&format!("{}: written; tensors: {}", args.output.display(), types.join(", ")))
 }
 
 fn listing(error: &WeightsError) -> String {

@@ -14,6 +14,23 @@ pub fn go_on() -> ControlFlow<()> {
     if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
+/// On a terminal; nothing elsewhere.
+fn target(quiet: bool) -> ProgressDrawTarget {
+    let shown = !quiet && std::io::stderr().is_terminal();
+    if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
+}
+
+/// A bar of bytes that come.
+pub fn bytes(quiet: bool) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), target(quiet));
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg:<44} [{bar:24}] {binary_bytes} of {binary_total_bytes}, {eta} left")
+    {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
 /// A bar on a terminal; nothing elsewhere.
 pub struct Bar {
     bar: ProgressBar,
@@ -23,9 +40,7 @@ pub struct Bar {
 
 impl Bar {
     pub fn new(quiet: bool) -> Bar {
-        let shown = !quiet && std::io::stderr().is_terminal();
-        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(STEPS), target);
+        let bar = ProgressBar::with_draw_target(Some(STEPS), target(quiet));
         if let Ok(style) = ProgressStyle::with_template("{msg:<34} [{bar:32}] {percent:>3} % {elapsed}") {
             bar.set_style(style.progress_chars("=> "));
         }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf, is_separator};
 pub struct QueryArgs {
     /// Picture to segment, or a directory of them, in the order of their names (frame2 before frame10). - is standard input, once for
     /// --support, --mask and --query: a picture, or for --query a list of paths, one a line or as of find -print0, taken as they come
-    #[arg(long, value_name = "IMAGE|DIR|-", required = true, num_args = 1..)]
+    #[arg(long, value_name = "IMAGE|DIR|-", required_unless_present = "json_schema", num_args = 1..)]
     query: Vec<PathBuf>,
     /// Search the directories below, too, each once, and keep the tree in --output and wherever results go; of the paths of a list, keep
     /// the directories

@@ -16,6 +16,11 @@ use serde_json::json;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
+Examples:
+  diffews-wgpu tune --weights DIR --unet DIR --seconds 60      for runs of that model to come
+  diffews-wgpu tune --show
+  diffews-wgpu tune --clear
+
 A form is one way to compute a kernel. Which is the fastest differs from device to device and from layer to layer; a rule guesses,
 and this measures: each form that can run computes the model's own layers, heaviest first, and what it computes must lie within
 its bound. `infer` and `eval` do the same where a model is new to an adapter, and take the fastest. Results never leave their

@@ -1,4 +1,4 @@
-//! A model written anew, with weights of fewer bits.
+//! A model written anew, with weights of as many bits or of fewer.
 
 use super::Model;
 use super::config::ModelConfig;
@@ -8,6 +8,8 @@ use crate::shown;
 use crate::weights::{
     Layout, ModelFiles, SCALES, TensorView, Weights, WeightsError, blocks, bytes_of, encode, halves_of,
 };
+use half::bf16;
+use safetensors::tensor::Dtype;
 use std::fs::{self, File};
 use std::io;
 use std::ops::ControlFlow;
@@ -16,6 +18,8 @@ use std::path::Path;
 /// What weights become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bits {
+    /// Each tensor keeps its type, as far as files of ours have it: 64 bits become f32, and so do 8.
+    Same,
     /// All tensors are halves.
     Sixteen,
     /// Those that the device multiplies with have 8 bits, blocks of them a scale in f32 (a tensor `NAME.scales`); all others are halves.
@@ -88,6 +92,36 @@ fn is_multiplied(tensor: &TensorView) -> bool {
     name.ends_with("weight") && matches!(shape.len(), 2 | 4) && blocks(shape).is_some() && !folded
 }
 
+/// How a tensor is written; the wider first, so that numbers lie at multiples of their size.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stored {
+    F32,
+    F16,
+    BF16,
+    Eight,
+}
+
+impl Stored {
+    fn of(tensor: &TensorView, bits: Bits) -> Stored {
+        match (bits, tensor.dtype()) {
+            (Bits::Eight, _) if is_multiplied(tensor) => Stored::Eight,
+            (Bits::Eight | Bits::Sixteen, _) | (Bits::Same, Some(Dtype::F16)) => Stored::F16,
+            (Bits::Same, Some(Dtype::BF16)) => Stored::BF16,
+            (Bits::Same, _) => Stored::F32,
+        }
+    }
+
+    /// Its name in a file, and bytes of a number.
+    fn written(self) -> (&'static str, usize) {
+        match self {
+            Stored::F32 => ("F32", 4),
+            Stored::F16 => ("F16", 2),
+            Stored::BF16 => ("BF16", 2),
+            Stored::Eight => ("I8", 1),
+        }
+    }
+}
+
 /// Writes all tensors of floats; `told` of how many numbers are done.
 fn write(
     path: &Path,
@@ -97,41 +131,50 @@ fn write(
     told: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     let all = weights.names().into_iter().filter_map(|name| weights.look(name));
-    let (eight, sixteen): (Vec<TensorView>, Vec<TensorView>) =
-        all.partition(|t| bits == Bits::Eight && is_multiplied(t));
-    // The wider first.
-    let scales = eight.iter().filter_map(|t| {
-        let shape = vec![t.shape()[0], blocks(t.shape())?.1];
+    let mut all: Vec<(Stored, TensorView)> = all.map(|tensor| (Stored::of(&tensor, bits), tensor)).collect();
+    all.sort_by_key(|(stored, _)| *stored);
+    let scales = all.iter().filter(|(stored, _)| *stored == Stored::Eight).filter_map(|(_, tensor)| {
+        let shape = vec![tensor.shape()[0], blocks(tensor.shape())?.1];
         let count = shape.iter().product::<usize>();
-        Some((format!("{}{SCALES}", t.name()), "F32", shape, 4 * count))
+        Some((format!("{}{SCALES}", tensor.name()), "F32", shape, 4 * count))
     });
-    let of = |t: &TensorView, dtype, bytes| (t.name().to_owned(), dtype, t.shape().to_vec(), bytes);
-    let halves = sixteen.iter().map(|t| of(t, "F16", 2 * t.len()));
-    let layout = Layout::of(format(), scales.chain(halves).chain(eight.iter().map(|t| of(t, "I8", t.len()))));
+    let scales: Vec<_> = scales.collect();
+    let numbers = all.iter().map(|(stored, tensor)| {
+        let (dtype, bytes) = stored.written();
+        (tensor.name().to_owned(), dtype, tensor.shape().to_vec(), bytes * tensor.len())
+    });
+    let first = scales.len();
+    let layout = Layout::of(format(), scales.into_iter().chain(numbers));
     let mut file = File::create_new(path).map_err(io(dir))?;
     layout.begin(&mut file).map_err(io(dir))?;
-    let tell = |done: ControlFlow<()>| if done.is_break() { Err(Error::Interrupted) } else { Ok(()) };
     let wrong = |t: &TensorView, value: f32| {
         let what =
             if value.is_finite() { "too large for half precision" } else { "which is no number to compute with" };
         let reason = format!("tensor `{}` holds {value:e}, {what}", shown::text(t.name()));
         WeightsError::Invalid { file: weights.name().to_owned(), reason }
     };
-    for (i, tensor) in sixteen.iter().enumerate() {
-        let values = tensor.to_f32()?;
-        let bytes = halves_of(&values).map_err(|bad| wrong(tensor, bad))?;
-        layout.put(&mut file, eight.len() + i, &bytes).map_err(io(dir))?;
-        tell(told(values.len() as u64))?;
-    }
-    for (i, tensor) in eight.iter().enumerate() {
+    // The eight come last, their scales in the same order.
+    let mut next_scales = 0;
+    for (i, (stored, tensor)) in all.iter().enumerate() {
         let values = tensor.to_f32()?;
         if let Some(&bad) = values.iter().find(|v| !v.is_finite()) {
             return Err(wrong(tensor, bad).into());
         }
-        let (numbers, scales) = encode(tensor.shape(), &values);
-        layout.put(&mut file, i, &bytes_of(&scales)).map_err(io(dir))?;
-        layout.put(&mut file, eight.len() + sixteen.len() + i, &numbers).map_err(io(dir))?;
-        tell(told(values.len() as u64))?;
+        let bytes = match stored {
+            Stored::F32 => bytes_of(&values),
+            Stored::F16 => halves_of(&values).map_err(|bad| wrong(tensor, bad))?,
+            Stored::BF16 => values.iter().flat_map(|&v| bf16::from_f32(v).to_le_bytes()).collect(),
+            Stored::Eight => {
+                let (numbers, scales) = encode(tensor.shape(), &values);
+                layout.put(&mut file, next_scales, &bytes_of(&scales)).map_err(io(dir))?;
+                next_scales += 1;
+                numbers
+            }
+        };
+        layout.put(&mut file, first + i, &bytes).map_err(io(dir))?;
+        if told(values.len() as u64).is_break() {
+            return Err(Error::Interrupted);
+        }
     }
     file.sync_all().map_err(io(dir))?;
     Ok(())

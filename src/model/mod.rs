@@ -8,6 +8,7 @@ mod convert;
 pub mod fold;
 mod layers;
 mod resnet;
+mod start;
 pub mod text_encoder;
 mod transformer;
 mod unet;
@@ -15,6 +16,7 @@ mod vae;
 
 pub use constants::Constants;
 pub use convert::{Bits, convert};
+pub use start::starting_point;
 pub use unet::UNet;
 pub use vae::{Decoder, Encoder};
 

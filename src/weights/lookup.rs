@@ -35,7 +35,7 @@ impl Weights {
     /// # Errors
     /// As for [`Weights::open_component`].
     pub fn open_dir(dir: &Path, component: &str) -> Result<Weights, WeightsError> {
-        let stem = if component == "text_encoder" { "model" } else { "diffusion_pytorch_model" };
+        let stem = stem(component);
         if !dir.exists() {
             let what = format!("{component} directory");
             let looked_for = vec![format!("{component}/")];
@@ -60,6 +60,28 @@ impl Weights {
     pub fn open_file(path: &Path) -> Result<Weights, WeightsError> {
         Weights::from_files(shown::path(path), vec![TensorFile::open(path)?], &[])
     }
+}
+
+/// What the names of a component's weights begin with.
+fn stem(component: &str) -> &'static str {
+    if component == "text_encoder" { "model" } else { "diffusion_pytorch_model" }
+}
+
+/// Which of the files in a component's directory holds its weights, or is the index of them.
+#[cfg(feature = "fetch")]
+pub(crate) fn weights_in(names: &BTreeSet<String>, component: &str) -> Option<String> {
+    choose(names, stem(component))
+}
+
+/// Whether there are pickles among these files.
+#[cfg(feature = "fetch")]
+pub(crate) fn has_pickles(names: &BTreeSet<String>) -> bool {
+    names.iter().any(|name| is_pickle(name))
+}
+
+fn is_pickle(name: &str) -> bool {
+    let extension = Path::new(name).extension().and_then(|e| e.to_str());
+    extension.is_some_and(|e| PICKLES.contains(&e))
 }
 
 /// Tensors that every checkpoint of a component has, by the names under which they are published.
@@ -161,11 +183,7 @@ fn choose(names: &BTreeSet<String>, stem: &str) -> Option<String> {
 }
 
 fn absent(dir: &Path, component: &str, stem: &str, names: &BTreeSet<String>) -> WeightsError {
-    let is_pickle = |name: &&String| {
-        let extension = Path::new(name.as_str()).extension().and_then(|e| e.to_str());
-        extension.is_some_and(|e| PICKLES.contains(&e))
-    };
-    if let Some(pickle) = names.iter().find(is_pickle) {
+    if let Some(pickle) = names.iter().find(|name| is_pickle(name)) {
         let path = dir.join(pickle);
         // Not diffusers' own class: it would drop `conv_in_ref`, which it does not know.
         let convert = format!(
@@ -197,9 +215,11 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-fn open_shards(dir: &Path, index: &Path, anchors: &[&str]) -> Result<Weights, WeightsError> {
-    let name = shown::path(index);
-    let bad = |reason: String| WeightsError::Index { file: name.clone(), reason };
+/// What an index says: where each tensor is, and the names of all shards.
+type Shards = (BTreeMap<String, String>, BTreeSet<String>);
+
+fn read_index(index: &Path) -> Result<Shards, WeightsError> {
+    let bad = |reason: String| WeightsError::Index { file: shown::path(index), reason };
     let text = read_text(index, MAX_INDEX)?;
     let Index { weight_map: map } = serde_json::from_str(&text).map_err(|e| bad(shown::text(&e.to_string())))?;
     let mut shards = BTreeSet::new();
@@ -208,14 +228,30 @@ fn open_shards(dir: &Path, index: &Path, anchors: &[&str]) -> Result<Weights, We
             let shard = shown::text(shard);
             return Err(bad(format!("`{shard}` is not the name of a safetensors file in the same directory")));
         }
-        shards.insert(shard.as_str());
+        shards.insert(shard.clone());
     }
     if shards.is_empty() || shards.len() > MAX_SHARDS {
         return Err(bad(format!("it names {} shards; 1 to {MAX_SHARDS} are accepted", shards.len())));
     }
+    Ok((map, shards))
+}
+
+/// The files beside an index that it names.
+///
+/// # Errors
+/// [`WeightsError::Index`] for one that cannot be followed, and whatever reading a file reports.
+#[cfg(feature = "fetch")]
+pub(crate) fn shards_in(index: &Path) -> Result<BTreeSet<String>, WeightsError> {
+    read_index(index).map(|(_, shards)| shards)
+}
+
+fn open_shards(dir: &Path, index: &Path, anchors: &[&str]) -> Result<Weights, WeightsError> {
+    let name = shown::path(index);
+    let bad = |reason: String| WeightsError::Index { file: name.clone(), reason };
+    let (map, shards) = read_index(index)?;
     let files = shards.iter().map(|s| TensorFile::open(&dir.join(s))).collect::<Result<Vec<_>, _>>()?;
     for (tensor, shard) in &map {
-        let held = files.iter().zip(&shards).any(|(file, name)| shard == *name && file.entries.contains_key(tensor));
+        let held = files.iter().zip(&shards).any(|(file, name)| shard == name && file.entries.contains_key(tensor));
         if !held {
             let (tensor, shard) = (shown::text(tensor), shown::text(shard));
             return Err(bad(format!("tensor `{tensor}` is not in {shard}, where the index has it")));

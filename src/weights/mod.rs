@@ -27,6 +27,8 @@ mod writer;
 
 pub use error::WeightsError;
 pub use fingerprint::fingerprint;
+#[cfg(feature = "fetch")]
+pub(crate) use lookup::{has_pickles, shards_in, weights_in};
 #[cfg(feature = "embedded")]
 pub use nano::nano;
 pub use problems::Problem;

@@ -94,6 +94,25 @@ impl Weights {
         &self.0.name
     }
 
+    /// The same checkpoint with the tensors of `bytes`, a safetensors file in memory, beside its own. What was asked for is not
+    /// taken over.
+    ///
+    /// # Errors
+    /// [`WeightsError::Malformed`] for bytes that are not a sound file, [`WeightsError::Duplicate`] where both have a tensor.
+    pub(crate) fn with_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<Weights, WeightsError> {
+        let more = TensorFile::from_bytes(name, bytes.into())?;
+        let (mut files, mut tensors) = (self.0.files.clone(), self.0.tensors.clone());
+        for (tensor, entry) in more.entries {
+            if let Some((other, _)) = tensors.insert(tensor.clone(), (files.len(), entry)) {
+                let first = files.get(other).map_or_else(String::new, |(name, _)| name.clone());
+                return Err(WeightsError::Duplicate { name: tensor, first, second: more.file });
+            }
+        }
+        files.push((more.file, more.bytes));
+        let (name, prefix, metadata) = (self.0.name.clone(), self.0.prefix.clone(), self.0.metadata.clone());
+        Ok(Weights(Arc::new(Inner { name, prefix, files, tensors, metadata, asked: Mutex::default() })))
+    }
+
     /// What the header says of `key` beside the tensors.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.0.metadata.get(key).map(String::as_str)

@@ -39,6 +39,14 @@ impl Layout {
         file.write_all(self.header.as_bytes())
     }
 
+    /// All of the file, of the bytes of each tensor in turn.
+    pub fn whole(&self, tensors: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+        let mut all = (self.header.len() as u64).to_le_bytes().to_vec();
+        all.extend_from_slice(self.header.as_bytes());
+        tensors.for_each(|bytes| all.extend(bytes));
+        all
+    }
+
     /// Writes the bytes of the tensor of that number.
     pub fn put(&self, file: &mut File, tensor: usize, bytes: &[u8]) -> io::Result<()> {
         file.seek(SeekFrom::Start(8 + self.header.len() as u64 + self.places[tensor].start))?;

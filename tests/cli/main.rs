@@ -10,18 +10,25 @@ mod compile;
 mod conformance;
 mod examples;
 mod farm;
+mod fetch;
 mod folders;
 mod formats;
 mod guide;
 mod large;
+mod manners;
 mod masks;
 mod memory;
 mod odd_weights;
 mod pictures;
+mod prompts;
 mod results;
+mod schema;
+#[path = "../common/server.rs"]
+mod server;
 #[cfg(unix)]
 mod signals;
 mod standard;
+mod start;
 mod streams;
 mod tuning;
 mod usage;

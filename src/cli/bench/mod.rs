@@ -19,8 +19,14 @@ use diffews_wgpu::{Example, Precision};
 use network::NETWORK;
 use std::path::PathBuf;
 
+const AFTER_HELP: &str = "\
+Examples:
+  diffews-wgpu bench                                           what the adapter can do at most, and each kernel beside it
+  diffews-wgpu bench --model sd21 --random --precision f16     a whole model with random weights
+  diffews-wgpu bench --work --model sd21 --size 512            what a network costs; nothing runs";
+
 #[derive(clap::Args)]
-#[command(group = ArgGroup::new(NETWORK).multiple(true))]
+#[command(after_help = AFTER_HELP, group = ArgGroup::new(NETWORK).multiple(true))]
 pub struct Args {
     #[command(flatten)]
     adapter: AdapterArgs,

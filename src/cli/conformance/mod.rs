@@ -23,8 +23,14 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+const AFTER_HELP: &str = "\
+Examples:
+  diffews-wgpu conformance                                             on the adapter that `infer` uses
+  diffews-wgpu conformance --all-adapters --full --html report.html
+  diffews-wgpu conformance --only conv2d --precision f32";
+
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
     verb: Option<bundle::Verb>,

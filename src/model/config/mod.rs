@@ -17,7 +17,7 @@ pub use text::{Activation, TextConfig};
 pub use unet::UNetConfig;
 pub use vae::VaeConfig;
 
-use crate::weights::{ModelFiles, TextSource, WeightsError};
+use crate::weights::{ModelFiles, TextSource, Weights, WeightsError};
 
 /// Widest layer that is believed (SD 2.1: 1280); larger numbers are nonsense, not models.
 pub(crate) const MAX_WIDTH: usize = 65_536;
@@ -107,6 +107,11 @@ pub struct ModelConfig {
     pub warnings: Vec<String>,
 }
 
+/// Whether a UNet is one of Stable Diffusion, without the second entrance of DiffewS.
+pub(super) fn is_plain(unet: &Weights) -> bool {
+    ["conv_in.weight", "conv_in_ref.weight", "conv_in_ref.bias"].map(|name| unet.has(name)) == [true, false, false]
+}
+
 impl ModelConfig {
     /// Reads and checks all configurations of a model.
     ///
@@ -115,8 +120,7 @@ impl ModelConfig {
     pub fn read(files: &ModelFiles) -> Result<ModelConfig, ConfigError> {
         let mut warnings = Vec::new();
         let unet = UNetConfig::parse(&files.unet_config, &mut warnings)?;
-        let entrances = ["conv_in.weight", "conv_in_ref.weight", "conv_in_ref.bias"].map(|name| files.unet.has(name));
-        if entrances == [true, false, false] {
+        if is_plain(&files.unet) {
             // Told before its scheduler is, which is another model's, too.
             return Err(WeightsError::PlainUNet { file: files.unet.name().to_owned() }.into());
         }

@@ -1,0 +1,91 @@
+//! `model fetch`: weights from where they are published.
+
+use super::super::{bytes, one_line, print, progress, tell};
+use diffews_wgpu::fetch::{self, Mirrors, PUBLISHED, PUBLISHED_BASE, PUBLISHED_UNET, Patience, Progress, Repository};
+use std::path::{Path, PathBuf};
+
+const AFTER_HELP: &str = "\
+Examples:
+  diffews-wgpu model fetch published --to weights                    the paper's weights: base and UNet `incontext`
+  diffews-wgpu model fetch published --to weights --unet coco_fold0
+  diffews-wgpu model fetch https://huggingface.co/OWNER/NAME         any model in the diffusers layout
+
+Fetched are the files that this program reads, each checked by its size and, where the repository lists one, its SHA-256. Run it again
+after an interruption: it goes on where it was. On stdout come the flags that name the model to other commands.
+
+Environment:
+  DIFFEWS_MIRROR  a server in the place of www.modelscope.cn and huggingface.co, as https://HOST
+  HF_ENDPOINT     one in the place of huggingface.co
+  HTTPS_PROXY, ALL_PROXY, NO_PROXY";
+
+const LICENCES: &str = "note: these weights have licences of their own: academic use (BSD 2-Clause), and CreativeML Open RAIL++-M of \
+     Stable Diffusion 2.1";
+
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct FetchArgs {
+    /// The paper's weights, or a repository of ModelScope or Hugging Face by its page
+    #[arg(value_name = "published|URL")]
+    repository: String,
+    /// Where the repository's directories are made [default: a directory of the repository's name]
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// The UNet, by its directory in the repository [default: incontext of the paper's, else the only one]
+    #[arg(long, value_name = "NAME")]
+    unet: Option<String>,
+    /// Fetch files that are there, too, and replace them
+    #[arg(long)]
+    force: bool,
+    /// No progress, notes and summaries; warnings and errors stay
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// A variable of the environment; one that is empty is none.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+pub fn run(args: &FetchArgs) -> anyhow::Result<()> {
+    let published = args.repository == "published";
+    let mirrors = Mirrors { any: variable("DIFFEWS_MIRROR"), hugging_face: variable("HF_ENDPOINT") };
+    let repository = Repository::new(if published { PUBLISHED } else { &args.repository }, &mirrors)?;
+    let dir = args.to.clone().unwrap_or_else(|| repository.name().into());
+    progress::catch_interrupts();
+    if published && !args.quiet {
+        tell(LICENCES);
+    }
+    let bar = progress::bytes(args.quiet);
+    let mut watch = |progress: &Progress| {
+        match progress.trouble {
+            Some((reason, wait)) => bar.suspend(|| {
+                let (file, seconds) = (one_line(progress.file), wait.as_secs_f64());
+                tell(&format!("warning: {file}: {reason}; it is tried again in {seconds:.0} s"));
+            }),
+            None => {
+                bar.set_length(progress.total);
+                bar.set_position(progress.done);
+                bar.set_message(one_line(progress.file.rsplit('/').next().unwrap_or_default()));
+            }
+        }
+        progress::go_on()
+    };
+    let unet = args.unet.as_deref().or(published.then_some(PUBLISHED_UNET));
+    let request = fetch::Request { unet, dir: &dir, force: args.force, patience: Patience::default() };
+    let fetched = fetch::fetch(&repository, &request, &mut watch);
+    bar.finish_and_clear();
+    let fetched = fetched?;
+    if !args.quiet {
+        let there = if fetched.there > 0 { format!(", {} were there", fetched.there) } else { String::new() };
+        tell(&format!("{}: {} files fetched{there}; {}", dir.display(), fetched.files, bytes(fetched.bytes)));
+        if fetched.weights.is_none() {
+            tell(&format!(
+                "note: it has no base model, with vae/ and text_encoder/; `model fetch published` brings {PUBLISHED_BASE}"
+            ));
+        }
+    }
+    let flag = |name: &str, dir: &Option<PathBuf>| dir.as_deref().map(|dir: &Path| format!("{name} {}", dir.display()));
+    let flags: Vec<String> =
+        [flag("--weights", &fetched.weights), flag("--unet", &fetched.unet)].into_iter().flatten().collect();
+    print(&flags.join(" "))
+}

@@ -1,0 +1,11 @@
+//! `--json-schema`: what the lines of `--json` hold. tests/cli/schema.rs compares them with what is printed.
+
+use super::print_raw;
+
+pub const INFER: &str = include_str!("schema/infer.json");
+pub const BANK: &str = include_str!("schema/bank.json");
+pub const DEVICES: &str = include_str!("schema/devices.json");
+
+pub fn print(schema: &str) -> anyhow::Result<()> {
+    print_raw(schema.trim_end())
+}

@@ -1,0 +1,245 @@
+//! One file: its part, which grows over any number of connections and runs, until all of it is there and right.
+
+use super::http::{Client, Failure, Part};
+use super::listing::Entry;
+use super::{FetchError, Patience, Watch};
+use crate::files::{open_or_make, open_regular};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+const CHUNK: usize = 256 << 10;
+/// A connection that brings so much has done something.
+const PROGRESS: u64 = 64 << 10;
+/// Connections for one file, whatever they bring.
+const MAX_CONNECTIONS: usize = 1000;
+
+/// The part of a file that is on its way.
+pub(super) fn part_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    path.with_file_name(name)
+}
+
+/// Bytes of it that are there.
+pub(super) fn held(path: &Path) -> u64 {
+    fs::symlink_metadata(part_of(path)).map_or(0, |about| about.len())
+}
+
+/// Whether `path` is the file of `entry`, as far as is known of that.
+pub(super) fn is_right(path: &Path, entry: &Entry, watch: &mut Watch) -> Result<bool, FetchError> {
+    match fs::metadata(path) {
+        Ok(about) if about.is_file() && about.len() == entry.size => {}
+        _ => return Ok(false),
+    }
+    let Some(wanted) = entry.sha256 else { return Ok(true) };
+    let mut file = open_regular(path).map_err(FetchError::io(path))?;
+    let mut hash = Sha256::new();
+    let read = take_in(&mut file, entry.size, &mut hash, path, watch)?;
+    Ok(read == entry.size && hash.finalize() == wanted.into())
+}
+
+/// Gives the next `size` bytes of a file to `hash`; says how many there were.
+fn take_in(file: &mut File, size: u64, hash: &mut Sha256, path: &Path, watch: &mut Watch) -> Result<u64, FetchError> {
+    let (mut buffer, mut read) = (vec![0; CHUNK], 0);
+    while read < size {
+        let most = buffer.len().min((size - read) as usize);
+        match file.read(&mut buffer[..most]) {
+            Ok(0) => break,
+            Ok(n) => {
+                hash.update(&buffer[..n]);
+                read += n as u64;
+                watch.come(n as u64)?;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(FetchError::io(path)(error)),
+        }
+    }
+    Ok(read)
+}
+
+/// What is known of a part.
+struct Growing<'a> {
+    entry: &'a Entry,
+    address: String,
+    part: PathBuf,
+    file: File,
+    hash: Sha256,
+    held: u64,
+    /// Bytes of it that came before this run.
+    before: u64,
+    /// Whether the server gives what is missing alone.
+    ranges: bool,
+}
+
+/// How a connection ended.
+enum End {
+    All,
+    Broken(Failure),
+    Error(FetchError),
+}
+
+impl From<FetchError> for End {
+    fn from(error: FetchError) -> End {
+        End::Error(error)
+    }
+}
+
+/// Fetches `entry` to `path`, which is replaced where there is something.
+pub(super) fn fetch(
+    client: &Client,
+    address: String,
+    entry: &Entry,
+    path: &Path,
+    patience: &Patience,
+    watch: &mut Watch,
+) -> Result<(), FetchError> {
+    let part = part_of(path);
+    let file = open_or_make(&part).map_err(FetchError::io(&part))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => return Err(FetchError::Busy { path: part }),
+        // Where there are no locks, everybody has it.
+        Err(TryLockError::Error(_)) | Ok(()) => {}
+    }
+    let mut growing = Growing { entry, address, part, file, hash: Sha256::new(), held: 0, before: 0, ranges: true };
+    growing.take_up(watch)?;
+    growing.fill(client, patience, watch)?;
+    let Growing { part, file, .. } = growing;
+    file.sync_all().map_err(FetchError::io(&part))?;
+    fs::rename(&part, path).map_err(FetchError::io(path))
+}
+
+impl Growing<'_> {
+    /// Reads what an earlier run has left.
+    fn take_up(&mut self, watch: &mut Watch) -> Result<(), FetchError> {
+        let len = self.file.metadata().map_err(FetchError::io(&self.part))?.len();
+        if len > self.entry.size {
+            return self.begin_again(watch);
+        }
+        let mut file = open_regular(&self.part).map_err(FetchError::io(&self.part))?;
+        self.held = take_in(&mut file, len, &mut self.hash, &self.part, watch)?;
+        self.before = self.held;
+        self.file.seek(SeekFrom::Start(self.held)).map_err(FetchError::io(&self.part)).map(drop)
+    }
+
+    fn begin_again(&mut self, watch: &mut Watch) -> Result<(), FetchError> {
+        watch.gone(self.held);
+        self.hash = Sha256::new();
+        (self.held, self.before) = (0, 0);
+        let emptied = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
+        emptied.map_err(FetchError::io(&self.part)).map(drop)
+    }
+
+    /// Connects until all of it is there and right.
+    fn fill(&mut self, client: &Client, patience: &Patience, watch: &mut Watch) -> Result<(), FetchError> {
+        let (mut failures, mut most) = (0, self.held);
+        for _ in 0..MAX_CONNECTIONS {
+            let failure = match self.connect(client, watch) {
+                End::All if self.is_right() => return Ok(()),
+                // What was there before may be of another file.
+                End::All if self.before > 0 => {
+                    self.begin_again(watch)?;
+                    continue;
+                }
+                End::All => return Err(self.wrong(watch)),
+                End::Error(error) => return Err(error),
+                End::Broken(failure) => failure,
+            };
+            if self.held >= most.saturating_add(PROGRESS) {
+                failures = 0;
+            }
+            most = most.max(self.held);
+            failures += 1;
+            if !failure.passes || failures >= patience.attempts {
+                return Err(failure.of(&self.address));
+            }
+            watch.wait(&self.entry.path, &failure.reason, failure.wait.unwrap_or(patience.wait(failures)))?;
+        }
+        let reason = format!("{MAX_CONNECTIONS} connections did not bring all of it");
+        Err(FetchError::Network { address: self.address.clone(), reason })
+    }
+
+    fn is_right(&self) -> bool {
+        self.entry.sha256.is_none_or(|wanted| self.hash.clone().finalize() == wanted.into())
+    }
+
+    /// The whole file came in this run, and it is another one: nothing of it is of use.
+    fn wrong(&mut self, watch: &mut Watch) -> FetchError {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let got = hex(&self.hash.clone().finalize());
+        let wanted = self.entry.sha256.as_ref().map_or_else(String::new, |wanted| hex(wanted));
+        if let Err(error) = self.begin_again(watch) {
+            return error;
+        }
+        let _ = fs::remove_file(&self.part);
+        FetchError::Hash { address: self.address.clone(), got, wanted }
+    }
+
+    fn connect(&mut self, client: &Client, watch: &mut Watch) -> End {
+        if self.held == self.entry.size {
+            return End::All;
+        }
+        match self.receive(client, watch) {
+            Ok(()) if self.held == self.entry.size => End::All,
+            Ok(()) => End::Broken(Failure::early(self.held, self.entry.size)),
+            Err(end) => end,
+        }
+    }
+
+    fn changed(&self, reason: String) -> End {
+        End::Error(FetchError::Changed { address: self.address.clone(), reason })
+    }
+
+    fn receive(&mut self, client: &Client, watch: &mut Watch) -> Result<(), End> {
+        let size = self.entry.size;
+        let from = if self.ranges { self.held } else { 0 };
+        let answer = client.file(&self.address, from).map_err(End::Broken)?;
+        let told = match answer.part {
+            Part::Whole(told) => {
+                if self.held > 0 {
+                    self.begin_again(watch)?;
+                }
+                told
+            }
+            Part::From { start, total } if start == from && from > 0 => total,
+            // From now on without ranges: this server's are not to be trusted.
+            _ if self.ranges && from > 0 => {
+                self.ranges = false;
+                self.begin_again(watch)?;
+                return self.receive(client, watch);
+            }
+            _ => {
+                let reason = "the server sends a part of the file, which was not asked for".to_owned();
+                return Err(End::Error(FetchError::Network { address: self.address.clone(), reason }));
+            }
+        };
+        if let Some(told) = told.filter(|&told| told != size) {
+            return Err(self.changed(format!("the server has {told} bytes, {size} were listed")));
+        }
+        let (mut body, mut buffer) = (answer.reader(), vec![0; CHUNK]);
+        loop {
+            let n = match body.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(n) => n,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(End::Broken(Failure::broken(&error))),
+            };
+            if self.held + n as u64 > size {
+                return Err(self.changed(format!("the server sends more than the {size} bytes that were listed")));
+            }
+            self.file.write_all(&buffer[..n]).map_err(|error| self.not_written(error))?;
+            self.hash.update(&buffer[..n]);
+            self.held += n as u64;
+            watch.come(n as u64)?;
+        }
+    }
+
+    fn not_written(&self, error: io::Error) -> FetchError {
+        let missing = self.entry.size - self.held;
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => FetchError::Full { path: self.part.clone(), missing },
+            _ => FetchError::io(&self.part)(error),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! One answer of a server at a time: what it is worth, and whether to ask again.
+
+use super::FetchError;
+use super::address::MAX_ADDRESS;
+use std::io::{self, Read};
+use std::time::Duration;
+use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LINK, LOCATION, RETRY_AFTER};
+use ureq::{Agent, Body, http};
+
+/// Redirects that are followed: Hugging Face needs one or two.
+const MAX_REDIRECTS: u32 = 6;
+const MAX_HEADER: usize = 64 << 10;
+/// To be connected, and for the first byte of an answer.
+const FIRST: Duration = Duration::from_secs(60);
+/// From one byte to the next.
+const NEXT: Duration = Duration::from_secs(60);
+/// For a whole page of a list.
+const PAGE: Duration = Duration::from_secs(120);
+/// Longest wait that a server may ask for.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+pub(super) struct Client(Agent);
+
+/// A request that brought nothing.
+pub(super) struct Failure {
+    pub reason: String,
+    /// Whether it may do the next time.
+    pub passes: bool,
+    /// What the server asked for.
+    pub wait: Option<Duration>,
+}
+
+impl Failure {
+    fn lasting(reason: impl Into<String>) -> Failure {
+        Failure { reason: reason.into(), passes: false, wait: None }
+    }
+
+    /// A connection that broke.
+    pub fn broken(error: &io::Error) -> Failure {
+        Failure { reason: format!("the connection broke: {error}"), passes: true, wait: None }
+    }
+
+    pub fn early(held: u64, size: u64) -> Failure {
+        Failure { reason: format!("the connection ended after {held} of {size} bytes"), passes: true, wait: None }
+    }
+
+    pub fn of(self, address: &str) -> FetchError {
+        FetchError::Network { address: address.to_owned(), reason: self.reason }
+    }
+}
+
+impl From<ureq::Error> for Failure {
+    fn from(error: ureq::Error) -> Failure {
+        use ureq::Error::{ConnectionFailed, HostNotFound, Io, Timeout};
+        let passes = match &error {
+            // So come certificates that are not trusted, which stay.
+            Io(error) => error.kind() != io::ErrorKind::InvalidData,
+            _ => matches!(error, ConnectionFailed | HostNotFound | Timeout(_)),
+        };
+        Failure { reason: error.to_string(), passes, wait: None }
+    }
+}
+
+/// Which bytes of a file an answer has.
+pub(super) enum Part {
+    /// All of them; so many, if the server says it.
+    Whole(Option<u64>),
+    /// Those from `start` on, of so many, if the server says it.
+    From { start: u64, total: Option<u64> },
+    /// A part that makes no sense: what was asked for cannot be had so.
+    Senseless,
+}
+
+/// An answer with a body.
+pub(super) struct Answer {
+    pub part: Part,
+    body: Body,
+}
+
+impl Answer {
+    pub fn reader(self) -> impl Read {
+        self.body.into_reader()
+    }
+}
+
+fn text(answer: &http::Response<Body>, name: HeaderName) -> Option<&str> {
+    answer.headers().get(name)?.to_str().ok()
+}
+
+/// `bytes 5-9/10`, whose last byte must be the file's.
+fn range(text: &str) -> Option<Part> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (start, end) = range.split_once('-')?;
+    let (start, end): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
+    let total: Option<u64> = if total == "*" { None } else { Some(total.parse().ok()?) };
+    (start <= end && total.is_none_or(|total| end < total)).then_some(Part::From { start, total })
+}
+
+/// Where `to`, which a server at `from` names, leads: a whole address of http, or a path on that server.
+fn redirected(from: &str, to: &str) -> Option<String> {
+    let (scheme, rest) = from.split_once("://")?;
+    let host = rest.split('/').next()?;
+    if to.is_empty() || to.len() > MAX_ADDRESS || !to.bytes().all(|b| b.is_ascii_graphic()) {
+        return None;
+    }
+    if to.starts_with("https://") || to.starts_with("http://") {
+        return Some(to.to_owned());
+    }
+    match to.strip_prefix("//") {
+        Some(other) => Some(format!("{scheme}://{other}")),
+        None => to.starts_with('/').then(|| format!("{scheme}://{host}{to}")),
+    }
+}
+
+impl Client {
+    /// `secure`: nothing but https, redirects included.
+    pub fn new(secure: bool) -> Client {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .https_only(secure)
+            // They are followed here: the client would read an answer's body to its end first, and there may be none.
+            .max_redirects(0)
+            .max_response_header_size(MAX_HEADER)
+            .user_agent(concat!("diffews-wgpu/", env!("CARGO_PKG_VERSION")))
+            .timeout_resolve(Some(FIRST))
+            .timeout_connect(Some(FIRST))
+            .timeout_recv_response(Some(FIRST))
+            .timeout_per_read(Some(NEXT))
+            .build();
+        Client(config.into())
+    }
+
+    fn ask(&self, address: &str, from: u64, whole: Option<Duration>) -> Result<http::Response<Body>, Failure> {
+        let mut address = address.to_owned();
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = self.0.get(&address).config().timeout_global(whole).build();
+            if from > 0 {
+                request = request.header("Range", format!("bytes={from}-"));
+            }
+            let answer = request.call()?;
+            if !matches!(answer.status().as_u16(), 301..=303 | 307 | 308) {
+                return Self::judged(answer);
+            }
+            let next = text(&answer, LOCATION).and_then(|to| redirected(&address, to));
+            address =
+                next.ok_or_else(|| Failure::lasting("the server sends elsewhere, and the address makes no sense"))?;
+        }
+        Err(Failure::lasting(format!("the server sends elsewhere more than {MAX_REDIRECTS} times")))
+    }
+
+    fn judged(answer: http::Response<Body>) -> Result<http::Response<Body>, Failure> {
+        let status = answer.status().as_u16();
+        match status {
+            200 | 206 | 416 => Ok(answer),
+            408 | 425 | 429 | 500 | 502..=504 => {
+                let seconds = text(&answer, RETRY_AFTER).and_then(|text| text.trim().parse().ok());
+                let wait = seconds.map(Duration::from_secs).map(|wait| wait.min(MAX_WAIT));
+                Err(Failure { reason: format!("the server answers with {status}"), passes: true, wait })
+            }
+            404 => Err(Failure::lasting("the server does not have it (404)")),
+            401 | 403 => Err(Failure::lasting(format!("the server does not give it ({status})"))),
+            _ => Err(Failure::lasting(format!("the server answers with {status}"))),
+        }
+    }
+
+    /// A file's bytes from `from` on, or what the server takes for that.
+    pub fn file(&self, address: &str, from: u64) -> Result<Answer, Failure> {
+        let answer = self.ask(address, from, None)?;
+        let part = match answer.status().as_u16() {
+            200 => Part::Whole(text(&answer, CONTENT_LENGTH).and_then(|text| text.parse().ok())),
+            206 => text(&answer, CONTENT_RANGE).and_then(range).unwrap_or(Part::Senseless),
+            _ => Part::Senseless,
+        };
+        Ok(Answer { part, body: answer.into_body() })
+    }
+
+    /// A page of a list of at most `most` bytes, and where the next one is.
+    pub fn page(&self, address: &str, most: u64) -> Result<(Vec<u8>, Option<String>), Failure> {
+        let answer = self.ask(address, 0, Some(PAGE))?;
+        if answer.status() != 200 {
+            return Err(Failure::lasting(format!("the server answers with {}", answer.status().as_u16())));
+        }
+        let next = text(&answer, LINK).and_then(next_page).map(str::to_owned);
+        let mut bytes = Vec::new();
+        let read = answer.into_body().into_reader().take(most + 1).read_to_end(&mut bytes);
+        read.map_err(|error| Failure::broken(&error))?;
+        if bytes.len() as u64 > most {
+            return Err(Failure::lasting(format!("the list has more than the {most} bytes that are read of one")));
+        }
+        Ok((bytes, next))
+    }
+}
+
+/// `<ADDRESS>; rel="next"` among several links.
+fn next_page(text: &str) -> Option<&str> {
+    let mut links = text.split(',').filter_map(|link| link.trim().strip_prefix('<')?.split_once('>'));
+    links.find(|(_, rest)| rest.contains("rel=\"next\"")).map(|(address, _)| address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_lead_to_http_alone() {
+        let to = |to| redirected("https://h:1/a/b?c", to);
+        assert_eq!(to("/x?y").as_deref(), Some("https://h:1/x?y"));
+        assert_eq!(to("//g/x").as_deref(), Some("https://g/x"));
+        assert_eq!(to("http://g/x").as_deref(), Some("http://g/x"));
+        for bad in ["", "x", "file:///x", "ftp://h/x", "/a b", "/\u{e9}", "javascript:x"] {
+            assert_eq!(to(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_taken_as_they_are_written_or_not_at_all() {
+        assert!(matches!(range("bytes 5-9/10"), Some(Part::From { start: 5, total: Some(10) })));
+        assert!(matches!(range("bytes 5-9/*"), Some(Part::From { start: 5, total: None })));
+        for bad in [
+            "",
+            "bytes",
+            "bytes */10",
+            "bytes 9-5/10",
+            "bytes 5-10/10",
+            "bytes -1-2/3",
+            "bytes 5-9",
+            "items 5-9/10",
+            "bytes 5-9/-",
+        ] {
+            assert!(range(bad).is_none(), "{bad}");
+        }
+        assert_eq!(next_page("<https://h/1>; rel=\"prev\", </2?c=3>; rel=\"next\""), Some("/2?c=3"));
+        assert_eq!(next_page("https://h/1; rel=next"), None);
+    }
+}
