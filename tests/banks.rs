@@ -4,10 +4,11 @@
 mod common;
 
 use common::{Fixture, golden, gpu, rewritten};
-use diffews_wgpu::image_io::{RgbImage, Tiles};
+use diffews_wgpu::formats::geotiff;
+use diffews_wgpu::image_io::{PictureOptions, PictureStrips, RgbImage, Tiles};
 use diffews_wgpu::segment::{BankOptions, BankStorage, KvSample};
 use diffews_wgpu::weights::{ModelFiles, Weights};
-use diffews_wgpu::{BankFile, Error, Example, Precision, Segmenter, SupportBank, open_image};
+use diffews_wgpu::{BankFile, Error, Example, MaskRule, Precision, Segmenter, SupportBank, open_image};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -310,5 +311,32 @@ fn tiles_of_a_texture_are_one_map() {
         if (32..48).contains(&x) && (32..48).contains(&y) {
             assert!((at(x, y) - one[((y - 24) * 32 + x - 24) as usize]).abs() < 1e-5, "{x} {y}");
         }
+    }
+}
+
+/// A picture that is read by rows has the map and the mask that it has at once.
+#[test]
+fn rows_in_turn_give_the_same_map() {
+    let (dir, segmenter, tiles) = (tempfile::tempdir().unwrap(), odd(), Tiles::new(32, 8).unwrap());
+    let bank = segmenter.encode(&examples()).unwrap();
+    let path = dir.path().join("a.tif");
+    let grey: Vec<u8> = (0..70_u32 * 101).map(|i| (i % 70 * 3 + i / 70 % 13 * 9) as u8).collect();
+    geotiff::save(&path, &grey, (70, 101), None, false).unwrap();
+    let whole =
+        segmenter.segment_tiled(&[&bank], &open_image(&path).unwrap(), tiles, &mut |_, _| ControlFlow::Continue(()));
+    let whole = whole.unwrap().remove(0);
+    let mut strips = PictureStrips::open(&path, &PictureOptions::default()).unwrap();
+    let map = segmenter.segment_strips(&bank, &mut strips, tiles, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    let mut next = map.rows().unwrap();
+    let rows: Vec<f32> = (0..101).flat_map(|_| next().unwrap()).collect();
+    assert_eq!(rows, whole.map().values());
+    drop(next);
+    for rule in [segmenter.mask_rule(), MaskRule { min_score: 1.0, ..segmenter.mask_rule() }] {
+        let found = map.found(rule).unwrap();
+        let mut next = map.mask_rows(rule, &found).unwrap();
+        let mask: Vec<bool> = (0..101).flat_map(|_| next().unwrap()).map(|v| v == 255).collect();
+        let want = whole.map().mask(rule);
+        assert_eq!((mask.as_slice(), found.bounding_box), (want.foreground(), want.bounding_box()));
+        assert!((found.score - whole.score()).abs() < 1e-6);
     }
 }

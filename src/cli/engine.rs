@@ -87,11 +87,11 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Seconds by stage: those of loading and of the supports, which all queries share, and `result`'s.
-    pub fn times(&self, result: &Segmentation) -> Vec<(Stage, f64)> {
+    /// Seconds by stage: those of loading and of the supports, which all queries share, and the result's.
+    pub fn times(&self, of_result: &[(Stage, f64)]) -> Vec<(Stage, f64)> {
         let mut times = vec![(Stage::Load, self.load_seconds)];
         let banks = self.banks.iter().flat_map(|bank| bank.times());
-        for &(stage, seconds) in banks.chain(result.times()) {
+        for &(stage, seconds) in banks.chain(of_result) {
             match times.iter_mut().find(|t| t.0 == stage) {
                 Some(entry) => entry.1 += seconds,
                 None => times.push((stage, seconds)),

@@ -8,6 +8,7 @@ mod line;
 mod load;
 mod source;
 mod standard;
+mod strips;
 mod trace;
 mod watch;
 
@@ -200,8 +201,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let trace = Trace::new(args, source.known())?;
     let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
     let classes = args.classes.load((&args.examples, planned), (&mut pictures, &mut notes), args.quiet, args.force)?;
+    let strips = match source.known().next() {
+        Some(job) if !several => strips::open(args, job, &pictures)?,
+        _ => None,
+    };
     let first = match source.known().next() {
-        Some(job) if !several => Some(load::query(&pictures, job, &input)?),
+        Some(job) if !several && strips.is_none() => Some(load::query(&pictures, job, &input)?),
         _ => None,
     };
 
@@ -225,6 +230,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     bar.clear();
     examples::tell_of_size(classes.iter().flat_map(|class| &class.supports), engine.segmenter.size());
     let told = report::examples(&classes);
+    if let (Some(strips), Some(job)) = (strips, source.known().next()) {
+        return strips::run(args, job, strips, (&setup, &engine, &told), &mut bar);
+    }
     if let Some(folder) = args.output.as_deref().filter(|path| path.is_dir()) {
         args.format.write_names(folder, args.force, &categories)?;
     }
@@ -325,7 +333,8 @@ fn compute(
     }
     let Some(first) = results.first() else { return Err(usage("there is no example")) };
     desk.add_times(engine, first, job);
-    let (machine, times) = (Machine::of(&engine.segmenter, setup.tiles, first.precision()), engine.times(first));
+    let (machine, times) =
+        (Machine::of(&engine.segmenter, setup.tiles, first.precision()), engine.times(first.times()));
     // What was scaled down beforehand was square.
     let whole = |found: Segmentation| match setup.tiles {
         Some(_) => found.into_map(),

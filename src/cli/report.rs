@@ -113,6 +113,15 @@ pub struct Report {
     seconds: Map<String, Value>,
 }
 
+/// What is said of what was found.
+pub struct Summary {
+    pub size: (u32, u32),
+    pub foreground_fraction: f64,
+    pub bounding_box: Option<BoundingBox>,
+    /// Of a mask.
+    pub score: Option<f32>,
+}
+
 impl Report {
     pub fn new(
         machine: Machine,
@@ -123,13 +132,38 @@ impl Report {
         times: &[(Stage, f64)],
     ) -> Report {
         let mask = found.foreground();
-        let (width, height) = mask.size();
+        let summary = Summary {
+            size: mask.size(),
+            foreground_fraction: mask.foreground_fraction(),
+            bounding_box: mask.bounding_box(),
+            score: match found {
+                Found::Mask { map, .. } => Some(map.score(rule.threshold)),
+                Found::Labels { .. } => None,
+            },
+        };
+        Report {
+            objects: objects.filter(|_| !examples.are_named()).map(|all| all.iter().flatten().map(object).collect()),
+            classes: examples.of(job, found, objects, rule.threshold),
+            ..Report::of(machine, examples, job, summary, rule, times)
+        }
+    }
+
+    /// Without objects and classes.
+    pub fn of(
+        machine: Machine,
+        examples: &Examples,
+        job: &Job,
+        summary: Summary,
+        rule: MaskRule,
+        times: &[(Stage, f64)],
+    ) -> Report {
+        let (width, height) = summary.size;
         Report {
             query: text(&job.query),
             negatives: examples.negatives.clone(),
             supports: examples.classes.iter().flat_map(|(_, examples)| examples.clone()).collect(),
-            objects: objects.filter(|_| !examples.are_named()).map(|all| all.iter().flatten().map(object).collect()),
-            classes: examples.of(job, found, objects, rule.threshold),
+            objects: None,
+            classes: None,
             mask: job.result.as_deref().filter(|path| is_picture(path)).map(text),
             result: job.result.as_deref().filter(|path| !is_picture(path)).map(text),
             overlay: job.overlay.as_deref().map(text),
@@ -143,13 +177,10 @@ impl Report {
             ]),
             width,
             height,
-            foreground_fraction: mask.foreground_fraction(),
-            bounding_box: mask.bounding_box().map(corners),
-            score: match found {
-                Found::Mask { map, .. } => Some(map.score(rule.threshold)),
-                Found::Labels { .. } => None,
-            },
-            found: mask.foreground().contains(&true),
+            foreground_fraction: summary.foreground_fraction,
+            bounding_box: summary.bounding_box.map(corners),
+            score: summary.score,
+            found: summary.bounding_box.is_some(),
             min_score: rule.min_score,
             threshold: match rule.threshold {
                 Threshold::Relative(value) => json!({"relative": value}),

@@ -64,12 +64,7 @@ impl Segmentation {
 
     /// Takes over what another query's stages took, which was a part of this one, and what is to be said of its precision.
     pub(super) fn add_times(&mut self, other: Segmentation) {
-        for (stage, seconds) in other.times {
-            match self.times.iter_mut().find(|t| t.0 == stage) {
-                Some(entry) => entry.1 += seconds,
-                None => self.times.push((stage, seconds)),
-            }
-        }
+        add_times(&mut self.times, &other.times);
         self.spans.extend(other.spans);
         if other.overflow.is_some() {
             (self.overflow, self.precision) = (other.overflow, other.precision);
@@ -89,6 +84,16 @@ impl Segmentation {
     /// Why half precision was not enough, where this query was tried in it first.
     pub fn overflow(&self) -> Option<&Error> {
         self.overflow.as_deref()
+    }
+}
+
+/// Adds what stages took to what they took before, each once.
+pub(super) fn add_times(all: &mut Vec<(Stage, f64)>, more: &[(Stage, f64)]) {
+    for &(stage, seconds) in more {
+        match all.iter_mut().find(|entry| entry.0 == stage) {
+            Some(entry) => entry.1 += seconds,
+            None => all.push((stage, seconds)),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Pictures that no memory holds: read by rows, segmented by tiles, their maps kept on the disk.
 
-use super::{Progress, Segmenter, SupportBank};
+use super::segmentation::add_times;
+use super::{Progress, Segmenter, Stage, SupportBank};
 use crate::Error;
 use crate::image_io::{BoundingBox, ImageError, Mosaic, PictureStrips, Tiles};
 use crate::settings::MaskRule;
@@ -14,6 +15,7 @@ pub struct StripMap {
     file: File,
     /// The largest value.
     peak: f32,
+    times: Vec<(Stage, f64)>,
 }
 
 /// What a mask of such a map is.
@@ -45,13 +47,14 @@ impl Segmenter {
         let mut mosaic = Mosaic::band(tiles, size);
         let bands = tiles.bands(size);
         let count = bands.iter().map(|(_, corners)| corners.len()).sum::<usize>() as f64;
-        let mut done = 0.0;
+        let (mut done, mut times) = (0.0, Vec::new());
         for (at, (rows, corners)) in bands.iter().enumerate() {
             let strip = picture.rows(rows.clone())?;
             for &(left, top) in corners {
                 let tile = tiles.cut(&strip, (left, 0));
                 let found =
                     self.segment_with(bank, &tile, &mut |stage, part| progress(stage, (done + part) / count))?;
+                add_times(&mut times, found.times());
                 mosaic.add((left, top), found.map());
                 done += 1.0;
             }
@@ -64,7 +67,7 @@ impl Segmenter {
         }
         writer.flush().map_err(on_disk)?;
         drop(writer);
-        Ok(StripMap { size, file, peak })
+        Ok(StripMap { size, file, peak, times })
     }
 }
 
@@ -76,6 +79,11 @@ impl StripMap {
     /// (width, height)
     pub fn size(&self) -> (u32, u32) {
         self.size
+    }
+
+    /// Seconds that each stage took for all tiles, each once.
+    pub fn times(&self) -> &[(Stage, f64)] {
+        &self.times
     }
 
     /// Its rows in turn, from the top.

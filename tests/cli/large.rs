@@ -2,7 +2,7 @@
 
 use crate::command::{Place, SUPPORT, lines, picture};
 use diffews_wgpu::formats::geotiff;
-use diffews_wgpu::image_io::{GeoTags, GeoValues, PictureOptions, load_rgb_with};
+use diffews_wgpu::image_io::{GeoTags, GeoValues, PictureOptions, PictureStrips, load_rgb_with};
 
 const SMALL: [&str; 5] = ["--size", "64", "--precision", "f32", "-q"];
 
@@ -104,4 +104,33 @@ fn a_picture_from_above_keeps_its_place() {
     }
     let (x, y) = (point[0].as_f64().unwrap(), point[1].as_f64().unwrap());
     assert!((4e5..=4e5 + 30.0).contains(&x) && (5e6 - 25.0..=5e6).contains(&y), "{x} {y}");
+}
+
+/// 269 million pixels are more than are read at once: 4 GB as a map and its picture.
+#[test]
+fn what_no_memory_holds_is_read_by_rows() {
+    let place = Place::new();
+    let (width, height) = (4100, 65_600);
+    let row = |y: u32| (0..width).map(|x| if (x / 512 + y / 512) % 3 == 0 { 200 } else { 30 }).collect::<Vec<u8>>();
+    let there = GeoTags::of([(33550, GeoValues::Doubles(vec![0.5, 0.5, 0.0]))]);
+    let mut y = 0;
+    let mut next = || {
+        y += 1;
+        Ok(row(y - 1))
+    };
+    geotiff::save_rows(&place.path("tall.tif"), (width, height), Some(&there), false, &mut next).unwrap();
+    let run = |more: &[&str]| {
+        let args = ["infer", "--query", "tall.tif", "--absolute-threshold", "0", "--format", "tiff", "--json"];
+        place.run(&[&args[..], &SUPPORT, &SMALL, more].concat())
+    };
+    run(&["--tile", "4100", "--overlay", "o.png"]).expect(2, &["tall.tif", "4100 x 65600", "--overlay"]);
+    run(&[]).expect(1, &["tall.tif", "65600"]);
+    let said = lines(&run(&["--tile", "4100", "--overlap", "0"]).expect(0, &[]).out).remove(0);
+    assert_eq!((said["height"].as_u64(), said["mask"].as_str()), (Some(65_600), Some("tall_mask.tif")));
+    let mut mask = PictureStrips::open(&place.path("tall_mask.tif"), &PictureOptions::default()).unwrap();
+    assert_eq!((mask.size(), mask.place()), ((width, height), Some(&there)));
+    let white = |rows: &image::RgbImage| rows.pixels().filter(|p| p.0[0] == 255).count() as f64;
+    let count: f64 = (0..16).map(|i| white(&mask.rows(i * 4100..(i + 1) * 4100).unwrap())).sum();
+    let part = count / (f64::from(width) * f64::from(height));
+    assert!((said["foreground_fraction"].as_f64().unwrap() - part).abs() < 1e-9 && part > 0.0);
 }
