@@ -65,6 +65,7 @@ impl Segmenter {
                 writer.write_all(bytemuck::cast_slice(row)).map_err(on_disk)?;
             }
         }
+        picture.check_depth()?;
         writer.flush().map_err(on_disk)?;
         drop(writer);
         Ok(StripMap { size, file, peak, times })

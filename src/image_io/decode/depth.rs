@@ -19,7 +19,7 @@ pub enum Depth {
 }
 
 /// Values within so many bits are no dark picture of 16 bits any more: cameras and microscopes have 10, 12 or 14.
-const FEW_BITS: u32 = 14;
+pub(super) const FEW_BITS: u32 = 14;
 
 /// The depth that pictures have together: that of the one with the most bits.
 pub(super) fn used_by(pictures: &[Pixels]) -> Depth {

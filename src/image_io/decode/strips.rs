@@ -7,7 +7,8 @@ use image::{ImageFormat, RgbImage};
 
 use super::super::geo::GeoTags;
 use super::colour::to_rgb;
-use super::{Depth, ImageError, MAX_SIDE, Opened, PictureOptions, is_turned, tiff};
+use super::depth::{self, FEW_BITS};
+use super::{Depth, ImageError, MAX_SIDE, Opened, PictureOptions, Pixels, Samples, tiff};
 
 /// Most pixels of a picture that is read in strips: 2^32, as 65,536 x 65,536.
 const MOST_PIXELS: u64 = 1 << 32;
@@ -18,6 +19,8 @@ pub struct PictureStrips {
     options: PictureOptions,
     size: (u32, u32),
     place: Option<GeoTags>,
+    /// Most bits that samples of 16 used so far, where few: 15 stands for more.
+    used: Option<u32>,
     /// The rows that were decoded last, which lie in chunks of several.
     held: Option<(u32, RgbImage)>,
 }
@@ -36,14 +39,14 @@ impl PictureStrips {
             return Err(no("percentiles are of the whole picture, which is read in parts"));
         }
         let (size, orientation, place) = file.guarded(tiff::about)?;
-        if is_turned(orientation) || orientation != image::metadata::Orientation::NoTransforms {
+        if orientation != image::metadata::Orientation::NoTransforms {
             return Err(no("it is to be turned, and is read in parts; store it upright"));
         }
         let (width, height) = size;
         if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MOST_PIXELS {
             return Err(no("it has more than 4,294,967,296 pixels, or a side of more than 262,144"));
         }
-        Ok(PictureStrips { file, options: options.clone(), size, place, held: None })
+        Ok(PictureStrips { file, options: options.clone(), size, place, used: None, held: None })
     }
 
     /// (width, height) in pixels.
@@ -53,6 +56,33 @@ impl PictureStrips {
 
     pub fn place(&self) -> Option<&GeoTags> {
         self.place.as_ref()
+    }
+
+    /// Whether all rows so far are all but black, where 16 bits were taken for all that samples use: what parts of a picture do not tell.
+    ///
+    /// # Errors
+    /// [`ImageError::FewBits`], as [`load_rgb_with`](super::load_rgb_with) has it of the whole picture.
+    pub fn check_depth(&self) -> Result<(), ImageError> {
+        match self.used {
+            Some(used @ ..=FEW_BITS) if self.options.depth == Depth::Full => {
+                Err(ImageError::FewBits { path: self.file.path().to_owned(), used })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn rgb(&mut self, pixels: Pixels) -> Result<RgbImage, ImageError> {
+        let deep = matches!(pixels.samples, Samples::Sixteen(_));
+        if self.options.depth != Depth::Full || !deep {
+            return Ok(to_rgb(self.file.path(), pixels, &self.options)?.rgb);
+        }
+        let used = match depth::used_by(std::slice::from_ref(&pixels)) {
+            Depth::Bits(bits) => bits,
+            _ => FEW_BITS + 1,
+        };
+        self.used = self.used.max(Some(used));
+        let options = PictureOptions { depth: Depth::Bits(16), ..self.options.clone() };
+        Ok(to_rgb(self.file.path(), pixels, &options)?.rgb)
     }
 
     /// Some rows of the picture as 8-bit RGB.
@@ -70,7 +100,7 @@ impl PictureStrips {
             let bands = self.options.bands;
             let (first, count, pixels) = self.file.guarded(|source| tiff::decode_rows(source, bands, rows.clone()))?;
             let rgb = match pixels {
-                Some(pixels) => to_rgb(self.file.path(), pixels, &self.options)?.rgb,
+                Some(pixels) => self.rgb(pixels)?,
                 // Left out of the file.
                 None => RgbImage::new(width, count),
             };
@@ -118,6 +148,20 @@ mod tests {
                 );
             }
             assert!(strips.rows(28..30).is_err() && strips.rows(5..5).is_err());
+        }
+        // Dark rows of a picture of 16 bits are no dark picture; a picture of such rows alone is.
+        for (bright, fine) in [(60_000_u16, true), (900, false)] {
+            let mut file = std::fs::File::create(&path).unwrap();
+            let mut encoder = TiffEncoder::new(&mut file).unwrap();
+            let mut image = encoder.new_image::<colortype::Gray16>(4, 6).unwrap();
+            image.rows_per_strip(2).unwrap();
+            image.write_data(&[[300; 12], [bright; 12]].concat()).unwrap();
+            let mut strips = PictureStrips::open(&path, &PictureOptions::default()).unwrap();
+            let dark = strips.rows(0..2).unwrap();
+            assert_eq!(dark.as_raw()[0], 1);
+            strips.rows(2..6).unwrap();
+            assert_eq!(strips.check_depth().is_ok(), fine);
+            assert_eq!(load_rgb_with(&path, &PictureOptions::default()).is_ok(), fine);
         }
         image::RgbImage::new(2, 2).save(dir.path().join("a.png")).unwrap();
         let other = PictureStrips::open(&dir.path().join("a.png"), &PictureOptions::default()).map(drop).unwrap_err();

@@ -1,5 +1,6 @@
 //! What is fuzzed: each target is one way of files into the library. A new one is a line in [`TARGETS`].
 
+mod annotations;
 mod bank;
 mod bundle;
 mod config;
@@ -94,6 +95,16 @@ pub const TARGETS: &[Target] = &[
         eval::results_seeds,
         eval::open_results,
     ),
+    target("coco", "COCO's instances", mutate::json::mutate, annotations::coco_seeds, annotations::open_coco),
+    target("labelme", "labelme's files", mutate::json::mutate, annotations::labelme_seeds, annotations::open_labelme),
+    target(
+        "strokes",
+        "strokes on a picture",
+        mutate::json::mutate,
+        annotations::strokes_seeds,
+        annotations::open_strokes,
+    ),
+    target("rows", "TIFF pictures by rows", mutate::tiff::mutate, seeds::tiff, pictures::open_rows),
     target("report", "conformance reports: joined, compared, written", report::mutate, report::seeds, report::open),
     Target {
         longest: 1 << 17,

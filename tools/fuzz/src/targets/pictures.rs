@@ -2,7 +2,7 @@
 
 use super::{Ran, Runner};
 use crate::mutate::{self, Source, fields};
-use diffews_wgpu::image_io::{self, MaskReading, MaskSource, PictureOptions, RgbImage};
+use diffews_wgpu::image_io::{self, MaskReading, MaskSource, PictureOptions, PictureStrips, RgbImage};
 use std::path::Path;
 
 /// Most bytes of memory for each pixel that a file's header announces: the decoder's own, the samples of up to 8 bytes, and
@@ -69,6 +69,30 @@ pub fn open(_: &Path) -> Runner {
         ];
         errors.into_iter().flatten().for_each(|error| one_line(&error.to_string()));
         Ran { accepted: picture.is_ok() || mask.is_ok() || numbers.is_ok(), allowed }
+    })
+}
+
+/// TIFFs in parts: what both ways read is the same.
+pub fn open_rows(_: &Path) -> Runner {
+    Box::new(|_, file| {
+        let options = PictureOptions::default();
+        let Ok(mut strips) = PictureStrips::open(file, &options) else { return Ran::new(false) };
+        let (width, height) = strips.size();
+        let pixels = u64::from(width) * u64::from(height);
+        if pixels > LARGE {
+            return Ran::new(false);
+        }
+        let whole = image_io::load_rgb_with(file, &options);
+        let rows =
+            [0..height, height / 3..height / 2 + 1, height - 1..height].map(|rows| (rows.clone(), strips.rows(rows)));
+        for (rows, strip) in &rows {
+            if let (Ok(whole), Ok(strip)) = (&whole, strip) {
+                let row = 3 * width as usize;
+                let same = &whole.rgb.as_raw()[rows.start as usize * row..rows.end as usize * row];
+                assert_eq!(strip.as_raw().as_slice(), same, "rows {rows:?}");
+            }
+        }
+        Ran { accepted: rows.iter().all(|(_, strip)| strip.is_ok()), allowed: pixels as usize * PER_PIXEL }
     })
 }
 

@@ -1,0 +1,75 @@
+//! Annotations of other tools and marks, read as masks of examples.
+
+use super::{Ran, Runner, picture};
+use diffews_wgpu::formats::read::{coco::Instances, labelme};
+use diffews_wgpu::image_io::{self, MAX_PIXELS, Marks};
+use serde_json::Value;
+use std::path::Path;
+
+/// Bytes of memory for each pixel of a mask that a file announces: the pixels, and a copy of them.
+const PER_PIXEL: u64 = 4;
+
+pub fn coco_seeds() -> Vec<Vec<u8>> {
+    let whole = r#"{"images": [{"id": 1, "file_name": "a.png", "width": 6, "height": 4}, {"id": 2, "file_name": "b.png", "width": 3, "height": 2}],
+        "categories": [{"id": 7, "name": "cat"}], "annotations": [
+        {"image_id": 1, "category_id": 7, "area": 4, "iscrowd": 0, "segmentation": [[1, 1, 3, 1, 3, 3, 1, 3]]},
+        {"image_id": 1, "category_id": 7, "area": 1, "segmentation": {"size": [4, 6], "counts": [0, 1, 23]}},
+        {"image_id": 2, "category_id": 7, "area": 3, "segmentation": {"size": [2, 3], "counts": "33"}}]}"#;
+    vec![whole.as_bytes().to_vec()]
+}
+
+pub fn open_coco(_: &Path) -> Runner {
+    Box::new(|bytes, file| {
+        let Ok(instances) = Instances::open(file) else { return Ran::new(false) };
+        let drawn = instances.draw("cat", 1, 0);
+        if let Ok(shots) = &drawn {
+            assert_eq!(shots.len(), 1);
+        }
+        Ran { accepted: drawn.is_ok(), allowed: announced(bytes, "/images", ["width", "height"]) }
+    })
+}
+
+/// Of the largest of the pictures that a file tells of, as far as their masks may be made.
+fn announced(bytes: &[u8], list: &str, [width, height]: [&str; 2]) -> usize {
+    let json: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let all = json.pointer(list).map_or(std::slice::from_ref(&json), |list| list.as_array().map_or(&[], Vec::as_slice));
+    let pixels = |picture: &Value| Some(picture[width].as_u64()?.saturating_mul(picture[height].as_u64()?));
+    let largest = all.iter().filter_map(pixels).filter(|&pixels| pixels <= MAX_PIXELS).max();
+    largest.map_or(0, |pixels| (pixels * PER_PIXEL) as usize)
+}
+
+pub fn labelme_seeds() -> Vec<Vec<u8>> {
+    let whole = r#"{"imageHeight": 10, "imageWidth": 20, "shapes": [{"label": "cat", "points": [[1, 1], [5, 1], [5, 4], [1, 4]], "shape_type": "polygon"},
+        {"label": "cat", "points": [[8, 9], [6, 6]], "shape_type": "rectangle"}, {"label": "cat", "points": [[14, 5], [14, 8]], "shape_type": "circle"}]}"#;
+    vec![whole.as_bytes().to_vec()]
+}
+
+pub fn open_labelme(_: &Path) -> Runner {
+    Box::new(|_, file| {
+        let masks = [labelme::mask(file, None, (20, 10)), labelme::mask(file, Some("cat"), (20, 10))];
+        masks.iter().flatten().for_each(|mask| assert_eq!(mask.size(), (20, 10)));
+        Ran::new(masks.iter().any(Result::is_ok))
+    })
+}
+
+pub fn strokes_seeds() -> Vec<Vec<u8>> {
+    let whole = r#"{"strokes": [{"points": [[4, 5], [9, 9]], "width": 3}, {"points": [[1, 1]], "inside": false}]}"#;
+    vec![whole.as_bytes().to_vec()]
+}
+
+/// Strokes, and the mask that they make on a picture.
+pub fn open_strokes(dir: &Path) -> Runner {
+    let copy = dir.join("strokes.json");
+    let picture = image_io::open_image(picture()).expect("a picture that is sound");
+    Box::new(move |bytes, _| {
+        if std::fs::write(&copy, bytes).is_err() {
+            return Ran::new(false);
+        }
+        let mut marks = Marks::default();
+        let made = marks.add_scribble(&copy, picture.dimensions()).and_then(|()| marks.mask(&picture));
+        if let Ok(mask) = &made {
+            assert_eq!(mask.size(), picture.dimensions());
+        }
+        Ran::new(made.is_ok())
+    })
+}
