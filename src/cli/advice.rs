@@ -10,6 +10,7 @@ use diffews_wgpu::gpu::GpuError;
 use diffews_wgpu::image_io::{ImageError, MaskKind, MaskPart, MaskValue, MaskWarning, Note};
 use diffews_wgpu::model::config::ConfigError;
 use diffews_wgpu::plan::{Less, PlanError, Policy};
+use diffews_wgpu::segment::BankError;
 use diffews_wgpu::weights::WeightsError;
 
 const SMALLER: &str = ". Try a smaller --size, or --precision f16 where f32 is used; q8 takes the least";
@@ -62,6 +63,7 @@ fn of_library(error: &Error) -> Option<String> {
         Error::Image(error) => return of_image(error),
         Error::Format(FormatError::Image(error)) => return of_image(error),
         Error::Weights(error) => return of_weights(error),
+        Error::Bank(BankError::Framing { of, .. }) => return Some(format!("; use --fit {of}")),
         Error::Config(ConfigError::Weights(error)) => return of_weights(error),
         Error::Gpu(error) => return of_gpu(error),
         Error::NotFinite { storage: Policy::F32, .. } => {

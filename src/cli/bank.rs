@@ -153,12 +153,15 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     output::keep_files(&args.output, args.examples.files())?;
     let banks = args.bank.iter().map(BankFile::open).collect::<Result<Vec<_>, _>>()?;
     let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
-    let planned = args.examples.plan(args.written.force)?;
+    let planned = args.examples.plan(false)?;
+    output::keep_files(&args.output, planned.iter().flat_map(|example| example.files().chain(example.made())))?;
     if let Some(name) = planned.iter().find_map(|example| match &example.kind {
         Kind::Thing(name) => name.as_ref(),
         Kind::Negative => None,
     }) {
-        return Err(usage(format!("{name}: a bank is of one class; --name says what it shows")));
+        return Err(usage(format!(
+            "{name}: a bank is of one class; --name says what it shows, --value takes one of several in a mask"
+        )));
     }
     let loaded = args.examples.load(planned, (&mut pictures, &mut notes), args.quiet, args.written.force)?;
     let supports = loaded.into_iter().map(|(_, support)| support).collect();
@@ -178,7 +181,7 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     };
     let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
-    examples::tell_of_size(&class.supports, engine.segmenter.size());
+    examples::tell_of_size(&class.supports, engine.segmenter.size(), engine.segmenter.framing());
     let storage = if args.engine.precision == Precision::F32 { BankStorage::F32 } else { BankStorage::Half };
     let Some(bank) = engine.banks.first() else { return Err(usage("there is no example")) };
     let _writing = progress::writing();

@@ -36,6 +36,11 @@ impl Class {
 }
 
 impl ClassArgs {
+    /// Whether any of them has a name.
+    pub fn are_named(&self) -> bool {
+        !self.class.is_empty()
+    }
+
     /// All files that are read.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.bank.iter().chain(self.class.iter().map(|(_, path)| path)).map(PathBuf::as_path)
@@ -68,8 +73,10 @@ impl ClassArgs {
                 "there is a --negative alone; what is to be found is shown by --support, --bank, --class or --coco",
             ));
         }
-        match names.len() >= MOST_CLASSES {
-            true => Err(usage(format!("{} classes are too many: a label map holds {}", names.len(), MOST_CLASSES - 1))),
+        let negatives = usize::from(planned.iter().any(|example| example.kind == Kind::Negative));
+        let most = MOST_CLASSES - negatives;
+        match names.len() > most {
+            true => Err(usage(format!("{} classes are too many: a label map holds {most} here", names.len()))),
             false => Ok(names),
         }
     }

@@ -33,21 +33,21 @@ pub struct Drawn {
 }
 
 impl CocoArgs {
-    /// Draws.
+    /// Draws. A category alone is a class where others are `named`.
     ///
     /// # Errors
     /// Whatever is wrong with the file, and pictures that it names outside the folder.
-    pub fn draw(&self) -> anyhow::Result<Vec<Drawn>> {
+    pub fn draw(&self, named: bool) -> anyhow::Result<Vec<Drawn>> {
         let Some(path) = &self.coco else { return Ok(Vec::new()) };
         let folder = self.coco_images.as_deref().or(path.parent()).unwrap_or(Path::new(""));
         let instances = Instances::open(path)?;
         let mut all = Vec::new();
         for category in &self.category {
-            let class = (self.category.len() > 1).then(|| category.clone());
+            let class = (named || self.category.len() > 1).then(|| category.clone());
             for shot in instances.draw(category, self.shots.into(), self.seed)? {
-                let name = Path::new(&shot.file_name);
+                let name = Path::new(shot.file_name());
                 if name.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
-                    let name = shown::text(&shot.file_name);
+                    let name = shown::text(shot.file_name());
                     return Err(usage(format!(
                         "{}: the picture {name} does not lie below the folder of pictures",
                         path.display()

@@ -10,11 +10,14 @@ use super::report::Support;
 use super::tell;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use diffews_wgpu::Example;
+use diffews_wgpu::formats::read::coco::Shot;
 use diffews_wgpu::formats::read::labelme;
 use diffews_wgpu::image_io::{
-    self, ImageError, LoadedPicture, Mask, MaskReading, MaskSource, MaskWarning, PictureOptions,
+    self, Framing, LoadedPicture, MaskReading, MaskSource, MaskWarning, PictureOptions, RgbImage, is_standard,
 };
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(Args)]
 struct Given {
@@ -87,7 +90,7 @@ enum Source {
     Labelme(PathBuf),
     /// As marks say, those of the example of this index; and where the mask goes.
     Marks(usize, Option<PathBuf>),
-    Drawn(PathBuf, Mask),
+    Drawn(PathBuf, Shot),
 }
 
 /// An example that is still to be read.
@@ -98,6 +101,15 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// The files that it is read from.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let mask = match &self.source {
+            Source::File(path, _) | Source::Labelme(path) | Source::Drawn(path, _) => Some(path.as_path()),
+            Source::Marks(..) => None,
+        };
+        [self.image.as_path()].into_iter().chain(mask)
+    }
+
     /// Where a mask goes that is made of marks.
     pub fn made(&self) -> Option<&Path> {
         match &self.source {
@@ -121,10 +133,11 @@ impl ExampleArgs {
     }
 
     /// Which examples there are: their pictures are not read yet, of masks the label numbers where these are classes, and files of COCO.
+    /// `named_beside`: there are classes with names beside these.
     ///
     /// # Errors
     /// Pictures without masks or marks, masks without pictures, and whatever is wrong with those files.
-    pub fn plan(&self, force: bool) -> anyhow::Result<Vec<Planned>> {
+    pub fn plan(&self, named_beside: bool) -> anyhow::Result<Vec<Planned>> {
         let Given { support, negative, mask, mask_file, labels, marks, coco } = &self.given;
         let (mut supports, mut negatives) = (support.iter().map(|given| named(given)), negative.iter());
         let pictures: Vec<(Kind, &Path)> = (self.order.iter())
@@ -134,6 +147,33 @@ impl ExampleArgs {
             })
             .collect();
         let marked = marks.marked(pictures.len())?;
+        let is_labelme = |mask: &Path| mask.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
+        let (flags, annotated) = (mask_file.is_given(), mask.iter().any(|mask| is_labelme(mask)));
+        let unused = [
+            (
+                "--mask-label: it chooses among labelme's labels, and no --mask is a .json",
+                labels.mask_label.is_some() && !annotated,
+            ),
+            (
+                "--all-values and marks: a picture has a mask or marks; give all of them masks",
+                labels.all_values && !marked.is_empty(),
+            ),
+            (
+                "--mask-value, --mask-color, --mask-alpha and --invert-mask are of masks, and no --mask is read so",
+                flags && (annotated || mask.is_empty()),
+            ),
+            (
+                "--all-values: labelme's shapes have labels and no values; --mask-label takes one",
+                labels.all_values && annotated,
+            ),
+            (
+                "--all-values: a mask that is read twice must be a file",
+                labels.all_values && mask.iter().any(|mask| is_standard(mask)),
+            ),
+        ];
+        if let Some((told, _)) = unused.iter().find(|(_, unused)| *unused) {
+            return Err(usage(*told));
+        }
         let wanted = pictures.len() - marked.len();
         if mask.len() != wanted {
             let beside = if marked.is_empty() { "" } else { " without marks" };
@@ -144,7 +184,7 @@ impl ExampleArgs {
             )));
         }
         let of_marked: Vec<&Path> = marked.iter().map(|&index| pictures[index].1).collect();
-        let mut places = marks.places(&of_marked, self.files(), force)?.into_iter();
+        let mut places = marks.places(&of_marked, self.files())?.into_iter();
         let (mut masks, mut planned) = (mask.iter(), Vec::new());
         for (index, (kind, image)) in pictures.into_iter().enumerate() {
             let image = image.to_owned();
@@ -154,8 +194,7 @@ impl ExampleArgs {
                 continue;
             }
             let Some(mask) = masks.next() else { continue };
-            let is_json = mask.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
-            if is_json {
+            if is_labelme(mask) {
                 planned.push(Planned { kind, image, source: Source::Labelme(mask.clone()) });
             } else if labels.all_values && kind != Kind::Negative {
                 if kind != Kind::Thing(None) {
@@ -171,10 +210,11 @@ impl ExampleArgs {
             }
         }
         let drawn = |Drawn { class, image, shot }| {
-            let source = Source::Drawn(coco.coco.clone().unwrap_or_default(), shot.mask);
+            let source = Source::Drawn(coco.coco.clone().unwrap_or_default(), shot);
             Planned { kind: Kind::Thing(class), image, source }
         };
-        planned.extend(coco.draw()?.into_iter().map(drawn));
+        let named = named_beside || planned.iter().any(|example| matches!(example.kind, Kind::Thing(Some(_))));
+        planned.extend(coco.draw(named)?.into_iter().map(drawn));
         Ok(planned)
     }
 
@@ -192,14 +232,33 @@ impl ExampleArgs {
         if planned.is_empty() {
             return Ok(Vec::new());
         }
-        let paths: Vec<&Path> = planned.iter().map(|example| example.image.as_path()).collect();
+        // One picture may be an example of several classes: it is read once.
+        let mut paths: Vec<&Path> = Vec::new();
+        let mut place_of = HashMap::new();
+        for example in &planned {
+            place_of.entry(example.image.clone()).or_insert_with(|| {
+                paths.push(&example.image);
+                paths.len() - 1
+            });
+        }
         let pictures = image_io::load_together(&paths, options)?;
-        let read = |(Planned { kind, image, source }, picture): (Planned, LoadedPicture)| {
-            notes.tell(&image, &picture.notes, || ());
-            let size = picture.rgb.dimensions();
+        paths.iter().zip(&pictures).for_each(|(path, picture)| notes.tell(path, &picture.notes, || ()));
+        let (of_image, pictures): (Vec<usize>, Vec<(LoadedPicture, Arc<RgbImage>)>) = (
+            planned.iter().map(|example| place_of[&example.image]).collect(),
+            pictures
+                .into_iter()
+                .map(|mut picture| {
+                    let rgb = Arc::new(std::mem::take(&mut picture.rgb));
+                    (picture, rgb)
+                })
+                .collect(),
+        );
+        let read = |(Planned { kind, image, source }, place): (Planned, usize)| {
+            let (picture, rgb) = &pictures[place];
+            let size = rgb.dimensions();
             let (path, mask) = match source {
                 Source::File(path, reading) => {
-                    let loaded = image_io::load_mask_of(&path, &picture, reading)?;
+                    let loaded = image_io::load_mask_for(&path, (size, picture.orientation), reading)?;
                     tell_of(&path, &loaded.warnings, quiet);
                     (Some(path), loaded.mask)
                 }
@@ -208,25 +267,26 @@ impl ExampleArgs {
                     (Some(path), mask)
                 }
                 Source::Marks(index, place) => {
-                    let mask = self.given.marks.mask(index, &image, &picture.rgb)?;
+                    let mask = self.given.marks.mask(index, &image, rgb)?;
                     if let Some(path) = &place {
-                        image_io::write_mask(path, &mask, force)?;
+                        // Of a run before this one.
+                        let same = path.exists() && image_io::load_mask(path, size).is_ok_and(|old| old.mask == mask);
+                        if !same {
+                            image_io::write_mask(path, &mask, force)?;
+                        }
                     }
                     (place, mask)
                 }
-                Source::Drawn(path, mask) if mask.size() == size => (Some(path), mask),
-                Source::Drawn(path, mask) => {
-                    return Err(ImageError::MaskSize { path, mask: mask.size(), image: size }.into());
-                }
+                Source::Drawn(path, shot) => (Some(path), shot.mask(size)?),
             };
-            let data = Example::new(picture.rgb, mask)?;
+            let data = Example::shared(rgb.clone(), mask)?;
             let data = match image.file_name() {
                 Some(name) => data.named(name.to_string_lossy()),
                 None => data,
             };
             Ok((kind, Support { image, mask: path, data }))
         };
-        planned.into_iter().zip(pictures).map(read).collect()
+        planned.into_iter().zip(of_image).map(read).collect()
     }
 }
 
@@ -241,10 +301,10 @@ fn named(given: &Path) -> (Option<String>, &Path) {
 }
 
 /// Warns of masks of which little is left as the network sees them.
-pub fn tell_of_size<'a>(supports: impl IntoIterator<Item = &'a Support>, size: u32) {
+pub fn tell_of_size<'a>(supports: impl IntoIterator<Item = &'a Support>, size: u32, framing: Framing) {
     for support in supports {
         let mask = support.data.mask();
-        if let Some(warning) = MaskWarning::between(mask, &image_io::resize_nearest_mask(mask, size, size)) {
+        if let Some(warning) = MaskWarning::between(mask, &framing.mask(mask, size)) {
             let name = support.mask.as_ref().unwrap_or(&support.image);
             tell(&format!("warning: {}: {warning}", name.display()));
         }

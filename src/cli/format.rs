@@ -10,6 +10,7 @@ use diffews_wgpu::formats::{
     Category, FormatError, Instance, Picture, Tolerance, geojson, geotiff, labelme, npz, yolo,
 };
 use diffews_wgpu::image_io::{self, GeoTags, Object, ObjectOptions, write_whole};
+use diffews_wgpu::shown;
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -83,13 +84,23 @@ impl FormatArgs {
     /// # Errors
     /// Another file of this name that is not to be replaced, or a name that the format cannot hold.
     pub fn write_names(&self, folder: &Path, force: bool, classes: &[Category]) -> Result<(), FormatError> {
+        match self.names_file(folder, classes)? {
+            Some((path, text)) => Ok(write_whole(&path, text.as_bytes(), force)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Where and what that would be, if it is not there already.
+    ///
+    /// # Errors
+    /// A name that the format cannot hold.
+    pub fn names_file(&self, folder: &Path, classes: &[Category]) -> Result<Option<(PathBuf, String)>, FormatError> {
         if self.format != Format::Yolo {
-            return Ok(());
+            return Ok(None);
         }
         let (path, text) = (folder.join("classes.txt"), yolo::classes(classes)?);
-        // Of an earlier run with the same classes.
         let same = std::fs::read(&path).is_ok_and(|there| there == text.as_bytes());
-        if same { Ok(()) } else { Ok(write_whole(&path, text.as_bytes(), force)?) }
+        Ok((!same).then_some((path, text)))
     }
 
     /// Writes what was found in a query to its own file, in a format that is no picture.
@@ -107,7 +118,13 @@ impl FormatArgs {
         let text = match self.format {
             Format::Yolo => yolo::labels(picture, classes, self.tolerance())?,
             Format::Labelme => labelme::json(picture, self.tolerance()),
-            Format::Geojson => geojson::feature_collection(picture, self.tolerance(), georeference(place)?.as_ref()),
+            Format::Geojson => {
+                let place = georeference(place).map_err(|error| FormatError::Place {
+                    file: shown::text(picture.file_name()),
+                    reason: error.to_string(),
+                })?;
+                geojson::feature_collection(picture, self.tolerance(), place.as_ref())
+            }
             _ => {
                 let (width, height) = picture.size();
                 let maps: Vec<Vec<f32>> = found.maps().iter().map(|map| map.map_at(width, height)).collect();

@@ -32,7 +32,7 @@ use claim::Claim;
 use clap::{ArgAction, ArgGroup};
 use desk::{Desk, Done, Item};
 use diffews_wgpu::formats::Category;
-use diffews_wgpu::image_io::{ImageError, LoadedPicture, PictureOptions, Tiles};
+use diffews_wgpu::image_io::{self, ImageError, LoadedPicture, PictureOptions, Tiles};
 use diffews_wgpu::{Error, MaskRule, Segmentation, gpu};
 use finish::{Computed, Written};
 use load::{Loaded, Ready};
@@ -146,12 +146,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return schema::print(schema::INFER);
     }
     // All that is cheap comes before the weights and the GPU, in the order of its cost.
-    let planned = args.examples.plan(args.force)?;
+    let planned = args.examples.plan(args.classes.are_named())?;
     let names: Vec<String> = args.classes.names(&planned)?.into_iter().flatten().collect();
     if let (Some(_), true) = (&args.class_masks, names.is_empty()) {
         return Err(usage(
             "--class-masks: there is no class; name some, as --class cat=cat.bank or --support cat:a.png",
         ));
+    }
+    if args.margin > 0.0 && names.is_empty() {
+        return Err(usage("--margin: there is no class; name some, as --class cat=cat.bank or --support cat:a.png"));
     }
     standard::check(args)?;
     args.tiles.tiles()?;
@@ -169,11 +172,21 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         More::List => Some(From::List { input: std::mem::take(&mut input), tree: args.queries.recursive() }),
         More::Watch => Some(From::Folders(Watched::new(args.queries.folders(), search, &known))),
     };
+    // No result may replace what is read, nor a mask that was made of marks, which may replace nothing that is read either.
+    let read: Vec<&Path> = args.inputs().chain(planned.iter().flat_map(Planned::files)).collect();
+    for made in planned.iter().filter_map(Planned::made) {
+        let queries = known.iter().map(|query| query.path.as_path());
+        output::keep_files(made, read.iter().copied().chain(queries).chain(args.trace.as_deref()))?;
+    }
+    let folder = args.output.as_deref().filter(|path| path.is_dir());
+    if let Some((path, _)) = folder.map(|folder| args.format.names_file(folder, &categories)).transpose()?.flatten() {
+        output::keep_files(&path, read.iter().copied().chain(known.iter().map(|query| query.path.as_path())))?;
+        image_io::check_place(&path, args.force)?;
+    }
     let Plan { jobs, run_file, notes, later } = output::plan(Wanted {
         queries: known,
         several,
-        // No result may replace a mask that was made of marks, either.
-        inputs: args.inputs().chain(planned.iter().filter_map(Planned::made)).collect(),
+        inputs: read.into_iter().chain(planned.iter().filter_map(Planned::made)).collect(),
         output: args.output.as_deref(),
         format: args.format.format,
         overlay: args.overlay.as_deref(),
@@ -228,7 +241,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
-    examples::tell_of_size(classes.iter().flat_map(|class| &class.supports), engine.segmenter.size());
+    examples::tell_of_size(
+        classes.iter().flat_map(|class| &class.supports),
+        engine.segmenter.size(),
+        engine.segmenter.framing(),
+    );
     let told = report::examples(&classes);
     if let (Some(strips), Some(job)) = (strips, source.known().next()) {
         return strips::run(args, job, strips, (&setup, &engine, &told), &mut bar);
@@ -300,11 +317,7 @@ impl Batch<'_> {
     fn loaded(&self, picture: LoadedPicture, side: u32, claim: Option<Claim>) -> Loaded {
         let keep = self.args.overlay.is_some() || self.args.show;
         // Tiles are cut of the picture as it is.
-        let small = if self.tiles.is_some() {
-            picture.rgb.clone()
-        } else {
-            self.args.frame.framing().picture(&picture.rgb, side)
-        };
+        let small = self.tiles.is_none().then(|| self.args.frame.framing().picture(&picture.rgb, side));
         Loaded::new(picture, small, keep, claim)
     }
 

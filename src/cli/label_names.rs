@@ -47,6 +47,10 @@ impl LabelNames {
         };
         let names = read(file)?;
         let named = |number: u16| match names.get(usize::from(number) - 1) {
+            Some(name) if name.is_empty() => Err(usage(format!(
+                "{}: the line of the value {number}, which {shown_mask} has, is empty",
+                file.display()
+            ))),
             Some(name) => Ok((number, name.clone())),
             None => Err(usage(format!(
                 "{}: has {} names, and {shown_mask} has the value {number}",
@@ -60,9 +64,15 @@ impl LabelNames {
 
 /// The names from 1 on.
 fn read(path: &Path) -> anyhow::Result<Vec<String>> {
+    // No pipe, in which nothing may ever come.
+    image_io::check_ordinary(path)?;
     let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
-    read.map_err(|error| usage(format!("{}: cannot be read as names: {error}", path.display())))?;
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
+    let unusable = |reason: &str| usage(format!("{}: cannot be read as names: {reason}", path.display()));
+    read.map_err(|error| unusable(&error.to_string()))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(unusable("it has more than 1 MiB"));
+    }
     let lines: Vec<String> = text.trim_start_matches('\u{feff}').lines().map(|line| line.trim().to_owned()).collect();
     let skip = usize::from(lines.first().is_some_and(|first| BACKGROUND.contains(&first.to_lowercase().as_str())));
     let names: Vec<String> = lines.into_iter().skip(skip).collect();

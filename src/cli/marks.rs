@@ -45,6 +45,7 @@ impl MarkArgs {
         let all = of_boxes.chain(of_points).chain(of_scribbles);
         let index = |(flag, index): (&str, Option<usize>)| match index.or((count == 1).then_some(0)) {
             Some(index) if index < count => Ok(index),
+            _ if count == 0 => Err(usage(format!("{flag}: it marks a --support or a --negative, and there is none"))),
             Some(index) => Err(usage(format!("{flag} {}:...: there are {count} examples", index + 1))),
             None => {
                 Err(usage(format!("{flag}: there are {count} examples, so say of which one it is, as {flag} 1:...")))
@@ -64,8 +65,7 @@ impl MarkArgs {
     pub fn places<'a>(
         &self,
         marked: &[&Path],
-        mut inputs: impl Iterator<Item = &'a Path> + Clone,
-        force: bool,
+        inputs: impl Iterator<Item = &'a Path> + Clone,
     ) -> anyhow::Result<Vec<Option<PathBuf>>> {
         let Some(given) = &self.save_mask else { return Ok(vec![None; marked.len()]) };
         if marked.len() > 1 && !given.is_dir() {
@@ -82,13 +82,12 @@ impl MarkArgs {
             if !taken.insert(path.clone()) {
                 return Err(usage(format!("--save-mask: the masks of two pictures would go to {}", path.display())));
             }
-            output::keep_files(&path, &mut inputs.clone())?;
-            image_io::check_output(&path, "png", force)?;
+            output::keep_files(&path, inputs.clone())?;
+            // One of a run before this one may be there, and the same.
+            image_io::check_output(&path, "png", true)?;
             Ok(Some(path))
         };
-        let places = marked.iter().map(place).collect();
-        let _ = &mut inputs;
-        places
+        marked.iter().map(place).collect()
     }
 
     /// The mask that is meant in the picture of an example.

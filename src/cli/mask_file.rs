@@ -24,6 +24,11 @@ pub struct MaskFileArgs {
 }
 
 impl MaskFileArgs {
+    /// Whether any of these was said.
+    pub fn is_given(&self) -> bool {
+        self.reading() != MaskReading::default()
+    }
+
     pub fn reading(&self) -> MaskReading {
         let source = match (self.mask_value, self.mask_color, self.mask_alpha) {
             (Some(number), ..) => MaskSource::Value(number),

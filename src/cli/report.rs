@@ -4,7 +4,7 @@ use super::advice::told;
 use super::classes::Class;
 use super::job::{ClassFiles, Found, Job, is_picture};
 use super::{json_line, one_line};
-use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Framing, Object, Tiles};
+use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Object, Tiles};
 use diffews_wgpu::names::percent_encoded;
 use diffews_wgpu::settings::{MaskRule, Threshold};
 use diffews_wgpu::tune::Tally;
@@ -53,11 +53,7 @@ impl Machine {
         let facts = segmenter.gpu().facts();
         Machine {
             size: segmenter.size(),
-            fit: match segmenter.framing() {
-                Framing::Squash => "squash",
-                Framing::Pad => "pad",
-                Framing::Crop => "crop",
-            },
+            fit: segmenter.framing().name(),
             tiles: tiles.map(|tiles| [tiles.side(), tiles.overlap()]),
             guided_filter: segmenter.guided_filter(),
             adapter: facts.name.clone(),
@@ -138,6 +134,9 @@ impl Report {
             bounding_box: mask.bounding_box(),
             score: match found {
                 Found::Mask { map, .. } => Some(map.score(rule.threshold)),
+                Found::Labels { maps, .. } if !examples.are_named() => {
+                    maps.first().map(|map| map.score(rule.threshold))
+                }
                 Found::Labels { .. } => None,
             },
         };

@@ -1,23 +1,24 @@
 //! Masks and label maps as TIFF, which keeps a picture's place on the map.
 
 use super::FormatError;
-use crate::image_io::{GeoTags, GeoValues, ImageError, write_by, write_whole};
-use std::io::{BufWriter, Cursor, Seek, Write};
+use crate::image_io::{GeoTags, GeoValues, ImageError, write_by};
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use std::io::{BufWriter, Seek, Write};
 use std::path::Path;
-
-use tiff::encoder::colortype::Gray8;
-use tiff::encoder::compression::DeflateLevel;
-use tiff::encoder::{Compression, DirectoryEncoder, TiffEncoder, TiffKindStandard};
+use tiff::TiffError;
+use tiff::encoder::{DirectoryEncoder, TiffEncoder, TiffKindStandard};
 use tiff::tags::Tag;
-use tiff::{TiffError, TiffResult};
 
 /// Rows of a strip.
 const ROWS: u32 = 64;
+/// Deflate among the compressions.
+const DEFLATE: u16 = 8;
 
 /// Writes bytes `[height, width]` (a mask's 0 and 255, or class numbers) as a grey TIFF, deflated, with the tags of `place`.
 ///
 /// # Errors
-/// No pixels, or more than TIFF holds; a file that is there and not to be replaced, and whatever the system says.
+/// No pixels, another number of them, or more than TIFF holds; a file that is there and not to be replaced, and whatever the system says.
 pub fn save(
     path: &Path,
     bytes: &[u8],
@@ -25,9 +26,9 @@ pub fn save(
     place: Option<&GeoTags>,
     force: bool,
 ) -> Result<(), FormatError> {
-    let encoded = encode(bytes, (width, height), place);
-    let file = encoded.map_err(|error| ImageError::Encode { path: path.to_owned(), reason: error.to_string() })?;
-    Ok(write_whole(path, &file, force)?)
+    let mut rows = bytes.chunks_exact(width.max(1) as usize);
+    let next = &mut || Ok(rows.next().unwrap_or_default().to_vec());
+    save_rows(path, (width, height), place, force, next)
 }
 
 /// The same of rows that `next` gives in turn, for pictures that no memory holds.
@@ -41,46 +42,71 @@ pub fn save_rows(
     force: bool,
     next: &mut dyn FnMut() -> Result<Vec<u8>, ImageError>,
 ) -> Result<(), FormatError> {
-    let failed = |error: TiffError| ImageError::Encode { path: path.to_owned(), reason: error.to_string() };
-    write_by(path, force, |file| {
-        let mut encoder = TiffEncoder::new(BufWriter::new(file))
-            .map_err(failed)?
-            .with_compression(Compression::Deflate(DeflateLevel::default()));
-        let mut image = encoder.new_image::<Gray8>(width, height).map_err(failed)?;
-        image.rows_per_strip(ROWS.min(height)).map_err(failed)?;
-        put(image.encoder(), place).map_err(failed)?;
+    let unfit = |reason: String| ImageError::Encode { path: path.to_owned(), reason };
+    if width == 0 || height == 0 {
+        return Err(unfit("it has no pixels".into()).into());
+    }
+    let failed = |error: TiffError| unfit(error.to_string());
+    let written = write_by(path, force, |file| {
+        let mut encoder = TiffEncoder::new(BufWriter::new(file)).map_err(failed)?;
+        // The crate's own strips are not compressed, whatever they say, where they are written one by one (0.11.3).
+        let mut directory = encoder.image_directory().map_err(failed)?;
+        let (mut offsets, mut lengths): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
         for first in (0..height).step_by(ROWS as usize) {
-            let rows = (first..height.min(first + ROWS)).map(|_| next()).collect::<Result<Vec<_>, _>>()?;
-            image.write_strip(&rows.concat()).map_err(failed)?;
+            let mut deflated = ZlibEncoder::new(Vec::new(), Compression::fast());
+            for _ in first..height.min(first + ROWS) {
+                let row = next()?;
+                if row.len() != width as usize {
+                    return Err(unfit(format!("a row has {} pixels of {width}", row.len())));
+                }
+                deflated.write_all(&row).map_err(|e| unfit(e.to_string()))?;
+            }
+            let strip = deflated.finish().map_err(|e| unfit(e.to_string()))?;
+            let offset = directory.write_data(strip.as_slice()).map_err(failed)?;
+            let (Ok(offset), Ok(length)) = (offset.try_into(), strip.len().try_into()) else {
+                return Err(unfit("it has more than the 4 GiB that TIFF holds".into()));
+            };
+            offsets.push(offset);
+            lengths.push(length);
         }
-        image.finish().map_err(failed)
-    })
-    .map_err(FormatError::Image)
+        let mut put = || {
+            directory.write_tag(Tag::ImageWidth, width)?;
+            directory.write_tag(Tag::ImageLength, height)?;
+            directory.write_tag(Tag::BitsPerSample, 8_u16)?;
+            directory.write_tag(Tag::Compression, DEFLATE)?;
+            // Black is 0.
+            directory.write_tag(Tag::PhotometricInterpretation, 1_u16)?;
+            directory.write_tag(Tag::StripOffsets, offsets.as_slice())?;
+            directory.write_tag(Tag::SamplesPerPixel, 1_u16)?;
+            directory.write_tag(Tag::RowsPerStrip, ROWS.min(height))?;
+            directory.write_tag(Tag::StripByteCounts, lengths.as_slice())?;
+            put_place(&mut directory, place)
+        };
+        put().map_err(failed)?;
+        directory.finish().map_err(failed)
+    });
+    written.map_err(FormatError::Image)
 }
 
-fn put<W: Write + Seek>(
+/// Keys tell places in the text, so that no byte may be more or less; what is not ASCII is a question mark.
+fn ascii(text: &[u8]) -> String {
+    let text = text.strip_suffix(b"\0").unwrap_or(text);
+    text.iter().map(|&byte| if byte.is_ascii() && byte != 0 { char::from(byte) } else { '?' }).collect()
+}
+
+fn put_place<W: Write + Seek>(
     directory: &mut DirectoryEncoder<W, TiffKindStandard>,
     place: Option<&GeoTags>,
-) -> TiffResult<()> {
+) -> Result<(), TiffError> {
     for (tag, values) in place.into_iter().flat_map(GeoTags::tags) {
         let tag = Tag::from_u16_exhaustive(tag);
         match values {
             GeoValues::Shorts(values) => directory.write_tag(tag, values.as_slice())?,
             GeoValues::Doubles(values) => directory.write_tag(tag, values.as_slice())?,
-            // What cannot be text in Rust has no place there.
-            GeoValues::Text(text) => directory.write_tag(tag, String::from_utf8_lossy(text).trim_end_matches('\0'))?,
+            GeoValues::Text(text) => directory.write_tag(tag, ascii(text).as_str())?,
         }
     }
     Ok(())
-}
-
-fn encode(bytes: &[u8], (width, height): (u32, u32), place: Option<&GeoTags>) -> TiffResult<Vec<u8>> {
-    let mut file = Cursor::new(Vec::new());
-    let mut encoder = TiffEncoder::new(&mut file)?.with_compression(Compression::Deflate(DeflateLevel::default()));
-    let mut image = encoder.new_image::<Gray8>(width, height)?;
-    put(image.encoder(), place)?;
-    image.write_data(bytes)?;
-    Ok(file.into_inner())
 }
 
 #[cfg(test)]
@@ -99,6 +125,7 @@ mod tests {
             (34735, GeoValues::Shorts(vec![1, 1, 0, 1, 3072, 0, 1, 32633])),
             (34737, GeoValues::Text(b"WGS 84|\0".to_vec())),
         ]);
+        assert_eq!(ascii("R\u{e9}\0a\0".as_bytes()), "R???a");
         let bytes: Vec<u8> = (0..7 * 5).map(|i| (i * 7) as u8).collect();
         save(&path, &bytes, (7, 5), Some(&place), false).unwrap();
         let back = load_rgb_with(&path, &PictureOptions::default()).unwrap();

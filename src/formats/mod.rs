@@ -132,6 +132,11 @@ pub enum FormatError {
     #[error("{file}: {width} x {height} pixels are more than {format} has numbers for")]
     Pixels { file: String, width: u32, height: u32, format: &'static str },
 
+    #[error(
+        "{file}: {reason}; its tags of GeoTIFF are of no use here: take them out, or use a format without coordinates"
+    )]
+    Place { file: String, reason: String },
+
     #[error("a picture's place cannot be given by {0:?}: six finite numbers that keep areas")]
     Affine([f64; 6]),
 

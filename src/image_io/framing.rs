@@ -26,6 +26,17 @@ struct Frame {
 }
 
 impl Framing {
+    pub const ALL: [Framing; 3] = [Framing::Squash, Framing::Pad, Framing::Crop];
+
+    /// As it is written: squash, pad, crop.
+    pub fn name(self) -> &'static str {
+        match self {
+            Framing::Squash => "squash",
+            Framing::Pad => "pad",
+            Framing::Crop => "crop",
+        }
+    }
+
     /// The picture as a square of `side` pixels.
     pub fn picture(self, rgb: &RgbImage, side: u32) -> RgbImage {
         match self {
@@ -84,8 +95,7 @@ impl Framing {
             }
             Framing::Crop => {
                 let middle = middle(size);
-                let scaled = |v: u32| (f64::from(v) * f64::from(side) / f64::from(middle.width)).round() as u32;
-                map.within((scaled(middle.x), scaled(middle.y)), (scaled(size.0).max(side), scaled(size.1).max(side)))
+                map.placed(middle.width, (middle.x, middle.y), size)
             }
         }
     }

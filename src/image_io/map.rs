@@ -13,6 +13,8 @@ pub struct DecodedMap {
     channels: usize,
     /// `[height, width, channels]`, in [0, 1].
     values: Vec<f32>,
+    /// What a relative threshold is relative to.
+    peak: f32,
 }
 
 impl DecodedMap {
@@ -27,7 +29,7 @@ impl DecodedMap {
         for value in &mut rgb {
             *value = value.clamp(-1.0, 1.0) * 0.5 + 0.5;
         }
-        Ok(Self { width: size, height: size, channels: 3, values: rgb })
+        Ok(Self::from_parts((size, size), 3, rgb))
     }
 
     /// A map of means over the channels, `[height, width]` in [0, 1].
@@ -37,7 +39,12 @@ impl DecodedMap {
     pub fn of_means((width, height): (u32, u32), means: Vec<f32>) -> Result<Self, ImageError> {
         check_length("a map", means.len(), (width, height), 1)?;
         check_finite(&means)?;
-        Ok(Self { width, height, channels: 1, values: means })
+        Ok(Self::from_parts((width, height), 1, means))
+    }
+
+    fn from_parts((width, height): (u32, u32), channels: usize, values: Vec<f32>) -> Self {
+        let peak = values.iter().copied().fold(0.0, f32::max);
+        Self { width, height, channels, values, peak }
     }
 
     /// A rectangle of it.
@@ -47,18 +54,18 @@ impl DecodedMap {
             &self.values[first..first + width as usize * self.channels]
         };
         let values = (y..y + height).flat_map(row).copied().collect();
-        DecodedMap { width, height, channels: self.channels, values }
+        Self::from_parts((width, height), self.channels, values)
     }
 
-    /// It as a rectangle of a larger map of `size`, which is 0 elsewhere.
-    pub(super) fn within(&self, (x, y): (u32, u32), size: (u32, u32)) -> DecodedMap {
-        let (x, y) = (x.min(size.0 - self.width), y.min(size.1 - self.height));
-        let mut values = vec![0.0; size.0 as usize * size.1 as usize * self.channels];
-        let (line, own) = (size.0 as usize * self.channels, self.width as usize * self.channels);
-        for (row, values) in self.values.chunks_exact(own).zip(values.chunks_exact_mut(line).skip(y as usize)) {
-            values[x as usize * self.channels..][..own].copy_from_slice(row);
+    /// It as the square of `side` pixels at a place in a picture of `size`, which is 0 elsewhere. Its peak stays what it was.
+    pub(super) fn placed(&self, side: u32, (x, y): (u32, u32), size: (u32, u32)) -> DecodedMap {
+        let mut values = vec![0.0; size.0 as usize * size.1 as usize];
+        let own = self.map_at(side, side);
+        let lines = values.chunks_exact_mut(size.0 as usize).skip(y as usize);
+        for (row, line) in own.chunks_exact(side as usize).zip(lines) {
+            line[x as usize..][..side as usize].copy_from_slice(row);
         }
-        DecodedMap { width: size.0, height: size.1, channels: self.channels, values }
+        DecodedMap { width: size.0, height: size.1, channels: 1, values, peak: self.peak }
     }
 
     /// In pixels: the side S of the decoder's map.
@@ -87,7 +94,7 @@ impl DecodedMap {
 
     /// The largest value of any channel, in [0, 1].
     pub fn peak(&self) -> f32 {
-        self.values.iter().copied().fold(0.0, f32::max)
+        self.peak
     }
 
     /// How sure the map is that the example's thing is there, in [0, 1]: its mean over the pixels of [`Self::mask`] (docs/eval.md has what
@@ -115,7 +122,7 @@ impl DecodedMap {
 
     fn published_mask(&self, threshold: Threshold) -> Mask {
         let bytes: Vec<u8> = self.values.iter().map(|v| (v * 255.0) as u8).collect();
-        let peak = bytes.iter().copied().max().unwrap_or(0);
+        let peak = (self.peak * 255.0) as u8;
         let level = threshold.level(f64::from(peak), 255.0);
         let foreground = bytes
             .chunks_exact(self.channels)

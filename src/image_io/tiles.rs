@@ -1,8 +1,12 @@
 //! A large picture in tiles that overlap, and one map of theirs.
 
-use super::{DecodedMap, ImageError, MAX_SIDE};
+use super::{DecodedMap, ImageError};
 use image::RgbImage;
 use std::ops::Range;
+
+/// Sides in pixels: the largest is that of the largest square picture.
+const LEAST: u32 = 16;
+const MOST: u32 = 16_384;
 
 /// Squares of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,15 +19,21 @@ impl Tiles {
     /// Of `side` pixels of the picture, each `overlap` pixels over the next.
     ///
     /// # Errors
-    /// In words: sides below 16 pixels or above the largest picture's, and overlaps of more than half of the side.
+    /// In words: sides below 16 pixels or above 16,384, and overlaps of more than half of the side.
     pub fn new(side: u32, overlap: u32) -> Result<Tiles, String> {
-        if !(16..=MAX_SIDE).contains(&side) {
-            return Err(format!("a tile of {side} pixels; 16 to {MAX_SIDE} make sense"));
+        if !(LEAST..=MOST).contains(&side) {
+            return Err(format!("a tile of {side} pixels; {LEAST} to {MOST} make sense"));
         }
         match overlap > side / 2 {
             true => Err(format!("tiles of {side} pixels can overlap by {} at most, and not by {overlap}", side / 2)),
             false => Ok(Tiles { side, overlap }),
         }
+    }
+
+    /// No larger than a picture of (width, height).
+    pub fn within(self, (width, height): (u32, u32)) -> Tiles {
+        let side = self.side.min(width.max(height)).max(LEAST);
+        Tiles { side, overlap: self.overlap.min(side / 2) }
     }
 
     pub fn side(self) -> u32 {
@@ -164,7 +174,7 @@ mod tests {
                 );
             }
         }
-        for (side, overlap) in [(0, 0), (15, 0), (32, 17), (MAX_SIDE + 1, 0), (32, u32::MAX)] {
+        for (side, overlap) in [(0, 0), (15, 0), (32, 17), (MOST + 1, 0), (32, u32::MAX)] {
             assert!(Tiles::new(side, overlap).is_err());
         }
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A picture, and the mask of what is to be found in others.
 #[derive(Clone, Debug)]
 pub struct Example {
-    image: RgbImage,
+    image: Arc<RgbImage>,
     mask: Mask,
     name: Option<String>,
     notes: Vec<Note>,
@@ -24,6 +24,14 @@ impl Example {
     /// # Errors
     /// Sizes that differ.
     pub fn new(image: RgbImage, mask: Mask) -> Result<Example, Error> {
+        Example::shared(Arc::new(image), mask)
+    }
+
+    /// The same of a picture that is an example of several things, each with a mask of its own.
+    ///
+    /// # Errors
+    /// Sizes that differ.
+    pub fn shared(image: Arc<RgbImage>, mask: Mask) -> Result<Example, Error> {
         let (of_mask, of_image) = (mask.size(), image.dimensions());
         if of_mask != of_image {
             return Err(Error::Usage(format!(

@@ -3,11 +3,12 @@
 //! A safetensors file. Tensors: `layers.N.k` and `layers.N.v` [shots, positions, channels] in f16 or f32, N from 0 in the order in which the
 //! UNet reads them; `examples.N.image` [height, width, 3] and `examples.N.mask` [height, width] in u8, small copies that people know the
 //! examples by. Metadata: `diffews_bank` (the version of all this), `model` (see [`fingerprint`](crate::weights::fingerprint)),
-//! `model_name`, `size`, `precision`, `examples` (a JSON list of names) and perhaps `name`.
+//! `model_name`, `size`, `precision`, `examples` (a JSON list of names), `fit` (what became of pictures that are not square; squash where
+//! it is not said) and perhaps `name`.
 
 use super::bank::Small;
 use crate::Error;
-use crate::image_io::{self, Mask, RgbImage};
+use crate::image_io::{self, Framing, Mask, RgbImage};
 use crate::shown;
 use crate::weights::{Layout, Weights, WeightsError, bytes_of, halves_of};
 use safetensors::tensor::Dtype;
@@ -36,6 +37,8 @@ pub enum BankError {
     Model { file: String, of: String, model: String, this: String, this_model: String },
     #[error("{file}: a bank of pictures of {of} x {of}; this model sees {this} x {this}")]
     Size { file: String, of: u32, this: u32 },
+    #[error("{file}: a bank of pictures that were made square by {of}; here it is {this}")]
+    Framing { file: String, of: &'static str, this: &'static str },
     #[error("{file}: tensor `{tensor}` holds NaN or infinity")]
     NotFinite { file: String, tensor: String },
     #[error("`{tensor}` holds {value:e}, which no half holds; keep the bank in f32")]
@@ -80,6 +83,7 @@ pub(super) struct About {
     pub model_name: String,
     pub size: u32,
     pub precision: String,
+    pub framing: Framing,
     pub name: Option<String>,
     pub examples: Vec<String>,
 }
@@ -130,6 +134,11 @@ impl BankFile {
     /// What the model was called, and its [`fingerprint`](crate::weights::fingerprint).
     pub fn model(&self) -> (&str, &str) {
         (&self.about.model_name, &self.about.model)
+    }
+
+    /// What became of examples that are not square.
+    pub fn framing(&self) -> Framing {
+        self.about.framing
     }
 
     /// What encoded the examples: f32, f16 or q8.
@@ -183,6 +192,7 @@ impl BankFile {
             let different = [
                 (part.about.model != first.about.model, "models"),
                 (part.about.size != first.about.size, "sizes"),
+                (part.about.framing != first.about.framing, "fits"),
                 (part.layers != first.layers, "layers"),
             ];
             if let Some((_, what)) = different.into_iter().find(|(differ, _)| *differ) {
@@ -248,7 +258,10 @@ fn read(weights: Weights) -> Result<BankFile, BankError> {
     let size = said("size")?.parse().ok().filter(|size| *size > 0).ok_or_else(|| bad("`size` is no number".into()))?;
     let names: Vec<String> = serde_json::from_str(weights.metadata("examples").unwrap_or_default())
         .map_err(|_| bad("`examples` is no list of names".into()))?;
+    let fit = weights.metadata("fit").unwrap_or(Framing::Squash.name());
+    let framing = Framing::ALL.into_iter().find(|framing| framing.name() == fit);
     let about = About {
+        framing: framing.ok_or_else(|| bad(format!("`fit` is {}, which is not known", shown::text(fit))))?,
         model: said("model")?,
         model_name: said("model_name")?,
         size,
@@ -301,7 +314,7 @@ pub(super) fn small(image: &RgbImage, mask: &Mask, (width, height): (u32, u32)) 
 /// Writes a bank, whole or not at all.
 pub(super) fn write(path: &Path, options: &BankOptions, content: Content) -> Result<(), Error> {
     let Content { about, layers, values, small } = content;
-    let About { model, model_name, size, precision, name, examples } = about;
+    let About { model, model_name, size, precision, framing, name, examples } = about;
     let (half, shots) = (options.storage == BankStorage::Half, examples.len());
     let metadata = [
         ("diffews_bank", VERSION.to_owned()),
@@ -309,6 +322,7 @@ pub(super) fn write(path: &Path, options: &BankOptions, content: Content) -> Res
         ("model_name", model_name),
         ("size", size.to_string()),
         ("precision", precision),
+        ("fit", framing.name().to_owned()),
         ("examples", serde_json::Value::from(examples).to_string()),
     ];
     let name = options.name.map(name_of).or(name);

@@ -156,9 +156,15 @@ impl Setup {
             let (model, this_model) = (fingerprint.to_owned(), this_model.to_owned());
             return Err(BankError::Model { file: file(), of, model, this, this_model }.into());
         }
-        match bank.size() == self.size {
+        if bank.size() != self.size {
+            return Err(BankError::Size { file: file(), of: bank.size(), this: self.size }.into());
+        }
+        match bank.framing() == self.framing {
             true => Ok(()),
-            false => Err(BankError::Size { file: file(), of: bank.size(), this: self.size }.into()),
+            false => {
+                let (of, this) = (bank.framing().name(), self.framing.name());
+                Err(BankError::Framing { file: file(), of, this }.into())
+            }
         }
     }
 

@@ -196,6 +196,7 @@ impl Segmenter {
             model_name: self.model().name().to_owned(),
             size: self.size(),
             precision: bank.precision.name().to_owned(),
+            framing: self.framing(),
             name: None,
             examples: Vec::new(),
         };

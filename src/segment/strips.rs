@@ -1,7 +1,7 @@
 //! Pictures that no memory holds: read by rows, segmented by tiles, their maps kept on the disk.
 
 use super::segmentation::add_times;
-use super::{Progress, Segmenter, Stage, SupportBank};
+use super::{Precision, Progress, Segmenter, Stage, SupportBank};
 use crate::Error;
 use crate::image_io::{BoundingBox, ImageError, Mosaic, PictureStrips, Tiles};
 use crate::settings::MaskRule;
@@ -16,6 +16,7 @@ pub struct StripMap {
     /// The largest value.
     peak: f32,
     times: Vec<(Stage, f64)>,
+    precision: Precision,
 }
 
 /// What a mask of such a map is.
@@ -42,12 +43,13 @@ impl Segmenter {
         progress: Progress,
     ) -> Result<StripMap, Error> {
         let size = picture.size();
+        let tiles = tiles.within(size);
         let file = tempfile::tempfile().map_err(on_disk)?;
         let (mut writer, mut peak) = (BufWriter::new(&file), 0.0_f32);
         let mut mosaic = Mosaic::band(tiles, size);
         let bands = tiles.bands(size);
         let count = bands.iter().map(|(_, corners)| corners.len()).sum::<usize>() as f64;
-        let (mut done, mut times) = (0.0, Vec::new());
+        let (mut done, mut times, mut precision) = (0.0, Vec::new(), self.precision());
         for (at, (rows, corners)) in bands.iter().enumerate() {
             let strip = picture.rows(rows.clone())?;
             for &(left, top) in corners {
@@ -55,6 +57,9 @@ impl Segmenter {
                 let found =
                     self.segment_with(bank, &tile, &mut |stage, part| progress(stage, (done + part) / count))?;
                 add_times(&mut times, found.times());
+                if found.overflow().is_some() {
+                    precision = found.precision();
+                }
                 mosaic.add((left, top), found.map());
                 done += 1.0;
             }
@@ -68,7 +73,7 @@ impl Segmenter {
         picture.check_depth()?;
         writer.flush().map_err(on_disk)?;
         drop(writer);
-        Ok(StripMap { size, file, peak, times })
+        Ok(StripMap { size, file, peak, times, precision })
     }
 }
 
@@ -85,6 +90,11 @@ impl StripMap {
     /// Seconds that each stage took for all tiles, each once.
     pub fn times(&self) -> &[(Stage, f64)] {
         &self.times
+    }
+
+    /// What computed it; [`Precision::F32`] where half precision was not enough for one of the tiles.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Its rows in turn, from the top.

@@ -20,6 +20,10 @@ impl Segmenter {
         progress: Progress,
     ) -> Result<Vec<Segmentation>, Error> {
         let size = query.dimensions();
+        if size.0 == 0 || size.1 == 0 {
+            return Err(Error::Usage("the query has no pixels".into()));
+        }
+        let tiles = tiles.within(size);
         let corners = tiles.corners(size);
         let count = corners.len() as f64;
         let mut mosaics: Vec<Mosaic> = banks.iter().map(|_| Mosaic::new(tiles, size)).collect();

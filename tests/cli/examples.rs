@@ -247,3 +247,66 @@ fn annotations_of_other_tools_are_examples() {
     run(&["--coco", "i.json", "--category", "cat", "--force"]).expect(2, &["does not lie below"]);
     run(&["--support", "q.png", "--mask", "s.json", "--force"]).expect(1, &["s.json", "48 x 40"]);
 }
+
+#[test]
+fn what_is_read_is_never_written_over() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("yolo")).unwrap();
+    place.write("yolo/classes.txt", b"cat\ndog\ncow\n");
+    GrayImage::from_pixel(48, 40, Luma([2])).save(place.path("labels.png")).unwrap();
+    let coco = r#"{"images": [{"id": 1, "file_name": "s.png", "width": 48, "height": 40}], "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "segmentation": [[16, 12, 32, 12, 32, 28]]}]}"#;
+    place.write("i.json", coco.as_bytes());
+    let before = |name: &str| std::fs::read(place.path(name)).unwrap();
+    let files = ["q.png", "s.png", "yolo/classes.txt"].map(|name| (name, before(name)));
+    let boxed = ["--support", "s.png", "--box", "12,8,36,32", "--query", "q.png", "--force"];
+    place
+        .small(&[&boxed[..], &["--save-mask", "q.png", "--output", "z.png"]].concat())
+        .expect(2, &["q.png", "is an input"]);
+    let drawn = ["--coco", "i.json", "--category", "cat", "--query", "q.png", "--force"];
+    place.small(&[&drawn[..], &["--output", "s.png"]].concat()).expect(2, &["s.png", "is an input"]);
+    let named = [
+        "--support",
+        "s.png",
+        "--mask",
+        "labels.png",
+        "--all-values",
+        "--names",
+        "yolo/classes.txt",
+        "--query",
+        "q.png",
+    ];
+    place
+        .small(&[&named[..], &["--output", "yolo", "--format", "yolo", "--force"]].concat())
+        .expect(2, &["classes.txt", "is an input"]);
+    let args = ["bank", "encode", "--support", "s.png", "--box", "12,8,36,32", "--save-mask", "m.png", "-o", "m.png"];
+    place.run(&[&args[..], &SMALL].concat()).expect(2, &["m.png", "is an input"]);
+    files.iter().for_each(|(name, bytes)| assert_eq!(&before(name), bytes, "{name}"));
+    // A made mask that is there and the same does not stop a run that goes on.
+    let again =
+        ["--support", "s.png", "--box", "12,8,36,32", "--query", "q.png", "--save-mask", "made.png", "--output"];
+    place.small(&[&again[..], &["a.png"]].concat()).expect(0, &[]);
+    place.small(&[&again[..], &["b.png"]].concat()).expect(0, &[]);
+    disc(48, 40).save(place.path("made.png")).unwrap();
+    place.small(&[&again[..], &["c.png"]].concat()).expect(1, &["made.png", "--force"]);
+}
+
+#[test]
+fn what_would_be_left_out_is_refused() {
+    let place = Place::new();
+    place.write("a.json", br#"{"imageHeight": 40, "imageWidth": 48, "shapes": [{"label": "cat", "points": [[90, 90], [99, 90], [99, 99]]}]}"#);
+    let run = |args: &[&str]| place.small(&[args, &["--query", "q.png", "--output", "x.png"]].concat());
+    run(&["--support", "s.png", "--mask", "a.json"]).expect(1, &["a.json", "no pixel of its shapes"]);
+    for (args, word) in [
+        (&["--mask", "a.json", "--value", "3"][..], "--mask-value"),
+        (&["--mask", "s_mask.png", "--mask-label", "cat"], "--mask-label"),
+        (&["--box", "1,1,9,9", "--invert-mask"], "--invert-mask"),
+        (&["--box", "1,1,9,9", "--all-values"], "--all-values"),
+        (&["--mask", "a.json", "--all-values"], "--all-values"),
+        (&["--mask", "s_mask.png", "--margin", "0.3"], "--margin"),
+    ] {
+        run(&[&["--support", "s.png"], args].concat()).expect(2, &[word]);
+    }
+    run(&["--bank", "a.bank", "--box", "1,1,9,9"]).expect(2, &["--box", "there is none"]);
+    assert!(!place.path("x.png").exists());
+}

@@ -65,7 +65,7 @@ fn the_shape_is_kept_where_that_is_asked_for() {
     assert_eq!(run("squash").1, "(64, 64");
     assert_eq!(run("pad").1, "(21, 64");
     let (mask, shape) = run("crop");
-    assert_eq!(shape, "(64, 192");
+    assert_eq!(shape, "(40, 120");
     // Beside the square in the middle nothing is found, and in it something.
     assert!(mask.enumerate_pixels().all(|(x, _, p)| (39..81).contains(&x) || p.0[0] == 0));
     assert!(mask.pixels().any(|p| p.0[0] == 255));
@@ -133,4 +133,24 @@ fn what_no_memory_holds_is_read_by_rows() {
     let count: f64 = (0..16).map(|i| white(&mask.rows(i * 4100..(i + 1) * 4100).unwrap())).sum();
     let part = count / (f64::from(width) * f64::from(height));
     assert!((said["foreground_fraction"].as_f64().unwrap() - part).abs() < 1e-9 && part > 0.0);
+}
+
+#[test]
+fn very_long_pictures_and_very_large_tiles_take_no_more_than_their_pixels() {
+    let place = Place::new();
+    image::RgbImage::from_fn(100_000, 2, |x, _| image::Rgb([(x / 100) as u8, 0, 0]))
+        .save(place.path("long.png"))
+        .unwrap();
+    let run = |args: &[&str]| place.run(&[&["infer", "--force"], args, &SUPPORT[..], &SMALL].concat());
+    run(&["--query", "long.png", "--fit", "crop"]).expect(0, &[]);
+    run(&["--query", "long.png", "--fit", "pad"]).expect(0, &[]);
+    run(&["--query", "q.png", "--tile", "16000"]).expect(0, &[]);
+    run(&["--query", "q.png", "--tile", "100000"]).expect(2, &["16384"]);
+    // A bank tells how its examples were made square.
+    place.run(&[&["bank", "encode", "-o", "a.bank", "--fit", "crop"], &SUPPORT[..], &SMALL].concat()).expect(0, &[]);
+    let with = |fit: &str| {
+        place.run(&["infer", "--bank", "a.bank", "--query", "q.png", "--output", "b.png", "--fit", fit, "-q"])
+    };
+    with("squash").expect(1, &["a.bank", "crop"]);
+    with("crop").expect(0, &[]);
 }

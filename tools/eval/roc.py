@@ -44,8 +44,9 @@ def main():
     print(f"{len(there)} episodes with the thing and {len(others)} without, area under the curve {area([s for s, _ in there], others):.3f}")
     print("| --min-score | found where it is | found where it is not | mean IoU of episodes |\n|---|---|---|---|")
     for least in [0.0, *args.least]:
-        kept = [(score, iou) for score, iou in there if score >= least]
-        wrong = sum(score >= least for score in others) / len(others)
+        # A mask that is empty anyway has the score 0.
+        kept = [(score, iou) for score, iou in there if score > 0 and score >= least]
+        wrong = sum(score > 0 and score >= least for score in others) / len(others)
         iou = sum(iou for _, iou in kept) / len(there)
         print(f"| {least:g} | {100 * len(kept) / len(there):.0f} % | {100 * wrong:.0f} % | {100 * iou:.1f} % of {100 * whole:.1f} % |")
 

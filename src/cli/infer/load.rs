@@ -42,9 +42,16 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    pub fn new(picture: LoadedPicture, small: RgbImage, keep: bool, claim: Option<Claim>) -> Loaded {
+    pub fn new(picture: LoadedPicture, small: Option<RgbImage>, keep: bool, claim: Option<Claim>) -> Loaded {
         let LoadedPicture { rgb, notes, place, .. } = picture;
-        Loaded { small, size: rgb.dimensions(), whole: keep.then_some(rgb), place, notes, _claim: claim }
+        let size = rgb.dimensions();
+        let (small, whole) = match (small, keep) {
+            (Some(small), true) => (small, Some(rgb)),
+            (Some(small), false) => (small, None),
+            (None, true) => (rgb.clone(), Some(rgb)),
+            (None, false) => (rgb, None),
+        };
+        Loaded { small, size, whole, place, notes, _claim: claim }
     }
 
     pub fn pixels(&self) -> u64 {

@@ -5,11 +5,11 @@ use super::super::errors::usage;
 use super::super::format::Format;
 use super::super::job::{Job, is_npy};
 use super::super::report::{Examples, Machine, Report, Summary};
-use super::super::{json_line, print, progress, tell};
+use super::super::{json_line, print, progress};
 use super::Args;
 use diffews_wgpu::formats::geotiff;
 use diffews_wgpu::image_io::{
-    GreyBits, ImageError, MAX_PIXELS, ObjectOptions, PictureOptions, PictureStrips, is_standard, write_grey_rows,
+    self, GreyBits, ImageError, MAX_PIXELS, ObjectOptions, PictureOptions, PictureStrips, is_standard, write_grey_rows,
 };
 use diffews_wgpu::segment::StripMap;
 
@@ -21,8 +21,19 @@ pub fn open(args: &Args, job: &Job, options: &PictureOptions) -> anyhow::Result<
     if args.tiles.tiles()?.is_none() || is_standard(&job.query) {
         return Ok(None);
     }
-    // What else may be wrong with it is told where it is read as others are.
-    let Ok(strips) = PictureStrips::open(&job.query, options) else { return Ok(None) };
+    // Others are read at once, and a pipe but once.
+    if image_io::check_ordinary(&job.query).is_err() || !image_io::is_tiff(&job.query) {
+        return Ok(None);
+    }
+    let strips = match PictureStrips::open(&job.query, options) {
+        Ok(strips) => strips,
+        // Where it fits the memory, it is read as others are, which tells what else is wrong.
+        Err(error @ ImageError::NotInStrips { .. }) => match image_io::dimensions(&job.query) {
+            Err(ImageError::TooManyPixels { .. }) => return Err(error.into()),
+            _ => return Ok(None),
+        },
+        Err(_) => return Ok(None),
+    };
     let (width, height) = strips.size();
     if u64::from(width) * u64::from(height) <= MAX_PIXELS {
         return Ok(None);
@@ -31,6 +42,7 @@ pub fn open(args: &Args, job: &Job, options: &PictureOptions) -> anyhow::Result<
     let asked = [
         ("--overlay", args.overlay.is_some()),
         ("--show", args.show),
+        ("--trace", args.trace.is_some()),
         ("--min-area, --fill-holes and --largest", changed),
         ("--format, but png and tiff,", !matches!(args.format.format, Format::Png | Format::Tiff)),
         ("--probability, but as .png,", job.probability.as_deref().is_some_and(is_npy)),
@@ -73,7 +85,7 @@ pub fn run(
     if let Some(path) = &job.probability {
         write_grey_rows(path, size, GreyBits::Sixteen, force, &mut probability(&map)?)?;
     }
-    let machine = Machine::of(segmenter, Some(tiles), segmenter.precision());
+    let machine = Machine::of(segmenter, Some(tiles), map.precision());
     let summary = Summary {
         size,
         foreground_fraction: found.foreground as f64 / (f64::from(size.0) * f64::from(size.1)),
@@ -84,7 +96,7 @@ pub fn run(
     match args.json {
         true => print(&json_line(&report)?)?,
         false if args.quiet => {}
-        false => tell(&report.summary()),
+        false => print(&report.summary())?,
     }
     Ok(())
 }

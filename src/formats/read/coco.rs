@@ -1,9 +1,9 @@
 //! Examples drawn from a COCO file of instances.
 
-use super::fill::fill;
+use super::fill::Fill;
 use super::{AnnotationError, json, unusable};
 use crate::formats::rle;
-use crate::image_io::Mask;
+use crate::image_io::{ImageError, Mask};
 use crate::shown;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -43,8 +43,7 @@ struct Annotation {
     category_id: u64,
     #[serde(default)]
     iscrowd: u8,
-    #[serde(default)]
-    area: f64,
+    area: Option<f64>,
     /// Read where it is needed: a file has hundreds of thousands.
     segmentation: Option<Box<RawValue>>,
 }
@@ -64,9 +63,37 @@ pub struct Instances {
 /// A picture of a class, and where in it that is.
 #[derive(Debug)]
 pub struct Shot {
+    /// Of annotations.
+    path: PathBuf,
+    file_name: String,
+    size: (u32, u32),
+    segmentations: Vec<Box<RawValue>>,
+}
+
+impl Shot {
     /// As the file names it.
-    pub file_name: String,
-    pub mask: Mask,
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// The class's pixels in the picture, which has `expect` (width, height) pixels.
+    ///
+    /// # Errors
+    /// Another size than the file says, segmentations that make no sense, and no pixel at all.
+    pub fn mask(&self, expect: (u32, u32)) -> Result<Mask, AnnotationError> {
+        let path = &self.path;
+        if self.size != expect {
+            return Err(ImageError::MaskSize { path: path.clone(), mask: self.size, image: expect }.into());
+        }
+        let told = |reason: String| unusable(path, format!("{}: {reason}", shown::text(&self.file_name)));
+        let mut pixels = vec![false; expect.0 as usize * expect.1 as usize];
+        let mut fill = Fill::new(expect, &mut pixels);
+        self.segmentations.iter().try_for_each(|segmentation| add(segmentation, &mut fill)).map_err(told)?;
+        match pixels.contains(&true) {
+            true => Ok(Mask::new(expect.0, expect.1, pixels)?),
+            false => Err(told("no pixel of what is annotated lies in the picture".into())),
+        }
+    }
 }
 
 impl Instances {
@@ -97,8 +124,9 @@ impl Instances {
         let mut all: Vec<(&Image, Vec<&Annotation>)> = Vec::new();
         for (id, parts) in of_image {
             let Some(&image) = by_id.get(&id) else { continue };
-            let area: f64 = parts.iter().map(|a| a.area).sum();
-            if area >= LEAST_PART * f64::from(image.width) * f64::from(image.height) {
+            // Where a file has no areas, any may do.
+            let area: Option<f64> = parts.iter().map(|a| a.area).sum();
+            if area.is_none_or(|area| area >= LEAST_PART * f64::from(image.width) * f64::from(image.height)) {
                 all.push((image, parts));
             }
         }
@@ -109,28 +137,17 @@ impl Instances {
                 all.len()
             )));
         }
-        fastrand::Rng::with_seed(seed).shuffle(&mut all);
+        // By numbers of one width, so that all machines draw alike.
+        let mut rng = fastrand::Rng::with_seed(seed);
+        (1..all.len()).rev().for_each(|at| all.swap(at, rng.u64(..=at as u64) as usize));
         all.truncate(count);
-        all.into_iter().map(|(image, parts)| self.shot(image, &parts)).collect()
-    }
-
-    fn shot(&self, image: &Image, parts: &[&Annotation]) -> Result<Shot, AnnotationError> {
-        let size = (image.width, image.height);
-        let name = || shown::text(&image.file_name);
-        if u64::from(size.0) * u64::from(size.1) > crate::image_io::MAX_PIXELS {
-            return Err(self.unusable(format!(
-                "{} has {} x {} pixels, more than this program reads",
-                name(),
-                size.0,
-                size.1
-            )));
-        }
-        let mut pixels = vec![false; size.0 as usize * size.1 as usize];
-        for part in parts {
-            let Some(segmentation) = &part.segmentation else { continue };
-            add(segmentation, size, &mut pixels).map_err(|reason| self.unusable(format!("{}: {reason}", name())))?;
-        }
-        Ok(Shot { file_name: image.file_name.clone(), mask: Mask::new(size.0, size.1, pixels)? })
+        let shot = |(image, parts): (&Image, Vec<&Annotation>)| Shot {
+            path: self.path.clone(),
+            file_name: image.file_name.clone(),
+            size: (image.width, image.height),
+            segmentations: parts.into_iter().filter_map(|part| part.segmentation.clone()).collect(),
+        };
+        Ok(all.into_iter().map(shot).collect())
     }
 
     fn unusable(&self, reason: String) -> AnnotationError {
@@ -139,33 +156,29 @@ impl Instances {
 }
 
 /// Adds what a segmentation holds: polygons, or runs, compressed or not.
-fn add(segmentation: &RawValue, size: (u32, u32), pixels: &mut [bool]) -> Result<(), String> {
+fn add(segmentation: &RawValue, fill: &mut Fill) -> Result<(), String> {
     let text = segmentation.get();
     let wrong = |error: serde_json::Error| {
         format!("a segmentation is neither polygons nor runs: {}", shown::text(&error.to_string()))
     };
     if text.starts_with('[') {
         let polygons: Vec<Vec<f64>> = serde_json::from_str(text).map_err(wrong)?;
-        return polygons.iter().try_for_each(|flat| {
-            let (points, rest) = flat.as_chunks::<2>();
-            if !rest.is_empty() {
-                return Err("a polygon has an odd number of coordinates".to_string());
-            }
-            fill(points, size, pixels)
+        return polygons.iter().try_for_each(|flat| match flat.as_chunks::<2>() {
+            (points, []) => fill.polygon(points),
+            _ => Err("a polygon has an odd number of coordinates".to_string()),
         });
     }
     let runs: Runs = serde_json::from_str(text).map_err(wrong)?;
+    let size = fill.size();
     if runs.size != [size.1, size.0] {
-        return Err(format!(
-            "runs are of {} x {} pixels, the picture has {} x {}",
-            runs.size[1], runs.size[0], size.0, size.1
-        ));
+        let [height, width] = runs.size;
+        return Err(format!("runs are of {width} x {height} pixels, the picture has {} x {}", size.0, size.1));
     }
     let counts: Vec<u64> = match runs.counts.get().starts_with('[') {
         true => serde_json::from_str(runs.counts.get()).map_err(wrong)?,
         false => rle::counts_of(&serde_json::from_str::<String>(runs.counts.get()).map_err(wrong)?)?,
     };
-    rle::add(&counts, size, pixels)
+    rle::add(&counts, size, fill.pixels())
 }
 
 #[cfg(test)]
@@ -193,12 +206,14 @@ mod tests {
         let file = opened(FILE).unwrap();
         let mut shots = file.draw("cat", 2, 0).unwrap();
         shots.sort_by(|a, b| a.file_name.cmp(&b.file_name));
+        let masks = [shots[0].mask((6, 4)).unwrap(), shots[1].mask((3, 2)).unwrap()];
+        assert!(shots[0].mask((4, 6)).unwrap_err().to_string().contains("i.json"));
         let rows = |mask: &Mask| -> Vec<String> {
             let row = |row: &[bool]| row.iter().map(|&p| if p { '#' } else { '.' }).collect();
             mask.foreground().chunks(mask.width() as usize).map(row).collect()
         };
-        assert_eq!(rows(&shots[0].mask), ["#.....", ".##...", ".##...", "......"]);
-        assert_eq!(rows(&shots[1].mask), ["..#", ".##"]);
+        assert_eq!(rows(&masks[0]), ["#.....", ".##...", ".##...", "......"]);
+        assert_eq!(rows(&masks[1]), ["..#", ".##"]);
         let draw = |seed| file.draw("cat", 1, seed).unwrap().remove(0).file_name;
         assert_eq!(draw(5), draw(5));
         assert!((0..20).any(|seed| draw(seed) != draw(5)));
@@ -208,7 +223,10 @@ mod tests {
     fn what_cannot_be_drawn_is_refused_by_name() {
         let told = |text: &str, category: &str, count| {
             let drawn = opened(text).and_then(|file| file.draw(category, count, 0).map_err(|e| e.to_string()));
-            drawn.map(|shots| shots.len()).unwrap_err()
+            let masks = drawn.and_then(|shots| {
+                shots.iter().map(|shot| shot.mask(shot.size).map_err(|e| e.to_string())).collect::<Result<Vec<_>, _>>()
+            });
+            masks.map(|masks| masks.len()).unwrap_err()
         };
         for (text, category, count, word) in [
             ("[]".to_string(), "cat", 1, "not COCO's instances"),
@@ -219,10 +237,10 @@ mod tests {
             (FILE.replace("[0, 1, 23]", "[0, 1, 24]"), "cat", 2, "runs"),
             (FILE.replace("[4, 6]", "[6, 4]"), "cat", 2, "4 x 6"),
             (
-                FILE.replace("\"width\": 6", "\"width\": 4000000000").replace("\"area\": 4", "\"area\": 1e18"),
+                FILE.replace("[[1, 1, 3, 1, 3, 3, 1, 3]]", "[[9, 9, 9, 8, 8, 8]]").replace("[0, 1, 23]", "[24]"),
                 "cat",
                 2,
-                "more than this program reads",
+                "no pixel",
             ),
         ] {
             let error = told(&text, category, count);

@@ -1,45 +1,75 @@
 //! Polygons as pixels.
 
-/// A polygon of more points is refused.
+/// More points than this for one mask are refused.
 const MOST_POINTS: usize = 100_000;
 
-/// Adds the pixels of `[height, width]` whose middles lie in a polygon, by the even-odd rule. Points are x and y in pixels from the top
-/// left corner, and may lie beyond the picture.
-///
-/// # Errors
-/// In words: fewer than three points, too many, or numbers that are not finite.
-pub(super) fn fill(points: &[[f64; 2]], (width, height): (u32, u32), mask: &mut [bool]) -> Result<(), String> {
-    if points.len() < 3 {
-        return Err(format!("a polygon has {} points, and must have three", points.len()));
+/// A mask `[height, width]` to which polygons are added.
+pub(super) struct Fill<'a> {
+    size: (u32, u32),
+    pixels: &'a mut [bool],
+    points: usize,
+    /// Where a polygon's edges cross the rows: whether an odd number of them does before a pixel's middle and after that of the one before.
+    crossed: Vec<bool>,
+}
+
+impl Fill<'_> {
+    /// Of (width, height).
+    pub fn new(size: (u32, u32), pixels: &mut [bool]) -> Fill<'_> {
+        Fill { size, pixels, points: 0, crossed: Vec::new() }
     }
-    if points.len() > MOST_POINTS {
-        return Err(format!("a polygon has {} points; {MOST_POINTS} are the most", points.len()));
+
+    pub fn size(&self) -> (u32, u32) {
+        self.size
     }
-    if !points.iter().flatten().all(|v| v.is_finite()) {
-        return Err("a polygon has a point that is not finite".into());
+
+    pub fn pixels(&mut self) -> &mut [bool] {
+        self.pixels
     }
-    let of = |pick: fn(f64, f64) -> f64, first: f64| points.iter().map(|p| p[1]).fold(first, pick);
-    let rows = of(f64::min, f64::INFINITY).max(0.0) as u32
-        ..(of(f64::max, f64::NEG_INFINITY).max(0.0).ceil() as u32).min(height);
-    let edges = points.iter().zip(points.iter().cycle().skip(1));
-    let mut crossings: Vec<f64> = Vec::new();
-    for (y, row) in rows.clone().zip(mask.chunks_exact_mut(width.max(1) as usize).skip(rows.start as usize)) {
-        let middle = f64::from(y) + 0.5;
-        crossings.clear();
-        for (a, b) in edges.clone() {
-            if (a[1] <= middle) != (b[1] <= middle) {
-                crossings.push(a[0] + (middle - a[1]) / (b[1] - a[1]) * (b[0] - a[0]));
+
+    /// Adds the pixels whose middles lie in a polygon, by the even-odd rule. Points are x and y in pixels from the top left corner, and may lie
+    /// beyond the picture.
+    ///
+    /// # Errors
+    /// In words: fewer than three points, too many, or numbers that are not finite.
+    pub fn polygon(&mut self, points: &[[f64; 2]]) -> Result<(), String> {
+        if points.len() < 3 {
+            return Err(format!("a polygon has {} points, and must have three", points.len()));
+        }
+        self.points += points.len();
+        if self.points > MOST_POINTS {
+            return Err(format!("its polygons have more than {MOST_POINTS} points"));
+        }
+        if !points.iter().flatten().all(|v| v.is_finite()) {
+            return Err("a polygon has a point that is not finite".into());
+        }
+        let (width, height) = (self.size.0 as usize, f64::from(self.size.1));
+        // The first row, or pixel, whose middle is not before.
+        let first = |v: f64, most: f64| (v - 0.5).ceil().clamp(0.0, most) as usize;
+        let rows = |a: f64, b: f64| first(a.min(b), height)..first(a.max(b), height);
+        let whole = points.iter().map(|p| p[1]);
+        let whole = rows(whole.clone().fold(f64::INFINITY, f64::min), whole.fold(f64::NEG_INFINITY, f64::max));
+        self.crossed.clear();
+        self.crossed.resize(whole.len() * width, false);
+        for (a, b) in points.iter().zip(points.iter().cycle().skip(1)) {
+            for y in rows(a[1], b[1]) {
+                let x = a[0] + (y as f64 + 0.5 - a[1]) / (b[1] - a[1]) * (b[0] - a[0]);
+                if let Some(crossed) =
+                    self.crossed[(y - whole.start) * width..][..width].get_mut(first(x, width as f64))
+                {
+                    *crossed ^= true;
+                }
             }
         }
-        crossings.sort_unstable_by(f64::total_cmp);
-        for pair in crossings.chunks_exact(2) {
-            // The first pixel whose middle is not left of a crossing.
-            let pixel = |x: f64| ((x - 0.5).ceil().max(0.0) as usize).min(row.len());
-            let (from, to) = (pixel(pair[0]), pixel(pair[1]));
-            row[from..to].fill(true);
+        let rows = self.pixels.chunks_exact_mut(width.max(1)).skip(whole.start);
+        for (row, crossed) in rows.zip(self.crossed.chunks_exact(width.max(1))) {
+            let mut inside = false;
+            for (pixel, crossed) in row.iter_mut().zip(crossed) {
+                inside ^= crossed;
+                *pixel |= inside;
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -48,7 +78,7 @@ mod tests {
 
     fn filled(points: &[[f64; 2]], width: u32, height: u32) -> Vec<String> {
         let mut mask = vec![false; (width * height) as usize];
-        fill(points, (width, height), &mut mask).unwrap();
+        Fill::new((width, height), &mut mask).polygon(points).unwrap();
         mask.chunks(width as usize).map(|row| row.iter().map(|&p| if p { '#' } else { '.' }).collect()).collect()
     }
 
@@ -66,9 +96,9 @@ mod tests {
     #[test]
     fn what_is_no_polygon_is_refused() {
         for bad in [vec![], vec![[0.0, 0.0], [1.0, 1.0]], vec![[f64::NAN, 0.0]; 3], vec![[0.0, f64::INFINITY]; 3]] {
-            assert!(fill(&bad, (4, 4), &mut [false; 16]).is_err());
+            assert!(Fill::new((4, 4), &mut [false; 16]).polygon(&bad).is_err());
         }
-        assert!(fill(&vec![[0.0, 0.0]; MOST_POINTS + 1], (1, 1), &mut [false]).is_err());
-        assert!(fill(&[[0.0, 0.0], [1.0, 0.0], [0.0, 1e300]], (0, 0), &mut []).is_ok());
+        assert!(Fill::new((1, 1), &mut [false]).polygon(&vec![[0.0, 0.0]; MOST_POINTS + 1]).is_err());
+        assert!(Fill::new((0, 0), &mut []).polygon(&[[0.0, 0.0], [1.0, 0.0], [0.0, 1e300]]).is_ok());
     }
 }

@@ -1,6 +1,6 @@
 //! Masks from the JSON of labelme.
 
-use super::fill::fill;
+use super::fill::Fill;
 use super::{AnnotationError, json, unusable};
 use crate::image_io::Mask;
 use crate::shown;
@@ -58,11 +58,14 @@ pub fn mask(path: &Path, label: Option<&str>, expect: (u32, u32)) -> Result<Mask
         _ => return Err(AnnotationError::SeveralLabels { path: path.to_owned(), labels: all() }),
     };
     let mut pixels = vec![false; size.0 as usize * size.1 as usize];
+    let mut fill = Fill::new(size, &mut pixels);
     for shape in file.shapes.iter().filter(|shape| shape.label == label) {
-        let points = outline(shape).map_err(|reason| unusable(path, reason))?;
-        fill(&points, size, &mut pixels).map_err(|reason| unusable(path, reason))?;
+        outline(shape).and_then(|points| fill.polygon(&points)).map_err(|reason| unusable(path, reason))?;
     }
-    Ok(Mask::new(size.0, size.1, pixels)?)
+    match pixels.contains(&true) {
+        true => Ok(Mask::new(size.0, size.1, pixels)?),
+        false => Err(unusable(path, "no pixel of its shapes lies in the picture")),
+    }
 }
 
 /// The corners of a shape, or those of a polygon that is as good.

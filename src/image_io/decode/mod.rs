@@ -38,7 +38,7 @@ pub(super) use opened::{Opened, is_turned};
 pub use read::check_ordinary;
 pub(super) use read::read_file;
 pub use sniff::{Beginning, beginning};
-pub use strips::PictureStrips;
+pub use strips::{PictureStrips, is_tiff};
 
 /// Largest picture file that is read, in bytes (1 GiB).
 pub const MAX_FILE_BYTES: u64 = 1 << 30;

@@ -1,5 +1,6 @@
 //! TIFFs that are too large to be decoded at once, some rows at a time.
 
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
@@ -12,6 +13,13 @@ use super::{Depth, ImageError, MAX_SIDE, Opened, PictureOptions, Pixels, Samples
 
 /// Most pixels of a picture that is read in strips: 2^32, as 65,536 x 65,536.
 const MOST_PIXELS: u64 = 1 << 32;
+
+/// Whether a file begins as a TIFF does.
+pub fn is_tiff(path: &Path) -> bool {
+    let mut start = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && matches!(&start, b"II*\0" | b"MM\0*" | b"II+\0" | b"MM\0+")
+}
 
 /// A TIFF whose rows are decoded where they are asked for. Its file is held as it is, compressed; of the picture only what was asked for.
 pub struct PictureStrips {

@@ -20,6 +20,8 @@ const ROUNDS: usize = 4;
 const PULL: f32 = 0.15;
 /// The same where a pixel is marked.
 const CERTAIN: f32 = 1e3;
+/// Points of all strokes of a picture.
+const MOST_POINTS: usize = 10_000;
 /// A colour that was never seen is as rare as this.
 const UNSEEN: f32 = 1e-5;
 
@@ -91,6 +93,10 @@ impl Marks {
         }
         if let Some(width) = self.strokes.iter().filter_map(|s| s.width).find(|w| !(w.is_finite() && *w > 0.0)) {
             return Err(format!("a stroke has a width of {width} pixels"));
+        }
+        let points = self.strokes.iter().map(|s| s.points.len()).sum::<usize>();
+        if points > MOST_POINTS {
+            return Err(format!("strokes have {points} points; {MOST_POINTS} are the most"));
         }
         let painted = self.painted.as_deref().unwrap_or_default();
         if self.painted.is_some() && painted.len() != width as usize * height as usize {

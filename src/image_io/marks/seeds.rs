@@ -32,8 +32,10 @@ impl Seeds {
             Seeds { marks: vec![None; width * height], odds: vec![f32::NEG_INFINITY; width * height], boxed };
         for b in &marks.boxes {
             let (left, top) = (b.x as f32 * scale[0], b.y as f32 * scale[1]);
-            let half = [b.width as f32 * scale[0] / 2.0, b.height as f32 * scale[1] / 2.0].map(|side| side.max(0.5));
+            let half = [b.width as f32 * scale[0] / 2.0, b.height as f32 * scale[1] / 2.0];
             let middle = [left + half[0], top + half[1]];
+            // A small box has a pixel, too.
+            let half = half.map(|side| side.max(0.5));
             for (at, odds) in seeds.odds.iter_mut().enumerate() {
                 let away: [f32; 2] = std::array::from_fn(|axis| (place(at)[axis] - middle[axis]) / half[axis]);
                 if away.iter().all(|a| a.abs() <= 1.0) {

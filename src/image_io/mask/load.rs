@@ -58,6 +58,18 @@ pub fn load_mask_of(path: &Path, picture: &LoadedPicture, how: MaskReading) -> R
     load(path, picture.rgb.dimensions(), picture.orientation, how)
 }
 
+/// The same of a picture that is not at hand: of its size as displayed (width, height), and how it was turned for that.
+///
+/// # Errors
+/// As [`load_mask_with`].
+pub fn load_mask_for(
+    path: &Path,
+    (size, turned): ((u32, u32), Orientation),
+    how: MaskReading,
+) -> Result<LoadedMask, ImageError> {
+    load(path, size, turned, how)
+}
+
 fn load(path: &Path, expect: (u32, u32), picture: Orientation, how: MaskReading) -> Result<LoadedMask, ImageError> {
     let file = Opened::read(path)?;
     // The size comes before memory is taken for what may be of another one.
