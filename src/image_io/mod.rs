@@ -53,7 +53,7 @@ pub use resize::{
     mask_to_model_input, resize_bilinear_rgb, resize_bilinear_rgb_rows_first, resize_map, resize_nearest_mask,
     to_model_input,
 };
-pub use tiles::{Mosaic, Tiles};
+pub use tiles::{Band, Mosaic, Tiles};
 pub use write::{
     check_output, check_place, write_by, write_mask, write_overlay, write_probability_npy, write_probability_png,
     write_rgb, write_whole,

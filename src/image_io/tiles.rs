@@ -50,10 +50,13 @@ impl Tiles {
         self.starts(height).into_iter().flat_map(|y| columns.iter().map(move |&x| (x, y))).collect()
     }
 
-    /// The same by rows of tiles: which rows of the picture each has, and its corners.
-    pub fn bands(self, (width, height): (u32, u32)) -> Vec<(Range<u32>, Vec<(u32, u32)>)> {
+    /// The same by rows of tiles.
+    pub fn bands(self, (width, height): (u32, u32)) -> Vec<Band> {
         let columns = self.starts(width);
-        let band = |top: u32| (top..height.min(top + self.side), columns.iter().map(|&x| (x, top)).collect());
+        let band = |top: u32| Band {
+            rows: top..height.min(top + self.side),
+            corners: columns.iter().map(|&x| (x, top)).collect(),
+        };
         self.starts(height).into_iter().map(band).collect()
     }
 
@@ -92,6 +95,15 @@ impl Tiles {
             })
             .collect()
     }
+}
+
+/// Tiles side by side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Band {
+    /// Those of the picture that they have.
+    pub rows: Range<u32>,
+    /// Their upper left corners.
+    pub corners: Vec<(u32, u32)>,
 }
 
 /// The map of a whole picture, put together of those of its tiles.

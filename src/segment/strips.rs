@@ -3,7 +3,7 @@
 use super::segmentation::add_times;
 use super::{Precision, Progress, Segmenter, Stage, SupportBank};
 use crate::Error;
-use crate::image_io::{BoundingBox, ImageError, Mosaic, PictureStrips, Tiles};
+use crate::image_io::{Band, BoundingBox, ImageError, Mosaic, PictureStrips, Tiles};
 use crate::settings::MaskRule;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -48,9 +48,9 @@ impl Segmenter {
         let (mut writer, mut peak) = (BufWriter::new(&file), 0.0_f32);
         let mut mosaic = Mosaic::band(tiles, size);
         let bands = tiles.bands(size);
-        let count = bands.iter().map(|(_, corners)| corners.len()).sum::<usize>() as f64;
+        let count = bands.iter().map(|band| band.corners.len()).sum::<usize>() as f64;
         let (mut done, mut times, mut precision) = (0.0, Vec::new(), self.precision());
-        for (at, (rows, corners)) in bands.iter().enumerate() {
+        for (at, Band { rows, corners }) in bands.iter().enumerate() {
             let strip = picture.rows(rows.clone())?;
             for &(left, top) in corners {
                 let tile = tiles.cut(&strip, (left, 0));
@@ -64,7 +64,7 @@ impl Segmenter {
                 done += 1.0;
             }
             // What no tile further down has is done.
-            let next = bands.get(at + 1).map_or(size.1, |(rows, _)| rows.start);
+            let next = bands.get(at + 1).map_or(size.1, |band| band.rows.start);
             for row in mosaic.finish_rows(next).chunks_exact(size.0.max(1) as usize) {
                 peak = row.iter().copied().fold(peak, f32::max);
                 writer.write_all(bytemuck::cast_slice(row)).map_err(on_disk)?;

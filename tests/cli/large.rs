@@ -111,7 +111,9 @@ fn a_picture_from_above_keeps_its_place() {
 fn what_no_memory_holds_is_read_by_rows() {
     let place = Place::new();
     let (width, height) = (4100, 65_600);
-    let row = |y: u32| (0..width).map(|x| if (x / 512 + y / 512) % 3 == 0 { 200 } else { 30 }).collect::<Vec<u8>>();
+    let row = |y: u32| {
+        (0..width).map(|x| if (x / 512 + y / 512).is_multiple_of(3) { 200_u8 } else { 30 }).collect::<Vec<u8>>()
+    };
     let there = GeoTags::of([(33550, GeoValues::Doubles(vec![0.5, 0.5, 0.0]))]);
     let mut y = 0;
     let mut next = || {

@@ -46,10 +46,11 @@ impl PictureStrips {
         if matches!(options.depth, Depth::Stretch { .. }) {
             return Err(no("percentiles are of the whole picture, which is read in parts"));
         }
-        let (size, orientation, place) = file.guarded(tiff::about)?;
-        if orientation != image::metadata::Orientation::NoTransforms {
+        let (header, place) = file.guarded(tiff::about)?;
+        if header.orientation != image::metadata::Orientation::NoTransforms {
             return Err(no("it is to be turned, and is read in parts; store it upright"));
         }
+        let size = (header.width, header.height);
         let (width, height) = size;
         if width.max(height) > MAX_SIDE || u64::from(width) * u64::from(height) > MOST_PIXELS {
             return Err(no("it has more than 4,294,967,296 pixels, or a side of more than 262,144"));

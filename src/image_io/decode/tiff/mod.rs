@@ -49,11 +49,11 @@ pub(super) fn decode(source: &Source, bands: Option<Bands>) -> Result<Pixels, Im
     Ok(pixels)
 }
 
-/// Width and height, orientation and place, whatever the size.
-pub(super) fn about(source: &Source) -> Result<((u32, u32), Orientation, Option<GeoTags>), ImageError> {
+/// Size and orientation, whatever the size, and where it lies on a map.
+pub(super) fn about(source: &Source) -> Result<(Header, Option<GeoTags>), ImageError> {
     let (_, directory, _) = open(source)?;
-    let size = Layout::size(&directory).map_err(|e| source.failed(e))?;
-    Ok((size, upright(&directory), place(&directory)))
+    let (width, height) = Layout::size(&directory).map_err(|e| source.failed(e))?;
+    Ok((Header { width, height, orientation: upright(&directory) }, place(&directory)))
 }
 
 /// The rows of all chunks that have any of `rows`: the first one, how many, and their samples where the file has any.
