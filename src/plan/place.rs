@@ -158,6 +158,7 @@ impl super::Schedule {
     ///
     /// # Errors
     /// A dispatch that finds another value than its own where it reads, or that reads and writes in one slot.
+    #[cfg(all(test, feature = "embedded"))]
     pub(crate) fn prove(&self) -> Result<(), String> {
         let mut held: Vec<Vec<(u64, u64, u32)>> = vec![Vec::new(); self.slots.len()];
         let placed = |windows: &[Window]| -> Vec<(Place, u64, u64, u32)> {

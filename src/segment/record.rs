@@ -163,7 +163,7 @@ fn finish<E: Ends>(r: Recorder, ends: E, edit: Edit) -> Result<Recorded<E>, Erro
     Ok(Recorded { schedule: Schedule::new(recording), ends })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "embedded"))]
 mod tests {
     use super::*;
     use crate::environment;
