@@ -111,7 +111,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let host = Host { log: Box::new(log), stop: Box::new(interrupt::asked) };
     serve::run(listener, segmenter, models, options, host).map_err(|error| match error {
         // Told, and its exit code chosen, as everywhere.
-        ServeError::Engine(error) | ServeError::Model { error, .. } => error.into(),
+        ServeError::Engine(error) | ServeError::Model { error, .. } => (*error).into(),
         other => other.into(),
     })
 }

@@ -22,6 +22,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Examples of one request.
 const MOST_EXAMPLES: usize = 64;
@@ -134,14 +135,14 @@ pub async fn make(
 ) -> Result<Response, Problem> {
     let upload = body::read(&app, &headers, body).await?;
     let ticket = app.enter(client)?;
-    let reading = app.clone();
+    let (reading, gone) = (app.clone(), ticket.gone());
     let read = app.blocking(move || {
         let NewBank { name, examples } = parse(&upload.bytes)?;
         let name = name.map_or_else(|| "thing".to_owned(), |name| name.trim().to_owned());
         if name.is_empty() || name.len() > MOST_NAME || name.chars().any(char::is_control) {
             return Err(Problem::bad(format!("the bank's name must have 1 to {MOST_NAME} bytes in one line")));
         }
-        Ok((name, read_examples(&reading, &examples)?))
+        Ok((name, read_examples(&reading, &examples, &gone)?))
     });
     let (name, (examples, warnings)) = read.await?;
     let bank = on_device(&app, &ticket, move |segmenter, progress| segmenter.encode_with(&examples, progress)).await?;
@@ -155,7 +156,8 @@ pub async fn make(
     Ok(response)
 }
 
-fn read_examples(app: &App, examples: &[Shown]) -> Result<(Vec<Example>, Vec<String>), Problem> {
+/// Reads examples, one after the other, as long as their client is there.
+fn read_examples(app: &App, examples: &[Shown], gone: &AtomicBool) -> Result<(Vec<Example>, Vec<String>), Problem> {
     if examples.is_empty() {
         return Err(Problem::bad("there is no example; give a picture with its mask or marks"));
     }
@@ -166,6 +168,9 @@ fn read_examples(app: &App, examples: &[Shown]) -> Result<(Vec<Example>, Vec<Str
     app.banks.check(examples.len())?;
     let (mut all, mut warnings) = (Vec::new(), Vec::new());
     for (number, shown) in examples.iter().enumerate() {
+        if gone.load(Ordering::SeqCst) {
+            return Err(Problem::bad("the client has gone"));
+        }
         let (example, told) = shown.example(number)?;
         // As the network sees them: pictures in full size would wait in the queue.
         let small =
@@ -185,8 +190,8 @@ pub async fn segment(
 ) -> Result<Response, Problem> {
     let upload = body::read(&app, &headers, body).await?;
     let ticket = app.enter(client)?;
-    let reading = app.clone();
-    let task = app.blocking(move || Task::read(&reading, &upload.bytes)).await?;
+    let (reading, gone) = (app.clone(), ticket.gone());
+    let task = app.blocking(move || Task::read(&reading, &upload.bytes, &gone)).await?;
     let Task { by, query: Query { small, size }, wanted, rule, map: with_map, polygons, warnings } = task;
     let compute = move |segmenter: &crate::Segmenter, progress: crate::segment::Progress| match by {
         By::Bank(held) => segmenter.segment_with(&held.bank, &small, progress),
@@ -252,7 +257,7 @@ fn corners(b: BoundingBox) -> [u32; 4] {
 }
 
 impl Task {
-    fn read(app: &App, bytes: &[u8]) -> Result<Task, Problem> {
+    fn read(app: &App, bytes: &[u8], gone: &AtomicBool) -> Result<Task, Problem> {
         let Asked { bank, examples, image, map, polygons, wanted } = parse(bytes)?;
         let rule = wanted.rule(app.rule)?;
         let (by, warnings) = match bank {
@@ -261,7 +266,7 @@ impl Task {
             }
             Some(id) => (By::Bank(app.banks.get(&id).ok_or_else(|| unknown(&id))?), Vec::new()),
             None => {
-                let (examples, warnings) = read_examples(app, &examples)?;
+                let (examples, warnings) = read_examples(app, &examples, gone)?;
                 (By::Examples(examples), warnings)
             }
         };

@@ -76,10 +76,10 @@ pub enum ServeError {
     #[error("the server cannot run: {0}")]
     System(#[from] std::io::Error),
     #[error("the model {id}: {error}")]
-    Model { id: String, error: Error },
+    Model { id: String, error: Box<Error> },
     /// The device is of no more use.
     #[error(transparent)]
-    Engine(#[from] Error),
+    Engine(Box<Error>),
     #[error("the engine panicked: {0}")]
     Panicked(String),
 }
@@ -106,7 +106,7 @@ pub fn run(
         match bank {
             Ok(bank) => loaded.push((id, label, bank)),
             Err(Error::Interrupted) => return Ok(()),
-            Err(error) => return Err(ServeError::Model { id, error }),
+            Err(error) => return Err(ServeError::Model { id, error: Box::new(error) }),
         }
     }
     let app = Arc::new(App::new(&segmenter, loaded, options, host));

@@ -108,6 +108,11 @@ impl<T> Queue<T> {
 }
 
 impl<T> Ticket<T> {
+    /// Whether its client has gone, for work that takes long before it is submitted.
+    pub fn gone(&self) -> Arc<AtomicBool> {
+        self.gone.clone()
+    }
+
     /// Puts the work of this ticket in the queue.
     pub fn submit(&self, work: T) {
         let job = Job { number: self.number, gone: self.gone.clone(), work };

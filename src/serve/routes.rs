@@ -22,8 +22,10 @@ const STYLE: &str = include_str!("../../web/page.css");
 const POLICY: &str =
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Addresses, their methods, and what answers.
-fn all() -> Vec<(&'static str, &'static [&'static str], MethodRouter<Arc<App>>)> {
+/// An address, its methods, and what answers.
+type Route = (&'static str, &'static [&'static str], MethodRouter<Arc<App>>);
+
+fn all() -> Vec<Route> {
     vec![
         ("/", &["get"], get(async || text("text/html; charset=utf-8", PAGE))),
         ("/page.js", &["get"], get(async || text("text/javascript; charset=utf-8", SCRIPT))),

@@ -30,7 +30,7 @@ fn serve(segmenter: &Segmenter, app: &App) -> Result<(), ServeError> {
         // After a panic the segmenter may be in any state.
         let over: Option<Error> = caught(|| work(segmenter, app, &gone)).map_err(ServeError::Panicked)?;
         if let Some(error) = over {
-            return Err(error.into());
+            return Err(ServeError::Engine(Box::new(error)));
         }
     }
     Ok(())

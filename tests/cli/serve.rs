@@ -247,7 +247,7 @@ fn what_makes_no_sense_is_refused() {
     raw(b"").refused(400, "JSON");
     raw(b"{\"model\": \"bug\"").refused(400, "JSON");
     raw(&[0xff, 0xfe]).refused(400, "UTF-8");
-    raw("[".repeat(100_000).as_bytes()).refused(400, "recursion");
+    raw(format!("{{\"x\": {}", "[".repeat(100_000)).as_bytes()).refused(400, "JSON");
     let with = |key: &str, value: Value| {
         let mut body = predict();
         body[key] = value;
@@ -269,6 +269,12 @@ fn what_makes_no_sense_is_refused() {
     let bank = |shown: Value| server.post("/v1/banks", &json!({"examples": [shown]}));
     bank(json!({"image": base64("support.png")})).refused(400, "example 0");
     bank(json!({"image": base64("support.png"), "boxes": [[5, 5, 1, 1]]})).refused(400, "a box is");
+    bank(json!({"image": base64("support.png"), "boxes": [[5, 5, 4_000_000_000_u32, 9]]})).refused(400, "example 0");
+    for point in ["[1e39, 1]", "[-1e38, 1e38]", "[1, 1], [1e30, 1e30]"] {
+        let strokes = format!("[{{\"points\": [{point}], \"width\": 1e38}}]");
+        let body = format!("{{\"examples\": [{{\"image\": \"{}\", \"strokes\": {strokes}}}]}}", base64("support.png"));
+        server.ask("POST", "/v1/banks", "", body.as_bytes()).refused(400, "example 0");
+    }
     bank(json!({"image": base64("support.png"), "mask": base64("support_mask.png"), "boxes": [[1, 1, 5, 5]]}))
         .refused(400, "give one of them");
     bank(json!({"image": base64("support.png"), "mask": "x", "path": "/etc/passwd"})).refused(400, "path");
