@@ -5,7 +5,9 @@ const at = (id) => document.getElementById(id);
 // Longer sides are scaled down: the network sees less, and uploads stay small.
 const MOST_SIDE = 2048;
 const MOST_UNDO = 20;
-const PAINT = "#f33";
+const PAINT = "#f0f";
+// Pictures are shown so large, in CSS pixels, whatever their own size.
+const SHOWN_SIDE = 640;
 
 const picture = at("picture").getContext("2d");
 const paint = at("paint").getContext("2d", { willReadFrequently: true });
@@ -134,17 +136,13 @@ at("paint").addEventListener("keydown", (event) => {
   if (!example) return;
   const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
   if (event.key === " ") {
-    if (!painting) {
-      keep();
-      painting = true;
-      stroke(cursor, cursor);
-    }
+    if (!painting) keep();
+    painting = true;
+    stroke(cursor, cursor);
   } else if (steps) {
     const far = Math.max(example.width, example.height) * (event.shiftKey ? 0.05 : 0.01);
-    const next = [
-      Math.min(example.width, Math.max(0, cursor[0] + steps[0] * far)),
-      Math.min(example.height, Math.max(0, cursor[1] + steps[1] * far)),
-    ];
+    const within = (value, most) => Math.min(most, Math.max(0, value));
+    const next = [within(cursor[0] + steps[0] * far, example.width), within(cursor[1] + steps[1] * far, example.height)];
     if (painting) stroke(cursor, next);
     cursor = next;
     say(`At ${Math.round(cursor[0])}, ${Math.round(cursor[1])} of ${example.width} x ${example.height}.`);
@@ -161,11 +159,9 @@ document.addEventListener("keydown", (event) => {
   const field = event.target.closest("input:not([type=radio]):not([type=range]), select, textarea");
   if (field || !example) return;
   const key = event.key.toLowerCase();
-  if (event.ctrlKey || event.metaKey) {
-    if (key === "z") {
-      event.preventDefault();
-      at("undo").click();
-    }
+  if (key === "z" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    at("undo").click();
   } else if (key === "b" || key === "e") {
     document.querySelector(`input[value=${key === "b" ? "brush" : "eraser"}]`).checked = true;
   } else if (key === "[" || key === "]") {
@@ -189,6 +185,7 @@ async function show(file) {
   for (const id of ["picture", "paint"]) {
     at(id).width = opened.width;
     at(id).height = opened.height;
+    at(id).style.width = `${Math.round((SHOWN_SIDE * opened.width) / Math.max(opened.width, opened.height))}px`;
   }
   picture.drawImage(opened.canvas, 0, 0);
   undo = [];
@@ -316,13 +313,13 @@ function maskOf(result) {
   const level = Number(at("threshold").value) * result.peak * 255;
   const canvas = canvasOf(width, height);
   const context = canvas.getContext("2d");
-  const data = context.createImageData(width, height);
-  for (let i = 0; i < data.data.length; i += 4) {
-    data.data.fill(result.map[i] > level ? 255 : 0, i, i + 3);
-    data.data[i + 3] = 255;
+  const image = context.createImageData(width, height);
+  for (let i = 0; i < image.data.length; i += 4) {
+    const value = result.map[i] > level ? 255 : 0;
+    image.data.set([value, value, value, 255], i);
   }
-  context.putImageData(data, 0, 0);
-  return { canvas, data };
+  context.putImageData(image, 0, 0);
+  return { canvas, data: image.data };
 }
 
 function draw(result, score = result.score) {
@@ -334,7 +331,7 @@ function draw(result, score = result.score) {
   const mask = maskOf(result);
   const over = context.createImageData(width, height);
   for (let i = 0; i < over.data.length; i += 4) {
-    if (mask.data.data[i]) over.data.set([255, 50, 50, 130], i);
+    if (mask.data[i]) over.data.set([255, 0, 255, 130], i);
   }
   const layer = canvasOf(width, height);
   layer.getContext("2d").putImageData(over, 0, 0);

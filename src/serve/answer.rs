@@ -22,7 +22,8 @@ pub struct Wanted {
     min_score: Option<f64>,
     /// What annotation tools call it.
     conf_threshold: Option<f64>,
-    min_area: Option<u64>,
+    /// Some clients write whole numbers with a point.
+    min_area: Option<f64>,
     #[serde(default)]
     fill_holes: bool,
     #[serde(default)]
@@ -70,6 +71,9 @@ impl Wanted {
         };
         let min_score = self.min_score.or(self.conf_threshold).unwrap_or(default.min_score);
         self.tolerance()?;
+        if self.min_area.is_some_and(|area| area < 0.0) {
+            return Err(Problem::bad("min_area is a number of pixels"));
+        }
         MaskRule { threshold, min_score }.check().map_err(Problem::bad)
     }
 
@@ -82,7 +86,12 @@ impl Wanted {
         let map = app.framing.map(map, size);
         let mask = map.mask_at(size.0, size.1, rule);
         let options =
-            ObjectOptions { min_area: self.min_area.unwrap_or(0), fill_holes: self.fill_holes, largest: self.largest };
+            // What is larger than any picture stays so.
+            ObjectOptions {
+                min_area: self.min_area.unwrap_or(0.0).ceil() as u64,
+                fill_holes: self.fill_holes,
+                largest: self.largest,
+            };
         let internal = |error: crate::image_io::ImageError| Problem::internal(error.to_string());
         let objects = find_objects(&mask, Some(&map.map_at(size.0, size.1)), &options).map_err(internal)?;
         let mask = if options == ObjectOptions::default() {
