@@ -22,6 +22,7 @@
 //! | [`conformance`] | does this adapter compute right? |
 //! | [`eval`] | measuring: episodes, scores, shards, resuming |
 //! | [`fetch`] | weights from where they are published, resumed and checked |
+//! | [`serve`] | the engine behind HTTP: a bounded queue, annotation tools' protocol, a page to paint on |
 //! | [`formats`] | what was found as other tools read it: COCO, YOLO, labelme, Label Studio, label maps, npz, GeoJSON |
 //! | [`image_io`] | pictures, masks, resizing as PIL does it, atomic writes |
 //! | [`settings`] | threshold and guided filter, and what `diffews.json` may say of them |
@@ -43,6 +44,9 @@
 //! # Ok(())
 //! # }
 //! ```
+
+// Futures of `serve` hold banks, and so wgpu's types, which are nested deeper than the default.
+#![cfg_attr(feature = "serve", recursion_limit = "256")]
 
 #[cfg(test)]
 extern crate self as diffews_wgpu;
@@ -73,6 +77,8 @@ mod panics;
 pub mod plan;
 mod q8;
 pub mod segment;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod settings;
 pub mod shader;
 #[doc(hidden)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the top of the house to its ground. A room uses those that come after it; the rooms of one row do not use each other.
 const ROOMS: &[&[&str]] = &[
     &["cli", "main"],
-    &["eval", "conformance", "bench", "fetch"],
+    &["eval", "conformance", "bench", "fetch", "serve"],
     &["segment"],
     &["formats"],
     &["tune"],
@@ -45,7 +45,7 @@ const NEVER: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that errors of all kinds may be known in: `Error` joins those of every room.
-const JOINED: &[&str] = &["eval", "conformance", "bench", "segment", "model", "cli", "main"];
+const JOINED: &[&str] = &["eval", "conformance", "bench", "serve", "segment", "model", "cli", "main"];
 
 /// Of the command alone.
 const COMMANDS: &[&str] = &["clap", "clap_complete", "clap_mangen", "indicatif", "anyhow", "ctrlc", "env_logger"];

@@ -1,9 +1,9 @@
 //! Signals: the first one stops at the next submission, and the process is gone within seconds whatever hangs.
 
 use super::tell;
-use std::sync::atomic::{AtomicU8, Ordering};
 #[cfg(unix)]
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,10 @@ const SIGINT: u8 = 2;
 const GRACE: Duration = Duration::from_secs(5);
 /// A write may take so long then: a disk may be what hangs.
 const LAST_WRITE: Duration = Duration::from_secs(2);
+/// The same of a server, which finishes what runs.
+const SERVER_GRACE: Duration = Duration::from_secs(25);
+/// What runs goes on after the first signal.
+static FINISHES: AtomicBool = AtomicBool::new(false);
 const STEP: Duration = Duration::from_millis(20);
 
 /// From here on the first signal is what [`interrupted`] tells; a second one ends the process at once, and so does a run
@@ -28,8 +32,23 @@ pub fn catch_interrupts() {
     }
 }
 
+/// Whether what runs is to stop.
 pub fn interrupted() -> bool {
+    asked() && !FINISHES.load(Ordering::SeqCst)
+}
+
+/// From here on a first signal interrupts nothing: it is told by [`asked`] alone, and what runs has [`SERVER_GRACE`].
+pub fn finish_what_runs() {
+    FINISHES.store(true, Ordering::SeqCst);
+}
+
+/// Whether a signal came.
+pub fn asked() -> bool {
     SIGNAL.load(Ordering::SeqCst) != 0
+}
+
+fn grace() -> Duration {
+    if FINISHES.load(Ordering::SeqCst) { SERVER_GRACE } else { GRACE }
 }
 
 /// 128 and the signal's number, as shells have it; that of Ctrl-C where none came.
@@ -92,7 +111,7 @@ fn watch() -> std::io::Result<()> {
         let Some(signal) = signals.forever().next() else { return };
         let first = Instant::now();
         SIGNAL.store(signal as u8, Ordering::SeqCst);
-        while first.elapsed() < GRACE && signals.pending().next().is_none() {
+        while first.elapsed() < grace() && signals.pending().next().is_none() {
             std::thread::sleep(STEP);
         }
         leave()
@@ -114,7 +133,7 @@ fn watch() -> Result<(), ctrlc::Error> {
 
 #[cfg(not(unix))]
 fn clock() {
-    std::thread::sleep(GRACE);
+    std::thread::sleep(grace());
     leave();
 }
 

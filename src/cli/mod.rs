@@ -36,6 +36,7 @@ mod report;
 mod schema;
 mod scores;
 mod self_check;
+mod serve;
 mod shell;
 mod show;
 mod times;
@@ -62,6 +63,7 @@ Examples:
       --weights stable-diffusion-2-1-ref8inchannels-tag4inchannels --unet incontext
   diffews-wgpu bank encode --support a.png --mask a_m.png -o cat.bank
   diffews-wgpu infer --class cat=cat.bank dog=dog.bank --query photos/ --format coco --output found.json
+  diffews-wgpu serve --banks banks/
   diffews-wgpu devices
   diffews-wgpu conformance --all-adapters --html report.html
   diffews-wgpu model verify --weights DIR --unet DIR
@@ -79,7 +81,7 @@ Exit codes:
   0  everything done           4  no usable adapter (GPU or CPU driver), or one that does not compute right
   1  failure                   5  conformance failed
   2  wrong usage               6  some queries or episodes failed, the others are done
-  3  weights unusable          130, 143, 129  interrupted by Ctrl-C, SIGTERM, SIGHUP (infer --watch that waits ends well, with 0 or 6)
+  3  weights unusable          130, 143, 129  interrupted by Ctrl-C, SIGTERM, SIGHUP (infer --watch that waits, and serve, end well, with 0 or 6)
 
 Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the defaults):
   DIFFEWS_WEIGHTS, DIFFEWS_UNET, DIFFEWS_SIZE, DIFFEWS_PRECISION, DIFFEWS_MAX_MEMORY, DIFFEWS_BACKEND, DIFFEWS_ADAPTER
@@ -111,6 +113,8 @@ enum Verb {
     Infer(Box<infer::Args>),
     /// Examples in files, encoded once for any number of runs
     Bank(Box<bank::Args>),
+    /// Answer over HTTP: annotation tools, programs, and a page to paint on
+    Serve(Box<serve::Args>),
     /// Measure segmentation over a file of episodes, as the paper does
     Eval(Box<eval::Args>),
     /// List the adapters (GPUs and CPU drivers) and the one that would be used
@@ -148,6 +152,7 @@ pub fn main() -> ExitCode {
     let result = match cli.verb {
         Verb::Infer(args) => infer::run(&args),
         Verb::Bank(args) => bank::run(&args),
+        Verb::Serve(args) => serve::run(&args),
         Verb::Eval(args) => eval::run(&args),
         Verb::Devices(args) => devices::run(&args),
         Verb::Model(args) => model::run(&args),

@@ -32,7 +32,8 @@ use std::path::{Path, PathBuf};
 
 pub use decode::{
     Bands, Beginning, Depth, LoadedPicture, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE, Note, PictureOptions, PictureStrips,
-    beginning, check_ordinary, dimensions, is_tiff, load_rgb, load_rgb_from, load_rgb_with, load_together,
+    beginning, check_ordinary, dimensions, dimensions_from, is_tiff, load_rgb, load_rgb_from, load_rgb_with,
+    load_together,
 };
 pub use framing::Framing;
 pub use geo::{GeoTags, GeoValues};
@@ -43,7 +44,7 @@ pub use map::DecodedMap;
 pub use marks::{Mark, Marks, Stroke};
 pub use mask::{
     BoundingBox, LoadedMask, Mask, MaskKind, MaskPart, MaskReading, MaskSource, MaskValue, MaskWarning, label_numbers,
-    load_mask, load_mask_for, load_mask_of, load_mask_with,
+    load_mask, load_mask_for, load_mask_from, load_mask_of, load_mask_with,
 };
 pub(crate) use npy::npy_header;
 pub use objects::{Object, ObjectOptions, find_objects, mask_of_objects};

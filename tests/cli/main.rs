@@ -23,6 +23,7 @@ mod pictures;
 mod prompts;
 mod results;
 mod schema;
+mod serve;
 #[path = "../common/server.rs"]
 mod server;
 #[cfg(unix)]

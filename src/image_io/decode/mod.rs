@@ -24,6 +24,7 @@ mod strips;
 mod tiff;
 
 use std::fmt;
+use std::io::Read;
 use std::path::Path;
 
 use image::metadata::Orientation;
@@ -189,6 +190,14 @@ impl Source<'_> {
 /// As [`load_rgb`], as far as the file's header tells.
 pub fn dimensions(path: &Path) -> Result<(u32, u32), ImageError> {
     Ok(Opened::read(path)?.header()?.displayed())
+}
+
+/// The same of a picture that comes from `source`; `name` stands for it in messages.
+///
+/// # Errors
+/// As [`dimensions`].
+pub fn dimensions_from(source: impl Read, name: &Path) -> Result<(u32, u32), ImageError> {
+    Ok(Opened::read_from(source, name)?.header()?.displayed())
 }
 
 fn header(source: &Source, format: ImageFormat) -> Result<Header, ImageError> {

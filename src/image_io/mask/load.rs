@@ -1,5 +1,6 @@
 //! Masks from files.
 
+use std::io::Read;
 use std::path::Path;
 
 use image::metadata::Orientation;
@@ -46,7 +47,7 @@ pub fn load_mask(path: &Path, expect: (u32, u32)) -> Result<LoadedMask, ImageErr
 /// [`ImageError::MaskSize`] for another size than `expect`; [`ImageError::MaskReading`] where the file has no pixel as
 /// `how` says; otherwise as [`crate::image_io::load_rgb`].
 pub fn load_mask_with(path: &Path, expect: (u32, u32), how: MaskReading) -> Result<LoadedMask, ImageError> {
-    load(path, expect, Orientation::NoTransforms, how)
+    load(path, Opened::read(path)?, expect, Orientation::NoTransforms, how)
 }
 
 /// [`load_mask_with`] of a picture that may be turned by its EXIF orientation: a mask of the picture as stored is
@@ -55,7 +56,7 @@ pub fn load_mask_with(path: &Path, expect: (u32, u32), how: MaskReading) -> Resu
 /// # Errors
 /// As [`load_mask_with`].
 pub fn load_mask_of(path: &Path, picture: &LoadedPicture, how: MaskReading) -> Result<LoadedMask, ImageError> {
-    load(path, picture.rgb.dimensions(), picture.orientation, how)
+    load(path, Opened::read(path)?, picture.rgb.dimensions(), picture.orientation, how)
 }
 
 /// The same of a picture that is not at hand: of its size as displayed (width, height), and how it was turned for that.
@@ -67,11 +68,29 @@ pub fn load_mask_for(
     (size, turned): ((u32, u32), Orientation),
     how: MaskReading,
 ) -> Result<LoadedMask, ImageError> {
-    load(path, size, turned, how)
+    load(path, Opened::read(path)?, size, turned, how)
 }
 
-fn load(path: &Path, expect: (u32, u32), picture: Orientation, how: MaskReading) -> Result<LoadedMask, ImageError> {
-    let file = Opened::read(path)?;
+/// The same of a mask that comes from `source`; `name` stands for it in messages.
+///
+/// # Errors
+/// As [`load_mask_with`].
+pub fn load_mask_from(
+    source: impl Read,
+    name: &Path,
+    picture: &LoadedPicture,
+    how: MaskReading,
+) -> Result<LoadedMask, ImageError> {
+    load(name, Opened::read_from(source, name)?, picture.rgb.dimensions(), picture.orientation, how)
+}
+
+fn load(
+    path: &Path,
+    file: Opened,
+    expect: (u32, u32),
+    picture: Orientation,
+    how: MaskReading,
+) -> Result<LoadedMask, ImageError> {
     // The size comes before memory is taken for what may be of another one.
     let header = file.header()?;
     let turned = |size: (u32, u32), by| if is_turned(by) { (size.1, size.0) } else { size };

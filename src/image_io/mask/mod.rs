@@ -17,7 +17,7 @@ mod warning;
 use super::{ImageError, check_length};
 use std::path::Path;
 
-pub use load::{LoadedMask, label_numbers, load_mask, load_mask_for, load_mask_of, load_mask_with};
+pub use load::{LoadedMask, label_numbers, load_mask, load_mask_for, load_mask_from, load_mask_of, load_mask_with};
 pub use reading::{MaskReading, MaskSource};
 pub use warning::{MaskKind, MaskPart, MaskValue, MaskWarning};
 

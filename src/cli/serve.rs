@@ -1,0 +1,182 @@
+//! `serve`: the engine behind HTTP.
+
+use super::engine::Watch as _;
+use super::errors::usage;
+use super::open::{self, Told, Wanted};
+use super::options::{EngineArgs, FrameArgs, MaskArgs, bytes};
+use super::progress::{self, Bar};
+use super::{interrupt, print, tell};
+use diffews_wgpu::serve::{self, Host, Model, Options, ServeError};
+use diffews_wgpu::{BankFile, gpu};
+use std::fs::File;
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a key's file.
+const MOST_KEY: u64 = 4096;
+
+const AFTER_HELP: &str = "\
+Examples:
+  diffews-wgpu serve                                     the page is at http://127.0.0.1:7777
+  diffews-wgpu serve --banks banks/                      each *.bank is a model of annotation tools (X-AnyLabeling)
+  diffews-wgpu serve --listen 0.0.0.0:7777 --api-key-file key.txt --banks banks/
+
+docs/serve.md has the API. A first Ctrl-C or SIGTERM takes no more requests and finishes those that are there, for 25 s at most; a
+second one ends at once. There is no encryption: beyond a network that is trusted, put a proxy with TLS before it.";
+
+#[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct Args {
+    /// Address and port; any but loopback needs --api-key-file. Port 0 takes a free one, which is printed
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7777", help_heading = "Server")]
+    listen: SocketAddr,
+    /// Each *.bank in it is a model, called as its file
+    #[arg(long, value_name = "DIR", help_heading = "Server")]
+    banks: Option<PathBuf>,
+    /// Larger requests are refused before they are read
+    #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "32MiB", help_heading = "Server")]
+    max_upload: u64,
+    /// Requests that may wait for the device; more are told to come again
+    #[arg(long, value_name = "N", default_value_t = 16, help_heading = "Server")]
+    queue: u16,
+    /// Banks that requests may make; those that were not used for the longest time make room
+    #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Server")]
+    max_banks: u16,
+    /// Most bytes of these on the adapter
+    #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "1GiB", help_heading = "Server")]
+    max_bank_bytes: u64,
+    /// What it holds must be sent with each request, as Authorization: Bearer, X-API-Key or Token
+    #[arg(long, value_name = "FILE", help_heading = "Server")]
+    api_key_file: Option<PathBuf>,
+    /// Pages of this origin may ask, as https://example.org; * is any
+    #[arg(long, value_name = "ORIGIN", value_parser = origin, help_heading = "Server")]
+    allow_origin: Vec<String>,
+    /// No notes, and no line for each request; warnings and errors stay
+    #[arg(long, short, help_heading = "Server")]
+    quiet: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    masks: MaskArgs,
+    #[command(flatten)]
+    frame: FrameArgs,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let key = args.api_key_file.as_deref().map(key).transpose()?;
+    if key.is_none() && !args.listen.ip().is_loopback() {
+        return Err(usage(format!(
+            "--listen {}: others can reach this address, so that a key is needed; put one in a file and name it with --api-key-file",
+            args.listen
+        )));
+    }
+    gpu::check_backend(&args.engine.adapter.choice()?)?;
+    let models = args.banks.as_deref().map(models).transpose()?.unwrap_or_default();
+    let max_upload = usize::try_from(args.max_upload).unwrap_or(usize::MAX);
+    // A port that is taken is told before anything is loaded; who asks meanwhile waits.
+    let listener = TcpListener::bind(args.listen)
+        .map_err(|error| usage(format!("--listen {}: cannot be listened on: {error}", args.listen)))?;
+    let address = listener.local_addr()?;
+
+    progress::catch_interrupts();
+    let mut bar = Bar::new(args.quiet);
+    let shots = models.iter().map(|model| model.file.shots()).max().unwrap_or(1);
+    let wanted = args.engine.wanted(args.engine.model.files()?, shots, false)?.with_masks(&args.masks);
+    let banks = models.iter().map(|model| &model.file).collect();
+    let wanted = Wanted { banks, framing: args.frame.framing(), ..wanted };
+    let planned = open::plan(wanted, Told { verbose: false, quiet: args.quiet }, &mut bar)?;
+    let segmenter = planned.allocate_with(&mut |stage, done| bar.step(stage, done))?;
+    bar.clear();
+    // Until here a signal ends all; from here on what runs is finished.
+    interrupt::finish_what_runs();
+    if !args.quiet {
+        tell(&format!("ready at http://{address} with {} banks as models, until Ctrl-C", models.len()));
+    }
+    print(&format!("http://{address}"))?;
+    let options = Options {
+        max_upload,
+        queue: args.queue.into(),
+        key,
+        origins: args.allow_origin.clone(),
+        most_banks: args.max_banks.into(),
+        most_bank_bytes: args.max_bank_bytes,
+    };
+    let quiet = args.quiet;
+    let log = move |line: &str| {
+        if !quiet {
+            tell(line)
+        }
+    };
+    let host = Host { log: Box::new(log), stop: Box::new(interrupt::asked) };
+    serve::run(listener, segmenter, models, options, host).map_err(|error| match error {
+        // Told, and its exit code chosen, as everywhere.
+        ServeError::Engine(error) | ServeError::Model { error, .. } => (*error).into(),
+        other => other.into(),
+    })
+}
+
+/// The banks of a folder, by name.
+fn models(dir: &Path) -> anyhow::Result<Vec<Model>> {
+    let failed = |error: std::io::Error| usage(format!("--banks {}: {error}", dir.display()));
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("bank")) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut models: Vec<Model> = Vec::new();
+    for path in paths {
+        let Some(id) = path.file_stem().and_then(|stem| stem.to_str()) else {
+            return Err(usage(format!("{}: its name is not UTF-8, so that no request can name it", path.display())));
+        };
+        if models.iter().any(|model| model.id == id) {
+            return Err(usage(format!("{}: there is another bank of that name; rename one", path.display())));
+        }
+        models.push(Model { id: id.to_owned(), file: BankFile::open(&path)? });
+    }
+    match models.is_empty() {
+        true => Err(usage(format!("--banks {}: there is no *.bank in it; `bank encode` makes them", dir.display()))),
+        false => Ok(models),
+    }
+}
+
+/// The key that a file holds.
+fn key(path: &Path) -> anyhow::Result<String> {
+    let failed = |reason: String| usage(format!("--api-key-file {}: {reason}", path.display()));
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    file.take(MOST_KEY + 1).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
+    let key = text.trim();
+    if text.len() as u64 > MOST_KEY || key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(failed(format!("it must hold a key of visible ASCII characters, at most {MOST_KEY}")));
+    }
+    Ok(key.to_owned())
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    let is_origin = text.split_once("://").is_some_and(|(scheme, host)| {
+        !scheme.is_empty() && !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
+    });
+    match text == "*" || is_origin {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("it must be scheme, name and port without a path, as https://example.org, or *".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::origin;
+
+    #[test]
+    fn origins_are_no_addresses_of_pages() {
+        for text in ["*", "https://example.org", "http://localhost:8080"] {
+            assert_eq!(origin(text).as_deref(), Ok(text));
+        }
+        for text in ["", "example.org", "https://", "https://example.org/", "https://a b"] {
+            assert!(origin(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! From a map to what clients are told: masks, objects, outlines.
+
+use super::app::App;
+use super::problem::Problem;
+use crate::formats::{Ring, Tolerance, joined, outlines};
+use crate::image_io::{DecodedMap, Mask, Object, ObjectOptions, RgbImage, find_objects, mask_of_objects};
+use crate::settings::{MaskRule, Threshold};
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+/// Pixels by which outlines may differ from the mask, where a request does not say it: half of them lie on stairs of one pixel.
+const TOLERANCE: f64 = 1.0;
+
+/// How a map becomes a mask, and which parts of that count.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Wanted {
+    threshold: Option<f64>,
+    absolute_threshold: Option<f64>,
+    min_score: Option<f64>,
+    /// What annotation tools call it.
+    conf_threshold: Option<f64>,
+    /// Some clients write whole numbers with a point.
+    min_area: Option<f64>,
+    #[serde(default)]
+    fill_holes: bool,
+    #[serde(default)]
+    largest: bool,
+    tolerance: Option<f64>,
+}
+
+/// A query on its way: as the network sees it, and its own size.
+pub struct Query {
+    pub small: RgbImage,
+    pub size: (u32, u32),
+}
+
+impl Query {
+    pub fn new(app: &App, rgb: &RgbImage) -> Query {
+        Query { small: app.framing.picture(rgb, app.size), size: rgb.dimensions() }
+    }
+}
+
+/// What was found in a query.
+pub struct Found {
+    pub map: DecodedMap,
+    pub mask: Mask,
+    pub score: f32,
+    pub objects: Vec<Object>,
+}
+
+/// A number in the answer of an object.
+pub struct Outline {
+    pub points: Ring,
+    /// Which object it is of.
+    pub object: usize,
+    /// Whether that has others, too.
+    pub is_part: bool,
+}
+
+impl Wanted {
+    /// Fails for numbers that make no sense, before anything is computed. `default` is the model's own rule.
+    pub fn rule(&self, default: MaskRule) -> Result<MaskRule, Problem> {
+        let threshold = match (self.threshold, self.absolute_threshold) {
+            (Some(_), Some(_)) => return Err(Problem::bad("threshold and absolute_threshold exclude each other")),
+            (Some(part), None) => Threshold::Relative(part),
+            (None, Some(level)) => Threshold::Absolute(level),
+            (None, None) => default.threshold,
+        };
+        let min_score = self.min_score.or(self.conf_threshold).unwrap_or(default.min_score);
+        self.tolerance()?;
+        if self.min_area.is_some_and(|area| area < 0.0) {
+            return Err(Problem::bad("min_area is a number of pixels"));
+        }
+        MaskRule { threshold, min_score }.check().map_err(Problem::bad)
+    }
+
+    fn tolerance(&self) -> Result<Tolerance, Problem> {
+        Tolerance::new(self.tolerance.unwrap_or(TOLERANCE)).map_err(|error| Problem::bad(error.to_string()))
+    }
+
+    /// What the network's map of the square shows of a query of `size`.
+    pub fn found(&self, app: &App, map: DecodedMap, size: (u32, u32), rule: MaskRule) -> Result<Found, Problem> {
+        let map = app.framing.map(map, size);
+        let mask = map.mask_at(size.0, size.1, rule);
+        let options =
+            // What is larger than any picture stays so.
+            ObjectOptions {
+                min_area: self.min_area.unwrap_or(0.0).ceil() as u64,
+                fill_holes: self.fill_holes,
+                largest: self.largest,
+            };
+        let internal = |error: crate::image_io::ImageError| Problem::internal(error.to_string());
+        let objects = find_objects(&mask, Some(&map.map_at(size.0, size.1)), &options).map_err(internal)?;
+        let mask = if options == ObjectOptions::default() {
+            mask
+        } else {
+            mask_of_objects(&objects, size).map_err(internal)?
+        };
+        Ok(Found { score: map.score(rule.threshold), map, mask, objects })
+    }
+
+    /// The outlines of all objects, each a line around its holes, too.
+    pub fn outlines(&self, objects: &[Object]) -> Result<Vec<Outline>, Problem> {
+        let tolerance = self.tolerance()?;
+        let mut all = Vec::new();
+        for (object, found) in objects.iter().enumerate() {
+            let polygons = outlines(&found.region, tolerance);
+            let is_part = polygons.len() > 1;
+            let lines = polygons.iter().map(|p| joined([&p.outer].into_iter().chain(&p.holes)));
+            all.extend(lines.map(|points| Outline { points, object, is_part }));
+        }
+        Ok(all)
+    }
+}
+
+/// The text of an answer, made where it does not hold up others.
+pub fn text(value: &impl Serialize) -> Result<String, Problem> {
+    serde_json::to_string(value).map_err(|error| Problem::internal(error.to_string()))
+}
+
+/// An answer in JSON.
+pub fn json(status: StatusCode, text: String) -> Response {
+    let mut response = (status, Body::from(text)).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,116 @@
+//! What all requests share.
+
+use super::banks::Banks;
+use super::metrics::{Metrics, Now};
+use super::problem::Problem;
+use super::queue::{Queue, Ticket};
+use super::worker::Work;
+use super::{Host, Options};
+use crate::image_io::Framing;
+use crate::panics::caught;
+use crate::segment::{Segmenter, SupportBank};
+use crate::settings::MaskRule;
+use axum::http::StatusCode;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
+
+/// So many pictures are decoded, or results encoded, at a time: each may take hundreds of megabytes.
+const AT_ONCE: usize = 2;
+/// More threads than that would do nothing.
+pub const BLOCKING_THREADS: usize = AT_ONCE;
+
+pub struct App {
+    pub options: Options,
+    pub host: Host,
+    pub queue: Arc<Queue<Work>>,
+    pub banks: Banks,
+    pub metrics: Metrics,
+    /// Bytes of bodies that are in memory.
+    pub uploads: Arc<AtomicUsize>,
+    pub size: u32,
+    pub framing: Framing,
+    pub rule: MaskRule,
+    /// What the model is called.
+    pub model: String,
+    pictures: Arc<Semaphore>,
+    failed: AtomicBool,
+}
+
+impl App {
+    pub fn new(segmenter: &Segmenter, models: Vec<(String, String, SupportBank)>, options: Options, host: Host) -> App {
+        let of_one = segmenter.memory().bank_per_support;
+        App {
+            queue: Queue::new(options.queue),
+            banks: Banks::new(models, of_one, (options.most_banks, options.most_bank_bytes)),
+            metrics: Metrics::default(),
+            uploads: Arc::default(),
+            size: segmenter.size(),
+            framing: segmenter.framing(),
+            rule: segmenter.mask_rule(),
+            model: segmenter.model().name().to_owned(),
+            pictures: Arc::new(Semaphore::new(AT_ONCE)),
+            failed: AtomicBool::new(false),
+            options,
+            host,
+        }
+    }
+
+    /// A place in the queue for `client`.
+    pub fn enter(&self, client: IpAddr) -> Result<Ticket<Work>, Problem> {
+        self.queue.enter(client).map_err(|_| self.full())
+    }
+
+    /// What is told who finds no place.
+    pub fn full(&self) -> Problem {
+        if self.is_over() {
+            return Problem::busy("the server is ending", 1);
+        }
+        let each = self.metrics.mean_seconds().unwrap_or(1.0);
+        let seconds = (each * self.queue.len() as f64).ceil().clamp(1.0, 600.0) as u64;
+        Problem::busy("too many requests wait for the device; ask again later", seconds)
+    }
+
+    /// The device is of no more use: the server ends.
+    pub fn fail(&self) {
+        self.failed.store(true, Ordering::SeqCst);
+        self.queue.close(true);
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    /// Whether the server is to end.
+    pub fn is_over(&self) -> bool {
+        self.has_failed() || (self.host.stop)()
+    }
+
+    pub fn told(&self) -> String {
+        let (banks, bank_bytes) = self.banks.taken();
+        let upload_bytes = self.uploads.load(Ordering::Relaxed);
+        self.metrics.text(&Now { queue: self.queue.len(), banks, bank_bytes, upload_bytes })
+    }
+
+    /// What `work` gives on a blocking thread, of which few are at work at once. A panic is a problem of that request alone.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let permit = self.pictures.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| Problem::busy("the server is ending", 1))?;
+        let task = tokio::task::spawn_blocking(move || {
+            // Kept while it works, whether or not its client is still there.
+            let _permit = permit;
+            caught(work)
+        });
+        match task.await {
+            Ok(Ok(done)) => done,
+            Ok(Err(panic)) => {
+                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the request cannot be worked on: {panic}")))
+            }
+            Err(_) => Err(Problem::internal("the request's thread ended before its time")),
+        }
+    }
+}

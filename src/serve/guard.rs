@@ -1,0 +1,176 @@
+//! What every request passes: who may ask, and what is written of it.
+
+use super::app::App;
+use super::problem::Problem;
+use crate::shown;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
+    AUTHORIZATION, CONTENT_LENGTH, HOST, ORIGIN, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Instant;
+use subtle::ConstantTimeEq;
+
+/// Where a request comes from.
+#[derive(Clone, Copy)]
+pub struct Client(pub IpAddr);
+
+/// What anybody may have: nothing of it tells of pictures.
+const OPEN: [&str; 5] = ["/", "/page.css", "/page.js", "/health", "/openapi.json"];
+/// Of a request whose client went away, as servers have it.
+const LEFT: u16 = 499;
+
+/// Written when a request ends, however it does.
+struct Line {
+    app: Arc<App>,
+    client: Option<IpAddr>,
+    method: Method,
+    path: String,
+    route: String,
+    started: Instant,
+    ended: Option<(u16, String)>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let (status, bytes) = self.ended.take().unwrap_or((LEFT, "-".into()));
+        self.app.metrics.request(&self.route, status);
+        let client = self.client.map_or_else(|| "-".into(), |client| client.to_string());
+        let seconds = self.started.elapsed().as_secs_f64();
+        (self.app.host.log)(&format!("{client} \"{} {}\" {status} {bytes} {seconds:.3}", self.method, self.path));
+    }
+}
+
+pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut line = Line {
+        client: request.extensions().get::<Client>().map(|client| client.0),
+        method: request.method().clone(),
+        // What follows a question mark may be secret.
+        path: shown::text(request.uri().path()),
+        route: request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned(),
+        started: Instant::now(),
+        ended: None,
+        app: app.clone(),
+    };
+    let origin = request.headers().get(ORIGIN).cloned();
+    let mut response = match check(&app, &request) {
+        Err(problem) => problem.into_response(),
+        Ok(()) if request.method() == Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        Ok(()) => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(origin) = origin.filter(|origin| is_allowed(&app, origin)) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(VARY, HeaderValue::from_static("Origin"));
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE"));
+        let known = HeaderValue::from_static("Authorization, Content-Type, Token, X-API-Key");
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, known);
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+    let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let length = length.map(str::to_owned).or_else(|| {
+        use axum::body::HttpBody;
+        response.body().size_hint().exact().map(|bytes| bytes.to_string())
+    });
+    line.ended = Some((response.status().as_u16(), length.unwrap_or_else(|| "-".into())));
+    response
+}
+
+/// Whether a request may be answered at all.
+fn check(app: &App, request: &Request) -> Result<(), Problem> {
+    let headers = request.headers();
+    if app.options.key.is_none() && headers.get(HOST).is_some_and(|host| !is_own_name(host)) {
+        let detail = "this server answers to localhost and to addresses; ask it by one, or give it an API key";
+        return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
+    }
+    if let Some(origin) = headers.get(ORIGIN) {
+        if !is_same(origin, headers) && !is_allowed(app, origin) {
+            return Err(Problem::new(StatusCode::FORBIDDEN, "pages of this origin are not allowed to ask this server"));
+        }
+        // Browsers ask beforehand, without the key.
+        if request.method() == Method::OPTIONS {
+            return Ok(());
+        }
+    }
+    match &app.options.key {
+        Some(key) if !OPEN.contains(&request.uri().path()) && !knows(headers, key) => {
+            let detail = "an API key is needed, as Authorization: Bearer KEY, X-API-Key: KEY or Token: KEY";
+            Err(Problem::new(StatusCode::UNAUTHORIZED, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether one of the headers holds the key. Digests are compared, in a time that tells nothing of where they differ.
+fn knows(headers: &HeaderMap, key: &str) -> bool {
+    let digest = |bytes: &[u8]| Sha256::digest(bytes);
+    let want = digest(key.as_bytes());
+    let bearer = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).and_then(|value| {
+        let (scheme, rest) = value.split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
+    });
+    let others = ["x-api-key", "token"].into_iter().filter_map(|name| headers.get(name)).map(HeaderValue::as_bytes);
+    let same = |given: &[u8]| bool::from(digest(given).as_slice().ct_eq(want.as_slice()));
+    bearer.into_iter().chain(others).any(same)
+}
+
+/// Whether the page is this server's own.
+fn is_same(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let host = |value: &HeaderValue| value.to_str().map(str::to_ascii_lowercase).ok();
+    let of_page = host(origin).and_then(|origin| Some(origin.split_once("://")?.1.to_owned()));
+    of_page.is_some() && of_page == headers.get(HOST).and_then(host)
+}
+
+fn is_allowed(app: &App, origin: &HeaderValue) -> bool {
+    app.options.origins.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes())
+}
+
+/// Names that no page of the web can give to this machine.
+fn is_own_name(host: &HeaderValue) -> bool {
+    let Ok(host) = host.to_str() else { return false };
+    if let Some((address, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return address.parse::<Ipv6Addr>().is_ok();
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_others_are_seen() {
+        let own = |host: &str| is_own_name(&HeaderValue::from_str(host).unwrap());
+        for host in ["localhost", "LOCALHOST:7777", "127.0.0.1:1", "192.168.0.2", "[::1]:7777", "[::1]"] {
+            assert!(own(host), "{host}");
+        }
+        for host in ["", "example.org", "example.org:7777", "localhost.example.org", "[x]:1", "127.0.0.1.nip.io"] {
+            assert!(!own(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn keys_come_in_three_headers() {
+        let headers = |name: &'static str, value: &str| {
+            HeaderMap::from_iter([(axum::http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())])
+        };
+        for (name, value) in
+            [("authorization", "Bearer k1"), ("authorization", "bearer k1"), ("x-api-key", "k1"), ("token", "k1")]
+        {
+            assert!(knows(&headers(name, value), "k1"), "{name}: {value}");
+        }
+        for (name, value) in
+            [("authorization", "k1"), ("authorization", "Basic k1"), ("token", "k12"), ("token", ""), ("cookie", "k1")]
+        {
+            assert!(!knows(&headers(name, value), "k1"), "{name}: {value}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Pictures in JSON: base64 to pixels and back.
+
+use super::problem::Problem;
+use crate::image_io::{
+    self, BoundingBox, LoadedPicture, Mark, Marks, Mask, MaskReading, MaskWarning, PictureOptions, RgbImage, Stroke,
+};
+use crate::segment::Example;
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::path::Path;
+
+/// More pixels are refused before they are decoded: several pictures are on their way at once.
+const MOST_PIXELS: u64 = 64 << 20;
+/// Points of all strokes of an example.
+const MOST_POINTS: usize = 100_000;
+
+const CONFIG: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, CONFIG);
+
+/// The bytes of base64, which may be a `data:` URL and have line breaks. `what` stands for it in messages.
+pub fn bytes(what: &str, text: &str) -> Result<Vec<u8>, Problem> {
+    let bad = |reason: &str| Problem::bad(format!("{what}: {reason}"));
+    let text = match text.strip_prefix("data:") {
+        Some(url) => match url.split_once(',') {
+            Some((head, data)) if head.ends_with(";base64") => data,
+            _ => return Err(bad("is a data URL that is not in base64")),
+        },
+        None => text,
+    };
+    let text = match text.contains(|c: char| c.is_ascii_whitespace()) {
+        true => Cow::Owned(text.split_ascii_whitespace().collect::<String>()),
+        false => Cow::Borrowed(text),
+    };
+    if text.is_empty() {
+        return Err(bad("there is no picture; give its file in base64"));
+    }
+    BASE64.decode(text.as_bytes()).map_err(|error| bad(&format!("is not base64: {error}")))
+}
+
+/// A picture as it is displayed.
+pub fn picture(what: &str, text: &str) -> Result<LoadedPicture, Problem> {
+    let (bytes, name) = (bytes(what, text)?, Path::new(what));
+    check_size(what, &bytes)?;
+    image_io::load_rgb_from(&bytes[..], name, &PictureOptions::default()).map_err(|e| Problem::bad(e.to_string()))
+}
+
+fn check_size(what: &str, bytes: &[u8]) -> Result<(), Problem> {
+    let (width, height) =
+        image_io::dimensions_from(bytes, Path::new(what)).map_err(|error| Problem::bad(error.to_string()))?;
+    match u64::from(width) * u64::from(height) > MOST_PIXELS {
+        true => {
+            let detail =
+                format!("{what}: {width} x {height} pixels are more than the {MOST_PIXELS} that this server reads");
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail))
+        }
+        false => Ok(()),
+    }
+}
+
+/// An example as requests have it: a picture, and a mask or marks.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shown<'a> {
+    #[serde(borrow)]
+    image: Cow<'a, str>,
+    #[serde(borrow)]
+    mask: Option<Cow<'a, str>>,
+    /// The thing lies in each: the left upper and the right lower corner, in whole pixels.
+    #[serde(default)]
+    boxes: Vec<[u32; 4]>,
+    #[serde(default)]
+    strokes: Vec<Drawn>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Drawn {
+    points: Vec<[f32; 2]>,
+    width: Option<f32>,
+    #[serde(default = "inside")]
+    inside: bool,
+}
+
+fn inside() -> bool {
+    true
+}
+
+impl Shown<'_> {
+    /// The example, and what its mask should be looked at for. `number` counts from 0.
+    pub fn example(&self, number: usize) -> Result<(Example, Vec<String>), Problem> {
+        let told = |warning: MaskWarning| format!("example {number}: {warning}");
+        let picture = picture(&format!("image of example {number}"), &self.image)?;
+        let (mask, warnings) = match &self.mask {
+            Some(_) if !(self.boxes.is_empty() && self.strokes.is_empty()) => {
+                return Err(Problem::bad(format!("example {number} has a mask and marks; give one of them")));
+            }
+            Some(mask) => {
+                let what = format!("mask of example {number}");
+                let bytes = bytes(&what, mask)?;
+                check_size(&what, &bytes)?;
+                let how = MaskReading::default();
+                let loaded = image_io::load_mask_from(&bytes[..], Path::new(&what), &picture, how)
+                    .map_err(|error| Problem::bad(error.to_string()))?;
+                (loaded.mask, loaded.warnings.into_iter().map(told).collect())
+            }
+            None => (self.marked(number, &picture.rgb)?, Vec::new()),
+        };
+        let example = Example::new(picture.rgb, mask).map_err(|error| Problem::from(&error))?;
+        Ok((example, warnings))
+    }
+
+    fn marked(&self, number: usize, rgb: &RgbImage) -> Result<Mask, Problem> {
+        let bad = |reason: String| Problem::bad(format!("example {number}: {reason}"));
+        if self.strokes.iter().map(|stroke| stroke.points.len()).sum::<usize>() > MOST_POINTS {
+            return Err(bad(format!("its strokes have more than {MOST_POINTS} points")));
+        }
+        let boxed = |&[x, y, right, bottom]: &[u32; 4]| match x < right && y < bottom {
+            true => Ok(BoundingBox { x, y, width: right - x, height: bottom - y }),
+            false => Err(bad("a box is [left, top, right, bottom] in whole pixels".into())),
+        };
+        let stroke = |drawn: &Drawn| {
+            let mark = if drawn.inside { Mark::Inside } else { Mark::Outside };
+            Stroke { points: drawn.points.clone(), width: drawn.width, mark }
+        };
+        let boxes = self.boxes.iter().map(boxed).collect::<Result<_, _>>()?;
+        let marks = Marks { boxes, strokes: self.strokes.iter().map(stroke).collect(), painted: None };
+        marks.mask(rgb).map_err(|error| bad(error.to_string()))
+    }
+}
+
+/// A PNG of one grey channel, in base64.
+pub fn grey_png(levels: &[u8], (width, height): (u32, u32)) -> Result<String, Problem> {
+    let mut png = Vec::new();
+    PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Adaptive)
+        .write_image(levels, width, height, ExtendedColorType::L8)
+        .map_err(|error| Problem::internal(format!("the result cannot be encoded: {error}")))?;
+    Ok(BASE64.encode(png))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_as_clients_write_it() {
+        for text in ["aGk=", "aGk", "data:image/png;base64,aGk=", "aG\r\nk=\n"] {
+            assert_eq!(bytes("image", text).unwrap(), b"hi", "{text}");
+        }
+        for text in ["", "data:image/png;base64,", "data:text/plain,hi", "a", "aGk=!", "é"] {
+            let problem = bytes("image", text).unwrap_err();
+            assert!(problem.status == 400 && problem.detail.starts_with("image: "), "{text}: {problem:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_come_before_pixels() {
+        // One bit a pixel: 16 MiB of zeros, which are 16 KiB in the file.
+        let (width, height) = (1 << 14, 1 << 13);
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, width, height);
+        encoder.set_depth(png::BitDepth::One);
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&vec![0; (width * height / 8) as usize]).unwrap();
+        writer.finish().unwrap();
+        let problem = picture("image", &BASE64.encode(&file)).unwrap_err();
+        assert_eq!((problem.status.as_u16(), problem.detail.contains("16384 x 8192")), (413, true), "{problem:?}");
+        assert_eq!(picture("image", &BASE64.encode(&file[..40])).unwrap_err().status, 400);
+    }
+}

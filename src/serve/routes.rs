@@ -1,0 +1,88 @@
+//! Which address is what.
+
+use super::app::App;
+use super::guard::guard;
+use super::problem::Problem;
+use super::{anylabeling, api};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post};
+use std::sync::Arc;
+
+/// What the API is, for people and programs (OpenAPI 3.1). Written by hand; a test compares its addresses with those here.
+const OPENAPI: &str = include_str!("openapi.json");
+const PAGE: &str = include_str!("../../web/index.html");
+const SCRIPT: &str = include_str!("../../web/page.js");
+const STYLE: &str = include_str!("../../web/page.css");
+/// The page needs nothing from elsewhere, and nothing from elsewhere runs in it.
+const POLICY: &str =
+    "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+/// An address, its methods, and what answers.
+type Route = (&'static str, &'static [&'static str], MethodRouter<Arc<App>>);
+
+fn all() -> Vec<Route> {
+    vec![
+        ("/", &["get"], get(async || text("text/html; charset=utf-8", PAGE))),
+        ("/page.js", &["get"], get(async || text("text/javascript; charset=utf-8", SCRIPT))),
+        ("/page.css", &["get"], get(async || text("text/css; charset=utf-8", STYLE))),
+        ("/openapi.json", &["get"], get(async || text("application/json", OPENAPI))),
+        ("/health", &["get"], get(api::health)),
+        ("/metrics", &["get"], get(api::metrics)),
+        ("/v1/models", &["get"], get(anylabeling::models)),
+        ("/v1/models/{id}/info", &["get"], get(anylabeling::info)),
+        ("/v1/predict", &["post"], post(anylabeling::predict)),
+        ("/v1/banks", &["get", "post"], get(api::banks).post(api::make)),
+        ("/v1/banks/{id}", &["delete"], delete(api::remove)),
+        ("/v1/segment", &["post"], post(api::segment)),
+    ]
+}
+
+pub fn router(app: &Arc<App>) -> Router {
+    let router = all().into_iter().fold(Router::new(), |router, (path, _, answer)| router.route(path, answer));
+    router
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address; see /openapi.json"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address has other methods; see /openapi.json")
+        })
+        // Bodies have bounds of our own.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(app.clone(), guard))
+        .with_state(app.clone())
+}
+
+fn text(kind: &'static str, text: &'static str) -> Response {
+    ([(CONTENT_TYPE, kind), (CONTENT_SECURITY_POLICY, POLICY), (CACHE_CONTROL, "no-cache")], text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn the_description_has_every_address_and_no_other() {
+        let described: Value = serde_json::from_str(OPENAPI).unwrap();
+        assert_eq!(described["info"]["version"], env!("CARGO_PKG_VERSION"));
+        let mut described: Vec<String> = described["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, methods)| {
+                methods.as_object().unwrap().keys().map(move |method| format!("{method} {path}"))
+            })
+            .filter(|address| !address.starts_with("parameters "))
+            .collect();
+        let page = ["/", "/page.js", "/page.css", "/openapi.json"];
+        let own = all().into_iter().filter(|(path, ..)| !page.contains(path));
+        let mut own: Vec<String> =
+            own.flat_map(|(path, methods, _)| methods.iter().map(move |method| format!("{method} {path}"))).collect();
+        described.sort();
+        own.sort();
+        assert_eq!(described, own);
+    }
+}
