@@ -136,7 +136,7 @@ fn a_form_that_is_wrong_is_refused_by_its_bound_and_named() {
             assert!(!(wrong(form) && matches!(found, Found::Seconds(_))), "{}: {form} is {found:?}", problem.name);
             seen += usize::from(wrong(form) && matches!(found, Found::Wrong(_)));
         }
-        let chosen = problem.finding.chosen().unwrap();
+        let chosen = problem.finding.chosen().unwrap_or_else(|| panic!("{problem:?}"));
         assert!(!wrong(chosen), "{}: {chosen}", problem.name);
     }
     assert!(seen > 1, "{problems:?}");

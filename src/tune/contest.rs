@@ -124,7 +124,13 @@ fn race<T: Track>(
     finding: &mut Finding,
 ) -> Result<(), T::Stop> {
     let mut times: Vec<Option<f64>> = vec![None; contest.forms.len()];
-    let stopped = rounds(contest, seconds, track, lags, finding, &mut times);
+    let mut stopped = rounds(contest, seconds, track, lags, finding, &mut times);
+    // Where all others are wrong, those that were not asked are what is left, however slow.
+    let unasked = finding.forms.values().any(|found| *found == Found::Behind);
+    if stopped.is_ok() && unasked && times.iter().all(Option::is_none) {
+        finding.forms.retain(|_, found| *found != Found::Behind);
+        stopped = rounds(contest, seconds, track, &Lags::default(), finding, &mut times);
+    }
     let least = least(&times);
     for (form, time) in times.into_iter().enumerate() {
         let Some(time) = time else { continue };
@@ -149,7 +155,8 @@ fn rounds<T: Track>(
     for round in 0..ROUNDS {
         let least = least(times);
         let again = |time: f64| time <= BEHIND * least || round == 1 && time <= SHORT_SECONDS;
-        let lives = |form: &usize| round == 0 || times[*form].is_some_and(again);
+        let out = |form: usize| finding.forms.contains_key(contest.forms[form]);
+        let lives = |form: &usize| if round == 0 { !out(*form) } else { times[*form].is_some_and(again) };
         let living: Vec<usize> = (0..times.len()).filter(lives).collect();
         let takes: f64 = living.iter().filter_map(|&form| times[form]).sum();
         if round > 0 && (living.len() < 2 || takes > PART * seconds) {
@@ -296,6 +303,15 @@ mod tests {
         assert_eq!(findings[0].chosen(), Some("b"));
         let (findings, _) = Fake::new(vec![vec![WrongAt(1.0, 2), WrongAt(1.0, 2)]]).measure(1e9);
         assert_eq!(findings[0].chosen(), None);
+    }
+
+    /// In the lighter problem b is far behind; where the rule's form is wrong, it is all there is.
+    #[test]
+    fn who_was_far_behind_is_asked_where_all_others_are_wrong() {
+        let mut fake = Fake::new(vec![vec![WrongAt(1.0, 1), Takes(9.0)], vec![Takes(1.0), Takes(9.0)]]);
+        let (findings, _) = fake.measure(1e9);
+        assert_eq!([0, 1].map(|i| findings[i].chosen()), [Some("b"), Some("rule")]);
+        assert_eq!((fake.runs((0, 0)), findings[0].wrong().count()), (1, 1), "who is wrong runs no more");
     }
 
     #[test]
