@@ -53,7 +53,7 @@ struct EncodeArgs {
     #[command(flatten)]
     examples: ExampleArgs,
     /// Examples that were encoded before, to be the first ones of the new bank
-    #[arg(long, value_name = "FILE.bank", num_args = 1..)]
+    #[arg(long, value_name = "FILE.bank", num_args = 1.., help_heading = "What to find")]
     bank: Vec<PathBuf>,
     /// The bank to write; with --precision f32 its numbers have 32 bits, and results are the same to the last bit as without it; else 16
     #[arg(long, short, value_name = "FILE.bank", help_heading = "Output")]
@@ -150,11 +150,11 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     }
     gpu::check_backend(&args.engine.adapter.choice()?)?;
     check(&args.output, args.written.force)?;
-    output::keep_files(&args.output, args.examples.files())?;
     let banks = args.bank.iter().map(BankFile::open).collect::<Result<Vec<_>, _>>()?;
     let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
     let planned = args.examples.plan(false)?;
-    output::keep_files(&args.output, planned.iter().flat_map(|example| example.files().chain(example.made())))?;
+    let read = planned.iter().flat_map(|example| example.files().chain(example.made()));
+    output::keep_files(&args.output, args.examples.files().chain(read))?;
     if let Some(name) = planned.iter().find_map(|example| match &example.kind {
         Kind::Thing(name) => name.as_ref(),
         Kind::Negative => None,

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 pub struct ClassArgs {
     /// Examples that `bank encode` has encoded; several are one set, together with --support
-    #[arg(long, value_name = "FILE.bank", num_args = 1..)]
+    #[arg(long, value_name = "FILE.bank", num_args = 1.., help_heading = "What to find")]
     bank: Vec<PathBuf>,
     /// A class and its bank; with several classes each query is encoded once, and gets a label map. --support NAME:IMAGE names a class, too
-    #[arg(long, value_name = "NAME=FILE.bank", num_args = 1.., value_parser = class)]
+    #[arg(long, value_name = "NAME=FILE.bank", num_args = 1.., value_parser = class, help_heading = "What to find")]
     class: Vec<(String, PathBuf)>,
 }
 

@@ -22,14 +22,14 @@ use std::sync::Arc;
 #[derive(Args)]
 struct Given {
     /// Example picture; several are shots of one example set, or of the class that is named in NAME:IMAGE
-    #[arg(long, value_name = "[NAME:]IMAGE", num_args = 1..)]
+    #[arg(long, value_name = "[NAME:]IMAGE", num_args = 1.., help_heading = "What to find")]
     support: Vec<PathBuf>,
     /// Mask of the example picture of the same place: white (>= 50 %) is what to find, or the one label or colour on black. A .json is
     /// labelme's
-    #[arg(long, value_name = "IMAGE|FILE.json", num_args = 1..)]
+    #[arg(long, value_name = "IMAGE|FILE.json", num_args = 1.., help_heading = "What to find")]
     mask: Vec<PathBuf>,
     /// A picture of what looks alike but is not meant, with its --mask: it keeps its pixels
-    #[arg(long, value_name = "IMAGE", num_args = 1..)]
+    #[arg(long, value_name = "IMAGE", num_args = 1.., help_heading = "What to find")]
     negative: Vec<PathBuf>,
     #[command(flatten)]
     mask_file: MaskFileArgs,

@@ -81,7 +81,9 @@ impl Example {
     /// As a network for squares of `size` sees it.
     pub(super) fn at(&self, size: u32, framing: Framing) -> Source {
         let (image, mask) = (framing.picture(&self.image, size), framing.mask(&self.mask, size));
-        Source::Example { image, mask, name: self.name.clone(), shape: self.image.dimensions() }
+        // A small copy of what was squashed gets its shape back; what was padded or cropped has kept it.
+        let shape = if framing == Framing::Squash { self.image.dimensions() } else { (size, size) };
+        Source::Example { image, mask, name: self.name.clone(), shape }
     }
 }
 

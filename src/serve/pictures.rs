@@ -18,8 +18,6 @@ use std::path::Path;
 
 /// More pixels are refused before they are decoded: several pictures are on their way at once.
 const MOST_PIXELS: u64 = 64 << 20;
-/// Points of all strokes of an example.
-const MOST_POINTS: usize = 100_000;
 
 const CONFIG: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -119,9 +117,6 @@ impl Shown<'_> {
 
     fn marked(&self, number: usize, rgb: &RgbImage) -> Result<Mask, Problem> {
         let bad = |reason: String| Problem::bad(format!("example {number}: {reason}"));
-        if self.strokes.iter().map(|stroke| stroke.points.len()).sum::<usize>() > MOST_POINTS {
-            return Err(bad(format!("its strokes have more than {MOST_POINTS} points")));
-        }
         let boxed = |&[x, y, right, bottom]: &[u32; 4]| match x < right && y < bottom {
             true => Ok(BoundingBox { x, y, width: right - x, height: bottom - y }),
             false => Err(bad("a box is [left, top, right, bottom] in whole pixels".into())),

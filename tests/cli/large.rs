@@ -153,6 +153,10 @@ fn very_long_pictures_and_very_large_tiles_take_no_more_than_their_pixels() {
     let with = |fit: &str| {
         place.run(&["infer", "--bank", "a.bank", "--query", "q.png", "--output", "b.png", "--fit", fit, "-q"])
     };
+    // Its small copy has the shape that was kept.
+    std::fs::create_dir(place.path("small")).unwrap();
+    place.run(&["bank", "info", "a.bank", "--pictures", "small"]).expect(0, &[]);
+    assert_eq!(image::open(place.path("small/0.png")).unwrap().into_rgb8().dimensions(), (64, 64));
     with("squash").expect(1, &["a.bank", "crop"]);
     with("crop").expect(0, &[]);
 }
