@@ -57,5 +57,7 @@ export interface Engine {
   /** Banks that are there already. */
   banks(): Promise<NamedBank[]>;
   encode(examples: Example[], progress: Progress, signal: AbortSignal): Promise<Encoded>;
+  /** The mask of what lies in a box of the picture, as a PNG of the picture's size. */
+  outline(image: Blob, box: Box, signal: AbortSignal): Promise<Blob>;
   segment(bank: string, image: Blob, progress: Progress, signal: AbortSignal): Promise<Found>;
 }
