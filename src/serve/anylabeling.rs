@@ -3,18 +3,16 @@
 use super::answer::{self, Query, Wanted, json};
 use super::app::App;
 use super::banks::Held;
-use super::body;
-use super::guard::Client;
+use super::entered::Entered;
+use super::events::{self, Done};
 use super::pictures;
 use super::problem::Problem;
 use super::worker::on_device;
 use crate::segment::Segmentation;
 use crate::settings::MaskRule;
 use crate::shown;
-use axum::Extension;
-use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -69,38 +67,35 @@ fn unknown(id: &str) -> Problem {
 }
 
 /// `POST /v1/predict`
-pub async fn predict(
-    State(app): State<Arc<App>>,
-    Extension(Client(client)): Extension<Client>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let upload = body::read(&app, &headers, body).await?;
-    let ticket = app.enter(client)?;
+pub async fn predict(State(app): State<Arc<App>>, entered: Entered) -> Result<Response, Problem> {
+    let Entered { upload, ticket, events } = entered;
     let reading = app.clone();
     let task = app.blocking(move || Task::read(&reading, &upload.bytes)).await?;
     let Task { held, query: Query { small, size }, wanted, rule } = task;
-    let bank = held.clone();
-    let segment = move |segmenter: &crate::Segmenter, progress: crate::segment::Progress| {
-        segmenter.segment_with(&bank.bank, &small, progress).map(Segmentation::into_map)
-    };
-    let map = on_device(&app, &ticket, segment).await?;
-    let writing = app.clone();
-    let text = app.blocking(move || {
-        let found = wanted.found(&writing, map, size, rule)?;
-        let shape = |outline: answer::Outline| {
-            json!({
-                "label": held.label,
-                "shape_type": "polygon",
-                "points": outline.points,
-                "score": found.objects.get(outline.object).and_then(|object| object.score),
-                "group_id": outline.is_part.then_some(outline.object + 1),
-            })
+    let compute = async move |steps| {
+        let bank = held.clone();
+        let segment = move |segmenter: &crate::Segmenter, progress: crate::segment::Progress| {
+            segmenter.segment_with(&bank.bank, &small, progress).map(Segmentation::into_map)
         };
-        let shapes: Vec<Value> = wanted.outlines(&found.objects)?.into_iter().map(shape).collect();
-        answer::text(&json!({"success": true, "data": {"shapes": shapes, "description": "", "replace": true}}))
-    });
-    Ok(json(StatusCode::OK, text.await?))
+        let map = on_device(&app, &ticket, steps, segment).await?;
+        let writing = app.clone();
+        let text = app.blocking(move || {
+            let found = wanted.found(&writing, map, size, rule)?;
+            let shape = |outline: answer::Outline| {
+                json!({
+                    "label": held.label,
+                    "shape_type": "polygon",
+                    "points": outline.points,
+                    "score": found.objects.get(outline.object).and_then(|object| object.score),
+                    "group_id": outline.is_part.then_some(outline.object + 1),
+                })
+            };
+            let shapes: Vec<Value> = wanted.outlines(&found.objects)?.into_iter().map(shape).collect();
+            answer::text(&json!({"success": true, "data": {"shapes": shapes, "description": "", "replace": true}}))
+        });
+        Ok(Done::ok(text.await?))
+    };
+    events::answer(events, compute).await
 }
 
 impl Task {

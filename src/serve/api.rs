@@ -4,18 +4,18 @@ use super::answer::{self, Query, Wanted, json};
 use super::app::App;
 use super::banks::Held;
 use super::body;
-use super::guard::Client;
+use super::entered::Entered;
+use super::events::{self, Done};
 use super::pictures::{self, Shown};
 use super::problem::Problem;
 use super::worker::on_device;
 use crate::image_io::BoundingBox;
-use crate::segment::{Example, Segmentation};
+use crate::segment::{Example, Progress, Segmentation, Segmenter};
 use crate::settings::{MaskRule, Threshold};
 use crate::shown;
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -69,6 +69,11 @@ enum By {
 struct Task {
     by: By,
     query: Query,
+    asked: Told,
+}
+
+/// What a client wants to be told.
+struct Told {
     wanted: Wanted,
     rule: MaskRule,
     map: bool,
@@ -127,14 +132,8 @@ fn unknown(id: &str) -> Problem {
 }
 
 /// `POST /v1/banks`
-pub async fn make(
-    State(app): State<Arc<App>>,
-    Extension(Client(client)): Extension<Client>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let upload = body::read(&app, &headers, body).await?;
-    let ticket = app.enter(client)?;
+pub async fn make(State(app): State<Arc<App>>, entered: Entered) -> Result<Response, Problem> {
+    let Entered { upload, ticket, events } = entered;
     let (reading, gone) = (app.clone(), ticket.gone());
     let read = app.blocking(move || {
         let NewBank { name, examples } = parse(&upload.bytes)?;
@@ -145,15 +144,16 @@ pub async fn make(
         Ok((name, read_examples(&reading, &examples, &gone)?))
     });
     let (name, (examples, warnings)) = read.await?;
-    let bank = on_device(&app, &ticket, move |segmenter, progress| segmenter.encode_with(&examples, progress)).await?;
-    let held = app.banks.keep(name, bank);
-    let mut about = serde_json::to_value(held.about(false)).map_err(|error| Problem::internal(error.to_string()))?;
-    about["warnings"] = json!(warnings);
-    let mut response = json(StatusCode::CREATED, about.to_string());
-    if let Ok(place) = HeaderValue::from_str(&format!("/v1/banks/{}", held.id)) {
-        response.headers_mut().insert(LOCATION, place);
-    }
-    Ok(response)
+    let encode = async move |steps| {
+        let encode = move |segmenter: &Segmenter, progress: Progress| segmenter.encode_with(&examples, progress);
+        let held = app.banks.keep(name, on_device(&app, &ticket, steps, encode).await?);
+        let internal = |error: serde_json::Error| Problem::internal(error.to_string());
+        let mut about = serde_json::to_value(held.about(false)).map_err(internal)?;
+        about["warnings"] = json!(warnings);
+        let location = Some(format!("/v1/banks/{}", held.id));
+        Ok(Done { status: StatusCode::CREATED, text: about.to_string(), location })
+    };
+    events::answer(events, encode).await
 }
 
 /// Reads examples, one after the other, as long as their client is there.
@@ -182,37 +182,39 @@ fn read_examples(app: &App, examples: &[Shown], gone: &AtomicBool) -> Result<(Ve
 }
 
 /// `POST /v1/segment`
-pub async fn segment(
-    State(app): State<Arc<App>>,
-    Extension(Client(client)): Extension<Client>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let upload = body::read(&app, &headers, body).await?;
-    let ticket = app.enter(client)?;
+pub async fn segment(State(app): State<Arc<App>>, entered: Entered) -> Result<Response, Problem> {
+    let Entered { upload, ticket, events } = entered;
     let (reading, gone) = (app.clone(), ticket.gone());
     let task = app.blocking(move || Task::read(&reading, &upload.bytes, &gone)).await?;
-    let Task { by, query: Query { small, size }, wanted, rule, map: with_map, polygons, warnings } = task;
-    let compute = move |segmenter: &crate::Segmenter, progress: crate::segment::Progress| match by {
-        By::Bank(held) => segmenter.segment_with(&held.bank, &small, progress),
-        By::Examples(examples) => {
-            let bank = segmenter.encode_with(&examples, progress)?;
-            segmenter.segment_with(&bank, &small, progress)
-        }
+    let compute = async move |steps| {
+        let Task { by, query: Query { small, size }, asked } = task;
+        let compute = move |segmenter: &Segmenter, progress: Progress| match by {
+            By::Bank(held) => segmenter.segment_with(&held.bank, &small, progress),
+            By::Examples(examples) => {
+                let bank = segmenter.encode_with(&examples, progress)?;
+                segmenter.segment_with(&bank, &small, progress)
+            }
+        };
+        let found = on_device(&app, &ticket, steps, compute).await?;
+        let writing = app.clone();
+        Ok(Done::ok(app.blocking(move || asked.told(&writing, found, size)).await?))
     };
-    let found: Segmentation = on_device(&app, &ticket, compute).await?;
-    let writing = app.clone();
-    let text = app.blocking(move || {
+    events::answer(events, compute).await
+}
+
+impl Told {
+    /// What was found in a query of `size`, as JSON.
+    fn told(&self, app: &App, found: Segmentation, size: (u32, u32)) -> Result<String, Problem> {
         let seconds: f64 = found.times().iter().map(|(_, seconds)| seconds).sum();
         let precision = found.precision().name();
-        let found = wanted.found(&writing, found.into_map(), size, rule)?;
+        let found = self.wanted.found(app, found.into_map(), size, self.rule)?;
         let mut objects: Vec<Value> = found
             .objects
             .iter()
             .map(|object| json!({"area": object.area, "box": corners(object.bounding_box), "score": object.score}))
             .collect();
-        if polygons {
-            for outline in wanted.outlines(&found.objects)? {
+        if self.polygons {
+            for outline in self.wanted.outlines(&found.objects)? {
                 let Some(object) = objects.get_mut(outline.object) else { continue };
                 match &mut object["polygons"] {
                     Value::Array(all) => all.push(json!(outline.points)),
@@ -220,13 +222,12 @@ pub async fn segment(
                 }
             }
         }
-        let levels: Vec<u8> = found.mask.foreground().iter().map(|&on| 255 * u8::from(on)).collect();
-        let map = with_map.then(|| {
+        let map = self.map.then(|| {
             let map = found.map.map_at(size.0, size.1);
             let levels: Vec<u8> = map.iter().map(|v| (v.clamp(0.0, 1.0) * 255.0 + 0.5) as u8).collect();
             pictures::grey_png(&levels, size)
         });
-        let threshold = match rule.threshold {
+        let threshold = match self.rule.threshold {
             Threshold::Relative(value) => json!({"relative": value}),
             Threshold::Absolute(value) => json!({"absolute": value}),
         };
@@ -238,15 +239,25 @@ pub async fn segment(
             "box": found.mask.bounding_box().map(corners),
             "foreground_fraction": found.mask.foreground_fraction(),
             "objects": objects,
-            "mask": pictures::grey_png(&levels, size)?,
+            "mask": pictures::mask_png(&found.mask)?,
             "map": map.transpose()?,
             "peak": found.map.peak(),
             "threshold": threshold,
-            "min_score": rule.min_score,
+            "min_score": self.rule.min_score,
             "precision": precision,
             "seconds": seconds,
-            "warnings": warnings,
+            "warnings": self.warnings,
         }))
+    }
+}
+
+/// `POST /v1/masks`: the mask that marks make, before an example is made of it.
+pub async fn mask(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let upload = body::read(&app, &headers, body).await?;
+    let text = app.blocking(move || {
+        let mask = parse::<Shown>(&upload.bytes)?.mask_of_marks()?;
+        let (width, height) = mask.size();
+        answer::text(&json!({"width": width, "height": height, "mask": pictures::mask_png(&mask)?}))
     });
     Ok(json(StatusCode::OK, text.await?))
 }
@@ -271,6 +282,6 @@ impl Task {
             }
         };
         let query = Query::new(app, &pictures::picture("image", &image)?.rgb);
-        Ok(Task { by, query, wanted, rule, map, polygons, warnings })
+        Ok(Task { by, query, asked: Told { wanted, rule, map, polygons, warnings } })
     }
 }

@@ -6,9 +6,12 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -16,6 +19,8 @@ use tokio::task::JoinSet;
 
 /// Connections at a time; others wait.
 const MOST: usize = 256;
+/// Of these one address may have so many; more are closed at once, so that there is room for others.
+const MOST_OF_ONE: usize = 192;
 /// The head of a request must be there so soon, and a connection may be idle so long.
 const HEAD: Duration = Duration::from_secs(15);
 /// How often it is asked whether to end.
@@ -23,11 +28,46 @@ const STEP: Duration = Duration::from_millis(50);
 /// Where there are no more files for connections: the next try.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections by address.
+type Peers = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// One of an address's connections.
+struct Counted {
+    peers: Peers,
+    address: IpAddr,
+}
+
+impl Counted {
+    /// None where the address has enough.
+    fn new(peers: &Peers, address: IpAddr) -> Option<Counted> {
+        let mut counts = peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= MOST_OF_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(Counted { peers: peers.clone(), address })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = counts.entry(self.address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
 /// Serves until the server is to end, and all that was asked by then is answered.
 pub async fn serve(listener: std::net::TcpListener, router: Router, app: &Arc<App>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let slots = Arc::new(Semaphore::new(MOST));
+    let peers = Peers::default();
     let (end, ended) = watch::channel(false);
     let mut all = JoinSet::new();
     let mut over = pin!(over(app));
@@ -48,11 +88,13 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, app: &Arc<Ap
             },
             () = &mut over => break,
         };
-        let router = router.clone().layer(Extension(Client(peer.ip().to_canonical())));
+        let address = peer.ip().to_canonical();
+        let Some(counted) = Counted::new(&peers, address) else { continue };
+        let router = router.clone().layer(Extension(Client(address)));
         let ended = ended.clone();
         all.spawn(async move {
             connection(stream, router, ended).await;
-            drop(slot);
+            drop((slot, counted));
         });
         while all.try_join_next().is_some() {}
     }
@@ -82,5 +124,22 @@ async fn connection(stream: TcpStream, router: Router, mut ended: watch::Receive
 async fn over(app: &App) {
     while !app.is_over() {
         tokio::time::sleep(STEP).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_leaves_room_for_others() {
+        let (peers, one, other) = (Peers::default(), IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let mut all: Vec<Counted> = (0..MOST_OF_ONE).filter_map(|_| Counted::new(&peers, one)).collect();
+        assert_eq!(all.len(), MOST_OF_ONE);
+        assert!(Counted::new(&peers, one).is_none() && Counted::new(&peers, other).is_some());
+        all.pop();
+        assert!(Counted::new(&peers, one).is_some());
+        drop(all);
+        assert!(peers.lock().unwrap().is_empty());
     }
 }

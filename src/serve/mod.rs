@@ -14,6 +14,8 @@ mod app;
 mod banks;
 mod body;
 mod connections;
+mod entered;
+mod events;
 mod guard;
 mod metrics;
 mod pictures;

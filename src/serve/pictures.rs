@@ -115,6 +115,14 @@ impl Shown<'_> {
         Ok((example, warnings))
     }
 
+    /// The mask that its boxes and strokes make.
+    pub fn mask_of_marks(&self) -> Result<Mask, Problem> {
+        match self.mask {
+            Some(_) => Err(Problem::bad("there is a mask already; give boxes or strokes in its place")),
+            None => self.marked(0, &picture("image", &self.image)?.rgb),
+        }
+    }
+
     fn marked(&self, number: usize, rgb: &RgbImage) -> Result<Mask, Problem> {
         let bad = |reason: String| Problem::bad(format!("example {number}: {reason}"));
         let boxed = |&[x, y, right, bottom]: &[u32; 4]| match x < right && y < bottom {
@@ -129,6 +137,12 @@ impl Shown<'_> {
         let marks = Marks { boxes, strokes: self.strokes.iter().map(stroke).collect(), painted: None };
         marks.mask(rgb).map_err(|error| bad(error.to_string()))
     }
+}
+
+/// A mask as a PNG, 255 where it is foreground.
+pub fn mask_png(mask: &Mask) -> Result<String, Problem> {
+    let levels: Vec<u8> = mask.foreground().iter().map(|&on| 255 * u8::from(on)).collect();
+    grey_png(&levels, mask.size())
 }
 
 /// A PNG of one grey channel, in base64.

@@ -5,7 +5,7 @@ use crate::gpu::GpuError;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Why a request is not answered as was asked.
 #[derive(Clone, Debug)]
@@ -35,6 +35,11 @@ impl Problem {
     pub fn internal(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
+
+    pub fn json(&self) -> Value {
+        let title = self.status.canonical_reason().unwrap_or("Problem");
+        json!({"type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail})
+    }
 }
 
 impl From<&Error> for Problem {
@@ -53,10 +58,7 @@ impl From<&Error> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let title = self.status.canonical_reason().unwrap_or("Problem");
-        let body =
-            json!({"type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail});
-        let mut response = (self.status, body.to_string()).into_response();
+        let mut response = (self.status, self.json().to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after {

@@ -38,6 +38,7 @@ fn all() -> Vec<Route> {
         ("/v1/predict", &["post"], post(anylabeling::predict)),
         ("/v1/banks", &["get", "post"], get(api::banks).post(api::make)),
         ("/v1/banks/{id}", &["delete"], delete(api::remove)),
+        ("/v1/masks", &["post"], post(api::mask)),
         ("/v1/segment", &["post"], post(api::segment)),
     ]
 }

@@ -2,6 +2,7 @@
 
 use super::ServeError;
 use super::app::App;
+use super::events::Steps;
 use super::problem::Problem;
 use super::queue::Ticket;
 use crate::Error;
@@ -36,16 +37,20 @@ fn serve(segmenter: &Segmenter, app: &App) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// What `work` gives on the device, when it is the turn of `ticket`; its progress ends it where the client goes away.
+/// What `work` gives on the device, when it is the turn of `ticket`. Its progress tells `steps`, and ends it where the client goes away.
 pub async fn on_device<T: Send + 'static>(
     app: &App,
     ticket: &Ticket<Work>,
+    steps: Steps,
     work: impl FnOnce(&Segmenter, Progress) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Problem> {
     let (tell, told) = oneshot::channel();
     ticket.submit(Box::new(move |segmenter, app, gone| {
         let left = || gone.load(Ordering::SeqCst);
-        let mut progress = |_, _| if left() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let mut progress = |stage, done| {
+            steps.at(stage, done);
+            if left() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
         let started = Instant::now();
         let done = if left() { Err(Error::Interrupted) } else { work(segmenter, &mut progress) };
         match &done {

@@ -1,6 +1,7 @@
 //! `serve` as its clients meet it.
 
 mod client;
+mod events;
 
 use crate::command::Place;
 use base64::Engine as _;
