@@ -1,6 +1,7 @@
 //! What every request passes: who may ask, and what is written of it.
 
 use super::app::App;
+use super::page;
 use super::problem::Problem;
 use crate::shown;
 use axum::extract::{MatchedPath, Request, State};
@@ -21,8 +22,8 @@ use subtle::ConstantTimeEq;
 #[derive(Clone, Copy)]
 pub struct Client(pub IpAddr);
 
-/// What anybody may have: nothing of it tells of pictures.
-const OPEN: [&str; 5] = ["/", "/page.css", "/page.js", "/health", "/openapi.json"];
+/// What anybody may have beside the page: nothing of it tells of pictures.
+const OPEN: [&str; 2] = ["/health", "/openapi.json"];
 /// Of a request whose client went away, as servers have it.
 const LEFT: u16 = 499;
 
@@ -100,12 +101,16 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
         }
     }
     match &app.options.key {
-        Some(key) if !OPEN.contains(&request.uri().path()) && !knows(headers, key) => {
+        Some(key) if !is_open(request.uri().path()) && !knows(headers, key) => {
             let detail = "an API key is needed, as Authorization: Bearer KEY, X-API-Key: KEY or Token: KEY";
             Err(Problem::new(StatusCode::UNAUTHORIZED, detail))
         }
         _ => Ok(()),
     }
+}
+
+fn is_open(path: &str) -> bool {
+    OPEN.contains(&path) || page::has(path)
 }
 
 /// Whether one of the headers holds the key. Digests are compared, in a time that tells nothing of where they differ.

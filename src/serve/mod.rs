@@ -18,6 +18,7 @@ mod entered;
 mod events;
 mod guard;
 mod metrics;
+mod page;
 mod pictures;
 mod problem;
 mod queue;

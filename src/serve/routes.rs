@@ -3,34 +3,22 @@
 use super::app::App;
 use super::guard::guard;
 use super::problem::Problem;
-use super::{anylabeling, api};
+use super::{anylabeling, api, page};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::middleware::from_fn_with_state;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
 
 /// What the API is, for people and programs (OpenAPI 3.1). Written by hand; a test compares its addresses with those here.
 const OPENAPI: &str = include_str!("openapi.json");
-const PAGE: &str = include_str!("../../web/index.html");
-const SCRIPT: &str = include_str!("../../web/page.js");
-const STYLE: &str = include_str!("../../web/page.css");
-/// The page needs nothing from elsewhere, and nothing from elsewhere runs in it.
-const POLICY: &str =
-    "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// An address, its methods, and what answers.
 type Route = (&'static str, &'static [&'static str], MethodRouter<Arc<App>>);
 
 fn all() -> Vec<Route> {
     vec![
-        ("/", &["get"], get(async || text("text/html; charset=utf-8", PAGE))),
-        ("/page.js", &["get"], get(async || text("text/javascript; charset=utf-8", SCRIPT))),
-        ("/page.css", &["get"], get(async || text("text/css; charset=utf-8", STYLE))),
-        ("/openapi.json", &["get"], get(async || text("application/json", OPENAPI))),
         ("/health", &["get"], get(api::health)),
         ("/metrics", &["get"], get(api::metrics)),
         ("/v1/models", &["get"], get(anylabeling::models)),
@@ -44,8 +32,11 @@ fn all() -> Vec<Route> {
 }
 
 pub fn router(app: &Arc<App>) -> Router {
-    let router = all().into_iter().fold(Router::new(), |router, (path, _, answer)| router.route(path, answer));
-    router
+    let api = all().into_iter().fold(Router::new(), |router, (path, _, answer)| router.route(path, answer));
+    let of_page = page::all()
+        .fold(api, |router, (path, kind, bytes)| router.route(path, get(async || page::answer(kind, bytes))));
+    of_page
+        .route("/openapi.json", get(async || page::answer("application/json", OPENAPI.as_bytes())))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this address; see /openapi.json"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address has other methods; see /openapi.json")
@@ -54,10 +45,6 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(app.clone(), guard))
         .with_state(app.clone())
-}
-
-fn text(kind: &'static str, text: &'static str) -> Response {
-    ([(CONTENT_TYPE, kind), (CONTENT_SECURITY_POLICY, POLICY), (CACHE_CONTROL, "no-cache")], text).into_response()
 }
 
 #[cfg(test)]
@@ -78,10 +65,10 @@ mod tests {
             })
             .filter(|address| !address.starts_with("parameters "))
             .collect();
-        let page = ["/", "/page.js", "/page.css", "/openapi.json"];
-        let own = all().into_iter().filter(|(path, ..)| !page.contains(path));
-        let mut own: Vec<String> =
-            own.flat_map(|(path, methods, _)| methods.iter().map(move |method| format!("{method} {path}"))).collect();
+        let mut own: Vec<String> = all()
+            .into_iter()
+            .flat_map(|(path, methods, _)| methods.iter().map(move |method| format!("{method} {path}")))
+            .collect();
         described.sort();
         own.sort();
         assert_eq!(described, own);

@@ -137,7 +137,7 @@ fn what_makes_no_sense_is_refused() {
         .refused(400, "give one of them");
     bank(json!({"image": base64("support.png"), "mask": "x", "path": "/etc/passwd"})).refused(400, "path");
 
-    for path in ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/page.js/../../Cargo.toml", "/v1", "//"] {
+    for path in ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/dist/../../Cargo.toml", "/v1", "//"] {
         server.get(path).refused(404, "nothing at this address");
     }
     server.get("/v1/models/..%2f..%2fetc%2fpasswd/info").refused(404, "no model");
@@ -185,10 +185,11 @@ fn pages_of_others_and_other_names_are_refused() {
     let page = server.get("/");
     assert!(page.status == 200 && page.head.contains("content-security-policy"), "{page:?}");
     let page = String::from_utf8(page.body).unwrap();
-    for part in ["<canvas", "page.js", "page.css", "<label"] {
+    for part in ["<canvas", "dist/page.js", "page.css", "<label"] {
         assert!(page.contains(part), "{part}");
     }
-    assert!(server.get("/page.js").head.contains("text/javascript"));
+    assert!(server.get("/dist/page.js").head.contains("text/javascript"));
+    assert!(server.get("/examples/0/support.png").body.starts_with(b"\x89PNG"));
     assert_eq!(server.get("/openapi.json").json()["openapi"], "3.1.0");
 }
 
