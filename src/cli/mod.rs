@@ -143,7 +143,11 @@ pub fn main() -> ExitCode {
         _ => 0,
     };
     // wgpu and its drivers talk much about things that users cannot change.
-    let level = ["error", "error,diffews_wgpu=info", "error,diffews_wgpu=debug"][usize::from(verbosity.min(2))];
+    let level = match &cli.verb {
+        // A server says what its clients are not told.
+        Verb::Serve(_) => "error,diffews_wgpu::serve=warn",
+        _ => ["error", "error,diffews_wgpu=info", "error,diffews_wgpu=debug"][usize::from(verbosity.min(2))],
+    };
     let mut logger = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level));
     if verbosity > 0 {
         logger.parse_filters(level);

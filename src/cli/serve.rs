@@ -6,7 +6,7 @@ use super::open::{self, Told, Wanted};
 use super::options::{EngineArgs, FrameArgs, MaskArgs, bytes};
 use super::progress::{self, Bar};
 use super::{interrupt, print, tell};
-use diffews_wgpu::serve::{self, Host, Model, Options, ServeError};
+use diffews_wgpu::serve::{self, Host, LabelStudio, Model, Options, ServeError};
 use diffews_wgpu::{BankFile, gpu};
 use std::fs::File;
 use std::io::Read;
@@ -20,6 +20,7 @@ const AFTER_HELP: &str = "\
 Examples:
   diffews-wgpu serve                                     the page is at http://127.0.0.1:7777
   diffews-wgpu serve --banks banks/                      each *.bank is a model of annotation tools (X-AnyLabeling)
+  diffews-wgpu serve --label-studio http://localhost:8080  a machine learning backend: annotate three, get the rest
   diffews-wgpu serve --listen 0.0.0.0:7777 --api-key-file key.txt --banks banks/
 
 docs/serve.md has the API. A first Ctrl-C or SIGTERM takes no more requests and finishes those that are there, for 25 s at most; a
@@ -52,6 +53,15 @@ pub struct Args {
     /// Pages of this origin may ask, as https://example.org; * is any
     #[arg(long, value_name = "ORIGIN", value_parser = origin, help_heading = "Server")]
     allow_origin: Vec<String>,
+    /// Address of the Label Studio whose machine learning backend this is: its pictures and annotations are fetched
+    #[arg(long, value_name = "URL", value_parser = url, help_heading = "Label Studio")]
+    label_studio: Option<String>,
+    /// Holds a token of its API: legacy or personal [default: the one that comes with the connection]
+    #[arg(long, value_name = "FILE", requires = "label_studio", help_heading = "Label Studio")]
+    label_studio_key_file: Option<PathBuf>,
+    /// Another server whose pictures are fetched where tasks name them, as https://example.org
+    #[arg(long, value_name = "ORIGIN", value_parser = server, requires = "label_studio", help_heading = "Label Studio")]
+    pictures_from: Vec<String>,
     /// No notes, and no line for each request; warnings and errors stay
     #[arg(long, short, help_heading = "Server")]
     quiet: bool,
@@ -64,7 +74,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let key = args.api_key_file.as_deref().map(key).transpose()?;
+    let key = args.api_key_file.as_deref().map(|path| read_key("--api-key-file", path)).transpose()?;
+    let label_studio_key = args.label_studio_key_file.as_deref();
+    let label_studio_key = label_studio_key.map(|path| read_key("--label-studio-key-file", path)).transpose()?;
     if key.is_none() && !args.listen.ip().is_loopback() {
         return Err(usage(format!(
             "--listen {}: others can reach this address, so that a key is needed; put one in a file and name it with --api-key-file",
@@ -101,6 +113,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         origins: args.allow_origin.clone(),
         most_banks: args.max_banks.into(),
         most_bank_bytes: args.max_bank_bytes,
+        label_studio: args.label_studio.clone().map(|url| LabelStudio {
+            url,
+            key: label_studio_key,
+            pictures_from: args.pictures_from.clone(),
+        }),
     };
     let quiet = args.quiet;
     let log = move |line: &str| {
@@ -144,8 +161,8 @@ fn models(dir: &Path) -> anyhow::Result<Vec<Model>> {
 }
 
 /// The key that a file holds.
-fn key(path: &Path) -> anyhow::Result<String> {
-    let failed = |reason: String| usage(format!("--api-key-file {}: {reason}", path.display()));
+fn read_key(flag: &str, path: &Path) -> anyhow::Result<String> {
+    let failed = |reason: String| usage(format!("{flag} {}: {reason}", path.display()));
     let mut text = String::new();
     let file = File::open(path).map_err(|error| failed(error.to_string()))?;
     file.take(MOST_KEY + 1).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
@@ -166,9 +183,39 @@ fn origin(text: &str) -> Result<String, String> {
     }
 }
 
+/// An origin of http.
+fn server(text: &str) -> Result<String, String> {
+    match text.starts_with("http://") || text.starts_with("https://") {
+        true => origin(text),
+        false => Err("it must begin with http:// or https://".into()),
+    }
+}
+
+/// An address of http, without a slash at its end.
+fn url(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains(['?', '#', '@']);
+    let host = text.strip_prefix("http://").or(text.strip_prefix("https://"));
+    match host.is_some_and(|host| !host.is_empty() && !host.starts_with('/')) && plain {
+        true => Ok(text.trim_end_matches('/').to_owned()),
+        false => Err("it must be an address as http://localhost:8080".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::origin;
+    use super::{origin, server, url};
+
+    #[test]
+    fn addresses_of_label_studio() {
+        assert_eq!(url("http://localhost:8080/").as_deref(), Ok("http://localhost:8080"));
+        assert_eq!(url("https://example.org/ls").as_deref(), Ok("https://example.org/ls"));
+        for text in
+            ["", "localhost:8080", "ftp://a", "http://", "http:///a", "http://a b", "http://u:p@a", "http://a?b"]
+        {
+            assert!(url(text).is_err(), "{text}");
+        }
+        assert!(server("https://example.org").is_ok() && server("*").is_err() && server("s3://b").is_err());
+    }
 
     #[test]
     fn origins_are_no_addresses_of_pages() {

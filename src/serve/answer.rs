@@ -3,7 +3,7 @@
 use super::app::App;
 use super::problem::Problem;
 use crate::formats::{Ring, Tolerance, joined, outlines};
-use crate::image_io::{DecodedMap, Mask, Object, ObjectOptions, RgbImage, find_objects, mask_of_objects};
+use crate::image_io::{DecodedMap, Mask, Object, ObjectOptions, Region, RgbImage, find_objects, mask_of_objects};
 use crate::settings::{MaskRule, Threshold};
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
@@ -29,6 +29,8 @@ pub struct Wanted {
     #[serde(default)]
     largest: bool,
     tolerance: Option<f64>,
+    /// The tolerance as a part of an object's perimeter, as X-AnyLabeling's slider says it; with OpenCV's `approxPolyDP` in mind.
+    epsilon_factor: Option<f64>,
 }
 
 /// A query on its way: as the network sees it, and its own size.
@@ -70,15 +72,21 @@ impl Wanted {
             (None, None) => default.threshold,
         };
         let min_score = self.min_score.or(self.conf_threshold).unwrap_or(default.min_score);
-        self.tolerance()?;
+        self.tolerance(None)?;
         if self.min_area.is_some_and(|area| area < 0.0) {
             return Err(Problem::bad("min_area is a number of pixels"));
         }
         MaskRule { threshold, min_score }.check().map_err(Problem::bad)
     }
 
-    fn tolerance(&self) -> Result<Tolerance, Problem> {
-        Tolerance::new(self.tolerance.unwrap_or(TOLERANCE)).map_err(|error| Problem::bad(error.to_string()))
+    /// Of a region, where a part of its perimeter was asked for.
+    fn tolerance(&self, region: Option<&Region>) -> Result<Tolerance, Problem> {
+        let pixels = match (self.tolerance, self.epsilon_factor) {
+            (Some(pixels), _) => pixels,
+            (None, Some(factor)) => factor * region.map_or(1.0, perimeter),
+            (None, None) => TOLERANCE,
+        };
+        Tolerance::new(pixels).map_err(|error| Problem::bad(error.to_string()))
     }
 
     /// What the network's map of the square shows of a query of `size`.
@@ -104,16 +112,30 @@ impl Wanted {
 
     /// The outlines of all objects, each a line around its holes, too.
     pub fn outlines(&self, objects: &[Object]) -> Result<Vec<Outline>, Problem> {
-        let tolerance = self.tolerance()?;
         let mut all = Vec::new();
         for (object, found) in objects.iter().enumerate() {
-            let polygons = outlines(&found.region, tolerance);
+            let polygons = outlines(&found.region, self.tolerance(Some(&found.region))?);
             let is_part = polygons.len() > 1;
             let lines = polygons.iter().map(|p| joined([&p.outer].into_iter().chain(&p.holes)));
             all.extend(lines.map(|points| Outline { points, object, is_part }));
         }
         Ok(all)
     }
+}
+
+/// Pixels around the largest part of a region.
+fn perimeter(region: &Region) -> f64 {
+    let length = |ring: &Ring| {
+        let next = ring.iter().cycle().skip(1);
+        let side = |(a, b): (&[u32; 2], &[u32; 2])| {
+            let along = |i: usize| f64::from(a[i]) - f64::from(b[i]);
+            along(0).hypot(along(1))
+        };
+        ring.iter().zip(next).map(side).sum::<f64>()
+    };
+    // Stairs of pixels are longer than what OpenCV measures, by half at most: one pixel of tolerance makes lines of them.
+    let smooth = Tolerance::new(TOLERANCE).map(|tolerance| outlines(region, tolerance)).unwrap_or_default();
+    smooth.iter().map(|polygon| length(&polygon.outer)).fold(0.0, f64::max)
 }
 
 /// The text of an answer, made where it does not hold up others.

@@ -49,12 +49,24 @@ pub async fn info(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result
     Ok(json(StatusCode::OK, json!({"success": true, "data": about(&app, &held)}).to_string()))
 }
 
+/// The client shows these of its controls, with these values, and hides all others; without `button_run` nobody could ask.
+fn widgets(app: &App) -> Value {
+    json!([
+        {"name": "button_run"},
+        {"name": "input_conf"},
+        {"name": "edit_conf", "value": app.rule.min_score},
+        {"name": "toggle_preserve_existing_annotations", "value": false},
+        {"name": "mask_fineness_slider"},
+        {"name": "mask_fineness_value_label"},
+    ])
+}
+
 fn about(app: &App, held: &Held) -> Value {
     json!({
         "model_id": held.id,
         "display_name": held.label,
         "batch_processing_mode": "default",
-        "widgets": [],
+        "widgets": widgets(app),
         "params": {},
         "examples": held.bank.shots(),
         "network": app.model,
@@ -91,7 +103,8 @@ pub async fn predict(State(app): State<Arc<App>>, entered: Entered) -> Result<Re
                 })
             };
             let shapes: Vec<Value> = wanted.outlines(&found.objects)?.into_iter().map(shape).collect();
-            answer::text(&json!({"success": true, "data": {"shapes": shapes, "description": "", "replace": true}}))
+            // Whether what was there before stays is its user's affair.
+            answer::text(&json!({"success": true, "data": {"shapes": shapes, "description": "", "replace": null}}))
         });
         Ok(Done::ok(text.await?))
     };

@@ -1,6 +1,7 @@
 //! What all requests share.
 
 use super::banks::Banks;
+use super::label_studio::Projects;
 use super::metrics::{Metrics, Now};
 use super::problem::Problem;
 use super::queue::{Queue, Ticket};
@@ -18,8 +19,10 @@ use tokio::sync::Semaphore;
 
 /// So many pictures are decoded, or results encoded, at a time: each may take hundreds of megabytes.
 const AT_ONCE: usize = 2;
+/// So many pictures are fetched at a time, which takes hardly more than waiting.
+const FETCHES: usize = 4;
 /// More threads than that would do nothing.
-pub const BLOCKING_THREADS: usize = AT_ONCE;
+pub const BLOCKING_THREADS: usize = AT_ONCE + FETCHES;
 
 pub struct App {
     pub options: Options,
@@ -34,7 +37,9 @@ pub struct App {
     pub rule: MaskRule,
     /// What the model is called.
     pub model: String,
+    pub projects: Projects,
     pictures: Arc<Semaphore>,
+    fetches: Arc<Semaphore>,
     failed: AtomicBool,
 }
 
@@ -50,7 +55,9 @@ impl App {
             framing: segmenter.framing(),
             rule: segmenter.mask_rule(),
             model: segmenter.model().name().to_owned(),
+            projects: Projects::new(options.label_studio.clone(), options.max_upload),
             pictures: Arc::new(Semaphore::new(AT_ONCE)),
+            fetches: Arc::new(Semaphore::new(FETCHES)),
             failed: AtomicBool::new(false),
             options,
             host,
@@ -98,7 +105,22 @@ impl App {
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let permit = self.pictures.clone().acquire_owned().await;
+        Self::apart(&self.pictures, work).await
+    }
+
+    /// What `work`, which waits for another server, gives on a thread of its own.
+    pub async fn fetching<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        Self::apart(&self.fetches, work).await
+    }
+
+    async fn apart<T: Send + 'static>(
+        permits: &Arc<Semaphore>,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let permit = permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| Problem::busy("the server is ending", 1))?;
         let task = tokio::task::spawn_blocking(move || {
             // Kept while it works, whether or not its client is still there.

@@ -83,6 +83,11 @@ impl Banks {
         self.models().map(|held| held.about(true)).chain(made.iter().map(|held| held.about(false))).collect()
     }
 
+    /// Examples that all banks of requests may have together.
+    pub fn most_examples(&self) -> usize {
+        usize::try_from(self.most.1.checked_div(self.of_one).unwrap_or(0)).unwrap_or(usize::MAX)
+    }
+
     /// Fails for more examples than all banks of requests may have together.
     pub fn check(&self, examples: usize) -> Result<(), Problem> {
         let bytes = self.of_one.saturating_mul(examples as u64);

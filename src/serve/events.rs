@@ -27,7 +27,8 @@ const EVENTS: &str = "text/event-stream";
 pub struct Steps(watch::Sender<(Option<Stage>, f64)>);
 
 impl Steps {
-    fn new() -> Steps {
+    /// Of work that waits.
+    pub fn new() -> Steps {
         Steps(watch::Sender::new((None, 0.0)))
     }
 

@@ -12,6 +12,8 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -102,7 +104,7 @@ fn check(app: &App, request: &Request) -> Result<(), Problem> {
     }
     match &app.options.key {
         Some(key) if !is_open(request.uri().path()) && !knows(headers, key) => {
-            let detail = "an API key is needed, as Authorization: Bearer KEY, X-API-Key: KEY or Token: KEY";
+            let detail = "an API key is needed, as Authorization: Bearer KEY, X-API-Key: KEY, Token: KEY or the password of Basic";
             Err(Problem::new(StatusCode::UNAUTHORIZED, detail))
         }
         _ => Ok(()),
@@ -121,9 +123,16 @@ fn knows(headers: &HeaderMap, key: &str) -> bool {
         let (scheme, rest) = value.split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
     });
+    // Label Studio can send a name and a password; the name says nothing.
+    let basic = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).and_then(|value| {
+        let (scheme, rest) = value.split_at_checked(6)?;
+        let pair = scheme.eq_ignore_ascii_case(b"basic ").then(|| STANDARD.decode(rest.trim_ascii()).ok())??;
+        let colon = pair.iter().position(|byte| *byte == b':')?;
+        Some(pair[colon + 1..].to_vec())
+    });
     let others = ["x-api-key", "token"].into_iter().filter_map(|name| headers.get(name)).map(HeaderValue::as_bytes);
     let same = |given: &[u8]| bool::from(digest(given).as_slice().ct_eq(want.as_slice()));
-    bearer.into_iter().chain(others).any(same)
+    bearer.into_iter().chain(others).chain(basic.as_deref()).any(same)
 }
 
 /// Whether the page is this server's own.
@@ -167,14 +176,23 @@ mod tests {
         let headers = |name: &'static str, value: &str| {
             HeaderMap::from_iter([(axum::http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())])
         };
-        for (name, value) in
-            [("authorization", "Bearer k1"), ("authorization", "bearer k1"), ("x-api-key", "k1"), ("token", "k1")]
-        {
+        for (name, value) in [
+            ("authorization", "Bearer k1"),
+            ("authorization", "bearer k1"),
+            ("authorization", "Basic eDprMQ=="),
+            ("x-api-key", "k1"),
+            ("token", "k1"),
+        ] {
             assert!(knows(&headers(name, value), "k1"), "{name}: {value}");
         }
-        for (name, value) in
-            [("authorization", "k1"), ("authorization", "Basic k1"), ("token", "k12"), ("token", ""), ("cookie", "k1")]
-        {
+        for (name, value) in [
+            ("authorization", "k1"),
+            ("authorization", "Basic k1"),
+            ("authorization", "Basic azE6eA=="),
+            ("token", "k12"),
+            ("token", ""),
+            ("cookie", "k1"),
+        ] {
             assert!(!knows(&headers(name, value), "k1"), "{name}: {value}");
         }
     }

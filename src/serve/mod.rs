@@ -17,6 +17,7 @@ mod connections;
 mod entered;
 mod events;
 mod guard;
+mod label_studio;
 mod metrics;
 mod page;
 mod pictures;
@@ -48,12 +49,33 @@ pub struct Options {
     pub most_banks: usize,
     /// Most bytes of their keys and values on the device.
     pub most_bank_bytes: u64,
+    /// Where the Label Studio is whose projects are served.
+    pub label_studio: Option<LabelStudio>,
+}
+
+/// A Label Studio, whose pictures and annotations are fetched.
+#[derive(Clone, Debug)]
+pub struct LabelStudio {
+    /// Without a slash at the end.
+    pub url: String,
+    /// A token of its API: a legacy one, or a personal access token. Without it the one that comes with `/setup` is used.
+    pub key: Option<String>,
+    /// Origins of other servers, as `https://example.org`, whose pictures are fetched where a task names them.
+    pub pictures_from: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Options {
         let (most_banks, most_bank_bytes) = (64, 1 << 30);
-        Options { max_upload: 32 << 20, queue: 16, key: None, origins: Vec::new(), most_banks, most_bank_bytes }
+        Options {
+            max_upload: 32 << 20,
+            queue: 16,
+            key: None,
+            origins: Vec::new(),
+            most_banks,
+            most_bank_bytes,
+            label_studio: None,
+        }
     }
 }
 

@@ -45,9 +45,14 @@ pub fn bytes(what: &str, text: &str) -> Result<Vec<u8>, Problem> {
 
 /// A picture as it is displayed.
 pub fn picture(what: &str, text: &str) -> Result<LoadedPicture, Problem> {
-    let (bytes, name) = (bytes(what, text)?, Path::new(what));
-    check_size(what, &bytes)?;
-    image_io::load_rgb_from(&bytes[..], name, &PictureOptions::default()).map_err(|e| Problem::bad(e.to_string()))
+    decoded(what, &bytes(what, text)?)
+}
+
+/// A picture of a file's bytes, as it is displayed.
+pub fn decoded(what: &str, bytes: &[u8]) -> Result<LoadedPicture, Problem> {
+    let name = Path::new(what);
+    check_size(what, bytes)?;
+    image_io::load_rgb_from(bytes, name, &PictureOptions::default()).map_err(|e| Problem::bad(e.to_string()))
 }
 
 fn check_size(what: &str, bytes: &[u8]) -> Result<(), Problem> {

@@ -3,7 +3,7 @@
 use super::app::App;
 use super::guard::guard;
 use super::problem::Problem;
-use super::{anylabeling, api, page};
+use super::{anylabeling, api, label_studio, page};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -21,6 +21,9 @@ fn all() -> Vec<Route> {
     vec![
         ("/health", &["get"], get(api::health)),
         ("/metrics", &["get"], get(api::metrics)),
+        ("/setup", &["post"], post(label_studio::setup)),
+        ("/predict", &["post"], post(label_studio::predict)),
+        ("/webhook", &["post"], post(label_studio::webhook)),
         ("/v1/models", &["get"], get(anylabeling::models)),
         ("/v1/models/{id}/info", &["get"], get(anylabeling::info)),
         ("/v1/predict", &["post"], post(anylabeling::predict)),

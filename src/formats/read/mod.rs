@@ -2,6 +2,7 @@
 
 pub mod coco;
 mod fill;
+pub mod label_studio;
 pub mod labelme;
 
 use crate::files::read_regular;

@@ -2,6 +2,7 @@
 
 mod client;
 mod events;
+mod label_studio;
 
 use crate::command::Place;
 use base64::Engine as _;
@@ -17,7 +18,7 @@ fn predict() -> Value {
 }
 
 /// The mask that the command writes of the same query.
-fn by_the_command() -> image::GrayImage {
+fn by_the_command(flags: &[&str]) -> image::GrayImage {
     let place = Place::new();
     let [support, mask, query] = ["support.png", "support_mask.png", "query.png"].map(example);
     let [support, mask, query] = [&support, &mask, &query].map(|path| path.to_str().unwrap());
@@ -35,7 +36,7 @@ fn by_the_command() -> image::GrayImage {
         "--output",
         "m.png",
     ];
-    place.run(&args).expect(0, &[]);
+    place.run(&[&args[..], flags].concat()).expect(0, &[]);
     image::open(place.path("m.png")).unwrap().into_luma8()
 }
 
@@ -47,8 +48,16 @@ fn annotation_tools_get_polygons() {
     let models = server.get("/v1/models").json();
     assert_eq!((&models["success"], &models["data"]["bug"]["display_name"]), (&json!(true), &json!("lady bug")));
     assert_eq!(server.get("/v1/models/bug/info").json()["data"]["examples"], 1);
+    // Its client hides what is not named here.
+    assert_eq!(models["data"]["bug"]["widgets"][0], json!({"name": "button_run"}));
     let found = server.post("/v1/predict", &predict()).json();
-    assert_eq!((&found["success"], &found["data"]["replace"]), (&json!(true), &json!(true)));
+    assert_eq!((&found["success"], &found["data"]["replace"]), (&json!(true), &Value::Null));
+    let points = |params: Value| {
+        let mut body = predict();
+        body["params"] = params;
+        server.post("/v1/predict", &body).json()["data"]["shapes"][0]["points"].as_array().unwrap().len()
+    };
+    assert!(points(json!({"epsilon_factor": 0.0001})) > points(json!({"epsilon_factor": 0.02})));
     let shape = &found["data"]["shapes"][0];
     assert_eq!((&shape["label"], &shape["shape_type"]), (&json!("lady bug"), &json!("polygon")));
     assert!(shape["points"].as_array().unwrap().len() > 3 && shape["score"].as_f64().unwrap() > 0.0, "{shape}");
@@ -59,8 +68,8 @@ fn annotation_tools_get_polygons() {
         assert_eq!(server.post("/v1/predict", &body).json()["data"]["shapes"], json!([]));
     }
     let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
-    assert!(metrics.contains("diffews_requests_total{route=\"/v1/predict\",status=\"200\"} 3"), "{metrics}");
-    assert!(metrics.contains("diffews_work_seconds_count 3"), "{metrics}");
+    assert!(metrics.contains("diffews_requests_total{route=\"/v1/predict\",status=\"200\"} 5"), "{metrics}");
+    assert!(metrics.contains("diffews_work_seconds_count 5"), "{metrics}");
     server.says("127.0.0.1 \"POST /v1/predict\" 200 ");
 }
 
@@ -76,7 +85,7 @@ fn banks_are_made_and_used() {
     let by_bank = server.post("/v1/segment", &asked).json();
     let picture =
         |text: &Value| image::load_from_memory(&STANDARD.decode(text.as_str().unwrap()).unwrap()).unwrap().into_luma8();
-    assert_eq!(picture(&by_bank["mask"]), by_the_command());
+    assert_eq!(picture(&by_bank["mask"]), by_the_command(&[]));
     assert_eq!(picture(&by_bank["map"]).dimensions(), picture(&by_bank["mask"]).dimensions());
     assert!(by_bank["found"] == true && by_bank["objects"][0]["polygons"][0].as_array().unwrap().len() > 3);
     let inline = server.post("/v1/segment", &json!({"examples": [shown], "image": base64("query.png")})).json();
@@ -119,6 +128,7 @@ fn what_makes_no_sense_is_refused() {
     with("image", json!(STANDARD.encode("no picture at all"))).refused(400, "image: ");
     with("params", json!({"threshold": 2})).refused(400, "from 0 to 1");
     with("params", json!({"tolerance": -1})).refused(400, "tolerance");
+    with("params", json!({"epsilon_factor": -1})).refused(400, "tolerance");
     with("params", json!({"min_area": "much"})).refused(400, "JSON");
     with("params", json!({"min_area": -1})).refused(400, "min_area");
     let segment = |body: Value| server.post("/v1/segment", &body);

@@ -1,0 +1,307 @@
+//! Masks from the regions of Label Studio's annotations
+//! ([labelstud.io/guide/export](https://labelstud.io/guide/export#Label-Studio-JSON-format-of-annotated-tasks)). JSON is untrusted.
+
+use super::fill::Fill;
+use crate::image_io::{BoundingBox, ImageError, Mark, Marks, Mask, RgbImage, Stroke};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// Corners of the polygon that stands for an ellipse.
+const CORNERS: u32 = 64;
+
+/// A region of an annotation: what was drawn, and how it is labelled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drawn {
+    pub labels: Vec<String>,
+    shape: Shape,
+    /// Of the picture, in pixels; the tool says it where it knows it.
+    size: Option<(u32, u32)>,
+    /// Marks of smart tools say what is not meant, too.
+    inside: bool,
+}
+
+/// Numbers are percent of the picture's sides.
+#[derive(Clone, Debug, PartialEq)]
+enum Shape {
+    Brush(Vec<u8>),
+    Polygon(Vec<[f64; 2]>),
+    /// The thing is in it, and does not fill it.
+    Box {
+        from: [f64; 2],
+        to: [f64; 2],
+    },
+    /// A point of the thing.
+    Point([f64; 2]),
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(default)]
+    r#type: String,
+    original_width: Option<u32>,
+    original_height: Option<u32>,
+    is_positive: Option<bool>,
+    #[serde(default)]
+    value: Map<String, Value>,
+}
+
+impl Entry {
+    fn number(&self, name: &str) -> Option<f64> {
+        self.value.get(name).and_then(Value::as_f64).filter(|v| v.is_finite())
+    }
+
+    fn shape(&self) -> Option<Shape> {
+        let field = |name: &str| self.value.get(name);
+        let at = || Some([self.number("x")?, self.number("y")?]);
+        if field("rle").is_some() {
+            return serde_json::from_value(field("rle")?.clone()).ok().map(Shape::Brush);
+        }
+        if field("points").is_some() {
+            return serde_json::from_value(field("points")?.clone()).ok().map(Shape::Polygon);
+        }
+        if let (Some(x), Some(y)) = (self.number("radiusX"), self.number("radiusY")) {
+            return Some(Shape::Polygon(ellipse(at()?, [x, y], self.number("rotation").unwrap_or(0.0))));
+        }
+        match (self.r#type.starts_with("keypoint"), self.number("width"), self.number("height")) {
+            (false, Some(width), Some(height)) => {
+                let from = at()?;
+                let to = [from[0] + width, from[1] + height];
+                // A box that was turned is no box of pixels.
+                match self.number("rotation").unwrap_or(0.0) {
+                    0.0 => Some(Shape::Box { from, to }),
+                    turn => Some(Shape::Polygon(turned(from, to, turn))),
+                }
+            }
+            (true, ..) => at().map(Shape::Point),
+            _ => None,
+        }
+    }
+}
+
+/// An ellipse around a middle as a polygon. Sides of percent are no sides of pixels: `turn`, in degrees, is exact in square pictures alone.
+fn ellipse(middle: [f64; 2], radius: [f64; 2], turn: f64) -> Vec<[f64; 2]> {
+    let (sin, cos) = turn.to_radians().sin_cos();
+    let corner = |i: u32| {
+        let (y, x) = (f64::from(i) / f64::from(CORNERS) * std::f64::consts::TAU).sin_cos();
+        let (x, y) = (radius[0] * x, radius[1] * y);
+        [middle[0] + x * cos - y * sin, middle[1] + x * sin + y * cos]
+    };
+    (0..CORNERS).map(corner).collect()
+}
+
+/// A box that was turned about its corner.
+fn turned(from: [f64; 2], to: [f64; 2], turn: f64) -> Vec<[f64; 2]> {
+    let (sin, cos) = turn.to_radians().sin_cos();
+    let corner = |[x, y]: [f64; 2]| {
+        let (x, y) = (x - from[0], y - from[1]);
+        [from[0] + x * cos - y * sin, from[1] + x * sin + y * cos]
+    };
+    [from, [to[0], from[1]], to, [from[0], to[1]]].map(corner).to_vec()
+}
+
+/// The regions of an annotation's `result`; entries that are no regions of pictures are left out.
+pub fn drawn(result: &Value) -> Vec<Drawn> {
+    let read = |entry: &Value| {
+        let entry = Entry::deserialize(entry).ok()?;
+        // Labels lie under the name of their kind: brushlabels, polygonlabels.
+        let labels = entry.value.get(&entry.r#type).and_then(Value::as_array).into_iter().flatten();
+        let labels = labels.filter_map(|label| label.as_str().map(str::to_owned)).collect();
+        let size = entry.original_width.zip(entry.original_height);
+        Some(Drawn { labels, shape: entry.shape()?, size, inside: entry.is_positive.unwrap_or(true) })
+    };
+    result.as_array().into_iter().flatten().filter_map(read).collect()
+}
+
+/// The mask of all these regions of `picture`. What brushes and polygons say stays so; of boxes and points a mask is made as
+/// [`Marks`] make it.
+///
+/// # Errors
+/// In words: regions of a picture of another size, damaged run lengths, points that are no polygon, boxes and points of nothing.
+pub fn mask<'a>(regions: impl IntoIterator<Item = &'a Drawn>, picture: &RgbImage) -> Result<Mask, String> {
+    let (width, height) = picture.dimensions();
+    let mut pixels = vec![false; width as usize * height as usize];
+    let mut marks = Marks::default();
+    let place = |[x, y]: [f64; 2]| [x / 100.0 * f64::from(width), y / 100.0 * f64::from(height)];
+    for region in regions {
+        if let Some((w, h)) = region.size.filter(|size| *size != (width, height)) {
+            return Err(format!(
+                "the annotation is of a picture of {w} x {h} pixels, and this one has {width} x {height}"
+            ));
+        }
+        match &region.shape {
+            Shape::Brush(bytes) => brush(bytes, &mut pixels)?,
+            Shape::Polygon(points) => {
+                let points: Vec<[f64; 2]> = points.iter().map(|point| place(*point)).collect();
+                Fill::new((width, height), &mut pixels).polygon(&points)?;
+            }
+            Shape::Box { from, to } => {
+                let [left, top] = place(*from).map(|v| v.round());
+                let [right, bottom] = place(*to).map(|v| v.round());
+                let within = |v: f64, most: u32| v.clamp(0.0, f64::from(most)) as u32;
+                let (x, y) = (within(left, width), within(top, height));
+                let (width, height) =
+                    (within(right, width).saturating_sub(x), within(bottom, height).saturating_sub(y));
+                marks.boxes.push(BoundingBox { x, y, width, height });
+            }
+            Shape::Point(point) => {
+                let mark = if region.inside { Mark::Inside } else { Mark::Outside };
+                marks.strokes.push(Stroke { points: vec![place(*point).map(|v| v as f32)], width: None, mark });
+            }
+        }
+    }
+    if marks != Marks::default() {
+        let made = marks.mask(picture).map_err(|error| error.to_string())?;
+        pixels.iter_mut().zip(made.foreground()).for_each(|(pixel, on)| *pixel |= on);
+    }
+    if !pixels.contains(&true) {
+        return Err("the annotation marks no pixel".into());
+    }
+    Mask::new(width, height, pixels).map_err(|error: ImageError| error.to_string())
+}
+
+/// High bits first.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Bits<'_> {
+    fn take(&mut self, count: u32) -> Option<u32> {
+        let mut value = 0;
+        for _ in 0..count {
+            let byte = self.bytes.get(self.at / 8)?;
+            value = value << 1 | u32::from(byte >> (7 - self.at % 8) & 1);
+            self.at += 1;
+        }
+        Some(value)
+    }
+}
+
+/// Adds the pixels of Label Studio's run lengths of RGBA, whose alpha is above half, as `label_studio_converter.brush.decode_rle` reads them.
+fn brush(bytes: &[u8], pixels: &mut [bool]) -> Result<(), String> {
+    let mut bits = Bits { bytes, at: 0 };
+    let cut = || "the annotation's run lengths are cut off".to_owned();
+    let total = bits.take(32).ok_or_else(cut)? as usize;
+    if total != 4 * pixels.len() {
+        return Err(format!(
+            "the annotation's run lengths are of {} pixels, and the picture has {}",
+            total / 4,
+            pixels.len()
+        ));
+    }
+    let word = bits.take(5).ok_or_else(cut)? + 1;
+    let mut sizes = [0; 4];
+    for size in &mut sizes {
+        *size = bits.take(4).ok_or_else(cut)? + 1;
+    }
+    let mut at = 0;
+    let mut put = |at: usize, value: u32| {
+        // The fourth of each four bytes is alpha.
+        if at % 4 == 3 && value > 127 {
+            pixels[at / 4] = true;
+        }
+    };
+    while at < total {
+        let repeats = bits.take(1).ok_or_else(cut)? == 1;
+        let size = sizes[bits.take(2).ok_or_else(cut)? as usize];
+        let length = (bits.take(size).ok_or_else(cut)? as usize + 1).min(total - at);
+        let mut value = 0;
+        for i in 0..length {
+            if i == 0 || !repeats {
+                value = bits.take(word).ok_or_else(cut)?;
+            }
+            put(at + i, value);
+        }
+        at += length;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::label_studio;
+    use crate::formats::tests::drawn as region;
+    use serde_json::json;
+
+    fn picture(width: u32, height: u32) -> RgbImage {
+        // The left half is light.
+        RgbImage::from_fn(width, height, |x, _| image::Rgb([if x < width / 2 { 250 } else { 5 }; 3]))
+    }
+
+    fn of(entries: Value, width: u32, height: u32) -> Result<Vec<String>, String> {
+        let mask = mask(&drawn(&entries), &picture(width, height))?;
+        let rows = mask.foreground().chunks(width as usize);
+        Ok(rows.map(|row| row.iter().map(|&on| if on { '#' } else { '.' }).collect()).collect())
+    }
+
+    #[test]
+    fn run_lengths_come_back() {
+        for rows in [&["#..#", "####", "...."][..], &["#"], &["..", ".#"]] {
+            let region = region(rows);
+            let (width, height) = region.size();
+            let rle = label_studio::brush(&region).unwrap();
+            let entry = json!([{"type": "brushlabels", "original_width": width, "original_height": height,
+                "value": {"format": "rle", "rle": rle, "brushlabels": ["cat"]}}]);
+            assert_eq!(drawn(&entry)[0].labels, ["cat"]);
+            assert_eq!(of(entry, width, height).unwrap(), rows);
+            let short = json!([{"type": "brushlabels", "value": {"rle": rle[..rle.len() / 2]}}]);
+            assert!(of(short, width, height).unwrap_err().contains("cut off"));
+        }
+        // Bytes that do not repeat, of words of 8 bits: two pixels, the second one seen.
+        let mut bits = format!("{:032b}{:05b}{:04b}{:04b}{:04b}{:04b}", 8, 7, 2, 3, 7, 15);
+        bits += &format!("0{:02b}{:03b}", 0, 7);
+        [0, 0, 0, 0, 255, 255, 255, 255].iter().for_each(|value| bits += &format!("{value:08b}"));
+        bits += &"0".repeat((8 - bits.len() % 8) % 8);
+        let bytes: Vec<u8> =
+            (0..bits.len() / 8).map(|i| u8::from_str_radix(&bits[8 * i..8 * i + 8], 2).unwrap()).collect();
+        assert_eq!(of(json!([{"type": "brush", "value": {"rle": bytes}}]), 2, 1).unwrap(), [".#"]);
+    }
+
+    #[test]
+    fn shapes_are_percent_of_the_picture() {
+        let square = json!([{"type": "polygonlabels", "value": {"points": [[25, 25], [75, 25], [75, 75], [25, 75]]}}]);
+        assert_eq!(of(square, 4, 4).unwrap(), ["....", ".##.", ".##.", "...."]);
+        let ellipse = json!([{"type": "ellipselabels", "value": {"x": 50, "y": 50, "radiusX": 50, "radiusY": 50, "rotation": 0}}]);
+        assert_eq!(of(ellipse, 4, 4).unwrap(), [".##.", "####", "####", ".##."]);
+        let turned =
+            json!([{"type": "rectanglelabels", "value": {"x": 50, "y": 0, "width": 50, "height": 50, "rotation": 90}}]);
+        assert_eq!(of(turned, 4, 4).unwrap(), ["##..", "##..", "....", "...."]);
+    }
+
+    #[test]
+    fn boxes_and_points_are_marks() {
+        let entry = json!([{"type": "rectanglelabels", "value": {"x": 0, "y": 0, "width": 75, "height": 100}}]);
+        let rows = of(entry, 16, 16).unwrap();
+        assert!(rows.iter().all(|row| row.starts_with('#') && !row.ends_with('#')), "{rows:?}");
+        let point = |x: u32, positive: bool| {
+            json!({"type": "keypointlabels", "is_positive": positive,
+            "value": {"x": x, "y": 50, "width": 1, "keypointlabels": ["a"]}})
+        };
+        let rows = of(json!([point(25, true), point(80, false)]), 16, 16).unwrap();
+        assert!(rows[8].starts_with("..") || rows[8].contains("####"), "{rows:?}");
+        assert!(!rows[8].ends_with('#'));
+    }
+
+    #[test]
+    fn what_makes_no_mask_is_told() {
+        let cases = [
+            (json!([]), "no pixel"),
+            (json!("x"), "no pixel"),
+            (json!([{"type": "choices", "value": {"choices": ["a"]}}]), "no pixel"),
+            (json!([{"type": "brushlabels", "value": {"rle": "x"}}]), "no pixel"),
+            (json!([{"type": "brushlabels", "value": {"rle": [0, 0, 0]}}]), "cut off"),
+            (json!([{"type": "brushlabels", "value": {"rle": [255, 255, 255, 255]}}]), "run lengths are of"),
+            (json!([{"type": "polygonlabels", "value": {"points": [[1, 1]]}}]), "three"),
+            (
+                json!([{"type": "polygonlabels", "original_width": 9, "original_height": 4, "value": {"points": []}}]),
+                "9 x 4",
+            ),
+            (json!([{"type": "rectanglelabels", "value": {"x": 1e300, "y": -1e300, "width": 1, "height": 1}}]), "box"),
+        ];
+        for (entries, part) in cases {
+            let told = of(entries.clone(), 4, 4).unwrap_err();
+            assert!(told.contains(part), "{entries}: {told}");
+        }
+    }
+}
