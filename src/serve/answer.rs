@@ -10,26 +10,40 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Pixels by which outlines may differ from the mask, where a request does not say it: half of them lie on stairs of one pixel.
 const TOLERANCE: f64 = 1.0;
 
 /// How a map becomes a mask, and which parts of that count.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 pub struct Wanted {
+    /// As a part of the map's maximum; in place of the model's own.
+    #[schema(minimum = 0, maximum = 1)]
     threshold: Option<f64>,
+    /// The threshold itself.
+    #[schema(minimum = 0, maximum = 1)]
     absolute_threshold: Option<f64>,
+    /// Below this score nothing is found.
+    #[schema(minimum = 0, maximum = 1)]
     min_score: Option<f64>,
-    /// What annotation tools call it.
+    /// `min_score` as annotation tools call it.
+    #[schema(minimum = 0, maximum = 1)]
     conf_threshold: Option<f64>,
-    /// Some clients write whole numbers with a point.
+    /// Smaller objects are left out, in pixels.
+    // Some clients write whole numbers with a point.
+    #[schema(minimum = 0)]
     min_area: Option<f64>,
     #[serde(default)]
     fill_holes: bool,
+    /// Only the largest object counts.
     #[serde(default)]
     largest: bool,
+    /// Pixels by which outlines may differ from the mask; 1 where nothing is said.
+    #[schema(minimum = 0)]
     tolerance: Option<f64>,
     /// The tolerance as a part of an object's perimeter, as X-AnyLabeling's slider says it; with OpenCV's `approxPolyDP` in mind.
+    #[schema(minimum = 0)]
     epsilon_factor: Option<f64>,
 }
 

@@ -3,6 +3,7 @@
 use super::answer::{self, Query, Wanted, json};
 use super::app::App;
 use super::banks::Held;
+use super::describe::{Busy, Refused};
 use super::entered::Entered;
 use super::events::{self, Done};
 use super::pictures;
@@ -14,19 +15,81 @@ use crate::shown;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// A prediction as it is asked for. Clients send more in `params` than we know.
-#[derive(Deserialize)]
-struct Asked<'a> {
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Prediction)]
+pub struct Asked<'a> {
     #[serde(borrow)]
+    #[schema(value_type = String)]
     model: Cow<'a, str>,
+    /// A picture's file in base64, which may be a data URL.
     #[serde(borrow)]
+    #[schema(value_type = String, min_length = 1)]
     image: Cow<'a, str>,
     params: Option<Wanted>,
+}
+
+/// An answer as this protocol has it.
+#[derive(Serialize, ToSchema)]
+pub struct Success<T> {
+    /// true
+    success: bool,
+    data: T,
+}
+
+/// A bank as a model.
+#[derive(Serialize, ToSchema)]
+pub struct Model {
+    model_id: String,
+    display_name: String,
+    /// `default`: a whole folder may be run.
+    batch_processing_mode: &'static str,
+    /// Controls that the client shows, and their values.
+    widgets: Vec<Widget>,
+    examples: usize,
+    /// What the network is called.
+    network: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Widget {
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Setting>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Setting {
+    Number(f64),
+    Switch(bool),
+}
+
+/// What was found.
+#[derive(Serialize, ToSchema)]
+pub struct Shapes {
+    shapes: Vec<Shape>,
+    description: &'static str,
+    /// Whether what was there before goes: null, as it is the client's affair.
+    replace: Option<bool>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Shape {
+    label: String,
+    /// `polygon`
+    shape_type: &'static str,
+    /// x and y in pixels.
+    points: Vec<[u32; 2]>,
+    score: Option<f32>,
+    /// The same for all parts of an object.
+    group_id: Option<usize>,
 }
 
 /// The same, checked and read.
@@ -37,40 +100,45 @@ struct Task {
     rule: MaskRule,
 }
 
-/// `GET /v1/models`: an object of all models by their names.
+/// The models of annotation tools, by their names: banks of files.
+#[utoipa::path(get, path = "/v1/models", responses(
+    (status = 200, description = "The models", body = Success<BTreeMap<String, Model>>),
+    (status = "default", response = Refused)))]
 pub async fn models(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let data: Map<String, Value> = app.banks.models().map(|held| (held.id.clone(), about(&app, held))).collect();
-    Ok(json(StatusCode::OK, json!({"success": true, "data": data}).to_string()))
+    let data: BTreeMap<String, Model> = app.banks.models().map(|held| (held.id.clone(), about(&app, held))).collect();
+    Ok(json(StatusCode::OK, answer::text(&Success { success: true, data })?))
 }
 
-/// `GET /v1/models/{id}/info`
+/// One of them.
+#[utoipa::path(get, path = "/v1/models/{id}/info", params(("id", description = "The model")), responses(
+    (status = 200, description = "The model", body = Success<Model>), (status = "default", response = Refused)))]
 pub async fn info(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
     let held = app.banks.model(&id).ok_or_else(|| unknown(&id))?;
-    Ok(json(StatusCode::OK, json!({"success": true, "data": about(&app, &held)}).to_string()))
+    Ok(json(StatusCode::OK, answer::text(&Success { success: true, data: about(&app, &held) })?))
 }
 
 /// The client shows these of its controls, with these values, and hides all others; without `button_run` nobody could ask.
-fn widgets(app: &App) -> Value {
-    json!([
-        {"name": "button_run"},
-        {"name": "input_conf"},
-        {"name": "edit_conf", "value": app.rule.min_score},
-        {"name": "toggle_preserve_existing_annotations", "value": false},
-        {"name": "mask_fineness_slider"},
-        {"name": "mask_fineness_value_label"},
-    ])
+fn widgets(app: &App) -> Vec<Widget> {
+    let shown = |name| Widget { name, value: None };
+    vec![
+        shown("button_run"),
+        shown("input_conf"),
+        Widget { name: "edit_conf", value: Some(Setting::Number(app.rule.min_score)) },
+        Widget { name: "toggle_preserve_existing_annotations", value: Some(Setting::Switch(false)) },
+        shown("mask_fineness_slider"),
+        shown("mask_fineness_value_label"),
+    ]
 }
 
-fn about(app: &App, held: &Held) -> Value {
-    json!({
-        "model_id": held.id,
-        "display_name": held.label,
-        "batch_processing_mode": "default",
-        "widgets": widgets(app),
-        "params": {},
-        "examples": held.bank.shots(),
-        "network": app.model,
-    })
+fn about(app: &App, held: &Held) -> Model {
+    Model {
+        model_id: held.id.clone(),
+        display_name: held.label.clone(),
+        batch_processing_mode: "default",
+        widgets: widgets(app),
+        examples: held.bank.shots(),
+        network: app.model.clone(),
+    }
 }
 
 fn unknown(id: &str) -> Problem {
@@ -78,7 +146,11 @@ fn unknown(id: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
-/// `POST /v1/predict`
+/// Polygons of what a model finds.
+#[utoipa::path(post, path = "/v1/predict", request_body = Asked, responses(
+    (status = 200, description = "What was found; with Accept: text/event-stream the steps before it",
+        content((Success<Shapes> = "application/json"), (String = "text/event-stream"))),
+    (status = 503, response = Busy), (status = "default", response = Refused)))]
 pub async fn predict(State(app): State<Arc<App>>, entered: Entered) -> Result<Response, Problem> {
     let Entered { upload, ticket, events } = entered;
     let reading = app.clone();
@@ -93,18 +165,16 @@ pub async fn predict(State(app): State<Arc<App>>, entered: Entered) -> Result<Re
         let writing = app.clone();
         let text = app.blocking(move || {
             let found = wanted.found(&writing, map, size, rule)?;
-            let shape = |outline: answer::Outline| {
-                json!({
-                    "label": held.label,
-                    "shape_type": "polygon",
-                    "points": outline.points,
-                    "score": found.objects.get(outline.object).and_then(|object| object.score),
-                    "group_id": outline.is_part.then_some(outline.object + 1),
-                })
+            let shape = |outline: answer::Outline| Shape {
+                label: held.label.clone(),
+                shape_type: "polygon",
+                points: outline.points,
+                score: found.objects.get(outline.object).and_then(|object| object.score),
+                group_id: outline.is_part.then_some(outline.object + 1),
             };
-            let shapes: Vec<Value> = wanted.outlines(&found.objects)?.into_iter().map(shape).collect();
+            let shapes = wanted.outlines(&found.objects)?.into_iter().map(shape).collect();
             // Whether what was there before stays is its user's affair.
-            answer::text(&json!({"success": true, "data": {"shapes": shapes, "description": "", "replace": null}}))
+            answer::text(&Success { success: true, data: Shapes { shapes, description: "", replace: None } })
         });
         Ok(Done::ok(text.await?))
     };

@@ -2,52 +2,95 @@
 
 use super::answer::{self, Query, Wanted, json};
 use super::app::App;
-use super::banks::Held;
+use super::banks::{About, Held};
 use super::body;
+use super::describe::{Busy, Events, Refused};
 use super::entered::Entered;
 use super::events::{self, Done};
+use super::found::{Found, Told};
 use super::pictures::{self, Shown};
 use super::problem::Problem;
 use super::worker::on_device;
-use crate::image_io::BoundingBox;
-use crate::segment::{Example, Progress, Segmentation, Segmenter};
-use crate::settings::{MaskRule, Threshold};
+use crate::segment::{Example, Progress, Segmenter};
 use crate::shown;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use utoipa::ToSchema;
 
 /// Examples of one request.
 const MOST_EXAMPLES: usize = 64;
 /// Bytes of a bank's name.
 const MOST_NAME: usize = 200;
 
-/// `POST /v1/banks`
-#[derive(Deserialize)]
+/// Whether the server answers.
+#[derive(Serialize, ToSchema)]
+pub struct Health {
+    /// `healthy`
+    status: &'static str,
+    version: &'static str,
+    /// Requests that have a place.
+    queue: usize,
+    /// Banks of files.
+    loaded_models: usize,
+}
+
+/// All banks.
+#[derive(Serialize, ToSchema)]
+pub struct AllBanks {
+    banks: Vec<About>,
+}
+
+/// What is to be encoded.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewBank<'a> {
+pub struct NewBank<'a> {
+    /// What its examples show; `thing` where nothing is said.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
     name: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    #[schema(min_items = 1, max_items = 64)]
     examples: Vec<Shown<'a>>,
 }
 
-/// `POST /v1/segment`
-#[derive(Deserialize)]
-struct Asked<'a> {
+/// A bank that was made.
+#[derive(Serialize, ToSchema)]
+pub struct MadeBank {
+    #[serde(flatten)]
+    about: About,
+    /// What its masks should be looked at for.
+    warnings: Vec<String>,
+}
+
+/// The mask that marks make.
+#[derive(Serialize, ToSchema)]
+pub struct MadeMask {
+    width: u32,
+    height: u32,
+    /// PNG in base64, 255 where it is.
+    mask: String,
+}
+
+/// A picture to search, and by what: a bank or examples.
+#[derive(Deserialize, ToSchema)]
+pub struct Asked<'a> {
     /// A bank or a model; or else `examples`.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
     bank: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
+    #[schema(max_items = 64)]
     examples: Vec<Shown<'a>>,
+    /// A picture's file in base64, which may be a data URL.
     #[serde(borrow)]
+    #[schema(value_type = String, min_length = 1)]
     image: Cow<'a, str>,
     /// Whether the map before the threshold is wanted, too.
     #[serde(default)]
@@ -72,15 +115,6 @@ struct Task {
     asked: Told,
 }
 
-/// What a client wants to be told.
-struct Told {
-    wanted: Wanted,
-    rule: MaskRule,
-    map: bool,
-    polygons: bool,
-    warnings: Vec<String>,
-}
-
 /// JSON of a request.
 pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| Problem::bad("the request's body is not UTF-8"))?;
@@ -90,18 +124,25 @@ pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     serde_json::from_str(text).map_err(told)
 }
 
-/// `GET /health`: that it answers, and with what.
+/// Whether the server answers.
+#[utoipa::path(get, path = "/health", security(()), responses(
+    (status = 200, description = "It does", body = Health), (status = "default", response = Refused)))]
 pub async fn health(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     if app.is_over() {
         return Err(Problem::busy("the server is ending", 1));
     }
-    let text = json!({
-        "status": "healthy", "version": env!("CARGO_PKG_VERSION"), "queue": app.queue.len(), "loaded_models": app.banks.models().count(),
-    });
-    Ok(json(StatusCode::OK, text.to_string()))
+    let health = Health {
+        status: "healthy",
+        version: env!("CARGO_PKG_VERSION"),
+        queue: app.queue.len(),
+        loaded_models: app.banks.models().count(),
+    };
+    Ok(json(StatusCode::OK, answer::text(&health)?))
 }
 
-/// `GET /metrics`
+/// Counts for Prometheus.
+#[utoipa::path(get, path = "/metrics", responses(
+    (status = 200, description = "In its text format", body = String), (status = "default", response = Refused)))]
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     let mut response = app.told().into_response();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -109,12 +150,16 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     response
 }
 
-/// `GET /v1/banks`
+/// All banks: those of files, and those that requests made.
+#[utoipa::path(get, path = "/v1/banks", responses(
+    (status = 200, description = "The banks", body = AllBanks), (status = "default", response = Refused)))]
 pub async fn banks(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    Ok(json(StatusCode::OK, answer::text(&json!({"banks": app.banks.all()}))?))
+    Ok(json(StatusCode::OK, answer::text(&AllBanks { banks: app.banks.all() })?))
 }
 
-/// `DELETE /v1/banks/{id}`
+/// Drops a bank that a request made.
+#[utoipa::path(delete, path = "/v1/banks/{id}", params(("id", description = "The bank")), responses(
+    (status = 204, description = "It is gone"), (status = "default", response = Refused)))]
 pub async fn remove(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     match app.banks.remove(&id) {
         true => Ok(StatusCode::NO_CONTENT),
@@ -131,7 +176,10 @@ fn unknown(id: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
-/// `POST /v1/banks`
+/// Encodes examples once, for any number of queries. Banks that are not used make room for others.
+#[utoipa::path(post, path = "/v1/banks", request_body = NewBank, responses(
+    (status = 201, description = "The bank", body = MadeBank, headers(("Location" = String))),
+    (status = 200, response = Events), (status = 503, response = Busy), (status = "default", response = Refused)))]
 pub async fn make(State(app): State<Arc<App>>, entered: Entered) -> Result<Response, Problem> {
     let Entered { upload, ticket, events } = entered;
     let (reading, gone) = (app.clone(), ticket.gone());
@@ -147,11 +195,9 @@ pub async fn make(State(app): State<Arc<App>>, entered: Entered) -> Result<Respo
     let encode = async move |steps| {
         let encode = move |segmenter: &Segmenter, progress: Progress| segmenter.encode_with(&examples, progress);
         let held = app.banks.keep(name, on_device(&app, &ticket, steps, encode).await?);
-        let internal = |error: serde_json::Error| Problem::internal(error.to_string());
-        let mut about = serde_json::to_value(held.about(false)).map_err(internal)?;
-        about["warnings"] = json!(warnings);
+        let made = MadeBank { about: held.about(false), warnings };
         let location = Some(format!("/v1/banks/{}", held.id));
-        Ok(Done { status: StatusCode::CREATED, text: about.to_string(), location })
+        Ok(Done { status: StatusCode::CREATED, text: answer::text(&made)?, location })
     };
     events::answer(events, encode).await
 }
@@ -181,7 +227,11 @@ fn read_examples(app: &App, examples: &[Shown], gone: &AtomicBool) -> Result<(Ve
     Ok((all, warnings))
 }
 
-/// `POST /v1/segment`
+/// Segments a picture by a bank or by examples.
+#[utoipa::path(post, path = "/v1/segment", request_body = Asked, responses(
+    (status = 200, description = "What was found; with Accept: text/event-stream the steps before it",
+        content((Found = "application/json"), (String = "text/event-stream"))),
+    (status = 503, response = Busy), (status = "default", response = Refused)))]
 pub async fn segment(State(app): State<Arc<App>>, entered: Entered) -> Result<Response, Problem> {
     let Entered { upload, ticket, events } = entered;
     let (reading, gone) = (app.clone(), ticket.gone());
@@ -202,69 +252,18 @@ pub async fn segment(State(app): State<Arc<App>>, entered: Entered) -> Result<Re
     events::answer(events, compute).await
 }
 
-impl Told {
-    /// What was found in a query of `size`, as JSON.
-    fn told(&self, app: &App, found: Segmentation, size: (u32, u32)) -> Result<String, Problem> {
-        let seconds: f64 = found.times().iter().map(|(_, seconds)| seconds).sum();
-        let precision = found.precision().name();
-        let found = self.wanted.found(app, found.into_map(), size, self.rule)?;
-        let mut objects: Vec<Value> = found
-            .objects
-            .iter()
-            .map(|object| json!({"area": object.area, "box": corners(object.bounding_box), "score": object.score}))
-            .collect();
-        if self.polygons {
-            for outline in self.wanted.outlines(&found.objects)? {
-                let Some(object) = objects.get_mut(outline.object) else { continue };
-                match &mut object["polygons"] {
-                    Value::Array(all) => all.push(json!(outline.points)),
-                    other => *other = json!([outline.points]),
-                }
-            }
-        }
-        let map = self.map.then(|| {
-            let map = found.map.map_at(size.0, size.1);
-            let levels: Vec<u8> = map.iter().map(|v| (v.clamp(0.0, 1.0) * 255.0 + 0.5) as u8).collect();
-            pictures::grey_png(&levels, size)
-        });
-        let threshold = match self.rule.threshold {
-            Threshold::Relative(value) => json!({"relative": value}),
-            Threshold::Absolute(value) => json!({"absolute": value}),
-        };
-        answer::text(&json!({
-            "width": size.0,
-            "height": size.1,
-            "found": found.mask.bounding_box().is_some(),
-            "score": found.score,
-            "box": found.mask.bounding_box().map(corners),
-            "foreground_fraction": found.mask.foreground_fraction(),
-            "objects": objects,
-            "mask": pictures::mask_png(&found.mask)?,
-            "map": map.transpose()?,
-            "peak": found.map.peak(),
-            "threshold": threshold,
-            "min_score": self.rule.min_score,
-            "precision": precision,
-            "seconds": seconds,
-            "warnings": self.warnings,
-        }))
-    }
-}
-
-/// `POST /v1/masks`: the mask that marks make, before an example is made of it.
+/// The mask that boxes and strokes make of a picture, before an example is made of it.
+#[utoipa::path(post, path = "/v1/masks", request_body = Shown, responses(
+    (status = 200, description = "The mask, of the picture's size", body = MadeMask),
+    (status = 503, response = Busy), (status = "default", response = Refused)))]
 pub async fn mask(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     let upload = body::read(&app, &headers, body).await?;
     let text = app.blocking(move || {
         let mask = parse::<Shown>(&upload.bytes)?.mask_of_marks()?;
         let (width, height) = mask.size();
-        answer::text(&json!({"width": width, "height": height, "mask": pictures::mask_png(&mask)?}))
+        answer::text(&MadeMask { width, height, mask: pictures::mask_png(&mask)? })
     });
     Ok(json(StatusCode::OK, text.await?))
-}
-
-/// Left, top, right, bottom.
-fn corners(b: BoundingBox) -> [u32; 4] {
-    [b.x, b.y, b.x + b.width, b.y + b.height]
 }
 
 impl Task {

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use utoipa::ToSchema;
 
 /// A bank and what is said of it.
 pub struct Held {
@@ -17,7 +18,8 @@ pub struct Held {
 }
 
 /// What is told of a bank.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Bank)]
 pub struct About {
     pub id: String,
     pub name: String,

@@ -15,6 +15,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::path::Path;
+use utoipa::ToSchema;
 
 /// More pixels are refused before they are decoded: several pictures are on their way at once.
 const MOST_PIXELS: u64 = 64 << 20;
@@ -69,25 +70,35 @@ fn check_size(what: &str, bytes: &[u8]) -> Result<(), Problem> {
 }
 
 /// An example as requests have it: a picture, and a mask or marks.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Example)]
 #[serde(deny_unknown_fields)]
 pub struct Shown<'a> {
+    /// A picture's file in base64, which may be a data URL.
     #[serde(borrow)]
+    #[schema(value_type = String, min_length = 1)]
     image: Cow<'a, str>,
+    /// A mask's file, of the picture's size: white on black, colours, cut-outs.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>, min_length = 1)]
     mask: Option<Cow<'a, str>>,
-    /// The thing lies in each: the left upper and the right lower corner, in whole pixels.
+    /// In place of a mask. The thing lies in each: left, top, right and bottom, in whole pixels.
     #[serde(default)]
     boxes: Vec<[u32; 4]>,
+    /// In place of a mask, or beside boxes.
     #[serde(default)]
     strokes: Vec<Drawn>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Stroke)]
 #[serde(deny_unknown_fields)]
-struct Drawn {
+pub struct Drawn {
+    /// x and y in pixels.
     points: Vec<[f32; 2]>,
+    /// In pixels.
     width: Option<f32>,
+    /// Whether it is of the thing, or of what is not meant.
     #[serde(default = "inside")]
     inside: bool,
 }

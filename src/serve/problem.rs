@@ -6,6 +6,20 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+/// What is wrong (RFC 9457).
+#[derive(ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "it describes what `Problem::json` writes")]
+pub struct Described {
+    /// `about:blank`: the status says it all.
+    r#type: String,
+    title: String,
+    status: u16,
+    /// One line for people.
+    detail: String,
+}
 
 /// Why a request is not answered as was asked.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! Which address is what.
 
 use super::app::App;
+use super::describe::OPENAPI;
 use super::guard::guard;
 use super::problem::Problem;
 use super::{anylabeling, api, label_studio, page};
@@ -10,9 +11,6 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
-
-/// What the API is, for people and programs (OpenAPI 3.1). Written by hand; a test compares its addresses with those here.
-const OPENAPI: &str = include_str!("openapi.json");
 
 /// An address, its methods, and what answers.
 type Route = (&'static str, &'static [&'static str], MethodRouter<Arc<App>>);
@@ -57,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_description_has_every_address_and_no_other() {
-        let described: Value = serde_json::from_str(OPENAPI).unwrap();
+        let described: Value = serde_json::from_str(&OPENAPI).unwrap();
         assert_eq!(described["info"]["version"], env!("CARGO_PKG_VERSION"));
         let mut described: Vec<String> = described["paths"]
             .as_object()

@@ -14,6 +14,7 @@ use super::answer::{Query, json, text};
 use super::api::parse;
 use super::app::App;
 use super::body;
+use super::describe::{Busy, Refused};
 use super::entered::Entered;
 use super::events::Steps;
 use super::pictures;
@@ -31,11 +32,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use config::Config;
 use project::{Annotation, Key, Project, Sent, Task};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use source::Source;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+use utoipa::ToSchema;
 
 /// Examples of each label: the newest annotations.
 const MOST_SHOTS: usize = 8;
@@ -43,6 +46,9 @@ const MOST_SHOTS: usize = 8;
 const MOST_PROJECTS: usize = 32;
 /// Tasks of one request.
 const MOST_TASKS: usize = 1000;
+
+/// Label Studio waits 3 s for the answer of `/setup`.
+const SETUP: Duration = Duration::from_secs(2);
 
 /// What is known of projects.
 pub struct Projects {
@@ -68,39 +74,66 @@ impl Projects {
     }
 }
 
-/// `POST /setup`
-#[derive(Deserialize)]
-struct Setup {
+/// A project that connects.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = StudioSetup)]
+pub struct Setup {
+    /// Its number: 7, "7" or "7.1700000000".
     project: Value,
+    /// The labeling configuration, XML.
     schema: String,
+    /// For its pictures and annotations.
     access_token: Option<String>,
 }
 
-/// `POST /predict`
-#[derive(Deserialize)]
-struct Asked {
+/// What is known of a project.
+#[derive(Serialize, ToSchema)]
+pub struct Version {
+    /// Changes with the annotations.
+    model_version: String,
+}
+
+/// What predictions are asked for.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = StudioTasks)]
+pub struct Asked {
+    #[schema(min_items = 1, max_items = 1000)]
     tasks: Vec<Task>,
+    /// Its number: 7, "7" or "7.1700000000".
     project: Value,
+    /// XML.
     label_config: String,
     params: Option<Params>,
 }
 
-#[derive(Deserialize)]
-struct Params {
+#[derive(Deserialize, ToSchema)]
+pub struct Params {
     context: Option<Context>,
 }
 
 /// What a user has drawn with a smart tool.
-#[derive(Deserialize)]
-struct Context {
+#[derive(Deserialize, ToSchema)]
+pub struct Context {
+    /// Regions.
     #[serde(default)]
     result: Value,
 }
 
-/// `POST /webhook`
-#[derive(Deserialize)]
-struct Event {
+/// Predictions.
+#[derive(Serialize, ToSchema)]
+pub struct Predictions {
+    /// One for each task; an empty list where its picture could not be had.
+    results: Vec<Value>,
+    model_version: String,
+}
+
+/// What happened.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = StudioEvent)]
+pub struct Event {
+    /// `ANNOTATION_CREATED`, say.
     action: String,
+    /// Its number, or an object with `id`.
     #[serde(default)]
     project: Value,
     #[serde(default)]
@@ -109,6 +142,13 @@ struct Event {
     annotations: Vec<Sent>,
     #[serde(default)]
     task: Option<Task>,
+}
+
+/// That it was heard.
+#[derive(Serialize, ToSchema)]
+pub struct Heard {
+    /// `ok`
+    result: &'static str,
 }
 
 /// The number of a project, which comes as 7, "7", "7.1700000000", or in an object: digits alone.
@@ -125,22 +165,28 @@ fn number(project: &Value) -> Result<String, Problem> {
     }
 }
 
-/// `POST /setup`: whether the project's labels can be answered, and the version of what is known.
+/// Whether a project's labels can be answered, and the version of what is known of it (Label Studio).
+#[utoipa::path(post, path = "/setup", request_body = Setup, responses(
+    (status = 200, description = "They can", body = Version), (status = "default", response = Refused)))]
 pub async fn setup(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     let upload = body::read(&app, &headers, body).await?;
     let Setup { project, schema, access_token } = parse(&upload.bytes)?;
     let id = number(&project)?;
     Config::new(&schema)?;
-    let version = app.projects.with(&id, |project| {
+    app.projects.with(&id, |project| {
         if let Some(token) = access_token.filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic())) {
             project.token = (!token.is_empty()).then_some(token);
         }
-        project.version()
     });
-    Ok(json(StatusCode::OK, json!({"model_version": version}).to_string()))
+    // Tasks with a prediction of this version are not asked for again: it must know of new annotations.
+    let _ = timeout(SETUP, read(&app, &id)).await;
+    let version = app.projects.with(&id, |project| project.version());
+    Ok(json(StatusCode::OK, text(&Version { model_version: version })?))
 }
 
-/// `POST /webhook`: what happened to a project's annotations.
+/// What happened to a project's annotations (Label Studio).
+#[utoipa::path(post, path = "/webhook", request_body = Event, responses(
+    (status = 201, description = "It was heard", body = Heard), (status = "default", response = Refused)))]
 pub async fn webhook(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     let upload = body::read(&app, &headers, body).await?;
     let event: Event = parse(&upload.bytes)?;
@@ -160,10 +206,13 @@ pub async fn webhook(State(app): State<Arc<App>>, headers: HeaderMap, body: Body
         // Of tasks and projects nothing is kept.
         _ => {}
     }
-    Ok(json(StatusCode::CREATED, json!({"result": "ok"}).to_string()))
+    Ok(json(StatusCode::CREATED, text(&Heard { result: "ok" })?))
 }
 
-/// `POST /predict`: what is found in tasks by the project's annotations; with a context, what its marks mean.
+/// What is found in tasks by their project's annotations; with a context, what its marks mean (Label Studio).
+#[utoipa::path(post, path = "/predict", request_body = Asked, responses(
+    (status = 200, description = "The predictions", body = Predictions),
+    (status = 503, response = Busy), (status = "default", response = Refused)))]
 pub async fn predict(State(app): State<Arc<App>>, entered: Entered) -> Result<Response, Problem> {
     let Entered { upload, ticket, .. } = entered;
     let Asked { tasks, project, label_config, params } = app.blocking(move || parse(&upload.bytes)).await?;
@@ -172,12 +221,36 @@ pub async fn predict(State(app): State<Arc<App>>, entered: Entered) -> Result<Re
     }
     let run = Run { app, ticket, id: number(&project)?, config: Arc::new(Config::new(&label_config)?) };
     let marks = params.and_then(|params| params.context).map(|context| context.result);
-    let (results, version) = match marks.filter(|marks| marks.as_array().is_some_and(|all| !all.is_empty())) {
+    let (results, model_version) = match marks.filter(|marks| marks.as_array().is_some_and(|all| !all.is_empty())) {
         Some(marks) => (vec![run.marked(&tasks[0], marks).await?], run.version()),
         None => run.found(&tasks).await?,
     };
-    let answer = json!({"results": results, "model_version": version});
-    Ok(json(StatusCode::OK, text(&answer)?))
+    Ok(json(StatusCode::OK, text(&Predictions { results, model_version })?))
+}
+
+/// Reads all annotations of a project where that is due. It goes on where nobody waits any more.
+async fn read(app: &Arc<App>, id: &str) {
+    let now = app.projects.with(id, |project| (project.is_due(), project.revision(), project.token.clone()));
+    let (is_due, began, token) = now;
+    if !is_due || !app.projects.source.is_known() {
+        return;
+    }
+    let (asking, id) = (app.clone(), id.to_owned());
+    let read = app.fetching(move || {
+        let started = Instant::now();
+        let tasks = asking.projects.source.annotations(&id, token.as_deref());
+        let tasks = tasks.and_then(|bytes| parse::<Vec<Task>>(&bytes));
+        asking.projects.with(&id, |project| {
+            project.asked = Some((Instant::now(), started.elapsed()));
+            match tasks {
+                Ok(tasks) => project.read(&tasks, began),
+                Err(problem) => log::warn!("the annotations of project {id} cannot be read: {}", problem.detail),
+            }
+        });
+        Ok(())
+    });
+    // It has told what went wrong.
+    let _ = read.await;
 }
 
 /// One request for predictions.
@@ -210,7 +283,7 @@ impl Run {
 
     /// Predictions of all tasks, and their version. A task whose picture cannot be had gets none; where that is so of all, it is a problem.
     async fn found(&self, tasks: &[Task]) -> Result<(Vec<Value>, String), Problem> {
-        self.read().await;
+        read(&self.app, &self.id).await;
         let banks = self.banks().await?;
         let version = self.version();
         let (mut results, mut problem) = (Vec::new(), None);
@@ -232,27 +305,6 @@ impl Run {
             Some(problem) if results.iter().all(Value::is_array) => Err(problem),
             _ => Ok((results, version)),
         }
-    }
-
-    /// Reads all annotations of the project where that is due.
-    async fn read(&self) {
-        let (is_due, began, token) =
-            self.app.projects.with(&self.id, |project| (project.is_due(), project.revision(), project.token.clone()));
-        if !is_due || !self.app.projects.source.is_known() {
-            return;
-        }
-        let (app, id, started) = (self.app.clone(), self.id.clone(), Instant::now());
-        let read = self.app.fetching(move || {
-            let bytes = app.projects.source.annotations(&id, token.as_deref())?;
-            let tasks: Vec<Task> = parse(&bytes)?;
-            app.projects.with(&id, |project| project.read(&tasks, began));
-            Ok(())
-        });
-        if let Err(problem) = read.await {
-            log::warn!("the annotations of project {} cannot be read: {}", self.id, problem.detail);
-        }
-        let asked = Some((Instant::now(), started.elapsed()));
-        self.app.projects.with(&self.id, |project| project.asked = asked);
     }
 
     /// Labels that have examples, and their banks.

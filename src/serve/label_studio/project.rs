@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use utoipa::ToSchema;
 
 /// Annotations of a project that are kept; the oldest go.
 const MOST_ANNOTATIONS: usize = 256;
@@ -17,7 +18,8 @@ const PAUSE: Duration = Duration::from_secs(10);
 const SHARE: u32 = 20;
 
 /// An annotation as Label Studio sends it. What else it has counts for nothing.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = StudioAnnotation)]
 pub struct Sent {
     pub id: u64,
     #[serde(default)]
@@ -27,7 +29,8 @@ pub struct Sent {
 }
 
 /// A task as Label Studio sends it.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = StudioTask)]
 pub struct Task {
     #[serde(default)]
     pub data: Value,

@@ -1,0 +1,125 @@
+//! What was found in a picture, as `/v1/segment` tells it.
+
+use super::answer::{self, Wanted};
+use super::app::App;
+use super::pictures;
+use super::problem::Problem;
+use crate::image_io::BoundingBox;
+use crate::segment::Segmentation;
+use crate::settings::{self, MaskRule};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What a client wants to be told.
+pub struct Told {
+    pub wanted: Wanted,
+    pub rule: MaskRule,
+    pub map: bool,
+    pub polygons: bool,
+    pub warnings: Vec<String>,
+}
+
+/// What was found.
+#[derive(Serialize, ToSchema)]
+pub struct Found {
+    width: u32,
+    height: u32,
+    /// Whether the mask has a pixel.
+    found: bool,
+    /// How sure the network is that the thing is in the picture at all, from 0 to 1.
+    score: f32,
+    /// Left, top, right and bottom of all that was found.
+    r#box: Option<[u32; 4]>,
+    foreground_fraction: f64,
+    objects: Vec<FoundObject>,
+    /// PNG in base64, 255 where the thing is.
+    mask: String,
+    /// PNG in base64 of the map before the threshold, 255 for 1.
+    map: Option<String>,
+    /// The map's maximum, of which the threshold is a part.
+    peak: f32,
+    threshold: Threshold,
+    min_score: f64,
+    precision: &'static str,
+    /// On the device.
+    seconds: f64,
+    /// What the masks of the request's examples should be looked at for.
+    warnings: Vec<String>,
+}
+
+/// A connected part of the mask.
+#[derive(Serialize, ToSchema)]
+pub struct FoundObject {
+    /// In pixels.
+    area: u64,
+    /// Left, top, right and bottom.
+    r#box: [u32; 4],
+    /// The map's mean inside.
+    score: Option<f32>,
+    /// Lines around it, and its holes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    polygons: Option<Vec<Vec<[u32; 2]>>>,
+}
+
+/// By which the map became a mask.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Threshold {
+    Relative(f64),
+    Absolute(f64),
+}
+
+/// Left, top, right and bottom, in pixels.
+fn corners(b: BoundingBox) -> [u32; 4] {
+    [b.x, b.y, b.x + b.width, b.y + b.height]
+}
+
+impl Told {
+    /// What was found in a query of `size`, as JSON.
+    pub fn told(self, app: &App, found: Segmentation, size: (u32, u32)) -> Result<String, Problem> {
+        let seconds: f64 = found.times().iter().map(|(_, seconds)| seconds).sum();
+        let precision = found.precision().name();
+        let found = self.wanted.found(app, found.into_map(), size, self.rule)?;
+        let mut objects: Vec<FoundObject> = found
+            .objects
+            .iter()
+            .map(|object| {
+                let polygons = self.polygons.then(Vec::new);
+                FoundObject { area: object.area, r#box: corners(object.bounding_box), score: object.score, polygons }
+            })
+            .collect();
+        if self.polygons {
+            for outline in self.wanted.outlines(&found.objects)? {
+                if let Some(all) = objects.get_mut(outline.object).and_then(|object| object.polygons.as_mut()) {
+                    all.push(outline.points);
+                }
+            }
+        }
+        let map = self.map.then(|| {
+            let map = found.map.map_at(size.0, size.1);
+            let levels: Vec<u8> = map.iter().map(|v| (v.clamp(0.0, 1.0) * 255.0 + 0.5) as u8).collect();
+            pictures::grey_png(&levels, size)
+        });
+        let threshold = match self.rule.threshold {
+            settings::Threshold::Relative(value) => Threshold::Relative(value),
+            settings::Threshold::Absolute(value) => Threshold::Absolute(value),
+        };
+        answer::text(&Found {
+            width: size.0,
+            height: size.1,
+            found: found.mask.bounding_box().is_some(),
+            score: found.score,
+            r#box: found.mask.bounding_box().map(corners),
+            foreground_fraction: found.mask.foreground_fraction(),
+            objects,
+            mask: pictures::mask_png(&found.mask)?,
+            map: map.transpose()?,
+            peak: found.map.peak(),
+            threshold,
+            min_score: self.rule.min_score,
+            precision,
+            seconds,
+            warnings: self.warnings,
+        })
+    }
+}
