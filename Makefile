@@ -4,7 +4,7 @@
 # make drivers      fetch other drivers and shader compilers into .drivers/, by package name; touches nothing else
 # make conformance  every kernel on each of them, and through the compilers (tools/conformance.sh)
 # make vendors      what GPU vendors' compilers make of every kernel, without their GPUs -> docs/results/vendors.md
-# make reports      the reports in docs/results/conformance and the README's table anew (tools/reports/make.sh)
+# make reports      the reports in docs/results/conformance and the table of docs/accuracy.md anew (tools/reports/make.sh)
 # make gtest        the suite under gtest-runner, as others' CI runs it (docs/ci.md); installs it into target/deqp first
 # make mutants      faults planted in the shaders, one at a time: does the suite see each? -> docs/results/mutants.md
 # make peers        PyTorch, ONNX Runtime, burn, candle at the same shapes, in turn with ours -> docs/results/peers.md; DRIVER=lavapipe26 ROUNDS=5

@@ -110,7 +110,7 @@ pub async fn models(State(app): State<Arc<App>>) -> Result<Response, Problem> {
 }
 
 /// One of them.
-#[utoipa::path(get, path = "/v1/models/{id}/info", params(("id", description = "The model")), responses(
+#[utoipa::path(get, path = "/v1/models/{id}/info", params(("id" = String, Path, description = "The model")), responses(
     (status = 200, description = "The model", body = Success<Model>), (status = "default", response = Refused)))]
 pub async fn info(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
     let held = app.banks.model(&id).ok_or_else(|| unknown(&id))?;

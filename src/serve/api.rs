@@ -158,7 +158,7 @@ pub async fn banks(State(app): State<Arc<App>>) -> Result<Response, Problem> {
 }
 
 /// Drops a bank that a request made.
-#[utoipa::path(delete, path = "/v1/banks/{id}", params(("id", description = "The bank")), responses(
+#[utoipa::path(delete, path = "/v1/banks/{id}", params(("id" = String, Path, description = "The bank")), responses(
     (status = 204, description = "It is gone"), (status = "default", response = Refused)))]
 pub async fn remove(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     match app.banks.remove(&id) {

@@ -39,7 +39,7 @@ pub struct Events(String);
         anylabeling::models, anylabeling::info, anylabeling::predict,
         label_studio::setup, label_studio::predict, label_studio::webhook,
     ),
-    components(responses(Refused, Busy, Events)),
+    components(schemas(Described), responses(Refused, Busy, Events)),
     modifiers(&Keys),
     security((), ("bearer" = []), ("key" = []), ("token" = []), ("basic" = [])),
 )]

@@ -21,6 +21,7 @@ mod memory;
 mod odd_weights;
 mod pictures;
 mod prompts;
+mod reference;
 mod results;
 mod schema;
 mod serve;

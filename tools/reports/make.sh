@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes the reports in docs/results/conformance anew, a page over all of them, and the README's table: after a change of the
+# Makes the reports in docs/results/conformance anew, a page over all of them, and the table of docs/accuracy.md: after a change of the
 # embedded weights, of kernels or of cases. Commit first: reports name the commit that they were made at.
 #   tools/reports/make.sh [DRIVER...]      default: all; with names only those are made anew
 # Takes the better part of an hour on two cores, most of it the stress test on lavapipe (--full).

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The README's table of conformance, from the reports in docs/results/conformance.
+"""The table of docs/accuracy.md of conformance, from the reports in docs/results/conformance.
 
     tools/reports/table.py            writes it between its two markers
     tools/reports/table.py --check    says whether it is there already, and the reports those of the model embedded now
@@ -95,24 +95,24 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 where the table is not in step")
     parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", metavar="FILE")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs/accuracy.md", metavar="FILE")
     args = parser.parse_args()
     try:
         found = reports(args.reports)
         for name, report in found:
             sound(name, report)
             current(name, report)
-        readme = args.readme.read_text()
-        if readme.count(BEGIN) != 1 or readme.count(END) != 1:
-            raise Wrong(f"{args.readme} must hold each of the table's markers once")
-        before, rest = readme.split(BEGIN)
+        page = args.page.read_text()
+        if page.count(BEGIN) != 1 or page.count(END) != 1:
+            raise Wrong(f"{args.page} must hold each of the table's markers once")
+        before, rest = page.split(BEGIN)
         after = rest.split(END)[1]
         written = before + table(found) + after
         if args.check:
-            if written != readme:
-                raise Wrong(f"the table in {args.readme.name} is not that of the reports: run tools/reports/table.py")
-        elif written != readme:
-            args.readme.write_text(written)
+            if written != page:
+                raise Wrong(f"the table in {args.page.name} is not that of the reports: run tools/reports/table.py")
+        elif written != page:
+            args.page.write_text(written)
     except Wrong as problem:
         sys.exit(f"conformance table: {problem}. `make reports` makes reports and table anew.")
     print(f"conformance table: in step with {len(found)} reports")

@@ -21,7 +21,7 @@ const SHARE: u32 = 20;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = StudioAnnotation)]
 pub struct Sent {
-    pub id: u64,
+    pub id: i64,
     #[serde(default)]
     pub result: Value,
     #[serde(default)]
@@ -54,12 +54,12 @@ impl Annotation {
 }
 
 /// Which example is of which annotation, label and state of it.
-pub type Key = (u64, String, u64);
+pub type Key = (i64, String, u64);
 
 #[derive(Default)]
 pub struct Project {
     /// By their numbers, which grow with time.
-    annotations: BTreeMap<u64, Arc<Annotation>>,
+    annotations: BTreeMap<i64, Arc<Annotation>>,
     revision: u64,
     /// What Label Studio said at last, for its own pictures.
     pub token: Option<String>,
@@ -91,7 +91,7 @@ impl Project {
         self.forget();
     }
 
-    pub fn remove(&mut self, id: u64) {
+    pub fn remove(&mut self, id: i64) {
         if self.annotations.remove(&id).is_some() {
             self.revision += 1;
             self.forget();
@@ -110,7 +110,7 @@ impl Project {
 
     /// Takes in all annotations of these tasks, and drops others. What came since `began` is newer, and stays.
     pub fn read(&mut self, tasks: &[Task], began: u64) {
-        let mut gone: Vec<u64> =
+        let mut gone: Vec<i64> =
             self.annotations.iter().filter(|(_, own)| own.revision <= began).map(|(id, _)| *id).collect();
         for task in tasks {
             for sent in &task.annotations {
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn sent(id: u64, label: &str) -> Sent {
+    fn sent(id: i64, label: &str) -> Sent {
         let region =
             json!({"type": "polygonlabels", "value": {"points": [[0, 0], [9, 0], [0, 9]], "polygonlabels": [label]}});
         Sent { id, result: json!([region]), was_cancelled: false }
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn old_annotations_make_room() {
         let mut project = Project::default();
-        (0..MOST_ANNOTATIONS as u64 + 5).for_each(|id| project.take(&sent(id, "cat"), &json!({})));
+        (0..MOST_ANNOTATIONS as i64 + 5).for_each(|id| project.take(&sent(id, "cat"), &json!({})));
         assert_eq!((project.annotations.len(), project.annotations.keys().next()), (MOST_ANNOTATIONS, Some(&5)));
     }
 }
