@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Iterable, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Union, cast
+from typing import Any, List, NamedTuple, Optional, Protocol, Tuple, Union, cast
 
 import numpy as np
 from numpy.typing import NDArray

@@ -6,8 +6,9 @@ import json
 import operator
 import os
 import warnings
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Callable, Dict, Iterable, List, Literal, Mapping, Optional, Tuple, Union, overload
+from typing import Any, Dict, List, Literal, Optional, Tuple, Union, overload
 
 from . import _native
 from ._errors import DiffewsWarning, InputError
