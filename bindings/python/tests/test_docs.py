@@ -66,6 +66,6 @@ def test_types(tmp_path):
 
 def test_stubs(tmp_path):
     pytest.importorskip("mypy")
-    command = [sys.executable, "-m", "mypy.stubtest", "diffews_wgpu"]
+    command = [sys.executable, "-m", "mypy.stubtest", "diffews_wgpu._native"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -152,10 +152,10 @@ class Segmenter:
         if guided_filter is not None:
             radius, epsilon = guided_filter if isinstance(guided_filter, tuple) else (guided_filter, 1e-5)
             guided_filter = _whole("guided_filter", radius, 2**32 - 1) or 0, float(epsilon)
-        place = _native.cache_dir() if cache is True else None if cache is False else cache
+        place = _native.cache_dir() if cache is True else None if cache is False else os.fsdecode(cache)
         asked: Dict[str, Any] = {
-            "weights": weights,
-            "unet": unet,
+            "weights": None if weights is None else os.fsdecode(weights),
+            "unet": None if unet is None else os.fsdecode(unet),
             "size": _whole("size", size, 2**32 - 1),
             "precision": precision,
             "backend": backend,
