@@ -5,7 +5,7 @@ use crate::found::{self, Found};
 use crate::picture::{Examples, Picture, Shape};
 use crate::watch;
 use diffews_wgpu::gpu::{AdapterChoice, check_backend};
-use diffews_wgpu::image_io::{Framing, PictureOptions};
+use diffews_wgpu::image_io::{Framing, PictureOptions, Tiles};
 use diffews_wgpu::segment::{BankOptions, BankStorage, KvSample, SelfCheck};
 use diffews_wgpu::tune::Tuning;
 use diffews_wgpu::{BankFile, Error, Gpu, GuidedFilter, MaskRule, Precision, Segmenter, SupportBank, Threshold};
@@ -173,7 +173,7 @@ impl Engine {
     /// As JSON.
     #[getter]
     fn adapter(&self) -> PyResult<String> {
-        json(self.open.segmenter.gpu().facts())
+        json(serde_json::to_string(self.open.segmenter.gpu().facts()))
     }
 
     fn encode(
@@ -206,15 +206,20 @@ impl Engine {
         threshold: Option<f64>,
         absolute: Option<f64>,
         min_score: Option<f64>,
+        tiles: Option<(u32, u32)>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Vec<Found>> {
         let (segmenter, banks) = (&self.open.segmenter, banks.iter().map(Py::get).collect::<Vec<&Bank>>());
         watch::watched(py, self.open.enter()?, progress.as_ref(), |progress| {
             let rule = found::rule(segmenter.mask_rule(), threshold, absolute, min_score)?;
+            let tiles = tiles.map(|(side, overlap)| Tiles::new(side, overlap)).transpose().map_err(Error::Usage)?;
             let options = banks.first().map(|bank| bank.options.clone()).unwrap_or_default();
             let loaded = picture.load(&options)?;
             let banks: Vec<&SupportBank> = banks.iter().map(|bank| &bank.bank).collect();
-            let found = segmenter.segment_classes(&banks, &loaded.rgb, progress)?;
+            let found = match tiles {
+                Some(tiles) => segmenter.segment_tiled(&banks, &loaded.rgb, tiles, progress)?,
+                None => segmenter.segment_classes(&banks, &loaded.rgb, progress)?,
+            };
             Ok(found.into_iter().map(|found| Found::new(found, loaded.rgb.dimensions(), rule)).collect())
         })
     }
@@ -267,6 +272,6 @@ impl Bank {
     }
 }
 
-pub fn json(value: &impl serde::Serialize) -> PyResult<String> {
-    serde_json::to_string(value).map_err(|error| errors::other(error.to_string()))
+pub fn json(written: serde_json::Result<String>) -> PyResult<String> {
+    written.map_err(|error| errors::other(error.to_string()))
 }

@@ -29,7 +29,7 @@ mod _native {
     #[pyfunction]
     fn devices(py: Python<'_>, backend: Option<String>) -> PyResult<String> {
         let found = watch::watched(py, None, None, |_| Ok(list(&engine::choice(backend.as_deref(), None)?)))?;
-        engine::json(&found)
+        engine::json(serde_json::to_string(&found))
     }
 
     /// Where the command keeps what it remembers of adapters.

@@ -88,6 +88,14 @@ def test_thresholds_scores_and_objects(command, segmenter, bank, lemon, crate, t
     assert np.array_equal(np.any([o.mask for o in objects], axis=0), mask)
 
 
+def test_tiles(command, segmenter, bank, lemon, crate, tmp_path):
+    by_command = infer(command, tmp_path, "--support", lemon[0], "--mask", lemon[1], "--query", crate, "--tile", "160", "--overlap", "30")
+    same(segmenter.segment(bank, crate, tile=160, overlap=30), *by_command)
+    for wrong in ({"tile": 3}, {"tile": 160, "overlap": 100}, {"overlap": 9}):
+        with pytest.raises(ValueError, match="tile"):
+            segmenter.segment(bank, crate, **wrong)
+
+
 def test_marks(command, segmenter, lemon, crate, tmp_path):
     by_command = infer(command, tmp_path, "--support", lemon[0], "--box", "154,12,242,78", "--point", "5,5,-", "--query", crate,
                        "--save-mask", tmp_path / "made.png")

@@ -183,7 +183,7 @@ def test_memory_stays_flat(segmenter, bank, crate):
         result = segmenter.segment(bank, large)
         result.mask, result.probability
     before = most()
-    for _ in range(6):
+    for _ in range(4):
         result = segmenter.segment(bank, large)
         result.mask, result.probability
     # Each round makes 72 MB of arrays and pictures; kilobytes on Linux.

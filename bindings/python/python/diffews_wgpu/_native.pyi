@@ -39,6 +39,7 @@ class Segmenter:
         threshold: Optional[float],
         absolute: Optional[float],
         min_score: Optional[float],
+        tiles: Optional[Tuple[int, int]],
         progress: _Progress,
     ) -> List[Found]: ...
 

@@ -64,6 +64,15 @@ def _native_bank(bank: Bank) -> _native.Bank:
     return bank._native
 
 
+def _tiles(side: Optional[int], overlap: Optional[int]) -> Optional[Tuple[int, int]]:
+    side, overlap = _whole("tile", side, 2**32 - 1), _whole("overlap", overlap, 2**32 - 1)
+    if side is None:
+        if overlap is not None:
+            raise InputError("overlap is of tiles; give tile, too")
+        return None
+    return side, side // 4 if overlap is None else overlap
+
+
 def _warn(told: Iterable[str]) -> None:
     for line in told:
         warnings.warn(line, DiffewsWarning, stacklevel=3)
@@ -229,6 +238,8 @@ class Segmenter:
         threshold: Optional[float] = None,
         absolute_threshold: Optional[float] = None,
         min_score: Optional[float] = None,
+        tile: Optional[int] = None,
+        overlap: Optional[int] = None,
         progress: Optional[Progress] = None,
     ) -> Result: ...
 
@@ -241,6 +252,8 @@ class Segmenter:
         threshold: Optional[float] = None,
         absolute_threshold: Optional[float] = None,
         min_score: Optional[float] = None,
+        tile: Optional[int] = None,
+        overlap: Optional[int] = None,
         progress: Optional[Progress] = None,
     ) -> List[Result]: ...
 
@@ -252,14 +265,21 @@ class Segmenter:
         threshold: Optional[float] = None,
         absolute_threshold: Optional[float] = None,
         min_score: Optional[float] = None,
+        tile: Optional[int] = None,
+        overlap: Optional[int] = None,
         progress: Optional[Progress] = None,
     ) -> Union[Result, List[Result]]:
-        """Finds in an image what the bank's examples show: a result; of a list of images a list of them."""
+        """Finds in an image what the bank's examples show: a result; of a list of images a list of them.
 
-        native = _native_bank(bank)
+        threshold, absolute_threshold, min_score: in the place of those of the segmenter.
+        tile, overlap: cut images into squares of so many pixels, each segmented by itself: for small things in large images. They
+            overlap by a quarter where it is not said.
+        """
+
+        native, tiles = _native_bank(bank), _tiles(tile, overlap)
 
         def one(image: ImageLike) -> Result:
-            (found,) = self._native.segment([native], picture(image), threshold, absolute_threshold, min_score, progress)
+            (found,) = self._native.segment([native], picture(image), threshold, absolute_threshold, min_score, tiles, progress)
             _warn(found.warnings)
             return Result(found)
 
@@ -273,13 +293,16 @@ class Segmenter:
         threshold: Optional[float] = None,
         absolute_threshold: Optional[float] = None,
         min_score: Optional[float] = None,
+        tile: Optional[int] = None,
+        overlap: Optional[int] = None,
         progress: Optional[Progress] = None,
     ) -> Dict[str, Result]:
-        """Finds several classes in an image, which is encoded once: a result for each name."""
+        """Finds several classes in an image, which is encoded once: a result for each name. Options are those of `segment`."""
         if not banks:
             raise InputError("there is no class to be found; give at least one bank")
         natives = [_native_bank(bank) for bank in banks.values()]
-        found = self._native.segment(natives, picture(image), threshold, absolute_threshold, min_score, progress)
+        tiles = _tiles(tile, overlap)
+        found = self._native.segment(natives, picture(image), threshold, absolute_threshold, min_score, tiles, progress)
         for result in found:
             _warn(result.warnings)
         return dict(zip(banks, map(Result, found)))
