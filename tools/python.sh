@@ -5,6 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3} venv=target/python/venv
+export DIFFEWS_COMMAND=${DIFFEWS_COMMAND:-${CARGO_TARGET_DIR:-target}/release/diffews-wgpu}
+[ -x "$DIFFEWS_COMMAND" ] || { echo "there is no $DIFFEWS_COMMAND to compare with; build it first (make)"; exit 1; }
 
 command -v "$python" >/dev/null && "$python" -c 'import ensurepip, venv' 2>/dev/null || {
     command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] && [ "$python" = python3 ] ||

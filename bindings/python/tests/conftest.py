@@ -45,7 +45,7 @@ def crate(tmp_path_factory):
 def command():
     """Runs the command; its results go by the rule, as here."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    program = Path(os.environ.get("DIFFEWS_COMMAND", target / "release/diffews-wgpu"))
+    program = Path(os.environ.get("DIFFEWS_COMMAND", target / "release/diffews-wgpu")).resolve()
     if not program.exists():
         pytest.skip(f"{program} is not built")
 
