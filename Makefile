@@ -11,6 +11,7 @@
 # make fuzz         changed inputs for everything that is read from files (docs/fuzzing.md); FUZZ_SECONDS=600, TARGET="png tiff"
 # make features     every sensible set of cargo features builds (docs/library.md)
 # make targets      type-checks for macOS and Windows, whose backends are not built here; without https, whose ring compiles C
+# make python       the Python package in a virtual environment (target/python/venv), and its tests: docs/python.md
 # make validate     whole runs under the Khronos validation layer
 # make bare         make test in a Debian with nothing installed (tools/bare.sh)
 # make clean   remove what was built and demo/
@@ -20,7 +21,7 @@ CARGO ?= cargo
 # A rustup installation that the shell has not read yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: all setup demo test lint clean drivers conformance vendors reports gtest mutants peers fuzz features targets validate bare
+.PHONY: all setup demo test lint clean drivers conformance vendors reports gtest mutants peers fuzz features targets python validate bare
 
 all: setup
 	$(CARGO) build --release --locked
@@ -41,9 +42,10 @@ demo: all
 test: setup
 	$(CARGO) test --release --locked
 
+# pyo3 asks for an interpreter that checking does not need.
 lint: setup
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	PYO3_NO_PYTHON=1 PYO3_BUILD_EXTENSION_MODULE=1 $(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --release --locked --no-default-features --lib -- -D warnings
 
 drivers:
@@ -83,6 +85,9 @@ targets: setup
 	rustup target add aarch64-apple-darwin x86_64-pc-windows-msvc
 	$(CARGO) check --locked --all-targets --no-default-features --features cli --target aarch64-apple-darwin
 	$(CARGO) check --locked --all-targets --no-default-features --features cli --target x86_64-pc-windows-msvc
+
+python: all
+	tools/python.sh
 
 validate: setup
 	tools/validate.sh

@@ -1,0 +1,181 @@
+"""Images and masks of all kinds, as the library takes them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, List, NamedTuple, Optional, Protocol, Tuple, Union, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _native
+from ._errors import InputError
+
+
+class PillowImage(Protocol):
+    """A picture of Pillow."""
+
+    @property
+    def mode(self) -> str: ...
+
+    def convert(self, mode: str) -> Any: ...
+
+    def save(self, fp: Any, format: Optional[str] = ...) -> None: ...
+
+
+class HasArray(Protocol):
+    """What NumPy makes an array of, such as a tensor of PyTorch on the CPU."""
+
+    def __array__(self) -> Any: ...
+
+
+ImageLike = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, NDArray[Any], PillowImage, HasArray]
+"""An image: a file's path; what a file holds, in bytes; an array `[H, W]`, `[H, W, 3]` or `[H, W, 4]` of uint8; or a picture of Pillow.
+
+Files are read as they are displayed: upright by EXIF, in the colours of their profile, on white where they are transparent. Pixels of
+arrays and of Pillow are taken as they are, and alpha is left out: of Pillow `numpy.asarray(image.convert("RGB"))`."""
+
+Point = Tuple[float, float]
+Stroke = Sequence[Point]
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels from the top left corner.
+
+    >>> box = Box(40, 30, 160, 150)
+    >>> box.x, box.width, box.corners
+    (40, 160, (40, 30, 200, 180))
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def corners(self) -> Tuple[int, int, int, int]:
+        """Left, top, right and bottom; right and bottom lie outside."""
+        return self.x, self.y, self.x + self.width, self.y + self.height
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Marks in the place of a mask: where in the picture the thing is, and where it is not.
+
+    `boxes` are corners `(left, top, right, bottom)` in pixels, or a `Box` that was found. Each of `inside` and `outside` is a point
+    `(x, y)` or a stroke, a list of points. Strokes are `width` pixels wide, else 3 % of the picture's longer side.
+
+    >>> marks = Marks(boxes=[(154, 12, 242, 78)], outside=[(5, 5)])
+    >>> int(marks.mask("examples/lemons/lemon_1.png").sum())
+    3674
+    """
+
+    boxes: Sequence[Tuple[int, int, int, int]] = ()
+    inside: Sequence[Union[Point, Stroke]] = ()
+    outside: Sequence[Union[Point, Stroke]] = ()
+    width: Optional[float] = None
+
+    def mask(self, image: ImageLike) -> NDArray[np.bool_]:
+        """The mask that is meant in `image`, to be looked at: a bool array `[H, W]`. Needs no device."""
+        width, height, made, _ = _native.read_mask(picture(image), self._native())
+        return np.frombuffer(made, dtype=np.bool_).reshape(height, width)
+
+    def _native(self) -> _native._Marks:
+        lines = [(points(drawn), self.width, inside) for all_, inside in ((self.inside, True), (self.outside, False)) for drawn in all_]
+        return [box.corners if isinstance(box, Box) else cast(Tuple[int, int, int, int], tuple(box)) for box in self.boxes], lines
+
+
+def points(drawn: Union[Point, Stroke]) -> List[Point]:
+    """A point is a stroke of one."""
+    first = drawn[0] if len(drawn) else ()
+    stroke = [drawn] if isinstance(first, (int, float, np.number)) else drawn
+    return [(float(x), float(y)) for x, y in cast(Stroke, stroke)]
+
+
+MaskLike = Union[ImageLike, Marks]
+"""A mask: an array `[H, W]` of bool, or of numbers where it has one value beside 0; a path, bytes or a picture of Pillow, which are read as
+the command reads them (white, the one label, or the one colour on black); or `Marks`."""
+
+
+def is_one(value: object) -> bool:
+    """Whether it is one image or mask, and no list of them."""
+    return isinstance(value, (str, os.PathLike, bytes, bytearray, memoryview, Marks)) or hasattr(value, "__array__") or is_pillow(value)
+
+
+def is_pillow(value: object) -> bool:
+    return hasattr(value, "convert") and hasattr(value, "getbands")
+
+
+def several(values: Any, what: str) -> List[Any]:
+    """All of them; one is a list of one."""
+    if is_one(values):
+        return [values]
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{what}: {type(values).__name__} is no image; give a path, a file's bytes, a NumPy array or a picture of Pillow")
+    return list(values)
+
+
+def picture(image: Any) -> _native._Picture:
+    """An image as the native module takes it."""
+    file = of_file(image)
+    if file is not None:
+        return file
+    if is_pillow(image):
+        if image.mode[:1] in "IF":
+            raise InputError(f"the image is of Pillow's mode {image.mode}, whose white is not known: scale it to 8 bits, or give the file's path")
+        image = image.convert("RGB")
+    elif not hasattr(image, "__array__"):
+        raise TypeError(f"{type(image).__name__} is no image; give a path, a file's bytes, a NumPy array or a picture of Pillow")
+    array = np.asarray(image)
+    if array.dtype != np.uint8:
+        raise InputError(f"the image is an array of {array.dtype}; give uint8, 0 to 255")
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+        raise InputError(f"the image is an array of the shape {np.asarray(image).shape}; give [height, width], [height, width, 3] or [height, width, 4]")
+    height, width, channels = array.shape
+    rgb = np.broadcast_to(array, (height, width, 3)) if channels == 1 else array[:, :, :3]
+    return height, width, rgb.tobytes()
+
+
+def mask(given: Any) -> _native._Shape:
+    """A mask as the native module takes it."""
+    file = of_file(given)
+    if file is not None:
+        return file
+    if isinstance(given, Marks):
+        return given._native()
+    if is_pillow(given):
+        # The library tells labels, colours and levels apart as it does in a file.
+        written = io.BytesIO()
+        try:
+            given.save(written, "PNG", compress_level=1, exif=b"")
+        except OSError as error:
+            raise InputError(f"the mask is of Pillow's mode {given.mode}, which is none of a mask: {error}") from error
+        return written.getvalue()
+    if not hasattr(given, "__array__"):
+        raise TypeError(f"{type(given).__name__} is no mask; give a path, a file's bytes, a NumPy array, a picture of Pillow, or Marks")
+    array = np.asarray(given)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim != 2 or 0 in array.shape:
+        raise InputError(f"the mask is an array of the shape {array.shape}; give [height, width]")
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
+        raise InputError(f"the mask is an array of {array.dtype}; give bool")
+    foreground = array != 0
+    values = array[foreground]
+    if values.size and bool((values != values[0]).any()):
+        raise InputError("the mask has several values beside 0; say which are meant, as mask == 3 or mask > 127")
+    return array.shape[0], array.shape[1], foreground.tobytes()
+
+
+def of_file(value: Any) -> Union[str, bytes, None]:
+    """What is a path, or what a file holds."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(value, (str, os.PathLike)):
+        return os.fsdecode(value)
+    return None

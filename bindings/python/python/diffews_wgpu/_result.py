@@ -1,0 +1,103 @@
+"""What was found in an image."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import Dict, List, Optional, Tuple, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _native
+from ._inputs import Box
+
+
+class Object:
+    """A connected part of a mask."""
+
+    def __init__(self, native: _native.Part, shape: Tuple[int, int]) -> None:
+        self._native = native
+        self._shape = shape
+        self.area = native.area
+        """In pixels."""
+        self.box = Box(*native.bounding_box)
+        self.score = native.score or 0.0
+        """The mean of the probability inside, from 0 to 1."""
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """Of the picture's size."""
+        return np.frombuffer(self._native.mask(), dtype=np.bool_).reshape(self._shape)
+
+    def __repr__(self) -> str:
+        return f"Object(area={self.area}, box={self.box}, score={self.score:.3f})"
+
+
+class Result:
+    """What was found in one image. Arrays are made when they are asked for, and kept."""
+
+    def __init__(self, native: _native.Found) -> None:
+        self._native = native
+        width, height = native.size
+        self.shape: Tuple[int, int] = (height, width)
+        """Height and width of the image."""
+        self.seconds: Dict[str, float] = dict(native.seconds)
+        """What each stage took."""
+        self.precision = native.precision
+        """What computed it: f32, f16 or q8."""
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """`[H, W]`, of the image's own size: where the thing is."""
+        return np.frombuffer(self._native.mask(), dtype=np.bool_).reshape(self.shape)
+
+    @cached_property
+    def probability(self) -> NDArray[np.float32]:
+        """`[H, W]`, from 0 to 1: the network's map, enlarged smoothly to the image's own size."""
+        return np.frombuffer(self._native.probability(), dtype=np.float32).reshape(self.shape)
+
+    @cached_property
+    def map(self) -> NDArray[np.float32]:
+        """The map of the network's own size, `[S, S]` from 0 to 1, before it is enlarged: what `infer --probability map.npy` writes."""
+        width, height = self._native.map_size
+        return np.frombuffer(self._native.map(), dtype=np.float32).reshape(height, width)
+
+    @cached_property
+    def score(self) -> float:
+        """How sure the network is that the thing is there at all, from 0 to 1: the mean of the map where it exceeds the threshold."""
+        return self._native.score()
+
+    @cached_property
+    def box(self) -> Optional[Box]:
+        """The smallest rectangle around the mask, or None where nothing was found."""
+        found = self._native.bounding_box()
+        return None if found is None else Box(*found)
+
+    @property
+    def found(self) -> bool:
+        """Whether the mask shows anything."""
+        return self.box is not None
+
+    @cached_property
+    def objects(self) -> List[Object]:
+        """The connected parts of the mask, the largest first."""
+        return self.find_objects()
+
+    def find_objects(self, *, min_area: int = 0, fill_holes: bool = False, largest: bool = False) -> List[Object]:
+        """Those of at least `min_area` pixels, with holes filled first, or only the largest."""
+        return [Object(part, self.shape) for part in self._native.objects(min_area, fill_holes, largest)]
+
+    def at(
+        self, threshold: Optional[float] = None, *, absolute_threshold: Optional[float] = None, min_score: Optional[float] = None
+    ) -> Result:
+        """The same map by another threshold or least score. Nothing is computed on the device."""
+        return Result(self._native.at(threshold, absolute_threshold, min_score))
+
+    def save(self, path: Union[str, os.PathLike[str]], *, overwrite: bool = False) -> None:
+        """Writes the mask as a PNG, white on black, whole or not at all."""
+        self._native.save(os.fsdecode(path), overwrite)
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        return f"<Result {width} x {height}, {f'score {self.score:.3f}, {self.box}' if self.found else 'nothing found'}>"

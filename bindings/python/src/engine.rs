@@ -1,0 +1,277 @@
+//! The segmenter and its banks.
+
+use crate::errors;
+use crate::found::{self, Found};
+use crate::picture::{Examples, Picture, Shape};
+use crate::watch;
+use diffews_wgpu::gpu::{AdapterChoice, check_backend};
+use diffews_wgpu::image_io::{Framing, PictureOptions, Tiles};
+use diffews_wgpu::segment::{BankOptions, BankStorage, KvSample, SelfCheck};
+use diffews_wgpu::tune::Tuning;
+use diffews_wgpu::{BankFile, Error, Gpu, GuidedFilter, MaskRule, Precision, Segmenter, SupportBank, Threshold};
+use pyo3::prelude::*;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::Arc;
+
+/// What `Segmenter` of Python is asked for.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Asked {
+    weights: Option<PathBuf>,
+    unet: Option<PathBuf>,
+    size: Option<u32>,
+    precision: String,
+    backend: Option<String>,
+    adapter: Option<String>,
+    shots: usize,
+    kv_sample: Option<usize>,
+    kv_seed: u64,
+    fit: String,
+    guided_filter: Option<(u32, f64)>,
+    threshold: Option<f64>,
+    absolute_threshold: Option<f64>,
+    min_score: f64,
+    max_memory: Option<u64>,
+    self_check: bool,
+    cache: Option<PathBuf>,
+    tune: bool,
+    tune_seconds: Option<f64>,
+}
+
+fn unknown(what: &str, given: &str, known: &[&str]) -> Error {
+    Error::Usage(format!("{what} is {given:?}; it must be one of {}", known.join(", ")))
+}
+
+pub fn choice(backend: Option<&str>, adapter: Option<String>) -> Result<AdapterChoice, Error> {
+    let backends = match backend {
+        None => wgpu::Backends::all(),
+        Some("vulkan") => wgpu::Backends::VULKAN,
+        Some("metal") => wgpu::Backends::METAL,
+        Some("dx12") => wgpu::Backends::DX12,
+        Some("gl") => wgpu::Backends::GL,
+        Some(other) => return Err(unknown("backend", other, &["vulkan", "metal", "dx12", "gl"])),
+    };
+    let choice = AdapterChoice { backends, adapter, ..Default::default() };
+    check_backend(&choice)?;
+    Ok(choice)
+}
+
+impl Asked {
+    fn open(self, progress: diffews_wgpu::segment::Progress) -> Result<(Segmenter, Vec<String>), Error> {
+        let names = Framing::ALL.map(Framing::name);
+        let framing = Framing::ALL.into_iter().find(|framing| framing.name() == self.fit);
+        let framing = framing.ok_or_else(|| unknown("fit", &self.fit, &names))?;
+        let precision = self.precision.parse::<Precision>();
+        let precision =
+            precision.map_err(|_| unknown("precision", &self.precision, &Precision::ALL.map(Precision::name)))?;
+        let none = MaskRule { threshold: Threshold::PAPER, min_score: self.min_score };
+        let rule = found::rule(none, self.threshold, self.absolute_threshold, None)?;
+        let choice = choice(self.backend.as_deref(), self.adapter)?;
+        let gpu = Gpu::new(&choice)?.interrupted_by(watch::interrupted);
+        let mut builder = Segmenter::builder().gpu(gpu).precision(precision).shots(self.shots).framing(framing);
+        builder = builder.min_score(rule.min_score);
+        if self.threshold.or(self.absolute_threshold).is_some() {
+            builder = builder.threshold(rule.threshold);
+        }
+        if let Some(dir) = self.weights {
+            builder = builder.weights(dir);
+        }
+        if let Some(dir) = self.unet {
+            builder = builder.unet(dir);
+        }
+        if let Some(size) = self.size {
+            builder = builder.size(size);
+        }
+        if let Some(supports) = self.kv_sample {
+            builder = builder.kv_sample(KvSample { supports, seed: self.kv_seed });
+        }
+        if let Some((radius, epsilon)) = self.guided_filter {
+            builder = builder.guided_filter(GuidedFilter { radius, epsilon });
+        }
+        if let Some(bytes) = self.max_memory {
+            builder = builder.memory(bytes);
+        }
+        builder = builder.self_check(match (self.self_check, &self.cache) {
+            (false, _) => SelfCheck::Off,
+            (true, Some(dir)) => SelfCheck::Remembered(dir.clone()),
+            (true, None) => SelfCheck::Each,
+        });
+        match (self.tune, &self.cache) {
+            (true, None) => return Err(Error::Usage("what is tuned is kept in the cache; give it a place".into())),
+            (true, Some(dir)) => {
+                builder = builder.tuning(Tuning { seconds: self.tune_seconds, ..Tuning::in_dir(dir) });
+            }
+            (false, _) => {}
+        }
+        if let Some(dir) = self.cache {
+            builder = builder.pipelines(dir);
+        }
+        let planned = builder.plan()?.tune_with(progress)?;
+        let mut warnings: Vec<String> = planned.model().warnings().iter().map(ToString::to_string).collect();
+        warnings.extend_from_slice(planned.notes());
+        let segmenter = planned.allocate_with(progress)?;
+        warnings.extend(segmenter.overflow().map(|why| format!("{why}; all is in f32")));
+        Ok((segmenter, warnings))
+    }
+}
+
+/// A segmenter, and the process that may use it.
+struct Open {
+    segmenter: Segmenter,
+    process: u32,
+}
+
+impl Open {
+    /// The address by which a call knows its segmenter.
+    fn enter(&self) -> PyResult<Option<usize>> {
+        match self.process == process::id() {
+            true => Ok(Some(std::ptr::from_ref(&self.segmenter).addr())),
+            false => Err(errors::other(
+                "the segmenter was opened in another process, and a device does not outlive a fork: open one in each process \
+                 (multiprocessing: the start method \"spawn\")",
+            )),
+        }
+    }
+}
+
+#[pyclass(frozen, name = "Segmenter", module = "diffews_wgpu._native")]
+pub struct Engine {
+    open: Arc<Open>,
+    #[pyo3(get)]
+    warnings: Vec<String>,
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    fn new(py: Python<'_>, asked: Asked, progress: Option<Py<PyAny>>) -> PyResult<Engine> {
+        let (segmenter, warnings) = watch::watched(py, None, progress.as_ref(), |progress| asked.open(progress))?;
+        Ok(Engine { open: Arc::new(Open { segmenter, process: process::id() }), warnings })
+    }
+
+    #[getter]
+    fn size(&self) -> u32 {
+        self.open.segmenter.size()
+    }
+
+    #[getter]
+    fn precision(&self) -> &'static str {
+        self.open.segmenter.precision().name()
+    }
+
+    #[getter]
+    fn fit(&self) -> &'static str {
+        self.open.segmenter.framing().name()
+    }
+
+    #[getter]
+    fn model(&self) -> &str {
+        self.open.segmenter.model().name()
+    }
+
+    /// As JSON.
+    #[getter]
+    fn adapter(&self) -> PyResult<String> {
+        json(serde_json::to_string(self.open.segmenter.gpu().facts()))
+    }
+
+    fn encode(
+        &self,
+        py: Python<'_>,
+        pictures: Vec<Picture>,
+        shapes: Vec<Shape>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bank> {
+        self.bank(py, progress, |segmenter, progress| {
+            let Examples { all, warnings, options } = Examples::load(&pictures, &shapes)?;
+            Ok((segmenter.encode_with(&all, progress)?, options, warnings))
+        })
+    }
+
+    fn load_bank(&self, py: Python<'_>, files: Vec<PathBuf>, progress: Option<Py<PyAny>>) -> PyResult<Bank> {
+        self.bank(py, progress, |segmenter, progress| {
+            let files = files.iter().map(BankFile::open).collect::<Result<Vec<_>, _>>()?;
+            Ok((segmenter.load_bank(&files, &[], progress)?, PictureOptions::default(), Vec::new()))
+        })
+    }
+
+    /// Encodes the picture once, and gives a result for each bank.
+    #[expect(clippy::too_many_arguments, reason = "Python gives each by itself")]
+    fn segment(
+        &self,
+        py: Python<'_>,
+        banks: Vec<Py<Bank>>,
+        picture: Picture,
+        threshold: Option<f64>,
+        absolute: Option<f64>,
+        min_score: Option<f64>,
+        tiles: Option<(u32, u32)>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Vec<Found>> {
+        let (segmenter, banks) = (&self.open.segmenter, banks.iter().map(Py::get).collect::<Vec<&Bank>>());
+        watch::watched(py, self.open.enter()?, progress.as_ref(), |progress| {
+            let rule = found::rule(segmenter.mask_rule(), threshold, absolute, min_score)?;
+            let tiles = tiles.map(|(side, overlap)| Tiles::new(side, overlap)).transpose().map_err(Error::Usage)?;
+            let options = banks.first().map(|bank| bank.options.clone()).unwrap_or_default();
+            let loaded = picture.load(&options)?;
+            let banks: Vec<&SupportBank> = banks.iter().map(|bank| &bank.bank).collect();
+            let found = match tiles {
+                Some(tiles) => segmenter.segment_tiled(&banks, &loaded.rgb, tiles, progress)?,
+                None => segmenter.segment_classes(&banks, &loaded.rgb, progress)?,
+            };
+            Ok(found.into_iter().map(|found| Found::new(found, loaded.rgb.dimensions(), rule)).collect())
+        })
+    }
+}
+
+type Progress<'a> = diffews_wgpu::segment::Progress<'a>;
+
+impl Engine {
+    fn bank(
+        &self,
+        py: Python<'_>,
+        progress: Option<Py<PyAny>>,
+        make: impl FnOnce(&Segmenter, Progress) -> Result<(SupportBank, PictureOptions, Vec<String>), Error> + Send,
+    ) -> PyResult<Bank> {
+        let (bank, options, mut warnings) =
+            watch::watched(py, self.open.enter()?, progress.as_ref(), |progress| make(&self.open.segmenter, progress))?;
+        warnings.extend(bank.overflow().map(|why| format!("{why}; encoded again in f32")));
+        Ok(Bank { open: self.open.clone(), bank, options, warnings })
+    }
+}
+
+#[pyclass(frozen, module = "diffews_wgpu._native")]
+pub struct Bank {
+    open: Arc<Open>,
+    bank: SupportBank,
+    /// How pictures are read that are searched.
+    options: PictureOptions,
+    #[pyo3(get)]
+    warnings: Vec<String>,
+}
+
+#[pymethods]
+impl Bank {
+    #[getter]
+    fn shots(&self) -> usize {
+        self.bank.shots()
+    }
+
+    #[getter]
+    fn precision(&self) -> &'static str {
+        self.bank.precision().name()
+    }
+
+    fn save(&self, py: Python<'_>, path: PathBuf, f32: bool, name: Option<String>, overwrite: bool) -> PyResult<()> {
+        watch::watched(py, self.open.enter()?, None, |_| {
+            let storage = if f32 { BankStorage::F32 } else { BankStorage::Half };
+            let options = BankOptions { name: name.as_deref(), storage, force: overwrite };
+            self.open.segmenter.save_bank(&self.bank, Path::new(&path), &options)
+        })
+    }
+}
+
+pub fn json(written: serde_json::Result<String>) -> PyResult<String> {
+    written.map_err(|error| errors::other(error.to_string()))
+}

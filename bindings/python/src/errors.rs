@@ -1,0 +1,116 @@
+//! Errors of the library as Python's, and panics as errors.
+
+use diffews_wgpu::Error;
+use diffews_wgpu::gpu::GpuError;
+use diffews_wgpu::image_io::ImageError;
+use diffews_wgpu::plan::Less;
+use diffews_wgpu::segment::BankError;
+use diffews_wgpu::weights::WeightsError;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+use std::any::Any;
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The classes of `diffews_wgpu/_errors.py`.
+#[derive(Clone, Copy, Debug)]
+enum Class {
+    Other,
+    Input,
+    NotFound,
+    Exists,
+    File,
+    OutOfMemory,
+    Device,
+}
+
+impl Class {
+    fn name(self) -> &'static str {
+        match self {
+            Class::Other => "DiffewsError",
+            Class::Input => "InputError",
+            Class::NotFound => "NotFoundError",
+            Class::Exists => "ExistsError",
+            Class::File => "FileError",
+            Class::OutOfMemory => "OutOfMemoryError",
+            Class::Device => "DeviceError",
+        }
+    }
+}
+
+fn raised(class: Class, message: String) -> PyErr {
+    let made = Python::try_attach(|py| {
+        let class = py.import("diffews_wgpu._errors")?.getattr(class.name())?.cast_into::<PyType>()?;
+        Ok::<PyErr, PyErr>(PyErr::from_type(class, message.clone()))
+    });
+    match made {
+        Some(Ok(error) | Err(error)) => error,
+        // Python ends.
+        None => pyo3::exceptions::PyRuntimeError::new_err(message),
+    }
+}
+
+/// `error` as its users expect it in Python, with the library's own words.
+pub fn of(error: &Error) -> PyErr {
+    raised(class(error), error.to_string())
+}
+
+pub fn other(message: impl Into<String>) -> PyErr {
+    raised(Class::Other, message.into())
+}
+
+fn class(error: &Error) -> Class {
+    match error {
+        Error::Image(error) => image(error),
+        Error::Weights(error) => weights(error),
+        Error::Bank(BankError::File(error)) => weights(error),
+        Error::Bank(_) | Error::Config(_) | Error::Format(_) | Error::ForeignBank { .. } | Error::Usage(_) => {
+            Class::Input
+        }
+        Error::Gpu(GpuError::OutOfMemory { .. }) => Class::OutOfMemory,
+        Error::Gpu(GpuError::Backend(_)) => Class::Input,
+        Error::Gpu(_) | Error::SelfCheck { .. } => Class::Device,
+        Error::Plan(plan) if plan.less != Less::Nothing => Class::OutOfMemory,
+        _ => Class::Other,
+    }
+}
+
+fn image(error: &ImageError) -> Class {
+    match error {
+        ImageError::Read { cause, .. } | ImageError::Write { cause, .. } => of_system(cause.kind()),
+        ImageError::NoParent { .. } => Class::NotFound,
+        ImageError::Exists { .. } => Class::Exists,
+        ImageError::IsDirectory { .. } | ImageError::OutputIsDirectory { .. } | ImageError::OutputNotAFile { .. } => {
+            Class::File
+        }
+        _ => Class::Input,
+    }
+}
+
+fn weights(error: &WeightsError) -> Class {
+    match error {
+        WeightsError::Io { source, .. } => of_system(source.kind()),
+        WeightsError::NotFound { .. } => Class::NotFound,
+        WeightsError::Exists { .. } => Class::Exists,
+        WeightsError::WrongKind { .. } | WeightsError::Changed { .. } => Class::File,
+        _ => Class::Input,
+    }
+}
+
+fn of_system(kind: ErrorKind) -> Class {
+    match kind {
+        ErrorKind::NotFound => Class::NotFound,
+        ErrorKind::AlreadyExists => Class::Exists,
+        _ => Class::File,
+    }
+}
+
+/// What `work` returns. A panic is an error as others are: pyo3's own exception for it passes by `except Exception`.
+pub fn caught<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(other(told(panic.as_ref()))))
+}
+
+fn told(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("a fault of diffews-wgpu itself, please report it: {}", text.unwrap_or("it did not say why"))
+}

@@ -1,0 +1,179 @@
+//! What was found in a picture.
+
+use crate::errors;
+use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Mask, Object, ObjectOptions, find_objects, write_mask};
+use diffews_wgpu::{Error, MaskRule, Segmentation, Threshold};
+use pyo3::prelude::*;
+use pyo3::types::PyByteArray;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+/// x, y, width, height.
+type Corner = (u32, u32, u32, u32);
+
+fn corner(b: BoundingBox) -> Corner {
+    (b.x, b.y, b.width, b.height)
+}
+
+/// A map, and the rule by which it becomes a mask.
+#[pyclass(frozen, module = "diffews_wgpu._native")]
+pub struct Found {
+    map: Arc<DecodedMap>,
+    /// Of the picture: width and height.
+    size: (u32, u32),
+    rule: MaskRule,
+    mask: OnceLock<Mask>,
+    #[pyo3(get)]
+    seconds: Vec<(String, f64)>,
+    #[pyo3(get)]
+    precision: &'static str,
+    #[pyo3(get)]
+    warnings: Vec<String>,
+}
+
+/// What a rule is where less than all of it is given.
+pub fn rule(
+    of: MaskRule,
+    threshold: Option<f64>,
+    absolute: Option<f64>,
+    min_score: Option<f64>,
+) -> Result<MaskRule, Error> {
+    let threshold = match (threshold, absolute) {
+        (Some(_), Some(_)) => return Err(Error::Usage("give a threshold or an absolute threshold, not both".into())),
+        (relative, absolute) => relative.map(Threshold::Relative).or(absolute.map(Threshold::Absolute)),
+    };
+    let rule = MaskRule { threshold: threshold.unwrap_or(of.threshold), min_score: min_score.unwrap_or(of.min_score) };
+    rule.check().map_err(Error::Usage)
+}
+
+fn bytes_of(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_ne_bytes()).collect()
+}
+
+impl Found {
+    pub fn new(found: Segmentation, size: (u32, u32), rule: MaskRule) -> Found {
+        let seconds = found.times().iter().map(|(stage, seconds)| (stage.to_string(), *seconds)).collect();
+        let warnings = found.overflow().map(|why| format!("{why}; computed again in f32")).into_iter().collect();
+        let precision = found.precision().name();
+        Found { map: Arc::new(found.into_map()), size, rule, mask: OnceLock::new(), seconds, precision, warnings }
+    }
+
+    fn made_mask(&self) -> &Mask {
+        self.mask.get_or_init(|| self.map.mask_at(self.size.0, self.size.1, self.rule))
+    }
+
+    fn array<'py>(
+        &self,
+        py: Python<'py>,
+        of: impl FnOnce(&Found) -> Vec<u8> + Send,
+    ) -> PyResult<Bound<'py, PyByteArray>> {
+        errors::caught(|| Ok(PyByteArray::new(py, &py.detach(|| of(self)))))
+    }
+}
+
+#[pymethods]
+impl Found {
+    /// Width and height of the picture.
+    #[getter]
+    fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    /// Side of the network's map, where that is square.
+    #[getter]
+    fn map_size(&self) -> (u32, u32) {
+        (self.map.width(), self.map.height())
+    }
+
+    fn mask<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
+        self.array(py, |found| found.made_mask().as_bytes().to_vec())
+    }
+
+    fn map<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
+        self.array(py, |found| bytes_of(&found.map.map()))
+    }
+
+    fn probability<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
+        self.array(py, |found| bytes_of(&found.map.map_at(found.size.0, found.size.1)))
+    }
+
+    fn score(&self, py: Python<'_>) -> PyResult<f32> {
+        errors::caught(|| Ok(py.detach(|| self.map.score(self.rule.threshold))))
+    }
+
+    fn bounding_box(&self, py: Python<'_>) -> PyResult<Option<Corner>> {
+        errors::caught(|| Ok(py.detach(|| self.made_mask().bounding_box().map(corner))))
+    }
+
+    fn objects(&self, py: Python<'_>, min_area: u64, fill_holes: bool, largest: bool) -> PyResult<Vec<Part>> {
+        errors::caught(|| {
+            let options = ObjectOptions { min_area, fill_holes, largest };
+            let found = py.detach(|| {
+                let map = self.map.map_at(self.size.0, self.size.1);
+                find_objects(self.made_mask(), Some(&map), &options)
+            });
+            Ok(found.map_err(|error| errors::of(&error.into()))?.into_iter().map(|object| Part { object }).collect())
+        })
+    }
+
+    /// The same map by another rule.
+    fn at(&self, threshold: Option<f64>, absolute: Option<f64>, min_score: Option<f64>) -> PyResult<Found> {
+        let rule = rule(self.rule, threshold, absolute, min_score).map_err(|error| errors::of(&error))?;
+        Ok(Found {
+            map: self.map.clone(),
+            size: self.size,
+            rule,
+            mask: OnceLock::new(),
+            seconds: self.seconds.clone(),
+            precision: self.precision,
+            warnings: Vec::new(),
+        })
+    }
+
+    fn save(&self, py: Python<'_>, path: PathBuf, overwrite: bool) -> PyResult<()> {
+        errors::caught(|| {
+            let written = py.detach(|| write_mask(&path, self.made_mask(), overwrite));
+            written.map_err(|error| errors::of(&error.into()))
+        })
+    }
+}
+
+/// A connected part of a mask.
+#[pyclass(frozen, module = "diffews_wgpu._native")]
+pub struct Part {
+    object: Object,
+}
+
+#[pymethods]
+impl Part {
+    #[getter]
+    fn area(&self) -> u64 {
+        self.object.area
+    }
+
+    #[getter]
+    fn bounding_box(&self) -> Corner {
+        corner(self.object.bounding_box)
+    }
+
+    #[getter]
+    fn score(&self) -> Option<f32> {
+        self.object.score
+    }
+
+    /// Of the picture's size.
+    fn mask<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
+        errors::caught(|| {
+            let bytes = py.detach(|| {
+                let (width, height) = self.object.region.size();
+                let mut bytes = vec![0; width as usize * height as usize];
+                for run in self.object.region.runs() {
+                    let row = run.y as usize * width as usize;
+                    bytes[row + run.start as usize..row + run.end as usize].fill(1);
+                }
+                bytes
+            });
+            Ok(PyByteArray::new(py, &bytes))
+        })
+    }
+}

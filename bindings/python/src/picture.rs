@@ -1,0 +1,140 @@
+//! Pictures, masks and marks as Python has them.
+
+use diffews_wgpu::image_io::{
+    self, BoundingBox, ImageError, LoadedPicture, Mark, Marks, Mask, MaskReading, PictureOptions, Stroke,
+};
+use diffews_wgpu::{Error, Example, RgbImage};
+use image::metadata::Orientation;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[derive(FromPyObject)]
+pub enum Picture {
+    /// Height, width, and RGB.
+    Pixels(u32, u32, PyBackedBytes),
+    /// What a file holds.
+    File(PyBackedBytes),
+    Path(PathBuf),
+}
+
+#[derive(FromPyObject)]
+pub enum Shape {
+    /// Height, width, and a byte for each pixel that is not 0 in the foreground.
+    Pixels(u32, u32, PyBackedBytes),
+    File(PyBackedBytes),
+    Path(PathBuf),
+    /// Corners of boxes; points of strokes with their width, and whether they are the thing's.
+    Marks(Vec<(u32, u32, u32, u32)>, Vec<Line>),
+}
+
+type Line = (Vec<(f32, f32)>, Option<f32>, bool);
+
+/// Names a picture that is no file.
+fn name(what: &str) -> &Path {
+    Path::new(what)
+}
+
+impl Picture {
+    /// Reads it as it is displayed; `options` say how files are read.
+    pub fn load(&self, options: &PictureOptions) -> Result<LoadedPicture, Error> {
+        Ok(match self {
+            Picture::Pixels(height, width, bytes) => {
+                let (got, want) = (bytes.len(), 3 * *height as usize * *width as usize);
+                let rgb = RgbImage::from_raw(*width, *height, bytes.to_vec());
+                let rgb = rgb.ok_or(ImageError::Length { what: "the image", got, want })?;
+                LoadedPicture { rgb, orientation: Orientation::NoTransforms, notes: Vec::new(), place: None }
+            }
+            Picture::File(bytes) => image_io::load_rgb_from(&bytes[..], name("the image's bytes"), options)?,
+            Picture::Path(path) => image_io::load_rgb_with(path, options)?,
+        })
+    }
+
+    /// Examples as a run of the command reads them: the bits of those with 16 are decided together, in `options`.
+    fn load_all(all: &[Picture], options: &mut PictureOptions) -> Result<Vec<LoadedPicture>, Error> {
+        let path = |picture: &'_ Picture| match picture {
+            Picture::Path(path) => Some(path.clone()),
+            _ => None,
+        };
+        let paths: Vec<PathBuf> = all.iter().filter_map(path).collect();
+        let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+        let mut files = image_io::load_together(&paths, options)?.into_iter();
+        let load = |picture: &Picture| match picture {
+            Picture::Path(_) => files.next().map_or_else(|| picture.load(options), Ok),
+            _ => picture.load(options),
+        };
+        all.iter().map(load).collect()
+    }
+}
+
+impl Shape {
+    /// The mask of `picture`, and what is odd about it.
+    pub fn mask(&self, picture: &LoadedPicture) -> Result<(Mask, Vec<String>), Error> {
+        let how = MaskReading::default();
+        let loaded = match self {
+            Shape::Path(path) => image_io::load_mask_of(path, picture, how)?,
+            Shape::File(bytes) => image_io::load_mask_from(&bytes[..], name("the mask's bytes"), picture, how)?,
+            Shape::Marks(boxes, lines) => return Ok((marks(boxes, lines)?.mask(&picture.rgb)?, Vec::new())),
+            Shape::Pixels(height, width, bytes) => {
+                let mask = Mask::new(*width, *height, bytes.iter().map(|&byte| byte != 0).collect())?;
+                let empty = !mask.foreground().contains(&true);
+                return Ok((mask, if empty { vec!["it is False everywhere".into()] } else { Vec::new() }));
+            }
+        };
+        Ok((loaded.mask, loaded.warnings.iter().map(ToString::to_string).collect()))
+    }
+
+    /// For messages.
+    fn name(&self) -> String {
+        match self {
+            Shape::Path(path) => path.display().to_string(),
+            _ => "the mask".into(),
+        }
+    }
+}
+
+fn marks(boxes: &[(u32, u32, u32, u32)], lines: &[Line]) -> Result<Marks, Error> {
+    let boxed = |&(x, y, right, bottom): &(u32, u32, u32, u32)| match x < right && y < bottom {
+        true => Ok(BoundingBox { x, y, width: right - x, height: bottom - y }),
+        false => Err(Error::Usage(format!(
+            "the box {x},{y},{right},{bottom} is empty: give the left, top, right and bottom of its corners in pixels"
+        ))),
+    };
+    let stroke = |(points, width, inside): &Line| Stroke {
+        points: points.iter().map(|&(x, y)| [x, y]).collect(),
+        width: *width,
+        mark: if *inside { Mark::Inside } else { Mark::Outside },
+    };
+    let boxes = boxes.iter().map(boxed).collect::<Result<_, _>>()?;
+    Ok(Marks { boxes, strokes: lines.iter().map(stroke).collect(), painted: None })
+}
+
+/// Examples of pictures and their masks; what is odd about them; and how pictures are read that are searched for the same.
+pub struct Examples {
+    pub all: Vec<Example>,
+    pub warnings: Vec<String>,
+    pub options: PictureOptions,
+}
+
+impl Examples {
+    pub fn load(pictures: &[Picture], shapes: &[Shape]) -> Result<Examples, Error> {
+        let mut options = PictureOptions::default();
+        let loaded = Picture::load_all(pictures, &mut options)?;
+        let (mut all, mut warnings) = (Vec::new(), Vec::new());
+        for ((picture, shape), loaded) in pictures.iter().zip(shapes).zip(loaded) {
+            let (mask, odd) = shape.mask(&loaded)?;
+            warnings.extend(odd.into_iter().map(|odd| format!("{}: {odd}", shape.name())));
+            let example = Example::shared(Arc::new(loaded.rgb), mask)?;
+            let name = match picture {
+                Picture::Path(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+                _ => None,
+            };
+            all.push(match name {
+                Some(name) => example.named(name),
+                None => example,
+            });
+        }
+        Ok(Examples { all, warnings, options })
+    }
+}
