@@ -52,7 +52,7 @@ impl Source {
             Err(Problem::new(StatusCode::FORBIDDEN, format!("the task's picture {name} is not fetched: {reason}")))
         };
         let Some(options) = &self.options else {
-            return refused("start the server with --label-studio URL");
+            return refused("this server was not told where Label Studio is");
         };
         if address.starts_with('/') && !address.starts_with("//") {
             return self.get(&format!("{}{address}", options.url), self.key(token), self.most);
@@ -61,7 +61,7 @@ impl Source {
             Some(of) if Some(&of) == own(options).as_ref() => self.get(address, self.key(token), self.most),
             // Others get no key.
             Some(of) if options.pictures_from.contains(&of) => self.get(address, None, self.most),
-            Some(of) => refused(&format!("allow it with --pictures-from {}", shown::text(&of))),
+            Some(of) => refused(&format!("pictures of {} were not allowed when this server began", shown::text(&of))),
             None => refused("it is no address of http or https; buckets and folders are fetched through Label Studio"),
         }
     }
@@ -153,9 +153,9 @@ mod tests {
             let pictures_from = vec!["http://127.0.0.1:3".into()];
             Some(LabelStudio { url: "http://127.0.0.1:1/ls".into(), key: None, pictures_from })
         };
-        refused("/data/upload/1/a.png", None, "--label-studio");
+        refused("/data/upload/1/a.png", None, "not told where");
         for (address, part) in [
-            ("http://127.0.0.1:2/a.png", "--pictures-from http://127.0.0.1:2"),
+            ("http://127.0.0.1:2/a.png", "pictures of http://127.0.0.1:2 were not allowed"),
             ("http://127.0.0.1:1@evil.example/a.png", "no address"),
             ("//evil.example/a.png", "no address"),
             ("file:///etc/passwd", "no address"),
