@@ -153,7 +153,8 @@ pub fn check_backend(choice: &AdapterChoice) -> Result<(), GpuError> {
 
 /// Every adapter of the chosen backends (none where these cannot be, which [`super::Gpu::new`] tells), in a fixed order: Vulkan, Metal, DX12, then OpenGL.
 pub fn list(choice: &AdapterChoice) -> Vec<AdapterFacts> {
-    let all = block_on(async { Ok(adapters(choice, choice.backends).await) }).unwrap_or_default();
+    let all = async { Ok::<_, GpuError>(adapters(choice, choice.backends).await) };
+    let all = block_on(all).unwrap_or_default();
     all.iter().enumerate().map(|(i, a)| facts(Some(i), a, a.features(), &a.limits())).collect()
 }
 
@@ -220,7 +221,8 @@ pub(super) fn facts(
         workgroup_invocations: limits.max_compute_invocations_per_workgroup,
         storage_buffers: limits.max_storage_buffers_per_shader_stage,
         range_checks: !unchecked::is_for(&info),
-        name: info.name,
+        // Browsers do not tell.
+        name: if info.name.is_empty() { info.backend.to_string() } else { info.name },
     }
 }
 
@@ -286,6 +288,10 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, usi
     };
     if all.is_empty() {
         let backend = if backends.is_all() { "any backend".into() } else { format!("backend {}", names(backends)) };
+        if cfg!(target_arch = "wasm32") {
+            let told = "this browser gives no GPU: it has no WebGPU, or has it switched off for this machine";
+            return Err(GpuError::NoAdapter(told.into()));
+        }
         return Err(GpuError::NoAdapter(format!(
             "no adapter found for {backend}. Install your GPU's driver; without a GPU, a CPU driver: on Debian and Ubuntu \
              `apt install mesa-vulkan-drivers`"

@@ -7,7 +7,7 @@ use crate::plan::{Schedule, Tensor, TensorId, Window};
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use web_time::Instant;
 
 /// Told of the share of a plan that is done (0 to 1); returns false to stop.
 pub type Progress<'a> = &'a mut dyn FnMut(f64) -> bool;
@@ -256,7 +256,8 @@ impl Gpu {
         self.run_by(Wait::Aside, plan, progress).await
     }
 
-    async fn run_by(
+    /// The same, waiting as `wait` says.
+    pub(crate) async fn run_by(
         &self,
         wait: Wait,
         plan: &BoundPlan,

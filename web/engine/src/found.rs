@@ -1,0 +1,63 @@
+//! What was found in a picture.
+
+use diffews_wgpu::{Segmentation, Threshold};
+use wasm_bindgen::Clamped;
+use wasm_bindgen::prelude::*;
+
+/// What was found, at the picture's own size.
+#[wasm_bindgen]
+pub struct Found {
+    #[wasm_bindgen(readonly)]
+    pub width: u32,
+    #[wasm_bindgen(readonly)]
+    pub height: u32,
+    /// The largest value of the network's map, by which a relative threshold counts.
+    #[wasm_bindgen(readonly)]
+    pub peak: f32,
+    #[wasm_bindgen(readonly)]
+    pub score: f32,
+    /// Whether `threshold` is a part of the peak.
+    #[wasm_bindgen(readonly)]
+    pub relative: bool,
+    #[wasm_bindgen(readonly)]
+    pub threshold: f64,
+    /// Seconds that the stages took together.
+    #[wasm_bindgen(readonly)]
+    pub seconds: f64,
+    map: Vec<u8>,
+    mask: Vec<u8>,
+}
+
+impl Found {
+    pub fn new(found: &Segmentation, (width, height): (u32, u32), threshold: Threshold) -> Found {
+        let levels = found.map().map_at(width, height);
+        let (relative, threshold) = match threshold {
+            Threshold::Relative(value) => (true, value),
+            Threshold::Absolute(value) => (false, value),
+        };
+        Found {
+            width,
+            height,
+            peak: found.map().peak(),
+            score: found.score(),
+            relative,
+            threshold,
+            seconds: found.times().iter().map(|(_, seconds)| seconds).sum(),
+            map: levels.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8).collect(),
+            mask: found.mask().foreground().iter().map(|&on| 255 * u8::from(on)).collect(),
+        }
+    }
+}
+
+#[wasm_bindgen]
+impl Found {
+    /// The map before the threshold, 255 for 1; it is given away.
+    pub fn map(&mut self) -> Clamped<Vec<u8>> {
+        Clamped(std::mem::take(&mut self.map))
+    }
+
+    /// The mask by the model's own threshold, 255 for foreground; it is given away.
+    pub fn mask(&mut self) -> Clamped<Vec<u8>> {
+        Clamped(std::mem::take(&mut self.mask))
+    }
+}
