@@ -1,6 +1,6 @@
 //! What was found in a picture.
 
-use diffews_wgpu::{Segmentation, Threshold};
+use diffews_wgpu::{Mask, Segmentation, Threshold};
 use wasm_bindgen::Clamped;
 use wasm_bindgen::prelude::*;
 
@@ -44,7 +44,7 @@ impl Found {
             threshold,
             seconds: found.times().iter().map(|(_, seconds)| seconds).sum(),
             map: levels.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8).collect(),
-            mask: found.mask().foreground().iter().map(|&on| 255 * u8::from(on)).collect(),
+            mask: bytes_of(found.mask()),
         }
     }
 }
@@ -60,4 +60,33 @@ impl Found {
     pub fn mask(&mut self) -> Clamped<Vec<u8>> {
         Clamped(std::mem::take(&mut self.mask))
     }
+}
+
+/// A mask that marks made.
+#[wasm_bindgen]
+pub struct Outlined {
+    #[wasm_bindgen(readonly)]
+    pub width: u32,
+    #[wasm_bindgen(readonly)]
+    pub height: u32,
+    mask: Vec<u8>,
+}
+
+impl Outlined {
+    pub fn new(mask: &Mask) -> Outlined {
+        let (width, height) = mask.size();
+        Outlined { width, height, mask: bytes_of(mask) }
+    }
+}
+
+#[wasm_bindgen]
+impl Outlined {
+    /// 255 for foreground; it is given away.
+    pub fn mask(&mut self) -> Clamped<Vec<u8>> {
+        Clamped(std::mem::take(&mut self.mask))
+    }
+}
+
+fn bytes_of(mask: &Mask) -> Vec<u8> {
+    mask.foreground().iter().map(|&on| 255 * u8::from(on)).collect()
 }

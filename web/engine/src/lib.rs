@@ -8,12 +8,12 @@ mod error;
 mod found;
 mod gpu;
 
-use diffews_wgpu::image_io::{self, LoadedMask, MaskReading, PictureOptions};
+use diffews_wgpu::image_io::{self, BoundingBox, LoadedMask, Marks, MaskReading, PictureOptions};
 use diffews_wgpu::segment::Stage;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Example, Precision, Segmenter, SupportBank};
 use error::{Told, told, usage};
-use found::Found;
+use found::{Found, Outlined};
 use js_sys::{Array, Function, Map, Uint8Array};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -71,7 +71,9 @@ impl Engine {
             let (picture, mask) = (bytes(&pictures.get(i))?, bytes(&masks.get(i))?);
             let (example, warnings) = example(&picture, &mask, i + 1)?;
             examples.push(example);
-            answer.extend(warnings.iter().map(JsValue::from));
+            for warning in warnings {
+                answer.push(&warning.into());
+            }
         }
         let bank = self.segmenter.encode_async(&examples, &mut |stage, share| tell(&progress, stage, share)).await;
         let bank = Rc::new(bank.map_err(told)?);
@@ -104,6 +106,16 @@ impl Engine {
 #[wasm_bindgen]
 pub fn names() -> Vec<String> {
     ModelFiles::NAMES.map(String::from).to_vec()
+}
+
+/// The mask of what lies in a box of a picture, whose file's bytes these are.
+#[wasm_bindgen]
+pub fn outline(picture: Vec<u8>, left: u32, top: u32, right: u32, bottom: u32) -> Result<Outlined, JsValue> {
+    let picture = read(&picture, "the picture")?.rgb;
+    let (width, height) = (right.saturating_sub(left), bottom.saturating_sub(top));
+    let boxes = vec![BoundingBox { x: left, y: top, width, height }];
+    let mask = Marks { boxes, strokes: Vec::new(), painted: None }.mask(&picture);
+    Ok(Outlined::new(&mask.map_err(|error| told(error.into()))?))
 }
 
 fn model(files: &Map) -> Result<ModelFiles, JsValue> {
