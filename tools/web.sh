@@ -49,7 +49,7 @@ weights() {
 }
 
 build() {
-    local made=target/web-module module version
+    local made=target/web-module module version pictures
     sh tools/setup.sh
     module
     cargo build --quiet --locked --release --package diffews-bindgen
@@ -61,6 +61,11 @@ build() {
     fi
     mkdir -p "$out"
     cp -r web/*.html web/*.css web/dist "$out"
+    # What the page shows at first.
+    for pictures in 0 1 2; do
+        mkdir -p "$out/examples/$pictures"
+        cp "examples/$pictures"/{support,support_mask,query}.png "$out/examples/$pictures"
+    done
     # GitHub Pages leaves nothing out then.
     touch "$out/.nojekyll"
     version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)

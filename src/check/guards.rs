@@ -31,6 +31,14 @@ struct Guarded {
     content: Option<Vec<u8>>,
 }
 
+/// Elsewhere buffers go with their last handle. A browser would keep those of hundreds of cases until it collects garbage.
+#[cfg(target_arch = "wasm32")]
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.placed.buffer.destroy();
+    }
+}
+
 /// All tensors of a schedule.
 pub(super) struct Memory<'a> {
     gpu: &'a Gpu,

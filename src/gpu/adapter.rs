@@ -209,7 +209,10 @@ pub(super) fn facts(
         index,
         backend: info.backend.to_string(),
         device_type: format!("{:?}", info.device_type),
-        driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        driver: match cfg!(target_arch = "wasm32") {
+            true => "this browser's".into(),
+            false => format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        },
         device_id: format!("{:04x}:{:04x}", info.vendor, info.device),
         shader_f16: features.contains(Features::SHADER_F16),
         matrices: if features.contains(matrix_features(adapter)) { sides(adapter) } else { Vec::new() },
@@ -222,7 +225,7 @@ pub(super) fn facts(
         storage_buffers: limits.max_storage_buffers_per_shader_stage,
         range_checks: !unchecked::is_for(&info),
         // Browsers do not tell.
-        name: if info.name.is_empty() { info.backend.to_string() } else { info.name },
+        name: if info.name.is_empty() { "WebGPU".into() } else { info.name },
     }
 }
 

@@ -1,5 +1,6 @@
 //! Binding a schedule to memory once, and running it any number of times in short submissions.
 
+use super::health::Submission;
 use super::later::block_on;
 use super::profile::{Label, Marks};
 use super::{Arena, Gpu, GpuError, Wait};
@@ -74,7 +75,7 @@ struct Step {
 
 /// Steps on their way.
 struct Submitted {
-    submission: wgpu::SubmissionIndex,
+    submission: Submission,
     work: u64,
     /// The step after them.
     end: usize,
