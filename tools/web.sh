@@ -13,15 +13,15 @@ out=target/web
 
 # Builds the module by a rustc that knows the target, and sets where it is.
 module() {
-    local cargo=(cargo build --locked --profile web --target $target --package diffews-web)
-    module=target/$target/web/diffews_web.wasm
+    local cargo=(cargo build --locked --profile wasm --target $target --package diffews-web)
+    module=target/$target/wasm/diffews_web.wasm
     if [ -d "$(rustc --print target-libdir --target $target 2>/dev/null)" ] ||
         { command -v rustup >/dev/null && rustup target add $target; }; then
         "${cargo[@]}"
     else
         [ -x "$DRIVERS/wasm/rustc" ] || tools/drivers.sh --into "$DRIVERS" wasm
         # What another rustc has built is of no use to it.
-        module=target/sid/$target/web/diffews_web.wasm
+        module=target/sid/$target/wasm/diffews_web.wasm
         env -u RUSTC_WRAPPER RUSTC="$DRIVERS/wasm/rustc" CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$DRIVERS/wasm/wasm-ld" \
             "${cargo[@]}" --target-dir target/sid
     fi

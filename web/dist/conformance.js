@@ -40,8 +40,9 @@ async function run() {
     say("Loading");
     let rows = 0;
     const only = at("only").value || at("what").value;
+    const skip = at("skip").value;
     const full = at("full").checked;
-    const call = { what: "conformance", only, full, adapter: name ?? "", driver: navigator.userAgent };
+    const call = { what: "conformance", only, skip, full, adapter: name ?? "", driver: navigator.userAgent };
     try {
         const text = await remote.call(call, (told) => {
             if (told.what === "progress")

@@ -37,10 +37,10 @@ async function answer(asked, signal) {
     if (asked.what === "outline")
         return png(glue.outline(await bytes(asked.image), ...asked.box));
     if (asked.what === "conformance") {
-        const { only, full, adapter, driver } = asked;
+        const { only, skip, full, adapter, driver } = asked;
         const files = await weights(about, progress, signal);
-        const of = glue.countCases(only, full);
-        return glue.conformance(files, only, full, adapter, driver, (row) => {
+        const of = glue.countCases(only, skip, full);
+        return glue.conformance(files, only, skip, full, adapter, driver, (row) => {
             tell({ id, what: "row", row, of });
             return !signal.aborted;
         });

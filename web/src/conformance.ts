@@ -58,8 +58,9 @@ async function run(): Promise<void> {
   say("Loading");
   let rows = 0;
   const only = at<HTMLInputElement>("only").value || at<HTMLSelectElement>("what").value;
+  const skip = at<HTMLInputElement>("skip").value;
   const full = at<HTMLInputElement>("full").checked;
-  const call = { what: "conformance", only, full, adapter: name ?? "", driver: navigator.userAgent } as const;
+  const call = { what: "conformance", only, skip, full, adapter: name ?? "", driver: navigator.userAgent } as const;
   try {
     // Stopped, it still has a report of what was done.
     const text: string = await remote.call(call, (told) => {

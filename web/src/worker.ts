@@ -8,7 +8,7 @@ export type Asked = { id: number } & (
   | { what: "encode"; examples: Example[] }
   | { what: "segment"; bank: number; image: Blob }
   | { what: "outline"; image: Blob; box: Box }
-  | { what: "conformance"; only: string; full: boolean; adapter: string; driver: string }
+  | { what: "conformance"; only: string; skip: string; full: boolean; adapter: string; driver: string }
   | { what: "abort" }
 );
 
@@ -27,8 +27,8 @@ interface Glue {
   default(options: { module_or_path: string }): Promise<unknown>;
   Engine: { open(files: Map<string, Uint8Array>, precision: string, progress: Tell): Promise<Engine> };
   outline(picture: Uint8Array, left: number, top: number, right: number, bottom: number): Drawn;
-  countCases(only: string, full: boolean): number;
-  conformance(files: Map<string, Uint8Array>, only: string, full: boolean, adapter: string, driver: string, seen: (row: string) => boolean): Promise<string>;
+  countCases(only: string, skip: string, full: boolean): number;
+  conformance(files: Map<string, Uint8Array>, only: string, skip: string, full: boolean, adapter: string, driver: string, seen: (row: string) => boolean): Promise<string>;
 }
 type Tell = (part: string, done: number) => boolean;
 interface Engine {
@@ -85,10 +85,10 @@ async function answer(asked: Exclude<Asked, { what: "abort" }>, signal: AbortSig
   }));
   if (asked.what === "outline") return png(glue.outline(await bytes(asked.image), ...asked.box));
   if (asked.what === "conformance") {
-    const { only, full, adapter, driver } = asked;
+    const { only, skip, full, adapter, driver } = asked;
     const files = await weights(about, progress, signal);
-    const of = glue.countCases(only, full);
-    return glue.conformance(files, only, full, adapter, driver, (row) => {
+    const of = glue.countCases(only, skip, full);
+    return glue.conformance(files, only, skip, full, adapter, driver, (row) => {
       tell({ id, what: "row", row, of });
       return !signal.aborted;
     });
