@@ -139,8 +139,9 @@ fn calls_that_are_awaited_together_take_turns() {
         if calls.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
     });
     pollster::block_on(all);
-    let broken = segmenter.encode_async(&[example()], &mut |_, _| ControlFlow::Break(()));
-    assert!(matches!(pollster::block_on(broken), Err(Error::Interrupted)));
+    let examples = [example()];
+    let broken = pollster::block_on(segmenter.encode_async(&examples, &mut |_, _| ControlFlow::Break(())));
+    assert!(matches!(broken, Err(Error::Interrupted)));
     assert!(bits(&segmenter, &bank, &query) == alone);
 }
 
