@@ -66,6 +66,8 @@ build() {
         mkdir -p "$out/examples/$pictures"
         cp "examples/$pictures"/{support,support_mask,query}.png "$out/examples/$pictures"
     done
+    # The page asks for a server first: nothing is not there.
+    echo '{"status": "no server"}' >"$out/health"
     # GitHub Pages leaves nothing out then.
     touch "$out/.nojekyll"
     version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
