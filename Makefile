@@ -13,6 +13,7 @@
 # make targets      type-checks for macOS and Windows, whose backends are not built here; without https, whose ring compiles C
 # make python       the Python package in a virtual environment (target/python/venv), and its tests: docs/python.md
 # make validate     whole runs under the Khronos validation layer
+# make web          the page with the engine inside, for any web server -> target/web, and tries it in Chromium (docs/browser.md)
 # make bare         make test in a Debian with nothing installed (tools/bare.sh)
 # make clean   remove what was built and demo/
 # Each installs what it needs first (tools/setup.sh).
@@ -21,7 +22,7 @@ CARGO ?= cargo
 # A rustup installation that the shell has not read yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
-.PHONY: all setup demo test lint clean drivers conformance vendors reports gtest mutants peers fuzz features targets python validate bare
+.PHONY: all setup demo test lint clean drivers conformance vendors reports gtest mutants peers fuzz features targets python validate web bare
 
 all: setup
 	$(CARGO) build --release --locked
@@ -91,6 +92,9 @@ python: all
 
 validate: setup
 	tools/validate.sh
+
+web:
+	tools/web.sh
 
 # Needs nothing of this machine but root and debootstrap.
 bare:

@@ -10,6 +10,7 @@ use diffews_wgpu::{Error, Example, Gpu, Mask, Precision, Segmenter, Stage, Suppo
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::task::Poll;
 
 fn shared<T: Send + Sync>() {}
 
@@ -103,6 +104,45 @@ fn threads_share_a_segmenter_and_its_banks() {
             });
         }
     });
+}
+
+/// By one thread, which asks each in turn, as a browser does; one of them is given up on the way.
+#[test]
+fn calls_that_are_awaited_together_take_turns() {
+    let quiet = |_, _| ControlFlow::Continue(());
+    let builder = Segmenter::builder().weights(golden().join("odd")).gpu(gpu()).precision(Precision::F32);
+    let segmenter = pollster::block_on(builder.build_async(&mut { quiet })).unwrap();
+    let bank = pollster::block_on(segmenter.encode_async(&[example()], &mut { quiet })).unwrap();
+    let query = open_image(fixture("query.png")).unwrap();
+    let alone = bits(&segmenter, &bank, &query);
+    let call = || {
+        Box::pin(async {
+            let found = segmenter.segment_async(&bank, &query, &mut { quiet }).await.unwrap();
+            found.map().values().iter().map(|v| v.to_bits()).collect::<Vec<u32>>()
+        })
+    };
+    let (mut calls, mut turns) = ([call(), call(), call()].map(Some), 0);
+    let all = std::future::poll_fn(|context| {
+        for slot in &mut calls {
+            if let Some(call) = slot
+                && let Poll::Ready(found) = call.as_mut().poll(context)
+            {
+                assert!(found == alone);
+                *slot = None;
+            }
+        }
+        turns += 1;
+        if turns == 2 {
+            // It runs by now, and the others wait for it.
+            calls[0] = None;
+        }
+        if calls.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+    });
+    pollster::block_on(all);
+    let examples = [example()];
+    let broken = pollster::block_on(segmenter.encode_async(&examples, &mut |_, _| ControlFlow::Break(())));
+    assert!(matches!(broken, Err(Error::Interrupted)));
+    assert!(bits(&segmenter, &bank, &query) == alone);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #   tools/drivers.sh [--into DIR] [NAME...]      NAME: swiftshader lavapipe25 lavapipe26 validation dxc tint
 # or radv nvk turnip honeykrisp anv: GPU vendors' drivers and compilers over a kernel driver that does nothing; not by default
 # or glslc: what others' Vulkan programs are built with (tools/peers); not by default
+# or wasm: a rustc for browsers (tools/web.sh); not by default
 # Then: tools/with-driver.sh NAME command...
 set -u
 into=.drivers
@@ -11,7 +12,7 @@ names=()
 while [ $# -gt 0 ]; do
     case $1 in
         --into) into=${2:?--into needs a folder}; shift 2 ;;
-        -*) sed -n '2,7s/^# //p' "$0"; exit 2 ;;
+        -*) sed -n '2,8s/^# //p' "$0"; exit 2 ;;
         *) names+=("$1"); shift ;;
     esac
 done
@@ -199,8 +200,28 @@ get_tint() {
     mkdir -p "$into/tint" && npm install --silent --no-audit --no-fund --prefix "$into/tint" webgpu@0.6.2
 }
 
+# through FILE PROGRAM: a script that runs a program of another libc, with the libraries that came with it.
+through() {
+    local root=$into/wasm/usr lib
+    lib=$(dirname "$(find_library "$root/lib" 'ld-linux-*')")
+    [ -x "$2" ] && [ -n "$lib" ] || return 1
+    printf '#!/bin/sh\nexec "%s" --library-path "%s" "%s" "$@"\n' "$(find_library "$lib" 'ld-linux-*')" "$lib:$root/lib" "$2" >"$1"
+    chmod +x "$1"
+}
+
+# The newest rustc, and what it links for browsers with: where rustup cannot fetch its own.
+get_wasm() {
+    local root=$into/wasm deb
+    mkdir -p "$root/debs/partial"
+    apt_in sid -o Dir::Cache::archives="$root/debs" install --download-only -y --no-install-recommends rustc libstd-rust-dev-wasm32 lld || return 1
+    for deb in "$root"/debs/*.deb; do dpkg -x "$deb" "$root" || return 1; done
+    rm -r "$root/debs"
+    through "$root/wasm-ld" "$(find "$root"/usr/lib/llvm-*/bin -name wasm-ld -o -name lld | head -n 1)" &&
+        through "$root/rustc" "$root/usr/bin/rustc" && "$root/rustc" --version
+}
+
 for name in "${names[@]}"; do
-    case $name in swiftshader | lavapipe25 | lavapipe26 | validation | dxc | tint | radv | nvk | turnip | honeykrisp | anv | glslc) ;; *)
+    case $name in swiftshader | lavapipe25 | lavapipe26 | validation | dxc | tint | radv | nvk | turnip | honeykrisp | anv | glslc | wasm) ;; *)
         echo "no such driver: $name" >&2
         exit 2
         ;;

@@ -1,6 +1,6 @@
 //! A case's tensors in buffers of their own: poison inside of what is to be written, and on both sides of everything.
 
-use crate::gpu::{CHECKED, Gpu, GpuError, Placed};
+use crate::gpu::{CHECKED, Gpu, GpuError, Placed, Wait};
 use crate::plan::{Place, Schedule, Tensor, TensorId};
 use std::collections::{BTreeMap, HashMap};
 
@@ -29,6 +29,14 @@ struct Guarded {
     guard: u64,
     /// What an input holds.
     content: Option<Vec<u8>>,
+}
+
+/// Elsewhere buffers go with their last handle. A browser would keep those of hundreds of cases until it collects garbage.
+#[cfg(target_arch = "wasm32")]
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.placed.buffer.destroy();
+    }
 }
 
 /// All tensors of a schedule.
@@ -104,23 +112,23 @@ impl<'a> Memory<'a> {
     }
 
     /// The bytes of an output. Its guard bands, and those of all other tensors, are looked at by [`Memory::untouched`].
-    pub fn read(&self, tensor: &Tensor) -> Result<Vec<u8>, String> {
+    pub async fn read(&self, wait: Wait, tensor: &Tensor) -> Result<Vec<u8>, String> {
         let place = self.tensors.iter().find(|t| t.tensor.id == tensor.id);
         let Guarded { placed, .. } = place.ok_or_else(|| format!("{} has no memory", tensor.name))?;
-        self.bytes(&placed.buffer, placed.offset, tensor.bytes())
+        self.bytes(wait, &placed.buffer, placed.offset, tensor.bytes()).await
     }
 
-    fn bytes(&self, buffer: &wgpu::Buffer, offset: u64, size: u64) -> Result<Vec<u8>, String> {
-        self.gpu.download(buffer, offset, size).map_err(|e| e.to_string())
+    async fn bytes(&self, wait: Wait, buffer: &wgpu::Buffer, offset: u64, size: u64) -> Result<Vec<u8>, String> {
+        self.gpu.download_by(wait, buffer, offset, size).await.map_err(|e| e.to_string())
     }
 
     /// Nothing was written but what is to be written.
-    pub fn untouched(&self) -> Result<(), String> {
+    pub async fn untouched(&self, wait: Wait) -> Result<(), String> {
         for Guarded { tensor, placed, guard, content } in self.tensors.iter().filter(|t| t.guard > 0) {
             let (name, size) = (&tensor.name, tensor.bytes());
             let compared = content.as_ref().filter(|_| size <= COMPARED);
             let (before, after) = if size <= COMPARED {
-                let all = self.bytes(&placed.buffer, 0, size + 2 * guard)?;
+                let all = self.bytes(wait, &placed.buffer, 0, size + 2 * guard).await?;
                 let (before, rest) = all.split_at(*guard as usize);
                 let (inside, after) = rest.split_at(size as usize);
                 if let Some(i) = compared.and_then(|c| c.iter().zip(inside).position(|(a, b)| a != b)) {
@@ -128,7 +136,8 @@ impl<'a> Memory<'a> {
                 }
                 (before.to_vec(), after.to_vec())
             } else {
-                (self.bytes(&placed.buffer, 0, *guard)?, self.bytes(&placed.buffer, guard + size, *guard)?)
+                let before = self.bytes(wait, &placed.buffer, 0, *guard).await?;
+                (before, self.bytes(wait, &placed.buffer, guard + size, *guard).await?)
             };
             for (band, side) in [(before, "before its beginning"), (after, "beyond its end")] {
                 if let Some(i) = band.iter().position(|&b| b != POISON) {

@@ -13,6 +13,7 @@ mod trial;
 pub use case::{Case, CaseBuilder, Check, HostTensor, HostWeight, Recorded, STORAGES, Tested};
 pub use fill::Fill;
 pub use id::{is_id, slug};
+pub(crate) use run::run_case_by;
 pub use run::{
     Expected, Outcome, Prepared, Twins, not_finite, prepare, record_case, run_case, run_case_with, run_prepared,
 };

@@ -4,7 +4,7 @@ use super::bound::{Allowed, Approx, Bound};
 use super::case::{self, Case, CaseBuilder, Check, Joint};
 use super::guards::Memory;
 use super::sample;
-use crate::gpu::{Arena, Gpu, GpuError};
+use crate::gpu::{Arena, Gpu, GpuError, Wait, block_on};
 use crate::plan::{Policy, Schedule, Tensor, layout};
 use crate::shader::{Form, Sums};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -88,11 +88,31 @@ pub fn run_case_with(
     seed: u64,
     twins: &mut Twins,
 ) -> Outcome {
+    let run = run_case_by(Wait::Here, gpu, case, storage, form, seed, twins);
+    block_on(async { Ok(run.await) }).unwrap_or_else(|blocks: GpuError| Outcome {
+        fault: Some(blocks.to_string()),
+        ..Outcome::new(&case.name, case.kernel.name, storage, form.name)
+    })
+}
+
+/// The same, waiting as `wait` says.
+pub(crate) async fn run_case_by(
+    wait: Wait,
+    gpu: &Gpu,
+    case: &Case,
+    storage: Policy,
+    form: &'static Form,
+    seed: u64,
+    twins: &mut Twins,
+) -> Outcome {
     let mut outcome = Outcome::new(&case.name, case.kernel.name, storage, form.name);
-    let result = prepare(gpu, case, storage, form, seed, twins).and_then(|prepared| {
-        outcome.variant = prepared.variant();
-        run_prepared(gpu, &case.name, prepared, &mut outcome, &mut |_, _| {})
-    });
+    let result = match prepare(gpu, case, storage, form, seed, twins) {
+        Ok(prepared) => {
+            outcome.variant = prepared.variant();
+            run_prepared_by(wait, gpu, &case.name, prepared, &mut outcome, &mut |_, _| {}).await
+        }
+        Err(reason) => Err(reason),
+    };
     outcome.fault = result.err();
     outcome
 }
@@ -169,15 +189,27 @@ pub fn run_prepared(
     outcome: &mut Outcome,
     seen: &mut dyn FnMut(&Tensor, &[u8]),
 ) -> Result<(), String> {
+    let run = run_prepared_by(Wait::Here, gpu, name, prepared, outcome, seen);
+    block_on(async { Ok(run.await) }).unwrap_or_else(|blocks: GpuError| Err(blocks.to_string()))
+}
+
+async fn run_prepared_by(
+    wait: Wait,
+    gpu: &Gpu,
+    name: &str,
+    prepared: Prepared,
+    outcome: &mut Outcome,
+    seen: &mut dyn FnMut(&Tensor, &[u8]),
+) -> Result<(), String> {
     let Prepared { mut schedule, data, expected, joint, growth } = prepared;
     let text = |e: GpuError| e.to_string();
     let memory = Memory::new(gpu, &schedule, data).map_err(text)?;
     memory.bind_guards(&mut schedule);
     let arena = Arena::new(gpu, &[]).map_err(text)?;
     let plan = gpu.bind(name, &schedule, &arena, &HashMap::new(), memory.given()).map_err(text)?;
-    gpu.run(&plan, &mut |_| true).map_err(text)?;
+    gpu.run_by(wait, &plan, |_| true).await.map_err(text)?;
     for (output, (tensor, expected)) in expected.iter().enumerate() {
-        let bytes = memory.read(tensor)?;
+        let bytes = memory.read(wait, tensor).await?;
         seen(tensor, &bytes);
         if !layout::padding_is_zero(tensor, &bytes) {
             return Err(format!("a padding lane of {} is not zero", tensor.name));
@@ -195,7 +227,7 @@ pub fn run_prepared(
             joint.compare(tensor, expected, growth, &got, outcome);
         }
     }
-    memory.untouched()
+    memory.untouched(wait).await
 }
 
 /// The first that came infinite or NaN, and is none of those that must.

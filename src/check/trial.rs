@@ -7,7 +7,7 @@ use crate::gpu::{Arena, BoundPlan, Gpu, GpuError, Placed};
 use crate::plan::{Policy, Schedule, TensorId, layout};
 use crate::shader::{Form, Sums};
 use std::collections::HashMap;
-use std::time::Instant;
+use web_time::Instant;
 
 /// A run of less is repeated within one submission, so that the submission itself does not count.
 const SHORT_SECONDS: f64 = 0.004;

@@ -11,6 +11,7 @@ use crate::plan::{Dispatch, Forms, Policy, Schedule};
 use crate::segment::{Pass, Precision, Segmenter};
 use crate::shader::Facts;
 use crate::twins;
+#[cfg(feature = "embedded")]
 use crate::weights::ModelFiles;
 use serde::Serialize;
 use std::collections::hash_map::{Entry, HashMap};
@@ -72,6 +73,7 @@ impl Pipelines {
         if !models_alone {
             all.add_cases(gpu)?;
         }
+        #[cfg(feature = "embedded")]
         all.add_model(gpu, "embedded", &|| Model::load(ModelFiles::embedded()?), None)?;
         for outline in &OUTLINES {
             all.add_model(gpu, outline.name, &|| outline.model(), Some(outline.size))?;

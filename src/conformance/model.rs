@@ -5,7 +5,7 @@
 //! 61st element of each block's output, and the decoder's output whole.
 
 use crate::check::bound::EPS;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Wait};
 use crate::image_io::{DecodedMap, Mask, RgbImage};
 use crate::kernels::winograd_input;
 use crate::plan::winograd::GAIN;
@@ -14,10 +14,11 @@ use crate::segment::{Pass, SelfCheck};
 use crate::settings::Threshold;
 use crate::shader::Sums;
 use crate::weights::ModelFiles;
-use crate::{Error, Example, GuidedFilter, Precision, Segmenter};
+use crate::{Error, Example, GuidedFilter, Precision, Segmentation, Segmenter, SupportBank};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 static EXPECTED: &[u8] = include_bytes!("recorded/expected.safetensors");
@@ -171,40 +172,56 @@ impl Roundings {
     }
 }
 
+/// A device, and how it is waited for.
+pub type On = (Wait, Gpu);
+
+/// What the episode shows of a query.
+async fn shown(wait: Wait, segmenter: &Segmenter, episode: &Episode) -> Result<(SupportBank, Segmentation), String> {
+    let text = |e: Error| e.to_string();
+    let bank = segmenter.encode_by(wait, &episode.supports).await.map_err(text)?;
+    let found = segmenter.segment_by(wait, &bank, &episode.query).await.map_err(text)?;
+    Ok((bank, found))
+}
+
 /// The embedded model on a device, storing elements as half precision or not.
-fn segmenter(
-    gpu: Gpu,
+async fn segmenter(
+    (wait, gpu): On,
+    files: ModelFiles,
     half: bool,
     guided_filter: Option<GuidedFilter>,
     roundings: &mut Roundings,
 ) -> Result<Segmenter, Error> {
     let precision = if half { Precision::F16 } else { Precision::F32 };
-    let mut builder = Segmenter::builder().files(ModelFiles::embedded()?).precision(precision).gpu(gpu);
+    let mut builder = Segmenter::builder().files(files).precision(precision).gpu(gpu);
     // The suite says itself what is wrong.
     builder = builder.self_check(SelfCheck::Off);
     if let Some(filter) = guided_filter {
         builder = builder.guided_filter(filter);
     }
     // What overflows in halves is to be seen, so there is no second try: `plan_with` makes none.
-    builder.plan_with(&mut |pass, r| roundings.edit(pass, r))?.allocate()
+    let planned = builder.plan_with(&mut |pass, r| roundings.edit(pass, r))?;
+    planned.allocate_by(wait, &mut |_, _| ControlFlow::Continue(())).await
 }
 
 /// Runs the episode once and compares every block and the result.
-pub fn against_pytorch(mut gpu: Gpu, half: bool, forms: Forms) -> Result<Vec<Found>, String> {
+pub async fn against_pytorch(
+    (wait, mut gpu): On,
+    files: ModelFiles,
+    half: bool,
+    forms: Forms,
+) -> Result<Vec<Found>, String> {
     let text = |e: Error| e.to_string();
     gpu.forms = forms;
     let mut roundings = Roundings { keep: true, ..Default::default() };
     // The record is of what the decoder draws.
-    let segmenter = segmenter(gpu, half, Some(GuidedFilter::OFF), &mut roundings).map_err(text)?;
-    let Episode { supports, query } = episode()?;
+    let segmenter = segmenter((wait, gpu), files, half, Some(GuidedFilter::OFF), &mut roundings).await.map_err(text)?;
     let recorded = recorded()?;
-    let bank = segmenter.encode(&supports).map_err(text)?;
-    let result = segmenter.segment(&bank, &query).map_err(text)?;
+    let (bank, result) = shown(wait, &segmenter, &episode()?).await?;
 
     let mut found: BTreeMap<usize, Found> =
         BLOCKS.iter().enumerate().map(|(i, what)| (i, Found::nothing(what))).collect();
     let mut compared = [0; BLOCKS.len()];
-    for (path, _, values) in segmenter.outputs(&bank).map_err(text)? {
+    for (path, _, values) in segmenter.outputs_by(wait, &bank).await.map_err(text)? {
         let name = path.replacen("support.", "support_0.", 1);
         let (Some(kind), Some(expected)) = (kind(&path), recorded.get(&name)) else { continue };
         let Some(i) = BLOCKS.iter().position(|b| *b == kind) else { continue };
@@ -268,17 +285,23 @@ fn whole(
 }
 
 /// The episode `runs` times, every result of the same bits as the first.
-pub fn repeated(mut gpu: Gpu, half: bool, forms: Forms, runs: usize) -> Result<Found, String> {
+pub async fn repeated(
+    (wait, mut gpu): On,
+    files: ModelFiles,
+    half: bool,
+    forms: Forms,
+    runs: usize,
+) -> Result<Found, String> {
     let text = |e: Error| e.to_string();
     gpu.forms = forms;
-    let segmenter = segmenter(gpu, half, None, &mut Roundings::default()).map_err(text)?;
-    let Episode { supports, query } = episode()?;
+    let segmenter = segmenter((wait, gpu), files, half, None, &mut Roundings::default()).await.map_err(text)?;
+    let episode = episode()?;
     let mut found = Found::nothing("bit-equal");
     found.forms = segmenter.memory().forms.clone();
     let mut first: Option<Vec<f32>> = None;
     for run in 0..runs {
-        let bank = segmenter.encode(&supports).map_err(text)?;
-        let map = segmenter.segment(&bank, &query).map_err(text)?.into_map();
+        let (_, drawn) = shown(wait, &segmenter, &episode).await?;
+        let map = drawn.into_map();
         let first = first.get_or_insert_with(|| map.values().to_vec());
         if let Some(i) = first.iter().zip(map.values()).position(|(a, b)| a.to_bits() != b.to_bits()) {
             let (a, b) = (f64::from(map.values()[i]), f64::from(first[i]));
@@ -290,11 +313,17 @@ pub fn repeated(mut gpu: Gpu, half: bool, forms: Forms, runs: usize) -> Result<F
 
 /// The episode `runs` times, after which no more memory may be taken than after the first tenth of them; none where nobody
 /// tells how much is taken.
-pub fn stress(mut gpu: Gpu, half: bool, forms: Forms, runs: usize) -> Result<Option<Found>, String> {
+pub async fn stress(
+    (wait, mut gpu): On,
+    files: ModelFiles,
+    half: bool,
+    forms: Forms,
+    runs: usize,
+) -> Result<Option<Found>, String> {
     let text = |e: Error| e.to_string();
     gpu.forms = forms;
-    let segmenter = segmenter(gpu, half, None, &mut Roundings::default()).map_err(text)?;
-    let Episode { supports, query } = episode()?;
+    let segmenter = segmenter((wait, gpu), files, half, None, &mut Roundings::default()).await.map_err(text)?;
+    let episode = episode()?;
     let mut found = Found::nothing("memory");
     found.forms = segmenter.memory().forms.clone();
     let mut start = None;
@@ -302,9 +331,7 @@ pub fn stress(mut gpu: Gpu, half: bool, forms: Forms, runs: usize) -> Result<Opt
         return Ok(None);
     }
     for run in 0..runs {
-        let bank = segmenter.encode(&supports).map_err(text)?;
-        segmenter.segment(&bank, &query).map_err(text)?;
-        drop(bank);
+        shown(wait, &segmenter, &episode).await?;
         let device = segmenter.gpu().allocated_bytes();
         let resident = resident_bytes();
         // The process's own heap needs a few runs to find its size.

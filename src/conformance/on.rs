@@ -6,10 +6,11 @@ use super::options::Options;
 use super::report::Row;
 use super::status::Status;
 use super::suite::{Entry, GPU, RULE, Work};
-use crate::check::{Case, Outcome, Twins, record_case, run_case_with};
-use crate::gpu::{AdapterChoice, AdapterFacts, Gpu};
+use crate::check::{Case, Outcome, Twins, record_case, run_case_by};
+use crate::gpu::{AdapterChoice, AdapterFacts, Gpu, GpuError, Wait, block_on};
 use crate::plan::{Forms, Policy};
 use crate::shader::{Device, Facts, Form, Ranges};
+use crate::weights::ModelFiles;
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -33,24 +34,28 @@ impl<'a> On<'a> {
         On { facts, choice, options, gpu: None, run: None, parts: Vec::new(), dumped: HashSet::new() }
     }
 
+    pub(super) fn facts(&self) -> &AdapterFacts {
+        &self.facts
+    }
+
     pub(super) fn row(&self, entry: &Entry) -> Row {
         entry.row(&self.facts)
     }
 
-    pub(super) fn run(&mut self, entry: &Entry, cases: &[(&'static str, Case)], twins: &mut Twins) -> Row {
+    pub(super) async fn run(
+        &mut self,
+        wait: Wait,
+        entry: &Entry,
+        cases: &[(&'static str, Case)],
+        twins: &mut Twins,
+    ) -> Row {
         let result = match entry.work {
-            Work::Case(i, form) => self.gpu_for(&cases[i].1).map(|gpu| {
-                let row = self.case(&gpu, entry, &cases[i].1, form, twins);
-                // A device that has failed may go on failing, which is not the next case's fault.
-                let good = row.status != Status::Failed && !asks_for_checks(&cases[i].1);
-                self.gpu = good.then_some(gpu);
-                row
-            }),
+            Work::Case(i, form) => self.checked_case((wait, entry), &cases[i].1, form, twins).await,
             _ if !self.options.full && !is_quick(entry) => {
                 Ok(Row { reason: Some("only with --full".into()), ..self.row(entry) })
             }
-            Work::Part(what) => self.part(entry, what).map(|found| self.found(entry, found)),
-            _ => self.runs(entry).map(|found| match found {
+            Work::Part(what) => self.part(wait, entry, what).await.map(|found| self.found(entry, found)),
+            _ => self.runs(wait, entry).await.map(|found| match found {
                 Some(found) => self.found(entry, found),
                 None => {
                     let reason = "neither the backend nor the system tells how much memory is in use";
@@ -61,30 +66,46 @@ impl<'a> On<'a> {
         result.unwrap_or_else(|reason| Row { status: Status::Failed, reason: Some(reason), ..self.row(entry) })
     }
 
+    async fn checked_case(
+        &mut self,
+        (wait, entry): (Wait, &Entry),
+        case: &Case,
+        form: &'static Form,
+        twins: &mut Twins,
+    ) -> Result<Row, String> {
+        let gpu = self.gpu_for(case).await?;
+        let row = self.case((wait, &gpu), entry, case, form, twins).await;
+        // A device that has failed may go on failing, which is not the next case's fault.
+        let good = row.status != Status::Failed && !asks_for_checks(case);
+        self.gpu = good.then_some(gpu);
+        Ok(row)
+    }
+
     /// The device at hand, or another.
-    fn gpu(&mut self) -> Result<Gpu, String> {
-        self.gpu.take().map_or_else(|| open(&self.facts, &self.choice, self.options), Ok)
+    async fn gpu(&mut self) -> Result<Gpu, String> {
+        match self.gpu.take() {
+            Some(gpu) => Ok(gpu),
+            None => request(&self.facts, &self.choice, self.options).await,
+        }
     }
 
     /// The same, but for a case that reaches beyond its bindings one that checks ranges, and is for no other case.
-    fn gpu_for(&mut self, case: &Case) -> Result<Gpu, String> {
-        let gpu = self.gpu()?;
+    async fn gpu_for(&mut self, case: &Case) -> Result<Gpu, String> {
+        let gpu = self.gpu().await?;
+        let checked = || AdapterChoice { checked: true, ..self.choice.clone() };
         match asks_for_checks(case) && !gpu.facts().range_checks {
-            true => open(&self.facts, &AdapterChoice { checked: true, ..self.choice.clone() }, self.options),
+            true => request(&self.facts, &checked(), self.options).await,
             false => Ok(gpu),
         }
     }
 
     /// What one run of the model is compared in comes of one run, until the same is asked for again.
-    fn part(&mut self, entry: &Entry, what: &'static str) -> Result<Found, String> {
+    async fn part(&mut self, wait: Wait, entry: &Entry, what: &'static str) -> Result<Found, String> {
         let run = (entry.storage, entry.form);
         let at = |parts: &Parts| parts.iter().position(|(part, _)| *part == what);
         if self.run != Some(run) || at(&self.parts).is_none() {
             (self.run, self.parts) = (Some(run), Vec::new());
-            let found = self.gpu().and_then(|gpu| {
-                let forms = forms(entry, &gpu);
-                model::against_pytorch(gpu, is_half(entry), forms)
-            });
+            let found = self.compared(wait, entry).await;
             self.parts = match found {
                 Ok(found) => found.into_iter().map(|found| (found.what, Ok(found))).collect(),
                 Err(reason) => BLOCKS.into_iter().chain(WHOLE).map(|part| (part, Err(reason.clone()))).collect(),
@@ -94,13 +115,27 @@ impl<'a> On<'a> {
         self.parts.swap_remove(at).1
     }
 
+    async fn compared(&mut self, wait: Wait, entry: &Entry) -> Result<Vec<Found>, String> {
+        let gpu = self.gpu().await?;
+        let forms = forms(entry, &gpu);
+        model::against_pytorch((wait, gpu), self.files()?, is_half(entry), forms).await
+    }
+
+    /// The model that the record is of.
+    fn files(&self) -> Result<ModelFiles, String> {
+        self.options.model.clone().map_or_else(unnamed, Ok)
+    }
+
     /// Several runs of the model; none where they tell nothing.
-    fn runs(&mut self, entry: &Entry) -> Result<Option<Found>, String> {
-        let gpu = self.gpu()?;
+    async fn runs(&mut self, wait: Wait, entry: &Entry) -> Result<Option<Found>, String> {
+        let (gpu, files) = (self.gpu().await?, self.files()?);
         let (half, forms) = (is_half(entry), forms(entry, &gpu));
         match entry.work {
-            Work::Stress(runs) => model::stress(gpu, half, forms, runs),
-            _ => model::repeated(gpu, half, forms, if self.options.full { 10 } else { 3 }).map(Some),
+            Work::Stress(runs) => model::stress((wait, gpu), files, half, forms, runs).await,
+            _ => {
+                let runs = if self.options.full { 10 } else { 3 };
+                model::repeated((wait, gpu), files, half, forms, runs).await.map(Some)
+            }
         }
     }
 
@@ -114,7 +149,14 @@ impl<'a> On<'a> {
         row
     }
 
-    fn case(&mut self, gpu: &Gpu, entry: &Entry, case: &Case, form: &'static Form, twins: &mut Twins) -> Row {
+    async fn case(
+        &mut self,
+        (wait, gpu): (Wait, &Gpu),
+        entry: &Entry,
+        case: &Case,
+        form: &'static Form,
+        twins: &mut Twins,
+    ) -> Row {
         if let Some(reason) = case.lacks(gpu, entry.storage, form) {
             return Row { reason: Some(reason), ..self.row(entry) };
         }
@@ -123,7 +165,7 @@ impl<'a> On<'a> {
         }
         // Before it runs: a driver that ends the process is what one wants the shader of.
         let dumped = self.options.dump.as_ref().map_or(Ok(()), |dir| self.dump(dir, gpu, case, form, entry));
-        let mut outcome = run_case_with(gpu, case, entry.storage, form, self.options.seed, twins);
+        let mut outcome = run_case_by(wait, gpu, case, entry.storage, form, self.options.seed, twins).await;
         if let Err(problem) = dumped {
             outcome.fault = Some(outcome.fault.map_or(format!("dump: {problem}"), |f| format!("{f}; dump: {problem}")));
         }
@@ -135,6 +177,10 @@ impl<'a> On<'a> {
     }
 
     fn dump(&mut self, dir: &Path, gpu: &Gpu, case: &Case, form: &'static Form, entry: &Entry) -> Result<(), String> {
+        // Known when it is compiled, so that translators are not linked there.
+        if cfg!(target_arch = "wasm32") {
+            return Err("a browser has no files".into());
+        }
         let schedule = record_case(gpu, case, entry.storage, form)?;
         schedule.dispatches().iter().try_for_each(|d| dump::write(dir, d, entry.storage, &mut self.dumped))
     }
@@ -146,9 +192,25 @@ fn asks_for_checks(case: &Case) -> bool {
 
 /// A device of that adapter.
 pub(super) fn open(facts: &AdapterFacts, choice: &AdapterChoice, options: &Options) -> Result<Gpu, String> {
+    let opened = async { Ok(request(facts, choice, options).await) };
+    block_on(opened).unwrap_or_else(|blocks: GpuError| Err(blocks.to_string()))
+}
+
+async fn request(facts: &AdapterFacts, choice: &AdapterChoice, options: &Options) -> Result<Gpu, String> {
     let adapter = facts.index.map(|index| index.to_string());
-    let gpu = Gpu::new(&AdapterChoice { adapter, ..choice.clone() }).map_err(|e| e.to_string())?;
+    let gpu = Gpu::request(&AdapterChoice { adapter, ..choice.clone() }).await.map_err(|e| e.to_string())?;
     Ok(gpu.interrupted_by(options.interrupted))
+}
+
+/// The model where none is given.
+#[cfg(feature = "embedded")]
+fn unnamed() -> Result<ModelFiles, String> {
+    ModelFiles::embedded().map_err(|e| e.to_string())
+}
+
+#[cfg(not(feature = "embedded"))]
+fn unnamed() -> Result<ModelFiles, String> {
+    Err("the demonstration model is not embedded, and was not given".into())
 }
 
 /// A case's row with what came of it.

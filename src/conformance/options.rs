@@ -4,6 +4,7 @@ use super::expect::Expectations;
 use super::model;
 use super::report::Made;
 use crate::plan::Policy;
+use crate::weights::ModelFiles;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -25,6 +26,8 @@ pub struct Options {
     /// What fails is run so many times more; where it passes then it is a flake.
     pub retries: u32,
     pub expected: Expectations,
+    /// The demonstration model, where it is not embedded.
+    pub model: Option<ModelFiles>,
     /// Where the shaders and their translations go.
     pub dump: Option<PathBuf>,
     /// Asked during waits for a device: does the run end?
@@ -61,6 +64,7 @@ impl Default for Options {
             seed: 0,
             retries: 0,
             expected: Expectations::default(),
+            model: None,
             dump: None,
             interrupted: || false,
         }

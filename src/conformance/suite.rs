@@ -9,12 +9,12 @@ use super::options::{Fraction, Options};
 use super::report::{Adapter, Report, Row};
 use super::status::Status;
 use crate::check::{Case, Tested, Twins, slug};
-use crate::gpu::{AdapterChoice, AdapterFacts};
+use crate::gpu::{AdapterChoice, AdapterFacts, GpuError, Wait, block_on};
 use crate::panics;
 use crate::plan::Policy;
 use crate::shader::Form;
 use crate::twins;
-use std::time::Instant;
+use web_time::Instant;
 
 /// One case in one storage and form.
 pub struct Entry {
@@ -173,9 +173,16 @@ impl<'a> Suite<'a> {
 
     /// Runs the entry of that number.
     pub fn run(&mut self, on: &mut On, entry: usize) -> Row {
+        let blocked = self.entries[entry].row(on.facts());
+        let run = self.run_by(Wait::Here, on, entry);
+        block_on(async { Ok(run.await) }).unwrap_or_else(|blocks| failed(blocks, blocked))
+    }
+
+    async fn run_by(&mut self, wait: Wait, on: &mut On<'_>, entry: usize) -> Row {
         let started = Instant::now();
         let (entry, cases, twins) = (&self.entries[entry], &self.cases, &mut self.twins);
-        let mut row = panics::caught(|| on.run(entry, cases, twins)).unwrap_or_else(|panic| {
+        let run = panics::caught_async(on.run(wait, entry, cases, twins)).await;
+        let mut row = run.unwrap_or_else(|panic| {
             // The device was closed on the way, and the next case opens another.
             Row { status: Status::Failed, reason: Some(format!("it broke down: {panic}")), ..on.row(entry) }
         });
@@ -192,20 +199,49 @@ pub fn run(
     options: &Options,
     seen: &mut dyn FnMut(Seen) -> bool,
 ) -> Report {
+    block_on(async { Ok(run_waiting(Wait::Here, adapters, choice, options, seen).await) }).unwrap_or_else(blocked)
+}
+
+/// [`run`] without blocking.
+pub async fn run_async(
+    adapters: &[AdapterFacts],
+    choice: &AdapterChoice,
+    options: &Options,
+    seen: &mut dyn FnMut(Seen) -> bool,
+) -> Report {
+    run_waiting(Wait::Aside, adapters, choice, options, seen).await
+}
+
+async fn run_waiting(
+    wait: Wait,
+    adapters: &[AdapterFacts],
+    choice: &AdapterChoice,
+    options: &Options,
+    seen: &mut dyn FnMut(Seen) -> bool,
+) -> Report {
     let entries = entries(options);
     let mut suite = Suite::new(options);
     let mut on: Option<(String, On)> = None;
-    let mut one = |facts: &AdapterFacts, entry: usize| {
+    let one = async |facts: &AdapterFacts, entry: usize| {
         let at = format!("{:?} {}", facts.index, facts.name);
         if on.as_ref().is_none_or(|(other, _)| *other != at) {
             on = Some((at, suite.on(facts.clone(), choice)));
         }
         match &mut on {
-            Some((_, on)) => suite.run(on, entry),
+            Some((_, on)) => suite.run_by(wait, on, entry).await,
             None => suite.entries()[entry].row(facts),
         }
     };
-    run_by(adapters, options, &entries, &mut one, seen)
+    all(adapters, options, &entries, one, seen).await
+}
+
+/// Nothing of what a browser cannot block for was run.
+fn blocked(_: GpuError) -> Report {
+    Report::default().interrupted()
+}
+
+fn failed(why: GpuError, row: Row) -> Row {
+    Row { status: Status::Failed, reason: Some(why.to_string()), ..row }
 }
 
 /// [`run`] where `one` runs an entry, by its number, on an adapter: in another process, say.
@@ -214,6 +250,17 @@ pub fn run_by(
     options: &Options,
     entries: &[Entry],
     one: &mut dyn FnMut(&AdapterFacts, usize) -> Row,
+    seen: &mut dyn FnMut(Seen) -> bool,
+) -> Report {
+    let ran = all(adapters, options, entries, async |facts: &AdapterFacts, entry| one(facts, entry), seen);
+    block_on(async { Ok(ran.await) }).unwrap_or_else(blocked)
+}
+
+async fn all(
+    adapters: &[AdapterFacts],
+    options: &Options,
+    entries: &[Entry],
+    mut one: impl AsyncFnMut(&AdapterFacts, usize) -> Row,
     seen: &mut dyn FnMut(Seen) -> bool,
 ) -> Report {
     let mut report = Report::default();
@@ -227,7 +274,7 @@ pub fn run_by(
         for (i, entry) in entries.iter().enumerate() {
             let row = match options.expected.skips(&entry.id) {
                 true => Row { reason: Some("listed among those to skip".into()), ..entry.row(&facts) },
-                false => judged(options, &facts.backend, &mut || one(&facts, i)),
+                false => judged(options, &facts.backend, async || one(&facts, i).await).await,
             };
             // What an interrupt cut short has not failed.
             if (options.interrupted)() && row.status.is_failure() {
@@ -242,14 +289,14 @@ pub fn run_by(
 }
 
 /// A row in the light of what is known and expected; of a case that fails against that, after its further tries.
-fn judged(options: &Options, backend: &str, run: &mut dyn FnMut() -> Row) -> Row {
-    let mut once = || options.expected.judge(known::judge(run(), backend, KNOWN));
-    let first = once();
+async fn judged(options: &Options, backend: &str, mut run: impl AsyncFnMut() -> Row) -> Row {
+    let judge = |row: Row| options.expected.judge(known::judge(row, backend, KNOWN));
+    let first = judge(run().await);
     for _ in 0..options.retries {
         if !matches!(first.status, Status::Failed | Status::Crash | Status::Timeout) || (options.interrupted)() {
             break;
         }
-        let mut again = once();
+        let mut again = judge(run().await);
         if again.status == Status::Passed {
             again.because(&format!("failed before it passed ({})", first.reason.as_deref().unwrap_or(&first.place)));
             return Row { status: Status::Flake, ..again };

@@ -6,7 +6,8 @@ use serde::Serialize;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use web_time::Instant;
 
 /// The most of a run's time that goes into writing the whole file again: one part in so many.
 const SHARE: u32 = 20;

@@ -153,7 +153,8 @@ pub fn check_backend(choice: &AdapterChoice) -> Result<(), GpuError> {
 
 /// Every adapter of the chosen backends (none where these cannot be, which [`super::Gpu::new`] tells), in a fixed order: Vulkan, Metal, DX12, then OpenGL.
 pub fn list(choice: &AdapterChoice) -> Vec<AdapterFacts> {
-    let all = block_on(async { Ok(adapters(choice, choice.backends).await) }).unwrap_or_default();
+    let all = async { Ok::<_, GpuError>(adapters(choice, choice.backends).await) };
+    let all = block_on(all).unwrap_or_default();
     all.iter().enumerate().map(|(i, a)| facts(Some(i), a, a.features(), &a.limits())).collect()
 }
 
@@ -208,7 +209,10 @@ pub(super) fn facts(
         index,
         backend: info.backend.to_string(),
         device_type: format!("{:?}", info.device_type),
-        driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        driver: match cfg!(target_arch = "wasm32") {
+            true => "this browser's".into(),
+            false => format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        },
         device_id: format!("{:04x}:{:04x}", info.vendor, info.device),
         shader_f16: features.contains(Features::SHADER_F16),
         matrices: if features.contains(matrix_features(adapter)) { sides(adapter) } else { Vec::new() },
@@ -220,7 +224,8 @@ pub(super) fn facts(
         workgroup_invocations: limits.max_compute_invocations_per_workgroup,
         storage_buffers: limits.max_storage_buffers_per_shader_stage,
         range_checks: !unchecked::is_for(&info),
-        name: info.name,
+        // Browsers do not tell.
+        name: if info.name.is_empty() { "WebGPU".into() } else { info.name },
     }
 }
 
@@ -286,6 +291,10 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, usi
     };
     if all.is_empty() {
         let backend = if backends.is_all() { "any backend".into() } else { format!("backend {}", names(backends)) };
+        if cfg!(target_arch = "wasm32") {
+            let told = "this browser gives no GPU: it has no WebGPU, or has it switched off for this machine";
+            return Err(GpuError::NoAdapter(told.into()));
+        }
         return Err(GpuError::NoAdapter(format!(
             "no adapter found for {backend}. Install your GPU's driver; without a GPU, a CPU driver: on Debian and Ubuntu \
              `apt install mesa-vulkan-drivers`"

@@ -99,7 +99,18 @@ impl Gpu {
 
     /// `bytes` of a buffer from an offset. Waits for all that was submitted.
     pub fn download(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>, GpuError> {
-        let [bytes] = block_on(self.download_all(Wait::Here, [(buffer, offset, bytes)], |_, bytes| bytes.to_vec()))?;
+        block_on(self.download_by(Wait::Here, buffer, offset, bytes))
+    }
+
+    /// The same, waiting as `wait` says.
+    pub(crate) async fn download_by(
+        &self,
+        wait: Wait,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Vec<u8>, GpuError> {
+        let [bytes] = self.download_all(wait, [(buffer, offset, bytes)], |_, bytes| bytes.to_vec()).await?;
         Ok(bytes)
     }
 

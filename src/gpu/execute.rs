@@ -1,5 +1,6 @@
 //! Binding a schedule to memory once, and running it any number of times in short submissions.
 
+use super::health::Submission;
 use super::later::block_on;
 use super::profile::{Label, Marks};
 use super::{Arena, Gpu, GpuError, Wait};
@@ -7,7 +8,7 @@ use crate::plan::{Schedule, Tensor, TensorId, Window};
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use web_time::Instant;
 
 /// Told of the share of a plan that is done (0 to 1); returns false to stop.
 pub type Progress<'a> = &'a mut dyn FnMut(f64) -> bool;
@@ -74,7 +75,7 @@ struct Step {
 
 /// Steps on their way.
 struct Submitted {
-    submission: wgpu::SubmissionIndex,
+    submission: Submission,
     work: u64,
     /// The step after them.
     end: usize,
@@ -256,7 +257,8 @@ impl Gpu {
         self.run_by(Wait::Aside, plan, progress).await
     }
 
-    async fn run_by(
+    /// The same, waiting as `wait` says.
+    pub(crate) async fn run_by(
         &self,
         wait: Wait,
         plan: &BoundPlan,

@@ -1,5 +1,7 @@
 //! Waiting for the device, and what is left when it is lost or hangs.
 
+#[cfg(target_arch = "wasm32")]
+use super::later::Later;
 use super::later::{block_on, later};
 use super::{Gpu, GpuError, Shared, Wait};
 use crate::panics;
@@ -15,6 +17,14 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What an error scope will tell.
 #[cfg(target_arch = "wasm32")]
 pub(super) type Caught = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
+/// What was submitted up to here, to be waited for.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) type Submission = wgpu::SubmissionIndex;
+
+/// A browser has no numbers for it: asked at the time, it tells when all of it is done.
+#[cfg(target_arch = "wasm32")]
+pub(super) type Submission = std::sync::Arc<Mutex<Option<Later<()>>>>;
 
 /// Why a device is of no use any more.
 #[derive(Default)]
@@ -68,20 +78,33 @@ impl Shared {
         }
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn submitted(&self, index: wgpu::SubmissionIndex) -> Submission {
+        index
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn submitted(&self, _: wgpu::SubmissionIndex) -> Submission {
+        self.all()
+    }
+
+    /// All that was submitted so far.
+    #[cfg(target_arch = "wasm32")]
+    fn all(&self) -> Submission {
+        let (say, heard) = later();
+        self.queue.on_submitted_work_done(move || say.say(()));
+        std::sync::Arc::new(Mutex::new(Some(heard)))
+    }
+
     /// A browser is not asked, it tells.
     #[cfg(target_arch = "wasm32")]
-    fn poll(&self, _: Option<wgpu::SubmissionIndex>, _: Duration, what: &str) -> Result<bool, GpuError> {
+    fn poll(&self, _: Option<Submission>, _: Duration, what: &str) -> Result<bool, GpuError> {
         self.alive(what).map(|()| true)
     }
 
     /// Is it done within `timeout`?
     #[cfg(not(target_arch = "wasm32"))]
-    fn poll(
-        &self,
-        submission_index: Option<wgpu::SubmissionIndex>,
-        timeout: Duration,
-        what: &str,
-    ) -> Result<bool, GpuError> {
+    fn poll(&self, submission_index: Option<Submission>, timeout: Duration, what: &str) -> Result<bool, GpuError> {
         self.alive(what)?;
         let poll = wgpu::PollType::Wait { submission_index, timeout: Some(timeout) };
         // wgpu has no error for a device that is lost meanwhile: it panics.
@@ -132,7 +155,8 @@ impl Gpu {
     pub(super) fn judge(&self, what: &str, bytes: u64, scopes: [wgpu::ErrorScopeGuard; 3]) -> Result<(), GpuError> {
         let mut caught = self.shared.caught.lock().map_err(|error| self.failed(what, error))?;
         for scope in scopes {
-            let (popped, health, what) = (scope.pop(), self.shared.health.clone(), format!("{what} ({bytes} bytes)"));
+            let what = if bytes > 0 { format!("{what} ({bytes} bytes)") } else { what.to_owned() };
+            let (popped, health) = (scope.pop(), self.shared.health.clone());
             caught.push(Box::pin(async move {
                 if let Some(error) = popped.await {
                     health.error(format!("{what}: {error}"));
@@ -146,7 +170,7 @@ impl Gpu {
     pub(super) async fn wait(
         &self,
         wait: Wait,
-        submission: Option<wgpu::SubmissionIndex>,
+        submission: Option<Submission>,
         what: &str,
         mut stop: impl FnMut() -> bool,
     ) -> Result<(), GpuError> {
@@ -159,7 +183,7 @@ impl Gpu {
     }
 
     /// The same by this thread, until it is done or interrupted.
-    pub(super) fn wait_here(&self, submission: Option<wgpu::SubmissionIndex>, what: &str) -> Result<(), GpuError> {
+    pub(super) fn wait_here(&self, submission: Option<Submission>, what: &str) -> Result<(), GpuError> {
         block_on(self.wait(Wait::Here, submission, what, || false))
     }
 
@@ -173,7 +197,7 @@ impl Gpu {
 
     /// Is it done after one turn?
     #[cfg(not(target_arch = "wasm32"))]
-    async fn turn(&self, wait: Wait, submission: Option<wgpu::SubmissionIndex>, what: &str) -> Result<bool, GpuError> {
+    async fn turn(&self, wait: Wait, submission: Option<Submission>, what: &str) -> Result<bool, GpuError> {
         match wait {
             Wait::Here => self.shared.poll(submission, TURN, what),
             Wait::Aside => {
@@ -188,12 +212,14 @@ impl Gpu {
         }
     }
 
-    /// The browser tells when all that was submitted so far is done.
+    /// The browser tells.
     #[cfg(target_arch = "wasm32")]
-    async fn turn(&self, _: Wait, _: Option<wgpu::SubmissionIndex>, what: &str) -> Result<bool, GpuError> {
-        let (say, heard) = later();
-        self.shared.queue.on_submitted_work_done(move || say.say(()));
-        heard.await;
+    async fn turn(&self, _: Wait, submission: Option<Submission>, what: &str) -> Result<bool, GpuError> {
+        let asked = submission.unwrap_or_else(|| self.shared.all());
+        let heard = asked.lock().map(|mut heard| heard.take()).map_err(|error| self.failed(what, error))?;
+        if let Some(heard) = heard {
+            heard.await;
+        }
         let caught = self.shared.caught.lock().map(|mut caught| std::mem::take(&mut *caught));
         for told in caught.map_err(|error| self.failed(what, error))? {
             told.await;
@@ -205,6 +231,11 @@ impl Gpu {
 impl Drop for Shared {
     /// wgpu's queue waits for its work before it goes, for ever where the device hangs, and panics where waiting fails.
     fn drop(&mut self) {
+        // A browser keeps what nothing refers to until it collects garbage.
+        #[cfg(target_arch = "wasm32")]
+        if self.own {
+            self.device.destroy();
+        }
         // An application's device is not ours to wait for: it has handles of its own.
         let idle = if self.own { self.poll(None, GRACE, "closing") } else { Ok(true) };
         // SAFETY: this is the end of `self`: nothing uses the queue after.

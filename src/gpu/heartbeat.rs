@@ -1,6 +1,7 @@
 //! Proof that what was submitted has run: a driver may lose a submission, or do nothing at all, and report success. Each submission
 //! adds a random number to a sum on the device; whatever is read back brings the sum along, and the host knows what it must be.
 
+use super::health::Submission;
 use super::{Gpu, GpuError};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -49,7 +50,7 @@ impl Gpu {
         what: &str,
         bytes: u64,
         encode: impl FnOnce(&mut wgpu::CommandEncoder),
-    ) -> Result<wgpu::SubmissionIndex, GpuError> {
+    ) -> Result<Submission, GpuError> {
         self.submit_and_copy(what, bytes, encode, None).map(|(submission, _)| submission)
     }
 
@@ -60,7 +61,7 @@ impl Gpu {
         bytes: u64,
         encode: impl FnOnce(&mut wgpu::CommandEncoder),
         to: Option<(&wgpu::Buffer, u64)>,
-    ) -> Result<(wgpu::SubmissionIndex, Sum), GpuError> {
+    ) -> Result<(Submission, Sum), GpuError> {
         let (device, queue) = (&self.shared.device, &self.shared.queue);
         // Held until all is submitted: the device adds in the same order as the host.
         let mut beat = self.shared.heartbeat.beat.lock().map_err(|error| self.failed(what, error))?;
@@ -69,7 +70,7 @@ impl Gpu {
             None => beat.insert(self.beat()?),
         };
         let number = random();
-        let submission = self.guarded(what, bytes, || {
+        let index = self.guarded(what, bytes, || {
             let mut encoder = device.create_command_encoder(&Default::default());
             encode(&mut encoder);
             // Written by this submission itself, before its first command.
@@ -87,7 +88,7 @@ impl Gpu {
         })?;
         beat.expected = after(beat.expected, number);
         self.shared.submissions.fetch_add(1, Ordering::Relaxed);
-        Ok((submission, beat.expected))
+        Ok((self.shared.submitted(index), beat.expected))
     }
 
     /// Fails where the device has not run all that was submitted; from then on the device fails whatever it is asked.

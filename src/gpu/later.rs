@@ -60,16 +60,16 @@ impl<T> Future for Later<T> {
 
 /// What `future` comes to, waited for by this thread.
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) fn block_on<T>(future: impl Future<Output = Result<T, GpuError>>) -> Result<T, GpuError> {
+pub(crate) fn block_on<T, E: From<GpuError>>(future: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     pollster::block_on(future)
 }
 
 /// A browser's thread cannot wait: what is not there at once is an error.
 #[cfg(target_arch = "wasm32")]
-pub(super) fn block_on<T>(future: impl Future<Output = Result<T, GpuError>>) -> Result<T, GpuError> {
+pub(crate) fn block_on<T, E: From<GpuError>>(future: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
-        Poll::Pending => Err(GpuError::Blocks),
+        Poll::Pending => Err(GpuError::Blocks.into()),
     }
 }
 

@@ -21,6 +21,7 @@ pub use adapter::{AdapterChoice, AdapterFacts, check_backend, list, no_backend};
 pub use buffers::Arena;
 pub use execute::{BoundPlan, Placed, Progress};
 pub(crate) use kept::MOST_KEPT;
+pub(crate) use later::block_on;
 pub use pipelines::{CHECKED, Translator};
 pub use ports::Port;
 pub use profile::{Label, Ran};
@@ -105,7 +106,7 @@ struct Shared {
 
 /// How a wait for the device is spent.
 #[derive(Clone, Copy)]
-enum Wait {
+pub(crate) enum Wait {
     /// By this thread, which a browser does not allow.
     Here,
     /// By another thread, or by the browser, while this one does something else.

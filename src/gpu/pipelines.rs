@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::iter::repeat_n;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
-use std::time::Instant;
+use web_time::Instant;
 
 /// A kernel recorded with this symbol is compiled with the translator's bounds checks, whatever the rest is.
 pub const CHECKED: &str = "CHECKED";
@@ -195,7 +195,10 @@ impl Gpu {
 
     /// Whether what wgpu would make of its text is not for Vulkan's memory model.
     fn has_own_module(&self, dispatch: &Dispatch) -> bool {
-        dispatch.form.needs.matrices > 0 && self.shared.device.features().contains(wgpu::Features::PASSTHROUGH_SHADERS)
+        // wgpu takes none in a browser; the translator is not even linked there.
+        cfg!(not(target_arch = "wasm32"))
+            && dispatch.form.needs.matrices > 0
+            && self.shared.device.features().contains(wgpu::Features::PASSTHROUGH_SHADERS)
     }
 
     fn make_pipeline(&self, dispatch: &Dispatch, storage: Policy, text: &Text) -> Result<Pipeline, GpuError> {

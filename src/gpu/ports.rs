@@ -76,7 +76,12 @@ impl Gpu {
         self.read_by(Wait::Aside, ports).await
     }
 
-    async fn read_by<const N: usize>(&self, wait: Wait, ports: [&Port; N]) -> Result<[Vec<f32>; N], GpuError> {
+    /// The same, waiting as `wait` says.
+    pub(crate) async fn read_by<const N: usize>(
+        &self,
+        wait: Wait,
+        ports: [&Port; N],
+    ) -> Result<[Vec<f32>; N], GpuError> {
         let parts = ports.map(|port| (&port.placed.buffer, port.placed.offset, port.bytes()));
         self.download_all(wait, parts, |i, bytes| layout::from_bytes(&ports[i].tensor, bytes)).await
     }

@@ -5,7 +5,7 @@ use crate::plan::{Dispatch, Tensor, Window};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use web_time::Instant;
 
 /// A device's clock, and what it told.
 pub(super) struct Profile {

@@ -1,6 +1,7 @@
 //! Uploads of a thread through two buffers in turn: it fills one while the device takes in the other. They are made once, so that each
 //! page of their memory is seen for the first time but once.
 
+use super::health::Submission;
 use super::later::{Later, block_on, later};
 use super::{Gpu, GpuError};
 use std::collections::VecDeque;
@@ -36,7 +37,7 @@ struct Copy {
 /// A buffer that the device reads, and that is mapped again after.
 struct Sent {
     buffer: wgpu::Buffer,
-    submission: wgpu::SubmissionIndex,
+    submission: Submission,
     mapped: Later<Result<(), wgpu::BufferAsyncError>>,
 }
 

@@ -5,9 +5,9 @@ use super::known_answers::{KnownAnswers, SelfCheck};
 use super::options::quiet;
 use super::planned::Setup;
 use super::tuning::Tuner;
-use super::{Edit, KvSample, Planned, Precision, Segmenter};
+use super::{Edit, KvSample, Planned, Precision, Progress, Segmenter};
 use crate::Error;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, block_on};
 use crate::image_io::Framing;
 use crate::model::Model;
 use crate::plan::Policy;
@@ -170,22 +170,38 @@ impl SegmenterBuilder {
         self.plan()?.tune()?.allocate_with(&mut quiet)
     }
 
+    /// [`SegmenterBuilder::build`] without waiting for the device, telling `progress` of it. Nothing is measured.
+    ///
+    /// # Errors
+    /// As [`SegmenterBuilder::plan`] and [`Planned::allocate`].
+    pub async fn build_async(self, progress: Progress<'_>) -> Result<Segmenter, Error> {
+        self.plan_async().await?.allocate_async(progress).await
+    }
+
     /// Plans everything, and takes no memory on the device yet. Forms that were measured before are known, others are not measured.
     ///
     /// # Errors
     /// A model that cannot be used, no usable adapter, a size that the network cannot halve evenly, a tensor beyond the
     /// adapter's limits, more memory than the adapter has, or a threshold or guided filter that makes no sense.
     pub fn plan(self) -> Result<Planned, Error> {
-        self.planned(None)
+        block_on(self.planned(None))
+    }
+
+    /// [`SegmenterBuilder::plan`] without waiting for the device.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn plan_async(self) -> Result<Planned, Error> {
+        self.planned(None).await
     }
 
     /// [`SegmenterBuilder::plan`] with a hook on each of the four recordings. What overflows then is an error.
     #[doc(hidden)]
     pub fn plan_with(self, edit: Edit) -> Result<Planned, Error> {
-        self.planned(Some(edit))
+        block_on(self.planned(Some(edit)))
     }
 
-    fn planned(self, edit: Option<Edit>) -> Result<Planned, Error> {
+    async fn planned(self, edit: Option<Edit<'_>>) -> Result<Planned, Error> {
         let model = match (self.given, &self.weights) {
             (Some(Given::Model(model)), _) => *model,
             (Some(Given::Files(files)), _) => Model::load(*files)?,
@@ -202,7 +218,10 @@ impl SegmenterBuilder {
         checked.map_err(|e| Error::Usage(format!("the guided filter has {e}")))?;
         let threshold = self.threshold.unwrap_or(model.default_threshold());
         let rule = MaskRule { threshold, min_score: self.min_score }.check().map_err(Error::Usage)?;
-        let gpu = self.gpu.map_or_else(|| Gpu::new(&Default::default()), Ok)?;
+        let gpu = match self.gpu {
+            Some(gpu) => gpu,
+            None => Gpu::request(&Default::default()).await?,
+        };
         let memory = self.memory.into_iter().chain(gpu.facts().memory_bytes).min();
         if self.kv_sample.is_some_and(|sample| sample.supports == 0) {
             return Err(Error::Usage("a sample of no support holds nothing".into()));

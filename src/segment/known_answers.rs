@@ -4,8 +4,8 @@ use super::bank::lock;
 use super::remembered::Remembered;
 use crate::Error;
 use crate::cache::Subject;
-use crate::check::{Case, run_case};
-use crate::gpu::Gpu;
+use crate::check::{Case, Twins, run_case_by};
+use crate::gpu::{Gpu, Wait};
 use crate::plan::{Dispatch, Policy, Recording, Schedule};
 use crate::shader::Form;
 use crate::twins;
@@ -15,7 +15,7 @@ use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Mutex;
-use std::time::Instant;
+use web_time::Instant;
 
 /// Whether a device must prove, before its first result, that it computes right.
 #[derive(Clone, Debug, Default)]
@@ -162,13 +162,17 @@ impl KnownAnswers {
     ///
     /// # Errors
     /// [`Error::SelfCheck`] where it computes something else; an interrupt, and a device that is lost.
-    pub fn ask<'a>(&self, gpu: &Gpu, schedules: impl IntoIterator<Item = &'a Schedule>) -> Result<(), Error> {
+    pub async fn ask<'a>(
+        &self,
+        wait: Wait,
+        gpu: &Gpu,
+        schedules: impl IntoIterator<Item = &'a Schedule>,
+    ) -> Result<(), Error> {
         let dir = match &self.how {
             SelfCheck::Off => return Ok(()),
             SelfCheck::Each => None,
             SelfCheck::Remembered(dir) => Some(dir),
         };
-        let mut proved = lock(&self.proved);
         let mut missing: BTreeMap<Pipeline, Used> = BTreeMap::new();
         for schedule in schedules {
             let storage = schedule.recording.storage;
@@ -180,15 +184,24 @@ impl KnownAnswers {
         }
         let subject = Subject::of(gpu.facts());
         let mut memory = dir.map(|dir| Remembered::read(dir));
-        proved.extend(memory.iter().flat_map(|memory| memory.passed(&subject)));
-        missing.retain(|_, used| !proved.contains(&used.id));
+        {
+            let mut proved = lock(&self.proved);
+            proved.extend(memory.iter().flat_map(|memory| memory.passed(&subject)));
+            missing.retain(|_, used| !proved.contains(&used.id));
+        }
         if missing.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
         let probes = probes(gpu, &missing);
         let chosen = started.elapsed();
-        let fault = probes.iter().find_map(|probe| failed(gpu, probe));
+        let mut fault = None;
+        for probe in &probes {
+            fault = failed(wait, gpu, probe).await;
+            if fault.is_some() {
+                break;
+            }
+        }
         log::info!(
             "self-check of {} pipelines by {} cases: {:.0} ms, of which choosing them {:.0} ms",
             missing.len(),
@@ -213,7 +226,7 @@ impl KnownAnswers {
         }
         match fault {
             None => {
-                proved.extend(ids);
+                lock(&self.proved).extend(ids);
                 Ok(())
             }
             Some(what) => {
@@ -225,8 +238,9 @@ impl KnownAnswers {
 }
 
 /// In words what is wrong, if anything is.
-fn failed(gpu: &Gpu, probe: &Probe) -> Option<String> {
-    let outcome = run_case(gpu, &probe.case, probe.stored, probe.form, SEED);
+async fn failed(wait: Wait, gpu: &Gpu, probe: &Probe) -> Option<String> {
+    let Probe { case, form, stored, .. } = probe;
+    let outcome = run_case_by(wait, gpu, case, *stored, form, SEED, &mut Twins::default()).await;
     (!outcome.passed()).then(|| {
         let (kernel, form, storage) = (outcome.kernel, outcome.form, outcome.storage.name());
         let fault = outcome.fault.map(|fault| format!("{fault}; ")).unwrap_or_default();

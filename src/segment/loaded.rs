@@ -4,11 +4,11 @@ use super::bank::Source;
 use super::pass::{Bound, BoundPart, DecoderEnds, EncoderEnds, Ends, Pass, QueryEnds, Recorded, Refined, SupportEnds};
 use super::planned::{Draft, Setup};
 use super::record::Passes;
-use super::segmentation::Clock;
+use super::segmentation::Call;
 use super::weights::Weights;
 use super::{Progress, Stage};
 use crate::Error;
-use crate::gpu::{Arena, Gpu, Port};
+use crate::gpu::{Arena, Gpu, Port, Wait};
 use crate::image_io::{self, DecodedMap};
 use crate::plan::{Forms, Policy, Tensor, TensorId};
 use crate::threads::beside;
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub(super) type Keys = Bound<QueryEnds<Tensor>>;
 
 /// Values marked by the model's layers: path, tensor and values of each.
-pub(super) type Marked = Vec<(String, Tensor, Vec<f32>)>;
+pub(crate) type Marked = Vec<(String, Tensor, Vec<f32>)>;
 
 pub(super) struct Loaded {
     pub storage: Policy,
@@ -36,7 +36,7 @@ pub(super) struct Loaded {
 
 impl Setup {
     /// Uploads the weights and takes the memory.
-    pub(super) fn load(&self, draft: Draft, progress: Progress) -> Result<Loaded, Error> {
+    pub(super) async fn load(&self, wait: Wait, draft: Draft, progress: Progress<'_>) -> Result<Loaded, Error> {
         let (Setup { gpu, .. }, Draft { storage, forms, passes, memory, residency, .. }) = (self, draft);
         // Compilers and weights are work for different threads.
         let ended = AtomicBool::new(false);
@@ -54,7 +54,7 @@ impl Setup {
         let support = passes.support.bind(gpu, &arena, &weights)?;
         let decoder = passes.decoder.bind(gpu, &arena, &weights)?;
         // Its pipelines are compiled by now, and used afterwards.
-        self.known_answers.ask(gpu, passes.schedules())?;
+        self.known_answers.ask(wait, gpu, passes.schedules()).await?;
         self.pipelines.iter().for_each(|kept| kept.write(gpu));
         Ok(Loaded { storage, forms, bytes: memory.peak(), encoder, support, decoder, passes, arena, weights })
     }
@@ -62,28 +62,27 @@ impl Setup {
 
 impl Loaded {
     /// The bank of `sources`, one behind the other.
-    pub fn bank(
+    pub async fn bank(
         &self,
         setup: &Setup,
         sources: &[Source],
-        clock: &mut Clock,
-        progress: Progress,
+        call: &mut Call,
+        progress: Progress<'_>,
     ) -> Result<Keys, Error> {
         let shots = sources.iter().map(Source::shots).sum();
         let kept = setup.kept(shots);
-        let bank = Filling { keys: self.keys(setup, kept)?, drawn: self.drawn(setup, shots, kept) };
+        let bank = Filling { keys: self.keys(setup, call.wait, kept).await?, drawn: self.drawn(setup, shots, kept) };
         let mut first = 0;
         for source in sources {
             match source {
                 Source::Example { image, mask, .. } => {
                     let pixels = (image_io::to_model_input(image), image_io::mask_to_model_input(mask));
                     let share = |part: f64| (first as f64 + part) / shots as f64;
-                    self.example(setup, &pixels, (&bank, first), clock, &mut |stage, part| {
-                        progress(stage, share(part))
-                    })?;
+                    self.example(setup, &pixels, (&bank, first), call, &mut |stage, part| progress(stage, share(part)))
+                        .await?;
                 }
                 Source::File(file) => {
-                    clock.time(Stage::LoadBank, || {
+                    call.time(Stage::LoadBank, async || {
                         for example in 0..file.shots() {
                             if progress(Stage::LoadBank, (first + example) as f64 / shots as f64).is_break() {
                                 return Err(Error::Interrupted);
@@ -94,7 +93,8 @@ impl Loaded {
                             }
                         }
                         Ok(())
-                    })?;
+                    })
+                    .await?;
                 }
             }
             first += source.shots();
@@ -115,7 +115,7 @@ impl Loaded {
     }
 
     /// The query pass for a bank of so many examples, of which nothing is there yet.
-    fn keys(&self, setup: &Setup, shots: usize) -> Result<Keys, Error> {
+    async fn keys(&self, setup: &Setup, wait: Wait, shots: usize) -> Result<Keys, Error> {
         let gpu = &setup.gpu;
         let (one, limits) = (&self.passes.support.ends.bank, &self.passes.query.schedule.recording.limits);
         let recipe = setup.recipe(self.storage, &self.forms, limits);
@@ -125,7 +125,7 @@ impl Loaded {
         }
         let mut query = recipe.query(one, shots, &mut |_, _| {})?;
         query.schedule.settle(&self.arena.slots());
-        setup.known_answers.ask(gpu, [&query.schedule])?;
+        setup.known_answers.ask(wait, gpu, [&query.schedule]).await?;
         // So many keys may be read in parts that hand on more than was planned for. Its bindings keep an arena of its own.
         let sizes = Arena::sizes([&query.schedule]);
         let arena = if self.arena.holds(&sizes) { None } else { Some(Arena::new(gpu, &sizes)?) };
@@ -133,39 +133,42 @@ impl Loaded {
     }
 
     /// Encodes an example, picture and mask, to its place in a bank.
-    fn example(
+    async fn example(
         &self,
         setup: &Setup,
         (picture, mask): &(Vec<f32>, Vec<f32>),
         (bank, place): (&Filling, usize),
-        clock: &mut Clock,
-        progress: Progress,
+        call: &mut Call,
+        progress: Progress<'_>,
     ) -> Result<(), Error> {
-        let (gpu, ends) = (&setup.gpu, &self.support.ends);
+        let (gpu, ends, wait) = (&setup.gpu, &self.support.ends, call.wait);
         for (pixels, latent, first) in [(picture, &ends.image, 0.0), (mask, &ends.mask, 0.5)] {
-            clock.time(Stage::EncodeSupport, || {
+            call.time(Stage::EncodeSupport, async || {
                 let stage = Stage::EncodeSupport;
-                self.encode(setup, pixels, &[latent], &mut |p| progress(stage, first + p / 2.0).is_continue())?;
+                let told = &mut |p| progress(stage, first + p / 2.0).is_continue();
+                self.encode(setup, wait, pixels, &[latent], told).await?;
                 // Looked at here, once: many queries will read the bank.
-                match is_finite(gpu, latent)? {
+                match is_finite(gpu, wait, latent).await? {
                     true => Ok(()),
                     false => Err(Error::NotFinite { stage, storage: self.storage }),
                 }
-            })?;
+            })
+            .await?;
         }
-        clock.time(Stage::Support, || {
-            self.run(setup, &self.support, &mut |p| progress(Stage::Support, p).is_continue())?;
+        call.time(Stage::Support, async || {
+            self.run(setup, wait, &self.support, &mut |p| progress(Stage::Support, p).is_continue()).await?;
             for (at, (from, to)) in ends.bank.iter().zip(&bank.keys.ends.bank).enumerate() {
                 match bank.drawn {
                     None => gpu.hand_over(from, to, place as u64)?,
                     Some(_) => {
-                        let [values] = gpu.read([from])?;
+                        let [values] = gpu.read_by(wait, [from]).await?;
                         bank.put(gpu, at, place, self.rows(at), &values)?;
                     }
                 }
             }
             Ok(())
         })
+        .await
     }
 
     /// Positions and channels of an example's keys in each layer.
@@ -176,86 +179,107 @@ impl Loaded {
 
     /// The maps of a query, `[S, S, 3]` pixels, that is encoded once: one for each bank. Of each nothing is read back from the device
     /// before its end.
-    pub fn query(
+    pub async fn query(
         &self,
         setup: &Setup,
         banks: &[&Keys],
         pixels: &[f32],
-        clock: &mut Clock,
-        progress: Progress,
+        call: &mut Call,
+        progress: Progress<'_>,
     ) -> Result<Vec<DecodedMap>, Error> {
-        let (gpu, decoder) = (&setup.gpu, &self.decoder);
-        clock.time(Stage::EncodeQuery, || {
+        let (gpu, decoder, wait) = (&setup.gpu, &self.decoder, call.wait);
+        call.time(Stage::EncodeQuery, async || {
             let latents: Vec<&Port> = banks.iter().map(|keys| &keys.ends.latent).collect();
-            self.encode(setup, pixels, &latents, &mut |p| progress(Stage::EncodeQuery, p).is_continue())?;
+            let told = &mut |p| progress(Stage::EncodeQuery, p).is_continue();
+            self.encode(setup, wait, pixels, &latents, told).await?;
             match &decoder.ends.refined {
                 Some(Refined { guide, .. }) => Ok(gpu.write(guide, pixels)?),
                 None => Ok(()),
             }
-        })?;
-        banks.iter().map(|keys| self.map(setup, keys, clock, progress)).collect()
+        })
+        .await?;
+        let mut maps = Vec::with_capacity(banks.len());
+        for keys in banks {
+            maps.push(self.map(setup, keys, call, progress).await?);
+        }
+        Ok(maps)
     }
 
     /// The map of a query that was encoded.
-    fn map(&self, setup: &Setup, keys: &Keys, clock: &mut Clock, progress: Progress) -> Result<DecodedMap, Error> {
-        let (gpu, decoder) = (&setup.gpu, &self.decoder);
-        clock.time(Stage::Query, || {
-            self.run(setup, keys, &mut |p| progress(Stage::Query, p).is_continue())?;
+    async fn map(
+        &self,
+        setup: &Setup,
+        keys: &Keys,
+        call: &mut Call,
+        progress: Progress<'_>,
+    ) -> Result<DecodedMap, Error> {
+        let (gpu, decoder, wait) = (&setup.gpu, &self.decoder, call.wait);
+        call.time(Stage::Query, async || {
+            self.run(setup, wait, keys, &mut |p| progress(Stage::Query, p).is_continue()).await?;
             Ok(gpu.hand_over(&keys.ends.predicted, &decoder.ends.latent, 0)?)
-        })?;
+        })
+        .await?;
         // What the decoder drew, if that is not the map itself.
-        let (map, drawn) = clock.time(Stage::Decode, || {
-            self.run(setup, decoder, &mut |p| progress(Stage::Decode, p).is_continue())?;
+        let decode = async || {
+            self.run(setup, wait, decoder, &mut |p| progress(Stage::Decode, p).is_continue()).await?;
             Ok(match &decoder.ends.refined {
                 Some(Refined { drawn, .. }) => {
-                    let [map, drawn] = gpu.read([&decoder.ends.map, drawn])?;
+                    let [map, drawn] = gpu.read_by(wait, [&decoder.ends.map, drawn]).await?;
                     (map, Some(drawn))
                 }
                 None => {
-                    let [map] = gpu.read([&decoder.ends.map])?;
+                    let [map] = gpu.read_by(wait, [&decoder.ends.map]).await?;
                     (map, None)
                 }
             })
-        })?;
+        };
+        let (map, drawn) = call.time(Stage::Decode, decode).await?;
         // The norms of the decoder spread what is no number over all that it draws; the guided filter may clip it.
         if !finite(&map) || drawn.is_some_and(|drawn| !finite(&drawn)) {
-            return Err(Error::NotFinite { stage: guilty(gpu, keys)?, storage: self.storage });
+            return Err(Error::NotFinite { stage: guilty(gpu, wait, keys).await?, storage: self.storage });
         }
         Ok(DecodedMap::new(setup.size, map)?)
     }
 
     /// `[S, S, 3]` pixels through the encoder to `latents`, inputs of other passes.
-    fn encode(
+    async fn encode(
         &self,
         setup: &Setup,
+        wait: Wait,
         pixels: &[f32],
         latents: &[&Port],
         progress: &mut dyn FnMut(f64) -> bool,
     ) -> Result<(), Error> {
         let (gpu, ends) = (&setup.gpu, &self.encoder.ends);
         gpu.write(&ends.image, pixels)?;
-        self.run(setup, &self.encoder, progress)?;
+        self.run(setup, wait, &self.encoder, progress).await?;
         latents.iter().try_for_each(|latent| Ok(gpu.hand_over(&ends.latent, latent, 0)?))
     }
 
     /// Runs a pass to its end, each part when its weights are there.
-    fn run<E: Ends>(&self, setup: &Setup, pass: &Bound<E>, progress: &mut dyn FnMut(f64) -> bool) -> Result<(), Error> {
+    async fn run<E: Ends>(
+        &self,
+        setup: &Setup,
+        wait: Wait,
+        pass: &Bound<E>,
+        progress: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<(), Error> {
         let mut done = 0.0;
         for BoundPart { weights, plan, share } in &pass.parts {
             self.weights.bring(setup, weights, &mut || progress(done))?;
-            setup.gpu.run(plan, &mut |p| progress(done + share * p))?;
+            setup.gpu.run_by(wait, plan, |p| progress(done + share * p)).await?;
             done += share;
         }
         Ok(())
     }
 
     /// Values that a pass was edited to keep.
-    pub fn marked(&self, gpu: &Gpu, keys: &Keys) -> Result<Marked, Error> {
+    pub async fn marked(&self, gpu: &Gpu, wait: Wait, keys: &Keys) -> Result<Marked, Error> {
         let mut all = Vec::new();
-        kept(gpu, &self.passes.encoder, &self.encoder, &mut all)?;
-        kept(gpu, &self.passes.support, &self.support, &mut all)?;
-        kept(gpu, &self.passes.query, keys, &mut all)?;
-        kept(gpu, &self.passes.decoder, &self.decoder, &mut all)?;
+        kept(gpu, wait, &self.passes.encoder, &self.encoder, &mut all).await?;
+        kept(gpu, wait, &self.passes.support, &self.support, &mut all).await?;
+        kept(gpu, wait, &self.passes.query, keys, &mut all).await?;
+        kept(gpu, wait, &self.passes.decoder, &self.decoder, &mut all).await?;
         Ok(all)
     }
 }
@@ -285,21 +309,22 @@ impl Filling {
 }
 
 /// The first stage whose results hold NaN or infinity, where the decoder's do.
-fn guilty(gpu: &Gpu, keys: &Keys) -> Result<Stage, Error> {
+async fn guilty(gpu: &Gpu, wait: Wait, keys: &Keys) -> Result<Stage, Error> {
     for port in &keys.ends.bank {
-        if !is_finite(gpu, port)? {
+        if !is_finite(gpu, wait, port).await? {
             return Ok(Stage::Support);
         }
     }
-    Ok(match (is_finite(gpu, &keys.ends.latent)?, is_finite(gpu, &keys.ends.predicted)?) {
+    let latent = is_finite(gpu, wait, &keys.ends.latent).await?;
+    Ok(match (latent, is_finite(gpu, wait, &keys.ends.predicted).await?) {
         (false, _) => Stage::EncodeQuery,
         (true, false) => Stage::Query,
         (true, true) => Stage::Decode,
     })
 }
 
-fn is_finite(gpu: &Gpu, port: &Port) -> Result<bool, Error> {
-    let [values] = gpu.read([port])?;
+async fn is_finite(gpu: &Gpu, wait: Wait, port: &Port) -> Result<bool, Error> {
+    let [values] = gpu.read_by(wait, [port]).await?;
     Ok(finite(&values))
 }
 
@@ -308,12 +333,18 @@ fn finite(values: &[f32]) -> bool {
     values.iter().filter(|v| !v.is_finite()).count() == 0
 }
 
-fn kept<E: Ends>(gpu: &Gpu, planned: &Recorded<E>, bound: &Bound<E>, all: &mut Marked) -> Result<(), Error> {
+async fn kept<E: Ends>(
+    gpu: &Gpu,
+    wait: Wait,
+    planned: &Recorded<E>,
+    bound: &Bound<E>,
+    all: &mut Marked,
+) -> Result<(), Error> {
     let recording = &planned.schedule.recording;
     let Some(BoundPart { plan, .. }) = bound.parts.first() else { return Ok(()) };
     let kept: Vec<TensorId> = recording.outputs.iter().map(|t| t.id).collect();
     for (path, tensor) in recording.marks.iter().filter(|(_, tensor)| kept.contains(&tensor.id)) {
-        let [values] = gpu.read([&gpu.port(plan, tensor)?])?;
+        let [values] = gpu.read_by(wait, [&gpu.port(plan, tensor)?]).await?;
         all.push((format!("{}{path}", Pass::prefix(E::PASS)), tensor.clone(), values));
     }
     Ok(())

@@ -3,6 +3,7 @@
 mod bank;
 mod bank_file;
 mod builder;
+mod calls;
 mod kept_pipelines;
 mod known_answers;
 mod loaded;

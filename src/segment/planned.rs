@@ -7,7 +7,7 @@ use super::record::{Passes, Recipe};
 use super::tuning::Tuner;
 use super::{BankError, BankFile, Edit, KvSample, MemoryPlan, Pass, Precision, Progress, Segmenter};
 use crate::Error;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Wait, block_on};
 use crate::image_io::Framing;
 use crate::model::Model;
 use crate::plan::{Forms, Less, Limits, PlanError, Policy, Residency};
@@ -223,15 +223,28 @@ impl Planned {
     /// # Errors
     /// As [`Planned::allocate`].
     pub fn allocate_with(self, progress: Progress) -> Result<Segmenter, Error> {
+        block_on(self.allocate_by(Wait::Here, progress))
+    }
+
+    /// [`Planned::allocate_with`] without waiting for the device. Weights are read and packed by the thread that awaits it, and others.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn allocate_async(self, progress: Progress<'_>) -> Result<Segmenter, Error> {
+        self.allocate_by(Wait::Aside, progress).await
+    }
+
+    pub(crate) async fn allocate_by(self, wait: Wait, progress: Progress<'_>) -> Result<Segmenter, Error> {
         let Planned { setup, draft, retries, .. } = self;
         let memory = draft.memory.clone();
-        match setup.load(draft, progress) {
+        match setup.load(wait, draft, progress).await {
             Err(halves) if retries && halves.halves_overflowed() => {
-                let full = setup.draft(Policy::F32, &mut |_, _| {}).and_then(|draft| {
+                let full = async {
+                    let draft = setup.draft(Policy::F32, &mut |_, _| {})?;
                     let memory = draft.memory.clone();
-                    Ok((setup.load(draft, progress)?, memory))
-                });
-                match full {
+                    Ok((setup.load(wait, draft, progress).await?, memory))
+                };
+                match full.await {
                     Ok((loaded, memory)) => Ok(Segmenter::new(setup, loaded, memory, false, Some(halves))),
                     Err(full) => Err(Error::after(Some(halves), full)),
                 }

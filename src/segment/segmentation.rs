@@ -2,10 +2,11 @@
 
 use super::{Precision, Stage};
 use crate::Error;
+use crate::gpu::Wait;
 use crate::image_io::{BoundingBox, DecodedMap, Mask, Object, ObjectOptions, find_objects};
 use crate::settings::MaskRule;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use web_time::Instant;
 
 /// What was found in a query picture.
 pub struct Segmentation {
@@ -105,18 +106,22 @@ pub struct Span {
     pub seconds: f64,
 }
 
-/// Seconds per stage.
-#[derive(Default)]
-pub(super) struct Clock {
+/// A call of a segmenter: how it waits for the device, and what its stages took.
+pub(super) struct Call {
+    pub wait: Wait,
     /// Each stage once.
     pub times: Vec<(Stage, f64)>,
     pub spans: Vec<Span>,
 }
 
-impl Clock {
-    pub fn time<T>(&mut self, stage: Stage, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+impl Call {
+    pub fn new(wait: Wait) -> Call {
+        Call { wait, times: Vec::new(), spans: Vec::new() }
+    }
+
+    pub async fn time<T>(&mut self, stage: Stage, work: impl AsyncFnOnce() -> Result<T, Error>) -> Result<T, Error> {
         let started = Instant::now();
-        let result = work()?;
+        let result = work().await?;
         let seconds = started.elapsed().as_secs_f64();
         self.spans.push(Span { stage, started, seconds });
         match self.times.iter_mut().find(|t| t.0 == stage) {

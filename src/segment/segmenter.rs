@@ -2,33 +2,31 @@
 
 use super::bank::{Kept, Source, lock};
 use super::bank_file::{self, About, Content};
-use super::loaded::{Keys, Loaded};
-use super::options::quiet;
+use super::loaded::{Keys, Loaded, Marked};
 use super::planned::{Draft, Setup};
-use super::segmentation::Clock;
-use super::{
-    BankError, BankFile, BankOptions, Example, MemoryPlan, Precision, Progress, Segmentation, Stage, SupportBank,
-};
+use super::segmentation::Call;
+use super::{BankError, BankFile, BankOptions, MemoryPlan, Precision, Progress, Segmentation, Stage, SupportBank};
 use crate::Error;
-use crate::gpu::{Gpu, GpuError};
+use crate::gpu::{Gpu, GpuError, Wait, block_on};
 use crate::image_io::{self, DecodedMap, Framing, RgbImage};
 use crate::model::Model;
 use crate::plan::{Element, Policy, Tensor};
 use crate::settings::{GuidedFilter, MaskRule};
+use async_lock::MutexGuard;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// A model ready to run on one device at one size.
 ///
-/// Calls may come from several threads: one runs, the others wait. So a callback of progress must not call the segmenter: it would
-/// wait for itself.
+/// Calls may come from several threads, or be awaited together: one runs, the others wait. So a callback of progress must not call the
+/// segmenter: it would wait for itself.
 ///
 /// **Half precision that overflows** (NaN or infinity came of it) is no error where the model also fits in f32: then that is
 /// loaded, the bank's examples are encoded once more, and the call is answered in f32. The next call begins with half precision
 /// again, so that no result depends on those before. Where the adapter's memory does not hold both, half precision goes, and
 /// what comes after is f32.
 pub struct Segmenter {
-    setup: Setup,
+    pub(super) setup: Setup,
     memory: MemoryPlan,
     /// How values are stored at first.
     storage: Policy,
@@ -37,7 +35,7 @@ pub struct Segmenter {
     overflow: Option<Error>,
     /// Of its banks.
     mark: Arc<()>,
-    resident: Mutex<Resident>,
+    resident: async_lock::Mutex<Resident>,
 }
 
 /// The model as it lies on the device. One at least is there, but after loading failed.
@@ -77,7 +75,7 @@ impl Segmenter {
         overflow: Option<Error>,
     ) -> Segmenter {
         let (storage, mark) = (loaded.storage, Arc::new(()));
-        let resident = Mutex::new(Resident { first: Some(loaded), full: None, banks: Vec::new() });
+        let resident = async_lock::Mutex::new(Resident { first: Some(loaded), full: None, banks: Vec::new() });
         Segmenter { setup, memory, storage, retries, overflow, mark, resident }
     }
 
@@ -119,9 +117,13 @@ impl Segmenter {
         self.setup.memory
     }
 
-    /// Bytes that all that is loaded now was planned to take. Waits for calls of other threads.
+    /// Bytes that all that is loaded now was planned to take. Waits for calls of other threads; a browser cannot, and has 0 meanwhile.
     pub fn loaded_bytes(&self) -> u64 {
-        lock(&self.resident).bytes()
+        self.resident_now().map_or(0, |resident| resident.bytes())
+    }
+
+    fn resident_now(&self) -> Result<MutexGuard<'_, Resident>, Error> {
+        block_on(async { Ok(self.resident.lock().await) })
     }
 
     /// What is foreground in [`Segmentation::mask`].
@@ -137,48 +139,6 @@ impl Segmenter {
     /// How outlines are refined, if they are.
     pub fn guided_filter(&self) -> Option<GuidedFilter> {
         self.setup.guided_filter
-    }
-
-    /// The bank of one or more examples.
-    ///
-    /// # Errors
-    /// No example at all, or whatever the device reports.
-    pub fn encode(&self, examples: &[Example]) -> Result<SupportBank, Error> {
-        self.encode_with(examples, &mut quiet)
-    }
-
-    /// The same, telling `progress` of it.
-    ///
-    /// # Errors
-    /// As [`Segmenter::encode`], and [`Error::Interrupted`].
-    pub fn encode_with(&self, examples: &[Example], progress: Progress) -> Result<SupportBank, Error> {
-        if examples.is_empty() {
-            return Err(Error::Usage("at least one example is needed".into()));
-        }
-        let at = |example: &Example| example.at(self.setup.size, self.setup.framing);
-        self.bank(examples.iter().map(at).collect(), progress)
-    }
-
-    /// The bank of what `files` hold and of `examples`, one behind the other.
-    ///
-    /// # Errors
-    /// A bank of another model or size, a damaged file, no example at all, [`Error::Interrupted`], or whatever the device reports.
-    pub fn load_bank(
-        &self,
-        files: &[BankFile],
-        examples: &[Example],
-        progress: Progress,
-    ) -> Result<SupportBank, Error> {
-        for file in files {
-            self.check_file(file)?;
-        }
-        let files = files.iter().cloned().map(Source::File);
-        let sources: Vec<Source> =
-            files.chain(examples.iter().map(|e| e.at(self.setup.size, self.setup.framing))).collect();
-        if sources.is_empty() {
-            return Err(Error::Usage("at least one example is needed".into()));
-        }
-        self.bank(sources, progress)
     }
 
     /// Writes `bank` to a file, which is there whole or not at all.
@@ -201,7 +161,7 @@ impl Segmenter {
             examples: Vec::new(),
         };
         let (about, small) = bank.told(about)?;
-        let resident = lock(&self.resident);
+        let resident = self.resident_now()?;
         let kept = lock(&bank.kept);
         let lost = || Error::Usage("the bank's keys are no longer on the device".into());
         let (loaded, keys) = match (&resident.first, &kept.first, &resident.full, &kept.full) {
@@ -217,9 +177,9 @@ impl Segmenter {
         bank_file::write(path, options, Content { about, layers: &layers, values, small })
     }
 
-    fn check_file(&self, file: &BankFile) -> Result<(), Error> {
+    pub(super) fn check_file(&self, file: &BankFile) -> Result<(), Error> {
         self.setup.check_bank(file)?;
-        let resident = lock(&self.resident);
+        let resident = self.resident_now()?;
         let layers = resident.first.as_ref().or(resident.full.as_ref()).map(Loaded::layers);
         match layers.is_some_and(|layers| layers != file.layers()) {
             true => {
@@ -230,10 +190,18 @@ impl Segmenter {
         }
     }
 
-    fn bank(&self, sources: Vec<Source>, progress: Progress) -> Result<SupportBank, Error> {
-        let mut resident = lock(&self.resident);
-        let mut clock = Clock::default();
-        let first = resident.first.as_ref().map(|loaded| loaded.bank(&self.setup, &sources, &mut clock, progress));
+    pub(super) async fn bank(
+        &self,
+        wait: Wait,
+        sources: Vec<Source>,
+        progress: Progress<'_>,
+    ) -> Result<SupportBank, Error> {
+        let mut resident = self.resident.lock().await;
+        let mut call = Call::new(wait);
+        let first = match &resident.first {
+            Some(loaded) => Some(loaded.bank(&self.setup, &sources, &mut call, progress).await),
+            None => None,
+        };
         let (kept, overflow) = match first {
             Some(Err(error)) if self.overflowed(&error) => (Kept::default(), Some(error)),
             Some(keys) => (Kept { first: Some(Arc::new(keys?)), full: None }, None),
@@ -242,8 +210,11 @@ impl Segmenter {
         let (kept, overflow) = match kept.first {
             Some(_) => (kept, overflow),
             None => {
-                let full = self.full(&mut resident, &mut clock, progress);
-                match full.and_then(|loaded| loaded.bank(&self.setup, &sources, &mut clock, progress)) {
+                let full = match self.full(&mut resident, &mut call, progress).await {
+                    Ok(loaded) => loaded.bank(&self.setup, &sources, &mut call, progress).await,
+                    Err(error) => Err(error),
+                };
+                match full {
                     Ok(keys) => (Kept { first: None, full: Some(Arc::new(keys)) }, overflow),
                     Err(error) => return Err(Error::after(overflow, error)),
                 }
@@ -258,63 +229,41 @@ impl Segmenter {
             of: self.setup.told(),
             sources,
             kept,
-            times: clock.times,
-            spans: clock.spans,
+            times: call.times,
+            spans: call.spans,
             precision,
             overflow,
         })
     }
 
-    /// Finds in `query` what the bank's examples show.
-    ///
-    /// # Errors
-    /// A bank of another segmenter, NaN or infinity after a stage in f32, or whatever the device reports.
-    pub fn segment(&self, bank: &SupportBank, query: &RgbImage) -> Result<Segmentation, Error> {
-        self.segment_with(bank, query, &mut quiet)
-    }
-
-    /// The same, telling `progress` of it.
-    ///
-    /// # Errors
-    /// As [`Segmenter::segment`], and [`Error::Interrupted`].
-    pub fn segment_with(
+    pub(super) async fn found(
         &self,
-        bank: &SupportBank,
-        query: &RgbImage,
-        progress: Progress,
-    ) -> Result<Segmentation, Error> {
-        let mut found = self.segment_classes(&[bank], query, progress)?;
-        found.pop().ok_or_else(|| Error::Usage("at least one bank is needed".into()))
-    }
-
-    /// Finds in `query`, which is encoded once, what each of `banks` shows: a result for each, in order. Times and spans are those of
-    /// all together.
-    ///
-    /// # Errors
-    /// As [`Segmenter::segment`], and [`Error::Interrupted`].
-    pub fn segment_classes(
-        &self,
+        wait: Wait,
         banks: &[&SupportBank],
         query: &RgbImage,
-        progress: Progress,
+        progress: Progress<'_>,
     ) -> Result<Vec<Segmentation>, Error> {
         banks.iter().try_for_each(|bank| self.check(bank))?;
         let (side, framing) = (self.setup.size, self.setup.framing);
         let pixels = image_io::to_model_input(&framing.picture(query, side));
-        let mut resident = lock(&self.resident);
-        let mut clock = Clock::default();
-        let first = resident.first.as_ref().and_then(|loaded| {
-            let keys: Vec<Arc<Keys>> =
-                banks.iter().map(|bank| lock(&bank.kept).first.clone()).collect::<Option<_>>()?;
-            let keys: Vec<&Keys> = keys.iter().map(|keys| &**keys).collect();
-            Some(loaded.query(&self.setup, &keys, &pixels, &mut clock, progress))
-        });
+        let mut resident = self.resident.lock().await;
+        let mut call = Call::new(wait);
+        let keys: Option<Vec<Arc<Keys>>> = banks.iter().map(|bank| lock(&bank.kept).first.clone()).collect();
+        let first = match (&resident.first, &keys) {
+            (Some(loaded), Some(keys)) => {
+                let keys: Vec<&Keys> = keys.iter().map(|keys| &**keys).collect();
+                Some(loaded.query(&self.setup, &keys, &pixels, &mut call, progress).await)
+            }
+            _ => None,
+        };
+        // Who drops the model drops them with it.
+        drop(keys);
         let (maps, precision, overflow) = match first {
             Some(Ok(maps)) => (maps, self.precision(), None),
             Some(Err(error)) if !self.overflowed(&error) => return Err(error),
             first => {
                 let overflow = first.and_then(Result::err);
-                match self.in_full(&mut resident, banks, &pixels, &mut clock, progress) {
+                match self.in_full(&mut resident, banks, &pixels, &mut call, progress).await {
                     Ok(maps) => (maps, Precision::F32, overflow.map(Arc::new)),
                     Err(error) => return Err(Error::after(overflow, error)),
                 }
@@ -326,8 +275,8 @@ impl Segmenter {
             size,
             rule,
             mask: OnceLock::new(),
-            times: clock.times.clone(),
-            spans: clock.spans.clone(),
+            times: call.times.clone(),
+            spans: call.spans.clone(),
             precision,
             overflow: overflow.clone(),
         };
@@ -346,48 +295,55 @@ impl Segmenter {
     }
 
     /// A query in f32, with the keys for that.
-    fn in_full(
+    async fn in_full(
         &self,
         resident: &mut Resident,
         banks: &[&SupportBank],
         pixels: &[f32],
-        clock: &mut Clock,
-        progress: Progress,
+        call: &mut Call,
+        progress: Progress<'_>,
     ) -> Result<Vec<DecodedMap>, Error> {
-        let loaded = self.full(resident, clock, progress)?;
+        let loaded = self.full(resident, call, progress).await?;
         let mut maps = Vec::new();
         for bank in banks {
-            let mut kept = lock(&bank.kept);
-            let keys: Arc<Keys> = match kept.full.take() {
+            let made = lock(&bank.kept).full.clone();
+            let keys: Arc<Keys> = match made {
                 Some(keys) => keys,
-                None => Arc::new(loaded.bank(&self.setup, &bank.sources, clock, progress)?),
+                None => Arc::new(loaded.bank(&self.setup, &bank.sources, call, progress).await?),
             };
-            maps.extend(loaded.query(&self.setup, &[kept.full.insert(keys)], pixels, clock, progress)?);
+            lock(&bank.kept).full = Some(keys.clone());
+            maps.extend(loaded.query(&self.setup, &[&keys], pixels, call, progress).await?);
         }
         Ok(maps)
     }
 
     /// The model in f32, loaded where it is not there yet.
-    fn full<'a>(&self, resident: &'a mut Resident, clock: &mut Clock, progress: Progress) -> Result<&'a Loaded, Error> {
+    async fn full<'a>(
+        &self,
+        resident: &'a mut Resident,
+        call: &mut Call,
+        progress: Progress<'_>,
+    ) -> Result<&'a Loaded, Error> {
+        let wait = call.wait;
         let loaded = match resident.full.take() {
             Some(loaded) => loaded,
-            None => clock.time(Stage::Load, || self.load_full(resident, progress))?,
+            None => call.time(Stage::Load, async || self.load_full(wait, resident, progress).await).await?,
         };
         Ok(resident.full.insert(loaded))
     }
 
-    fn load_full(&self, resident: &mut Resident, progress: Progress) -> Result<Loaded, Error> {
+    async fn load_full(&self, wait: Wait, resident: &mut Resident, progress: Progress<'_>) -> Result<Loaded, Error> {
         let plan = || self.setup.draft(Policy::F32, &mut |_, _| {});
         let draft: Draft = plan()?;
         let both = resident.bytes() + draft.memory.peak();
         if self.setup.memory.is_some_and(|memory| both > memory) {
             resident.drop_first();
         }
-        match self.setup.load(draft, progress) {
+        match self.setup.load(wait, draft, progress).await {
             // Others take memory too, or nobody tells how much there is.
             Err(Error::Gpu(GpuError::OutOfMemory { .. })) if resident.first.is_some() => {
                 resident.drop_first();
-                self.setup.load(plan()?, progress)
+                self.setup.load(wait, plan()?, progress).await
             }
             loaded => loaded,
         }
@@ -396,8 +352,13 @@ impl Segmenter {
     /// Values marked by the model's layers, where a pass was edited to keep them: for tests.
     #[doc(hidden)]
     pub fn outputs(&self, bank: &SupportBank) -> Result<Vec<(String, Tensor, Vec<f32>)>, Error> {
-        match (&lock(&self.resident).first, &lock(&bank.kept).first) {
-            (Some(loaded), Some(keys)) => loaded.marked(&self.setup.gpu, keys),
+        block_on(self.outputs_by(Wait::Here, bank))
+    }
+
+    pub(crate) async fn outputs_by(&self, wait: Wait, bank: &SupportBank) -> Result<Marked, Error> {
+        let keys = lock(&bank.kept).first.clone();
+        match (&self.resident.lock().await.first, keys) {
+            (Some(loaded), Some(keys)) => loaded.marked(&self.setup.gpu, wait, &keys).await,
             _ => Ok(Vec::new()),
         }
     }

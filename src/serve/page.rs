@@ -65,7 +65,7 @@ mod tests {
         let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/dist");
         let files = std::fs::read_dir(dist).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         // What computes without a server is not for those who have one.
-        let own = ["local.js", "worker.js", "conformance.js"];
+        let own = ["assets.js", "conformance.js", "gpu.js", "local.js", "remote.js", "worker.js"];
         for file in files.filter(|file| file.ends_with(".js") && !own.contains(&file.as_str())) {
             assert!(has(&format!("/dist/{file}")), "{file} is in no list of src/serve/page.rs");
         }

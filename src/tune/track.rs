@@ -7,7 +7,7 @@ use crate::check::{Fault, Trial};
 use crate::gpu::{Gpu, GpuError};
 use crate::twins;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use web_time::Instant;
 
 /// All cases have their numbers from it.
 const SEED: u64 = 20_241;

@@ -14,6 +14,7 @@ pub mod file;
 mod fingerprint;
 mod kind;
 mod lookup;
+mod memory;
 #[cfg(feature = "embedded")]
 mod nano;
 mod problems;

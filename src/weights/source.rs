@@ -9,7 +9,7 @@ use crate::settings::DiffewsJson;
 use crate::shown;
 
 /// A config.json is some 2 kB.
-const MAX_CONFIG: u64 = 1 << 20;
+pub(super) const MAX_CONFIG: u64 = 1 << 20;
 /// Widest text embedding that is believed (SD uses 768 and 1024).
 const MAX_CONTEXT: usize = 65_536;
 /// Most tokens of a prompt that are believed (CLIP's text encoders have 77).

@@ -197,7 +197,7 @@ takeFiles(input("example"), at("board"), (files) => void (files[0] && showExampl
 takeFiles(input("query"), at("queries"), (files) => void search(files));
 async function choose() {
     const key = () => input("key").value.trim();
-    return ServerEngine.find(key);
+    return (await ServerEngine.find(key)) ?? (await import("./local.js")).LocalEngine.find();
 }
 async function listBanks() {
     const banks = await engine?.banks().catch((error) => say(error.message, true));

@@ -214,7 +214,8 @@ takeFiles(input("query"), at("queries"), (files) => void search(files));
 
 async function choose(): Promise<Engine | null> {
   const key = () => input("key").value.trim();
-  return ServerEngine.find(key);
+  // Who has a server does not load the other.
+  return (await ServerEngine.find(key)) ?? (await import("./local.js")).LocalEngine.find();
 }
 
 async function listBanks(): Promise<void> {

@@ -1,0 +1,98 @@
+#!/bin/bash
+# The page with the engine inside, as a folder for any web server: target/web. Then it is tried in a browser (tools/web/test.mjs).
+#   tools/web.sh [build] [test]      both by default
+# Fetches what is missing: rustup's target for browsers, or Debian's rustc with it (into .drivers or $DRIVERS); for the test node and
+# Chromium on Debian and Ubuntu. wasm-opt makes the module smaller where it is there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export DRIVERS=${DRIVERS:-$PWD/.drivers}
+export CARGO_TARGET_DIR=$PWD/target
+target=wasm32-unknown-unknown
+out=target/web
+[ $# -gt 0 ] || set -- build test
+
+# Builds the module by a rustc that knows the target, and sets where it is.
+module() {
+    local cargo=(cargo build --locked --profile wasm --target $target --package diffews-web)
+    module=target/$target/wasm/diffews_web.wasm
+    if [ -d "$(rustc --print target-libdir --target $target 2>/dev/null)" ] ||
+        { command -v rustup >/dev/null && rustup target add $target; }; then
+        "${cargo[@]}"
+    else
+        [ -x "$DRIVERS/wasm/rustc" ] || tools/drivers.sh --into "$DRIVERS" wasm
+        # What another rustc has built is of no use to it.
+        module=target/sid/$target/wasm/diffews_web.wasm
+        env -u RUSTC_WRAPPER RUSTC="$DRIVERS/wasm/rustc" CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$DRIVERS/wasm/wasm-ld" \
+            "${cargo[@]}" --target-dir target/sid
+    fi
+}
+
+# put FILE FOLDER: copies it under a name with its hash, so that no cache takes it for another version, and says which.
+put() {
+    local name hash
+    name=$(basename "$1")
+    hash=$(sha256sum "$1" | cut -c1-16)
+    mkdir -p "$out/$2"
+    cp "$1" "$out/$2/${name%.*}.$hash.${name##*.}"
+    echo "$2/${name%.*}.$hash.${name##*.}"
+}
+
+# weights: the model's files, as web/src/assets.ts reads of them.
+weights() {
+    local path url comma=
+    for path in $(cd weights/nano && find . -name '*.json' -o -name '*.safetensors' | cut -c3- | sort); do
+        url=$(put "weights/nano/$path" "$(dirname "weights/$path")")
+        printf '%s\n    "%s": {"url": "%s", "bytes": %d, "sha256": "%s"}' "$comma" "$path" "$url" \
+            "$(wc -c <"weights/nano/$path")" "$(sha256sum "weights/nano/$path" | cut -d' ' -f1)"
+        comma=,
+    done
+}
+
+build() {
+    local made=target/web-module module version pictures
+    sh tools/setup.sh
+    module
+    cargo build --quiet --locked --release --package diffews-bindgen
+    rm -rf "$out" "$made"
+    target/release/diffews-bindgen "$module" "$made"
+    if command -v wasm-opt >/dev/null; then
+        wasm-opt -Os --all-features "$made/diffews_web_bg.wasm" -o "$made/smaller.wasm" &&
+            mv "$made/smaller.wasm" "$made/diffews_web_bg.wasm"
+    fi
+    mkdir -p "$out"
+    cp -r web/*.html web/*.css web/dist "$out"
+    # What the page shows at first.
+    for pictures in 0 1 2; do
+        mkdir -p "$out/examples/$pictures"
+        cp "examples/$pictures"/{support,support_mask,query}.png "$out/examples/$pictures"
+    done
+    # The page asks for a server first: nothing is not there.
+    echo '{"status": "no server"}' >"$out/health"
+    # GitHub Pages leaves nothing out then.
+    touch "$out/.nojekyll"
+    version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+    printf '{\n  "version": "%s",\n  "glue": "%s",\n  "module": "%s",\n  "weights": {%s\n  }\n}\n' "$version" \
+        "$(put "$made/diffews_web.js" engine)" "$(put "$made/diffews_web_bg.wasm" engine)" "$(weights)" >"$out/engine.json"
+    echo "$out: $(du -sh "$out" | cut -f1); the module $(wc -c <"$(ls "$out"/engine/*.wasm)") bytes, $(gzip -9c "$out"/engine/*.wasm | wc -c) after gzip"
+}
+
+try() {
+    local packages=()
+    command -v node >/dev/null || packages+=(nodejs)
+    command -v "${CHROME:-chromium}" >/dev/null || packages+=(chromium)
+    if [ ${#packages[@]} -gt 0 ]; then
+        command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] ||
+            { echo "the test needs node and Chromium (CHROME= names it); not installed: ${packages[*]}"; exit 1; }
+        apt-get update -q && apt-get install -y -q --no-install-recommends "${packages[@]}"
+    fi
+    cargo build --quiet --locked --release
+    node tools/web/test.mjs
+}
+
+for step in "$@"; do
+    case $step in
+        build) build ;;
+        test) try ;;
+        *) sed -n '2,5s/^# //p' "$0"; exit 2 ;;
+    esac
+done

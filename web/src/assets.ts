@@ -1,0 +1,88 @@
+// What the engine needs from where this page lies: its module, and a model's files, which the browser keeps.
+
+import type { Progress } from "./engine.js";
+
+/** A file, whose name has its hash: another version is another file. */
+interface Stored {
+  url: string;
+  bytes: number;
+  sha256: string;
+}
+
+/** engine.json beside the page, which `make web` writes. */
+export interface Manifest {
+  version: string;
+  /** The JavaScript beside the module, and the module. */
+  glue: string;
+  module: string;
+  /** The model's files, by their paths in its directory. */
+  weights: Record<string, Stored>;
+}
+
+const BASE = new URL("../", import.meta.url);
+const CACHE = "diffews-wgpu";
+
+export function at(url: string): string {
+  return new URL(url, BASE).href;
+}
+
+/** None where this page was put up without the engine. */
+export async function manifest(): Promise<Manifest | null> {
+  const answer = await fetch(at("engine.json"), { cache: "no-cache" }).catch(() => null);
+  if (!answer?.ok || !answer.headers.get("Content-Type")?.includes("json")) return null;
+  return answer.json().catch(() => null);
+}
+
+/** The model's files by their paths: those that are kept, and else downloaded. */
+export async function weights({ weights }: Manifest, progress: Progress, signal: AbortSignal): Promise<Map<string, Uint8Array>> {
+  const kept = await caches.open(CACHE).catch(() => null);
+  const all = Object.entries(weights);
+  const total = all.reduce((sum, [, { bytes }]) => sum + bytes, 0);
+  const files = new Map<string, Uint8Array>();
+  let done = 0;
+  const tell = (more: number) => progress("download the model", (done += more) / total);
+  for (const [path, stored] of all) {
+    files.set(path, (await known(kept, stored, tell)) ?? (await download(kept, stored, tell, signal)));
+  }
+  // Files of other versions.
+  const urls = new Set(all.map(([, { url }]) => at(url)));
+  for (const request of (await kept?.keys()) ?? []) if (!urls.has(request.url)) await kept?.delete(request);
+  return files;
+}
+
+async function known(kept: Cache | null, stored: Stored, tell: (more: number) => void): Promise<Uint8Array | null> {
+  const answer = await kept?.match(at(stored.url));
+  const bytes = answer ? new Uint8Array(await answer.arrayBuffer()) : null;
+  if (!bytes || !(await isRight(bytes, stored))) return null;
+  tell(stored.bytes);
+  return bytes;
+}
+
+async function download(kept: Cache | null, stored: Stored, tell: (more: number) => void, signal: AbortSignal): Promise<Uint8Array> {
+  const fail = (reason: string) => new Error(`The model could not be downloaded (${stored.url}): ${reason}`);
+  const answer = await fetch(at(stored.url), { signal }).catch((error) => {
+    signal.throwIfAborted();
+    throw fail(error.message);
+  });
+  if (!answer.ok || !answer.body) throw fail(`the server says ${answer.status} ${answer.statusText}`);
+  const bytes = new Uint8Array(stored.bytes);
+  let got = 0;
+  for (const reader = answer.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    if (got + value.length > bytes.length) throw fail("it is longer than it should be");
+    bytes.set(value, got);
+    got += value.length;
+    tell(value.length);
+  }
+  if (got !== bytes.length || !(await isRight(bytes, stored))) throw fail("it is not what it should be; try again");
+  // Without room it is downloaded again the next time.
+  await kept?.put(at(stored.url), new Response(bytes)).catch(() => {});
+  return bytes;
+}
+
+async function isRight(bytes: Uint8Array<ArrayBuffer>, { bytes: length, sha256 }: Stored): Promise<boolean> {
+  if (bytes.length !== length) return false;
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("") === sha256;
+}

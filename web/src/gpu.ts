@@ -1,0 +1,14 @@
+// The browser's GPU in words: a module is not told.
+
+interface Gpu {
+  requestAdapter(): Promise<{ info: { vendor: string; architecture: string; device: string; description: string } } | null>;
+}
+
+/** None where there is none. */
+export async function gpuName(): Promise<string | null> {
+  const gpu = (navigator as { gpu?: Gpu }).gpu;
+  const adapter = await gpu?.requestAdapter().catch(() => null);
+  if (!adapter) return null;
+  const { vendor, architecture, device, description } = adapter.info;
+  return description || [vendor, architecture, device].filter(Boolean).join(" ") || "WebGPU";
+}

@@ -1,0 +1,68 @@
+// Calls of the engine's worker, which is started when it is needed, and again after whatever ended it.
+
+import type { Asked, Told } from "./worker.js";
+
+type Call = Exclude<Asked, { what: "abort" }> extends infer Each ? (Each extends { id: number } ? Omit<Each, "id"> : never) : never;
+
+/** Of a call that failed: `name` as in web/engine/src/error.rs, or `Broken` where the worker itself ended. */
+export class CallError extends Error {
+  constructor(override readonly name: string, message: string) {
+    super(message);
+  }
+}
+
+interface Waiting {
+  give(value: any): void;
+  fail(error: Error): void;
+  hear(told: Told): void;
+}
+
+export class Remote {
+  private worker: Worker | null = null;
+  private readonly waiting = new Map<number, Waiting>();
+  private next = 1;
+  /** How many workers there were: what one of them held is gone with it. */
+  age = 0;
+
+  // Whoever calls knows what comes: worker.ts has it.
+  call(call: Call, hear: (told: Told) => void, signal: AbortSignal): Promise<any> {
+    signal.throwIfAborted();
+    const worker = (this.worker ??= this.start());
+    const id = this.next++;
+    const abort = () => worker.postMessage({ id, what: "abort" });
+    signal.addEventListener("abort", abort);
+    return new Promise((give, fail) => {
+      this.waiting.set(id, { give, fail, hear });
+      worker.postMessage({ id, ...call });
+    }).finally(() => signal.removeEventListener("abort", abort));
+  }
+
+  private start(): Worker {
+    const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    this.age++;
+    worker.addEventListener("message", ({ data }: MessageEvent<Told>) => this.hear(data));
+    worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      this.end(new CallError("Broken", `The engine broke down: ${event.message || "its script cannot be loaded"}`));
+    });
+    return worker;
+  }
+
+  private hear(told: Told): void {
+    const waiting = this.waiting.get(told.id);
+    if (told.what === "progress" || told.what === "row") return waiting?.hear(told);
+    this.waiting.delete(told.id);
+    if (told.what === "done") return waiting?.give(told.value);
+    const error = new CallError(told.name, told.message);
+    waiting?.fail(error);
+    // What else is of that GPU is of no use either.
+    if (told.name === "Lost" || told.name === "RuntimeError") this.end(error);
+  }
+
+  private end(error: CallError): void {
+    this.worker?.terminate();
+    this.worker = null;
+    for (const { fail } of this.waiting.values()) fail(error);
+    this.waiting.clear();
+  }
+}

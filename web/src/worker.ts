@@ -1,0 +1,137 @@
+// The engine in a thread of its own: loading weights and resizing pictures would hold up the page. Calls are done one after the other.
+
+import { at, manifest, weights, type Manifest } from "./assets.js";
+import type { Box, Example, Found } from "./engine.js";
+
+/** What the page asks for, by a number of its own. */
+export type Asked = { id: number } & (
+  | { what: "encode"; examples: Example[] }
+  | { what: "segment"; bank: number; image: Blob }
+  | { what: "outline"; image: Blob; box: Box }
+  | { what: "conformance"; only: string; skip: string; full: boolean; adapter: string; driver: string }
+  | { what: "abort" }
+);
+
+/** What becomes of it. */
+export type Told = { id: number } & (
+  | { what: "progress"; part: string; done: number }
+  /** A case of conformance, as JSON, and how many there are. */
+  | { what: "row"; row: string; of: number }
+  | { what: "done"; value: unknown }
+  /** `name` is that of web/engine/src/error.rs. */
+  | { what: "failed"; name: string; message: string }
+);
+
+/** web/engine/src/lib.rs */
+interface Glue {
+  default(options: { module_or_path: string }): Promise<unknown>;
+  Engine: { open(files: Map<string, Uint8Array>, precision: string, progress: Tell): Promise<Engine> };
+  outline(picture: Uint8Array, left: number, top: number, right: number, bottom: number): Drawn;
+  countCases(only: string, skip: string, full: boolean): number;
+  conformance(files: Map<string, Uint8Array>, only: string, skip: string, full: boolean, adapter: string, driver: string, seen: (row: string) => boolean): Promise<string>;
+}
+type Tell = (part: string, done: number) => boolean;
+interface Engine {
+  encode(pictures: Uint8Array[], masks: Uint8Array[], progress: Tell): Promise<[number, ...string[]]>;
+  segment(bank: number, picture: Uint8Array, progress: Tell): Promise<Drawn>;
+}
+interface Drawn {
+  width: number;
+  height: number;
+  peak: number;
+  score: number;
+  relative: boolean;
+  threshold: number;
+  map(): Uint8ClampedArray;
+  mask(): Uint8ClampedArray;
+  free(): void;
+}
+
+const running = new Map<number, AbortController>();
+let queue = Promise.resolve();
+let loaded: Promise<{ glue: Glue; about: Manifest }> | null = null;
+let opened: Promise<Engine> | null = null;
+
+addEventListener("message", ({ data }: MessageEvent<Asked>) => {
+  const { id } = data;
+  if (data.what === "abort") return running.get(id)?.abort();
+  const abort = new AbortController();
+  running.set(id, abort);
+  queue = queue.then(async () => {
+    try {
+      abort.signal.throwIfAborted();
+      tell({ id, what: "done", value: await answer(data, abort.signal) });
+    } catch (error) {
+      const { name, message } = error instanceof Error ? error : new Error(String(error));
+      tell({ id, what: "failed", name: abort.signal.aborted ? "Interrupted" : name, message });
+    }
+    running.delete(id);
+  });
+});
+
+function tell(told: Told): void {
+  postMessage(told);
+}
+
+async function answer(asked: Exclude<Asked, { what: "abort" }>, signal: AbortSignal): Promise<unknown> {
+  const { id } = asked;
+  const progress: Tell = (part, done) => {
+    tell({ id, what: "progress", part, done });
+    return !signal.aborted;
+  };
+  const { glue, about } = await (loaded ??= load().catch((error) => {
+    loaded = null;
+    throw error;
+  }));
+  if (asked.what === "outline") return png(glue.outline(await bytes(asked.image), ...asked.box));
+  if (asked.what === "conformance") {
+    const { only, skip, full, adapter, driver } = asked;
+    const files = await weights(about, progress, signal);
+    const of = glue.countCases(only, skip, full);
+    return glue.conformance(files, only, skip, full, adapter, driver, (row) => {
+      tell({ id, what: "row", row, of });
+      return !signal.aborted;
+    });
+  }
+  const open = async () => glue.Engine.open(await weights(about, progress, signal), "auto", progress);
+  const engine = await (opened ??= open().catch((error) => {
+    opened = null;
+    throw error;
+  }));
+  if (asked.what === "encode") {
+    const each = (of: (example: Example) => Blob) => Promise.all(asked.examples.map((example) => bytes(of(example))));
+    return engine.encode(await each(({ image }) => image), await each(({ mask }) => mask), progress);
+  }
+  return found(await engine.segment(asked.bank, await bytes(asked.image), progress));
+}
+
+async function load(): Promise<{ glue: Glue; about: Manifest }> {
+  const about = await manifest();
+  if (!about) throw new Error("The engine does not lie beside this page: `make web` puts it there.");
+  const glue: Glue = await import(at(about.glue));
+  await glue.default({ module_or_path: at(about.module) });
+  return { glue, about };
+}
+
+async function bytes(blob: Blob): Promise<Uint8Array> {
+  return new Uint8Array(await blob.arrayBuffer());
+}
+
+function found(drawn: Drawn): Found {
+  const { width, height, peak, score, relative, threshold } = drawn;
+  const map = drawn.map();
+  drawn.free();
+  return { width, height, map, peak, score, threshold: relative ? { relative: threshold } : { absolute: threshold }, warnings: [] };
+}
+
+/** A mask as a file. */
+async function png(drawn: Drawn): Promise<Blob> {
+  const { width, height } = drawn;
+  const levels = drawn.mask();
+  drawn.free();
+  const pixels = new ImageData(width, height);
+  levels.forEach((level, i) => pixels.data.set([level, level, level, 255], 4 * i));
+  const canvas = new OffscreenCanvas(width, height);
+  canvas.getContext("2d")?.putImageData(pixels, 0, 0);
+  return canvas.convertToBlob({ type: "image/png" });
+}
