@@ -63,7 +63,8 @@ export class Chrome {
   /** Opens a page, and returns once its scripts have run. */
   async open(url) {
     await this.send("Page.navigate", { url });
-    await this.until("document.readyState === 'complete'", 60);
+    // What is asked at once may still be asked of the page before.
+    await this.until(`document.URL === ${JSON.stringify(url)} && document.readyState === "complete"`, 60);
   }
 
   /** What an expression, or the promise that it is, comes to: plain data. */

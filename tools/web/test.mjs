@@ -28,10 +28,10 @@ const RIGHT = "* weight[c] + bias[c])", WRONG = "* weight[c] - bias[c])", SENSEL
 const KINDS = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json", ".wasm": "application/wasm", ".png": "image/png" };
 let fault = null;
 const server = createServer((request, response) => {
-  const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
+  const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname)).replace(/\/$/, "/index.html");
   try {
     const from = /^\/(examples|target\/web-test)\//.test(path) ? root : join(root, "target/web");
-    let bytes = readFileSync(join(from, path.endsWith("/") ? `${path}index.html` : path));
+    let bytes = readFileSync(join(from, path));
     if (fault && path.endsWith(".wasm")) bytes = withFault(bytes);
     response.writeHead(200, { "Content-Type": KINDS[extname(path)] ?? "application/octet-stream", "Cache-Control": "no-store" }).end(bytes);
   } catch {
