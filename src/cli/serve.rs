@@ -47,7 +47,7 @@ pub struct Args {
     /// Most bytes of these on the adapter
     #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "1GiB", help_heading = "Server")]
     max_bank_bytes: u64,
-    /// What it holds must be sent with each request, as Authorization: Bearer, X-API-Key or Token
+    /// What it holds must be sent with each request, as Authorization: Bearer, X-API-Key, Token or the password of Basic
     #[arg(long, value_name = "FILE", help_heading = "Server")]
     api_key_file: Option<PathBuf>,
     /// Pages of this origin may ask, as https://example.org; * is any

@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 
 /// Connections at a time; others wait.
 const MOST: usize = 256;
@@ -23,6 +24,8 @@ const MOST: usize = 256;
 const MOST_OF_ONE: usize = 192;
 /// The head of a request must be there so soon, and a connection may be idle so long.
 const HEAD: Duration = Duration::from_secs(15);
+/// A client must read on so soon.
+const READS: Duration = Duration::from_secs(30);
 /// How often it is asked whether to end.
 const STEP: Duration = Duration::from_millis(50);
 /// Where there are no more files for connections: the next try.
@@ -109,7 +112,9 @@ async fn connection(stream: TcpStream, router: Router, mut ended: watch::Receive
     let _ = stream.set_nodelay(true);
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(READS));
+    let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     // What goes wrong in a connection is its client's affair.
     tokio::select! {

@@ -122,10 +122,11 @@ def main():
         iou = (mask & truth).sum() / (mask | truth).sum()
         holds(iou > 0.4, f"Label Studio's own decoder reads its mask, whose IoU is {iou:.2f}")
 
-        box = {"x": 8, "y": 55, "width": 26, "height": 33, "rotation": 0, "brushlabels": ["bug"]}
+        box = {"x": 8, "y": 55, "width": 26, "height": 33, "rotation": 0, "brushlabels": ["bee"]}
         context = {"result": [{"type": "rectangle", "from_name": "tag", "to_name": "image", "value": box}]}
         marked = label_studio.ask("POST", f"/api/ml/{backend['id']}/interactive-annotating", {"task": example["id"], "context": context})
-        holds(marked["data"]["result"][0]["type"] == "brushlabels", "a smart tool's box becomes a mask")
+        region = marked["data"]["result"][0]
+        holds(region["value"]["brushlabels"] == ["bee"], "a smart tool's box becomes a mask with its label")
 
         label_studio.ask("DELETE", f"/api/annotations/{made['id']}")
         time.sleep(2)

@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 /// Corners of the polygon that stands for an ellipse.
 const CORNERS: u32 = 64;
+/// Regions of one mask: each may be a walk over the whole picture.
+const MOST_REGIONS: usize = 256;
 
 /// A region of an annotation: what was drawn, and how it is labelled.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,15 +22,21 @@ pub struct Drawn {
     inside: bool,
 }
 
-/// Numbers are percent of the picture's sides.
+/// Numbers are percent of the picture's sides, turns degrees.
 #[derive(Clone, Debug, PartialEq)]
 enum Shape {
     Brush(Vec<u8>),
     Polygon(Vec<[f64; 2]>),
+    Ellipse {
+        middle: [f64; 2],
+        radius: [f64; 2],
+        turn: f64,
+    },
     /// The thing is in it, and does not fill it.
     Box {
         from: [f64; 2],
-        to: [f64; 2],
+        sides: [f64; 2],
+        turn: f64,
     },
     /// A point of the thing.
     Point([f64; 2]),
@@ -59,84 +67,97 @@ impl Entry {
         if field("points").is_some() {
             return serde_json::from_value(field("points")?.clone()).ok().map(Shape::Polygon);
         }
+        let turn = self.number("rotation").unwrap_or(0.0);
         if let (Some(x), Some(y)) = (self.number("radiusX"), self.number("radiusY")) {
-            return Some(Shape::Polygon(ellipse(at()?, [x, y], self.number("rotation").unwrap_or(0.0))));
+            return Some(Shape::Ellipse { middle: at()?, radius: [x, y], turn });
         }
         match (self.r#type.starts_with("keypoint"), self.number("width"), self.number("height")) {
-            (false, Some(width), Some(height)) => {
-                let from = at()?;
-                let to = [from[0] + width, from[1] + height];
-                // A box that was turned is no box of pixels.
-                match self.number("rotation").unwrap_or(0.0) {
-                    0.0 => Some(Shape::Box { from, to }),
-                    turn => Some(Shape::Polygon(turned(from, to, turn))),
-                }
-            }
+            (false, Some(width), Some(height)) => Some(Shape::Box { from: at()?, sides: [width, height], turn }),
             (true, ..) => at().map(Shape::Point),
             _ => None,
         }
     }
+
+    /// They lie under the name of their kind: brushlabels, polygonlabels; smart tools have another type than their labels.
+    fn labels(&self) -> Vec<String> {
+        let lists =
+            self.value.iter().filter(|(name, _)| name.ends_with("labels")).filter_map(|(_, all)| all.as_array());
+        lists.flatten().filter_map(|label| label.as_str().map(str::to_owned)).collect()
+    }
 }
 
-/// An ellipse around a middle as a polygon. Sides of percent are no sides of pixels: `turn`, in degrees, is exact in square pictures alone.
-fn ellipse(middle: [f64; 2], radius: [f64; 2], turn: f64) -> Vec<[f64; 2]> {
+/// Corners about a point, turned by degrees.
+fn turned(about: [f64; 2], corners: impl Iterator<Item = [f64; 2]>, turn: f64) -> Vec<[f64; 2]> {
     let (sin, cos) = turn.to_radians().sin_cos();
+    corners.map(|[x, y]| [about[0] + x * cos - y * sin, about[1] + x * sin + y * cos]).collect()
+}
+
+fn ellipse(middle: [f64; 2], radius: [f64; 2], turn: f64) -> Vec<[f64; 2]> {
     let corner = |i: u32| {
         let (y, x) = (f64::from(i) / f64::from(CORNERS) * std::f64::consts::TAU).sin_cos();
-        let (x, y) = (radius[0] * x, radius[1] * y);
-        [middle[0] + x * cos - y * sin, middle[1] + x * sin + y * cos]
+        [radius[0] * x, radius[1] * y]
     };
-    (0..CORNERS).map(corner).collect()
-}
-
-/// A box that was turned about its corner.
-fn turned(from: [f64; 2], to: [f64; 2], turn: f64) -> Vec<[f64; 2]> {
-    let (sin, cos) = turn.to_radians().sin_cos();
-    let corner = |[x, y]: [f64; 2]| {
-        let (x, y) = (x - from[0], y - from[1]);
-        [from[0] + x * cos - y * sin, from[1] + x * sin + y * cos]
-    };
-    [from, [to[0], from[1]], to, [from[0], to[1]]].map(corner).to_vec()
+    turned(middle, (0..CORNERS).map(corner), turn)
 }
 
 /// The regions of an annotation's `result`; entries that are no regions of pictures are left out.
 pub fn drawn(result: &Value) -> Vec<Drawn> {
     let read = |entry: &Value| {
         let entry = Entry::deserialize(entry).ok()?;
-        // Labels lie under the name of their kind: brushlabels, polygonlabels.
-        let labels = entry.value.get(&entry.r#type).and_then(Value::as_array).into_iter().flatten();
-        let labels = labels.filter_map(|label| label.as_str().map(str::to_owned)).collect();
         let size = entry.original_width.zip(entry.original_height);
-        Some(Drawn { labels, shape: entry.shape()?, size, inside: entry.is_positive.unwrap_or(true) })
+        let inside = entry.is_positive.unwrap_or(true);
+        Some(Drawn { labels: entry.labels(), shape: entry.shape()?, size, inside })
     };
     result.as_array().into_iter().flatten().filter_map(read).collect()
+}
+
+impl Drawn {
+    /// Bytes in memory, about.
+    pub fn bytes(&self) -> usize {
+        let labels: usize = self.labels.iter().map(|label| label.len() + size_of::<String>()).sum();
+        let shape = match &self.shape {
+            Shape::Brush(bytes) => bytes.len(),
+            Shape::Polygon(points) => size_of_val(&points[..]),
+            _ => 0,
+        };
+        size_of::<Drawn>() + labels + shape
+    }
 }
 
 /// The mask of all these regions of `picture`. What brushes and polygons say stays so; of boxes and points a mask is made as
 /// [`Marks`] make it.
 ///
 /// # Errors
-/// In words: regions of a picture of another size, damaged run lengths, points that are no polygon, boxes and points of nothing.
+/// In words: regions of a picture of another size, damaged run lengths, points that are no polygon, boxes and points of nothing, and more
+/// regions than would be drawn by hand.
 pub fn mask<'a>(regions: impl IntoIterator<Item = &'a Drawn>, picture: &RgbImage) -> Result<Mask, String> {
     let (width, height) = picture.dimensions();
     let mut pixels = vec![false; width as usize * height as usize];
+    let mut fill = Fill::new((width, height), &mut pixels);
     let mut marks = Marks::default();
     let place = |[x, y]: [f64; 2]| [x / 100.0 * f64::from(width), y / 100.0 * f64::from(height)];
-    for region in regions {
+    for (number, region) in regions.into_iter().enumerate() {
+        if number == MOST_REGIONS {
+            return Err(format!("the annotation has more than {MOST_REGIONS} regions"));
+        }
         if let Some((w, h)) = region.size.filter(|size| *size != (width, height)) {
             return Err(format!(
                 "the annotation is of a picture of {w} x {h} pixels, and this one has {width} x {height}"
             ));
         }
         match &region.shape {
-            Shape::Brush(bytes) => brush(bytes, &mut pixels)?,
-            Shape::Polygon(points) => {
-                let points: Vec<[f64; 2]> = points.iter().map(|point| place(*point)).collect();
-                Fill::new((width, height), &mut pixels).polygon(&points)?;
+            Shape::Brush(bytes) => brush(bytes, fill.pixels())?,
+            Shape::Polygon(points) => fill.polygon(&points.iter().map(|point| place(*point)).collect::<Vec<_>>())?,
+            Shape::Ellipse { middle, radius, turn } => fill.polygon(&ellipse(place(*middle), place(*radius), *turn))?,
+            Shape::Box { from, sides, turn } if *turn != 0.0 => {
+                // A box that was turned is no box of pixels.
+                let [w, h] = place(*sides);
+                let corners = [[0.0, 0.0], [w, 0.0], [w, h], [0.0, h]];
+                fill.polygon(&turned(place(*from), corners.into_iter(), *turn))?;
             }
-            Shape::Box { from, to } => {
+            Shape::Box { from, sides, .. } => {
                 let [left, top] = place(*from).map(|v| v.round());
-                let [right, bottom] = place(*to).map(|v| v.round());
+                let [right, bottom] = place([from[0] + sides[0], from[1] + sides[1]]).map(|v| v.round());
                 let within = |v: f64, most: u32| v.clamp(0.0, f64::from(most)) as u32;
                 let (x, y) = (within(left, width), within(top, height));
                 let (width, height) =
@@ -195,22 +216,24 @@ fn brush(bytes: &[u8], pixels: &mut [bool]) -> Result<(), String> {
         *size = bits.take(4).ok_or_else(cut)? + 1;
     }
     let mut at = 0;
-    let mut put = |at: usize, value: u32| {
-        // The fourth of each four bytes is alpha.
-        if at % 4 == 3 && value > 127 {
-            pixels[at / 4] = true;
-        }
-    };
     while at < total {
         let repeats = bits.take(1).ok_or_else(cut)? == 1;
         let size = sizes[bits.take(2).ok_or_else(cut)? as usize];
         let length = (bits.take(size).ok_or_else(cut)? as usize + 1).min(total - at);
-        let mut value = 0;
-        for i in 0..length {
-            if i == 0 || !repeats {
-                value = bits.take(word).ok_or_else(cut)?;
+        let run = at..at + length;
+        // The fourth of each four bytes is alpha.
+        if repeats {
+            if bits.take(word).ok_or_else(cut)? > 127 {
+                // From the pixel whose alpha is the first in the run, to that whose alpha is the last.
+                pixels[run.start / 4..run.end / 4].fill(true);
             }
-            put(at + i, value);
+        } else {
+            for byte in run {
+                let value = bits.take(word).ok_or_else(cut)?;
+                if byte % 4 == 3 && value > 127 {
+                    pixels[byte / 4] = true;
+                }
+            }
         }
         at += length;
     }
@@ -259,6 +282,18 @@ mod tests {
     }
 
     #[test]
+    fn labels_lie_under_several_names() {
+        let smart =
+            json!([{"type": "rectangle", "value": {"x": 0, "y": 0, "width": 9, "height": 9, "brushlabels": ["bee"]}}]);
+        assert_eq!(drawn(&smart)[0].labels, ["bee"]);
+        let many = Value::Array(vec![
+            json!({"type": "polygon", "value": {"points": [[0, 0], [1, 0], [1, 1]]}});
+            MOST_REGIONS + 1
+        ]);
+        assert!(of(many, 4, 4).unwrap_err().contains("regions"));
+    }
+
+    #[test]
     fn shapes_are_percent_of_the_picture() {
         let square = json!([{"type": "polygonlabels", "value": {"points": [[25, 25], [75, 25], [75, 75], [25, 75]]}}]);
         assert_eq!(of(square, 4, 4).unwrap(), ["....", ".##.", ".##.", "...."]);
@@ -267,6 +302,10 @@ mod tests {
         let turned =
             json!([{"type": "rectanglelabels", "value": {"x": 50, "y": 0, "width": 50, "height": 50, "rotation": 90}}]);
         assert_eq!(of(turned, 4, 4).unwrap(), ["##..", "##..", "....", "...."]);
+        // Sides are turned in pixels: four wide and one high becomes one wide and four high.
+        let long =
+            json!([{"type": "rectanglelabels", "value": {"x": 50, "y": 0, "width": 50, "height": 25, "rotation": 90}}]);
+        assert_eq!(of(long, 8, 4).unwrap(), ["...#....", "...#....", "...#....", "...#...."]);
     }
 
     #[test]

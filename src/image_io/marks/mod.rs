@@ -12,6 +12,9 @@ use image::RgbImage;
 use seeds::Seeds;
 use walker::Graph;
 
+/// Boxes of one picture: each is a look at all of its copy.
+const MOST_BOXES: usize = 1000;
+
 /// Pixels of the longer side that is worked at: masks are read at the network's size, and edges are as clear.
 const SIDE: u32 = 256;
 /// Times that colours are learned anew from the mask so far.
@@ -77,6 +80,9 @@ impl Marks {
     }
 
     fn check(&self, (width, height): (u32, u32)) -> Result<(), String> {
+        if self.boxes.len() > MOST_BOXES {
+            return Err(format!("there are {} boxes; {MOST_BOXES} are the most", self.boxes.len()));
+        }
         let fits = |b: &&BoundingBox| {
             let end =
                 |first: u32, length: u32, most: u32| length > 0 && first.checked_add(length).is_some_and(|e| e <= most);

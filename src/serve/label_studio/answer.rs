@@ -5,8 +5,10 @@ use super::super::app::App;
 use super::super::problem::Problem;
 use super::config::{Config, Kind};
 use crate::formats::label_studio::brush;
-use crate::image_io::{DecodedMap, ImageError, Labelling, Mask, Object, ObjectOptions, Region, find_objects};
-use serde_json::{Value, json};
+use crate::image_io::{self, DecodedMap, ImageError, Labelling, Mask, Object, ObjectOptions, find_objects};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// Smaller parts are left out, as a part of the picture's pixels: people would have to delete them one by one.
 const LEAST: f64 = 1e-4;
@@ -14,8 +16,49 @@ const LEAST: f64 = 1e-4;
 /// The regions of a picture.
 pub struct Regions<'a> {
     config: &'a Config,
-    all: Vec<Value>,
+    all: Vec<Region>,
     scores: Vec<f32>,
+}
+
+/// A region as Label Studio has it.
+#[derive(Serialize)]
+struct Region {
+    id: String,
+    from_name: String,
+    to_name: String,
+    r#type: &'static str,
+    original_width: u32,
+    original_height: u32,
+    image_rotation: u32,
+    value: Drawn,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
+}
+
+#[derive(Serialize)]
+struct Drawn {
+    #[serde(flatten)]
+    shape: Shape,
+    /// Under the name of their kind.
+    #[serde(flatten)]
+    labels: BTreeMap<&'static str, [String; 1]>,
+}
+
+/// Numbers are percent of the picture's sides.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shape {
+    Brush { format: &'static str, rle: Vec<u8> },
+    Polygon { points: Vec<[f64; 2]>, closed: bool },
+    Rectangle { x: f64, y: f64, width: f64, height: f64, rotation: u32 },
+}
+
+#[derive(Serialize)]
+struct Prediction<'a> {
+    result: &'a [Region],
+    /// The mean of its regions'.
+    score: f32,
+    model_version: &'a str,
 }
 
 fn internal(error: ImageError) -> Problem {
@@ -29,13 +72,12 @@ impl<'a> Regions<'a> {
 
     /// What users have marked, as one region.
     pub fn of_mask(mut self, mask: &Mask, label: &str) -> Result<Regions<'a>, Problem> {
-        let objects = find_objects(mask, None, &ObjectOptions::default()).map_err(internal)?;
         if self.config.kind == Kind::Brush {
             // Things that are covered in part have several parts, and are one.
-            let region = Region::of(mask);
-            let value = self.brushed(&region)?;
-            self.push(value, mask.size(), label, None);
+            let shape = brushed(&image_io::Region::of(mask))?;
+            self.push(shape, mask.size(), label, None);
         } else {
+            let objects = find_objects(mask, None, &ObjectOptions::default()).map_err(internal)?;
             self.add(&objects, mask.size(), label)?;
         }
         Ok(self)
@@ -51,81 +93,73 @@ impl<'a> Regions<'a> {
     ) -> Result<Regions<'a>, Problem> {
         let least = (LEAST * f64::from(size.0) * f64::from(size.1)).ceil() as u64;
         let options = ObjectOptions { min_area: least, ..ObjectOptions::default() };
-        let mut found = Vec::new();
+        // Maps stay as small as the network makes them: one of the picture's size is there at a time.
+        let maps: Vec<DecodedMap> = maps.into_iter().map(|map| app.framing.map(map, size)).collect();
         let mut labelling = Labelling::new(size);
-        for map in maps {
-            let map = Wanted::default().found(app, map, size, app.rule)?;
-            let values = map.map.map_at(size.0, size.1);
-            labelling.add(&values, &map.mask).map_err(internal)?;
-            found.push(values);
+        for map in &maps {
+            let mask = map.mask_at(size.0, size.1, app.rule);
+            labelling.add(&map.map_at(size.0, size.1), &mask).map_err(internal)?;
         }
         let classes = labelling.finish(0.0);
-        for (number, (values, label)) in (1..).zip(found.iter().zip(labels)) {
-            let objects = find_objects(&classes.mask(number), Some(values), &options).map_err(internal)?;
+        for (number, (map, label)) in (1..).zip(maps.iter().zip(labels)) {
+            let values = map.map_at(size.0, size.1);
+            let objects = find_objects(&classes.mask(number), Some(&values), &options).map_err(internal)?;
             self.add(&objects, size, label)?;
         }
         Ok(self)
     }
 
     fn add(&mut self, objects: &[Object], size: (u32, u32), label: &str) -> Result<(), Problem> {
-        let percent = |x: f64, y: f64| [100.0 * x / f64::from(size.0), 100.0 * y / f64::from(size.1)];
+        let percent =
+            |x: u32, y: u32| [100.0 * f64::from(x) / f64::from(size.0), 100.0 * f64::from(y) / f64::from(size.1)];
         match self.config.kind {
             Kind::Brush => {
                 for object in objects {
-                    let value = self.brushed(&object.region)?;
-                    self.push(value, size, label, object.score);
+                    self.push(brushed(&object.region)?, size, label, object.score);
                 }
             }
             Kind::Polygon => {
                 for outline in Wanted::default().outlines(objects)? {
-                    let points: Vec<[f64; 2]> =
-                        outline.points.iter().map(|&[x, y]| percent(f64::from(x), f64::from(y))).collect();
+                    let points = outline.points.iter().map(|&[x, y]| percent(x, y)).collect();
                     let score = objects.get(outline.object).and_then(|object| object.score);
-                    self.push(json!({"points": points, "closed": true}), size, label, score);
+                    self.push(Shape::Polygon { points, closed: true }, size, label, score);
                 }
             }
             Kind::Rectangle => {
                 for object in objects {
                     let b = object.bounding_box;
-                    let [x, y] = percent(b.x.into(), b.y.into());
-                    let [width, height] = percent(b.width.into(), b.height.into());
-                    let value = json!({"x": x, "y": y, "width": width, "height": height, "rotation": 0});
-                    self.push(value, size, label, object.score);
+                    let ([x, y], [width, height]) = (percent(b.x, b.y), percent(b.width, b.height));
+                    self.push(Shape::Rectangle { x, y, width, height, rotation: 0 }, size, label, object.score);
                 }
             }
         }
         Ok(())
     }
 
-    fn brushed(&self, region: &Region) -> Result<Value, Problem> {
-        let rle =
-            brush(region).ok_or_else(|| Problem::bad("the picture is too large for Label Studio's run lengths"))?;
-        Ok(json!({"format": "rle", "rle": rle}))
-    }
-
-    fn push(&mut self, mut value: Value, size: (u32, u32), label: &str, score: Option<f32>) {
+    fn push(&mut self, shape: Shape, size: (u32, u32), label: &str, score: Option<f32>) {
         let Config { kind, from_name, to_name, .. } = self.config;
-        value[kind.name()] = json!([label]);
         self.scores.extend(score);
-        let mut region = json!({
-            "id": format!("{:010x}", fastrand::u64(..1 << 40)),
-            "from_name": from_name,
-            "to_name": to_name,
-            "type": kind.name(),
-            "original_width": size.0,
-            "original_height": size.1,
-            "image_rotation": 0,
-            "value": value,
+        self.all.push(Region {
+            id: format!("{:010x}", fastrand::u64(..1 << 40)),
+            from_name: from_name.clone(),
+            to_name: to_name.clone(),
+            r#type: kind.name(),
+            original_width: size.0,
+            original_height: size.1,
+            image_rotation: 0,
+            value: Drawn { shape, labels: [(kind.name(), [label.to_owned()])].into() },
+            score,
         });
-        if let Some(score) = score {
-            region["score"] = json!(score);
-        }
-        self.all.push(region);
     }
 
-    /// With the mean of its regions' scores.
-    pub fn prediction(self, version: &str) -> Result<Value, Problem> {
-        let mean = self.scores.iter().sum::<f32>() / self.scores.len().max(1) as f32;
-        Ok(json!({"result": self.all, "score": mean, "model_version": version}))
+    /// The prediction, written.
+    pub fn prediction(self, version: &str) -> Result<Box<RawValue>, Problem> {
+        let score = self.scores.iter().sum::<f32>() / self.scores.len().max(1) as f32;
+        super::raw(&Prediction { result: &self.all, score, model_version: version })
     }
+}
+
+fn brushed(region: &image_io::Region) -> Result<Shape, Problem> {
+    let rle = brush(region).ok_or_else(|| Problem::bad("the picture is too large for Label Studio's run lengths"))?;
+    Ok(Shape::Brush { format: "rle", rle })
 }

@@ -10,6 +10,7 @@ use std::io::Read;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::Uri;
+use ureq::http::header::LOCATION;
 
 /// For a whole answer.
 const WHOLE: Duration = Duration::from_secs(30);
@@ -29,7 +30,8 @@ impl Source {
     pub fn new(options: Option<LabelStudio>, most: usize) -> Source {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            .max_redirects(MOST_REDIRECTS)
+            // They are followed here, to servers that were allowed alone.
+            .max_redirects(0)
             .timeout_global(Some(WHOLE))
             .user_agent(concat!("diffews-wgpu/", env!("CARGO_PKG_VERSION")))
             .build();
@@ -55,15 +57,20 @@ impl Source {
             return refused("this server was not told where Label Studio is");
         };
         if address.starts_with('/') && !address.starts_with("//") {
-            return self.get(&format!("{}{address}", options.url), self.key(token), self.most);
+            return self.get(&format!("{}{address}", options.url), token, self.most);
         }
         match address.parse::<Uri>().ok().as_ref().and_then(origin) {
-            Some(of) if Some(&of) == own(options).as_ref() => self.get(address, self.key(token), self.most),
-            // Others get no key.
-            Some(of) if options.pictures_from.contains(&of) => self.get(address, None, self.most),
+            Some(of) if self.allows(&of) => self.get(address, token, self.most),
             Some(of) => refused(&format!("pictures of {} were not allowed when this server began", shown::text(&of))),
             None => refused("it is no address of http or https; buckets and folders are fetched through Label Studio"),
         }
+    }
+
+    /// Whether anything is fetched of a server.
+    fn allows(&self, of: &str) -> bool {
+        let options = self.options.as_ref();
+        options
+            .is_some_and(|options| own(options).as_deref() == Some(of) || options.pictures_from.iter().any(|o| o == of))
     }
 
     /// A project's tasks with annotations, as Label Studio exports them.
@@ -71,26 +78,42 @@ impl Source {
         let options = self.options.as_ref().ok_or_else(|| Problem::internal("nobody said where Label Studio is"))?;
         // Digits alone: see `Project`.
         let address = format!("{}/api/projects/{project}/export?exportType=JSON", options.url);
-        self.get(&address, self.key(token), self.most.saturating_mul(EXPORTS))
+        self.get(&address, token, self.most.saturating_mul(EXPORTS))
     }
 
-    fn key<'a>(&'a self, token: Option<&'a str>) -> Option<&'a str> {
-        self.options.as_ref().and_then(|options| options.key.as_deref()).or(token)
+    /// What Label Studio knows us by; no other server gets it.
+    fn key<'a>(&'a self, address: &str, token: Option<&'a str>) -> Option<&'a str> {
+        let options = self.options.as_ref()?;
+        let is_own = address.strip_prefix(&options.url).is_some_and(|rest| rest.starts_with('/'));
+        options.key.as_deref().or(token).filter(|_| is_own)
     }
 
-    fn get(&self, address: &str, key: Option<&str>, most: usize) -> Result<Vec<u8>, Problem> {
+    /// The bytes of an address; redirects are followed to servers that are allowed.
+    fn get(&self, address: &str, token: Option<&str>, most: usize) -> Result<Vec<u8>, Problem> {
         let failed = |reason: String| {
             let address = shown::text(address);
             Problem::new(StatusCode::BAD_GATEWAY, format!("{address} cannot be fetched: {reason}"))
         };
-        let mut request = self.agent.get(address);
-        if let Some(key) = key {
-            request = request.header("Authorization", self.authorization(key)?);
-        }
-        let answer = request.call().map_err(|error| failed(error.to_string()))?;
-        if answer.status() != 200 {
-            return Err(failed(format!("the server answers with {}", answer.status().as_u16())));
-        }
+        let mut at = address.to_owned();
+        let mut redirects = 0;
+        let answer = loop {
+            let mut request = self.agent.get(&at);
+            if let Some(key) = self.key(&at, token) {
+                request = request.header("Authorization", self.authorization(key)?);
+            }
+            let answer = request.call().map_err(|error| failed(error.to_string()))?;
+            match answer.status().as_u16() {
+                200 => break answer,
+                301..=303 | 307 | 308 if redirects < MOST_REDIRECTS => {
+                    let to = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+                    at = to.and_then(|to| led(&at, to)).ok_or_else(|| failed("its server sends elsewhere".into()))?;
+                    let of = at.parse::<Uri>().ok().as_ref().and_then(origin).filter(|of| self.allows(of));
+                    of.ok_or_else(|| failed("its server sends to another one, which was not allowed".into()))?;
+                    redirects += 1;
+                }
+                status => return Err(failed(format!("the server answers with {status}"))),
+            }
+        };
         let mut bytes = Vec::new();
         let read = answer.into_body().into_reader().take(most as u64 + 1).read_to_end(&mut bytes);
         read.map_err(|error| failed(error.to_string()))?;
@@ -124,6 +147,15 @@ impl Source {
         let access: Access = serde_json::from_str(&read).map_err(|error| failed(error.to_string()))?;
         Ok(format!("Bearer {}", access.access))
     }
+}
+
+/// Where `to` leads from `from`: a whole address of http, or a path of the same server.
+fn led(from: &str, to: &str) -> Option<String> {
+    if to.starts_with("http://") || to.starts_with("https://") {
+        return Some(to.to_owned());
+    }
+    let of = from.parse::<Uri>().ok().as_ref().and_then(origin)?;
+    (to.starts_with('/') && !to.starts_with("//")).then(|| format!("{of}{to}"))
 }
 
 /// Scheme, name and port of an address of http.
@@ -168,6 +200,19 @@ mod tests {
         for address in ["/data/upload/1/a.png", "http://127.0.0.1:1/a.png", "http://127.0.0.1:3/a.png"] {
             assert_eq!(Source::new(known(), 100).picture(address, None).unwrap_err().status, 502, "{address}");
         }
+        // Only its own addresses get the token.
+        let source = Source::new(known(), 100);
+        assert_eq!(source.key("http://127.0.0.1:1/ls/data/a.png", Some("t")), Some("t"));
+        for other in [
+            "http://127.0.0.1:1/other",
+            "http://127.0.0.1:1/lsx",
+            "http://127.0.0.1:3/ls/a.png",
+            "http://127.0.0.1:1@evil.example/ls/",
+        ] {
+            assert_eq!(source.key(other, Some("t")), None, "{other}");
+        }
+        assert_eq!(led("http://a:1/x/y", "/z").as_deref(), Some("http://a:1/z"));
+        assert!(led("http://a:1/x", "//evil.example/").is_none() && led("http://a/x", "file:///etc").is_none());
         assert_eq!(Source::new(None, 100).picture("data:image/png;base64,aGk=", None).unwrap(), b"hi");
     }
 }

@@ -17,6 +17,7 @@ const PROJECT: &str = "7.1700000000";
 /// What stands for Label Studio: files by their paths, for who has the token.
 struct Studio {
     url: String,
+    files: Arc<Mutex<Vec<(&'static str, Vec<u8>)>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -25,7 +26,8 @@ impl Studio {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let heard = asked.clone();
+        let files = Arc::new(Mutex::new(files));
+        let (heard, known) = (asked.clone(), files.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { continue };
@@ -38,9 +40,10 @@ impl Studio {
                 }
                 let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or("").to_owned();
                 heard.lock().unwrap().push(path.clone());
-                let known = head.contains(&"authorization: token t0ken".to_owned());
+                let has_token = head.contains(&"authorization: token t0ken".to_owned());
+                let files = known.lock().unwrap();
                 let (status, body) = match files.iter().find(|(own, _)| path == own.to_lowercase()) {
-                    _ if !known => ("401 Unauthorized", &b""[..]),
+                    _ if !has_token => ("401 Unauthorized", &b""[..]),
                     Some((_, bytes)) => ("200 OK", &bytes[..]),
                     None => ("404 Not Found", &b""[..]),
                 };
@@ -48,7 +51,15 @@ impl Studio {
                 let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
             }
         });
-        Studio { url, asked }
+        Studio { url, files, asked }
+    }
+
+    /// From now on the project's export is this.
+    fn exports(&self, all: Value) {
+        let export = "/api/projects/7/export?exportType=JSON";
+        let mut files = self.files.lock().unwrap();
+        files.retain(|(path, _)| *path != export);
+        files.push((export, all.to_string().into_bytes()));
     }
 }
 
@@ -107,6 +118,7 @@ fn annotations_become_examples() {
         ("/api/projects/8/export?exportType=JSON", export.to_string().into_bytes()),
     ];
     let studio = Studio::start(files);
+    studio.exports(json!([]));
     let server = connected(&studio);
     let before = setup(&server).json()["model_version"].clone();
     let tasks = json!([{"id": 2, "project": 7, "data": {"image": "/data/upload/7/query.png"}}]);
@@ -114,7 +126,9 @@ fn annotations_become_examples() {
     assert_eq!((&empty["results"][0]["result"], &empty["model_version"]), (&json!([]), &before));
 
     let task = json!({"id": 1, "data": {"image": "/data/upload/7/support.png"}});
-    let created = webhook("ANNOTATION_CREATED", json!({"annotation": {"id": 10, "result": annotated()}, "task": task}));
+    let annotation = json!({"id": 10, "result": annotated()});
+    studio.exports(json!([{"id": 1, "data": task["data"], "annotations": [annotation]}]));
+    let created = webhook("ANNOTATION_CREATED", json!({"annotation": annotation, "task": task}));
     assert_eq!(server.post("/webhook", &created).status, 201);
     let after = setup(&server).json()["model_version"].clone();
     assert_ne!(before, after);
@@ -143,6 +157,7 @@ fn annotations_become_examples() {
     server.post("/setup", &json!({"project": "8.1", "schema": CONFIG, "access_token": "t0ken"}));
     assert!(found(&server.post("/predict", &other).json()["results"][0]) == by_the_command);
 
+    studio.exports(json!([]));
     assert_eq!(
         server.post("/webhook", &webhook("ANNOTATIONS_DELETED", json!({"annotations": [{"id": 10}]}))).status,
         201
@@ -157,12 +172,12 @@ fn smart_tools_get_masks_of_marks() {
     let studio = Studio::start(vec![("/q.png", file("support.png"))]);
     let server = connected(&studio);
     // Around the lady bug's body.
-    let value = json!({"x": 8.0, "y": 55.0, "width": 26.0, "height": 33.0, "rotation": 0, "rectanglelabels": ["bug"]});
-    let marks = json!({"result": [{"type": "rectanglelabels", "from_name": "r", "to_name": "image", "value": value}]});
+    let value = json!({"x": 8.0, "y": 55.0, "width": 26.0, "height": 33.0, "rotation": 0, "brushlabels": ["bee"]});
+    let marks = json!({"result": [{"type": "rectangle", "from_name": "r", "to_name": "image", "value": value}]});
     let tasks = json!([{"id": 2, "data": {"image": "/q.png"}}]);
     let answer = server.post("/predict", &predict(tasks.clone(), marks)).json();
     let region = &answer["results"][0]["result"][0];
-    assert_eq!((&region["type"], &region["value"]["brushlabels"]), (&json!("brushlabels"), &json!(["bug"])));
+    assert_eq!((&region["type"], &region["value"]["brushlabels"]), (&json!("brushlabels"), &json!(["bee"])));
     let truth = image::open(example("support_mask.png")).unwrap().into_luma8();
     let truth: Vec<bool> = truth.pixels().map(|pixel| pixel.0[0] > 127).collect();
     let made = mask(&drawn(&answer["results"][0]["result"]), &open_image(example("support.png")).unwrap()).unwrap();
@@ -211,4 +226,20 @@ fn what_label_studio_would_not_send_is_refused() {
     server.says("annotation 2 of project 7 is no example");
     let answer = read(server.send("GET", "/predict", "", b""));
     answer.refused(405, "other methods");
+}
+
+#[test]
+fn what_cannot_be_read_brings_no_empty_predictions() {
+    let studio = Studio::start(vec![("/q.png", file("query.png"))]);
+    let server = connected(&studio);
+    let tasks = json!([{"id": 2, "data": {"image": "/q.png"}}]);
+    // Nothing is known of the project, and its annotations cannot be had.
+    server.post("/predict", &predict(tasks.clone(), Value::Null)).refused(502, "404");
+    // An example whose picture is not there.
+    let annotation = json!({"id": 10, "result": annotated()});
+    let task = json!({"data": {"image": "/gone.png"}});
+    studio.exports(json!([{"data": task["data"], "annotations": [annotation]}]));
+    let created = webhook("ANNOTATION_CREATED", json!({"annotation": annotation, "task": task}));
+    assert_eq!(server.post("/webhook", &created).status, 201);
+    server.post("/predict", &predict(tasks, Value::Null)).refused(502, "404");
 }
