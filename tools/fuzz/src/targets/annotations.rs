@@ -1,8 +1,9 @@
 //! Annotations of other tools and marks, read as masks of examples.
 
 use super::{Ran, Runner, picture};
-use diffews_wgpu::formats::read::{coco::Instances, labelme};
-use diffews_wgpu::image_io::{self, MAX_PIXELS, Marks};
+use diffews_wgpu::formats::label_studio::brush as label_studio_rle;
+use diffews_wgpu::formats::read::{coco::Instances, label_studio, labelme};
+use diffews_wgpu::image_io::{self, MAX_PIXELS, Marks, Mask, Region, RgbImage};
 use serde_json::Value;
 use std::path::Path;
 
@@ -71,5 +72,38 @@ pub fn open_strokes(dir: &Path) -> Runner {
             assert_eq!(mask.size(), picture.dimensions());
         }
         Ran::new(made.is_ok())
+    })
+}
+
+/// Regions of every kind on the picture of 16 x 8 pixels that they are drawn on.
+pub fn label_studio_seeds() -> Vec<Vec<u8>> {
+    let mask = Mask::new(16, 8, (0..128).map(|i| i % 5 < 2).collect()).expect("a mask of that size");
+    let rle = label_studio_rle(&Region::of(&mask)).expect("few pixels");
+    let brush = format!(
+        r#"{{"type": "brushlabels", "original_width": 16, "original_height": 8, "value": {{"rle": {rle:?}, "brushlabels": ["cat"]}}}}"#
+    );
+    let whole = format!(
+        "[{brush}, {}",
+        r#"{"type": "polygonlabels", "value": {"points": [[10, 10], [60, 10], [60, 90]], "polygonlabels": ["cat"]}},
+        {"type": "ellipselabels", "value": {"x": 50, "y": 50, "radiusX": 20, "radiusY": 30, "rotation": 20, "ellipselabels": ["cat"]}},
+        {"type": "rectanglelabels", "value": {"x": 5, "y": 5, "width": 50, "height": 60, "rotation": 0, "rectanglelabels": ["cat"]}},
+        {"type": "rectangle", "value": {"x": 5, "y": 5, "width": 50, "height": 60, "rotation": 30, "brushlabels": ["dog"]}},
+        {"type": "keypointlabels", "is_positive": false, "value": {"x": 90, "y": 90, "width": 1, "keypointlabels": ["cat"]}}]"#
+    );
+    let all: Vec<Value> = serde_json::from_str(&whole).unwrap_or_default();
+    let each = all.iter().map(|region| Value::Array(vec![region.clone()]).to_string().into_bytes());
+    each.chain([whole.clone().into_bytes()]).collect()
+}
+
+pub fn open_label_studio(_: &Path) -> Runner {
+    let colours = (0..16 * 8 * 3).map(|i| (i * 7) as u8).collect();
+    let picture = RgbImage::from_raw(16, 8, colours).expect("a picture of that size");
+    Box::new(move |bytes, _| {
+        let Ok(result) = serde_json::from_slice::<Value>(bytes) else { return Ran::new(false) };
+        let mask = label_studio::mask(&label_studio::drawn(&result), &picture);
+        if let Ok(mask) = &mask {
+            assert!(mask.size() == (16, 8) && mask.foreground().contains(&true));
+        }
+        Ran::new(mask.is_ok())
     })
 }

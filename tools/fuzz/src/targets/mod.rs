@@ -98,6 +98,13 @@ pub const TARGETS: &[Target] = &[
     target("coco", "COCO's instances", mutate::json::mutate, annotations::coco_seeds, annotations::open_coco),
     target("labelme", "labelme's files", mutate::json::mutate, annotations::labelme_seeds, annotations::open_labelme),
     target(
+        "label-studio",
+        "regions of Label Studio's annotations",
+        mutate::json::mutate,
+        annotations::label_studio_seeds,
+        annotations::open_label_studio,
+    ),
+    target(
         "strokes",
         "strokes on a picture",
         mutate::json::mutate,
