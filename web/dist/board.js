@@ -26,6 +26,9 @@ export class Board {
             if (event.key === " ")
                 this.keyPaints = false;
         });
+        canvas.addEventListener("blur", () => (this.keyPaints = false));
+        for (const radio of document.querySelectorAll("input[name=tool]"))
+            radio.addEventListener("change", () => this.cancel());
         at("board").addEventListener("wheel", (event) => this.wheel(event), { passive: false });
         at("undo").addEventListener("click", () => this.takeBack());
         at("clear").addEventListener("click", () => this.clear());
@@ -34,6 +37,7 @@ export class Board {
         document.addEventListener("keydown", (event) => this.shortcut(event));
     }
     async show(picture, mask) {
+        this.cancel();
         this.picture = picture;
         for (const id of ["picture", "paint"]) {
             const canvas = at(id);
@@ -52,16 +56,19 @@ export class Board {
     async mask() {
         if (!this.picture)
             return null;
+        if (this.tool === "box")
+            this.cancel();
         const { width, height } = this.picture;
         const { data } = this.paint.getImageData(0, 0, width, height);
         const on = Uint8Array.from({ length: width * height }, (_, i) => ((data[4 * i + 3] ?? 0) > 127 ? 255 : 0));
         return on.some((level) => level > 0) ? png(grey(on, width, height)) : null;
     }
     async add(mask) {
-        if (!this.picture)
-            return;
-        const { width, height } = this.picture;
+        const picture = this.picture;
         const bitmap = await createImageBitmap(mask);
+        if (!picture || this.picture !== picture)
+            return;
+        const { width, height } = picture;
         const on = levels(bitmap, width, height);
         const [layer, over] = canvasOf(width, height);
         const image = over.createImageData(width, height);
@@ -81,13 +88,27 @@ export class Board {
             this.undo.shift();
     }
     takeBack() {
+        if (this.cancel())
+            return;
+        this.restore();
+    }
+    restore() {
         const before = this.undo.pop();
         if (before)
             this.paint.putImageData(before, 0, 0);
     }
+    cancel() {
+        if (!this.drawn && !this.keyPaints)
+            return false;
+        this.drawn = null;
+        this.keyPaints = false;
+        this.restore();
+        return true;
+    }
     clear() {
         if (!this.picture)
             return;
+        this.cancel();
         this.keep();
         this.paint.clearRect(0, 0, this.picture.width, this.picture.height);
     }
@@ -113,7 +134,7 @@ export class Board {
     }
     async endBox({ from, to }) {
         const picture = this.picture;
-        this.takeBack();
+        this.cancel();
         if (!picture)
             return;
         const within = (value, most) => Math.round(Math.min(most, Math.max(0, value)));
@@ -125,6 +146,8 @@ export class Board {
         const mask = await this.outline(picture, [left, top, right, bottom]);
         if (!mask || this.picture !== picture)
             return;
+        if (this.tool === "box")
+            this.cancel();
         this.keep();
         await this.add(mask);
         say("The thing in the box is outlined; brush and eraser correct it.");
@@ -140,11 +163,11 @@ export class Board {
         this.paint.canvas.setPointerCapture(event.pointerId);
         this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
         if (this.fingers.size > 1) {
-            if (this.drawn)
-                this.takeBack();
-            this.drawn = null;
+            this.cancel();
             return;
         }
+        if (this.drawn)
+            this.cancel();
         this.keep();
         const here = this.place(event);
         this.drawn = { from: here, to: here };
@@ -171,15 +194,14 @@ export class Board {
         }
     }
     up(event) {
-        this.fingers.delete(event.pointerId);
-        const drawn = this.drawn;
-        this.drawn = null;
-        if (!drawn || this.tool !== "box")
+        if (!this.fingers.delete(event.pointerId) || !this.drawn)
             return;
-        if (event.type === "pointerup")
-            void this.endBox(drawn);
+        if (this.tool !== "box")
+            this.drawn = null;
+        else if (event.type === "pointerup")
+            void this.endBox(this.drawn);
         else
-            this.takeBack();
+            this.cancel();
     }
     pinch(moved, before) {
         const still = [...this.fingers].find(([id]) => id !== moved)?.[1];
@@ -210,14 +232,22 @@ export class Board {
         const real = this.zoom / before;
         board.scrollTo((left + x) * real - x, (top + y) * real - y);
     }
+    get scale() {
+        return (this.zoom * SHOWN_SIDE) / Math.max(this.paint.canvas.width, this.paint.canvas.height);
+    }
     sized() {
         if (!this.picture)
             return;
-        const { width, height } = this.picture;
-        const shown = Math.round((this.zoom * SHOWN_SIDE * width) / Math.max(width, height));
+        const shown = Math.round(this.scale * this.picture.width);
         for (const id of ["picture", "paint"])
             at(id).style.width = `${shown}px`;
+        this.moveCursor(this.cursor);
         at("zoom").textContent = `${Math.round(100 * this.zoom)} %`;
+    }
+    moveCursor(to) {
+        this.cursor = to;
+        const shown = at("cursor");
+        shown.style.translate = to.map((value) => `${value * this.scale}px`).join(" ");
     }
     key(event) {
         if (!this.picture)
@@ -235,14 +265,15 @@ export class Board {
                 Math.min(width, Math.max(0, this.cursor[0] + step[0] * far)),
                 Math.min(height, Math.max(0, this.cursor[1] + step[1] * far)),
             ];
-            if (this.drawn) {
+            if (this.drawn && this.tool === "box") {
                 this.drawn.to = next;
                 this.drawBox(this.drawn);
             }
             else if (this.keyPaints) {
                 this.stroke(this.cursor, next);
             }
-            this.cursor = next;
+            this.moveCursor(next);
+            at("cursor").scrollIntoView({ block: "nearest", inline: "nearest" });
             say(`At ${Math.round(next[0])}, ${Math.round(next[1])} of ${width} x ${height}.`);
         }
         else {
@@ -257,9 +288,7 @@ export class Board {
             this.stroke(this.cursor, this.cursor);
         }
         else if (this.drawn) {
-            const drawn = this.drawn;
-            this.drawn = null;
-            void this.endBox(drawn);
+            void this.endBox(this.drawn);
         }
         else {
             this.keep();
@@ -279,6 +308,8 @@ export class Board {
             this.takeBack();
         }
         else if (tool) {
+            if (tool !== this.tool)
+                this.cancel();
             for (const radio of document.querySelectorAll("input[name=tool]"))
                 radio.checked = radio.value === tool;
         }

@@ -1,49 +1,65 @@
-export function above(map, level) {
-    return Uint8Array.from(map, (value) => Number(value > level));
-}
-export function parts(mask, width, height) {
+const LEAST_PART = 1e-4;
+export function parts(map, level, width, height) {
+    const mask = Uint8Array.from(map, (value) => Number(value > level));
     const of = new Int32Array(mask.length);
     const all = [];
-    const waiting = [];
+    const pixels = new Int32Array(mask.length);
+    let end = 0;
     for (let first = 0; first < mask.length; first++) {
-        if (!mask[first] || of[first])
+        if (!mask[first])
             continue;
-        const number = all.length + 1;
-        const part = { first, area: 0, box: [width, height, 0, 0] };
-        of[first] = number;
-        waiting.push(first);
-        for (let at; (at = waiting.pop()) !== undefined;) {
+        const start = end;
+        let top = first;
+        let [left, upper, right, lower] = [width, height, 0, 0];
+        mask[first] = 0;
+        pixels[end++] = first;
+        for (let next = start; next < end; next++) {
+            const at = pixels[next] ?? 0;
             const [x, y] = [at % width, Math.floor(at / width)];
-            part.area++;
-            const [left, top, right, bottom] = part.box;
-            part.box = [Math.min(left, x), Math.min(top, y), Math.max(right, x + 1), Math.max(bottom, y + 1)];
+            if ((map[at] ?? 0) > (map[top] ?? 0))
+                top = at;
+            [left, upper, right, lower] = [Math.min(left, x), Math.min(upper, y), Math.max(right, x + 1), Math.max(lower, y + 1)];
             for (let row = Math.max(0, y - 1); row <= Math.min(height - 1, y + 1); row++) {
                 for (let column = Math.max(0, x - 1); column <= Math.min(width - 1, x + 1); column++) {
-                    const next = row * width + column;
-                    if (!mask[next] || of[next])
+                    const beside = row * width + column;
+                    if (!mask[beside])
                         continue;
-                    of[next] = number;
-                    waiting.push(next);
+                    mask[beside] = 0;
+                    pixels[end++] = beside;
                 }
             }
         }
-        all.push(part);
+        const area = end - start;
+        if (area < LEAST_PART * mask.length)
+            continue;
+        all.push({ top, area, box: [left, upper, right, lower] });
+        for (const pixel of pixels.subarray(start, end))
+            of[pixel] = all.length;
     }
     return { of, all };
 }
 export function runs(parts, number, width, height) {
     const counts = [];
     let [on, length] = [false, 0];
-    for (let x = 0; x < width; x++) {
-        for (let y = 0; y < height; y++) {
-            if ((parts.of[y * width + x] === number) !== on) {
-                counts.push(length);
-                on = !on;
-                length = 0;
-            }
-            length++;
+    const add = (pixels, are) => {
+        if (!pixels)
+            return;
+        if (are !== on) {
+            counts.push(length);
+            on = are;
+            length = 0;
         }
+        length += pixels;
+    };
+    const [left, top, right, bottom] = parts.all[number - 1]?.box ?? [0, 0, 0, 0];
+    add(left * height, false);
+    for (let x = left; x < right; x++) {
+        add(top, false);
+        for (let y = top; y < bottom; y++)
+            add(1, parts.of[y * width + x] === number);
+        add(height - bottom, false);
     }
+    add((width - right) * height, false);
     counts.push(length);
     return counts;
 }

@@ -12,20 +12,22 @@ const BUILT_IN = [
 ];
 let engine = null;
 let examples = [];
-let made = null;
-const results = [];
-let running = null;
+const made = new WeakMap();
+let results = [];
+let ending = new AbortController();
 let chain = Promise.resolve();
+let opening = Promise.resolve();
 const board = new Board(async (picture, box) => {
     let mask = null;
     await work("Outlining", async (engine, _, signal) => void (mask = await engine.outline(picture.blob, box, signal)));
     return mask;
 });
-function work(what, act) {
+function work(what, act, { signal } = ending) {
     chain = chain.then(async () => {
+        if (signal.aborted)
+            return;
         if (!engine)
             return say("Nothing here can compute: there is no server, and this browser has no WebGPU.", true);
-        running = new AbortController();
         const bar = at("progress");
         bar.hidden = at("cancel").hidden = false;
         bar.removeAttribute("value");
@@ -35,15 +37,14 @@ function work(what, act) {
             at("part").textContent = part;
         };
         try {
-            await act(engine, progress, running.signal);
+            await act(engine, progress, signal);
         }
         catch (error) {
-            if (running.signal.aborted)
+            if (signal.aborted)
                 say("Cancelled.");
             else
                 say(error instanceof Error ? error.message : String(error), true);
         }
-        running = null;
         bar.hidden = at("cancel").hidden = true;
         at("part").textContent = "";
     });
@@ -57,11 +58,10 @@ function listed() {
     input("query").disabled = !count && !input("bank").value;
     at("add").disabled = !board.picture;
     at("again").disabled = input("query").disabled || !results.length;
-    at("coco").disabled = !results.some((result) => result.score !== null);
+    at("coco").disabled = !results.some((result) => result.searched);
 }
 function addExample(picture, mask) {
-    examples.push({ image: picture.blob, mask });
-    made = null;
+    examples = [...examples, { image: picture.blob, mask }];
     input("bank").value = "";
     listed();
 }
@@ -76,15 +76,15 @@ async function showExample(file) {
     }
 }
 at("add").addEventListener("click", async () => {
+    const { picture } = board;
     const mask = await board.mask();
-    if (!mask || !board.picture)
+    if (!mask || !picture)
         return say("Nothing is painted yet.", true);
-    addExample(board.picture, mask);
+    addExample(picture, mask);
     say("Now choose pictures to search, or add another example.");
 });
 at("forget").addEventListener("click", () => {
     examples = [];
-    made = null;
     listed();
 });
 at("bank").addEventListener("change", () => {
@@ -93,64 +93,84 @@ at("bank").addEventListener("change", () => {
         input("name").value = bank.selectedOptions[0]?.dataset.name ?? bank.value;
     listed();
 });
-async function find(engine, picture, progress, signal) {
-    const chosen = input("bank").value;
-    if (chosen)
-        return engine.segment(chosen, picture.blob, progress, signal);
+function wanted() {
+    return { bank: input("bank").value, examples };
+}
+async function find(engine, picture, { bank, examples }, progress, signal) {
+    if (bank)
+        return engine.segment(bank, picture.blob, progress, signal);
     for (let again = true;; again = false) {
-        if (!made) {
-            const encoded = await engine.encode(examples, progress, signal);
-            if (encoded.warnings.length)
-                say(encoded.warnings.join(" "), true);
-            made = encoded.id;
-        }
+        const encoded = made.get(examples) ?? (await engine.encode(examples, progress, signal));
+        made.set(examples, encoded);
         try {
-            return await engine.segment(made, picture.blob, progress, signal);
+            const found = await engine.segment(encoded.id, picture.blob, progress, signal);
+            return { ...found, warnings: [...encoded.warnings, ...found.warnings] };
         }
         catch (error) {
             if (!(error instanceof EngineError && error.gone && again))
                 throw error;
-            made = null;
+            made.delete(examples);
         }
     }
 }
-function update(result) {
+function update(result, what = wanted(), ends = ending) {
     const { name } = result.picture;
-    return work(`Searching ${name}`, async (engine, progress, signal) => {
-        const found = await find(engine, result.picture, progress, signal);
-        const first = results.every((other) => other.score === null);
-        if (first && "relative" in found.threshold)
-            setThreshold(found.threshold.relative);
+    const act = async (engine, progress, signal) => {
+        if (!results.includes(result))
+            return say(`${name} was removed.`);
+        const found = await find(engine, result.picture, what, progress, signal);
+        const relative = "relative" in found.threshold;
+        at("counted").textContent = relative ? "Threshold" : "Threshold (absolute)";
+        if (!results.some((other) => other.searched)) {
+            setThreshold("relative" in found.threshold ? found.threshold.relative : found.threshold.absolute);
+        }
         result.show(found);
-        const warned = found.warnings.length ? ` ${found.warnings.join(" ")}` : "";
-        say(`${name}: score ${found.score.toFixed(2)}.${warned}`);
+        say([`${name}: ${result.summary}.`, ...found.warnings].join(" "));
         listed();
-    });
+    };
+    return work(`Searching ${name}`, act, ends);
 }
-async function search(files) {
+function search(files) {
     if (input("query").disabled)
         return say("Show an example first.", true);
-    for (const file of files) {
-        try {
-            searched(await open(file, file.name || "picture"));
+    const [what, ends] = [wanted(), ending];
+    opening = opening.then(async () => {
+        for (const file of files) {
+            if (ends.signal.aborted)
+                return;
+            try {
+                searched(await open(file, file.name || "picture"), what, ends);
+            }
+            catch (error) {
+                say(error.message, true);
+            }
         }
-        catch (error) {
-            say(error.message, true);
-        }
-    }
+    });
 }
-function searched(picture) {
-    const result = new Result(picture, (picture, mask) => {
+function searched(picture, what, ends = ending) {
+    const add = (picture, mask) => {
         addExample(picture, mask);
         say(`${picture.name} is an example now; "Search again" uses it.`);
-    });
+    };
+    const result = new Result(picture, { add, remove });
     results.push(result);
     at("results").append(result.figure);
-    return update(result);
+    void update(result, what, ends);
+}
+function remove(result) {
+    const next = result.figure.nextElementSibling ?? result.figure.previousElementSibling;
+    results = results.filter((other) => other !== result);
+    result.figure.remove();
+    (next?.querySelector("button:last-child") ?? input("query")).focus();
+    listed();
 }
 function setThreshold(value) {
     input("threshold").value = String(value);
     at("level").textContent = value.toFixed(2);
+}
+function inView(element) {
+    const { top, bottom } = element.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
 }
 let due = false;
 at("threshold").addEventListener("input", () => {
@@ -161,40 +181,49 @@ at("threshold").addEventListener("input", () => {
     requestAnimationFrame(() => {
         due = false;
         for (const result of results)
-            result.draw();
+            if (inView(result.figure))
+                result.draw();
     });
 });
+for (const rest of ["change", "pointerup"])
+    at("threshold").addEventListener(rest, () => results.forEach((result) => result.draw()));
 at("again").addEventListener("click", () => results.forEach((result) => void update(result)));
 at("coco").addEventListener("click", () => {
     const category = input("name").value.trim() || "thing";
-    download(coco(results.filter((result) => result.score !== null).map((result) => result.annotated()), category), "annotations.json");
+    download(coco(results.filter((result) => result.searched).map((result) => result.annotated()), category), "annotations.json");
 });
-at("cancel").addEventListener("click", () => running?.abort());
+at("cancel").addEventListener("click", () => {
+    ending.abort();
+    ending = new AbortController();
+});
 async function tryBuiltIn({ folder, name }) {
     const get = async (file) => (await fetch(`${folder}/${file}`)).blob();
     try {
         const [shown, mask, query] = await Promise.all([get("support.png"), get("support_mask.png"), get("query.png")]);
-        const picture = await open(shown, `${name}, example.png`);
-        examples = [];
+        const [picture, searching] = [await open(shown, `${name}, example.png`), await open(query, `${name}.png`)];
         await board.show(picture, mask);
+        examples = [];
         addExample(picture, mask);
         input("name").value = name;
-        await searched(await open(query, `${name}.png`));
+        searched(searching, wanted());
     }
     catch (error) {
         say(`The built-in pictures cannot be had: ${error.message}`, true);
     }
 }
 for (const one of BUILT_IN) {
-    const choice = button("", () => void tryBuiltIn(one));
+    const choice = button("", () => (opening = opening.then(() => tryBuiltIn(one))));
     const image = document.createElement("img");
     image.src = `${one.folder}/support.png`;
     image.alt = "";
     choice.append(image, one.name);
     at("built-in").append(choice);
 }
-takeFiles(input("example"), at("board"), (files) => void (files[0] && showExample(files[0])));
-takeFiles(input("query"), at("queries"), (files) => void search(files));
+takeFiles(input("example"), at("board"), ([file]) => {
+    if (file)
+        opening = opening.then(() => showExample(file));
+});
+takeFiles(input("query"), at("queries"), search);
 async function choose() {
     const key = () => input("key").value.trim();
     return (await ServerEngine.find(key)) ?? (await import("./local.js")).LocalEngine.find();

@@ -1,70 +1,77 @@
 import { button, download, input, say } from "./dom.js";
 import { labelMap } from "./files.js";
-import { above, parts } from "./mask.js";
+import { parts } from "./mask.js";
 import { canvasOf, grey, levels, png } from "./picture.js";
 const ON = [255, 0, 255, 130];
-const MOST_SHOWN = 12;
-const LEAST_PART = 1e-4;
+const OFF = [128, 128, 128, 100];
 export class Result {
     picture;
-    add;
+    page;
     figure = document.createElement("figure");
     found = null;
     parts = { of: new Int32Array(), all: [] };
     off = new Set();
-    constructor(picture, add) {
+    remove = button("Remove", () => this.page.remove(this));
+    constructor(picture, page) {
         this.picture = picture;
-        this.add = add;
-        this.figure.append(picture.canvas, caption(picture.name));
+        this.page = page;
+        this.figure.append(picture.canvas, caption(picture.name), this.remove);
     }
     show(found) {
         this.found = found;
         this.draw();
     }
-    get score() {
-        return this.found && this.found.score;
+    get searched() {
+        return this.found !== null;
+    }
+    get summary() {
+        if (!this.found)
+            return "not searched";
+        return `${this.found.found ? "" : "nothing found, "}score ${this.found.score.toFixed(2)}`;
     }
     get level() {
-        return Number(input("threshold").value) * (this.found?.peak ?? 1) * 255;
+        const whole = this.found && "relative" in this.found.threshold ? this.found.peak : 1;
+        return Number(input("threshold").value) * whole * 255;
     }
-    isOn(number, of) {
-        return ![...this.off].some((pixel) => of[pixel] === number);
+    partsOf(found, map, width, height) {
+        return found.found ? parts(map, this.level, width, height) : { of: new Int32Array(width * height), all: [] };
+    }
+    on() {
+        const off = new Set([...this.off].map((pixel) => this.parts.of[pixel]));
+        return new Set(this.parts.all.map((_, i) => i + 1).filter((number) => !off.has(number)));
     }
     draw() {
         if (!this.found)
             return;
         const { width, height, canvas, name } = this.picture;
-        this.parts = parts(above(this.found.map, this.level), width, height);
-        const on = new Set(this.parts.all.map((_, i) => i + 1).filter((number) => this.isOn(number, this.parts.of)));
+        this.parts = this.partsOf(this.found, this.found.map, width, height);
+        const on = this.on();
         const [shown, context] = canvasOf(width, height);
         context.drawImage(canvas, 0, 0);
         const [layer, over] = canvasOf(width, height);
         const image = over.createImageData(width, height);
-        this.parts.of.forEach((number, i) => number && image.data.set(on.has(number) ? ON : [128, 128, 128, 100], 4 * i));
+        this.parts.of.forEach((number, i) => number && image.data.set(on.has(number) ? ON : OFF, 4 * i));
         over.putImageData(image, 0, 0);
         context.drawImage(layer, 0, 0);
         shown.role = "img";
-        const score = this.found.score.toFixed(2);
-        shown.setAttribute("aria-label", `${name} with what was found painted over it, score ${score}, objects: ${on.size}`);
+        shown.setAttribute("aria-label", `${name} with what was found painted over it, ${this.summary}, objects: ${on.size}`);
         shown.addEventListener("click", (event) => this.clicked(shown, event));
         const buttons = [
             button("Mask", () => void this.saved("_mask.png", async () => png(await this.fullMask()))),
             button("Label map", () => void this.saved("_labels.png", () => this.labels())),
             button("Use as example, too", () => void this.used()),
         ];
-        this.figure.replaceChildren(shown, caption(`${name}, score ${score}`), this.switches(), ...buttons);
+        this.figure.replaceChildren(shown, caption(`${name}, ${this.summary}`), this.switches(on), ...buttons, this.remove);
     }
-    switches() {
+    switches(on) {
         const list = document.createElement("div");
         list.className = "objects";
-        const least = LEAST_PART * this.picture.width * this.picture.height;
-        const numbered = this.parts.all.map((part, i) => ({ part, number: i + 1 })).filter(({ part }) => part.area >= least);
-        const largest = numbered.sort((a, b) => b.part.area - a.part.area).slice(0, MOST_SHOWN);
-        largest.forEach(({ part, number }, at) => {
+        const numbered = this.parts.all.map((part, i) => ({ part, number: i + 1 }));
+        numbered.sort((a, b) => b.part.area - a.part.area).forEach(({ part, number }, at) => {
             const label = document.createElement("label");
             const box = document.createElement("input");
             box.type = "checkbox";
-            box.checked = this.isOn(number, this.parts.of);
+            box.checked = on.has(number);
             box.addEventListener("change", () => {
                 this.toggle(number);
                 this.figure.querySelectorAll(".objects input")[at]?.focus();
@@ -87,7 +94,7 @@ export class Result {
         if (held.length)
             held.forEach((pixel) => this.off.delete(pixel));
         else
-            this.off.add(this.parts.all[number - 1]?.first ?? 0);
+            this.off.add(this.parts.all[number - 1]?.top ?? 0);
         this.draw();
     }
     annotated() {
@@ -96,14 +103,14 @@ export class Result {
             return { name, ...full, parts: this.parts, on: [] };
         const is = full.width === width && full.height === height;
         const map = is ? this.found.map : levels(grey(this.found.map, width, height), full.width, full.height);
-        const all = is ? this.parts : parts(above(map, this.level), full.width, full.height);
-        const off = new Set();
-        for (const pixel of this.off) {
-            const [x, y] = [pixel % width, Math.floor(pixel / width)];
-            const [column, row] = [Math.floor(((x + 0.5) * full.width) / width), Math.floor(((y + 0.5) * full.height) / height)];
-            off.add(all.of[row * full.width + column]);
-        }
-        return { name, ...full, parts: all, on: all.all.map((_, i) => i + 1).filter((number) => !off.has(number)) };
+        const all = is ? this.parts : this.partsOf(this.found, map, full.width, full.height);
+        const on = this.on();
+        const isOn = (top) => {
+            const [x, y] = [top % full.width, Math.floor(top / full.width)];
+            const shown = this.parts.of[Math.floor(((y + 0.5) * height) / full.height) * width + Math.floor(((x + 0.5) * width) / full.width)];
+            return on.has(shown ?? 0);
+        };
+        return { name, ...full, parts: all, on: all.all.map((_, i) => i + 1).filter((number) => isOn(all.all[number - 1]?.top ?? 0)) };
     }
     async fullMask() {
         const { width, height, parts, on } = this.annotated();
@@ -125,10 +132,11 @@ export class Result {
     }
     async used() {
         const { width, height } = this.picture;
-        const on = Uint8Array.from(this.parts.of, (number) => (number && this.isOn(number, this.parts.of) ? 255 : 0));
-        if (!on.some((level) => level > 0))
+        const on = this.on();
+        if (!on.size)
             return say("Nothing was found that could be an example.", true);
-        this.add(this.picture, await png(grey(on, width, height)));
+        const mask = Uint8Array.from(this.parts.of, (number) => (on.has(number) ? 255 : 0));
+        this.page.add(this.picture, await png(grey(mask, width, height)));
     }
 }
 function caption(text) {

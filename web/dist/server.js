@@ -1,6 +1,13 @@
 import { EngineError } from "./engine.js";
 import { levels } from "./picture.js";
 const TRIES = 6;
+class Busy extends EngineError {
+    seconds;
+    constructor(message, seconds) {
+        super(message);
+        this.seconds = seconds;
+    }
+}
 export class ServerEngine {
     about;
     key;
@@ -29,44 +36,57 @@ export class ServerEngine {
         const body = { bank, image: await base64(image), map: true };
         const found = await this.stream("v1/segment", body, progress, signal);
         const bitmap = await createImageBitmap(fromBase64(found.map));
-        return { ...found, map: levels(bitmap, found.width, found.height) };
+        const enough = found.found || found.score >= found.min_score;
+        return { ...found, found: enough, map: levels(bitmap, found.width, found.height) };
     }
     async send(method, path, accept, body, signal) {
         const headers = { "Content-Type": "application/json", Accept: accept };
         const key = this.key();
         if (key)
             headers["X-API-Key"] = key;
+        const answer = await fetch(path, { method, headers, signal: signal ?? null, body: body ? JSON.stringify(body) : null }).catch((error) => {
+            signal?.throwIfAborted();
+            throw new EngineError(`The server does not answer: ${error.message}`);
+        });
+        if (answer.ok)
+            return answer;
+        const problem = await answer.json().catch(() => ({}));
+        const seconds = Number(answer.headers.get("Retry-After")) || null;
+        throw wrong({ detail: answer.statusText, ...problem, status: answer.status }, seconds);
+    }
+    async patiently(act, signal) {
         for (let tries = 1;; tries++) {
-            const answer = await fetch(path, { method, headers, signal: signal ?? null, body: body ? JSON.stringify(body) : null }).catch((error) => {
-                signal?.throwIfAborted();
-                throw new EngineError(`The server does not answer: ${error.message}`);
-            });
-            if (answer.ok)
-                return answer;
-            const problem = await answer.json().catch(() => ({}));
-            if (answer.status !== 503 || tries === TRIES) {
-                throw new EngineError(problem.detail ?? answer.statusText, answer.status === 404);
+            try {
+                return await act();
             }
-            const seconds = Number(answer.headers.get("Retry-After")) || 1;
-            await sleep(1000 * seconds, signal);
+            catch (error) {
+                if (!(error instanceof Busy) || tries === TRIES)
+                    throw error;
+                await sleep(1000 * (error.seconds ?? tries), signal);
+            }
         }
     }
     async ask(method, path, body, signal) {
-        return (await this.send(method, path, "application/json", body, signal)).json();
+        return this.patiently(async () => (await this.send(method, path, "application/json", body, signal)).json(), signal);
     }
     async stream(path, body, progress, signal) {
-        const answer = await this.send("POST", path, "text/event-stream", body, signal);
-        for await (const [name, data] of events(answer)) {
-            if (name === "step")
-                progress(data.stage, data.done);
-            if (name === "problem")
-                throw new EngineError(data.detail, data.status === 404);
-            if (name === "done")
-                return data;
-        }
-        signal.throwIfAborted();
-        throw new EngineError("The server ended before its answer was there.");
+        return this.patiently(async () => {
+            const answer = await this.send("POST", path, "text/event-stream", body, signal);
+            for await (const [name, data] of events(answer)) {
+                if (name === "step")
+                    progress(data.stage, data.done);
+                if (name === "problem")
+                    throw wrong(data, null);
+                if (name === "done")
+                    return data;
+            }
+            signal.throwIfAborted();
+            throw new EngineError("The server ended before its answer was there.");
+        }, signal);
     }
+}
+function wrong({ status, detail = "The server does not say what is wrong." }, seconds) {
+    return status === 503 ? new Busy(detail, seconds) : new EngineError(detail, status === 404);
 }
 async function* events(answer) {
     const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
@@ -84,6 +104,7 @@ async function* events(answer) {
 }
 function sleep(milliseconds, signal) {
     return new Promise((give, fail) => {
+        signal?.throwIfAborted();
         const timer = setTimeout(give, milliseconds);
         signal?.addEventListener("abort", () => {
             clearTimeout(timer);

@@ -71,7 +71,8 @@ function found(drawn) {
     const { width, height, peak, score, relative, threshold } = drawn;
     const map = drawn.map();
     drawn.free();
-    return { width, height, map, peak, score, threshold: relative ? { relative: threshold } : { absolute: threshold }, warnings: [] };
+    const rule = relative ? { relative: threshold } : { absolute: threshold };
+    return { width, height, map, peak, score, found: true, threshold: rule, warnings: [] };
 }
 async function png(drawn) {
     const { width, height } = drawn;

@@ -36,6 +36,9 @@ export class Board {
     canvas.addEventListener("keyup", (event) => {
       if (event.key === " ") this.keyPaints = false;
     });
+    // The key may go up elsewhere.
+    canvas.addEventListener("blur", () => (this.keyPaints = false));
+    for (const radio of document.querySelectorAll("input[name=tool]")) radio.addEventListener("change", () => this.cancel());
     at("board").addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     at("undo").addEventListener("click", () => this.takeBack());
     at("clear").addEventListener("click", () => this.clear());
@@ -46,6 +49,7 @@ export class Board {
 
   /** Shows a picture, with nothing painted over it or with this mask. */
   async show(picture: Picture, mask?: Blob): Promise<void> {
+    this.cancel();
     this.picture = picture;
     for (const id of ["picture", "paint"]) {
       const canvas = at<HTMLCanvasElement>(id);
@@ -64,6 +68,7 @@ export class Board {
   /** The mask that is painted, white on black; none where nothing is. */
   async mask(): Promise<Blob | null> {
     if (!this.picture) return null;
+    if (this.tool === "box") this.cancel();
     const { width, height } = this.picture;
     const { data } = this.paint.getImageData(0, 0, width, height);
     const on = Uint8Array.from({ length: width * height }, (_, i) => ((data[4 * i + 3] ?? 0) > 127 ? 255 : 0));
@@ -72,9 +77,11 @@ export class Board {
 
   /** Paints what is white in a mask. */
   private async add(mask: Blob): Promise<void> {
-    if (!this.picture) return;
-    const { width, height } = this.picture;
+    const picture = this.picture;
     const bitmap = await createImageBitmap(mask);
+    // Another picture may be shown by now.
+    if (!picture || this.picture !== picture) return;
+    const { width, height } = picture;
     const on = levels(bitmap, width, height);
     const [layer, over] = canvasOf(width, height);
     const image = over.createImageData(width, height);
@@ -95,12 +102,28 @@ export class Board {
   }
 
   private takeBack(): void {
+    // What is being drawn is the last step.
+    if (this.cancel()) return;
+    this.restore();
+  }
+
+  private restore(): void {
     const before = this.undo.pop();
     if (before) this.paint.putImageData(before, 0, 0);
   }
 
+  /** Takes back what is being drawn, if anything is. A box is drawn over the last step: nothing else may keep or restore one before. */
+  private cancel(): boolean {
+    if (!this.drawn && !this.keyPaints) return false;
+    this.drawn = null;
+    this.keyPaints = false;
+    this.restore();
+    return true;
+  }
+
   private clear(): void {
     if (!this.picture) return;
+    this.cancel();
     this.keep();
     this.paint.clearRect(0, 0, this.picture.width, this.picture.height);
   }
@@ -130,7 +153,7 @@ export class Board {
 
   private async endBox({ from, to }: { from: Point; to: Point }): Promise<void> {
     const picture = this.picture;
-    this.takeBack();
+    this.cancel();
     if (!picture) return;
     const within = (value: number, most: number) => Math.round(Math.min(most, Math.max(0, value)));
     const [xs, ys] = [[from[0], to[0]], [from[1], to[1]]].map((pair) => pair.sort((a, b) => a - b)) as [Point, Point];
@@ -140,6 +163,8 @@ export class Board {
     const mask = await this.outline(picture, [left, top, right, bottom]);
     // Another picture may be shown by now.
     if (!mask || this.picture !== picture) return;
+    // So may be another box.
+    if (this.tool === "box") this.cancel();
     this.keep();
     await this.add(mask);
     say("The thing in the box is outlined; brush and eraser correct it.");
@@ -159,10 +184,11 @@ export class Board {
     this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
     if (this.fingers.size > 1) {
       // The second finger makes it a pinch: what the first one drew was not meant.
-      if (this.drawn) this.takeBack();
-      this.drawn = null;
+      this.cancel();
       return;
     }
+    // The keyboard's box.
+    if (this.drawn) this.cancel();
     this.keep();
     const here = this.place(event);
     this.drawn = { from: here, to: here };
@@ -186,12 +212,11 @@ export class Board {
   }
 
   private up(event: PointerEvent): void {
-    this.fingers.delete(event.pointerId);
-    const drawn = this.drawn;
-    this.drawn = null;
-    if (!drawn || this.tool !== "box") return;
-    if (event.type === "pointerup") void this.endBox(drawn);
-    else this.takeBack();
+    // The keyboard's box is none of a button that was not down.
+    if (!this.fingers.delete(event.pointerId) || !this.drawn) return;
+    if (this.tool !== "box") this.drawn = null;
+    else if (event.type === "pointerup") void this.endBox(this.drawn);
+    else this.cancel();
   }
 
   /** Two fingers zoom and move the picture. */
@@ -225,15 +250,26 @@ export class Board {
     board.scrollTo((left + x) * real - x, (top + y) * real - y);
   }
 
+  /** CSS pixels of a picture's pixel. */
+  private get scale(): number {
+    return (this.zoom * SHOWN_SIDE) / Math.max(this.paint.canvas.width, this.paint.canvas.height);
+  }
+
   private sized(): void {
     if (!this.picture) return;
-    const { width, height } = this.picture;
-    const shown = Math.round((this.zoom * SHOWN_SIDE * width) / Math.max(width, height));
+    const shown = Math.round(this.scale * this.picture.width);
     for (const id of ["picture", "paint"]) at(id).style.width = `${shown}px`;
+    this.moveCursor(this.cursor);
     at("zoom").textContent = `${Math.round(100 * this.zoom)} %`;
   }
 
   // --- the keyboard: arrows move, Space paints
+
+  private moveCursor(to: Point): void {
+    this.cursor = to;
+    const shown = at("cursor");
+    shown.style.translate = to.map((value) => `${value * this.scale}px`).join(" ");
+  }
 
   private key(event: KeyboardEvent): void {
     if (!this.picture) return;
@@ -248,13 +284,14 @@ export class Board {
         Math.min(width, Math.max(0, this.cursor[0] + step[0] * far)),
         Math.min(height, Math.max(0, this.cursor[1] + step[1] * far)),
       ];
-      if (this.drawn) {
+      if (this.drawn && this.tool === "box") {
         this.drawn.to = next;
         this.drawBox(this.drawn);
       } else if (this.keyPaints) {
         this.stroke(this.cursor, next);
       }
-      this.cursor = next;
+      this.moveCursor(next);
+      at("cursor").scrollIntoView({ block: "nearest", inline: "nearest" });
       say(`At ${Math.round(next[0])}, ${Math.round(next[1])} of ${width} x ${height}.`);
     } else {
       return;
@@ -269,9 +306,7 @@ export class Board {
       this.keyPaints = true;
       this.stroke(this.cursor, this.cursor);
     } else if (this.drawn) {
-      const drawn = this.drawn;
-      this.drawn = null;
-      void this.endBox(drawn);
+      void this.endBox(this.drawn);
     } else {
       this.keep();
       this.drawn = { from: this.cursor, to: this.cursor };
@@ -288,6 +323,7 @@ export class Board {
       event.preventDefault();
       this.takeBack();
     } else if (tool) {
+      if (tool !== this.tool) this.cancel();
       for (const radio of document.querySelectorAll<HTMLInputElement>("input[name=tool]")) radio.checked = radio.value === tool;
     } else if (key === "[" || key === "]") {
       input("width").value = String(Number(input("width").value) * (key === "[" ? 0.8 : 1.25));

@@ -30,6 +30,8 @@ export interface Found {
   /** The map's maximum, by which a relative threshold counts. */
   peak: number;
   score: number;
+  /** False where the score is lower than the engine wants it: then the picture shows nothing, whatever the threshold. */
+  found: boolean;
   threshold: { relative: number } | { absolute: number };
   warnings: string[];
 }
@@ -56,7 +58,7 @@ export interface Engine {
   readonly about: string;
   /** Banks that are there already. */
   banks(): Promise<NamedBank[]>;
-  encode(examples: Example[], progress: Progress, signal: AbortSignal): Promise<Encoded>;
+  encode(examples: readonly Example[], progress: Progress, signal: AbortSignal): Promise<Encoded>;
   /** The mask of what lies in a box of the picture, as a PNG of the picture's size. */
   outline(image: Blob, box: Box, signal: AbortSignal): Promise<Blob>;
   segment(bank: string, image: Blob, progress: Progress, signal: AbortSignal): Promise<Found>;

@@ -20,7 +20,7 @@ export class LocalEngine implements Engine {
     return [];
   }
 
-  async encode(examples: Example[], progress: Progress, signal: AbortSignal): Promise<Encoded> {
+  async encode(examples: readonly Example[], progress: Progress, signal: AbortSignal): Promise<Encoded> {
     const [bank, ...warnings] = await this.call({ what: "encode", examples }, progress, signal, false);
     return { id: `${this.remote.age}.${bank}`, warnings };
   }

@@ -2,7 +2,7 @@
 
 import { Board } from "./board.js";
 import { at, button, download, input, say, takeFiles } from "./dom.js";
-import { EngineError, type Engine, type Example, type Found, type Progress } from "./engine.js";
+import { EngineError, type Encoded, type Engine, type Example, type Found, type Progress } from "./engine.js";
 import { coco } from "./files.js";
 import { open, type Picture } from "./picture.js";
 import { Result } from "./result.js";
@@ -16,13 +16,18 @@ const BUILT_IN = [
 ];
 
 let engine: Engine | null = null;
-let examples: Example[] = [];
-/** The bank of these examples. */
-let made: string | null = null;
-const results: Result[] = [];
-/** What runs, and ends what runs. */
-let running: AbortController | null = null;
+/** Others are another array: what was asked before keeps its own. */
+let examples: readonly Example[] = [];
+/** Banks by the examples that they were made of. */
+const made = new WeakMap<readonly Example[], Encoded>();
+let results: Result[] = [];
+/** Ends what runs, and what waits. */
+let ending = new AbortController();
 let chain: Promise<void> = Promise.resolve();
+/** Files are opened one after the other, in the order in which they were chosen. */
+let opening: Promise<void> = Promise.resolve();
+
+type Act = (engine: Engine, progress: Progress, signal: AbortSignal) => Promise<void>;
 
 const board = new Board(async (picture, box) => {
   let mask: Blob | null = null;
@@ -30,11 +35,11 @@ const board = new Board(async (picture, box) => {
   return mask;
 });
 
-/** Does `act` after what was asked before; shows how far it is, and says what went wrong. */
-function work(what: string, act: (engine: Engine, progress: Progress, signal: AbortSignal) => Promise<void>): Promise<void> {
+/** Does `act` after what was asked before, unless `signal` ends it; shows how far it is, and says what went wrong. */
+function work(what: string, act: Act, { signal } = ending): Promise<void> {
   chain = chain.then(async () => {
+    if (signal.aborted) return;
     if (!engine) return say("Nothing here can compute: there is no server, and this browser has no WebGPU.", true);
-    running = new AbortController();
     const bar = at<HTMLProgressElement>("progress");
     bar.hidden = at("cancel").hidden = false;
     bar.removeAttribute("value");
@@ -44,12 +49,11 @@ function work(what: string, act: (engine: Engine, progress: Progress, signal: Ab
       at("part").textContent = part;
     };
     try {
-      await act(engine, progress, running.signal);
+      await act(engine, progress, signal);
     } catch (error) {
-      if (running.signal.aborted) say("Cancelled.");
+      if (signal.aborted) say("Cancelled.");
       else say(error instanceof Error ? error.message : String(error), true);
     }
-    running = null;
     bar.hidden = at("cancel").hidden = true;
     at("part").textContent = "";
   });
@@ -66,12 +70,11 @@ function listed(): void {
   input("query").disabled = !count && !input("bank").value;
   at<HTMLButtonElement>("add").disabled = !board.picture;
   at<HTMLButtonElement>("again").disabled = input("query").disabled || !results.length;
-  at<HTMLButtonElement>("coco").disabled = !results.some((result) => result.score !== null);
+  at<HTMLButtonElement>("coco").disabled = !results.some((result) => result.searched);
 }
 
 function addExample(picture: Picture, mask: Blob): void {
-  examples.push({ image: picture.blob, mask });
-  made = null;
+  examples = [...examples, { image: picture.blob, mask }];
   input("bank").value = "";
   listed();
 }
@@ -87,14 +90,14 @@ async function showExample(file: File): Promise<void> {
 }
 
 at("add").addEventListener("click", async () => {
+  const { picture } = board;
   const mask = await board.mask();
-  if (!mask || !board.picture) return say("Nothing is painted yet.", true);
-  addExample(board.picture, mask);
+  if (!mask || !picture) return say("Nothing is painted yet.", true);
+  addExample(picture, mask);
   say("Now choose pictures to search, or add another example.");
 });
 at("forget").addEventListener("click", () => {
   examples = [];
-  made = null;
   listed();
 });
 at("bank").addEventListener("change", () => {
@@ -105,62 +108,93 @@ at("bank").addEventListener("change", () => {
 
 // --- searching
 
-async function find(engine: Engine, picture: Picture, progress: Progress, signal: AbortSignal): Promise<Found> {
-  const chosen = input("bank").value;
-  if (chosen) return engine.segment(chosen, picture.blob, progress, signal);
+/** What is searched for: a bank that was there, or what the examples show. It is what users had chosen when they asked. */
+interface Wanted {
+  bank: string;
+  examples: readonly Example[];
+}
+
+function wanted(): Wanted {
+  return { bank: input("bank").value, examples };
+}
+
+/** What is found, with the warnings of its examples. */
+async function find(engine: Engine, picture: Picture, { bank, examples }: Wanted, progress: Progress, signal: AbortSignal): Promise<Found> {
+  if (bank) return engine.segment(bank, picture.blob, progress, signal);
   for (let again = true; ; again = false) {
-    if (!made) {
-      const encoded = await engine.encode(examples, progress, signal);
-      if (encoded.warnings.length) say(encoded.warnings.join(" "), true);
-      made = encoded.id;
-    }
+    const encoded = made.get(examples) ?? (await engine.encode(examples, progress, signal));
+    made.set(examples, encoded);
     try {
-      return await engine.segment(made, picture.blob, progress, signal);
+      const found = await engine.segment(encoded.id, picture.blob, progress, signal);
+      return { ...found, warnings: [...encoded.warnings, ...found.warnings] };
     } catch (error) {
       // The bank made room for others: once more.
       if (!(error instanceof EngineError && error.gone && again)) throw error;
-      made = null;
+      made.delete(examples);
     }
   }
 }
 
-function update(result: Result): Promise<void> {
+function update(result: Result, what = wanted(), ends = ending): Promise<void> {
   const { name } = result.picture;
-  return work(`Searching ${name}`, async (engine, progress, signal) => {
-    const found = await find(engine, result.picture, progress, signal);
-    const first = results.every((other) => other.score === null);
-    if (first && "relative" in found.threshold) setThreshold(found.threshold.relative);
+  const act: Act = async (engine, progress, signal) => {
+    if (!results.includes(result)) return say(`${name} was removed.`);
+    const found = await find(engine, result.picture, what, progress, signal);
+    const relative = "relative" in found.threshold;
+    at("counted").textContent = relative ? "Threshold" : "Threshold (absolute)";
+    if (!results.some((other) => other.searched)) {
+      setThreshold("relative" in found.threshold ? found.threshold.relative : found.threshold.absolute);
+    }
     result.show(found);
-    const warned = found.warnings.length ? ` ${found.warnings.join(" ")}` : "";
-    say(`${name}: score ${found.score.toFixed(2)}.${warned}`);
+    say([`${name}: ${result.summary}.`, ...found.warnings].join(" "));
     listed();
+  };
+  return work(`Searching ${name}`, act, ends);
+}
+
+function search(files: File[]): void {
+  if (input("query").disabled) return say("Show an example first.", true);
+  const [what, ends] = [wanted(), ending];
+  opening = opening.then(async () => {
+    for (const file of files) {
+      if (ends.signal.aborted) return;
+      try {
+        searched(await open(file, file.name || "picture"), what, ends);
+      } catch (error) {
+        say((error as Error).message, true);
+      }
+    }
   });
 }
 
-async function search(files: File[]): Promise<void> {
-  if (input("query").disabled) return say("Show an example first.", true);
-  for (const file of files) {
-    try {
-      searched(await open(file, file.name || "picture"));
-    } catch (error) {
-      say((error as Error).message, true);
-    }
-  }
-}
-
-function searched(picture: Picture): Promise<void> {
-  const result = new Result(picture, (picture, mask) => {
+function searched(picture: Picture, what: Wanted, ends = ending): void {
+  const add = (picture: Picture, mask: Blob) => {
     addExample(picture, mask);
     say(`${picture.name} is an example now; "Search again" uses it.`);
-  });
+  };
+  const result = new Result(picture, { add, remove });
   results.push(result);
   at("results").append(result.figure);
-  return update(result);
+  void update(result, what, ends);
+}
+
+function remove(result: Result): void {
+  const next = result.figure.nextElementSibling ?? result.figure.previousElementSibling;
+  results = results.filter((other) => other !== result);
+  result.figure.remove();
+  // The keyboard goes on from there.
+  (next?.querySelector<HTMLElement>("button:last-child") ?? input("query")).focus();
+  listed();
 }
 
 function setThreshold(value: number): void {
   input("threshold").value = String(value);
   at("level").textContent = value.toFixed(2);
+}
+
+function inView(element: HTMLElement): boolean {
+  const { top, bottom } = element.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
 }
 
 let due = false;
@@ -171,15 +205,20 @@ at("threshold").addEventListener("input", () => {
   due = true;
   requestAnimationFrame(() => {
     due = false;
-    for (const result of results) result.draw();
+    for (const result of results) if (inView(result.figure)) result.draw();
   });
 });
+// The others are drawn when the slider rests.
+for (const rest of ["change", "pointerup"]) at("threshold").addEventListener(rest, () => results.forEach((result) => result.draw()));
 at("again").addEventListener("click", () => results.forEach((result) => void update(result)));
 at("coco").addEventListener("click", () => {
   const category = input("name").value.trim() || "thing";
-  download(coco(results.filter((result) => result.score !== null).map((result) => result.annotated()), category), "annotations.json");
+  download(coco(results.filter((result) => result.searched).map((result) => result.annotated()), category), "annotations.json");
 });
-at("cancel").addEventListener("click", () => running?.abort());
+at("cancel").addEventListener("click", () => {
+  ending.abort();
+  ending = new AbortController();
+});
 
 // --- pictures that come with the page
 
@@ -187,19 +226,19 @@ async function tryBuiltIn({ folder, name }: (typeof BUILT_IN)[number]): Promise<
   const get = async (file: string) => (await fetch(`${folder}/${file}`)).blob();
   try {
     const [shown, mask, query] = await Promise.all([get("support.png"), get("support_mask.png"), get("query.png")]);
-    const picture = await open(shown, `${name}, example.png`);
-    examples = [];
+    const [picture, searching] = [await open(shown, `${name}, example.png`), await open(query, `${name}.png`)];
     await board.show(picture, mask);
+    examples = [];
     addExample(picture, mask);
     input("name").value = name;
-    await searched(await open(query, `${name}.png`));
+    searched(searching, wanted());
   } catch (error) {
     say(`The built-in pictures cannot be had: ${(error as Error).message}`, true);
   }
 }
 
 for (const one of BUILT_IN) {
-  const choice = button("", () => void tryBuiltIn(one));
+  const choice = button("", () => (opening = opening.then(() => tryBuiltIn(one))));
   const image = document.createElement("img");
   image.src = `${one.folder}/support.png`;
   image.alt = "";
@@ -207,8 +246,10 @@ for (const one of BUILT_IN) {
   at("built-in").append(choice);
 }
 
-takeFiles(input("example"), at("board"), (files) => void (files[0] && showExample(files[0])));
-takeFiles(input("query"), at("queries"), (files) => void search(files));
+takeFiles(input("example"), at("board"), ([file]) => {
+  if (file) opening = opening.then(() => showExample(file));
+});
+takeFiles(input("query"), at("queries"), search);
 
 // --- what computes
 

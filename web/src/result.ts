@@ -3,25 +3,29 @@
 import { button, download, input, say } from "./dom.js";
 import type { Found } from "./engine.js";
 import { labelMap, type Annotated } from "./files.js";
-import { above, parts, type Parts } from "./mask.js";
+import { parts, type Parts } from "./mask.js";
 import { canvasOf, grey, levels, png, type Picture } from "./picture.js";
 
 const ON = [255, 0, 255, 130];
-/** Where there are more objects only the largest have a box to switch them; all can be clicked in the picture. */
-const MOST_SHOWN = 12;
-/** Smaller parts are no objects that anybody would switch: of the picture's pixels. */
-const LEAST_PART = 1e-4;
+const OFF = [128, 128, 128, 100];
+
+/** What the page does with a result. */
+interface Page {
+  /** Makes another example of the picture and a mask. */
+  add(picture: Picture, mask: Blob): void;
+  remove(result: Result): void;
+}
 
 export class Result {
   readonly figure = document.createElement("figure");
   private found: Found | null = null;
   private parts: Parts = { of: new Int32Array(), all: [] };
-  /** A pixel of each object that is switched off: objects change with the threshold, and what holds it stays off. */
+  /** The top of each object that is switched off: objects change with the threshold, and what holds it stays off. It is the last to go. */
   private readonly off = new Set<number>();
+  private readonly remove = button("Remove", () => this.page.remove(this));
 
-  /** `add` makes another example of the picture and a mask. */
-  constructor(readonly picture: Picture, private readonly add: (picture: Picture, mask: Blob) => void) {
-    this.figure.append(picture.canvas, caption(picture.name));
+  constructor(readonly picture: Picture, private readonly page: Page) {
+    this.figure.append(picture.canvas, caption(picture.name), this.remove);
   }
 
   show(found: Found): void {
@@ -29,56 +33,67 @@ export class Result {
     this.draw();
   }
 
-  get score(): number | null {
-    return this.found && this.found.score;
+  get searched(): boolean {
+    return this.found !== null;
+  }
+
+  /** What came of it, in words. */
+  get summary(): string {
+    if (!this.found) return "not searched";
+    return `${this.found.found ? "" : "nothing found, "}score ${this.found.score.toFixed(2)}`;
   }
 
   /** The slider's level on the map's own scale. */
   private get level(): number {
-    return Number(input("threshold").value) * (this.found?.peak ?? 1) * 255;
+    const whole = this.found && "relative" in this.found.threshold ? this.found.peak : 1;
+    return Number(input("threshold").value) * whole * 255;
   }
 
-  private isOn(number: number, of: Int32Array): boolean {
-    return ![...this.off].some((pixel) => of[pixel] === number);
+  /** The map's parts; none where the thing is not there. */
+  private partsOf(found: Found, map: Uint8ClampedArray, width: number, height: number): Parts {
+    return found.found ? parts(map, this.level, width, height) : { of: new Int32Array(width * height), all: [] };
+  }
+
+  /** Numbers of the parts that are switched on. */
+  private on(): Set<number> {
+    const off = new Set([...this.off].map((pixel) => this.parts.of[pixel]));
+    return new Set(this.parts.all.map((_, i) => i + 1).filter((number) => !off.has(number)));
   }
 
   /** Draws the mask at the slider's threshold. */
   draw(): void {
     if (!this.found) return;
     const { width, height, canvas, name } = this.picture;
-    this.parts = parts(above(this.found.map, this.level), width, height);
-    const on = new Set(this.parts.all.map((_, i) => i + 1).filter((number) => this.isOn(number, this.parts.of)));
+    this.parts = this.partsOf(this.found, this.found.map, width, height);
+    const on = this.on();
     const [shown, context] = canvasOf(width, height);
     context.drawImage(canvas, 0, 0);
     const [layer, over] = canvasOf(width, height);
     const image = over.createImageData(width, height);
-    this.parts.of.forEach((number, i) => number && image.data.set(on.has(number) ? ON : [128, 128, 128, 100], 4 * i));
+    this.parts.of.forEach((number, i) => number && image.data.set(on.has(number) ? ON : OFF, 4 * i));
     over.putImageData(image, 0, 0);
     context.drawImage(layer, 0, 0);
     shown.role = "img";
-    const score = this.found.score.toFixed(2);
-    shown.setAttribute("aria-label", `${name} with what was found painted over it, score ${score}, objects: ${on.size}`);
+    shown.setAttribute("aria-label", `${name} with what was found painted over it, ${this.summary}, objects: ${on.size}`);
     shown.addEventListener("click", (event) => this.clicked(shown, event));
     const buttons = [
       button("Mask", () => void this.saved("_mask.png", async () => png(await this.fullMask()))),
       button("Label map", () => void this.saved("_labels.png", () => this.labels())),
       button("Use as example, too", () => void this.used()),
     ];
-    this.figure.replaceChildren(shown, caption(`${name}, score ${score}`), this.switches(), ...buttons);
+    this.figure.replaceChildren(shown, caption(`${name}, ${this.summary}`), this.switches(on), ...buttons, this.remove);
   }
 
   /** Boxes that switch objects on and off. */
-  private switches(): HTMLElement {
+  private switches(on: Set<number>): HTMLElement {
     const list = document.createElement("div");
     list.className = "objects";
-    const least = LEAST_PART * this.picture.width * this.picture.height;
-    const numbered = this.parts.all.map((part, i) => ({ part, number: i + 1 })).filter(({ part }) => part.area >= least);
-    const largest = numbered.sort((a, b) => b.part.area - a.part.area).slice(0, MOST_SHOWN);
-    largest.forEach(({ part, number }, at) => {
+    const numbered = this.parts.all.map((part, i) => ({ part, number: i + 1 }));
+    numbered.sort((a, b) => b.part.area - a.part.area).forEach(({ part, number }, at) => {
       const label = document.createElement("label");
       const box = document.createElement("input");
       box.type = "checkbox";
-      box.checked = this.isOn(number, this.parts.of);
+      box.checked = on.has(number);
       box.addEventListener("change", () => {
         this.toggle(number);
         // The boxes are new ones now.
@@ -101,7 +116,7 @@ export class Result {
   private toggle(number: number): void {
     const held = [...this.off].filter((pixel) => this.parts.of[pixel] === number);
     if (held.length) held.forEach((pixel) => this.off.delete(pixel));
-    else this.off.add(this.parts.all[number - 1]?.first ?? 0);
+    else this.off.add(this.parts.all[number - 1]?.top ?? 0);
     this.draw();
   }
 
@@ -112,14 +127,15 @@ export class Result {
     const is = full.width === width && full.height === height;
     // The map is enlarged, and not the mask: its edges stay smooth.
     const map = is ? this.found.map : levels(grey(this.found.map, width, height), full.width, full.height);
-    const all = is ? this.parts : parts(above(map, this.level), full.width, full.height);
-    const off = new Set<number | undefined>();
-    for (const pixel of this.off) {
-      const [x, y] = [pixel % width, Math.floor(pixel / width)];
-      const [column, row] = [Math.floor(((x + 0.5) * full.width) / width), Math.floor(((y + 0.5) * full.height) / height)];
-      off.add(all.of[row * full.width + column]);
-    }
-    return { name, ...full, parts: all, on: all.all.map((_, i) => i + 1).filter((number) => !off.has(number)) };
+    const all = is ? this.parts : this.partsOf(this.found, map, full.width, full.height);
+    const on = this.on();
+    // A part is the one that the page shows at its top: edges differ a little, and what is not shown is not given.
+    const isOn = (top: number) => {
+      const [x, y] = [top % full.width, Math.floor(top / full.width)];
+      const shown = this.parts.of[Math.floor(((y + 0.5) * height) / full.height) * width + Math.floor(((x + 0.5) * width) / full.width)];
+      return on.has(shown ?? 0);
+    };
+    return { name, ...full, parts: all, on: all.all.map((_, i) => i + 1).filter((number) => isOn(all.all[number - 1]?.top ?? 0)) };
   }
 
   private async fullMask(): Promise<HTMLCanvasElement> {
@@ -144,9 +160,10 @@ export class Result {
 
   private async used(): Promise<void> {
     const { width, height } = this.picture;
-    const on = Uint8Array.from(this.parts.of, (number) => (number && this.isOn(number, this.parts.of) ? 255 : 0));
-    if (!on.some((level) => level > 0)) return say("Nothing was found that could be an example.", true);
-    this.add(this.picture, await png(grey(on, width, height)));
+    const on = this.on();
+    if (!on.size) return say("Nothing was found that could be an example.", true);
+    const mask = Uint8Array.from(this.parts.of, (number) => (on.has(number) ? 255 : 0));
+    this.page.add(this.picture, await png(grey(mask, width, height)));
   }
 }
 

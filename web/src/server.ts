@@ -3,11 +3,19 @@
 import { EngineError, type Box, type Encoded, type Engine, type Example, type Found, type NamedBank, type Progress } from "./engine.js";
 import { levels } from "./picture.js";
 
-/** So often a busy server is asked again. */
+/** So often a busy server is asked. */
 const TRIES = 6;
 
 interface Problem {
+  status?: number;
   detail?: string;
+}
+
+/** The server has no room now; it may say how long one should wait. */
+class Busy extends EngineError {
+  constructor(message: string, readonly seconds: number | null) {
+    super(message);
+  }
 }
 
 interface Segmented {
@@ -16,6 +24,9 @@ interface Segmented {
   map: string;
   peak: number;
   score: number;
+  min_score: number;
+  /** Whether the mask has a pixel. */
+  found: boolean;
   threshold: Found["threshold"];
   warnings: string[];
 }
@@ -35,7 +46,7 @@ export class ServerEngine implements Engine {
     return (banks as { id: string; name: string; model: boolean }[]).filter((bank) => bank.model);
   }
 
-  async encode(examples: Example[], progress: Progress, signal: AbortSignal): Promise<Encoded> {
+  async encode(examples: readonly Example[], progress: Progress, signal: AbortSignal): Promise<Encoded> {
     const shown = await Promise.all(
       examples.map(async ({ image, mask }) => ({ image: await base64(image), mask: await base64(mask) })),
     );
@@ -51,44 +62,59 @@ export class ServerEngine implements Engine {
     const body = { bank, image: await base64(image), map: true };
     const found = await this.stream<Segmented>("v1/segment", body, progress, signal);
     const bitmap = await createImageBitmap(fromBase64(found.map));
-    return { ...found, map: levels(bitmap, found.width, found.height) };
+    // A mask may be empty by its threshold alone, which the slider lowers.
+    const enough = found.found || found.score >= found.min_score;
+    return { ...found, found: enough, map: levels(bitmap, found.width, found.height) };
   }
 
   private async send(method: string, path: string, accept: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
     const headers: Record<string, string> = { "Content-Type": "application/json", Accept: accept };
     const key = this.key();
     if (key) headers["X-API-Key"] = key;
+    const answer = await fetch(path, { method, headers, signal: signal ?? null, body: body ? JSON.stringify(body) : null }).catch((error) => {
+      signal?.throwIfAborted();
+      throw new EngineError(`The server does not answer: ${error.message}`);
+    });
+    if (answer.ok) return answer;
+    const problem: Problem = await answer.json().catch(() => ({}));
+    const seconds = Number(answer.headers.get("Retry-After")) || null;
+    throw wrong({ detail: answer.statusText, ...problem, status: answer.status }, seconds);
+  }
+
+  /** Does `act`, and does it again after a while as long as the server is busy. */
+  private async patiently<T>(act: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     for (let tries = 1; ; tries++) {
-      const answer = await fetch(path, { method, headers, signal: signal ?? null, body: body ? JSON.stringify(body) : null }).catch((error) => {
-        signal?.throwIfAborted();
-        throw new EngineError(`The server does not answer: ${error.message}`);
-      });
-      if (answer.ok) return answer;
-      const problem: Problem = await answer.json().catch(() => ({}));
-      if (answer.status !== 503 || tries === TRIES) {
-        throw new EngineError(problem.detail ?? answer.statusText, answer.status === 404);
+      try {
+        return await act();
+      } catch (error) {
+        if (!(error instanceof Busy) || tries === TRIES) throw error;
+        await sleep(1000 * (error.seconds ?? tries), signal);
       }
-      const seconds = Number(answer.headers.get("Retry-After")) || 1;
-      await sleep(1000 * seconds, signal);
     }
   }
 
   // Whoever asks knows what comes: docs/serve.md has it.
   private async ask(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<any> {
-    return (await this.send(method, path, "application/json", body, signal)).json();
+    return this.patiently(async () => (await this.send(method, path, "application/json", body, signal)).json(), signal);
   }
 
   /** What comes at the end of a stream of events. */
   private async stream<T>(path: string, body: unknown, progress: Progress, signal: AbortSignal): Promise<T> {
-    const answer = await this.send("POST", path, "text/event-stream", body, signal);
-    for await (const [name, data] of events(answer)) {
-      if (name === "step") progress(data.stage, data.done);
-      if (name === "problem") throw new EngineError(data.detail, data.status === 404);
-      if (name === "done") return data;
-    }
-    signal.throwIfAborted();
-    throw new EngineError("The server ended before its answer was there.");
+    return this.patiently(async () => {
+      const answer = await this.send("POST", path, "text/event-stream", body, signal);
+      for await (const [name, data] of events(answer)) {
+        if (name === "step") progress(data.stage, data.done);
+        if (name === "problem") throw wrong(data, null);
+        if (name === "done") return data;
+      }
+      signal.throwIfAborted();
+      throw new EngineError("The server ended before its answer was there.");
+    }, signal);
   }
+}
+
+function wrong({ status, detail = "The server does not say what is wrong." }: Problem, seconds: number | null): EngineError {
+  return status === 503 ? new Busy(detail, seconds) : new EngineError(detail, status === 404);
 }
 
 /** The events of a response: names and data. */
@@ -107,6 +133,7 @@ async function* events(answer: Response): AsyncGenerator<[string, any]> {
 
 function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((give, fail) => {
+    signal?.throwIfAborted();
     const timer = setTimeout(give, milliseconds);
     signal?.addEventListener("abort", () => {
       clearTimeout(timer);

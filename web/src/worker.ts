@@ -5,7 +5,7 @@ import type { Box, Example, Found } from "./engine.js";
 
 /** What the page asks for, by a number of its own. */
 export type Asked = { id: number } & (
-  | { what: "encode"; examples: Example[] }
+  | { what: "encode"; examples: readonly Example[] }
   | { what: "segment"; bank: number; image: Blob }
   | { what: "outline"; image: Blob; box: Box }
   | { what: "conformance"; only: string; skip: string; full: boolean; adapter: string; driver: string }
@@ -121,7 +121,9 @@ function found(drawn: Drawn): Found {
   const { width, height, peak, score, relative, threshold } = drawn;
   const map = drawn.map();
   drawn.free();
-  return { width, height, map, peak, score, threshold: relative ? { relative: threshold } : { absolute: threshold }, warnings: [] };
+  const rule = relative ? { relative: threshold } : { absolute: threshold };
+  // This engine wants no least score.
+  return { width, height, map, peak, score, found: true, threshold: rule, warnings: [] };
 }
 
 /** A mask as a file. */

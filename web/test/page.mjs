@@ -61,6 +61,8 @@ const painted = () => page.$eval("#paint", (canvas) => {
   return count / (canvas.width * canvas.height);
 });
 const says = (text) => page.waitForFunction((text) => document.getElementById("status").textContent.includes(text), text);
+// So many figures show what was found.
+const drawn = (count) => page.waitForFunction((n) => document.querySelectorAll("figure .objects").length === n, count);
 const tool = (name) => page.check(`input[value=${name}]`);
 const scoreOf = async (figure) => Number(/score ([0-9.]+)/.exec(await figure.locator("figcaption").textContent())?.[1]);
 async function saved(act) {
@@ -83,16 +85,40 @@ try {
   holds(await page.$$eval("input, select", (fields) => fields.every((field) => field.labels.length || field.ariaLabel)), "every field has a label");
   holds(await page.$$eval("button", (buttons) => buttons.every((button) => button.ariaLabel || button.textContent.trim())), "every button has a name");
 
-  // First sight: one click.
-  await page.click("#built-in button");
-  await says("score");
+  // First sight: one click. A second one while the first is encoded must not change what the first looks for.
+  const made = [], searched = [];
+  const hear = (to) => async (route) => {
+    const response = await route.fetch();
+    const data = /event: done\ndata: (.*)/.exec(await response.text())?.[1];
+    to.push({ ...route.request().postDataJSON(), answer: data && JSON.parse(data) });
+    await route.fulfill({ response });
+  };
+  await page.route("**/v1/banks", hear(made));
+  await page.route("**/v1/segment", hear(searched));
+  await page.click("#built-in button >> nth=0");
+  await page.waitForFunction(() => document.getElementById("status").textContent.startsWith("Searching"));
+  await page.click("#built-in button >> nth=1");
+  await says("lemon.png: score");
+  await page.unroute("**/v1/banks");
+  await page.unroute("**/v1/segment");
   const first = page.locator("figure").first();
-  holds(await scoreOf(first) > 0.5, "the built-in example finds its thing");
+  holds(await scoreOf(first) > 0.5 && (await scoreOf(page.locator("figure").nth(1))) > 0.5, "the built-in examples find their things");
+  for (const [number, { examples, answer }] of made.entries()) {
+    const sent = (name) => readFileSync(join(root, "examples", String(number), name)).toString("base64");
+    const { bank, image } = searched[number];
+    holds(examples[0].image === sent("support.png"), `the bank of click ${number + 1} is of its example alone`);
+    holds(bank === answer.id && image === sent("query.png"), `and the search of click ${number + 1} is by it`);
+  }
+  holds(made.length === 2 && searched.length === 2, "two clicks make two searches");
+  holds((await page.textContent("#count")) === "1 example.", "the last click's example is the one that is shown");
   await page.screenshot({ path: join(out, "first.png"), fullPage: true });
+  await page.locator("figure").nth(1).getByRole("button", { name: "Remove" }).click();
+  holds((await page.locator("figure").count()) === 1, "a result is removed");
   await page.click("#forget");
 
   await page.setInputFiles("#example", picture("support.png"));
   await says("paint the thing");
+  await page.evaluate(() => scrollTo(0, 0));
   const box = await page.locator("#paint").boundingBox();
   const on = (x, y) => [box.x + x * box.width, box.y + y * box.height];
   const [left, top, width, height] = BODY;
@@ -104,8 +130,12 @@ try {
   }
   const body = await painted();
   holds(body > 0.03 && body < 0.06, "the mouse paints");
+  holds(await page.isHidden("#cursor"), "the mouse needs no mark");
   await page.focus("#paint");
   for (let i = 0; i < 45; i++) await page.keyboard.press("ArrowLeft");
+  const mark = await page.locator("#cursor").boundingBox();
+  const there = on(0.05, 0.5);
+  holds(Math.abs(mark.x + mark.width / 2 - there[0]) < 2 && Math.abs(mark.y + mark.height / 2 - there[1]) < 2, "a mark shows where the keyboard paints");
   await page.keyboard.down(" ");
   for (let i = 0; i < 20; i++) await page.keyboard.press("ArrowUp");
   await page.keyboard.up(" ");
@@ -119,6 +149,38 @@ try {
   await page.click("#closer");
   holds((await page.locator("#paint").boundingBox()).width > box.width && (await painted()) === body, "zooming changes no paint");
   await page.click("#farther");
+
+  await tool("box");
+  const half = async () => {
+    await page.mouse.move(...on(left, top));
+    await page.mouse.down();
+    await page.mouse.move(...on(left + width, top + 0.3), { steps: 3 });
+  };
+  for (const [how, act] of [["Undo", "Control+z"], ["another tool", "b"]]) {
+    await half();
+    holds((await painted()) !== body, "a box is drawn");
+    await page.keyboard.press(act);
+    await page.mouse.move(...on(0.9, 0.9));
+    await page.mouse.up();
+    holds((await painted()) === body, `${how} ends the box alone`);
+    await tool("box");
+  }
+  await half();
+  await page.$eval("#clear", (button) => button.click());
+  await page.mouse.up();
+  holds((await painted()) === 0, "a box does not come back after Clear");
+  await page.click("#undo");
+  holds((await painted()) === body, "and what was there before it does");
+  await tool("brush");
+  await page.focus("#paint");
+  await page.keyboard.down(" ");
+  await page.focus("#add");
+  await page.keyboard.up(" ");
+  await page.focus("#paint");
+  const dot = await painted();
+  await page.keyboard.press("ArrowRight");
+  holds((await painted()) === dot, "Space is up when the board is left");
+  await page.keyboard.press("Control+z");
 
   await page.click("#clear");
   await tool("box");
@@ -137,22 +199,30 @@ try {
 
   const before = await page.locator("figure").count();
   await page.setInputFiles("#query", [picture("query.png"), picture("support.png")]);
-  await page.waitForFunction((n) => document.querySelectorAll("figure button").length === 3 * n, before + 2);
+  await drawn(before + 2);
   await says("support.png: score");
   const [query, support] = [page.locator("figure").nth(before), page.locator("figure").nth(before + 1)];
   holds((await scoreOf(query)) > 0.5 && (await scoreOf(support)) > 0.5, "both pictures have what was painted");
   const set = (value) => page.$eval("#threshold", (slider, value) => {
     slider.value = value;
     slider.dispatchEvent(new Event("input"));
+    slider.dispatchEvent(new Event("change"));
     return new Promise((give) => requestAnimationFrame(() => requestAnimationFrame(give)));
   }, value);
   const area = await foundIn(query);
+  const usual = await page.inputValue("#threshold");
   await set(0.8);
   holds((await foundIn(query)) < area, "a higher threshold finds less");
-  await set(0.25);
+  await set(usual);
   holds((await foundIn(query)) === area, "and the old one as much as before");
   await query.locator(".objects input").first().uncheck();
   holds((await foundIn(query)) < area, "an object is switched off");
+  const without = await foundIn(query);
+  for (const value of [0.3, 0.6, usual]) {
+    await set(value);
+    holds(!(await query.locator(".objects input").first().isChecked()), `it stays off at ${value}`);
+  }
+  holds((await foundIn(query)) === without, "and all is as before");
   await query.locator(".objects input").first().check();
   await page.screenshot({ path: join(out, "found.png"), fullPage: true });
 
@@ -176,9 +246,66 @@ try {
     await page.selectOption("#bank", "bug");
     holds(await page.isHidden("#painting"), "a bank of a file needs no painting");
     await page.setInputFiles("#query", picture("query.png"));
-    await page.waitForFunction((n) => document.querySelectorAll("figure button").length === 3 * n, before + 3);
+    await drawn(before + 3);
     holds((await scoreOf(page.locator("figure").last())) > 0.5, "a bank of a file finds its thing");
   }
+  const held = await page.locator("figure").count();
+  await page.setInputFiles("#query", [picture("query.png"), picture("support.png"), picture("query.png")]);
+  await page.waitForFunction((n) => document.querySelectorAll("figure").length === n, held + 3);
+  await page.click("#cancel");
+  await says("Cancelled.");
+  await page.waitForTimeout(1000);
+  holds((await page.textContent("#status")) === "Cancelled." && (await page.isHidden("#cancel")), "Cancel ends all that waits");
+  holds((await page.locator("figure .objects").count()) === held, "and nothing of it is found");
+
+  // What this server does not say by itself: it is busy, it wants a score, its threshold is absolute, its map has specks.
+  for (let left = held + 3; left > 0; left--) await page.locator("figure").first().getByRole("button", { name: "Remove" }).click();
+  holds((await page.isDisabled("#coco")) && (await page.isDisabled("#again")), "nothing is left to download");
+  // A large thing that is brightest in the middle, a small one, and two specks.
+  const map = await page.evaluate(() => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 256, height: 256 });
+    const context = canvas.getContext("2d");
+    context.fillRect(0, 0, 256, 256);
+    for (const [x, y, side, level] of [[20, 20, 80, 120], [40, 40, 40, 200], [55, 55, 10, 240], [150, 150, 20, 180], [0, 250, 1, 255], [255, 0, 2, 255]]) {
+      context.fillStyle = `rgb(${level} ${level} ${level})`;
+      context.fillRect(x, y, side, side);
+    }
+    return canvas.toDataURL().split(",")[1];
+  });
+  const event = (name, data) => ({ contentType: "text/event-stream", body: `event: ${name}\ndata: ${JSON.stringify(data)}\n\n` });
+  const common = { width: 256, height: 256, map, peak: 1, score: 0.3, min_score: 0.2, found: true, threshold: { absolute: 0.4 }, warnings: [] };
+  await page.selectOption("#bank", "");
+  const answers = [event("problem", { status: 503, detail: "busy" }), event("done", common), event("done", { ...common, found: false, min_score: 0.9 })];
+  const asked = answers.length;
+  await page.route("**/v1/banks", (route) => route.fulfill(event("done", { id: "made up", warnings: ["The mask is small."] })));
+  await page.route("**/v1/segment", (route) => route.fulfill(answers.shift()));
+  await page.click("#forget");
+  await page.click("#add");
+  // It is its own map: grey, so that all magenta is what was found.
+  await page.setInputFiles("#query", { name: "grey.png", mimeType: "image/png", buffer: Buffer.from(map, "base64") });
+  await drawn(1);
+  holds(answers.length === asked - 2, "a busy server is asked again");
+  await says("score 0.30. The mask is small.");
+  holds((await page.textContent("#counted")) === "Threshold (absolute)" && (await page.inputValue("#threshold")) === "0.4", "an absolute threshold is one");
+  const told = page.locator("figure").first();
+  holds((await foundIn(told)) === 80 * 80 + 20 * 20 && (await told.locator(".objects input").count()) === 2, "specks are not shown");
+  await told.locator(".objects input").first().uncheck();
+  for (const value of [0.6, 0.9, 0.4]) {
+    await set(value);
+    holds((await foundIn(told)) === (value < 0.7 ? 20 * 20 : 0), `the large one is off at ${value}, too`);
+  }
+  await told.locator(".objects input").first().check();
+  const kept = JSON.parse(readFileSync(await saved(() => page.click("#coco")), "utf8")).annotations;
+  holds(kept.map(({ area }) => area).join() === "6400,400", "COCO has no specks");
+  holds(kept.every(({ segmentation: { counts } }) => of({ counts }) && counts.reduce((a, b) => a + b) === 256 * 256), "its runs are as long as the picture");
+  await page.setInputFiles("#query", { name: "none.png", mimeType: "image/png", buffer: Buffer.from(map, "base64") });
+  await drawn(2);
+  await says("none.png: nothing found");
+  const none = page.locator("figure").last();
+  await set(0.01);
+  holds((await foundIn(none)) === 0 && (await none.locator("figcaption").textContent()).includes("nothing found"), "a score that is too low shows nothing");
+  await page.unroute("**/v1/banks");
+  await page.unroute("**/v1/segment");
   await page.setInputFiles("#query", join(root, "README.md"));
   await says("README.md is no picture");
   holds(await page.$eval("#status", (status) => status.classList.contains("bad")), "what is no picture is said");
