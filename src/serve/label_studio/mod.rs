@@ -188,8 +188,9 @@ pub async fn setup(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) 
     let upload = body::read(&app, &headers, body).await?;
     let read = app.blocking(move || {
         let Setup { project, schema, access_token } = parse(&upload.bytes)?;
+        let id = number(&project)?;
         Config::new(&schema)?;
-        Ok((number(&project)?, access_token))
+        Ok((id, access_token))
     });
     let (id, token) = read.await?;
     if let Some(token) = token.filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic())) {
