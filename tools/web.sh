@@ -31,33 +31,38 @@ module() {
 put() {
     local name hash
     name=$(basename "$1")
-    hash=$(sha256sum "$1" | cut -c1-16)
-    mkdir -p "$out/$2"
-    cp "$1" "$out/$2/${name%.*}.$hash.${name##*.}"
+    hash=$(sha256sum "$1" | cut -c1-16) || exit 1
+    mkdir -p "$out/$2" && cp "$1" "$out/$2/${name%.*}.$hash.${name##*.}" || exit 1
     echo "$2/${name%.*}.$hash.${name##*.}"
 }
 
 # weights: the model's files, as web/src/assets.ts reads of them.
 weights() {
-    local path url comma=
-    for path in $(cd weights/nano && find . -name '*.json' -o -name '*.safetensors' | cut -c3- | sort); do
-        url=$(put "weights/nano/$path" "$(dirname "weights/$path")")
-        printf '%s\n    "%s": {"url": "%s", "bytes": %d, "sha256": "%s"}' "$comma" "$path" "$url" \
-            "$(wc -c <"weights/nano/$path")" "$(sha256sum "weights/nano/$path" | cut -d' ' -f1)"
+    local paths path url bytes hash comma=
+    paths=$(cd weights/nano && find . -name '*.json' -o -name '*.safetensors' | cut -c3- | sort) || exit 1
+    for path in $paths; do
+        url=$(put "weights/nano/$path" "$(dirname "weights/$path")") || exit 1
+        bytes=$(wc -c <"weights/nano/$path") || exit 1
+        hash=$(sha256sum "weights/nano/$path" | cut -d' ' -f1) || exit 1
+        printf '%s\n    "%s": {"url": "%s", "bytes": %d, "sha256": "%s"}' "$comma" "$path" "$url" "$bytes" "$hash"
         comma=,
     done
 }
 
 build() {
-    local made=target/web-module module version pictures
+    local made=target/web-module module version pictures glue engine files
+    command -v sha256sum >/dev/null || { echo "there is no sha256sum; install it (coreutils)"; exit 1; }
     sh tools/setup.sh
     module
     cargo build --quiet --locked --release --package diffews-bindgen
     rm -rf "$out" "$made"
     target/release/diffews-bindgen "$module" "$made"
     if command -v wasm-opt >/dev/null; then
-        wasm-opt -Os --all-features "$made/diffews_web_bg.wasm" -o "$made/smaller.wasm" &&
+        if wasm-opt -Os --all-features "$made/diffews_web_bg.wasm" -o "$made/smaller.wasm"; then
             mv "$made/smaller.wasm" "$made/diffews_web_bg.wasm"
+        else
+            echo "wasm-opt failed; the module stays as it was built" >&2
+        fi
     fi
     mkdir -p "$out"
     cp -r web/*.html web/*.css web/dist "$out"
@@ -71,8 +76,12 @@ build() {
     # GitHub Pages leaves nothing out then.
     touch "$out/.nojekyll"
     version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+    # Each by itself: a substitution that fails among arguments stops nothing.
+    glue=$(put "$made/diffews_web.js" engine) || exit 1
+    engine=$(put "$made/diffews_web_bg.wasm" engine) || exit 1
+    files=$(weights) || exit 1
     printf '{\n  "version": "%s",\n  "glue": "%s",\n  "module": "%s",\n  "weights": {%s\n  }\n}\n' "$version" \
-        "$(put "$made/diffews_web.js" engine)" "$(put "$made/diffews_web_bg.wasm" engine)" "$(weights)" >"$out/engine.json"
+        "$glue" "$engine" "$files" >"$out/engine.json"
     echo "$out: $(du -sh "$out" | cut -f1); the module $(wc -c <"$(ls "$out"/engine/*.wasm)") bytes, $(gzip -9c "$out"/engine/*.wasm | wc -c) after gzip"
 }
 

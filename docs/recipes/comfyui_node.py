@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from diffews_wgpu import Segmenter
+from diffews_wgpu import DeviceError, Segmenter
 
 try:
     from comfy.model_management import throw_exception_if_processing_interrupted as check
@@ -51,8 +51,12 @@ class FindByExample:
 
     def find(self, example, example_mask, images, threshold, min_score, weights="", unet=""):
         engine, progress = segmenter(weights, unet), lambda stage, done: check()
-        bank = engine.encode(pictures(example), list(example_mask.cpu().numpy() > 0.5), progress=progress)
-        found = engine.segment(bank, pictures(images), threshold=threshold, min_score=min_score, progress=progress)
+        try:
+            bank = engine.encode(pictures(example), list(example_mask.cpu().numpy() > 0.5), progress=progress)
+            found = engine.segment(bank, pictures(images), threshold=threshold, min_score=min_score, progress=progress)
+        except DeviceError:
+            segmenter.cache_clear()  # A device that was lost stays lost: the next run opens it again.
+            raise
         masks = torch.from_numpy(np.stack([result.mask for result in found]).astype(np.float32))
         return masks, torch.from_numpy(np.stack([result.probability for result in found])), any(result.found for result in found)
 

@@ -15,7 +15,7 @@ import napari.layers
 import numpy as np
 from magicgui import magic_factory
 
-from diffews_wgpu import Segmenter
+from diffews_wgpu import DeviceError, Segmenter
 
 
 @lru_cache(maxsize=1)
@@ -28,7 +28,7 @@ def planes(layer: napari.layers.Image) -> list[np.ndarray]:
     data = np.asarray(layer.data)
     if data.dtype != np.uint8:
         low, high = layer.contrast_limits
-        data = np.clip((data.astype(np.float32) - low) / (high - low) * 255 + 0.5, 0, 255).astype(np.uint8)
+        data = np.clip((data.astype(np.float32) - low) / ((high - low) or 1) * 255 + 0.5, 0, 255).astype(np.uint8)
     shape = data.shape[-3:] if layer.rgb else data.shape[-2:]
     return list(data.reshape(-1, *shape))
 
@@ -38,10 +38,18 @@ def find_by_example(
     picture: napari.layers.Image, marked: napari.layers.Labels, search: napari.layers.Image, threshold: float = 0.25, min_area: int = 50
 ) -> napari.types.LayerDataTuple:
     shown = np.asarray(marked.data) > 0
-    pairs = [(plane, mask) for plane, mask in zip(planes(picture), shown.reshape(-1, *shown.shape[-2:])) if mask.any()]
-    bank = segmenter().encode([plane for plane, _ in pairs], [mask for _, mask in pairs])
+    pictures, masks = planes(picture), shown.reshape(-1, *shown.shape[-2:])
+    if len(pictures) != len(masks):
+        raise ValueError(f"{picture.name} has {len(pictures)} plane(s) and {marked.name} {len(masks)}: the labels must be of the picture's shape")
+    pairs = [(plane, mask) for plane, mask in zip(pictures, masks) if mask.any()]
     found = []
-    for result in segmenter().segment(bank, planes(search), threshold=threshold):
+    try:
+        bank = segmenter().encode([plane for plane, _ in pairs], [mask for _, mask in pairs])
+        results = segmenter().segment(bank, planes(search), threshold=threshold)
+    except DeviceError:
+        segmenter.cache_clear()  # A device that was lost stays lost: the next try opens it again.
+        raise
+    for result in results:
         labels = np.zeros(result.shape, np.int32)
         for number, thing in enumerate(result.find_objects(min_area=min_area), start=1):
             labels[thing.mask] = number

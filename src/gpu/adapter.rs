@@ -225,7 +225,10 @@ pub(super) fn facts(
         storage_buffers: limits.max_storage_buffers_per_shader_stage,
         range_checks: !unchecked::is_for(&info),
         // Browsers do not tell.
-        name: if info.name.is_empty() { "WebGPU".into() } else { info.name },
+        name: match info.name.is_empty() && cfg!(target_arch = "wasm32") {
+            true => "WebGPU".into(),
+            false => info.name,
+        },
     }
 }
 

@@ -19,7 +19,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 /// A model ready to run on one device at one size.
 ///
 /// Calls may come from several threads, or be awaited together: one runs, the others wait. So a callback of progress must not call the
-/// segmenter: it would wait for itself.
+/// segmenter: it would wait for itself. So would a thread that makes a blocking call, [`Segmenter::loaded_bytes`] too, while a task
+/// of its own awaits another: that task cannot go on meanwhile.
 ///
 /// **Half precision that overflows** (NaN or infinity came of it) is no error where the model also fits in f32: then that is
 /// loaded, the bank's examples are encoded once more, and the call is answered in f32. The next call begins with half precision
@@ -117,7 +118,8 @@ impl Segmenter {
         self.setup.memory
     }
 
-    /// Bytes that all that is loaded now was planned to take. Waits for calls of other threads; a browser cannot, and has 0 meanwhile.
+    /// Bytes that all that is loaded now was planned to take. Waits for calls under way, and for ever where this thread is to go
+    /// on with one of them, which it awaits; a browser cannot wait, and has 0 meanwhile.
     pub fn loaded_bytes(&self) -> u64 {
         self.resident_now().map_or(0, |resident| resident.bytes())
     }

@@ -21,15 +21,20 @@ export class Chrome {
   static async start(flags = []) {
     const chrome = new Chrome();
     chrome.profile = mkdtempSync(join(tmpdir(), "chrome-"));
-    const all = [...QUIET, ...flags, `--user-data-dir=${chrome.profile}`, "about:blank"];
-    chrome.process = spawn(process.env.CHROME || "chromium", all, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
-    chrome.process.on("error", (error) => chrome.#end(`${error.message}; name a browser with CHROME=`));
-    chrome.process.on("exit", (code, signal) => chrome.#end(`the browser ended with ${code ?? signal}`));
-    chrome.process.stdio[3].on("error", () => {});
-    chrome.process.stdio[4].on("data", (data) => chrome.#hear(data));
-    const { targetId } = await chrome.send("Target.createTarget", { url: "about:blank" });
-    chrome.#session = (await chrome.send("Target.attachToTarget", { targetId, flatten: true })).sessionId;
-    for (const domain of ["Page", "Runtime", "Log", "DOM"]) await chrome.send(`${domain}.enable`);
+    try {
+      const all = [...QUIET, ...flags, `--user-data-dir=${chrome.profile}`, "about:blank"];
+      chrome.process = spawn(process.env.CHROME || "chromium", all, { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
+      chrome.process.on("error", (error) => chrome.#end(`${error.message}; name a browser with CHROME=`));
+      chrome.process.on("exit", (code, signal) => chrome.#end(`the browser ended with ${code ?? signal}`));
+      chrome.process.stdio[3].on("error", () => {});
+      chrome.process.stdio[4].on("data", (data) => chrome.#hear(data));
+      const { targetId } = await chrome.send("Target.createTarget", { url: "about:blank" });
+      chrome.#session = (await chrome.send("Target.attachToTarget", { targetId, flatten: true })).sessionId;
+      for (const domain of ["Page", "Runtime", "Log", "DOM"]) await chrome.send(`${domain}.enable`);
+    } catch (error) {
+      await chrome.close();
+      throw error;
+    }
     return chrome;
   }
 
@@ -80,7 +85,7 @@ export class Chrome {
   }
 
   async close() {
-    this.process.kill();
+    this.process?.kill();
     await sleep(300);
     rmSync(this.profile, { recursive: true, force: true, maxRetries: 5 });
   }

@@ -19,15 +19,20 @@ export async function weights({ weights }, progress, signal) {
     for (const [path, stored] of all) {
         files.set(path, (await known(kept, stored, tell)) ?? (await download(kept, stored, tell, signal)));
     }
-    const urls = new Set(all.map(([, { url }]) => at(url)));
-    for (const request of (await kept?.keys()) ?? [])
-        if (!urls.has(request.url))
-            await kept?.delete(request);
+    if (kept)
+        await tidy(kept, new Set(all.map(([, { url }]) => at(url)))).catch(() => { });
     return files;
 }
+async function tidy(kept, urls) {
+    for (const request of await kept.keys()) {
+        if (request.url.startsWith(at("weights/")) && !urls.has(request.url))
+            await kept.delete(request);
+    }
+}
 async function known(kept, stored, tell) {
-    const answer = await kept?.match(at(stored.url));
-    const bytes = answer ? new Uint8Array(await answer.arrayBuffer()) : null;
+    const read = async () => (await kept?.match(at(stored.url)))?.arrayBuffer();
+    const buffer = await read().catch(() => null);
+    const bytes = buffer ? new Uint8Array(buffer) : null;
     if (!bytes || !(await isRight(bytes, stored)))
         return null;
     tell(stored.bytes);

@@ -16,7 +16,7 @@ addEventListener("message", ({ data }) => {
         }
         catch (error) {
             const { name, message } = error instanceof Error ? error : new Error(String(error));
-            tell({ id, what: "failed", name: abort.signal.aborted ? "Interrupted" : name, message });
+            tell({ id, what: "failed", name: name === "AbortError" ? "Interrupted" : name, message });
         }
         running.delete(id);
     });
@@ -67,12 +67,12 @@ async function load() {
 async function bytes(blob) {
     return new Uint8Array(await blob.arrayBuffer());
 }
-function found(drawn) {
-    const { width, height, peak, score, relative, threshold } = drawn;
-    const map = drawn.map();
-    drawn.free();
+function found(searched) {
+    const { width, height, peak, score, relative, threshold } = searched;
+    const [map, warnings] = [searched.map(), searched.warnings()];
+    searched.free();
     const rule = relative ? { relative: threshold } : { absolute: threshold };
-    return { width, height, map, peak, score, found: true, threshold: rule, warnings: [] };
+    return { width, height, map, peak, score, found: true, threshold: rule, warnings };
 }
 async function png(drawn) {
     const { width, height } = drawn;

@@ -44,15 +44,23 @@ export async function weights({ weights }: Manifest, progress: Progress, signal:
   for (const [path, stored] of all) {
     files.set(path, (await known(kept, stored, tell)) ?? (await download(kept, stored, tell, signal)));
   }
-  // Files of other versions.
-  const urls = new Set(all.map(([, { url }]) => at(url)));
-  for (const request of (await kept?.keys()) ?? []) if (!urls.has(request.url)) await kept?.delete(request);
+  // A cache that cannot be tidied is no reason to fail.
+  if (kept) await tidy(kept, new Set(all.map(([, { url }]) => at(url)))).catch(() => {});
   return files;
 }
 
+/** Deletes files of other versions of this page's own; other pages of the same origin have theirs in the same cache. */
+async function tidy(kept: Cache, urls: Set<string>): Promise<void> {
+  for (const request of await kept.keys()) {
+    if (request.url.startsWith(at("weights/")) && !urls.has(request.url)) await kept.delete(request);
+  }
+}
+
 async function known(kept: Cache | null, stored: Stored, tell: (more: number) => void): Promise<Uint8Array | null> {
-  const answer = await kept?.match(at(stored.url));
-  const bytes = answer ? new Uint8Array(await answer.arrayBuffer()) : null;
+  const read = async () => (await kept?.match(at(stored.url)))?.arrayBuffer();
+  // What cannot be read counts as not there.
+  const buffer = await read().catch(() => null);
+  const bytes = buffer ? new Uint8Array(buffer) : null;
   if (!bytes || !(await isRight(bytes, stored))) return null;
   tell(stored.bytes);
   return bytes;

@@ -33,9 +33,15 @@ interface Glue {
 type Tell = (part: string, done: number) => boolean;
 interface Engine {
   encode(pictures: Uint8Array[], masks: Uint8Array[], progress: Tell): Promise<[number, ...string[]]>;
-  segment(bank: number, picture: Uint8Array, progress: Tell): Promise<Drawn>;
+  segment(bank: number, picture: Uint8Array, progress: Tell): Promise<Searched>;
 }
 interface Drawn {
+  width: number;
+  height: number;
+  mask(): Uint8ClampedArray;
+  free(): void;
+}
+interface Searched {
   width: number;
   height: number;
   peak: number;
@@ -43,7 +49,7 @@ interface Drawn {
   relative: boolean;
   threshold: number;
   map(): Uint8ClampedArray;
-  mask(): Uint8ClampedArray;
+  warnings(): string[];
   free(): void;
 }
 
@@ -63,7 +69,8 @@ addEventListener("message", ({ data }: MessageEvent<Asked>) => {
       tell({ id, what: "done", value: await answer(data, abort.signal) });
     } catch (error) {
       const { name, message } = error instanceof Error ? error : new Error(String(error));
-      tell({ id, what: "failed", name: abort.signal.aborted ? "Interrupted" : name, message });
+      // A GPU that is lost stays lost, also where the call was to stop.
+      tell({ id, what: "failed", name: name === "AbortError" ? "Interrupted" : name, message });
     }
     running.delete(id);
   });
@@ -117,13 +124,13 @@ async function bytes(blob: Blob): Promise<Uint8Array> {
   return new Uint8Array(await blob.arrayBuffer());
 }
 
-function found(drawn: Drawn): Found {
-  const { width, height, peak, score, relative, threshold } = drawn;
-  const map = drawn.map();
-  drawn.free();
+function found(searched: Searched): Found {
+  const { width, height, peak, score, relative, threshold } = searched;
+  const [map, warnings] = [searched.map(), searched.warnings()];
+  searched.free();
   const rule = relative ? { relative: threshold } : { absolute: threshold };
   // This engine wants no least score.
-  return { width, height, map, peak, score, found: true, threshold: rule, warnings: [] };
+  return { width, height, map, peak, score, found: true, threshold: rule, warnings };
 }
 
 /** A mask as a file. */

@@ -2,16 +2,16 @@
 
 use crate::errors;
 use crate::found::{self, Found};
-use crate::picture::{Examples, Picture, Shape};
+use crate::owned::Owned;
+use crate::picture::{self, Examples, Picture, Shape};
 use crate::watch;
 use diffews_wgpu::gpu::{AdapterChoice, check_backend};
-use diffews_wgpu::image_io::{Framing, PictureOptions, Tiles};
+use diffews_wgpu::image_io::{Framing, LoadedPicture, PictureOptions, Tiles};
 use diffews_wgpu::segment::{BankOptions, BankStorage, KvSample, SelfCheck};
 use diffews_wgpu::tune::Tuning;
 use diffews_wgpu::{BankFile, Error, Gpu, GuidedFilter, MaskRule, Precision, Segmenter, SupportBank, Threshold};
 use pyo3::prelude::*;
 use std::path::{Path, PathBuf};
-use std::process;
 use std::sync::Arc;
 
 /// What `Segmenter` of Python is asked for.
@@ -116,23 +116,34 @@ impl Asked {
     }
 }
 
-/// A segmenter, and the process that may use it.
-struct Open {
-    segmenter: Segmenter,
-    process: u32,
+/// A segmenter, which only the process that opened it may use.
+type Open = Owned<Segmenter>;
+
+/// The address by which a call knows its segmenter.
+fn enter(open: &Open) -> PyResult<Option<usize>> {
+    match open.is_here() {
+        true => Ok(Some(std::ptr::from_ref::<Segmenter>(open).addr())),
+        false => Err(errors::other(
+            "the segmenter was opened in another process, and a device does not outlive a fork: open one in each process \
+             (multiprocessing: the start method \"spawn\")",
+        )),
+    }
 }
 
-impl Open {
-    /// The address by which a call knows its segmenter.
-    fn enter(&self) -> PyResult<Option<usize>> {
-        match self.process == process::id() {
-            true => Ok(Some(std::ptr::from_ref(&self.segmenter).addr())),
-            false => Err(errors::other(
-                "the segmenter was opened in another process, and a device does not outlive a fork: open one in each process \
-                 (multiprocessing: the start method \"spawn\")",
-            )),
+/// A picture as all of `banks` have it read. Examples of 16 bits say for their bank what white is.
+fn load(picture: &Picture, banks: &[&Bank]) -> Result<LoadedPicture, Error> {
+    let options = banks.first().map(|bank| bank.options.clone()).unwrap_or_default();
+    let loaded = picture.load(&options)?;
+    for bank in banks.iter().filter(|bank| bank.options != options) {
+        if picture.load(&bank.options)?.rgb != loaded.rgb {
+            return Err(Error::Usage(format!(
+                "{}: its samples of 16 bits mean different things to these banks, whose examples use different numbers of bits; \
+                 segment it with each bank by itself",
+                picture.name("the image"),
+            )));
         }
     }
+    Ok(loaded)
 }
 
 #[pyclass(frozen, name = "Segmenter", module = "diffews_wgpu._native")]
@@ -147,33 +158,33 @@ impl Engine {
     #[new]
     fn new(py: Python<'_>, asked: Asked, progress: Option<Py<PyAny>>) -> PyResult<Engine> {
         let (segmenter, warnings) = watch::watched(py, None, progress.as_ref(), |progress| asked.open(progress))?;
-        Ok(Engine { open: Arc::new(Open { segmenter, process: process::id() }), warnings })
+        Ok(Engine { open: Arc::new(Open::new(segmenter)), warnings })
     }
 
     #[getter]
     fn size(&self) -> u32 {
-        self.open.segmenter.size()
+        self.open.size()
     }
 
     #[getter]
     fn precision(&self) -> &'static str {
-        self.open.segmenter.precision().name()
+        self.open.precision().name()
     }
 
     #[getter]
     fn fit(&self) -> &'static str {
-        self.open.segmenter.framing().name()
+        self.open.framing().name()
     }
 
     #[getter]
     fn model(&self) -> &str {
-        self.open.segmenter.model().name()
+        self.open.model().name()
     }
 
     /// As JSON.
     #[getter]
     fn adapter(&self) -> PyResult<String> {
-        json(serde_json::to_string(self.open.segmenter.gpu().facts()))
+        json(serde_json::to_string(self.open.gpu().facts()))
     }
 
     fn encode(
@@ -209,18 +220,24 @@ impl Engine {
         tiles: Option<(u32, u32)>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Vec<Found>> {
-        let (segmenter, banks) = (&self.open.segmenter, banks.iter().map(Py::get).collect::<Vec<&Bank>>());
-        watch::watched(py, self.open.enter()?, progress.as_ref(), |progress| {
+        let (segmenter, banks) = (&self.open, banks.iter().map(Py::get).collect::<Vec<&Bank>>());
+        watch::watched(py, enter(&self.open)?, progress.as_ref(), |progress| {
             let rule = found::rule(segmenter.mask_rule(), threshold, absolute, min_score)?;
             let tiles = tiles.map(|(side, overlap)| Tiles::new(side, overlap)).transpose().map_err(Error::Usage)?;
-            let options = banks.first().map(|bank| bank.options.clone()).unwrap_or_default();
-            let loaded = picture.load(&options)?;
-            let banks: Vec<&SupportBank> = banks.iter().map(|bank| &bank.bank).collect();
+            let loaded = load(&picture, &banks)?;
+            let odd: Vec<String> = picture::odd(&loaded, &picture.name("the image")).collect();
+            let banks: Vec<&SupportBank> = banks.iter().map(|bank| &*bank.bank).collect();
             let found = match tiles {
                 Some(tiles) => segmenter.segment_tiled(&banks, &loaded.rgb, tiles, progress)?,
                 None => segmenter.segment_classes(&banks, &loaded.rgb, progress)?,
             };
-            Ok(found.into_iter().map(|found| Found::new(found, loaded.rgb.dimensions(), rule)).collect())
+            let mut found: Vec<Found> =
+                found.into_iter().map(|found| Found::new(found, loaded.rgb.dimensions(), rule)).collect();
+            if let Some(first) = found.first_mut() {
+                // The picture is one for all banks: it is told once.
+                first.warnings.splice(..0, odd);
+            }
+            Ok(found)
         })
     }
 }
@@ -235,16 +252,16 @@ impl Engine {
         make: impl FnOnce(&Segmenter, Progress) -> Result<(SupportBank, PictureOptions, Vec<String>), Error> + Send,
     ) -> PyResult<Bank> {
         let (bank, options, mut warnings) =
-            watch::watched(py, self.open.enter()?, progress.as_ref(), |progress| make(&self.open.segmenter, progress))?;
+            watch::watched(py, enter(&self.open)?, progress.as_ref(), |progress| make(&self.open, progress))?;
         warnings.extend(bank.overflow().map(|why| format!("{why}; encoded again in f32")));
-        Ok(Bank { open: self.open.clone(), bank, options, warnings })
+        Ok(Bank { open: self.open.clone(), bank: Owned::new(bank), options, warnings })
     }
 }
 
 #[pyclass(frozen, module = "diffews_wgpu._native")]
 pub struct Bank {
     open: Arc<Open>,
-    bank: SupportBank,
+    bank: Owned<SupportBank>,
     /// How pictures are read that are searched.
     options: PictureOptions,
     #[pyo3(get)]
@@ -264,10 +281,10 @@ impl Bank {
     }
 
     fn save(&self, py: Python<'_>, path: PathBuf, f32: bool, name: Option<String>, overwrite: bool) -> PyResult<()> {
-        watch::watched(py, self.open.enter()?, None, |_| {
+        watch::watched(py, enter(&self.open)?, None, |_| {
             let storage = if f32 { BankStorage::F32 } else { BankStorage::Half };
             let options = BankOptions { name: name.as_deref(), storage, force: overwrite };
-            self.open.segmenter.save_bank(&self.bank, Path::new(&path), &options)
+            self.open.save_bank(&self.bank, Path::new(&path), &options)
         })
     }
 }

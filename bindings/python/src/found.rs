@@ -28,7 +28,7 @@ pub struct Found {
     #[pyo3(get)]
     precision: &'static str,
     #[pyo3(get)]
-    warnings: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 /// What a rule is where less than all of it is given.

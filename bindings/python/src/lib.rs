@@ -4,6 +4,7 @@
 mod engine;
 mod errors;
 mod found;
+mod owned;
 mod picture;
 mod watch;
 

@@ -1,7 +1,7 @@
 //! Pictures, masks and marks as Python has them.
 
 use diffews_wgpu::image_io::{
-    self, BoundingBox, ImageError, LoadedPicture, Mark, Marks, Mask, MaskReading, PictureOptions, Stroke,
+    self, BoundingBox, ImageError, LoadedPicture, Mark, Marks, Mask, MaskReading, Note, PictureOptions, Stroke,
 };
 use diffews_wgpu::{Error, Example, RgbImage};
 use image::metadata::Orientation;
@@ -36,7 +36,22 @@ fn name(what: &str) -> &Path {
     Path::new(what)
 }
 
+/// What is odd about a picture, in words. Colours of a profile and transparent parts are read as docs/python.md says, which is nothing
+/// to warn of.
+pub fn odd(loaded: &LoadedPicture, name: &str) -> impl Iterator<Item = String> {
+    let odd = loaded.notes.iter().filter(|note| !matches!(note, Note::Profile | Note::Background { .. }));
+    odd.map(move |note| format!("{name}: {note}"))
+}
+
 impl Picture {
+    /// For messages; `else_` names one that is no path.
+    pub fn name(&self, else_: &str) -> String {
+        match self {
+            Picture::Path(path) => path.display().to_string(),
+            _ => else_.into(),
+        }
+    }
+
     /// Reads it as it is displayed; `options` say how files are read.
     pub fn load(&self, options: &PictureOptions) -> Result<LoadedPicture, Error> {
         Ok(match self {
@@ -123,8 +138,9 @@ impl Examples {
         let loaded = Picture::load_all(pictures, &mut options)?;
         let (mut all, mut warnings) = (Vec::new(), Vec::new());
         for ((picture, shape), loaded) in pictures.iter().zip(shapes).zip(loaded) {
-            let (mask, odd) = shape.mask(&loaded)?;
-            warnings.extend(odd.into_iter().map(|odd| format!("{}: {odd}", shape.name())));
+            let (mask, odd_mask) = shape.mask(&loaded)?;
+            warnings.extend(odd(&loaded, &picture.name("the image")));
+            warnings.extend(odd_mask.into_iter().map(|odd| format!("{}: {odd}", shape.name())));
             let example = Example::shared(Arc::new(loaded.rgb), mask)?;
             let name = match picture {
                 Picture::Path(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),

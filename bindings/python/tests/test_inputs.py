@@ -91,6 +91,11 @@ def test_images_that_will_not_do(segmenter, bank, image, words):
         (b"no picture", "mask's bytes"),
         (Marks(), "nothing is marked"),
         (Marks(boxes=[(5, 5, 5, 9)]), "box"),
+        (Marks(boxes=[(-1, 5, 9, 9)]), "box .*top left"),
+        (Marks(boxes=[diffews_wgpu.Box(2, 5, -9, 9)]), "box .*top left"),
+        (Marks(boxes=[(1, 5, 2**32, 9)]), "box .*top left"),
+        (Marks(boxes=[(1, 5, 9.5, 9)]), "four whole numbers"),
+        (Marks(boxes=[(1, 5, 9)]), "four whole numbers"),
         (Marks(inside=[(99, 5)]), "99,5"),
         (Marks(inside=[(float("nan"), 5)]), "NaN"),
         (Marks(inside=[[(1, 1), (9, 9)]], width=-1), "width"),
@@ -136,6 +141,57 @@ def test_files_that_are_not_there(segmenter, bank, lemon, tmp_path):
         segmenter.segment(bank, tmp_path / "text.png")
 
 
+def test_areas_that_will_not_do(segmenter, bank, crate):
+    with pytest.raises(InputError, match="min_area is -1"):
+        segmenter.segment(bank, crate).find_objects(min_area=-1)
+
+
+def animation(frames):
+    written = io.BytesIO()
+    first, *others = [Image.new("RGB", (30, 20), (0, 0, 40 * i)) for i in range(frames)]
+    first.save(written, "WEBP", save_all=True, append_images=others, lossless=True)
+    return written.getvalue()
+
+
+def test_odd_pictures_are_told_of(segmenter, bank, tmp_path):
+    odd = animation(3)
+    (tmp_path / "odd.webp").write_bytes(odd)
+    for find in (
+        lambda: segmenter.segment(bank, odd),
+        lambda: segmenter.segment(bank, [tmp_path / "odd.webp"]),
+        lambda: segmenter.segment_classes({"a": bank, "b": bank}, odd),
+        lambda: segmenter.encode(odd, MASK),
+    ):
+        with pytest.warns(DiffewsWarning, match="3 frames") as told:
+            find()
+        # Each is of the line above.
+        assert [warning.filename for warning in told] == [__file__]
+    transparent = io.BytesIO()
+    Image.new("RGBA", (30, 20), (0, 0, 0, 0)).save(transparent, "PNG")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        segmenter.segment(bank, transparent.getvalue())
+
+
+def deep(path, bits):
+    """A grey picture of 16 bits that uses so many."""
+    levels = np.linspace(0, 2**bits - 1, 600).reshape(20, 30).astype(np.uint16)
+    Image.fromarray(levels).save(path)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::diffews_wgpu.DiffewsWarning")
+def test_banks_that_read_a_picture_in_different_ways(segmenter, bank, lemon, tmp_path):
+    ten, twelve = (segmenter.encode(deep(tmp_path / f"{bits}.png", bits), MASK) for bits in (10, 12))
+    query = deep(tmp_path / "query.png", 9)
+    for banks in ({"10": ten, "12": twelve}, {"12": twelve, "10": ten}):
+        with pytest.raises(InputError, match="query.png: .* each bank by itself"):
+            segmenter.segment_classes(banks, query)
+    assert len(segmenter.segment_classes({"12": twelve, "again": twelve}, query)) == 2
+    # Of 8 bits it is the same to all.
+    assert len(segmenter.segment_classes({"10": ten, "12": twelve, "lemon": bank}, lemon[0])) == 3
+
+
 def test_odd_masks_are_told_of(segmenter, lemon):
     with pytest.warns(DiffewsWarning, match="False everywhere"):
         segmenter.encode(IMAGE, np.zeros((20, 30), bool))
@@ -170,6 +226,9 @@ def test_odd_masks_are_told_of(segmenter, lemon):
         ({"guided_filter": 99}, ValueError, "radius"),
         ({"kv_sample": 0}, ValueError, "sample"),
         ({"tune": True, "cache": False}, ValueError, "cache"),
+        ({"tune": float("nan")}, ValueError, "tune is nan"),
+        ({"tune": float("inf")}, ValueError, "tune is inf"),
+        ({"tune": -1}, ValueError, "tune is -1"),
         ({"max_memory": 1000}, MemoryError, "bytes|memory"),
         ({"size": "large"}, TypeError, "str"),
     ],

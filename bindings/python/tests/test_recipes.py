@@ -3,10 +3,14 @@
 import importlib.util
 import logging
 import runpy
+import sys
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from diffews_wgpu import DeviceError
 
 
 def recipe(root, name):
@@ -93,3 +97,53 @@ def test_napari(root, bank, segmenter, lemon, crate, monkeypatch):
     data, _, _ = find(Picture(stack, contrast_limits=(0, 65535)))
     grey = segmenter.segment(bank, pixels(crate)[:, :, 0], threshold=0.25)
     assert data.shape == stack.shape and np.array_equal(data[1] > 0, np.any([o.mask for o in grey.find_objects(min_area=200)], axis=0))
+
+
+class Lost:
+    """A segmenter whose device was lost."""
+
+    opened = 0
+
+    def __init__(self, *args, **kwargs):
+        Lost.opened += 1
+
+    def encode(self, *args, **kwargs):
+        raise DeviceError("lost")
+
+
+def panel(root, monkeypatch):
+    """The panel's function, without napari."""
+    napari, layers, magicgui = (ModuleType(name) for name in ("napari", "napari.layers", "magicgui"))
+    napari.layers, magicgui.magic_factory = layers, lambda **_: lambda function: function
+    for module in (napari, layers, magicgui):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return recipe(root, "napari_widget")
+
+
+def layer(data, **more):
+    return SimpleNamespace(data=data, rgb=False, name="layer", **more)
+
+
+def test_a_lost_device_is_opened_again(root, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    module = recipe(root, "comfyui_node")
+    module.Segmenter, module.pictures = Lost, lambda images: images
+    mask = SimpleNamespace(cpu=lambda: SimpleNamespace(numpy=lambda: np.ones((1, 4, 4))))
+    other = panel(root, monkeypatch)
+    other.Segmenter = Lost
+    plane = layer(np.ones((4, 4), np.uint8))
+    for work in (lambda: module.FindByExample().find([], mask, [], 0.25, 0.0), lambda: other.find_by_example(plane, plane, plane)):
+        opened = Lost.opened
+        for _ in range(2):
+            with pytest.raises(DeviceError):
+                work()
+        assert Lost.opened == opened + 2
+
+
+def test_layers_of_napari(root, monkeypatch):
+    module = panel(root, monkeypatch)
+    stack = layer(np.ones((3, 4, 4), np.uint8))
+    with pytest.raises(ValueError, match=r"3 plane\(s\) and layer 1"):
+        module.find_by_example(stack, layer(np.ones((4, 4), int)), stack)
+    (constant,) = module.planes(layer(np.full((4, 4), 7.0), contrast_limits=(7.0, 7.0)))
+    assert constant.dtype == np.uint8 and not constant.any()

@@ -1,5 +1,6 @@
 //! Does this browser compute right on this GPU?
 
+use crate::callback::Callback;
 use crate::error::usage;
 use crate::{gpu, model};
 use diffews_wgpu::conformance::{Options, Seen, entries, run_async};
@@ -30,7 +31,7 @@ pub fn count(only: &str, skip: &str, full: bool) -> Result<usize, JsValue> {
 }
 
 /// Runs the cases whose titles or ids the regular expression `only` matches, and `skip` does not, and gives the report, as `conformance --json` of the command
-/// does. `seen` hears each row as JSON, and ends the run by returning false. `adapter` and `driver` are the GPU and the browser in words, which
+/// does. `seen` hears each row as JSON, and ends the run by returning false or by throwing. `adapter` and `driver` are the GPU and the browser in words, which
 /// WebGPU does not tell a module.
 #[wasm_bindgen]
 pub async fn conformance(
@@ -45,13 +46,15 @@ pub async fn conformance(
     let options = Options { model: Some(model(&files)?), ..options(&only, &skip, full)? };
     let facts = gpu::request().await?.facts().clone();
     let facts = AdapterFacts { name: adapter, driver, ..facts };
+    let seen = Callback::new(seen);
     let mut told = |told: Seen| match told {
         Seen::Adapter(_) => true,
         Seen::Row(row) => {
             let row = serde_json::to_string(row).unwrap_or_default();
-            !seen.call1(&JsValue::NULL, &row.into()).is_ok_and(|goes_on| goes_on.is_falsy())
+            seen.hears(&[row.into()])
         }
     };
     let report = run_async(&[facts], &AdapterChoice::default(), &options, &mut told).await;
+    let report = seen.outcome(Ok(report))?;
     serde_json::to_string(&report).map_err(|error| usage(&format!("the report: {error}")))
 }

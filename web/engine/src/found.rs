@@ -25,11 +25,18 @@ pub struct Found {
     #[wasm_bindgen(readonly)]
     pub seconds: f64,
     map: Vec<u8>,
-    mask: Vec<u8>,
+    warnings: Vec<String>,
 }
 
 impl Found {
-    pub fn new(found: &Segmentation, (width, height): (u32, u32), threshold: Threshold) -> Found {
+    /// `warnings` are what is odd about the picture.
+    pub fn new(
+        found: &Segmentation,
+        (width, height): (u32, u32),
+        threshold: Threshold,
+        mut warnings: Vec<String>,
+    ) -> Found {
+        warnings.extend(found.overflow().map(|why| format!("{why}; computed again in f32")));
         let levels = found.map().map_at(width, height);
         let (relative, threshold) = match threshold {
             Threshold::Relative(value) => (true, value),
@@ -44,7 +51,7 @@ impl Found {
             threshold,
             seconds: found.times().iter().map(|(_, seconds)| seconds).sum(),
             map: levels.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8).collect(),
-            mask: bytes_of(found.mask()),
+            warnings,
         }
     }
 }
@@ -56,9 +63,9 @@ impl Found {
         Clamped(std::mem::take(&mut self.map))
     }
 
-    /// The mask by the model's own threshold, 255 for foreground; it is given away.
-    pub fn mask(&mut self) -> Clamped<Vec<u8>> {
-        Clamped(std::mem::take(&mut self.mask))
+    /// What is odd about the picture, or was done in another way than asked for; it is given away.
+    pub fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 }
 

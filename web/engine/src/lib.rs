@@ -3,13 +3,14 @@
 //! All calls take `&self` and may be made while others run: they wait for one another. Errors are `Error` objects whose `name` says what to
 //! do: `Interrupted` was asked for, `Lost` wants a new engine, the rest is for the user.
 
+mod callback;
 mod conformance;
 mod error;
 mod found;
 mod gpu;
 
+use callback::Callback;
 use diffews_wgpu::image_io::{self, BoundingBox, LoadedMask, Marks, MaskReading, PictureOptions};
-use diffews_wgpu::segment::Stage;
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Example, Precision, Segmenter, SupportBank};
 use error::{Told, told, usage};
@@ -17,7 +18,6 @@ use found::{Found, Outlined};
 use js_sys::{Array, Function, Map, Uint8Array};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
@@ -44,13 +44,15 @@ pub struct Engine {
 #[wasm_bindgen]
 impl Engine {
     /// Loads the model of `files`, a map of [`names`] to their bytes, to the GPU. `precision` is auto, f32, f16 or q8. `progress` hears a stage's
-    /// name and its share, and stops the call by returning false.
+    /// name and its share, and stops the call by returning false or by throwing: what it throws comes out.
     pub async fn open(files: Map, precision: String, progress: Function) -> Result<Engine, JsValue> {
         let precision: Precision =
             precision.parse().map_err(|reason: String| usage(&format!("precision: {reason}")))?;
         let gpu = gpu::request().await?;
         let builder = Segmenter::builder().files(model(&files)?).precision(precision).gpu(gpu);
-        let segmenter = builder.build_async(&mut |stage, share| tell(&progress, stage, share)).await.map_err(told)?;
+        let progress = Callback::new(progress);
+        let segmenter = builder.build_async(&mut |stage, share| progress.progress(stage, share)).await;
+        let segmenter = progress.outcome(segmenter)?;
         Ok(Engine { segmenter, banks: Default::default(), next: Cell::new(0) })
     }
 
@@ -75,8 +77,13 @@ impl Engine {
                 answer.push(&warning.into());
             }
         }
-        let bank = self.segmenter.encode_async(&examples, &mut |stage, share| tell(&progress, stage, share)).await;
-        let bank = Rc::new(bank.map_err(told)?);
+        let progress = Callback::new(progress);
+        let bank = self.segmenter.encode_async(&examples, &mut |stage, share| progress.progress(stage, share)).await;
+        let bank = Rc::new(progress.outcome(bank)?);
+        let again = bank.overflow().map(|why| format!("{why}; encoded again in f32"));
+        for warning in self.warnings().into_iter().chain(again) {
+            answer.push(&warning.into());
+        }
         let number = self.next.replace(self.next.get().wrapping_add(1));
         let mut banks = self.banks.borrow_mut();
         if banks.len() >= MOST_BANKS
@@ -94,11 +101,19 @@ impl Engine {
         let bank = self.banks.borrow().get(&bank).cloned();
         let bank =
             bank.ok_or_else(|| Told::Gone.error("the examples are no longer on the GPU: they are encoded again"))?;
-        let picture = read(&picture, "the picture")?.rgb;
-        let found =
-            self.segmenter.segment_async(&bank, &picture, &mut |stage, share| tell(&progress, stage, share)).await;
-        let found = found.map_err(told)?;
-        Ok(Found::new(&found, picture.dimensions(), self.segmenter.mask_rule().threshold))
+        let picture = read(&picture, "the picture")?;
+        let notes = picture.notes.iter().map(|note| format!("the picture: {note}")).collect();
+        let progress = Callback::new(progress);
+        let mut hear = |stage, share| progress.progress(stage, share);
+        let found = self.segmenter.segment_async(&bank, &picture.rgb, &mut hear).await;
+        let found = progress.outcome(found)?;
+        Ok(Found::new(&found, picture.rgb.dimensions(), self.segmenter.mask_rule().threshold, notes))
+    }
+
+    /// What is odd about the model, or how it was loaded.
+    fn warnings(&self) -> Vec<String> {
+        let model = self.segmenter.model().warnings().iter().map(ToString::to_string);
+        model.chain(self.segmenter.overflow().map(|why| format!("{why}; all is in f32"))).collect()
     }
 }
 
@@ -121,14 +136,6 @@ pub fn outline(picture: Vec<u8>, left: u32, top: u32, right: u32, bottom: u32) -
 fn model(files: &Map) -> Result<ModelFiles, JsValue> {
     let read = |path: &str| files.get(&path.into()).dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec().into());
     ModelFiles::from_bytes("fetched", read).map_err(|error| told(error.into()))
-}
-
-fn tell(progress: &Function, stage: Stage, share: f64) -> ControlFlow<()> {
-    let goes_on = progress.call2(&JsValue::NULL, &stage.to_string().into(), &share.into());
-    match goes_on.is_ok_and(|goes_on| goes_on.is_falsy()) {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    }
 }
 
 fn bytes(value: &JsValue) -> Result<Vec<u8>, JsValue> {

@@ -32,4 +32,4 @@ class DeviceError(DiffewsError, RuntimeError):
 
 
 class DiffewsWarning(UserWarning):
-    """A mask that is perhaps not what was meant, or work that was done in another way than asked for."""
+    """A picture or a mask that is perhaps not what was meant, or work that was done in another way than asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,16 @@ from numpy.typing import NDArray
 
 from . import _native
 from ._errors import InputError
+
+
+def whole(name: str, value: Optional[int], most: int) -> Optional[int]:
+    """A whole number that the native module can take."""
+    if value is None:
+        return None
+    number = operator.index(value)
+    if not 0 <= number <= most:
+        raise InputError(f"{name} is {number}; it must be a whole number from 0 to {most}")
+    return number
 
 
 class PillowImage(Protocol):
@@ -85,7 +96,19 @@ class Marks:
 
     def _native(self) -> _native._Marks:
         lines = [(points(drawn), self.width, inside) for all_, inside in ((self.inside, True), (self.outside, False)) for drawn in all_]
-        return [box.corners if isinstance(box, Box) else cast(Tuple[int, int, int, int], tuple(box)) for box in self.boxes], lines
+        return [corners(box) for box in self.boxes], lines
+
+
+def corners(box: Sequence[int]) -> Tuple[int, int, int, int]:
+    """A box as the native module takes it."""
+    given = box.corners if isinstance(box, Box) else tuple(box)
+    try:
+        left, top, right, bottom = (operator.index(corner) for corner in given)
+    except (TypeError, ValueError):
+        raise InputError(f"the box {given} is not four whole numbers: its left, top, right and bottom in pixels") from None
+    if not all(0 <= corner < 2**32 for corner in (left, top, right, bottom)):
+        raise InputError(f"the box {given} does not lie in a picture: its corners are pixels from the top left, 0 or more")
+    return left, top, right, bottom
 
 
 def points(drawn: Union[Point, Stroke]) -> List[Point]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _native
-from ._inputs import Box
+from ._inputs import Box, whole
 
 
 class Object:
@@ -86,7 +86,8 @@ class Result:
 
     def find_objects(self, *, min_area: int = 0, fill_holes: bool = False, largest: bool = False) -> List[Object]:
         """Those of at least `min_area` pixels, with holes filled first, or only the largest."""
-        return [Object(part, self.shape) for part in self._native.objects(min_area, fill_holes, largest)]
+        least = whole("min_area", min_area, 2**64 - 1) or 0
+        return [Object(part, self.shape) for part in self._native.objects(least, fill_holes, largest)]
 
     def at(
         self, threshold: Optional[float] = None, *, absolute_threshold: Optional[float] = None, min_score: Optional[float] = None

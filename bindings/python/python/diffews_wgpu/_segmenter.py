@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import operator
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Literal, Optional, Tuple, Union, overload
 
 from . import _native
 from ._errors import DiffewsWarning, InputError
-from ._inputs import ImageLike, MaskLike, is_one, mask, picture, several
+from ._inputs import ImageLike, MaskLike, is_one, mask, picture, several, whole
 from ._result import Result
 
 Path = Union[str, "os.PathLike[str]"]
@@ -48,16 +48,6 @@ def devices(backend: Optional[str] = None) -> List[Device]:
     return [_device(facts) for facts in json.loads(_native.devices(backend))]
 
 
-def _whole(name: str, value: Optional[int], most: int) -> Optional[int]:
-    """A whole number that the native module can take."""
-    if value is None:
-        return None
-    number = operator.index(value)
-    if not 0 <= number <= most:
-        raise InputError(f"{name} is {number}; it must be a whole number from 0 to {most}")
-    return number
-
-
 def _native_bank(bank: Bank) -> _native.Bank:
     if not isinstance(bank, Bank):
         raise TypeError(f"{type(bank).__name__} is no Bank; encode examples or load a file")
@@ -65,7 +55,7 @@ def _native_bank(bank: Bank) -> _native.Bank:
 
 
 def _tiles(side: Optional[int], overlap: Optional[int]) -> Optional[Tuple[int, int]]:
-    side, overlap = _whole("tile", side, 2**32 - 1), _whole("overlap", overlap, 2**32 - 1)
+    side, overlap = whole("tile", side, 2**32 - 1), whole("overlap", overlap, 2**32 - 1)
     if side is None:
         if overlap is not None:
             raise InputError("overlap is of tiles; give tile, too")
@@ -73,7 +63,18 @@ def _tiles(side: Optional[int], overlap: Optional[int]) -> Optional[Tuple[int, i
     return side, side // 4 if overlap is None else overlap
 
 
+def _seconds(tune: Union[bool, float]) -> Optional[float]:
+    """How long to tune at most, where that is said."""
+    if isinstance(tune, bool):
+        return None
+    seconds = float(tune)
+    if not 0 <= seconds < math.inf:
+        raise InputError(f"tune is {tune}; it must be True, False, or a number of seconds")
+    return seconds
+
+
 def _warn(told: Iterable[str]) -> None:
+    # Of the line that called the method which calls this.
     for line in told:
         warnings.warn(line, DiffewsWarning, stacklevel=3)
 
@@ -160,28 +161,28 @@ class Segmenter:
         """
         if guided_filter is not None:
             radius, epsilon = guided_filter if isinstance(guided_filter, tuple) else (guided_filter, 1e-5)
-            guided_filter = _whole("guided_filter", radius, 2**32 - 1) or 0, float(epsilon)
+            guided_filter = whole("guided_filter", radius, 2**32 - 1) or 0, float(epsilon)
         place = _native.cache_dir() if cache is True else None if cache is False else os.fsdecode(cache)
         asked: Dict[str, Any] = {
             "weights": None if weights is None else os.fsdecode(weights),
             "unet": None if unet is None else os.fsdecode(unet),
-            "size": _whole("size", size, 2**32 - 1),
+            "size": whole("size", size, 2**32 - 1),
             "precision": precision,
             "backend": backend,
             "adapter": None if adapter is None else str(adapter),
-            "shots": _whole("shots", shots, 2**32 - 1),
-            "kv_sample": _whole("kv_sample", kv_sample, 2**32 - 1),
-            "kv_seed": _whole("kv_seed", kv_seed, 2**64 - 1),
+            "shots": whole("shots", shots, 2**32 - 1),
+            "kv_sample": whole("kv_sample", kv_sample, 2**32 - 1),
+            "kv_seed": whole("kv_seed", kv_seed, 2**64 - 1),
             "fit": fit,
             "guided_filter": guided_filter,
             "threshold": threshold,
             "absolute_threshold": absolute_threshold,
             "min_score": min_score,
-            "max_memory": _whole("max_memory", max_memory, 2**64 - 1),
+            "max_memory": whole("max_memory", max_memory, 2**64 - 1),
             "self_check": self_check,
             "cache": place,
             "tune": bool(tune),
-            "tune_seconds": None if isinstance(tune, bool) else float(tune),
+            "tune_seconds": _seconds(tune),
         }
         self._native = _native.Segmenter(asked, progress)
         _warn(self._native.warnings)
@@ -275,15 +276,13 @@ class Segmenter:
         tile, overlap: cut images into squares of so many pixels, each segmented by itself: for small things in large images. They
             overlap by a quarter where it is not said.
         """
-
         native, tiles = _native_bank(bank), _tiles(tile, overlap)
-
-        def one(image: ImageLike) -> Result:
+        results: List[Result] = []
+        for image in several(images, "images"):
             (found,) = self._native.segment([native], picture(image), threshold, absolute_threshold, min_score, tiles, progress)
             _warn(found.warnings)
-            return Result(found)
-
-        return one(images) if is_one(images) else [one(image) for image in several(images, "images")]  # type: ignore[arg-type]
+            results.append(Result(found))
+        return results[0] if is_one(images) else results
 
     def segment_classes(
         self,

@@ -1,0 +1,39 @@
+//! What lies on a device, and the process that may touch it.
+
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::process;
+
+/// It is dropped only where it was made: a forked child has copies of the handles, and what it frees is the parent's.
+pub struct Owned<T> {
+    inside: ManuallyDrop<T>,
+    process: u32,
+}
+
+impl<T> Owned<T> {
+    pub fn new(inside: T) -> Owned<T> {
+        Owned { inside: ManuallyDrop::new(inside), process: process::id() }
+    }
+
+    /// Whether this process made it.
+    pub fn is_here(&self) -> bool {
+        self.process == process::id()
+    }
+}
+
+impl<T> Deref for Owned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inside
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if self.is_here() {
+            // SAFETY: it is dropped once, here, and nothing reads it afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.inside) }
+        }
+    }
+}
