@@ -89,12 +89,15 @@ struct Kept {
 /// Which example is of which annotation, label and state of it.
 pub type Key = (i64, String, u64);
 
+/// A label and its annotations, the newest first.
+pub type Labelled = (String, Vec<(Key, Arc<Annotation>)>);
+
 /// What is known of a project at one moment.
 pub struct Snapshot {
     /// Changes with the annotations; Label Studio asks again for predictions of another version.
     pub version: String,
-    /// Of each label that was asked for, its annotations, the newest first.
-    pub labelled: Vec<(String, Vec<(Key, Arc<Annotation>)>)>,
+    /// Of each label that was asked for.
+    pub labelled: Vec<Labelled>,
 }
 
 /// Where a reading of all annotations began.

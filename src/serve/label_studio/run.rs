@@ -10,7 +10,7 @@ use super::super::queue::Ticket;
 use super::super::worker::{Work, on_device};
 use super::answer::Regions;
 use super::config::Config;
-use super::project::{Annotation, Key, Snapshot};
+use super::project::{Annotation, Key, Labelled, Snapshot};
 use super::{Searched, raw, reading};
 use crate::formats::read::label_studio::{drawn, mask};
 use crate::image_io::RgbImage;
@@ -112,10 +112,7 @@ impl Run {
     }
 
     /// Banks of labels that have examples.
-    async fn banks(
-        &self,
-        labelled: Vec<(String, Vec<(Key, Arc<Annotation>)>)>,
-    ) -> Result<Vec<(String, Arc<SupportBank>)>, Problem> {
+    async fn banks(&self, labelled: Vec<Labelled>) -> Result<Vec<(String, Arc<SupportBank>)>, Problem> {
         let labels = labelled.iter().filter(|(_, known)| !known.is_empty()).count();
         let most = self.app.banks.most_examples();
         if labels > most {
