@@ -14,15 +14,18 @@ const CONFIG: &str = r#"<View><Image name="image" value="$image"/><BrushLabels n
     <Label value="bug"/><Label value="bee"/></BrushLabels></View>"#;
 const PROJECT: &str = "7.1700000000";
 
+/// Paths and what lies there.
+type Files = Vec<(&'static str, Vec<u8>)>;
+
 /// What stands for Label Studio: files by their paths, for who has the token.
 struct Studio {
     url: String,
-    files: Arc<Mutex<Vec<(&'static str, Vec<u8>)>>>,
+    files: Arc<Mutex<Files>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Studio {
-    fn start(files: Vec<(&'static str, Vec<u8>)>) -> Studio {
+    fn start(files: Files) -> Studio {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
