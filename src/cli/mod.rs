@@ -49,8 +49,6 @@ use diffews_wgpu::shown::is_invisible;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-/// With the commit, where the program was built in a repository.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("DIFFEWS_COMMIT"), ")");
 const ABOUT: &str = "\
 Segment by example: show one or more pictures with a mask, get the mask of another picture.
 
@@ -103,7 +101,7 @@ Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the default
   RUST_LOG             what is logged to stderr, such as diffews_wgpu=debug; -v wins over it";
 
 #[derive(Parser)]
-#[command(name = "diffews-wgpu", version = VERSION, about = ABOUT, after_help = AFTER_HELP)]
+#[command(name = "diffews-wgpu", version = env!("DIFFEWS_VERSION"), about = ABOUT, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

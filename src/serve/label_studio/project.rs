@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use utoipa::ToSchema;
 
 /// Annotations of a project that are kept, the newest,
-const MOST_ANNOTATIONS: usize = 256;
+pub const MOST_ANNOTATIONS: usize = 256;
 /// and their bytes together.
 const MOST_BYTES: usize = 32 << 20;
 /// Longer fields of a task are not kept: the address of its picture is one of the short ones.
@@ -177,6 +177,11 @@ impl Project {
         self.is_being_read
     }
 
+    /// Ends a reading that has brought nothing, not even a problem.
+    pub fn give_up(&mut self) {
+        self.is_being_read = false;
+    }
+
     /// Ends a reading, with all annotations that there were; with nothing where it failed. What has changed since it began is newer, and stays.
     pub fn end(&mut self, began: Began, all: Result<Vec<(i64, Annotation)>, Problem>) {
         self.is_being_read = false;
@@ -306,6 +311,10 @@ mod tests {
         project.end(began, Err(Problem::bad("x")));
         assert!(project.check().is_ok());
         assert!(project.begin().is_some() && ids(&project, "cat") == [6, 4]);
+        // Who gives up leaves it to the next.
+        assert!(project.begin().is_none());
+        project.give_up();
+        assert!(project.begin().is_some());
     }
 
     #[test]

@@ -3,14 +3,42 @@
 use super::super::api::parse;
 use super::super::app::App;
 use super::super::problem::Problem;
-use super::project::{Annotation, Task, fields};
-use crate::panics::caught;
+use super::project::{Annotation, Began, MOST_ANNOTATIONS, Task, fields};
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
 /// Between two looks whether another one has read them.
 const STEP: Duration = Duration::from_millis(100);
+
+/// A reading that has begun. Others wait for it, so that it ends in any case: by a panic, too, and where its client leaves before a thread
+/// takes it up.
+struct Reading {
+    app: Arc<App>,
+    id: String,
+    began: Option<Began>,
+}
+
+impl Reading {
+    fn end(mut self, all: Result<Vec<(i64, Annotation)>, Problem>) -> Result<(), Problem> {
+        let began = self.began.take();
+        self.app.projects.with(&self.id, |project| {
+            if let Some(began) = began {
+                project.end(began, all);
+            }
+            project.check()
+        })
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if self.began.is_some() {
+            self.app.projects.with(&self.id, |project| project.give_up());
+        }
+    }
+}
 
 /// Reads all annotations of a project where that is due. It goes on where nobody waits any more; who comes meanwhile waits for it.
 pub async fn all(app: &Arc<App>, id: &str) -> Result<(), Problem> {
@@ -24,19 +52,14 @@ pub async fn all(app: &Arc<App>, id: &str) -> Result<(), Problem> {
         }
         return app.projects.with(id, |project| project.check());
     };
-    let (asking, id) = (app.clone(), id.to_owned());
+    let reading = Reading { app: app.clone(), id: id.to_owned(), began: Some(began) };
     let read = app.fetching(move || {
-        // A panic must not leave others waiting.
-        let all =
-            caught(|| asking.projects.source.annotations(&id, token.as_deref()).and_then(|bytes| exported(&bytes)));
-        let all = all.unwrap_or_else(|panic| Err(Problem::internal(panic)));
+        let bytes = reading.app.projects.source.annotations(&reading.id, token.as_deref());
+        let all = bytes.and_then(|bytes| exported(&bytes));
         if let Err(problem) = &all {
-            log::warn!("the annotations of project {id} cannot be read: {}", problem.detail);
+            log::warn!("the annotations of project {} cannot be read: {}", reading.id, problem.detail);
         }
-        asking.projects.with(&id, |project| {
-            project.end(began, all);
-            project.check()
-        })
+        reading.end(all)
     });
     read.await
 }
@@ -44,10 +67,26 @@ pub async fn all(app: &Arc<App>, id: &str) -> Result<(), Problem> {
 /// The newest annotations of an export.
 fn exported(bytes: &[u8]) -> Result<Vec<(i64, Annotation)>, Problem> {
     let tasks: Vec<Task> = parse(bytes)?;
-    let mut all = Vec::new();
-    for task in &tasks {
-        let fields = fields(&task.data);
-        all.extend(task.annotations.iter().map(|sent| (sent.id, Annotation::new(sent, &fields))));
+    let mut all: Vec<_> = tasks.iter().flat_map(|task| task.annotations.iter().map(move |sent| (sent, task))).collect();
+    all.sort_by_key(|(sent, _)| Reverse(sent.id));
+    let made = all.into_iter().filter_map(|(sent, task)| Some((sent.id, Annotation::new(sent, &fields(&task.data))?)));
+    Ok(made.take(MOST_ANNOTATIONS).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_newest_of_an_export_are_taken() {
+        let region = json!([{"type": "polygon", "value": {"points": [[0, 0], [1, 0], [1, 1]]}}]);
+        let many = 2 * MOST_ANNOTATIONS as i64;
+        let sent = |id: i64| json!({"id": id, "result": region, "was_cancelled": id % 2 == 1});
+        let tasks: Vec<_> =
+            (0..many).map(|id| json!({"data": {"image": "/a.png"}, "annotations": [sent(id)]})).collect();
+        let all = exported(json!(tasks).to_string().as_bytes()).unwrap();
+        assert_eq!((all.len(), all[0].0, all[1].0), (MOST_ANNOTATIONS, many - 2, many - 4));
+        assert!(exported(b"{}").is_err());
     }
-    Ok(all.into_iter().filter_map(|(id, made)| Some((id, made?))).collect())
 }

@@ -138,7 +138,7 @@ impl Run {
                 }
             }
             match failed {
-                // What is found by no example, or by other ones than are known, would stay as a prediction of this version.
+                // The label would be missing in predictions of this version, which stay.
                 Some(problem) if examples.is_empty() => return Err(problem),
                 _ => {}
             }
