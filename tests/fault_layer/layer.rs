@@ -66,7 +66,9 @@ impl Faults {
         if let Some(path) = &self.log
             && let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path)
         {
-            let _ = writeln!(file, "{}{}", CALLS[call], if hit { "!" } else { "" });
+            // One write: `writeln!` to a file makes one of each piece, and threads' pieces mix.
+            let line = format!("{}{}\n", CALLS[call], if hit { "!" } else { "" });
+            let _ = file.write_all(line.as_bytes());
         }
         hit.then_some(self.kind.as_str())
     }
