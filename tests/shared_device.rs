@@ -2,12 +2,14 @@
 
 mod common;
 
-use common::{Fixture, choice, gpu, run};
+use common::{Fixture, choice, gpu, relative_l2, run};
 use diffews_wgpu::gpu::{Arena, GpuError};
 use diffews_wgpu::kernels::layer_norm;
 use diffews_wgpu::plan::{Channels, Policy, Recorder, Schedule};
-use diffews_wgpu::{Error, Gpu, Precision};
+use diffews_wgpu::segment::{BankOptions, BankStorage, KvSample, Pass, SelfCheck};
+use diffews_wgpu::{BankFile, Error, Example, Gpu, Precision, Segmenter};
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -78,6 +80,59 @@ fn a_device_with_less_than_the_kernels_need_is_refused() {
     let error = Gpu::from_wgpu(&adapter, device, queue).err().unwrap();
     assert!(matches!(error, GpuError::NoAdapter(_)), "{error}");
     assert!(error.to_string().contains("has 4 storage buffers per shader, 8 are needed"), "{error}");
+}
+
+/// A bank that no buffer of the device holds lies in several, and gives the map of one that lies in one.
+#[test]
+fn a_bank_lies_in_several_buffers() {
+    const BUFFER: u64 = 256 << 10;
+    let fixture = Fixture::named("odd");
+    let first = &fixture.supports()[0];
+    let moved = |x: u32| {
+        let mut picture = first.image().clone();
+        let width = picture.width();
+        picture
+            .enumerate_pixels_mut()
+            .for_each(|(at, y, pixel)| *pixel = *first.image().get_pixel((at + x) % width, y));
+        Example::new(picture, first.mask().clone()).unwrap()
+    };
+    let examples: Vec<Example> = (0..60).map(moved).collect();
+    let limits =
+        wgpu::Limits { max_buffer_size: BUFFER, max_storage_buffer_binding_size: BUFFER, ..Default::default() };
+    let (adapter, device, queue) = application(limits);
+    let small = Gpu::from_wgpu(&adapter, device, queue).unwrap();
+    let mut large = gpu();
+    large.forms = small.forms.clone();
+    let planned = |gpu: &Gpu, sample: Option<KvSample>| {
+        let builder = Segmenter::builder().gpu(gpu.clone()).model(fixture.model()).precision(Precision::F32);
+        let builder = builder.self_check(SelfCheck::Off).shots(examples.len());
+        sample.into_iter().fold(builder, |builder, sample| builder.kv_sample(sample)).plan().unwrap()
+    };
+    let dispatches = |gpu: &Gpu| planned(gpu, None).memory().of(Pass::Query).dispatches;
+    assert!(dispatches(&small) > dispatches(&large), "its attention runs in parts");
+    // Rows of 59 supports end within a piece, and differ from layer to layer.
+    for sample in [None, Some(KvSample { supports: 59, seed: 3 })] {
+        let map = |gpu: &Gpu| {
+            let segmenter = planned(gpu, sample).allocate().unwrap();
+            let bank = segmenter.encode(&examples).unwrap();
+            let map = segmenter.segment(&bank, &fixture.query()).unwrap().map().values().to_vec();
+            (segmenter, bank, map)
+        };
+        let (segmenter, bank, in_several) = map(&small);
+        let (_, _, in_one) = map(&large);
+        let error = relative_l2(&in_several, &in_one);
+        assert!(error < 1e-5, "{sample:?}: {error}");
+        if sample.is_none() {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("large.bank");
+            let exact = BankOptions { name: None, storage: BankStorage::F32, force: false };
+            segmenter.save_bank(&bank, &path, &exact).unwrap();
+            let files = [BankFile::open(&path).unwrap()];
+            let loaded = segmenter.load_bank(&files, &[], &mut |_, _| ControlFlow::Continue(())).unwrap();
+            let again = segmenter.segment(&loaded, &fixture.query()).unwrap();
+            assert!(again.map().values() == in_several, "from a file to its pieces");
+        }
+    }
 }
 
 /// Two threads on one device, each with its own plans, get what one gets alone.

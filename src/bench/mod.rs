@@ -73,7 +73,7 @@ fn attend(r: &mut Recorder, rows: u32, heads: u32, head_dim: u32) -> Tensor {
     let channels = Channels::heads(heads, head_dim);
     let mut input = |name: &str| r.input(name, 1, rows, channels.clone());
     let [q, k, v, bank_k, bank_v] = ["q", "own.k", "own.v", "bank.k", "bank.v"].map(&mut input);
-    attention::record(r, "out", &q, &KeyValue { k, v }, Some(&KeyValue { k: bank_k, v: bank_v }))
+    attention::record(r, "out", &q, &KeyValue { k, v }, &[KeyValue { k: bank_k, v: bank_v }])
 }
 
 /// The shapes where SD 2.1 spends its time, and the 1024-cubed product that is the common yardstick.

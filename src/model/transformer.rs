@@ -14,8 +14,8 @@ use std::sync::Arc;
 pub enum Bank<'a> {
     /// The support pass leaves its own.
     Write(Vec<KeyValue>),
-    /// The query pass attends over its own and these.
-    Read(std::slice::Iter<'a, KeyValue>),
+    /// The query pass attends over its own and these, of which each layer may have several pieces.
+    Read(std::slice::Iter<'a, Vec<KeyValue>>),
 }
 
 /// Self-attention, over the bank too in the query pass (DiffewS, section 3.2: key-value fusion).
@@ -48,9 +48,9 @@ impl SelfAttention {
         let banked = match bank {
             Bank::Write(written) => {
                 written.push(own.clone());
-                None
+                &[][..]
             }
-            Bank::Read(rest) => rest.next(),
+            Bank::Read(rest) => rest.next().map_or(&[][..], Vec::as_slice),
         };
         let h = attention::record(r, &self.path, &q, &own, banked);
         self.to_out.forward_with(r, &h, Epilogue::Residual(residual))
@@ -113,7 +113,7 @@ impl CrossAttention {
                 let as_values = r.storage.values == Element::F32;
                 r.check(as_values, || format!("{path}: keys of the prompt are f32, values of this plan are halves"));
                 let q = to_q.forward(r, x);
-                let h = attention::record(r, path, &q, prompt, None);
+                let h = attention::record(r, path, &q, prompt, &[]);
                 to_out.forward_with(r, &h, Epilogue::Residual(residual))
             }
         }

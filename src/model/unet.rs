@@ -147,8 +147,8 @@ impl UNet {
         }
     }
 
-    /// The query pass: latent `[h, w, latent]` and the bank -> -v / scaling_factor, what the decoder takes.
-    pub fn query(&self, r: &mut Recorder, latent: &Tensor, bank: &[KeyValue]) -> Tensor {
+    /// The query pass: latent `[h, w, latent]` and the bank, of each layer in one or more pieces -> -v / scaling_factor, what the decoder takes.
+    pub fn query(&self, r: &mut Recorder, latent: &Tensor, bank: &[Vec<KeyValue>]) -> Tensor {
         let x = self.conv_in.forward(r, latent);
         r.mark("conv_in", &x);
         let mut bank = Bank::Read(bank.iter());

@@ -40,7 +40,7 @@ impl Attention {
         let h = self.group_norm.forward(r, x);
         let q = self.to_q.forward(r, &h);
         let own = KeyValue { k: self.to_k.forward(r, &h), v: self.to_v.forward(r, &h) };
-        let h = attention::record(r, &self.path, &q, &own, None);
+        let h = attention::record(r, &self.path, &q, &own, &[]);
         let out = self.to_out.forward_with(r, &h, Epilogue::Residual(x));
         r.mark(&self.path, &out);
         out

@@ -389,7 +389,7 @@ mod tests {
         let mut r = Recorder::new(Policy::F32, Forms::first(Facts::LEAST), limits);
         let mut tokens = |name: &str| r.input(name, 1, 4096, Channels::heads(5, 64));
         let [q, k, v, bank_k, bank_v] = ["q", "k", "v", "bank k", "bank v"].map(&mut tokens);
-        attention::record(&mut r, "out", &q, &KeyValue { k, v }, Some(&KeyValue { k: bank_k, v: bank_v }));
+        attention::record(&mut r, "out", &q, &KeyValue { k, v }, &[KeyValue { k: bank_k, v: bank_v }]);
         r.finish().expect("records").dispatches.iter().map(|d| d.workgroups.iter().product()).collect()
     }
 
@@ -411,7 +411,7 @@ mod tests {
         let mut r = Recorder::new(Policy::F32, Forms::first(Facts::LEAST), limits);
         let mut tokens = |name: &str| r.input(name, 4096, 1024, Channels::heads(1, 64));
         let (q, k, v) = (tokens("q"), tokens("k"), tokens("v"));
-        attention::record(&mut r, "out", &q, &KeyValue { k, v }, None);
+        attention::record(&mut r, "out", &q, &KeyValue { k, v }, &[]);
         assert_eq!(r.dispatches.len(), MOST_DISPATCHES);
         assert!(r.finish().err().expect("refused").to_string().contains("dispatches"));
     }

@@ -119,7 +119,6 @@ impl Loaded {
         let gpu = &setup.gpu;
         let (one, limits) = (&self.passes.support.ends.bank, &self.passes.query.schedule.recording.limits);
         let recipe = setup.recipe(self.storage, &self.forms, limits);
-        recipe.check_bank(one, shots)?;
         if shots == setup.shots {
             return Ok(self.passes.query.bind(gpu, &self.arena, &self.weights)?);
         }
@@ -159,7 +158,11 @@ impl Loaded {
             self.run(setup, wait, &self.support, &mut |p| progress(Stage::Support, p).is_continue()).await?;
             for (at, (from, to)) in ends.bank.iter().zip(&bank.keys.ends.bank).enumerate() {
                 match bank.drawn {
-                    None => gpu.hand_over(from, to, place as u64)?,
+                    None => {
+                        let ended = || Error::Usage(format!("the bank ends before example {}", place + 1));
+                        let (piece, place) = to.of(place).ok_or_else(ended)?;
+                        gpu.hand_over(from, piece, place as u64)?;
+                    }
                     Some(_) => {
                         let [values] = gpu.read_by(wait, [from]).await?;
                         bank.put(gpu, at, place, self.rows(at), &values)?;
@@ -294,23 +297,29 @@ struct Filling {
 impl Filling {
     /// Brings an example's keys or values, `rows` of them, to their places: what is kept of them.
     fn put(&self, gpu: &Gpu, at: usize, example: usize, rows: usize, values: &[f32]) -> Result<(), Error> {
-        let Some(port) = self.keys.ends.bank.get(at) else { return Ok(()) };
+        let Some(pieces) = self.keys.ends.bank.get(at) else { return Ok(()) };
+        let channels = values.len() / rows.max(1);
+        let write = |first: usize, values: &[f32]| {
+            let cuts = pieces.cut(first, values.len() / channels.max(1), rows);
+            cuts.into_iter().try_for_each(|(port, row, of)| {
+                gpu.write_rows(port, row, &values[of.start * channels..of.end * channels])
+            })
+        };
         let all = example * rows..(example + 1) * rows;
         let Some(drawn) = self.drawn.as_ref().and_then(|drawn| drawn.get(at / 2)) else {
-            return Ok(gpu.write_rows(port, all.start, values)?);
+            return Ok(write(all.start, values)?);
         };
         let first = drawn.partition_point(|&row| row < all.start);
         let own = &drawn[first..drawn.partition_point(|&row| row < all.end)];
-        let channels = values.len() / rows.max(1);
         let kept: Vec<f32> =
             own.iter().flat_map(|&row| &values[(row - all.start) * channels..][..channels]).copied().collect();
-        Ok(gpu.write_rows(port, first, &kept)?)
+        Ok(write(first, &kept)?)
     }
 }
 
 /// The first stage whose results hold NaN or infinity, where the decoder's do.
 async fn guilty(gpu: &Gpu, wait: Wait, keys: &Keys) -> Result<Stage, Error> {
-    for port in &keys.ends.bank {
+    for port in keys.ends.bank.iter().flat_map(|pieces| &pieces.all) {
         if !is_finite(gpu, wait, port).await? {
             return Ok(Stage::Support);
         }

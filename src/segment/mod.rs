@@ -10,6 +10,7 @@ mod loaded;
 mod memory;
 mod options;
 mod pass;
+mod pieces;
 mod planned;
 mod record;
 mod remembered;

@@ -1,5 +1,6 @@
 //! The four passes of a model, each a schedule with typed ends: tensors when it is recorded, [`Port`]s when it is bound.
 
+use super::pieces::Pieces;
 use super::weights::Weights;
 use crate::gpu::{Arena, BoundPlan, Gpu, GpuError, Port};
 use crate::plan::{Recording, Schedule, Tensor};
@@ -71,7 +72,7 @@ pub(super) struct SupportEnds<T> {
 pub(super) struct QueryEnds<T> {
     pub latent: T,
     /// As [`SupportEnds::bank`], of all supports one after the other.
-    pub bank: Vec<T>,
+    pub bank: Vec<Pieces<T>>,
     pub predicted: T,
 }
 
@@ -117,7 +118,7 @@ impl Ends for QueryEnds<Tensor> {
     type Bound = QueryEnds<Port>;
 
     fn bind(&self, port: &dyn Fn(&Tensor) -> Result<Port, GpuError>) -> Result<Self::Bound, GpuError> {
-        let bank = self.bank.iter().map(port).collect::<Result<_, _>>()?;
+        let bank = self.bank.iter().map(|pieces| pieces.bind(port)).collect::<Result<_, _>>()?;
         Ok(QueryEnds { latent: port(&self.latent)?, bank, predicted: port(&self.predicted)? })
     }
 }

@@ -58,7 +58,7 @@ pub(super) struct Draft {
 
 impl Setup {
     pub fn recipe<'a>(&'a self, storage: Policy, forms: &'a Forms, limits: &'a Limits) -> Recipe<'a> {
-        Recipe { gpu: &self.gpu, model: &self.model, size: self.size, storage, forms, limits }
+        Recipe { model: &self.model, size: self.size, storage, forms, limits }
     }
 
     /// With all weights on the device, or where that has no room for them, as many as it has.

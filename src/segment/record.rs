@@ -1,12 +1,13 @@
 //! Recording the four passes, and how each stores its values.
 
 use super::pass::{DecoderEnds, Edit, EncoderEnds, Ends, Pass, QueryEnds, Recorded, Refined, SupportEnds};
+use super::pieces::{Pieces, Split};
 use crate::Error;
-use crate::gpu::{Arena, Gpu};
+use crate::gpu::Arena;
 use crate::kernels::attention::KeyValue;
 use crate::kernels::{convert, guided_filter};
 use crate::model::Model;
-use crate::plan::{Channels, Element, Forms, Less, Limits, PlanError, Policy, Recorder, Schedule, Tensor, TensorId};
+use crate::plan::{Channels, Element, Forms, Limits, Policy, Recorder, Schedule, Tensor, TensorId};
 use crate::settings::GuidedFilter;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +50,6 @@ impl Passes {
 /// What the passes are recorded for.
 #[derive(Clone, Copy)]
 pub(super) struct Recipe<'a> {
-    pub gpu: &'a Gpu,
     pub model: &'a Model,
     pub size: u32,
     /// Of the weights, and of the decoder's values.
@@ -81,7 +81,6 @@ impl Recipe<'_> {
     /// A tensor or a bank beyond the adapter's limits.
     pub fn passes(&self, shots: usize, filter: Option<GuidedFilter>, edit: Edit) -> Result<Passes, Error> {
         let (encoder, support) = (self.encoder(edit)?, self.support(edit)?);
-        self.check_bank(&support.ends.bank, shots)?;
         let query = self.query(&support.ends.bank, shots, edit)?;
         let mut passes = Passes { encoder, support, query, decoder: self.decoder(filter, edit)? };
         passes.settle();
@@ -110,14 +109,19 @@ impl Recipe<'_> {
     /// The query pass over `shots` banks like `bank`. Its working memory depends on their number only where their keys
     /// are read in parts.
     pub fn query(&self, bank: &[Tensor], shots: usize, edit: Edit) -> Result<Recorded<QueryEnds<Tensor>>, Error> {
+        let split = Split::new(bank, shots, self.limits.max_buffer)?;
         let mut r = self.recorder(Pass::Query);
         let values = r.storage.values;
         let latent = self.latent(&mut r, "query", values);
-        let mut rows =
-            |t: &Tensor| r.input(&format!("bank {}", t.name), shots as u32 * t.height, t.width, t.channels.clone());
-        let bank: Vec<Tensor> = bank.iter().map(&mut rows).collect();
-        let layers: Vec<KeyValue> =
-            bank.chunks_exact(2).map(|kv| KeyValue { k: kv[0].clone(), v: kv[1].clone() }).collect();
+        let mut pieces = |t: &Tensor| {
+            let name = format!("bank {}", t.name);
+            let mut piece = |shots| r.input(&name, shots as u32 * t.height, t.width, t.channels.clone());
+            Pieces { all: split.pieces().map(&mut piece).collect(), split }
+        };
+        let bank: Vec<Pieces<Tensor>> = bank.iter().map(&mut pieces).collect();
+        let both = |(k, v): (&Tensor, &Tensor)| KeyValue { k: k.clone(), v: v.clone() };
+        let layer = |kv: &[Pieces<Tensor>]| kv[0].all.iter().zip(&kv[1].all).map(both).collect();
+        let layers: Vec<Vec<KeyValue>> = bank.chunks_exact(2).map(layer).collect();
         let predicted = self.model.unet.query(&mut r, &latent, &layers);
         r.output(&predicted);
         finish(r, QueryEnds { latent, bank, predicted }, edit)
@@ -140,21 +144,6 @@ impl Recipe<'_> {
         r.output(&drawn);
         finish(r, ends, edit)
     }
-
-    /// Each layer's keys of all supports lie in one buffer, of which attention reads as much at once as a binding holds.
-    pub fn check_bank(&self, bank: &[Tensor], shots: usize) -> Result<(), Error> {
-        let one = bank.iter().map(|t| t.bytes()).max().unwrap_or(0).max(1);
-        let most = self.limits.max_buffer / one;
-        if shots as u64 <= most {
-            return Ok(());
-        }
-        let told = format!(
-            "{shots} supports are too many: at this size {} takes {most} ({one} bytes each in a buffer of {})",
-            self.gpu.facts().name,
-            self.limits.max_buffer
-        );
-        Err(PlanError::new(told, Less::ShotsOrSize).into())
-    }
 }
 
 fn finish<E: Ends>(r: Recorder, ends: E, edit: Edit) -> Result<Recorded<E>, Error> {
@@ -167,6 +156,7 @@ fn finish<E: Ends>(r: Recorder, ends: E, edit: Edit) -> Result<Recorded<E>, Erro
 mod tests {
     use super::*;
     use crate::environment;
+    use crate::gpu::Gpu;
     use crate::weights::ModelFiles;
     use crate::{Precision, Segmenter};
 

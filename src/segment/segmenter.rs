@@ -172,9 +172,13 @@ impl Segmenter {
         };
         let layers = loaded.layers();
         let values = &mut |layer: usize, v: bool| {
-            let port = keys.ends.bank.get(2 * layer + usize::from(v)).ok_or_else(lost)?;
-            let [values] = self.setup.gpu.read([port])?;
-            Ok(values)
+            let pieces = keys.ends.bank.get(2 * layer + usize::from(v)).ok_or_else(lost)?;
+            let mut all = Vec::new();
+            for port in &pieces.all {
+                let [mut values] = self.setup.gpu.read([port])?;
+                all.append(&mut values);
+            }
+            Ok(all)
         };
         bank_file::write(path, options, Content { about, layers: &layers, values, small })
     }

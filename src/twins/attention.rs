@@ -108,6 +108,13 @@ pub fn cases() -> Vec<Case> {
     cases.push(case((135, 9, 21, 2, 80, 2.0)).with_workgroup_limit(3));
     cases.push(case((57, 145, 30, 2, 40, 2.0)).with_binding_limit(42 * 1024).with_workgroup_limit(2));
     cases.push(case((135, 9, 41, 2, 128, 2.0)).with_workgroup_limit(4));
+    // A bank of several tensors: whole tiles of each form, fewer keys than a tile, one binding cut once more, heads of several sections.
+    for (shape, piece) in
+        [((57, 145, 300, 3, 64), 128), ((31, 9, 45, 2, 80), 20), ((17, 5, 203, 1, 12), 67), ((41, 37, 150, 1, 256), 64)]
+    {
+        cases.push(case_in_pieces(shape, piece));
+    }
+    cases.push(case_in_pieces((57, 145, 300, 3, 64), 130).with_binding_limit(48 * 1024));
     cases.extend(edges::cases());
     cases
 }
@@ -143,28 +150,42 @@ fn case_of((queries, own, bank, heads, d, spread): (u32, u32, u32, u32, u32, f64
     Case::new(&KERNEL, name, move |b| build(b, (queries, own, bank, heads, d), fills))
 }
 
+/// The bank in pieces of so many rows, the last of what is left.
+fn case_in_pieces((queries, own, bank, heads, d): Shape, piece: u32) -> Case {
+    let name = format!("{queries} queries, {own} + {bank} keys in pieces of {piece}, {heads} heads of {d}");
+    let fills = [normal(2.0), normal(1.0), normal(1.0)];
+    Case::new(&KERNEL, name, move |b| build_in_pieces(b, (queries, own, bank, heads, d), piece, fills))
+}
+
 /// Queries, keys and values are filled as `fills` has it, those of both sources alike.
-fn build(b: &mut CaseBuilder, (queries, own, bank, heads, d): Shape, fills: [Fill; 3]) {
+fn build(b: &mut CaseBuilder, shape: Shape, fills: [Fill; 3]) {
+    build_in_pieces(b, shape, u32::MAX, fills);
+}
+
+/// The same with the bank in pieces of `piece` rows.
+fn build_in_pieces(b: &mut CaseBuilder, (queries, own, bank, heads, d): Shape, piece: u32, fills: [Fill; 3]) {
     let channels = Channels::heads(heads, d);
     let mut input = |name: &str, rows: u32, fill: Fill| b.input(name, 1, rows, channels.clone(), b.values(), fill);
     let q = input("q", queries, fills[0]);
-    let (k, v) = (input("own.k", own, fills[1]), input("own.v", own, fills[2]));
-    let banked = (bank > 0).then(|| (input("bank.k", bank, fills[1]), input("bank.v", bank, fills[2])));
-    let source = |k: &HostTensor, v: &HostTensor| KeyValue { k: k.tensor.clone(), v: v.tensor.clone() };
-    let second = banked.as_ref().map(|(k, v)| source(k, v));
-    let out = record(&mut b.recorder, "out", &q.tensor, &source(&k, &v), second.as_ref());
+    let mut all = vec![(input("own.k", own, fills[1]), input("own.v", own, fills[2]))];
+    for from in (0..bank).step_by(piece as usize) {
+        let rows = piece.min(bank - from);
+        all.push((input("bank.k", rows, fills[1]), input("bank.v", rows, fills[2])));
+    }
+    let source = |(k, v): &(HostTensor, HostTensor)| KeyValue { k: k.tensor.clone(), v: v.tensor.clone() };
+    let sources: Vec<KeyValue> = all.iter().map(source).collect();
+    let out = record(&mut b.recorder, "out", &q.tensor, &sources[0], &sources[1..]);
     // Scores are those of all channels of a head, which come one after the other.
     let known = RefCell::new((usize::MAX, Vec::new()));
     b.expect(&out, move |row, channel| {
         let head = channel / d as usize;
-        let sources = || [Some((&k, &v)), banked.as_ref().map(|(k, v)| (k, v))].into_iter().flatten();
         let mut known = known.borrow_mut();
         if known.0 != row * heads as usize + head {
             let first = head * d as usize;
-            let keys = sources().flat_map(|(k, _)| (0..k.rows()).map(move |j| k.row(j, first, d)));
+            let keys = all.iter().flat_map(|(k, _)| (0..k.rows()).map(move |j| k.row(j, first, d)));
             *known = (row * heads as usize + head, scores(q.row(row, first, d), keys));
         }
-        let values: Vec<f64> = sources().flat_map(|(_, v)| (0..v.rows()).map(move |j| v.at(j, channel))).collect();
+        let values: Vec<f64> = all.iter().flat_map(|(_, v)| (0..v.rows()).map(move |j| v.at(j, channel))).collect();
         twin(&known.1, &values)
     });
 }

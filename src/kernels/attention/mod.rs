@@ -85,12 +85,12 @@ struct Part {
     outputs: Vec<Window>,
 }
 
-/// `q` `[H, W, heads x D]` over the keys of `own`, then of `bank` (any number of rows) -> `q`'s shape.
+/// `q` `[H, W, heads x D]` over the keys of `own`, then of `bank` (any number of pieces and rows) -> `q`'s shape.
 /// The scores are scaled by 1 / sqrt(D), D being the head size without padding.
 ///
-/// More keys than a dispatch may go through, or than a binding holds, are read in parts: each goes on with the maximum and the
-/// sums of the one before.
-pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Option<&KeyValue>) -> Tensor {
+/// More keys than a dispatch may go through, or than a binding holds, and a bank of several pieces, are read in parts: each goes on
+/// with the maximum and the sums of the one before.
+pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: &[KeyValue]) -> Tensor {
     let out = r.value(name, q.height, q.width, q.channels.clone());
     let head_dim = q.channels.segments()[0];
     let sources: Vec<&KeyValue> = std::iter::once(own).chain(bank).collect();
@@ -103,9 +103,14 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Op
     if !r.check(fits && q.channels.segments().iter().all(|&d| d == head_dim), || format!("{name}: shapes do not fit")) {
         return out;
     }
+    let banked: u64 = bank.iter().map(|piece| u64::from(piece.keys())).sum();
+    let countable = u64::from(own.keys()) + banked <= u32::MAX.into();
+    if !r.check(countable, || format!("{name}: {banked} keys in a bank are too many")) {
+        return out;
+    }
     let problem = Problem {
         queries: q.positions(),
-        keys: [own.keys(), bank.map_or(0, KeyValue::keys)],
+        keys: [own.keys(), banked as u32],
         heads: q.channels.segments().len() as u32,
         d4: head_dim.div_ceil(4),
     };
@@ -124,12 +129,13 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: Op
     let form = Candidate::new(chosen, problem.d4);
     let tiles: u64 = sources.iter().map(|s| s.keys().div_ceil(form.keys) as u64).sum();
     let bound = |t: &Tensor| t.bytes() <= r.limits.max_binding;
-    if form.turns(tiles) <= r.limits.max_turns && sources.iter().all(|s| bound(&s.k) && bound(&s.v)) {
-        let second = bank.unwrap_or(own);
+    let at_once = sources.len() <= 2 && sources.iter().all(|s| bound(&s.k) && bound(&s.v));
+    if at_once && form.turns(tiles) <= r.limits.max_turns {
+        let second = bank.first().unwrap_or(own);
         let part = Part {
             defines: vec![],
             own: own.keys(),
-            bank: bank.map_or(0, KeyValue::keys),
+            bank: problem.keys[1],
             base: 0,
             last: true,
             inputs: [&own.k, &own.v, &second.k, &second.v].map(|t| r.whole(t)).to_vec(),

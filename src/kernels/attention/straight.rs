@@ -328,7 +328,7 @@ mod tests {
         let mut r = Recorder::new(Policy::F32, Forms::by_rule(FACTS), limits);
         let mut input = |name: &str, rows: u32| r.input(name, 1, rows, Channels::heads(5, d));
         let (q, k, v) = (input("q", queries), input("k", 100), input("v", 100));
-        record_any(&mut r, "out", &q, &KeyValue { k, v }, None);
+        record_any(&mut r, "out", &q, &KeyValue { k, v }, &[]);
         r.finish().expect("it records")
     }
 
