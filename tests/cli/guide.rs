@@ -13,7 +13,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The commands of the blocks marked `sh`, lines that end in a backslash joined.
+/// The commands of the blocks marked `sh`, with continued lines joined.
 fn commands(text: &str) -> Vec<String> {
     let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let joined = blocks.map(|block| block.replace("\\\n", " ")).collect::<String>();
@@ -41,7 +41,7 @@ fn run(page: &str) -> Place {
 #[test]
 fn the_guides_commands_do_what_it_says() {
     let place = run("docs/guide.md");
-    // What the guide says of the results.
+    // The guide's statements about the results.
     let found: Vec<bool> = lines(&std::fs::read_to_string(place.path("found.jsonl")).unwrap())
         .iter()
         .map(|answer| answer["found"].as_bool().unwrap())
