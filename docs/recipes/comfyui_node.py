@@ -1,5 +1,7 @@
-"""ComfyUI: a node that finds in images what a mask shows in another. Put this file into `custom_nodes/diffews/` as `__init__.py`, and install
-the package into ComfyUI's environment. It has a device of its own beside PyTorch's; `max_memory` of `Segmenter` bounds what it takes.
+"""ComfyUI: a node that takes an example image with a mask and finds the same thing in other images.
+
+Copy this file to `custom_nodes/diffews/__init__.py` and install the package into ComfyUI's environment. The node opens its own device beside
+PyTorch's; `max_memory` of `Segmenter` limits its memory.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from diffews_wgpu import DeviceError, Segmenter
 
 try:
     from comfy.model_management import throw_exception_if_processing_interrupted as check
-except ImportError:  # outside of ComfyUI, for tests
+except ImportError:  # Outside ComfyUI, in tests.
 
     def check() -> None:
         pass
@@ -25,7 +27,7 @@ def segmenter(weights: str, unet: str) -> Segmenter:
 
 
 def pictures(images: torch.Tensor) -> list[np.ndarray]:
-    """ComfyUI's [B, H, W, C] of 0 to 1 in uint8."""
+    """ComfyUI's images, [B, H, W, C] from 0 to 1, as uint8."""
     return list((images.detach().cpu().clamp(0, 1) * 255 + 0.5).to(torch.uint8).numpy())
 
 
@@ -55,7 +57,7 @@ class FindByExample:
             bank = engine.encode(pictures(example), list(example_mask.cpu().numpy() > 0.5), progress=progress)
             found = engine.segment(bank, pictures(images), threshold=threshold, min_score=min_score, progress=progress)
         except DeviceError:
-            segmenter.cache_clear()  # A device that was lost stays lost: the next run opens it again.
+            segmenter.cache_clear()  # A lost device stays lost: the next run opens a new one.
             raise
         masks = torch.from_numpy(np.stack([result.mask for result in found]).astype(np.float32))
         return masks, torch.from_numpy(np.stack([result.probability for result in found])), any(result.found for result in found)

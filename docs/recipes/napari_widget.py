@@ -1,9 +1,9 @@
-"""napari: a panel that finds in one layer what labels mark in another.
+"""napari: a panel that takes labels in one image layer as the example and finds the same thing in another layer.
 
     python napari_widget.py example.png photos/*.png
 
-Paint on the labels layer what is meant, choose the layer to search, press "Find". Stacks are searched plane by plane. The result is a
-labels layer with a number for each object; correct it, choose it and its picture as the example, and go on.
+Paint the example on the labels layer, choose the layer to search, and press "Find". Stacks are searched plane by plane. The result is a
+labels layer with a number for each object. To continue, correct it and choose it and its image as the example.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def segmenter() -> Segmenter:
 
 
 def planes(layer: napari.layers.Image) -> list[np.ndarray]:
-    """Its pictures in uint8, by the contrast that is seen."""
+    """The layer's images as uint8, with its displayed contrast."""
     data = np.asarray(layer.data)
     if data.dtype != np.uint8:
         low, high = layer.contrast_limits
@@ -40,14 +40,14 @@ def find_by_example(
     shown = np.asarray(marked.data) > 0
     pictures, masks = planes(picture), shown.reshape(-1, *shown.shape[-2:])
     if len(pictures) != len(masks):
-        raise ValueError(f"{picture.name} has {len(pictures)} plane(s) and {marked.name} {len(masks)}: the labels must be of the picture's shape")
+        raise ValueError(f"{picture.name} has {len(pictures)} plane(s) and {marked.name} has {len(masks)}: use labels of the image's shape")
     pairs = [(plane, mask) for plane, mask in zip(pictures, masks) if mask.any()]
     found = []
     try:
         bank = segmenter().encode([plane for plane, _ in pairs], [mask for _, mask in pairs])
         results = segmenter().segment(bank, planes(search), threshold=threshold)
     except DeviceError:
-        segmenter.cache_clear()  # A device that was lost stays lost: the next try opens it again.
+        segmenter.cache_clear()  # A lost device stays lost: the next call opens a new one.
         raise
     for result in results:
         labels = np.zeros(result.shape, np.int32)

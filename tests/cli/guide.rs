@@ -1,4 +1,4 @@
-//! docs/guide.md: its commands are run as they stand there.
+//! The commands of README.md and docs/guide.md run as they stand there.
 
 use crate::command::{Place, lines, repository};
 use std::path::Path;
@@ -13,19 +13,18 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The commands of the blocks marked `sh`, lines that end in a backslash joined.
+/// The commands of the blocks marked `sh`, with continued lines joined.
 fn commands(text: &str) -> Vec<String> {
     let blocks = text.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let joined = blocks.map(|block| block.replace("\\\n", " ")).collect::<String>();
     joined.lines().map(str::to_owned).collect()
 }
 
-#[test]
-fn the_guides_commands_do_what_it_says() {
+/// Runs a page's commands in an empty folder that has the examples.
+fn run(page: &str) -> Place {
     let place = Place::new();
-    copy(&repository().join("examples/lemons"), &place.path("examples/lemons"));
-    let guide = std::fs::read_to_string(repository().join("docs/guide.md")).unwrap();
-    let commands = commands(&guide);
+    copy(&repository().join("examples"), &place.path("examples"));
+    let commands = commands(&std::fs::read_to_string(repository().join(page)).unwrap());
     assert!(commands.len() >= 6, "{commands:?}");
     for command in &commands {
         let (command, file) = command.split_once(" > ").map_or((command.as_str(), None), |(c, f)| (c, Some(f)));
@@ -36,7 +35,13 @@ fn the_guides_commands_do_what_it_says() {
             place.write(file.trim(), run.out.as_bytes());
         }
     }
-    // What the guide says of the results.
+    place
+}
+
+#[test]
+fn the_guides_commands_do_what_it_says() {
+    let place = run("docs/guide.md");
+    // The guide's statements about the results.
     let found: Vec<bool> = lines(&std::fs::read_to_string(place.path("found.jsonl")).unwrap())
         .iter()
         .map(|answer| answer["found"].as_bool().unwrap())
@@ -45,6 +50,16 @@ fn the_guides_commands_do_what_it_says() {
     let coco: serde_json::Value = serde_json::from_slice(&std::fs::read(place.path("lemons.json")).unwrap()).unwrap();
     assert_eq!((coco["images"].as_array().unwrap().len(), &coco["categories"][0]["name"]), (4, &"lemon".into()));
     for file in ["results/crate_1_mask.png", "results/crate_4_overlay.png", "lemon.bank", "made_mask.png"] {
+        assert!(place.path(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn the_readmes_commands_make_what_its_pictures_show() {
+    let place = run("README.md");
+    for file in
+        ["found/crate_1_mask.png", "lemon_mask.png", "lemons_overlay.png", "banked/crate_3_overlay.png", "labels.png"]
+    {
         assert!(place.path(file).exists(), "{file}");
     }
 }
