@@ -79,7 +79,7 @@ fn a_device_with_less_than_the_kernels_need_is_refused() {
     let (adapter, device, queue) = application(wgpu::Limits::downlevel_defaults());
     let error = Gpu::from_wgpu(&adapter, device, queue).err().unwrap();
     assert!(matches!(error, GpuError::NoAdapter(_)), "{error}");
-    assert!(error.to_string().contains("has 4 storage buffers per shader, 8 are needed"), "{error}");
+    assert!(error.to_string().contains("has 4 storage buffers per shader, but the kernels need 8"), "{error}");
 }
 
 /// A bank that no buffer of the device holds lies in several, and gives the map of one that lies in one.

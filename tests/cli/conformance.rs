@@ -150,7 +150,7 @@ fn strange_reports_are_refused_or_shown() {
     };
     place.write("ok.json", &report("{}", &[row("a", "passed")]));
     place.write("twice.json", &report("{}", &[row("a", "passed"), row("b", "passed"), row("a", "failed")]));
-    refused("twice.json", &["twice.json", "a is there twice on A (D)"]);
+    refused("twice.json", &["twice.json", "a occurs twice on A (D)"]);
     place.write("deep.json", &report(&("[".repeat(300) + &"]".repeat(300)), &[row("a", "passed")]));
     refused("deep.json", &["deep.json", "the facts of A", "recursion"]);
     let text = String::from_utf8(report("{}", &[row("a", "passed")])).unwrap();

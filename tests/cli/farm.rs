@@ -33,9 +33,9 @@ fn lists_and_parts_select_cases() {
     refused(&["--timeout=-1"], &["--timeout"]);
     refused(&["--timeout", "nan"], &["number of seconds"]);
     for (name, text, said) in [
-        ("status", "language.numbers.plain.f32.exp,Broken\n", "status, line 1: Broken is no status"),
+        ("status", "language.numbers.plain.f32.exp,Broken\n", "status, line 1: Broken is not a status"),
         ("title", "language/numbers/exp,Fail\n", "title, line 1: language/numbers/exp is no id"),
-        ("twice", "a.b,Fail\na.b,Crash\n", "twice, line 2: a.b is there twice"),
+        ("twice", "a.b,Fail\na.b,Crash\n", "twice, line 2: a.b is listed twice"),
         ("alone", "a.b\n", "alone, line 1"),
     ] {
         place.write(name, text.as_bytes());
@@ -44,7 +44,7 @@ fn lists_and_parts_select_cases() {
     place.write("pattern", b"a(\n");
     refused(&["--skips", "pattern"], &["pattern, line 1"]);
     place.write("binary", &[0xff, 0xfe, 0]);
-    refused(&["--flakes", "binary"], &["binary: it is no text"]);
+    refused(&["--flakes", "binary"], &["binary: it is not UTF-8 text"]);
     place.run(&["conformance", "--caselist", "absent"]).expect(1, &["absent: cannot be read"]);
 }
 

@@ -143,7 +143,7 @@ fn backends_that_cannot_be_are_wrong_usage() {
     if cfg!(target_os = "linux") {
         for backend in ["dx12", "metal"] {
             let run = place.run(&["devices", "--backend", backend]);
-            run.expect(2, &["no backend", "this system can have: vulkan, gl"]);
+            run.expect(2, &["no backend", "this system supports: vulkan, gl"]);
             place.run_with(&[("DIFFEWS_BACKEND", backend)], &query).expect(2, &["no backend"]);
         }
         // One of several is enough, and a flag wins.
