@@ -294,7 +294,7 @@ impl HostWeight {
 
 /// Rounds weights to 8 bits, block by block. Integer fills stay exact: they are limited to 127 units, and the largest of a block is set to
 /// that, so that the block's scale is one unit.
-fn eight_bits(param: &Param, fill: Fill, values: &mut [f32]) {
+fn round_to_8_bits(param: &Param, fill: Fill, values: &mut [f32]) {
     let (places, padded, taps) = (param.inputs.places(), 4 * param.inputs.vec4s() as usize, param.taps as usize);
     let rows = |i: usize| i % taps * padded + places[i / taps] as usize;
     let each = places.len() * taps;
@@ -371,7 +371,7 @@ impl CaseBuilder {
         let id = self.weights.len() as u32;
         let param = Param { id, name: name.into(), taps, inputs: inputs.clone(), outputs: outputs.clone() };
         match self.recorder.storage.weights {
-            Element::Q8 => eight_bits(&param, fill, &mut values),
+            Element::Q8 => round_to_8_bits(&param, fill, &mut values),
             element => Self::round_drawn(&mut values, element),
         }
         let weight = HostWeight { param, values: Arc::new(values) };

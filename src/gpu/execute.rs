@@ -28,7 +28,7 @@ pub(super) struct Rate {
 }
 
 /// Shorter plans say little about a device's rate.
-const TELLING_SECONDS: f64 = 0.02;
+const MIN_RATE_SECONDS: f64 = 0.02;
 
 impl Rate {
     /// The rate of the fastest plan; `None` before one has run.
@@ -36,8 +36,8 @@ impl Rate {
         self.best.lock().ok().and_then(|rate| *rate)
     }
 
-    fn ran(&self, work: u64, seconds: f64) {
-        if let (true, Ok(mut best)) = (seconds >= TELLING_SECONDS, self.best.lock()) {
+    fn record_plan(&self, work: u64, seconds: f64) {
+        if let (true, Ok(mut best)) = (seconds >= MIN_RATE_SECONDS, self.best.lock()) {
             *best = Some(best.unwrap_or(0.0).max(work as f64 / seconds));
         }
     }
@@ -47,7 +47,7 @@ impl Rate {
         (rate * SUBMISSION_SECONDS) as u64
     }
 
-    fn saw(&self, work: u64, seconds: f64) {
+    fn record_submission(&self, work: u64, seconds: f64) {
         if let Ok(mut rate) = self.now.lock() {
             let now = work as f64 / seconds.max(1e-6);
             // Grow at most twofold per step: one quick submission must not make the next one long.
@@ -95,13 +95,13 @@ pub struct BoundPlan {
     results: Vec<(Placed, u64)>,
     work: u64,
     /// Its run time counts towards the device's rate.
-    telling: bool,
+    counts_for_rate: bool,
 }
 
 impl BoundPlan {
     /// Excludes its run time from the device's rate: for plans that are not part of a model, or that use a form no model uses.
-    pub fn untelling(self) -> BoundPlan {
-        BoundPlan { telling: false, ..self }
+    pub fn without_rate(self) -> BoundPlan {
+        BoundPlan { counts_for_rate: false, ..self }
     }
 
     fn encode(&self, number: usize, pass: &mut wgpu::ComputePass) {
@@ -217,7 +217,7 @@ impl Gpu {
             outside: given,
             results,
             work: schedule.dispatches().iter().map(|d| d.flops + d.padding).sum(),
-            telling: true,
+            counts_for_rate: true,
         })
     }
 
@@ -280,7 +280,7 @@ impl Gpu {
             if let Some(Submitted { submission, work, marks, .. }) = waiting.pop_front() {
                 let share = done as f64 / plan.work.max(1) as f64;
                 self.wait(wait, Some(submission), &plan.name, || !progress(share)).await?;
-                self.shared.rate.saw(work, last.elapsed().as_secs_f64());
+                self.shared.rate.record_submission(work, last.elapsed().as_secs_f64());
                 last = Instant::now();
                 done += work;
                 timed.extend(marks.and_then(|marks| Some((marks, self.shared.profile()?.now()))));
@@ -289,10 +289,10 @@ impl Gpu {
                 }
             }
         }
-        if plan.telling {
-            self.shared.rate.ran(plan.work, started.elapsed().as_secs_f64());
+        if plan.counts_for_rate {
+            self.shared.rate.record_plan(plan.work, started.elapsed().as_secs_f64());
         }
-        self.tell_times(wait, plan, timed).await
+        self.record_times(wait, plan, timed).await
     }
 
     /// Encodes and submits steps from `from` until the budget of one submission is spent.
@@ -311,7 +311,7 @@ impl Gpu {
         let poison = if from == 0 { Some(self.poison()?) } else { None };
         let submission = self.submit(&what(), 0, |encoder| {
             if let Some(poison) = poison {
-                plan.results.iter().for_each(|(placed, bytes)| spoil(encoder, poison, placed, *bytes));
+                plan.results.iter().for_each(|(placed, bytes)| fill_with_nan(encoder, poison, placed, *bytes));
             }
             match &marks {
                 Some(marks) => marks.encode(encoder, |i, pass| plan.encode(from + i, pass)),
@@ -338,7 +338,7 @@ impl Gpu {
 /// Size of the poison buffer, which is copied as often as a result needs. All bits are set: NaN as f32 and as f16.
 const POISON_BYTES: u64 = 256 << 10;
 
-fn spoil(encoder: &mut wgpu::CommandEncoder, poison: &wgpu::Buffer, placed: &Placed, bytes: u64) {
+fn fill_with_nan(encoder: &mut wgpu::CommandEncoder, poison: &wgpu::Buffer, placed: &Placed, bytes: u64) {
     for at in (0..bytes).step_by(POISON_BYTES as usize) {
         let part = POISON_BYTES.min(bytes - at);
         encoder.copy_buffer_to_buffer(poison, 0, &placed.buffer, placed.offset + at, part);

@@ -137,7 +137,12 @@ impl Gpu {
 
     /// Turns an error that the scopes caught into an error of the call named `what`.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn judge(&self, what: &str, bytes: u64, scopes: [wgpu::ErrorScopeGuard; 3]) -> Result<(), GpuError> {
+    pub(super) fn resolve_scopes(
+        &self,
+        what: &str,
+        bytes: u64,
+        scopes: [wgpu::ErrorScopeGuard; 3],
+    ) -> Result<(), GpuError> {
         let errors = scopes.map(|scope| pollster::block_on(scope.pop()));
         match errors.into_iter().flatten().next() {
             None => Ok(()),
@@ -151,7 +156,12 @@ impl Gpu {
 
     /// A browser reports errors later: the next wait hears them, and the device then has a fault.
     #[cfg(target_arch = "wasm32")]
-    pub(super) fn judge(&self, what: &str, bytes: u64, scopes: [wgpu::ErrorScopeGuard; 3]) -> Result<(), GpuError> {
+    pub(super) fn resolve_scopes(
+        &self,
+        what: &str,
+        bytes: u64,
+        scopes: [wgpu::ErrorScopeGuard; 3],
+    ) -> Result<(), GpuError> {
         let mut caught = self.shared.caught.lock().map_err(|error| self.failed(what, error))?;
         for scope in scopes {
             let what = if bytes > 0 { format!("{what} ({bytes} bytes)") } else { what.to_owned() };

@@ -171,7 +171,7 @@ impl Gpu {
         let internal = self.shared.device.push_error_scope(wgpu::ErrorFilter::Internal);
         let validation = self.shared.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let result = work();
-        self.judge(what, bytes, [validation, internal, memory])?;
+        self.resolve_scopes(what, bytes, [validation, internal, memory])?;
         self.alive(what)?;
         Ok(result)
     }

@@ -190,7 +190,7 @@ impl Gpu {
     }
 
     /// Reads the timestamps of finished submissions of `plan`. Each comes with the host's second at which we heard that it finished.
-    pub(super) async fn tell_times(
+    pub(super) async fn record_times(
         &self,
         wait: Wait,
         plan: &BoundPlan,

@@ -106,7 +106,7 @@ impl Constants {
         // `at`: the index of the first value, if rows have no padding.
         let mut write = |at: usize, values: &[f32]| {
             // A form's transform may enlarge values, so check each.
-            hold(tensor, values)?;
+            check_range(tensor, values)?;
             let mut at = (at / tensor.channels.logical().max(1) as usize) as u64 * row_bytes(tensor);
             let mut done = Ok(());
             layout::in_parts(tensor, values, &mut |bytes| {
@@ -167,14 +167,14 @@ fn give_packed<E: From<WeightsError>>(
                 Windows::Some(fill) => values.extend(fill(outputs)?),
             }
         }
-        hold(tensor, &values)?;
+        check_range(tensor, &values)?;
         pieces.pack(panel, &values, &mut room, write)?;
     }
     Ok(())
 }
 
 /// Fails if the storage of `tensor` cannot hold a value.
-fn hold(tensor: &Tensor, values: &[f32]) -> Result<(), WeightsError> {
+fn check_range(tensor: &Tensor, values: &[f32]) -> Result<(), WeightsError> {
     let half = tensor.element.is_half();
     let most = if half { f32::from(half::f16::MAX) } else { f32::MAX };
     // Folding over all values is faster than an early exit.

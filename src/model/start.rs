@@ -41,9 +41,9 @@ pub fn starting_point(files: &ModelFiles) -> Result<Option<ModelFiles>, Error> {
         let name = weight.name().to_owned();
         return Err(WeightsError::Placeholder { file: files.unet.name().to_owned(), name }.into());
     };
-    let unet = files.unet.with_bytes("conv_in_ref, made of conv_in", second_entrance(&weight, &bias, channels)?)?;
+    let unet = files.unet.with_bytes("conv_in_ref, made of conv_in", conv_in_ref_tensors(&weight, &bias, channels)?)?;
     Ok(Some(ModelFiles {
-        unet_config: with_entrance(&files.unet_config, 2 * channels)?,
+        unet_config: with_ref_channels(&files.unet_config, 2 * channels)?,
         scheduler_config: Some(ConfigText { file: "DiffewS's scheduler".into(), text: SCHEDULER.into() }),
         separate_unet: false,
         unet,
@@ -52,7 +52,7 @@ pub fn starting_point(files: &ModelFiles) -> Result<Option<ModelFiles>, Error> {
 }
 
 /// `conv_in_ref` derived from `conv_in`, as a safetensors file. In f32, where halving is exact.
-fn second_entrance(weight: &TensorView, bias: &TensorView, channels: usize) -> Result<Vec<u8>, WeightsError> {
+fn conv_in_ref_tensors(weight: &TensorView, bias: &TensorView, channels: usize) -> Result<Vec<u8>, WeightsError> {
     let (values, biases) = (weight.to_f32()?, bias.to_f32()?);
     let halved: Vec<f32> = values.iter().map(|v| 0.5 * v).collect();
     // An output's values: first those of the image's channels, then those of the mask's.
@@ -69,7 +69,7 @@ fn second_entrance(weight: &TensorView, bias: &TensorView, channels: usize) -> R
 }
 
 /// A UNet's configuration with the channels of `conv_in_ref`.
-fn with_entrance(config: &ConfigText, channels: usize) -> Result<ConfigText, ConfigError> {
+fn with_ref_channels(config: &ConfigText, channels: usize) -> Result<ConfigText, ConfigError> {
     let wrong = |reason: String| ConfigError::Json { file: config.file.clone(), reason: shown::text(&reason) };
     let mut all: Map<String, Value> = serde_json::from_str(&config.text).map_err(|e| wrong(e.to_string()))?;
     all.insert("in_channels_ref".into(), json!(channels));

@@ -48,7 +48,7 @@ pub fn in_parts(tensor: &Tensor, values: &[f32], put: &mut dyn FnMut(&[u8])) {
         }
         match tensor.element {
             Element::F32 => put(bytemuck::cast_slice(part)),
-            Element::Q8 => put(&eight_bits(part, row)),
+            Element::Q8 => put(&encode_8_bits(part, row)),
             element => put(&encode(part, element)),
         }
     }
@@ -56,7 +56,7 @@ pub fn in_parts(tensor: &Tensor, values: &[f32], put: &mut dyn FnMut(&[u8])) {
 
 /// A block of rows as words of four columns, below the scales of its columns. The scales take four rows; the first of them has the scale of
 /// each word's first column.
-fn eight_bits(part: &[f32], row: usize) -> Vec<u8> {
+fn encode_8_bits(part: &[f32], row: usize) -> Vec<u8> {
     let mut most = vec![0f32; row];
     for values in part.chunks_exact(row) {
         most.iter_mut().zip(values).for_each(|(most, value)| *most = value.abs().max(*most));

@@ -59,7 +59,7 @@ fn edges() -> Vec<Case> {
     let wide = (1..=3).flat_map(|a| (1..=3).map(move |b| (4, 4, 16 * a, 16 * b, true))).collect();
     let seams = (1..=5).flat_map(|a| (1..=5).map(move |b| (2, 3, 4 * a - 1, 4 * b - 3, true))).collect();
     let sizes = Fill::At(|p, _| if p % 2 == 0 { 3e4 } else { -2.3e4 } + p as f32);
-    let four = Fill::At(|row, c| if row == 0 && super::beyond(c) { 4.0 } else { 0.3 });
+    let four = Fill::At(|row, c| if row == 0 && super::overflows(c) { 4.0 } else { 0.3 });
     let overflow = |name: &str, silu| of(name, (3, 5, 6, 4, silu), sizes, four).stored_as(super::HALVES);
     vec![
         overflow("results that no half holds", false),
@@ -88,7 +88,7 @@ fn edges() -> Vec<Case> {
         // More positions than 16 bits hold, as many workgroups, and more values than f32 can count.
         case((257, 256, 4, 0, true)),
         case((2049, 2048, 4, 0, false)).stored_as(&[Policy::F32]).in_full_only(),
-        super::of_many(case((super::MANY.0, super::MANY.1, 3, 0, false))),
+        super::bound_whole(case((super::MANY.0, super::MANY.1, 3, 0, false))),
     ]
 }
 

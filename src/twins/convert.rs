@@ -30,7 +30,7 @@ pub fn cases() -> Vec<Case> {
         // More vec4s than 16 bits hold, as many workgroups, and more values than f32 can count.
         case((257, 256, 4, 1.0)),
         case((2049, 2048, 4, 1.0)).in_full_only(),
-        super::of_many(case((super::MANY.0, super::MANY.1, 3, 1.0))).stored_as(&[Policy::PACKED]),
+        super::bound_whole(case((super::MANY.0, super::MANY.1, 3, 1.0))).stored_as(&[Policy::PACKED]),
     ]
     .into()
 }
@@ -51,7 +51,7 @@ fn rows(name: &str, (h, w, c): (u32, u32, u32), (y0, y1): (u32, u32)) -> Case {
 
 fn no_half(p: usize, c: usize) -> f32 {
     const BEYOND: [f32; 8] = [65_520.0, -65_520.0, 65_536.0, -1e5, 7e4, -3e7, 1e30, -3e38];
-    if super::beyond(c) { BEYOND[(p + c) % 8] } else { 0.37 * p as f32 - c as f32 }
+    if super::overflows(c) { BEYOND[(p + c) % 8] } else { 0.37 * p as f32 - c as f32 }
 }
 
 fn case((height, width, channels, spread): (u32, u32, u32, f64)) -> Case {

@@ -70,7 +70,7 @@ fn edges() -> Vec<Case> {
         of("64x5x16 of all kinds of values", vec![(64, 5, 16)], Fill::Of(super::WIDE)),
         of("64x1x16 of alternating signs", vec![(64, 1, 16)], Fill::Of(&[6e4, -6e4])),
         of("40x64x16", vec![(40, 64, 16)], NORMAL).with_binding_limit(28 * 1024).with_alignment(8192),
-        super::of_many(of("4100x4100x3", vec![(super::MANY.0, super::MANY.1, 3)], NORMAL)),
+        super::bound_whole(of("4100x4100x3", vec![(super::MANY.0, super::MANY.1, 3)], NORMAL)),
         of("40x40x40", vec![(40, 40, 40)], NORMAL).with_workgroup_limit(5),
     ]
 }

@@ -74,7 +74,7 @@ fn edges() -> Vec<Case> {
         of("5x16 of values whose squares are no normal numbers", vec![(5, 16)], Fill::Of(&[6e-5, -6e-5, 1.2e-4])),
         Case::new(&KERNEL, "5x20 of results that no half holds".into(), |b| {
             let one = Fill::At(|p, c| if (p + c / 2) % 2 == 0 { 1.0 } else { -1.0 } * (1.0 + p as f32 / 7.0));
-            let weight = Fill::At(|_, c| if super::beyond(c) { 1e5 } else { 0.77 + 0.1 * c as f32 });
+            let weight = Fill::At(|_, c| if super::overflows(c) { 1e5 } else { 0.77 + 0.1 * c as f32 });
             build_with(b, (5, 20), one, weight);
         })
         .stored_as(super::HALVES),
@@ -85,7 +85,7 @@ fn edges() -> Vec<Case> {
         // More tokens than 16 bits hold.
         few(of("65600x3", vec![(65_600, 3)], NORMAL)),
         few(of("4194400x3", vec![(4_194_400, 3)], NORMAL)).in_full_only(),
-        super::of_many(of("16810000x3", vec![(super::MANY.0 * super::MANY.1, 3)], NORMAL)),
+        super::bound_whole(of("16810000x3", vec![(super::MANY.0 * super::MANY.1, 3)], NORMAL)),
     ]
 }
 

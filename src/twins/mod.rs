@@ -64,7 +64,7 @@ const MANY: (u32, u32) = (4100, 4100);
 const MANY_BYTES: u64 = 16 * 4100 * 4100;
 
 /// A case of that size, in which every tensor is bound as a whole.
-fn of_many(case: Case) -> Case {
+fn bound_whole(case: Case) -> Case {
     case.stored_as(&[Policy::F32]).in_bindings_of(MANY_BYTES).in_full_only()
 }
 
@@ -72,6 +72,6 @@ fn of_many(case: Case) -> Case {
 const HALVES: &[Policy] = &[Policy::PACKED, Policy::F16];
 
 /// Whether a channel's results should overflow f16. Both halves of a word do: beside an infinite one, WGSL leaves the other undefined.
-fn beyond(channel: usize) -> bool {
+fn overflows(channel: usize) -> bool {
     (channel / 2).is_multiple_of(3)
 }

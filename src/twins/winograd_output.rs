@@ -104,7 +104,7 @@ pub fn cases() -> Vec<Case> {
     cases.push(of((41, 67), 6, true, (0, 41), 1).case(normal).with_workgroup_limit(5));
     cases.push(of((6, 13), 5, true, (0, 6), 2).case(Fill::Of(&[1.0, -1.0, 300.0, -0.01])).called("a-few-values"));
     // All products of a channel are alike: some outputs are sums of 25 of them, in others they cancel.
-    let products = Fill::At(|p, c| if super::beyond(c) { 4e4 } else { 0.3 + (p % 36 + c) as f32 / 64.0 });
+    let products = Fill::At(|p, c| if super::overflows(c) { 4e4 } else { 0.3 + (p % 36 + c) as f32 / 64.0 });
     for residual in [false, true] {
         let with = if residual { " + residual" } else { "" };
         let case = Case::new(&KERNEL, format!("results that no half holds{with}"), move |b| {

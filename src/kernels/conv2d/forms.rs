@@ -363,13 +363,14 @@ impl Candidate {
             refused,
             dear: (self.is_dear)(self, problem, r),
             work: self.work(&products, products.positions()) + beside,
-            workgroups: self.filling(self.workgroups(&products, products.positions()), r.forms.facts.cores.into()),
+            workgroups: self
+                .effective_workgroups(self.workgroups(&products, products.positions()), r.forms.facts.cores.into()),
         }
     }
 
     /// The workgroups that the rule counts, which assumes that each keeps a core busy. If they are too few to fill the device, `fill` of
     /// them count as one.
-    fn filling(&self, workgroups: u64, cores: u64) -> u64 {
+    fn effective_workgroups(&self, workgroups: u64, cores: u64) -> u64 {
         if workgroups < self.fill * cores { workgroups.div_ceil(self.fill) } else { workgroups }
     }
 }

@@ -28,7 +28,7 @@ const STRAIGHT_COST: f64 = 20.0;
 
 /// Multiply-adds that a byte of weights, beyond those of direct sums, must save to be worth its memory. f16 storage is chosen where memory
 /// is short, and 8-bit storage where it is shorter still: there only the VAE's large pictures pay.
-fn least_saved(element: Element) -> u64 {
+fn min_saved_per_byte(element: Element) -> u64 {
     match element {
         Element::F32 => 100,
         Element::Packed | Element::F16 => 300,
@@ -37,7 +37,7 @@ fn least_saved(element: Element) -> u64 {
 }
 
 /// An amount that is always worth it.
-const LITTLE: u64 = 1 << 20;
+const ALWAYS_WORTH_BYTES: u64 = 1 << 20;
 
 /// Rows of one matrix for `tile_rows` rows of tiles, in whole blocks.
 fn matrix_rows(chosen: &Candidate, problem: &Problem, tile_rows: u32) -> u64 {
@@ -112,7 +112,7 @@ pub(super) fn is_dear(chosen: &Candidate, problem: &Problem, r: &Recorder) -> bo
     let saved = sums.saturating_sub(chosen.work(&products, products.positions()));
     // f16 can stand in for 8 bits.
     let large = weights == Element::Q8 && chosen.packing.element(weights) == Element::F32;
-    large || own - direct > LITTLE && saved < least_saved(weights) * (own - direct)
+    large || own - direct > ALWAYS_WORTH_BYTES && saved < min_saved_per_byte(weights) * (own - direct)
 }
 
 /// Output rows per band. There are as few bands as bindings, memory and short submissions allow; but short submissions alone never make a

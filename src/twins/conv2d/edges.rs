@@ -4,7 +4,7 @@ use super::{Act, Fills, Shape};
 use crate::check::{Case, Fill};
 use crate::kernels::conv2d::{Geometry, KERNEL, blocks, longest_step};
 use crate::plan::{Channels, Policy};
-use crate::twins::{HALVES, MANY, WIDE, ZEROS, beyond, of_many, sweep};
+use crate::twins::{HALVES, MANY, WIDE, ZEROS, bound_whole, overflows, sweep};
 
 /// Inputs at which GELU saturates on either side; products of two stay below the largest f16.
 const GATES: &[f32] = &[
@@ -75,7 +75,7 @@ fn overflow() -> Vec<Case> {
     let zeros = Fill::Of(ZEROS);
     let sum = Fills {
         x: Fill::At(|p, _| 3e4 - 97.0 * p as f32),
-        weight: Fill::At(|n, _| match beyond(n) {
+        weight: Fill::At(|n, _| match overflows(n) {
             true if n % 4 < 2 => 1.0,
             true => -1.0,
             false => 0.03,
@@ -86,7 +86,7 @@ fn overflow() -> Vec<Case> {
     let added = Fills {
         x: Fill::At(|p, _| 3e3 - 9.7 * p as f32),
         weight: Fill::Of(&[1.0]),
-        residual: Fill::At(|_, n| if beyond(n) { 6e4 } else { -1e4 }),
+        residual: Fill::At(|_, n| if overflows(n) { 6e4 } else { -1e4 }),
         ..sum
     };
     let gated = |gates: Fill| Fills { x: zeros, bias: gates, ..sum };
@@ -109,7 +109,7 @@ fn overflow() -> Vec<Case> {
 fn gates<const N: usize>(_: usize, c: usize) -> f32 {
     match c {
         c if c >= N => 300.0 - (c - N) as f32,
-        c if beyond(c) => 401.0 + c as f32,
+        c if overflows(c) => 401.0 + c as f32,
         c => 3.1 - c as f32 / 9.0,
     }
 }
@@ -176,6 +176,6 @@ fn large() -> Vec<Case> {
         plain((1, 66_000), 3, 14, linear).in_full_only(),
         plain((1, 2), 3, 65_540, linear),
         plain((2049, 2048), 3, 4, linear).in_full_only(),
-        of_many(plain(MANY, 3, 4, linear)),
+        bound_whole(plain(MANY, 3, 4, linear)),
     ]
 }
