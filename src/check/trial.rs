@@ -171,7 +171,7 @@ impl<'a> Trial<'a> {
         let once = std::mem::take(&mut schedule.recording.dispatches);
         schedule.recording.dispatches = std::iter::repeat_n(once, copies).flatten().collect();
         let plan = self.gpu.bind(&self.case.name, &schedule, &self.arena, &self.constants, given)?;
-        way.plan = Some(plan.without_rate());
+        way.plan = Some(plan.without_observation());
         way.copies = copies;
         Ok(())
     }

@@ -100,7 +100,7 @@ pub struct BoundPlan {
 
 impl BoundPlan {
     /// Excludes its run time from the device's rate: for plans that are not part of a model, or that use a form no model uses.
-    pub fn without_rate(self) -> BoundPlan {
+    pub fn without_observation(self) -> BoundPlan {
         BoundPlan { counts_for_rate: false, ..self }
     }
 
@@ -311,7 +311,7 @@ impl Gpu {
         let poison = if from == 0 { Some(self.poison()?) } else { None };
         let submission = self.submit(&what(), 0, |encoder| {
             if let Some(poison) = poison {
-                plan.results.iter().for_each(|(placed, bytes)| fill_with_nan(encoder, poison, placed, *bytes));
+                plan.results.iter().for_each(|(placed, bytes)| poison_buffer(encoder, poison, placed, *bytes));
             }
             match &marks {
                 Some(marks) => marks.encode(encoder, |i, pass| plan.encode(from + i, pass)),
@@ -338,7 +338,7 @@ impl Gpu {
 /// Size of the poison buffer, which is copied as often as a result needs. All bits are set: NaN as f32 and as f16.
 const POISON_BYTES: u64 = 256 << 10;
 
-fn fill_with_nan(encoder: &mut wgpu::CommandEncoder, poison: &wgpu::Buffer, placed: &Placed, bytes: u64) {
+fn poison_buffer(encoder: &mut wgpu::CommandEncoder, poison: &wgpu::Buffer, placed: &Placed, bytes: u64) {
     for at in (0..bytes).step_by(POISON_BYTES as usize) {
         let part = POISON_BYTES.min(bytes - at);
         encoder.copy_buffer_to_buffer(poison, 0, &placed.buffer, placed.offset + at, part);
