@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub enum Bank<'a> {
     /// The support pass collects its own.
     Write(Vec<KeyValue>),
-    /// The query pass attends over its own and these, of which each layer may have several pieces.
+    /// The query pass attends over its own and these. A layer may have several pieces.
     Read(std::slice::Iter<'a, Vec<KeyValue>>),
 }
 

@@ -108,7 +108,7 @@ pub fn cases() -> Vec<Case> {
     cases.push(case((135, 9, 21, 2, 80, 2.0)).with_workgroup_limit(3));
     cases.push(case((57, 145, 30, 2, 40, 2.0)).with_binding_limit(42 * 1024).with_workgroup_limit(2));
     cases.push(case((135, 9, 41, 2, 128, 2.0)).with_workgroup_limit(4));
-    // A bank of several tensors: whole tiles of each form, fewer keys than a tile, one binding cut once more, heads of several sections.
+    // A bank in several tensors: whole tiles of each form, fewer keys than a tile, a binding that is split again, heads of several sections.
     for (shape, piece) in
         [((57, 145, 300, 3, 64), 128), ((31, 9, 45, 2, 80), 20), ((17, 5, 203, 1, 12), 67), ((41, 37, 150, 1, 256), 64)]
     {
