@@ -1,25 +1,25 @@
 # make demo    segment the example pictures with the embedded model, into demo/
 # make test    all tests, on every adapter that is present
 # make lint    formatting and clippy
-# make drivers      fetch other drivers and shader compilers into .drivers/, by package name; touches nothing else
+# make drivers      fetch other drivers and shader compilers into .drivers/, by package name; changes nothing else
 # make conformance  every kernel on each of them, and through the compilers (tools/conformance.sh)
-# make vendors      what GPU vendors' compilers make of every kernel, without their GPUs -> docs/results/vendors.md
-# make reports      the reports in docs/results/conformance and the table of docs/accuracy.md anew (tools/reports/make.sh)
+# make vendors      how GPU vendors' compilers handle every kernel, without their GPUs -> docs/results/vendors.md
+# make reports      remake the reports in docs/results/conformance and the table of docs/accuracy.md (tools/reports/make.sh)
 # make gtest        the suite under gtest-runner, as others' CI runs it (docs/ci.md); installs it into target/deqp first
-# make mutants      faults planted in the shaders, one at a time: does the suite see each? -> docs/results/mutants.md
+# make mutants      faults planted in the shaders, one at a time, which the suite must detect -> docs/results/mutants.md
 # make peers        PyTorch, ONNX Runtime, burn, candle at the same shapes, in turn with ours -> docs/results/peers.md; DRIVER=lavapipe26 ROUNDS=5
-# make fuzz         changed inputs for everything that is read from files (docs/fuzzing.md); FUZZ_SECONDS=600, TARGET="png tiff"
+# make fuzz         fuzzes everything that reads files (docs/fuzzing.md); FUZZ_SECONDS=600, TARGET="png tiff"
 # make features     every sensible set of cargo features builds (docs/library.md)
-# make targets      type-checks for macOS and Windows, whose backends are not built here; without https, whose ring compiles C
+# make targets      type-checks for macOS and Windows, whose backends are not built here; without https, because ring compiles C
 # make python       the Python package in a virtual environment (target/python/venv), and its tests: docs/python.md
 # make validate     whole runs under the Khronos validation layer
-# make web          the page with the engine inside, for any web server -> target/web, and tries it in Chromium (docs/browser.md)
+# make web          builds the page with the engine inside, for any web server -> target/web, and tests it in Chromium (docs/browser.md)
 # make bare         make test in a Debian with nothing installed (tools/bare.sh)
 # make clean   remove what was built and demo/
 # Each installs what it needs first (tools/setup.sh).
 
 CARGO ?= cargo
-# A rustup installation that the shell has not read yet.
+# A rustup installation that is not in the shell's PATH yet.
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 .PHONY: all setup demo test lint clean drivers conformance vendors reports gtest mutants peers fuzz features targets python validate web bare
@@ -43,7 +43,7 @@ demo: all
 test: setup
 	$(CARGO) test --release --locked
 
-# pyo3 asks for an interpreter that checking does not need.
+# pyo3 asks for an interpreter, but checking does not need one.
 lint: setup
 	$(CARGO) fmt --all --check
 	PYO3_NO_PYTHON=1 PYO3_BUILD_EXTENSION_MODULE=1 $(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
@@ -69,7 +69,7 @@ mutants: setup
 	@mkdir -p docs/results
 	MUTANTS_REPORT=docs/results/mutants.md $(CARGO) test --release --locked --test mutants --test legal -- --include-ignored --nocapture
 
-# The driver of tools/drivers.sh that is named, or what the Vulkan loader finds. Python 3.11 or newer, and 12 GB of disk.
+# A driver of tools/drivers.sh, by default the one that the Vulkan loader finds. Needs Python 3.11 or newer, and 12 GB of disk.
 DRIVER ?=
 ROUNDS ?= 5
 peers: all
@@ -96,7 +96,7 @@ validate: setup
 web:
 	tools/web.sh
 
-# Needs nothing of this machine but root and debootstrap.
+# Needs only root and debootstrap on this machine.
 bare:
 	tools/bare.sh
 

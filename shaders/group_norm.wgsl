@@ -1,15 +1,14 @@
-// Statistics of chunks and channels -> per channel scale and shift of GroupNorm.
-// The normalised tensor may be two laid side by side, [a | b]; a group may straddle the seam.
-// One workgroup per group. Means and squared deviations combine as in Chan, Golub and LeVeque (1979).
+// Statistics of chunks and channels -> scale and shift of GroupNorm per channel. The normalized tensor may be a concatenation [a | b]; a
+// group may straddle the seam. One workgroup per group. Means and squared deviations are combined as in Chan, Golub and LeVeque (1979).
 
 struct Params {
     positions: u32,
     chunk_len: u32,
     chunks: u32,
     channels_per_group: u32,
-    ca: u32,        // channels of a, and with padding
+    ca: u32,        // channels of a, without and with padding
     ca_padded: u32,
-    cb: u32,        // channels of b (0: there is none), and with padding
+    cb: u32,        // channels of b (0 without b), without and with padding
     cb_padded: u32,
     eps: f32,
 }
@@ -78,7 +77,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         affine[place] = scale;
         affine[padded + place] = bias[place] - mean * scale;
     }
-    // Padding lanes belong to no group: they become zero here.
+    // Padding lanes belong to no group, so set them to zero here.
     if wg.x == 0u {
         for (var place = lane; place < padded; place += LANES) {
             let in_b = place >= p.ca_padded;

@@ -1,7 +1,7 @@
-// The guided filter of He, Sun and Tang (2013): what the decoder drew, its outlines taken from the query's colours. In each window
-// of 2 radius + 1 a side, cut off at the picture's edge, the mean of the decoder's channels is fitted by an affine function of
-// the colours; each pixel then gets the mean of the functions of its windows. All rows of a window are equally
-// long, so that its mean is that of its rows' means, and its covariance the mean of theirs plus the covariance of their means.
+// The guided filter of He, Sun and Tang (2013): takes the outlines of the decoder's map from the query's colours. In each window of 2
+// radius + 1 pixels a side, cut off at the picture's edge, an affine function of the colours is fitted to the mean of the decoder's
+// channels. Each pixel then gets the mean of its windows' functions. All rows of a window have the same length, so its mean is the mean of
+// its rows' means, and its covariance is the mean of the rows' covariances plus the covariance of their means.
 // Four passes: MOMENTS of rows, FIT over columns, SPREAD along rows, APPLY over columns.
 #import "lib/storage"
 
@@ -9,11 +9,11 @@ struct Params {
     height: u32,     // of the picture
     width: u32,
     y0: u32,         // first row of this band
-    rows: u32,       // and how many
-    first: u32,      // first row that the window of the first input holds
+    rows: u32,       // rows of this band
+    first: u32,      // first row in the first input's window
     radius: u32,
     epsilon: f32,    // added to the variances
-    base_in: u32,    // where the windows begin, in vec4s; the guide's with row y0
+    base_in: u32,    // start of the data in the windows, in vec4s; the guide's window begins with row y0
     base_guide: u32,
     base_out: u32,
     groups_x: u32,
@@ -40,7 +40,7 @@ struct Params {
 @group(1) @binding(0) var<uniform> p: Params;
 
 #ifdef MOMENTS
-// A pixel's colour, and the mean of the decoder's channels, clipped as the map will be.
+// A pixel's colour, and the mean of the decoder's channels, clipped as in the final map.
 fn pixel(i: u32) -> vec4<f32> {
     let v = clamp(unpack4(drawn[p.base_in + i]).xyz, vec3(-1.0), vec3(1.0));
     return vec4(guide[p.base_guide + i].xyz, (v.x + v.y + v.z) / 3.0);
@@ -48,7 +48,7 @@ fn pixel(i: u32) -> vec4<f32> {
 #endif
 
 #ifdef FIT
-// x of S x = v for a symmetric positive S of this diagonal and these elements yz, xz, xy beside it: S = L D L^T.
+// Solves S x = v for a symmetric positive S with this diagonal and the off-diagonal elements yz, xz, xy: S = L D L^T.
 fn solve(diagonal: vec3<f32>, beside: vec3<f32>, v: vec3<f32>) -> vec3<f32> {
     let l_yx = beside.z / diagonal.x;
     let l_zx = beside.y / diagonal.x;

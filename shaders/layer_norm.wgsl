@@ -5,7 +5,7 @@ struct Params {
     tokens: u32,   // in this window
     c4: u32,       // vec4s per token
     channels: u32, // channels per token; lanes beyond them are padding
-    base: u32,     // where the window of x begins, in vec4s
+    base: u32,     // start of the data in x's window, in vec4s
     base_out: u32,
     groups_x: u32,
     eps: f32,

@@ -1,5 +1,5 @@
-//! Banks in files: what comes back is what was encoded, several are one, several classes are found at once, and what is damaged or of
-//! another model is refused.
+//! Banks in files: encoding and loading, joining several banks, several classes at once, and the refusal of damaged banks and those of
+//! another model.
 
 mod common;
 
@@ -22,7 +22,7 @@ fn query() -> RgbImage {
     open_image(fixture("query.png")).unwrap()
 }
 
-/// Two examples that differ.
+/// Two different examples.
 fn examples() -> [Example; 2] {
     let first = Example::open(fixture("support_0.png"), fixture("support_0_mask.png")).unwrap();
     let turned = image::imageops::flip_vertical(first.image());
@@ -70,11 +70,11 @@ fn a_bank_from_a_file_gives_the_same_map() {
     // On another device, too.
     let other = odd();
     assert_eq!(map(&other, &load(&other, &[exact]).unwrap()), expected);
-    // What is promised of halves.
+    // Within the promised f16 accuracy.
     let rounded = map(&other, &load(&other, std::slice::from_ref(&halves)).unwrap());
     let worst = rounded.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst > 0.0 && worst < 4e-3, "{worst}");
-    // A bank from a file may be written again.
+    // A bank from a file can be saved again.
     let again = dir.path().join("again.bank");
     other.save_bank(&load(&other, &[halves]).unwrap(), &again, &Default::default()).unwrap();
     assert_eq!(BankFile::open(&again).unwrap().examples(), ["support_0.png", "turned"]);
@@ -141,11 +141,11 @@ fn where_halves_overflow_the_keys_of_a_file_are_read_in_f32() {
     let found = halves.segment(&bank, &query()).unwrap();
     assert_eq!((found.precision(), found.overflow().is_some()), (Precision::F32, true));
     assert_eq!(found.map().values(), map(&full, &load(&full, &[file]).unwrap()));
-    // It is still a bank that can be written.
+    // It is still a bank that can be saved.
     halves.save_bank(&bank, &dir.path().join("b.bank"), &EXACT).unwrap();
 }
 
-/// A bank's tensors by name, and what is said beside them.
+/// A bank's tensors by name, and its metadata.
 struct Parts {
     metadata: HashMap<String, String>,
     tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
@@ -181,7 +181,8 @@ fn what_is_damaged_or_of_another_model_is_refused() {
     let bad = dir.path().join("bad.bank");
     let refused = |bytes: &[u8], of: &Segmenter| {
         std::fs::write(&bad, bytes).unwrap();
-        let error = BankFile::open(&bad).and_then(|file| load(of, &[file])).err().expect("it is refused").to_string();
+        let error =
+            BankFile::open(&bad).and_then(|file| load(of, &[file])).err().expect("an error is expected").to_string();
         assert!(error.contains("bad.bank") && error.lines().count() == 1, "{error}");
         error
     };
@@ -226,7 +227,7 @@ fn what_is_damaged_or_of_another_model_is_refused() {
     with(&|parts| parts.tensor("layers.1.k").3[..4].copy_from_slice(&f32::INFINITY.to_le_bytes()));
     with(&|parts| parts.tensors.retain(|t| t.0 != "layers.0.k"));
     with(&|parts| parts.tensors.retain(|t| !t.0.starts_with("layers.")));
-    // As many numbers, in another shape; and a layer less, which the model tells.
+    // The same number of elements in another shape; and one layer fewer, which the model reports.
     with(&|parts| parts.tensor("layers.0.k").2.swap(1, 2));
     with(&|parts| ["layers.0.k", "layers.0.v"].iter().for_each(|name| parts.tensor(name).2.swap(1, 2)));
     with(&|parts| parts.tensor("layers.0.k").1 = Dtype::I32);
@@ -235,7 +236,7 @@ fn what_is_damaged_or_of_another_model_is_refused() {
     let sd21 = Segmenter::builder().model(Fixture::named("sd21").model()).gpu(gpu()).build().unwrap();
     let said = refused(&bytes, &sd21);
     assert!(said.contains("odd") && said.contains("sd21"), "{said}");
-    // Names are told as they are, but forge nothing; small copies that are none are left out.
+    // Messages show names but cannot be forged by them. Invalid thumbnails are left out.
     let mut parts = Parts::of(&bytes);
     parts.metadata.insert("examples".into(), "[\"a\\nerror: b\\u001b[2J\", \"c\"]".into());
     parts.tensor("examples.0.mask").2.swap(0, 1);
@@ -249,7 +250,7 @@ fn file_layers(bytes: &[u8]) -> usize {
     Parts::of(bytes).tensors.iter().filter(|t| t.0.starts_with("layers.") && t.0.ends_with(".k")).count()
 }
 
-/// As many keys as were asked for, whatever their examples are from, and the same ones each time.
+/// The sample has the requested number of keys, whatever their examples come from, and always the same ones.
 #[test]
 fn a_sample_of_many_supports_costs_what_few_cost() {
     let (dir, whole) = (tempfile::tempdir().unwrap(), odd());
@@ -263,7 +264,7 @@ fn a_sample_of_many_supports_costs_what_few_cost() {
     let bank = one.encode(&both).unwrap();
     let drawn = map(&one, &bank);
     assert_eq!((bank.shots(), one.memory().shots), (2, 1));
-    // It is none of the whole banks, and another draw is another bank.
+    // It differs from the whole banks, and another seed gives another bank.
     for examples in [&both[..], &both[..1], &both[1..]] {
         assert_ne!(map(&whole, &whole.encode(examples).unwrap()), drawn);
     }
@@ -271,12 +272,12 @@ fn a_sample_of_many_supports_costs_what_few_cost() {
     assert_ne!(map(&other, &other.encode(&both).unwrap()), drawn);
     let again = sampled(1, 5).unwrap();
     assert_eq!(map(&again, &again.encode(&both).unwrap()), drawn);
-    // From files, too, and from both.
+    // From files, and from files and memory together.
     let files = [("a", a), ("b", b.clone())].map(|(name, e)| written(&whole, &[e], &dir.path().join(name)));
     assert_eq!(map(&one, &load(&one, &files).unwrap()), drawn);
     let mixed = one.load_bank(&files[..1], &[b], &mut |_, _| ControlFlow::Continue(())).unwrap();
     assert_eq!(map(&one, &mixed), drawn);
-    // Of no more supports nothing is left out.
+    // With no more supports than requested, everything is kept.
     let two = sampled(2, 5).unwrap();
     assert_eq!(map(&two, &two.encode(&both).unwrap()), map(&whole, &whole.encode(&both).unwrap()));
     assert_eq!(map(&one, &load(&one, &files[..1]).unwrap()), map(&whole, &load(&whole, &files[..1]).unwrap()));
@@ -285,7 +286,7 @@ fn a_sample_of_many_supports_costs_what_few_cost() {
     assert!(refused.contains("sample") && !dir.path().join("none").exists(), "{refused}");
 }
 
-/// A texture that repeats with the tiles' steps gives a map that does, too, with no seam where tiles meet.
+/// A texture with the period of the tiles gives a periodic map, without seams between tiles.
 #[test]
 fn tiles_of_a_texture_are_one_map() {
     let (segmenter, tiles) = (odd(), Tiles::new(32, 8).unwrap());
@@ -307,14 +308,14 @@ fn tiles_of_a_texture_are_one_map() {
     let one = segmenter.segment(&bank, &tiles.cut(&texture, (24, 24))).unwrap().map().map_at(32, 32);
     for (x, y) in (32..72).flat_map(|y| (32..72).map(move |x| (x, y))) {
         assert!((at(x, y) - at(x - 24, y)).abs() < 1e-5 && (at(x, y) - at(x, y - 24)).abs() < 1e-5, "{x} {y}");
-        // What one tile alone has is that tile's.
+        // A pixel of a single tile has that tile's result.
         if (32..48).contains(&x) && (32..48).contains(&y) {
             assert!((at(x, y) - one[((y - 24) * 32 + x - 24) as usize]).abs() < 1e-5, "{x} {y}");
         }
     }
 }
 
-/// A picture that is read by rows has the map and the mask that it has at once.
+/// A picture read by rows gives the same map and mask as one read at once.
 #[test]
 fn rows_in_turn_give_the_same_map() {
     let (dir, segmenter, tiles) = (tempfile::tempdir().unwrap(), odd(), Tiles::new(32, 8).unwrap());

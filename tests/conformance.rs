@@ -1,4 +1,4 @@
-//! The conformance suite itself put to the test; `tests/suite.rs` runs it.
+//! Tests the conformance suite itself; `tests/suite.rs` runs it.
 
 mod common;
 
@@ -25,7 +25,7 @@ fn what_an_adapter_lacks_is_not_run_and_says_so() {
     assert_eq!((native.status == Status::NotRun, lacks), (!adapters[0].shader_f16, !adapters[0].shader_f16));
 }
 
-/// Two GPUs of one kind in a machine: each row, and each test case for a CI service, belongs to one of them.
+/// Two identical GPUs in a machine: each row, and each JUnit test case, belongs to one of them.
 #[test]
 fn alike_adapters_are_told_apart() {
     let choice = choice();
@@ -38,7 +38,7 @@ fn alike_adapters_are_told_apart() {
     assert_eq!(Report::joined(vec![report]).unwrap().summary.cases, 6);
 }
 
-/// Controls that must fail: the runner notices what it says it notices.
+/// Controls that must fail: the runner detects the faults that it claims to detect.
 #[test]
 fn planted_faults_are_seen() {
     let gpu = gpu();
@@ -47,14 +47,14 @@ fn planted_faults_are_seen() {
     assert!(right.passed(), "{right}");
     let wrong_value = ask(control(1.0 + 1e-5, 0, 0));
     assert!(!wrong_value.passed() && wrong_value.ratio > 1.0, "{wrong_value}");
-    // A window that ends 64 vec4s too late: elements beyond the tensor are written, or read.
+    // A window that ends 64 vec4s too late, so that elements beyond the tensor are written or read.
     let written = ask(control(1.0, 0, 64));
     assert!(written.fault.as_ref().is_some_and(|f| f.contains("beyond its end")), "{written}");
     let read = ask(control(1.0, 64, 0));
     assert!(!read.passed() && read.ratio.is_nan(), "{read}");
 }
 
-/// Working memory has guard bands, too: a row too many, and one of a workgroup that lies further on.
+/// Working memory has guard bands, too: one row too many, and a row of a workgroup further on.
 #[test]
 fn writes_beyond_what_is_handed_on_are_seen() {
     let gpu = gpu();
@@ -79,8 +79,8 @@ fn writes_beyond_what_is_handed_on_are_seen() {
     }
 }
 
-/// Scales 640 vec4s by a factor; the windows of input and output are longer than the tensors by a few vec4s, and
-/// what lies beyond the input moves to the front.
+/// Scales 640 vec4s by a factor. The windows of input and output are longer than the tensors by a few vec4s, and elements beyond the input
+/// move to the front.
 fn control(factor: f64, input_beyond: u64, output_beyond: u64) -> Case {
     Case::new(&KERNEL, "control".into(), move |b| {
         let n = 640;
@@ -92,7 +92,7 @@ fn control(factor: f64, input_beyond: u64, output_beyond: u64) -> Case {
     })
 }
 
-/// Records it over windows that are longer than the tensors by a few vec4s.
+/// Records it with windows that are longer than the tensors by a few vec4s.
 fn copy(b: &mut CaseBuilder, (from, input_beyond): (&Tensor, u64), (to, output_beyond): (&Tensor, u64)) {
     let n = to.positions();
     let (mut input, mut output) = (b.recorder.whole(from), b.recorder.whole(to));

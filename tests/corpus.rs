@@ -1,6 +1,5 @@
-//! Pictures of many kinds against what Pillow finds in them: each file is read alike or refused. A few files are kept in
-//! `tests/golden/images/corpus`; `tools/corpus/make.py` makes them and hundreds more, into a folder that the variable
-//! `DIFFEWS_CORPUS` names.
+//! Pictures of many kinds, compared with Pillow's results: each file is read with the same result or refused. `tests/golden/images/corpus`
+//! has a few of the files. `tools/corpus/make.py` makes them and hundreds more, in the folder that the variable `DIFFEWS_CORPUS` names.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use diffews_wgpu::image_io::load_rgb;
 
-/// What came of one file: its row of the results, and whether it is wrong.
+/// The result of one file: its row in the table, and whether it is wrong.
 fn outcome(folder: &Path, case: &serde_json::Value) -> (String, bool) {
     let text = |key: &str| case[key].as_str().unwrap_or("-");
     let path = folder.join(text("file"));
@@ -20,7 +19,7 @@ fn outcome(folder: &Path, case: &serde_json::Value) -> (String, bool) {
         Ok(rgb) => rgb,
         Err(error) => {
             let message = error.to_string();
-            // A refusal is no breakdown, and names the file.
+            // A refusal names the file and is not a panic.
             let wrong = !message.starts_with(&path.display().to_string()) || message.contains("broke down");
             let reason = message.replace(&format!("{}: ", path.display()), "");
             return (told("refused", reason.split(';').next().unwrap_or_default()), wrong);
@@ -31,13 +30,13 @@ fn outcome(folder: &Path, case: &serde_json::Value) -> (String, bool) {
     }
     let want = load_rgb(&folder.join(text("expected"))).unwrap();
     if got.dimensions() != want.dimensions() {
-        return (told("size", &format!("{:?} in place of {:?}", got.dimensions(), want.dimensions())), true);
+        return (told("size", &format!("{:?} instead of {:?}", got.dimensions(), want.dimensions())), true);
     }
     let worst = got.iter().zip(want.iter()).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0);
     (told(&worst.to_string(), ""), u64::from(worst) > case["tolerance"].as_u64().unwrap_or(0))
 }
 
-/// Compares all files of a folder, and leaves the results' table at `results`.
+/// Compares all files of a folder, and writes the table of results to `results`.
 fn compare(folder: &Path, most_refused: usize, results: Option<&Path>) {
     let list = fs::read_to_string(folder.join("corpus.json")).unwrap();
     let cases: Vec<serde_json::Value> = serde_json::from_str(&list).unwrap();
@@ -73,6 +72,6 @@ fn kept_files_are_read_as_pillow_reads_them() {
 #[test]
 fn a_corpus_is_read_as_pillow_reads_it_or_refused() {
     let Some(folder) = std::env::var_os("DIFFEWS_CORPUS").map(PathBuf::from) else { return };
-    // What is refused is listed in the table; the test is that nothing is wrong.
+    // The table lists refusals; the test only requires that no result is wrong.
     compare(&folder, usize::MAX, Some(&folder.join("results.tsv")));
 }

@@ -1,4 +1,4 @@
-//! Links between the pages lead somewhere, and the book has every page.
+//! All links between the pages work, and the book contains every page.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Pages for people; results are made by programs.
+/// Pages written for people; programs write docs/results.
 fn pages() -> Vec<PathBuf> {
     let mut all = Vec::new();
     let mut folders = vec![root()];
@@ -26,7 +26,7 @@ fn pages() -> Vec<PathBuf> {
     all
 }
 
-/// Lines outside of blocks of code.
+/// Lines outside of code blocks.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut code = false;
     text.lines().filter(move |line| {
@@ -36,7 +36,7 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What GitHub and mdBook call a heading in addresses.
+/// Anchors of headings, as GitHub and mdBook form them.
 fn anchors(text: &str) -> Vec<String> {
     let slug = |line: &str| {
         let title = line.trim_start_matches('#').trim().to_lowercase();
@@ -46,7 +46,7 @@ fn anchors(text: &str) -> Vec<String> {
     prose(text).filter(|line| line.starts_with('#')).map(slug).collect()
 }
 
-/// What a page's links and pictures name.
+/// The targets of a page's links and pictures.
 fn links(text: &str) -> Vec<String> {
     let of =
         |line: &str| line.split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned)).collect();
@@ -102,7 +102,7 @@ fn the_book_has_every_page() {
 fn the_first_pages_are_short() {
     for (page, most) in [("README.md", 90), ("weights/nano/README.md", 70)] {
         let lines = fs::read_to_string(root().join(page)).unwrap().lines().count();
-        assert!(lines <= most, "{page} has {lines} lines, and may have {most}");
+        assert!(lines <= most, "{page} has {lines} lines, but the limit is {most}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! The engine broken on purpose: each fault must push the map far beyond the bound of the parity test,
-//! else that test could not see it. The control, unbroken, must stay within.
+//! Deliberate faults in the engine: each must push the map far beyond the bound of the parity test, or that test could not detect it. The
+//! unbroken control must stay within the bound.
 
 mod common;
 
@@ -15,18 +15,18 @@ use std::path::Path;
 
 const BOUND: f64 = 1e-5;
 
-/// Relative L2 error of the fixture's map when each recording passes through `edit`.
+/// Relative L2 error of the fixture's map when `edit` changes each recording.
 fn error_with(name: &str, edit: &mut dyn FnMut(Pass, &mut Recording)) -> f64 {
     let fixture = Fixture::named(name);
     match run(&fixture, gpu(), fixture.model(), Precision::F32, edit) {
         Ok(run) => relative_l2(&run.result.map().map(), &fixture.expected["map"]),
-        // Uninitialised sums may be anything, NaN too: the engine says so itself.
+        // Uninitialised sums may have any value, including NaN, which the engine itself reports.
         Err(Error::NotFinite { .. }) => f64::INFINITY,
         Err(error) => panic!("{error}"),
     }
 }
 
-/// Replaces the parameter of that name of every dispatch of `kernel`.
+/// Replaces the parameter of that name in every dispatch of `kernel`.
 fn set_param(recording: &mut Recording, kernel: &str, name: &str, change: impl Fn(u32) -> u32) -> usize {
     let mut changed = 0;
     for dispatch in recording.dispatches.iter_mut().filter(|d| d.kernel.name == kernel) {
@@ -103,8 +103,8 @@ fn off_by_one_padding_of_the_stride_2_convolutions_is_seen() {
     }
 }
 
-/// Without its barrier the workgroup's tree reduction reads sums that other lanes have not written yet. On a GPU whose
-/// subgroups are as wide as the workgroup the lanes keep step by themselves.
+/// Without its barrier, the workgroup's tree reduction reads sums that other lanes have not written yet. On a GPU whose subgroups are as
+/// wide as the workgroup, lanes run in step anyway.
 #[test]
 fn a_barrier_left_out_is_seen() {
     if gpu().facts().device_type != "Cpu" {
@@ -127,7 +127,7 @@ fn a_barrier_left_out_is_seen() {
     assert!(error > 3.0 * BOUND, "{error:.2e}");
 }
 
-/// The fixture's model with one tensor of its UNet or VAE rewritten.
+/// The fixture's model, with one tensor of its UNet or VAE changed.
 fn with_tensor(name: &str, component: &str, tensor: &str, change: impl Fn(&mut [f32], &[usize])) -> Result<f64, Error> {
     let fixture = Fixture::named(name);
     let (dir, _) = fixture.weights();
@@ -177,7 +177,7 @@ fn an_overflow_is_an_error_that_names_the_stage() {
     }
 }
 
-/// Beyond the halves' range only.
+/// Beyond the f16 range only.
 #[test]
 fn an_overflow_of_halves_is_an_error_in_half_precision_alone() {
     for (value, fails) in [(2e5, true), (2.0, false)] {
@@ -193,7 +193,7 @@ fn an_overflow_of_halves_is_an_error_in_half_precision_alone() {
     }
 }
 
-/// The guided filter clips what the decoder drew: its result may be finite where that is not.
+/// The guided filter clips the decoder's output, so its result may be finite where the output is not.
 #[test]
 fn an_overflow_of_the_decoder_is_seen_through_the_guided_filter() {
     let fixture = Fixture::named("odd");

@@ -1,6 +1,6 @@
-//! What is written for other tools, against what those tools write, and read by them where they are installed.
+//! Files for other tools, compared with those tools' output, and read by the tools where they are installed.
 //!
-//! `tests/golden/formats/cases.json` is of pycocotools, label-studio-converter and OpenCV (`tools/formats/make.py`).
+//! `tests/golden/formats/cases.json` was made with pycocotools, label-studio-converter and OpenCV (`tools/formats/make.py`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ fn objects_are_those_of_opencv() {
     }
 }
 
-/// All formats of all cases; of a case the picture's number is its own, from 1.
+/// Writes all formats of all cases, numbering each case's pictures from 1.
 fn write_all(dir: &Path) {
     let categories = [(1, "cat"), (2, "a \"b\"\n\u{85}\u{2028}\u{7f}: é 猫 😀")];
     let categories = categories.map(|(id, name)| Category { id, name: name.into() });
@@ -108,7 +108,7 @@ fn write_all(dir: &Path) {
     fs::write(file("data.yaml"), formats::yolo::data_yaml(".", "images", "images", &categories)).unwrap();
 }
 
-/// `PYTHON` names the interpreter that has the tools.
+/// `PYTHON` names the interpreter that has the tools installed.
 #[test]
 fn other_tools_read_what_is_written() {
     let dir = tempfile::tempdir().unwrap();
@@ -121,7 +121,7 @@ fn other_tools_read_what_is_written() {
         .arg(root().join("tools/formats/check.py"))
         .arg(dir.path());
     match check.output() {
-        Err(error) => println!("left out: {}: {error}", python.display()),
+        Err(error) => println!("skipped: {}: {error}", python.display()),
         Ok(output) => {
             let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             println!("{}", told(&output.stdout));

@@ -1,5 +1,5 @@
-//! What WGSL allows, though no driver here does it, planted in the shaders: the conformance suite accuses nobody of it. The strict
-//! bounds see each.
+//! Behaviour that WGSL permits but no driver here shows, planted in the shaders: the conformance suite must not report it, and the strict
+//! bounds must detect each.
 
 mod common;
 
@@ -11,18 +11,18 @@ use diffews_wgpu::twins;
 use regex::Regex;
 
 const SEED: u64 = 20241;
-/// No case of more multiplications and additions is run; by default no more than two of far fewer, in one form.
+/// Cases of more operations are not run. By default, at most two cases with far fewer operations are run, in one form.
 const LONG: u64 = 20_000_000;
 const SHORT: u64 = 1_000_000;
 const FEW: usize = 2;
 
-/// One behaviour: what is added to a shader, and what is replaced there, by regular expressions.
+/// One behaviour: an addition to a shader, and replacements in it by regular expressions.
 struct Behaviour {
     name: &'static str,
     storage: Policy,
     added: &'static str,
     replaced: &'static [(&'static str, &'static str)],
-    /// Kernels in which the strict bounds see it.
+    /// Kernels in which the strict bounds detect it.
     seen: &'static [&'static str],
 }
 
@@ -31,8 +31,8 @@ fn flush(v: vec4<f32>) -> vec4<f32> { return select(v, vec4<f32>(), abs(v) < vec
 fn flush2(v: vec2<f32>) -> vec2<f32> { return flush(v.xyxy).xy; }
 ";
 
-/// The rounding error of a sum is exact (Knuth); where it has the other sign, the sum lies beyond the exact one. `nothing` is zero,
-/// which compilers must not know: they would simplify the differences.
+/// The rounding error of a sum can be computed exactly (Knuth); if it has the other sign, the sum lies beyond the exact one. `nothing` is
+/// zero, which compilers must not know, because they would simplify the differences.
 const DOWN: &str = "
 var<private> nothing: u32;
 fn opaque(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bitcast<vec4<u32>>(v) ^ vec4(nothing)); }
@@ -132,7 +132,7 @@ fn off_exp2(v: vec4<f32>) -> vec4<f32> { return exp2(v) * (1.0 + (2.4 + 2.0 * mi
     },
 ];
 
-/// A kernel's text with its imports laid in.
+/// A kernel's text with its imports inserted.
 fn inlined(source: &str) -> String {
     let imported = |line: &str| {
         let name = line.trim().strip_prefix("#import ")?.trim().trim_matches('"');
@@ -151,7 +151,7 @@ impl Behaviour {
         (changed != text).then(|| &*(changed + self.added).leak())
     }
 
-    /// Each kernel that it reaches; `all`: in a form of each text, and whether the strict bounds see it.
+    /// Runs each affected kernel. With `all`, in a form of each text, checking that the strict bounds detect the behaviour.
     fn run(&self, gpu: &Gpu, all: bool) {
         for tested in &twins::ALL {
             let changed = |form: &Form| self.planted(form.source);
@@ -194,7 +194,7 @@ impl Behaviour {
         }
     }
 
-    /// What no shader has any more.
+    /// Patterns that no longer occur in any shader.
     fn lost(&self) -> Vec<&'static str> {
         let sources = || twins::ALL.iter().flat_map(|tested| tested.kernel.forms).map(|form| inlined(form.source));
         let nowhere = |from: &str| !sources().any(|text| Regex::new(from).unwrap().is_match(&text));
@@ -214,7 +214,7 @@ fn what_wgsl_allows_is_not_accused() {
 #[ignore = "minutes: make mutants"]
 fn what_wgsl_allows_is_not_accused_in_any_text() {
     let gpu = common::gpu();
-    // A part of a behaviour's name, where only one is of interest.
+    // A part of a behaviour's name, to run a selection.
     let only = std::env::var("LEGAL_ONLY").unwrap_or_default();
     BEHAVIOURS.iter().filter(|b| b.name.contains(&only)).for_each(|behaviour| behaviour.run(&gpu, true));
 }

@@ -1,4 +1,4 @@
-//! The library as programs use it: its public face, and what it does where half precision overflows.
+//! The library as programs use it: its public interface, and its handling of f16 overflow.
 
 mod common;
 
@@ -77,7 +77,7 @@ fn a_call_is_broken_off_and_the_next_one_is_whole() {
         assert!(matches!(stopped, Err(Error::Interrupted)), "{at}");
         assert_eq!(bits(&segmenter, &bank, &query), before);
     }
-    // Nor does one that panics spoil those that come after.
+    // Nor does a panicking call spoil subsequent ones.
     let panicked = || segmenter.segment_with(&bank, &query, &mut |_, _| panic!("on purpose")).is_ok();
     assert!(catch_unwind(AssertUnwindSafe(panicked)).is_err());
     assert_eq!(bits(&segmenter, &bank, &query), before);
@@ -106,7 +106,7 @@ fn threads_share_a_segmenter_and_its_banks() {
     });
 }
 
-/// By one thread, which asks each in turn, as a browser does; one of them is given up on the way.
+/// One thread polls them in turn, as a browser does; one of them is dropped halfway.
 #[test]
 fn calls_that_are_awaited_together_take_turns() {
     let quiet = |_, _| ControlFlow::Continue(());
@@ -133,7 +133,7 @@ fn calls_that_are_awaited_together_take_turns() {
         }
         turns += 1;
         if turns == 2 {
-            // It runs by now, and the others wait for it.
+            // It is running by now, and the others wait for it.
             calls[0] = None;
         }
         if calls.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
@@ -173,7 +173,7 @@ fn what_makes_no_sense_is_refused() {
     assert!(error.to_string().contains("3 x 2"), "{error}");
 }
 
-/// The fixture's model, the bias of its decoder's first layer being `bias`.
+/// The fixture's model, with `bias` as the bias of its decoder's first layer.
 fn biased(bias: f32) -> ModelFiles {
     let dir = golden().join("odd");
     let mut files = ModelFiles::open(&dir, None).unwrap();
@@ -186,11 +186,11 @@ fn segmenter(files: ModelFiles, precision: Precision, gpu: Gpu) -> Segmenter {
     Segmenter::builder().files(files).precision(precision).gpu(gpu).build().unwrap()
 }
 
-/// Each result has the bits that a segmenter of its own would give, whatever came before.
+/// Each result has the same bits as from a fresh segmenter, whatever came before.
 #[test]
 fn a_query_that_overflows_halves_is_answered_in_f32_and_others_are_not() {
     let queries = [open_image(fixture("query.png")).unwrap(), RgbImage::new(64, 64)];
-    // Halves end at 65520; how near each query comes to that decides.
+    // f16 ends at 65520; the queries differ in how near they come to it.
     let gpu = gpu();
     let overflowed = |bias: f32| {
         let halves = segmenter(biased(bias), Precision::F16, gpu.clone());
@@ -226,7 +226,7 @@ fn a_query_that_overflows_halves_is_answered_in_f32_and_others_are_not() {
         assert_eq!(bits(&halves, &bank, small), before);
     }
     assert!(halves.loaded_bytes() > bytes);
-    // Loading and encoding anew count to the query that they were for.
+    // Loading and encoding again count towards the query that needed them.
     let stages: Vec<Stage> = {
         let other = halves.encode(&[example()]).unwrap();
         halves.segment(&other, large).unwrap().times().iter().map(|t| t.0).collect()
@@ -235,7 +235,7 @@ fn a_query_that_overflows_halves_is_answered_in_f32_and_others_are_not() {
     assert!(!stages.contains(&Stage::Load), "{stages:?}");
 }
 
-/// Where memory holds one form alone, it is f32 from then on; where it holds not even that with weights in turn, the failure says so.
+/// If memory holds a single precision, it is f32 from then on; if not even f32 weights in turn fit, the error says so.
 #[test]
 fn halves_go_where_both_do_not_fit() {
     let query = open_image(fixture("query.png")).unwrap();
@@ -299,7 +299,7 @@ fn weights_that_halves_do_not_hold_are_f32_from_the_start() {
     assert_eq!(bits(&halves, &bank_of(&halves), &query), bits(&full, &bank_of(&full), &query));
 }
 
-/// Weights that come and go are the same weights: not one bit of a result is another, whatever memory there is.
+/// Weights in turn are the same weights: every bit of a result is the same, whatever the memory.
 #[test]
 fn weights_in_turn_change_no_result() {
     let query = open_image(fixture("query.png")).unwrap();
@@ -317,7 +317,7 @@ fn weights_in_turn_change_no_result() {
             assert!(memory > least || in_turn.parts.iter().sum::<usize>() > 20, "{in_turn:?}");
             let segmenter = planned.allocate().unwrap();
             assert_eq!(segmenter.memory_limit(), Some(memory));
-            // With the same weights once more, and with a bank of another size.
+            // With the same weights again, and with a bank of another size.
             let bank = bank_of(&segmenter);
             for _ in 0..2 {
                 assert_eq!(bits(&segmenter, &bank, &query), expected[0], "{precision:?} in {memory} bytes");
@@ -331,7 +331,7 @@ fn weights_in_turn_change_no_result() {
     }
 }
 
-/// Of f32 and what has room beside it, the best that needs no turns.
+/// The best precision that needs no turns, of those that fit beside f32.
 #[test]
 fn less_precision_comes_before_turns() {
     let peak = |precision| {

@@ -1,7 +1,6 @@
-//! Masks of every kind that files hold: what is foreground in them, and what the command says. The files and what is expected of
-//! them are listed in `tests/golden/masks/cases.json`.
+//! Masks of every kind: their foreground, and the command's messages. `tests/golden/masks/cases.json` lists the files and the expectations.
 
-/// What the command adds to what the library says.
+/// The command's additions to the library's messages.
 #[allow(dead_code)]
 #[path = "../src/cli/advice.rs"]
 mod advice;
@@ -48,7 +47,7 @@ fn masks_of_every_kind() {
         let loaded = load_mask_with(&golden(case["file"].as_str().unwrap()), want.dimensions(), reading(case)).unwrap();
         let differ =
             loaded.mask.foreground().iter().zip(want.as_raw()).filter(|&(&got, &want)| got != (want > 0)).count();
-        // Edges of a JPEG are no longer where they were.
+        // JPEG moves edges slightly.
         let most = if case["file"].as_str().unwrap().ends_with(".jpg") { want.as_raw().len() / 100 } else { 0 };
         let said = told(&loaded.warnings);
         let parts: Vec<&str> = case["said"].as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect();
@@ -70,7 +69,7 @@ fn published_evaluations_know_white_and_nothing_else() {
     let read = |file: &str| load_mask_with(&golden(file), (46, 34), how).unwrap();
     let none = read("labels_0_1.png");
     assert!(matches!(none.warnings[..], [MaskWarning::NoForeground { .. }]) && none.mask.foreground_fraction() == 0.0);
-    // What is transparent counts by its colour.
+    // Transparent pixels count by their colour.
     let object = load_mask(&golden("object.png"), (46, 34)).unwrap().mask;
     assert!(read("alpha_white_hidden.png").mask.foreground_fraction() > object.foreground_fraction());
     assert_eq!(read("trimap.png").mask, load_mask(&golden("grown.png"), (46, 34)).unwrap().mask);
@@ -93,7 +92,7 @@ fn what_no_pixel_has_is_an_error_that_says_what_is_there() {
     assert!(text.contains("--mask-color"), "{text}");
     let text = refused("labels_0_1.png", MaskSource::Alpha);
     assert!(text.contains("no alpha"), "{text}");
-    // Of many the most frequent.
+    // If there are many, the most frequent ones.
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ramp.png");
     GrayImage::from_fn(200, 1, |x, _| Luma([x as u8])).save(&path).unwrap();
@@ -138,22 +137,22 @@ fn a_mask_of_the_stored_orientation_is_turned_with_its_picture() {
         GrayImage::from_fn(mask.0, mask.1, |x, y| Luma([255 * u8::from(x < 2 && y < 3)])).save(&path).unwrap();
         load_mask_of(&path, &load_rgb_with(&image, &PictureOptions::default()).unwrap(), MaskReading::default())
     };
-    // Orientation 6: what is stored on top is on the right.
+    // Orientation 6: the stored top is displayed on the right.
     let turned = load((12, 8), 6, (12, 8)).unwrap();
     assert_eq!((turned.mask.size(), &turned.warnings[..]), ((8, 12), &[MaskWarning::Turned][..]));
     let corner = BoundingBox { x: 5, y: 0, width: 3, height: 2 };
     assert_eq!(turned.mask.bounding_box(), Some(corner));
-    // One of the displayed picture is left alone, and nothing is open.
+    // A mask of the displayed picture stays as it is, without ambiguity.
     let upright = load((12, 8), 6, (8, 12)).unwrap();
     assert_eq!((upright.mask.size(), &upright.warnings[..]), ((8, 12), &[][..]));
-    // Here the size does not tell.
+    // Here the size does not decide.
     for (size, orientation) in [((12, 8), 3), ((8, 8), 6), ((12, 8), 2)] {
         let open = load(size, orientation, size).unwrap();
         assert_eq!(open.warnings, [MaskWarning::NotTurned], "{orientation}");
         assert_eq!(open.mask.bounding_box(), Some(BoundingBox { x: 0, y: 0, width: 2, height: 3 }));
     }
     assert_eq!(load((12, 8), 1, (12, 8)).unwrap().warnings, []);
-    // Without a picture that is turned there is no reason for it.
+    // Without a rotated picture there is no reason to rotate the mask.
     let text = load((12, 8), 1, (8, 12)).unwrap_err().to_string();
     assert!(text.contains("8 x 12") && text.contains("12 x 8") && text.contains("turn"), "{text}");
 }

@@ -13,12 +13,12 @@ use diffews_wgpu::shader::{Form, Sums};
 use diffews_wgpu::weights::{ModelFiles, TextSource};
 use std::ops::ControlFlow;
 
-/// Keeps every value that a layer has marked.
+/// Keeps every marked value.
 fn keep_marked(_: Pass, recording: &mut Recording) {
     recording.outputs.extend(recording.marks.values().cloned());
 }
 
-/// Relative L2 error of the map, and the worst of the marked values that the fixture holds, with their number.
+/// Relative L2 error of the map, the worst of the marked values in the fixture, and their number.
 fn compare(fixture: &Fixture, precision: Precision) -> (f64, (f64, String), usize) {
     compare_model(fixture, fixture.model(), precision)
 }
@@ -33,7 +33,7 @@ fn compare_on(gpu: Gpu, fixture: &Fixture, model: Model, precision: Precision) -
     let mut worst = (0.0, String::new());
     let mut compared = 0;
     let scaling_factor = run.segmenter.model().config().vae.scaling_factor as f32;
-    // The support plan holds what the last support left.
+    // The support plan holds the values of the last support.
     let support = format!("support_{}.", run.bank.shots() - 1);
     for (name, _, mut values) in run.segmenter.outputs(&run.bank).unwrap() {
         let reference = match name.as_str() {
@@ -74,7 +74,7 @@ fn half_storage_matches_pytorch() {
     }
 }
 
-/// What 8 bits cost depends on the weights: of these random ones so much was measured, and twice that is allowed.
+/// The error of 8 bits depends on the weights. For these random ones it was measured, and twice that is permitted.
 #[test]
 fn weights_of_8_bits_match_pytorch() {
     for fixture in fixtures() {
@@ -83,7 +83,7 @@ fn weights_of_8_bits_match_pytorch() {
     }
 }
 
-/// A model whose weights have 8 bits already loses nothing more on the device: layers that are there as they are have the same bytes.
+/// A model that already has 8-bit weights loses nothing on the device: unchanged layers have the same bytes.
 #[test]
 fn what_has_8_bits_keeps_them() {
     let dir = tempfile::tempdir().unwrap();
@@ -100,7 +100,7 @@ fn what_has_8_bits_keeps_them() {
     let (first_weights, second_weights) = (weights(&first), weights(&second));
     assert!(first_weights.len() == second_weights.len() && first_weights.len() > 20, "{}", first_weights.len());
     for (a, b) in first_weights.iter().zip(&second_weights) {
-        // Halves of a concatenation have blocks of their own.
+        // The halves of a concatenation have blocks of their own.
         if !a.name.contains(".a.weight") && !a.name.contains(".b.weight") {
             let same = first.constants.data(a).unwrap() == second.constants.data(b).unwrap();
             assert!(same, "{}", a.name);
@@ -108,7 +108,7 @@ fn what_has_8_bits_keeps_them() {
     }
 }
 
-/// What is promised of every form that can be chosen, wherever it fits.
+/// The promised accuracy, for every form wherever it fits.
 #[test]
 fn every_form_matches_pytorch() {
     let gpu = gpu();
@@ -131,8 +131,8 @@ fn every_form_matches_pytorch() {
     assert!(tried > 8 && of_winograd > 1, "{tried} forms, {of_winograd} of them by Winograd's algorithm");
 }
 
-/// Softmax over each token several times is softmax over each once: the fixtures' numbers hold for a longer prompt, which the model
-/// attends to in another way.
+/// A softmax over each token several times equals a softmax over each once, so the fixtures' numbers hold for a longer prompt, which the
+/// model computes in another way.
 #[test]
 fn a_prompt_of_many_tokens_matches_pytorch() {
     for (name, times) in [("sd21", 39), ("odd", 2), ("sd15b", 3)] {

@@ -1,4 +1,4 @@
-//! What a query costs beside its arithmetic.
+//! The overhead of a query.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 thread_local!(static READBACKS: Cell<usize> = const { Cell::new(0) });
 
-/// Counts what the engine says it reads back, each thread for itself.
+/// Counts the engine's readbacks, per thread.
 struct Counting;
 
 impl log::Log for Counting {
@@ -25,7 +25,7 @@ impl log::Log for Counting {
     fn flush(&self) {}
 }
 
-/// Each one would have the device wait for the host.
+/// Each readback makes the device wait for the host.
 #[test]
 fn a_query_is_read_back_once() {
     log::set_logger(&Counting).unwrap();
@@ -35,7 +35,7 @@ fn a_query_is_read_back_once() {
         for precision in [Precision::F32, Precision::F16] {
             let builder = Segmenter::builder().gpu(gpu()).model(fixture.model());
             let segmenter = builder.guided_filter(filter).precision(precision).build().unwrap();
-            // Those of the self-check.
+            // Ignore those of the self-check.
             READBACKS.set(0);
             let bank = segmenter.encode(&fixture.supports()).unwrap();
             // The latents of a picture and its mask.

@@ -1,4 +1,4 @@
-//! Drivers that compute something else than they should: none of them gives a result.
+//! Drivers that compute wrong results: none of them gives a result.
 
 mod common;
 #[path = "common/mistranslated.rs"]
@@ -43,7 +43,7 @@ fn remembered_in(dir: &Path, kernel: &'static str) -> Result<Segmenter, Error> {
     segmenter(if kernel.is_empty() { gpu() } else { wrong_in(kernel) }, SelfCheck::Remembered(dir.into()))
 }
 
-/// What one driver proved is not another's: a file of another driver, or one that is damaged, spares nothing.
+/// Each driver must pass its own checks: a file of another driver, or a damaged one, counts as none.
 #[test]
 fn only_what_this_driver_proved_is_believed() {
     if !mistranslated::is_vulkan() {
@@ -58,7 +58,7 @@ fn only_what_this_driver_proved_is_believed() {
     assert_eq!(said(), Standing::Passed);
     let file = dir.join("self-check.json");
     let text = std::fs::read_to_string(&file).unwrap();
-    // The driver computes wrong since: the file says that it was right, and is believed.
+    // The driver computes wrong from now on, but the file says that it was right, and is trusted.
     remembered_in(&dir, "conv2d").unwrap();
     // Another driver.
     let other = text.replace(&format!("{:?}", facts.driver), "\"another\"");
@@ -67,14 +67,14 @@ fn only_what_this_driver_proved_is_believed() {
         std::fs::write(&file, content).unwrap();
         assert!(matches!(remembered_in(&dir, "conv2d"), Err(Error::SelfCheck { .. })), "{content}");
         assert!(matches!(said(), Standing::Failed(wrong) if wrong.contains("conv2d")));
-        // What failed is asked for again.
+        // A failed check is repeated.
         assert!(matches!(remembered_in(&dir, "conv2d"), Err(Error::SelfCheck { .. })), "{content}");
     }
     remembered_in(&dir, "").unwrap();
     assert_eq!(said(), Standing::Passed);
 }
 
-/// Other models have other pipelines, in halves, too.
+/// Other models, also in f16, have other pipelines.
 #[test]
 fn models_in_halves_pass() {
     for name in ["odd", "sd15"] {

@@ -1,4 +1,4 @@
-//! One device for several users: handles are shared, and an application's own device gives the bits that ours gives.
+//! One device for several users: shared handles, and an application's own device, which must give the same bits.
 
 mod common;
 
@@ -15,12 +15,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn shared<T: Clone + Send + Sync>() {}
 
-/// An application's adapter, with a device of it that has these limits and no features.
+/// An application's adapter, and a device on it with these limits and no features.
 fn application(limits: wgpu::Limits) -> (wgpu::Adapter, wgpu::Device, wgpu::Queue) {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = choice().backends;
     let instance = wgpu::Instance::new(descriptor);
-    // The adapter that `gpu()` takes.
+    // The same adapter as `gpu()` selects.
     let wanted = gpu().facts().clone();
     let all = pollster::block_on(instance.enumerate_adapters(choice().backends));
     let is = |adapter: &wgpu::Adapter| {
@@ -49,7 +49,7 @@ fn an_applications_device_gives_the_same_bits() {
         counted.fetch_add(1, Ordering::Relaxed);
     }));
     let theirs = Gpu::from_wgpu(&adapter, device.clone(), queue).unwrap();
-    // What the device was made with counts, not what the adapter could give.
+    // The device's limits count, not the adapter's.
     let facts = theirs.facts();
     assert_eq!((facts.subgroup_sizes, facts.shader_f16, facts.index), (None, false, None));
     assert_eq!(facts.max_binding_bytes, wgpu::Limits::default().max_storage_buffer_binding_size);
@@ -58,11 +58,11 @@ fn an_applications_device_gives_the_same_bits() {
     assert!(theirs.same_device(&theirs.clone()) && !theirs.same_device(&ours));
     assert_eq!(map(theirs.clone()).unwrap(), map(ours).unwrap());
 
-    // An error of ours is ours: a buffer beyond the device's limits.
+    // Our errors stay ours: a buffer beyond the device's limits.
     let beyond = theirs.buffer("too large", device.limits().max_buffer_size + 4);
     assert!(beyond.unwrap_err().to_string().contains("too large"));
     assert_eq!(errors.load(Ordering::Relaxed), 0);
-    // The application's callback is still there, and its device after we are gone.
+    // The application's callback is still in place, and its device works after we are gone.
     drop(theirs);
     let descriptor = wgpu::BufferDescriptor {
         label: None,
@@ -79,10 +79,10 @@ fn a_device_with_less_than_the_kernels_need_is_refused() {
     let (adapter, device, queue) = application(wgpu::Limits::downlevel_defaults());
     let error = Gpu::from_wgpu(&adapter, device, queue).err().unwrap();
     assert!(matches!(error, GpuError::NoAdapter(_)), "{error}");
-    assert!(error.to_string().contains("has 4 storage buffers per shader, 8 are needed"), "{error}");
+    assert!(error.to_string().contains("has 4 storage buffers per shader, but the kernels need 8"), "{error}");
 }
 
-/// A bank that no buffer of the device holds lies in several, and gives the map of one that lies in one.
+/// A bank too large for a buffer of the device lies in several, and gives the same map as in a single one.
 #[test]
 fn a_bank_lies_in_several_buffers() {
     const BUFFER: u64 = 256 << 10;
@@ -110,7 +110,7 @@ fn a_bank_lies_in_several_buffers() {
     };
     let dispatches = |gpu: &Gpu| planned(gpu, None).memory().of(Pass::Query).dispatches;
     assert!(dispatches(&small) > dispatches(&large), "its attention runs in parts");
-    // Rows of 59 supports end within a piece, and differ from layer to layer.
+    // The rows of 59 supports end within a piece, at different places in each layer.
     for sample in [None, Some(KvSample { supports: 59, seed: 3 })] {
         let map = |gpu: &Gpu| {
             let segmenter = planned(gpu, sample).allocate().unwrap();
@@ -130,12 +130,12 @@ fn a_bank_lies_in_several_buffers() {
             let files = [BankFile::open(&path).unwrap()];
             let loaded = segmenter.load_bank(&files, &[], &mut |_, _| ControlFlow::Continue(())).unwrap();
             let again = segmenter.segment(&loaded, &fixture.query()).unwrap();
-            assert!(again.map().values() == in_several, "from a file to its pieces");
+            assert!(again.map().values() == in_several, "a bank loaded from a file gives the same map");
         }
     }
 }
 
-/// Two threads on one device, each with its own plans, get what one gets alone.
+/// Two threads on one device, each with its own plans, get the same results as one alone.
 #[test]
 fn threads_share_a_device() {
     let gpu = gpu();
@@ -146,7 +146,7 @@ fn threads_share_a_device() {
     assert!(both.iter().all(|map| *map == alone));
 }
 
-/// Opening, running and reading back, each awaited, give what blocking calls give.
+/// Opening, running and reading back asynchronously gives the same as blocking calls.
 #[test]
 fn nothing_has_to_block() {
     let gpu = pollster::block_on(Gpu::request(&choice())).unwrap();

@@ -1,9 +1,9 @@
-//! Rooms look down: the `use` lines of each, and paths in its code, name no room that the plan of the house puts above it.
+//! Rooms look down: their `use` lines and paths name no room that the plan below puts above them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the top of the house to its ground. A room uses those that come after it; the rooms of one row do not use each other.
+/// From top to bottom. A room may use those below it; rooms in one row do not use each other.
 const ROOMS: &[&[&str]] = &[
     &["cli", "main"],
     &["eval", "conformance", "bench", "fetch", "serve"],
@@ -24,7 +24,7 @@ const ROOMS: &[&[&str]] = &[
     &["names", "panics", "q8", "shown", "threads"],
 ];
 
-/// Steps down that are no steps: these rooms are to be known without those.
+/// Downward steps that are not permitted.
 const NEVER: &[(&str, &[&str])] = &[
     (
         "formats",
@@ -44,10 +44,10 @@ const NEVER: &[(&str, &[&str])] = &[
     ("shader", &["settings", "files", "names", "panics", "shown"]),
 ];
 
-/// Rooms that errors of all kinds may be known in: `Error` joins those of every room.
+/// Rooms that may know errors of all kinds: `Error` joins those of every room.
 const JOINED: &[&str] = &["eval", "conformance", "bench", "serve", "segment", "model", "cli", "main"];
 
-/// Of the command alone.
+/// Used only by the command.
 const COMMANDS: &[&str] = &["clap", "clap_complete", "clap_mangen", "indicatif", "anyhow", "ctrlc", "env_logger"];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
@@ -61,7 +61,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Errors state facts: flags are told of by the command, and by what is read by its users alone.
+/// Errors state facts. Only the command, and messages that only its users read, name flags.
 #[test]
 fn the_library_names_no_flags() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -90,7 +90,7 @@ fn code(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
 
-/// What follows each `crate::` or `diffews_wgpu::`, a list in braces counting as all its names.
+/// The names after each `crate::` or `diffews_wgpu::`, including all names of a list in braces.
 fn named(code: &str) -> Vec<String> {
     let mut names = Vec::new();
     for root in ["crate::", "diffews_wgpu::"] {
@@ -99,7 +99,7 @@ fn named(code: &str) -> Vec<String> {
             let word = |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             match rest.strip_prefix('{') {
                 Some(list) => {
-                    // Lists within the list hold no names of rooms.
+                    // Nested lists contain no rooms.
                     let mut depth = 0;
                     let mut one = String::new();
                     for c in list.chars() {
@@ -125,7 +125,7 @@ fn floor(room: &str) -> Option<usize> {
     ROOMS.iter().position(|rooms| rooms.contains(&room))
 }
 
-/// What `room` must not name, and does in `code`.
+/// Names in `code` that `room` must not use.
 fn faults(room: &str, code: &str) -> Vec<String> {
     let above = |other: &str| other != room && floor(other).is_some_and(|f| f <= floor(room).unwrap());
     let never = |other: &str| NEVER.iter().any(|(of, others)| *of == room && others.contains(&other));
@@ -149,7 +149,7 @@ fn rooms_look_down() {
         let inside = path.strip_prefix(&root).unwrap();
         let room = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
         let is_test = inside.iter().any(|part| part.to_str().unwrap().trim_end_matches(".rs").ends_with("tests"));
-        // The map of the house, and the errors of all rooms.
+        // The crate's root, and the errors of all rooms.
         if is_test || ["lib", "error"].contains(&room) {
             continue;
         }

@@ -1,5 +1,5 @@
-//! The conformance suite, one test for each case, on every adapter present: as `diffews-wgpu conformance --all-adapters`
-//! runs it. No adapter is a failure.
+//! The conformance suite, one test per case, on every adapter present, as `diffews-wgpu conformance --all-adapters` runs it. Having no
+//! adapter is a failure.
 
 mod common;
 
@@ -10,14 +10,14 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-/// What all tests share: twins are asked once, and a device goes on to the next case.
+/// Shared by all tests: twins are computed once, and cases share a device.
 struct Bench {
     suite: Suite<'static>,
     adapters: Vec<On<'static>>,
     report: Report,
-    /// Tests that there are, without those that are left to the first adapter.
+    /// The number of tests, without those that only the first adapter runs.
     all: usize,
-    /// Of these, those that were run.
+    /// The number of these that ran.
     ran: usize,
 }
 
@@ -33,17 +33,17 @@ impl Bench {
         }
     }
 
-    /// What is to be said of all cases that ran together.
+    /// Checks over all cases that ran.
     fn report(&self) -> Result<(), Failed> {
-        // Where only some of the tests were asked for, less is there.
+        // If only some of the tests were selected, the totals are smaller.
         let whole = self.ran == self.all;
         let summary = &self.report.summary;
         if whole && summary.passed < 300 * self.adapters.len() {
-            return Err(format!("too little was run: {summary:?}").into());
+            return Err(format!("too few tests ran: {summary:?}").into());
         }
         let loose: Vec<String> = self.report.results.iter().filter(|row| !tight(row)).map(shown).collect();
         if !loose.is_empty() {
-            return Err(format!("bounds that say little, or nothing true: {loose:#?}").into());
+            return Err(format!("bounds that are too loose or too tight: {loose:#?}").into());
         }
         let page = html(&self.report, None, None).map_err(|e| e.to_string())?;
         let cases = junit(&self.report).matches("<testcase ").count();
@@ -59,9 +59,9 @@ impl Bench {
     }
 }
 
-/// Cases whose bounds say little of rounding, by how their shapes begin. What they ask is that nothing is dropped and nothing is NaN where
-/// values are extreme (a bound follows the size of the scores or values, which hardly any rounding reaches there); and that the parts of
-/// the guided filter fit together (each part has cases of its own, whose bounds are tight; theirs multiply).
+/// Cases whose bounds say little about rounding, by the beginning of their shapes. Some test that nothing is dropped and nothing is NaN at
+/// extreme values: there, bounds follow the size of scores or values, but rounding errors hardly do. Others test that the parts of the
+/// guided filter fit together: each part has cases of its own with tight bounds, but theirs multiply.
 const LOOSE: [(&str, &str); 6] = [
     ("attention", "scores of "),
     ("attention", "the last key alone is near"),
@@ -71,8 +71,8 @@ const LOOSE: [(&str, &str); 6] = [
     ("guided_filter", "whole "),
 ];
 
-/// A bound is of use if the worst error that correct drivers make comes near it, but not over it: asked of every case of a kernel, by
-/// the bounds for arithmetic that rounds to the nearest, as these drivers' does. One pixel says nothing of either.
+/// A bound is useful if the worst error of correct drivers comes near it, but not over it. This is checked for every case of a kernel, with
+/// the strict bounds, because these drivers round to nearest. A single pixel is not enough for either.
 fn tight(row: &Row) -> bool {
     let nearest = ["llvmpipe", "SwiftShader"].iter().any(|name| row.adapter.contains(name));
     let one_pixel = row.shape.starts_with("1x1x") || row.shape.contains(" 1x1 ");
@@ -90,8 +90,8 @@ fn shown(row: &Row) -> String {
     format!("{} on {}: worst error / strict bound {:?}", row.case, row.adapter, row.strict)
 }
 
-/// All texts run on every adapter, and all forms of a text on the first one alone: what differs is how many elements a tile has.
-/// Equal runs of the whole model take minutes.
+/// All texts run on every adapter, but all forms of a text only on the first one: they differ only in the elements per tile. Repeated runs
+/// of the whole model take minutes.
 fn is_spare(id: &str) -> bool {
     let form = id.split('.').nth(2).unwrap_or_default();
     match id.split('.').next() {
@@ -105,12 +105,12 @@ fn is_spare(id: &str) -> bool {
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // One device, which one case has at a time.
+    // There is one device, and one case at a time uses it.
     arguments.test_threads = Some(1);
     let choice = choice();
     let adapters = told_apart(&list(&choice));
     if adapters.is_empty() {
-        eprintln!("no adapter is present: nothing was tested");
+        eprintln!("no adapter is present, so nothing was tested");
         return ExitCode::FAILURE;
     }
     let options: &'static Options = Box::leak(Box::new(Options { seed: 20241, ..Default::default() }));

@@ -22,14 +22,14 @@ fn planned(gpu: Gpu, dir: &Path, seconds: f64) -> Planned {
     builder(gpu).tuning(tuning).plan().unwrap()
 }
 
-/// So that the time is for one kernel.
+/// Leaves all of the time to one kernel.
 fn only(kernel: &str, mut gpu: Gpu) -> Gpu {
     let (other, form) = if kernel == "conv2d" { ("attention", "tiled-32") } else { ("conv2d", "tiled-64") };
     gpu.forms = gpu.forms.forcing(other, form);
     gpu
 }
 
-/// The map of a picture by an example.
+/// The map of a picture, from an example.
 fn map(segmenter: &Segmenter) -> Vec<f32> {
     let picture = RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * 4) as u8, (y * 4) as u8, 99]));
     let mask = Mask::new(64, 64, (0..64 * 64).map(|i| i % 64 < 32).collect()).unwrap();
@@ -50,7 +50,7 @@ fn what_is_measured_is_kept_and_the_next_run_measures_nothing() {
     let first = planned(gpu(), &dir, 2.0);
     let (unknown, seconds) = first.untuned();
     assert!(unknown > 10 && seconds == 2.0, "{unknown}");
-    // Before anything is measured, all is as the rule has it.
+    // Before the measurement, everything is as the rule chooses.
     assert_eq!((&first.memory().forms, first.memory().peak()), (&rule.memory().forms, rule.memory().peak()));
     let (mut told, mut last) = (0, 0.0);
     let tuned = first.tune_with(&mut |stage, share| {
@@ -60,7 +60,7 @@ fn what_is_measured_is_kept_and_the_next_run_measures_nothing() {
     });
     let tuned = tuned.unwrap();
     assert!(told > 10 && tuned.notes().is_empty(), "{:?}", tuned.notes());
-    let Some(Tally { measured, by_rule }) = tuned.memory().tuned else { panic!("nothing is said") };
+    let Some(Tally { measured, by_rule }) = tuned.memory().tuned else { panic!("no tally") };
     assert!(measured > 0, "{measured} measured, {by_rule} by rule");
     assert_eq!(tuned.untuned().0, 0);
     let chosen: Vec<_> = tuned.problems().iter().map(|p| p.finding.chosen().map(String::from)).collect();
@@ -68,13 +68,13 @@ fn what_is_measured_is_kept_and_the_next_run_measures_nothing() {
     assert_eq!(again.untuned().0, 0);
     assert_eq!(again.problems().iter().map(|p| p.finding.chosen().map(String::from)).collect::<Vec<_>>(), chosen);
     assert_eq!(again.memory(), tuned.memory());
-    // Whatever was chosen, the map is the rule's but for roundings.
+    // Whatever was chosen, the map is the rule's up to rounding.
     let by_rule = map(&rule.allocate().unwrap());
     let by_time = map(&again.allocate().unwrap());
     assert!(relative_l2(&by_time, &by_rule) < 2e-6, "{}", relative_l2(&by_time, &by_rule));
 }
 
-/// Of the rule's own choices, too, which no measurement may change.
+/// Also of the rule's own choices, which no measurement may change.
 #[test]
 fn a_file_chooses_no_form_that_is_not_there_and_a_bad_one_costs_a_note() {
     let place = tempfile::tempdir().unwrap();
@@ -83,7 +83,7 @@ fn a_file_chooses_no_form_that_is_not_there_and_a_bad_one_costs_a_note() {
     let whole = std::fs::read_to_string(&file).unwrap();
     let rule = builder(gpu()).plan().unwrap();
     let by_rule = bits(&map(&builder(gpu()).build().unwrap()));
-    // Names that there are not, times that make no sense, findings of nothing.
+    // Unknown names, invalid times, findings without a form.
     let mut json: serde_json::Value = serde_json::from_str(&whole).unwrap();
     for finding in json[0]["problems"].as_object_mut().unwrap().values_mut() {
         finding["forms"] = serde_json::json!({
@@ -96,7 +96,7 @@ fn a_file_chooses_no_form_that_is_not_there_and_a_bad_one_costs_a_note() {
     assert_eq!((odd.untuned().0, &odd.memory().forms), (0, &rule.memory().forms));
     assert_eq!(odd.memory().tuned.unwrap().measured, 0);
     assert_eq!(bits(&map(&odd.allocate().unwrap())), by_rule, "another map than the rule's");
-    // Damaged, huge, no file: told, and begun anew. Of another driver: begun anew.
+    // Damaged, huge, or not a file: reported, and replaced. Of another driver: replaced.
     let other = whole.replace("\"driver\"", "\"driver\": \"another\", \"x\"");
     for (content, told) in
         [(&whole[..whole.len() / 2], true), ("{}", true), (&" ".repeat(5 << 20), true), (&other, false)]
@@ -105,18 +105,18 @@ fn a_file_chooses_no_form_that_is_not_there_and_a_bad_one_costs_a_note() {
         let planned = planned(gpu(), place.path(), 0.0);
         assert_eq!(planned.notes().len(), usize::from(told), "{:?}", planned.notes());
         assert!(planned.untuned().0 > 0 && planned.memory().forms == rule.memory().forms);
-        // No time is left for anything, which is kept.
+        // No time is left for anything, and this is stored.
         let tuned = planned.tune().unwrap();
         assert_eq!((tuned.untuned().0, &tuned.memory().forms), (0, &rule.memory().forms));
         assert!(std::fs::read_to_string(&file).unwrap().contains("problems"));
     }
-    // Nowhere to write: nothing is measured, as the next run would have to measure it again.
+    // If nothing can be written, nothing is measured, because the next run would have to measure again.
     let nowhere = planned(gpu(), Path::new("/dev/null/x"), 2.0).tune().unwrap();
     assert!(nowhere.notes().iter().any(|note| note.contains("go by the rule")), "{:?}", nowhere.notes());
     assert_eq!((nowhere.memory().tuned.unwrap().measured, &nowhere.memory().forms), (0, &rule.memory().forms));
 }
 
-/// The fastest forms of CPU drivers compute something else: they are out, each by its name.
+/// The fastest forms of CPU drivers compute wrong results: they are out, each reported by name.
 #[test]
 fn a_form_that_is_wrong_is_refused_by_its_bound_and_named() {
     if !mistranslated::is_vulkan() {
@@ -155,12 +155,12 @@ fn where_no_form_is_right_nothing_is_segmented() {
         let tuning = Tuning { seconds: Some(10.0), ..Tuning::in_dir(place.path()) };
         builder(only("attention", driver())).tuning(tuning).self_check(check).plan().unwrap().tune()
     };
-    // The second time, too: a file that says so spares nothing.
+    // Also the second time: a file with this finding does not excuse it.
     for _ in 0..2 {
         match tune(SelfCheck::Each) {
             Err(error @ Error::SelfCheck { .. }) => assert!(error.to_string().contains("attention"), "{error}"),
             Err(other) => panic!("{other}"),
-            Ok(tuned) => panic!("nothing is wrong: {:?}", tuned.notes()),
+            Ok(tuned) => panic!("it was not detected: {:?}", tuned.notes()),
         }
     }
     let tuned = tune(SelfCheck::Off).unwrap();

@@ -1,5 +1,5 @@
-//! No invocation's loops take more turns than its dispatch says: Mesa's CPU drivers end them, without a word, after 65,535.
-//! The shaders count for themselves here, in a text with a counter in each of its loops.
+//! No invocation's loops take more turns than its dispatch declares: Mesa's CPU drivers silently end them after 65,535. Here the shaders
+//! count their own turns, with a counter added to each loop.
 
 mod common;
 
@@ -11,11 +11,11 @@ use diffews_wgpu::twins;
 use std::collections::HashMap;
 
 const SEED: u64 = 1;
-/// Cases of more multiplications and additions are left to the suite.
+/// Larger cases, in operations, are left to the suite.
 const QUICK: u64 = 300_000_000;
 
-/// `wgsl` with a counter: one for each time that a loop is gone through and one for the test that ends it, the most of all
-/// invocations in the buffer of this binding: its complement, since all bits of an output are set before.
+/// Adds a counter to `wgsl`: one per iteration of a loop, and one for its final test. The buffer at this binding receives the maximum over
+/// all invocations, as its complement, because all bits of an output are set before.
 fn counting(wgsl: &str, binding: usize) -> String {
     let mut text = String::new();
     for line in wgsl.lines() {
@@ -60,20 +60,20 @@ impl Counting {
         self.0.entry((name.clone(), binding)).or_insert_with(|| {
             let defines: Vec<_> = dispatch.defines.iter().copied().chain(storage.defines()).collect();
             let text = dispatch.form.text(&defines).expect("it preprocesses");
-            // The constants are in the text by now.
+            // The text includes the constants by now.
             let forms = vec![Form { source: counting(&text, binding).leak(), consts: &[], ..*dispatch.form }].leak();
             Box::leak(Box::new(Kernel { name: name.leak(), forms, ..*dispatch.kernel }))
         })
     }
 }
 
-/// Of each dispatch of the case: the turns that it says it takes, and those that it took.
+/// For each dispatch of the case: the turns that it declares, and those that it took.
 fn turns(gpu: &Gpu, case: &Case, form: &'static Form, counting: &mut Counting) -> Option<Vec<(u64, u64)>> {
     if !case.fits(&gpu.limits()) {
         return None;
     }
     let forms = gpu.forms.forcing(case.kernel.name, form.name);
-    // In f32 where the form takes it.
+    // In f32, if the form accepts it.
     let storage = case.storages_in(form).next()?;
     let recorded = case.record(storage, forms, gpu.limits(), SEED).expect("it records");
     let constants = recorded.constants();
@@ -93,21 +93,22 @@ fn turns(gpu: &Gpu, case: &Case, form: &'static Form, counting: &mut Counting) -
         recording.outputs.push(counter.clone());
         counters.push(counter);
     }
-    // In the order of recording, of which nothing is pruned: each dispatch writes an output.
+    // In the order of recording. Nothing is pruned, because each dispatch writes an output.
     let said: Vec<u64> = recording.dispatches.iter().map(|d| d.turns).collect();
     let schedule = Schedule::new(recording);
     let arena = Arena::new(gpu, &Arena::sizes([&schedule])).expect("memory");
-    // What lies in them makes no loop longer.
+    // Their contents make no loop longer.
     let mut zeros = HashMap::new();
     for (tensor, bytes) in constants {
         let buffer = gpu.buffer(&tensor.name, bytes.len() as u64).expect("memory");
         zeros.insert(tensor.id, Placed { buffer, offset: 0 });
     }
-    let plan = gpu.bind(&case.name, &schedule, &arena, &zeros, HashMap::new()).expect("it is bound");
+    let plan = gpu.bind(&case.name, &schedule, &arena, &zeros, HashMap::new()).expect("binding works");
     gpu.run(&plan, &mut |_| true).expect("it runs");
     let took = counters.iter().map(|counter| {
-        let bytes =
-            gpu.download(gpu.port(&plan, counter).expect("a counter has memory").buffer(), 0, 4).expect("it is read");
+        let bytes = gpu
+            .download(gpu.port(&plan, counter).expect("a counter has memory").buffer(), 0, 4)
+            .expect("reading works");
         u64::from(!u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     });
     Some(said.into_iter().zip(took).collect())
@@ -133,7 +134,7 @@ fn loops_take_the_turns_that_their_dispatches_say() {
         }
     }
     println!("{longest:?}");
-    // The cases hold the longest loops that are recorded.
+    // The cases include the longest loops that are recorded.
     for kernel in ["attention", "conv2d", "layer_norm"] {
         assert!(longest[kernel] > MAX_TURNS * 9 / 10, "{kernel}: {longest:?}");
     }
@@ -141,7 +142,7 @@ fn loops_take_the_turns_that_their_dispatches_say() {
     assert!(longest.values().all(|&turns| turns <= MAX_TURNS));
 }
 
-/// A network whose loops would be longer is refused, not computed wrong.
+/// A network whose loops would be longer is refused, rather than computed wrong.
 #[test]
 fn longer_loops_are_refused() {
     use diffews_wgpu::kernels::layer_norm;
@@ -151,6 +152,6 @@ fn longer_loops_are_refused() {
     let weight = r.input("weight", 1, 1, Channels::one(81_000));
     let out = layer_norm::record(&mut r, &x, &weight, &weight, 1e-5);
     r.output(&out);
-    let error = r.finish().err().expect("it is refused").to_string();
+    let error = r.finish().err().expect("an error is expected").to_string();
     assert!(error.contains("layer_norm of x.layer_norm") && error.contains("60753 turns"), "{error}");
 }

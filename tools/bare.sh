@@ -1,11 +1,11 @@
 #!/bin/bash
-# `make test` where nothing is installed: in a Debian of debootstrap's smallest kind with make, git and ca-certificates, on a
-# clone of this repository's HEAD. Whatever else a test needs and tools/setup.sh does not bring shows there.
-#   tools/bare.sh [--into DIR] [--suite NAME] [COMMAND...]      COMMAND: make test unless named, such as: make demo
-# DIR (default: target/bare) is made once and used again, with what was installed in it; the clone and its build are made anew.
-# Remove DIR for a machine that is bare again. Needs root and debootstrap (installed where apt is there).
-# Packages and crates are reached as they are here: the mirrors and proxies of apt, cargo's config.toml, certificates
-# of /usr/local/share/ca-certificates, and the environment's proxies and CARGO_* are taken along. Takes half an hour on two cores.
+# `make test` on a minimal system: a Debian from debootstrap's smallest variant with make, git and ca-certificates, on a
+# clone of this repository's HEAD. It shows everything that a test needs and tools/setup.sh does not install.
+#   tools/bare.sh [--into DIR] [--suite NAME] [COMMAND...]      COMMAND: default make test; for example: make demo
+# DIR (default: target/bare) is created once and reused, with everything installed in it; the clone and its build are new each time.
+# Remove DIR to start from a bare system again. Needs root and debootstrap (installed if apt is there).
+# Packages and crates come from the same places as on this system: it copies the mirrors and proxies of apt, cargo's config.toml, the
+# certificates of /usr/local/share/ca-certificates, and the proxies and CARGO_* of the environment. Takes half an hour on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 into=target/bare
@@ -24,10 +24,10 @@ command -v debootstrap >/dev/null || { apt-get update -q && apt-get install -y -
 
 mkdir -p "$into"
 root=$(cd "$into" && pwd)
-# A line for each archive of the suite that apt has here: SITE RELEASE.
+# One line per archive of the suite that apt has here: SITE RELEASE.
 archives=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 2>/dev/null |
     awk -v suite="$suite" '$2 == suite || index($2, suite "-") == 1' | sort -u)
-[ -n "$archives" ] || { echo "apt knows no archive of $suite here: add one to its sources, or pass --suite NAME" >&2; exit 1; }
+[ -n "$archives" ] || { echo "apt has no archive of $suite: add one to its sources, or pass --suite NAME" >&2; exit 1; }
 
 if [ ! -e "$root/made" ]; then
     mirror=$(awk -v suite="$suite" '$2 == suite { print $1; exit }' <<<"$archives")
@@ -46,7 +46,7 @@ cp /etc/resolv.conf /etc/hosts "$root/etc/"
 rm -rf "$root/diffews-wgpu"
 git clone -q --no-hardlinks . "$root/diffews-wgpu"
 
-# /dev has what debootstrap makes; of the system's facts only /proc is needed.
+# /dev has what debootstrap creates; beyond that, only /proc is needed.
 mounted=
 trap '[ -z "$mounted" ] || umount "$root/proc"' EXIT
 if [ ! -e "$root/proc/self" ]; then

@@ -1,12 +1,12 @@
 #!/bin/bash
-# Every kernel, variant and storage through the shader compilers that tools/drivers.sh fetched (folder: $DRIVERS, default
-# .drivers): taken by them, and executed by what they made.
+# Runs every kernel, variant and storage through the shader compilers that tools/drivers.sh fetched (folder: $DRIVERS, default
+# .drivers): they must accept the shaders, and their output must compute correctly.
 #   tools/compilers.sh [STEP...]       default: tint dxil dxc dawn
-# tint: Tint takes every shader.  dxil: DXC makes DXIL and SPIR-V of the HLSL of every shader.
-# dxc[:DRIVER]: the conformance cases run on DXC's SPIR-V of their HLSL, on the system's lavapipe unless named.
-# dxc-checked[:DRIVER]: the same of the HLSL with wgpu's run-time checks.
-# dawn[:DRIVER]: the conformance cases run by Dawn, on lavapipe25 unless named.
-# BRIEF=1: of the cases, dxc and dawn run those that store f32 or packed halves in one form of each text. Exits with 1 if any step fails.
+# tint: Tint compiles every shader.  dxil: DXC compiles the HLSL of every shader to DXIL and SPIR-V.
+# dxc[:DRIVER]: runs the conformance cases on DXC's SPIR-V of their HLSL, on the system's lavapipe unless named.
+# dxc-checked[:DRIVER]: the same with the HLSL that has wgpu's run-time checks.
+# dawn[:DRIVER]: Dawn runs the conformance cases, on lavapipe25 unless named.
+# BRIEF=1: dxc and dawn only run the cases with f32 or packed f16 storage, in one form per text. Exits with 1 if any step fails.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 drivers=${DRIVERS:-.drivers}
@@ -16,7 +16,7 @@ if [ $# -eq 0 ]; then
     if [ -e "$DRIVERS/lavapipe25/icd.json" ]; then
         set -- "$@" dawn
     else
-        echo "left out dawn: tools/drivers.sh lavapipe25 fetches what it runs on"
+        echo "skipped dawn: tools/drivers.sh lavapipe25 fetches its driver"
     fi
 fi
 compile=(python3 tools/dxc/compile.py --library "$DRIVERS/dxc/libdxcompiler.so")

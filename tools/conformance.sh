@@ -1,11 +1,11 @@
 #!/bin/bash
-# The `conformance` command of the release binary under every driver that tools/drivers.sh fetched, a report of each; all
-# reports on one page; then the shader compilers. Exits with 1 if anything fails or nothing ran.
+# Runs the `conformance` command of the release binary under every driver that tools/drivers.sh fetched, with a report of each; joins all
+# reports on one page; then runs the shader compilers. Exits with 1 if anything fails or nothing ran.
 #   tools/conformance.sh [--full | --whole | --brief] [--into DIR] [--command-only] [DRIVER...]
-# Drivers that are named must be there; of all others it says which were left out. By default what cannot differ from a driver
-# that has run, or takes minutes, is left out (see `part`); --whole runs all of the command's quick mode everywhere; --full every
-# case in every form, the stress test and the parity tests; --brief of the kernels what f32 and packed halves store, in one form of
-# each text, of the model f32, and no more: for CI. --command-only leaves out these and the compilers. Reports go to
+# Named drivers must be present; of the others, missing ones are reported. By default, cases that cannot differ from another driver's
+# or that take minutes are skipped (see `part`). --whole runs all of the command's quick mode everywhere. --full runs every case in
+# every form, the stress test and the parity tests. --brief, for CI, runs only kernels with f32 and packed f16 storage, in one form per
+# text, and the model in f32. --command-only skips the parity tests and the compilers. Reports go to
 # DIR/DRIVER.json.gz, DIR/DRIVER.log and DIR/all.html (default: target/conformance).
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -34,19 +34,19 @@ named=("$@")
 failed=()
 reports=()
 
-# What is run of each driver in little time, as a regular expression; nothing means all of the quick mode.
+# The cases to run on each driver in little time, as a regular expression; empty means all of the quick mode.
 part() {
     [ -z "$whole" ] || return 0
     if [ -n "$brief" ]; then
-        # One form of each text.
+        # One form per text.
         echo '^(language/|kernels/.*/(f32|packed)/(plain|(winograd-)?(tiled|broadcast|rows)-64)$|blocks/.*/f32/rule)'
         return
     fi
     case $1 in
-        # At another width of vectors only the size of subgroups differs: the forms that suit it. With 4 lanes none broadcasts.
+        # Another vector width only changes the subgroup size, so run the forms that depend on it. With 4 lanes there is no broadcast form.
         *@128) echo '^(language/(barriers|subgroups)/|kernels/.*/(winograd-)?rows-[0-9]+$|blocks/.*/rule$)' ;;
         *@*) echo '^(language/(barriers|subgroups)/|kernels/.*/(winograd-)?broadcast-[0-9]+$|blocks/.*/rule$)' ;;
-        # Equal runs of the model take minutes there.
+        # Repeated runs of the model take minutes there.
         swiftshader | llvmpipe-gl) echo '^(language|kernels|blocks)/' ;;
     esac
 }
@@ -70,11 +70,11 @@ for driver in "$@"; do
         continue
     fi
     case ${driver%@*} in
-        lavapipe) how="it is the system's: mesa-vulkan-drivers, libvulkan1" ;;
-        llvmpipe-gl) how="it is the system's: libegl1, libgl1-mesa-dri" ;;
+        lavapipe) how="install the system's mesa-vulkan-drivers and libvulkan1" ;;
+        llvmpipe-gl) how="install the system's libegl1 and libgl1-mesa-dri" ;;
         *) how="tools/drivers.sh ${driver%@*} fetches it" ;;
     esac
-    echo "left out $driver: $how"
+    echo "skipped $driver: $how"
     [ ${#named[@]} -eq 0 ] || failed+=("$driver: not there")
 done
 [ ${#there[@]} -gt 0 ] || { echo "no driver ran"; exit 1; }
@@ -86,7 +86,7 @@ for driver in "${there[@]}"; do
     only=$(part "$driver")
     [ -z "$only" ] || options+=(--only "$only")
     if [ -n "$brief" ] && [ "$driver" = swiftshader ]; then
-        # A minute each there; the same loops are gone through by smaller ones.
+        # A minute each there; smaller cases cover the same loops.
         echo 'kernels\.attention\..*\.4096-queries' >"$into/$driver.skips"
         options+=(--skips "$into/$driver.skips")
     fi
@@ -120,7 +120,7 @@ if [ -n "$others" ]; then
     if [ -e "$DRIVERS/tint" ] && [ -e "$DRIVERS/dxc" ]; then
         tools/compilers.sh || failed+=("compilers")
     else
-        echo "left out Tint and DXC: tools/drivers.sh tint dxc fetches them"
+        echo "skipped Tint and DXC: tools/drivers.sh tint dxc fetches them"
     fi
 fi
 [ ${#failed[@]} -eq 0 ] || { printf 'failed: %s\n' "${failed[@]}"; exit 1; }

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Brings the drivers, layers and shader compilers that the conformance suite runs on into a folder (default
-# .drivers), by package name, without touching the system; says at the end what it could not get.
+# Fetches the drivers, layers and shader compilers for the conformance suite into a folder (default .drivers), by
+# package name, without changing the system; lists at the end what could not be fetched.
 #   tools/drivers.sh [--into DIR] [NAME...]      NAME: swiftshader lavapipe25 lavapipe26 validation dxc tint
-# or radv nvk turnip honeykrisp anv: GPU vendors' drivers and compilers over a kernel driver that does nothing; not by default
-# or glslc: what others' Vulkan programs are built with (tools/peers); not by default
+# or radv nvk turnip honeykrisp anv: GPU vendors' drivers and compilers on top of a no-op kernel driver; not by default
+# or glslc: for building other projects' Vulkan programs (tools/peers); not by default
 # or wasm: a rustc for browsers (tools/web.sh); not by default
 # Then: tools/with-driver.sh NAME command...
 set -u
@@ -21,13 +21,13 @@ mkdir -p "$into" && into=$(cd "$into" && pwd -P) || exit 1
 missing=()
 arch=$(uname -m)
 
-# The mirror that this system's own package manager uses for its main archive.
+# The mirror that this system's package manager uses for its main archive.
 mirror() {
     apt-get indextargets --format '$(REPO_URI) $(SITE)' 'Created-By: Packages' 2>/dev/null |
         awk '$1 ~ /\/debian\/?$/ { print $1; exit }'
 }
 
-# apt_in SUITE COMMAND...: apt-get with package lists, cache and installed set of its own.
+# apt_in SUITE COMMAND...: apt-get with separate package lists, cache and set of installed packages.
 apt_in() {
     local suite=$1 dir=$into/apt/$1 kind=deb uri
     shift
@@ -48,12 +48,12 @@ apt_in() {
     fi
     (
         cd "$dir/cache/archives" || exit
-        # Lists of another day name versions that are gone.
+        # Outdated lists name versions that no longer exist.
         apt-get "${options[@]}" "$@" || { apt-get "${options[@]}" update >&2 && apt-get "${options[@]}" "$@"; }
     )
 }
 
-# icd FILE LIBRARY: the manifest by which the Vulkan loader finds a driver.
+# icd FILE LIBRARY: writes the manifest by which the Vulkan loader finds a driver.
 icd() {
     printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s", "api_version": "1.3.0"}}\n' "$2" >"$1"
 }
@@ -62,7 +62,7 @@ find_library() { find "$1" -name "$2" | head -n 1; }
 
 unresolved() { ldd "$1" 2>/dev/null | awk '/not found/ { printf "%s ", $1 }'; }
 
-# Debian's chromium-common holds SwiftShader and a new validation layer, both needing hardly more than libc.
+# Debian's chromium-common contains SwiftShader and a recent validation layer, both of which need little more than libc.
 get_chromium() {
     local root=$into/chromium
     [ -n "$(find_library "$root" libvk_swiftshader.so 2>/dev/null)" ] && return 0
@@ -94,7 +94,7 @@ get_validation() {
 END
 }
 
-# One package of the backports suite; its libraries are those of the distribution's own Mesa.
+# A single package of the backports suite; its libraries are those of the distribution's own Mesa.
 get_lavapipe25() {
     local root=$into/lavapipe25 library
     mkdir -p "$root"
@@ -105,7 +105,8 @@ get_lavapipe25() {
     [ -z "$(unresolved "$library")" ] || { echo "lavapipe25 needs $(unresolved "$library")" >&2; return 1; }
 }
 
-# glslc of this system, for its libc, and the loader to link with. Headers know no libc: the newest, which others' sources ask for.
+# glslc of this system, to match its libc, and the loader to link with. Headers do not depend on libc, so take the newest, which other
+# projects' sources require.
 get_glslc() {
     local root=$into/glslc deb
     [ -e "$root/complete" ] && return 0
@@ -120,8 +121,8 @@ get_glslc() {
     touch "$root/complete"
 }
 
-# The newest Mesa, with the loader and every library of its suite: it needs a newer libc than ours may be. All its drivers
-# come with it, and the shims that stand for their kernel drivers.
+# The newest Mesa, with the loader and every library of its suite, because it may need a newer libc than the system's. It includes all
+# drivers, and the shims that replace their kernel drivers.
 get_mesa26() {
     local root=$into/mesa26 deb
     [ -e "$root/complete" ] && return 0
@@ -131,7 +132,7 @@ get_mesa26() {
     [ -n "$(find_library "$root/usr" 'ld-linux-*')" ] && touch "$root/complete"
 }
 
-# mesa26 NAME DRIVER [SHIM]: the manifest of one of its drivers, and the shim that it needs.
+# mesa26 NAME DRIVER [SHIM]: writes the manifest of one of its drivers, and finds the shim that it needs.
 mesa26() {
     local library shim
     get_mesa26 || return 1
@@ -146,8 +147,8 @@ mesa26() {
     icd "$into/$1/icd.json" "$library"
 }
 
-# What Debian's packages lack: Intel's shim, of Mesa's source, by the system's C compiler. Of a stable version, whose files are known to be
-# these: the kernel's interface, for which it stands, does not change with Mesa. Prints nothing unless it fails.
+# Debian's packages lack Intel's shim, so build it from Mesa's source with the system's C compiler. It is taken from a stable version with
+# exactly these files; the kernel interface that it emulates does not change with Mesa. Prints nothing unless it fails.
 intel_shim() {
     local root=$into/anv source file objects=()
     [ -e "$root/shim.so" ] && return 0
@@ -162,7 +163,7 @@ intel_shim() {
             python3 intel_device_info_gen_h.py intel_device_info_gen.h &&
             python3 intel_device_info_serialize_gen_c.py intel_device_info_serialize_gen.c
     ) || return 1
-    # All that it takes of libdrm.
+    # Everything that it uses from libdrm.
     printf '%s\n' '#include <drm-uapi/drm.h>' 'enum { DRM_BUS_PCI, DRM_BUS_USB, DRM_BUS_PLATFORM, DRM_BUS_HOST1X };' >"$source/made/xf86drm.h"
     for file in src/drm-shim/{device,drm_shim} src/intel/tools/intel_noop_drm_shim src/intel/dev/{,i915/,xe/}intel_device_info \
         src/intel/dev/intel_{hwconfig,kmd,wa,device_info_serialize_gen} src/c11/impl/threads_posix \
@@ -182,7 +183,7 @@ get_radv() { mesa26 radv radeon amdgpu; }
 get_nvk() { mesa26 nvk nouveau nouveau; }
 get_turnip() { mesa26 turnip freedreno freedreno; }
 get_honeykrisp() { mesa26 honeykrisp asahi asahi; }
-# Without the shim its manifest would name a driver that looks for a GPU.
+# Without the shim, its manifest would name a driver that looks for a GPU.
 get_anv() { get_mesa26 && intel_shim && mesa26 anv intel; }
 
 # Microsoft's compiler for Linux, from the source package of a Python binding.
@@ -200,7 +201,7 @@ get_tint() {
     mkdir -p "$into/tint" && npm install --silent --no-audit --no-fund --prefix "$into/tint" webgpu@0.6.2
 }
 
-# through FILE PROGRAM: a script that runs a program of another libc, with the libraries that came with it.
+# through FILE PROGRAM: writes a script that runs a program with the libc and libraries that came with it.
 through() {
     local root=$into/wasm/usr lib
     lib=$(dirname "$(find_library "$root/lib" 'ld-linux-*')")
@@ -209,7 +210,7 @@ through() {
     chmod +x "$1"
 }
 
-# The newest rustc, and what it links for browsers with: where rustup cannot fetch its own.
+# The newest rustc, and its linker for browsers, where rustup cannot fetch them.
 get_wasm() {
     local root=$into/wasm deb
     mkdir -p "$root/debs/partial"

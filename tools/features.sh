@@ -1,5 +1,5 @@
 #!/bin/bash
-# Every sensible set of cargo features passes clippy, and no crate of the command is in the library's tree.
+# Every sensible set of cargo features passes clippy, and the library's dependency tree has no crate of the command.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for features in "" embedded eval eval,embedded conformance conformance,embedded,eval fetch serve cli cli,https; do
@@ -8,7 +8,7 @@ for features in "" embedded eval eval,embedded conformance conformance,embedded,
 done
 tree=$(cargo tree --locked -p diffews-wgpu -e normal --no-default-features --features embedded --prefix none | cut -d' ' -f1 | sort -u)
 if grep -xE 'anyhow|clap|clap_complete|clap_mangen|ctrlc|env_logger|ring|rustls|ureq|indicatif|signal-hook|regex|tar|axum|hyper|tokio' <<<"$tree"; then
-    echo "these are in the tree of the library alone"
+    echo "the library's own tree contains these crates of the command"
     exit 1
 fi
-echo "the library alone has $(wc -l <<<"$tree") crates in its tree, none of the command's"
+echo "the library's own tree has $(wc -l <<<"$tree") crates, none of the command's"

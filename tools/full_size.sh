@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The whole program at full size against PyTorch: tools/full_size.sh [DIRECTORY]
-# Makes a random f16 checkpoint of Stable Diffusion 2.1's shape (2.6 GB), runs PyTorch's f32 forward pass and
-# `infer` in both precisions at 512 x 512, and compares the maps. Needs Python 3.11, 12 GB of memory, 10 GB of disk.
+# Compares the whole program at full size with PyTorch: tools/full_size.sh [DIRECTORY]
+# Makes a random f16 checkpoint of Stable Diffusion 2.1's shape (2.6 GB), runs PyTorch's f32 forward pass and `infer` in both precisions at
+# 512 x 512, and compares the maps. Needs Python 3.11, 12 GB of memory, 10 GB of disk.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=${1:-target/full-size}
@@ -16,7 +16,7 @@ cargo build --release --locked
 for precision in f32 f16; do
     bound=1e-5
     [ $precision = f16 ] && bound=3e-3
-    # GNU time, where it is installed, tells the peak of host memory.
+    # GNU time, if installed, reports the peak of host memory.
     timer=()
     [ -x /usr/bin/time ] && timer=(/usr/bin/time -f "%e s, peak resident memory %M KiB")
     "${timer[@]}" cargo run --release --locked --quiet -- infer -v --no-tune --json --force --precision $precision --weights "$dir" \

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# All that is to be known of a GPU, in one command of at most 8 minutes; everything goes into one folder.
-#   tools/gpu_visit.sh pack DIR          builds, and puts the program, pictures and this script into DIR, which needs nothing else
+# Measures everything of interest on a GPU, in one command of at most 8 minutes; all results go to one folder.
+#   tools/gpu_visit.sh pack DIR          builds, and copies the program, pictures and this script to DIR, which is then self-contained
 #   DIR/gpu_visit.sh run OUT [--brief]   there: self-check, suite, compile, bench with the roof, and a model of Stable Diffusion 2.1's
 #                                        size with random weights. --brief: a part of each in a minute, the model a small one.
-# OUT has summary.txt, and a report and a log of each step. Exits with 1 if a step failed. The adapter is the one that the
-# environment names, else the best one (diffews-wgpu --help).
+# OUT has summary.txt, and a report and a log of each step. Exits with 1 if a step failed. The environment selects the
+# adapter; default: the best one (diffews-wgpu --help).
 set -u
 usage() { sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
-# Seconds that all steps have together.
+# Seconds for all steps together.
 VISIT=470
 
 pack() {
@@ -20,17 +20,17 @@ pack() {
     cp examples/0/support.png examples/0/support_mask.png examples/0/query.png "$dir/"
 }
 
-# step NAME SECONDS COMMAND...: its output goes to NAME.log; what it took, and how it ended, to the summary.
+# step NAME SECONDS COMMAND...: writes its output to NAME.log, and its time and exit code to the summary.
 step() {
     local name=$1 most=$2 code started=$SECONDS last
     shift 2
-    # None may take what the visit no longer has.
+    # No step may exceed the remaining time.
     [ $((SECONDS + most)) -le $VISIT ] || most=$((VISIT > SECONDS ? VISIT - SECONDS : 1))
     timeout --kill-after=10 "$most" "$@" >"$out/$name.log" 2>&1
     code=$?
     [ $code -ne 124 ] || echo "not done after $most s" >>"$out/$name.log"
     [ $code -eq 0 ] || failed+=("$name")
-    # What it says at its end, where that is no data.
+    # Its last line of output, unless that is data.
     last=$(tail -n 1 "$out/$name.log" | grep -v '^[]{}[]' | cut -c1-150)
     printf '%-12s exit %3d %4d s  %s\n' "$name" $code $((SECONDS - started)) "$last" | tee -a "$out/summary.txt"
 }
@@ -50,9 +50,9 @@ run() {
         nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null
     } >"$out/summary.txt"
     step devices 60 "$program" devices --json
-    # The first result on this driver: the self-check comes before it.
+    # The first result on this driver includes the self-check.
     step self-check 120 env RUST_LOG=diffews_wgpu=info "${infer[@]}" --query "$here/query.png" --output "$out/mask.png" --json
-    # Which forms are the fastest, of the embedded model's layers.
+    # The fastest forms for the embedded model's layers.
     step tune 60 "$program" tune --all --seconds $([ -n "$brief" ] && echo 1 || echo 20) --json
     if [ -n "$brief" ]; then
         step suite 120 "$program" conformance --only '^(language/numbers|kernels/(affine|convert)/)' --json "$out/suite.json.gz" --force
@@ -68,9 +68,9 @@ run() {
     for precision in f32 f16; do
         step "model-$precision" 100 "$program" bench "${model[@]}" --random --precision $precision --json
     done
-    # Where the time of one query goes.
+    # The time of each part of a query.
     step trace 60 "${infer[@]}" --query "$here/query.png" --output "$out/traced.png" --trace "$out/trace.json" --json
-    echo "${#failed[@]} steps failed${failed[*]:+: ${failed[*]}}, $SECONDS s in all" | tee -a "$out/summary.txt"
+    echo "${#failed[@]} steps failed${failed[*]:+: ${failed[*]}}, $SECONDS s in total" | tee -a "$out/summary.txt"
     [ ${#failed[@]} -eq 0 ]
 }
 
@@ -78,7 +78,7 @@ case ${1:-} in
     pack) [ $# -eq 2 ] || usage; pack "$2" ;;
     run)
         [ $# -eq 2 ] || [ "${3:-}" = --brief ] || usage
-        [ -x "$here/diffews-wgpu" ] || { echo "$here has no program: tools/gpu_visit.sh pack makes a folder that has"; exit 1; }
+        [ -x "$here/diffews-wgpu" ] || { echo "$here has no program: make the folder with tools/gpu_visit.sh pack"; exit 1; }
         run "$2" "${3:-}"
         ;;
     *) usage ;;

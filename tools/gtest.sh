@@ -1,6 +1,6 @@
 #!/bin/bash
-# The conformance suite under gtest-runner, Mesa's harness, as docs/ci.md has it: a narrow part, with a baseline that holds and one
-# that does not. Installs the runner into target/deqp where GTEST_RUNNER names none, which takes minutes: not part of CI.
+# Runs the conformance suite under gtest-runner, Mesa's harness, as described in docs/ci.md: a small part, with a correct and an
+# incorrect baseline. Installs the runner into target/deqp unless GTEST_RUNNER names one, which takes minutes: not part of CI.
 #   tools/gtest.sh [PATTERN...]       default: the language layer and affine, in f32
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,18 +18,18 @@ run() {
         conformance --backend vulkan
 }
 patterns=("$@")
-# What is known of this driver: nothing fails, and one name may.
+# Known results on this driver: nothing fails, and one name may.
 printf '# none\n' >$out/fails.txt
 printf 'language\\.numbers\\..*\\.none\n' >$out/flakes.txt
 run $out/right --baseline $out/fails.txt --flakes $out/flakes.txt
 passed=$(grep -c ',Pass,' $out/right/results.csv)
-# A pass that the baseline denies must fail the run.
+# A pass that the baseline does not expect must fail the run.
 first=$(grep -m1 ',Pass,' $out/right/results.csv | cut -d, -f1)
 echo "$first,Fail" >$out/wrong.txt
 patterns=("^${first//./\\.}\$")
 if run $out/wrong --baseline $out/wrong.txt; then
-    echo "a pass that the baseline denies was not told"
+    echo "a pass that the baseline does not expect was not reported"
     exit 1
 fi
 grep -q "^$first,UnexpectedImprovement(Pass)" $out/wrong/failures.csv
-echo "gtest-runner: $passed cases passed, and a wrong baseline was told"
+echo "gtest-runner: $passed cases passed, and an incorrect baseline was reported"

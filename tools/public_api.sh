@@ -1,7 +1,8 @@
 #!/bin/sh
-# The public face of the library, one item a line, into docs/public-api.txt: committed, so that a change of it is seen in a diff.
+# Writes the public interface of the library, one item per line, to docs/public-api.txt. The file is committed, so that changes show in a
+# diff.
 #   tools/public_api.sh            needs cargo-public-api 0.52 (cargo install cargo-public-api --locked)
-# rustdoc's JSON is not stable yet: RUSTC_BOOTSTRAP has the stable compiler write it, in the form of its own version.
+# rustdoc's JSON is not stable yet: with RUSTC_BOOTSTRAP the stable compiler writes it, in its own version of the format.
 set -eu
 cd "$(dirname "$0")/.."
 RUSTC_BOOTSTRAP=1 cargo rustdoc --release --locked --lib -- -Z unstable-options --output-format json

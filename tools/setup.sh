@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes sure of what building and running need: a C linker, Rust, and a GPU or CPU driver. Installs what is missing
-# on Debian and Ubuntu; says what to install elsewhere. Changes nothing where everything is there.
+# Installs the requirements for building and running on Debian and Ubuntu, if they are missing: a C linker, Rust, and a GPU or CPU driver.
+# On other systems, it says what to install. Changes nothing if everything is present.
 set -eu
 
 rust_needed=1.89
@@ -14,7 +14,7 @@ at_least() {
     [ "$(printf '%s\n%s\n' "$2" "$1" | sort -t. -k1,1n -k2,2n -k3,3n | head -n 1)" = "$2" ]
 }
 
-# A rustup installation that this shell has not read yet.
+# A rustup installation that is not in this shell's PATH yet.
 [ ! -d "${CARGO_HOME:-$HOME/.cargo}/bin" ] || PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
 updated=
@@ -57,10 +57,10 @@ rust() {
     fi
     if have apt-get && ! have rustup; then
         apt_update
-        # Debian keeps a newer Rust beside its own for browsers, as cargo-web.
+        # For browsers' sake, Debian has a newer Rust beside its own, named cargo-web.
         for package in cargo cargo-web; do
             offered=$(apt-cache policy "$package" 2>/dev/null | sed -n 's/^ *Candidate: *\([0-9.]*\).*/\1/p')
-            # Up to bookworm cargo was numbered by itself: 0.66 came with Rust 1.65.
+            # Up to bookworm, cargo had its own version numbers: 0.66 came with Rust 1.65.
             case $offered in 1.*) ;; *) continue ;; esac
             if at_least "$offered" "$rust_needed"; then
                 apt_install "$package" ca-certificates
@@ -71,7 +71,7 @@ rust() {
     die "Rust $rust_needed or newer is needed${version:+ (found $version)}: get it from https://rustup.rs, or run 'rustup update'"
 }
 
-# Is there a Vulkan driver and the loader that finds it?
+# Whether a Vulkan driver is installed, and the loader that finds it.
 vulkan() {
     [ -z "${VK_ICD_FILENAMES:-}${VK_DRIVER_FILES:-}" ] || return 0
     found=
@@ -92,7 +92,7 @@ driver() {
     ! vulkan || return 0
     if have apt-get; then
         apt_install mesa-vulkan-drivers libvulkan1
-        vulkan || die "there is still no Vulkan driver after installing mesa-vulkan-drivers"
+        vulkan || die "no Vulkan driver works, even after installing mesa-vulkan-drivers"
     elif have dnf; then
         die "no Vulkan driver; install one: sudo dnf install mesa-vulkan-drivers vulkan-loader"
     elif have pacman; then

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Whole runs of the model under the Khronos validation layer, over the driver named (default: the system's lavapipe). Fails
-# on any message (one of naga's set aside), and if the layer was not there to give one.
+# Runs the whole model under the Khronos validation layer, on the named driver (default: the system's lavapipe). Fails on any message
+# (except a known one of naga's), and if the layer was not loaded.
 #   tools/validate.sh [DRIVER] [PROGRAM ARGUMENT...]     default: the parity test, which runs every fixture
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,11 +18,11 @@ if ! grep -q 'VK_LAYER_KHRONOS_validation' "$log" || grep -q 'Requested layer "V
     echo "the layer was not loaded: see $log"
     exit 1
 fi
-# One message is set aside, as wgpu itself does (https://github.com/gfx-rs/wgpu/issues/7696): naga lays out arrays in workgroup and function
-# memory explicitly, which SPIR-V of Vulkan forbids and every driver takes.
+# One message is ignored, as wgpu itself does (https://github.com/gfx-rs/wgpu/issues/7696): naga declares the layout of arrays in workgroup
+# and function memory, which Vulkan's SPIR-V forbids and every driver accepts.
 known=VUID-StandaloneSpirv-None-10684
 if grep -E '^Validation [A-Za-z]*:' "$log" | grep -v "$known" | sort | uniq -c | grep .; then
     exit 1
 fi
 set_aside=$(grep -c "^Validation Error: \[ $known" "$log" || true)
-echo "clean under the validation layer over $driver ($set_aside times $known set aside)"
+echo "clean under the validation layer over $driver ($set_aside times $known ignored)"

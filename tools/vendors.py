@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What GPU vendors' compilers make of every kernel, without their GPUs (docs/drivers.md), and gates on it.
+"""Reports how GPU vendors' compilers handle every kernel, without their GPUs (docs/drivers.md), and applies gates to it.
 
     tools/vendors.py [--models] [--most-ms N] [--write DIRECTORY] [DEVICE...]
 
-Runs `diffews-wgpu compile` under tools/with-driver.sh on each device (by default all below), two at a time, and fails (1) where
-a gate is broken that no deviation below explains, or a deviation explains nothing any more. --models: only what models run there.
+Runs `diffews-wgpu compile` under tools/with-driver.sh on each device (by default all below), two at a time, and fails (1) if
+a gate is broken without a deviation below, or a deviation no longer applies. --models: only what models run there.
 --write: vendors.json and vendors.md, all figures and the matrix of kernels and devices. BINARY names another program than
-target/release/diffews-wgpu. --most-ms: what a pipeline may take to compile (2000), more where the machine does other things beside.
+target/release/diffews-wgpu. --most-ms: time limit for compiling a pipeline (2000); raise it on a busy machine.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# By the name that with-driver.sh takes: what it is, and the least waves of a SIMD or warps of a scheduler.
+# By the name for with-driver.sh: description, and the least waves per SIMD or warps per scheduler.
 DEVICES = {
     "radv@polaris12": ("AMD GCN 4, Polaris 12", 4),
     "radv@vega10": ("AMD GCN 5, Vega 10", 4),
@@ -37,18 +37,18 @@ DEVICES = {
     "anv@dg2": ("Intel Xe-HPG, Arc A770M", 0),
     "anv@lnl": ("Intel Xe 2, Lunar Lake", 0),
 }
-# The least lanes of a subgroup, where a compiler chooses them: those of wide ones hide what memory takes.
+# The least subgroup size, where a compiler chooses it: wide subgroups hide memory latency.
 LANES = {"anv@skl": 16, "anv@tgl": 16, "anv@dg2": 16, "anv@lnl": 16}
-# Bytes of code; the instruction cache of Apple's GPUs.
+# Limit on bytes of code: the instruction cache of Apple's GPUs.
 MOST_CODE = {"honeykrisp": 12 * 1024}
 MOST_MS = 2000
-# Where a query of SD 2.1 is timed: Apple's shim maps too little memory for its weights.
+# Devices on which a query of SD 2.1 is timed: Apple's shim maps too little memory for its weights.
 HOSTS = ("radv@navi31", "nvk@0x172", "turnip@750")
 
 GCN = ("radv@polaris12", "radv@vega10")
-# Their registers have 256 bits, Xe 2's have 512.
+# Their registers have 256 bits; Xe 2's have 512.
 XE = ("anv@skl", "anv@tgl", "anv@dg2")
-# Production forms that break a gate, and stay: (devices, kernel, form, variant or None for all, figure, the worst allowed, why).
+# Accepted deviations of production forms: (devices, kernel, form, variant or None for all, figure, the worst permitted value, reason).
 DEVIATIONS = [
     (GCN, "attention", "tiled-160", None, "waves", 3,
      "sums of heads of 65 to 160 channels take 40 registers; slices of 64 would compute all scores two to three times"),
@@ -83,7 +83,7 @@ def compiled(device, models):
 
 
 def host(device):
-    """The host's share of a query of SD 2.1 in half precision: not all of these devices have the memory for f32."""
+    """The host's share of a query of SD 2.1 in half precision; f32 would exceed the memory of some of these devices."""
     binary = os.environ.get("BINARY", str(ROOT / "target/release/diffews-wgpu"))
     command = [str(ROOT / "tools/with-driver.sh"), device, binary, "bench", "--host", "--model", "sd21", "--precision", "packed"]
     run = subprocess.run(command + ["--repetitions", "50", "--json"], capture_output=True, text=True)
@@ -94,7 +94,7 @@ def host(device):
 
 
 def deviation(device, row, figure, value):
-    """Its place among DEVIATIONS, where one explains that value."""
+    """The index of the deviation that explains that value, or None."""
     for place, (devices, kernel, form, variant, what, worst, _) in enumerate(DEVIATIONS):
         same = (kernel, form or row["form"], row["variant"] if variant is None else variant, what)
         if device in devices and same == (row["kernel"], row["form"], row["variant"], figure):
@@ -104,10 +104,10 @@ def deviation(device, row, figure, value):
 
 
 def broken(device, row, most_ms):
-    """The gates that a pipeline breaks: figure, value, in words."""
+    """The gates that a pipeline breaks: figure, value, description."""
     if row["error"]:
         yield "error", 0, row["error"]
-    # Of what no model runs nothing else is asked.
+    # Pipelines that no model runs have no other gates.
     if not row["models"]:
         return
     if (row["milliseconds"] or 0) > most_ms:
@@ -116,9 +116,9 @@ def broken(device, row, most_ms):
         if row[figure]:
             yield figure, row[figure], f"{row[figure]:.0f} of {figure}"
     if row["waves"] is not None and row["waves"] < DEVICES[device][1]:
-        yield "waves", row["waves"], f"{row['waves']:g} waves, {DEVICES[device][1]} are wanted"
+        yield "waves", row["waves"], f"{row['waves']:g} waves, but at least {DEVICES[device][1]} are required"
     if row["lanes"] is not None and row["lanes"] < LANES.get(device, 0):
-        yield "lanes", row["lanes"], f"subgroups of {row['lanes']:.0f} lanes, {LANES[device]} are wanted"
+        yield "lanes", row["lanes"], f"subgroups of {row['lanes']:.0f} lanes, but at least {LANES[device]} are required"
     if (row["code_bytes"] or 0) > MOST_CODE.get(device, 1 << 40):
         yield "code_bytes", row["code_bytes"], f"{row['code_bytes']:.0f} bytes of code"
 
@@ -211,14 +211,14 @@ def main():
     names = args.devices or list(DEVICES)
     for name in names:
         if name not in DEVICES:
-            parser.error(f"{name} is none of {', '.join(DEVICES)}")
-    # Those that take longest first.
+            parser.error(f"{name} is not one of {', '.join(DEVICES)}")
+    # The slowest first.
     order = sorted(names, key=lambda name: not name.startswith("nvk"))
     with ThreadPoolExecutor(2) as pool:
         done = dict(zip(order, pool.map(lambda name: compiled(name, args.models), order)))
     reports = {name: done[name] for name in names}
     for name, report in reports.items():
-        # A machine that is busy with other things makes it long: what took too long is asked once more, alone.
+        # A busy machine makes times long: a device that took too long is measured again, alone.
         if any(row["models"] and (row["milliseconds"] or 0) > args.most_ms for row in report["pipelines"]):
             key = lambda row: [row[of] for of in ("kernel", "form", "variant", "storage")]
             again = [(key(row), row["milliseconds"]) for row in compiled(name, True)["pipelines"]]
@@ -229,7 +229,7 @@ def main():
     for name, report in reports.items():
         rows = report["pipelines"]
         if not any(row["models"] for row in rows) or all(row["registers"] is None for row in rows):
-            faults.append(f"{name}: nothing was compiled, or the driver tells nothing")
+            faults.append(f"{name}: nothing was compiled, or the driver reports no statistics")
         for row in rows:
             for figure, value, words in broken(name, row, args.most_ms):
                 place = deviation(name, row, figure, value)
@@ -238,15 +238,15 @@ def main():
                     what = " ".join(filter(None, (row["kernel"], row["form"], row["variant"], "/".join(row["storage"]))))
                     faults.append(f"{name}: {what}: {words}")
         made = sum(1 for row in rows if row["milliseconds"] is not None)
-        print(f"{name:15} {DEVICES[name][0]:24} {made} pipelines made, {len(rows) - made} left out")
+        print(f"{name:15} {DEVICES[name][0]:24} {made} pipelines made, {len(rows) - made} skipped")
     for place, (devices, kernel, form, _, figure, _, _) in enumerate(DEVIATIONS):
         if set(devices) <= set(names) and place not in explained:
-            faults.append(f"a deviation of {', '.join(devices)} explains nothing any more: {kernel} {form or ''}, {figure}")
+            faults.append(f"a deviation of {', '.join(devices)} no longer applies: {kernel} {form or ''}, {figure}")
     if args.write:
         hosts = {name: host(name) for name in HOSTS if name in names}
         (args.write / "vendors.json").write_text(as_json(reports))
         (args.write / "vendors.md").write_text(as_markdown(reports, explained, hosts))
-    print("\n".join(faults) or "no gate is broken that no deviation explains")
+    print("\n".join(faults) or "all gates hold, except for the known deviations")
     sys.exit(1 if faults else 0)
 
 

@@ -1,8 +1,8 @@
 #!/bin/bash
-# The page with the engine inside, as a folder for any web server: target/web. Then it is tried in a browser (tools/web/test.mjs).
+# Builds the page with the engine inside, as a folder for any web server: target/web. Then tests it in a browser (tools/web/test.mjs).
 #   tools/web.sh [build] [test]      both by default
-# Fetches what is missing: rustup's target for browsers, or Debian's rustc with it (into .drivers or $DRIVERS); for the test node and
-# Chromium on Debian and Ubuntu. wasm-opt makes the module smaller where it is there.
+# Fetches missing tools: rustup's target for browsers, or Debian's rustc with it (into .drivers or $DRIVERS); for the test, node and
+# Chromium on Debian and Ubuntu. wasm-opt, if present, makes the module smaller.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export DRIVERS=${DRIVERS:-$PWD/.drivers}
@@ -11,7 +11,7 @@ target=wasm32-unknown-unknown
 out=target/web
 [ $# -gt 0 ] || set -- build test
 
-# Builds the module by a rustc that knows the target, and sets where it is.
+# Builds the module with a rustc that has the target, and sets its path.
 module() {
     local cargo=(cargo build --locked --profile wasm --target $target --package diffews-web)
     module=target/$target/wasm/diffews_web.wasm
@@ -20,14 +20,14 @@ module() {
         "${cargo[@]}"
     else
         [ -x "$DRIVERS/wasm/rustc" ] || tools/drivers.sh --into "$DRIVERS" wasm
-        # What another rustc has built is of no use to it.
+        # It cannot use the output of another rustc.
         module=target/sid/$target/wasm/diffews_web.wasm
         env -u RUSTC_WRAPPER RUSTC="$DRIVERS/wasm/rustc" CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$DRIVERS/wasm/wasm-ld" \
             "${cargo[@]}" --target-dir target/sid
     fi
 }
 
-# put FILE FOLDER: copies it under a name with its hash, so that no cache takes it for another version, and says which.
+# put FILE FOLDER: copies it under a name with its hash, so that no cache confuses versions, and prints the name.
 put() {
     local name hash
     name=$(basename "$1")
@@ -36,7 +36,7 @@ put() {
     echo "$2/${name%.*}.$hash.${name##*.}"
 }
 
-# weights: the model's files, as web/src/assets.ts reads of them.
+# weights: the model's files, in the format that web/src/assets.ts reads.
 weights() {
     local paths path url bytes hash comma=
     paths=$(cd weights/nano && find . -name '*.json' -o -name '*.safetensors' | cut -c3- | sort) || exit 1
@@ -51,7 +51,7 @@ weights() {
 
 build() {
     local made=target/web-module module version pictures glue engine files
-    command -v sha256sum >/dev/null || { echo "there is no sha256sum; install it (coreutils)"; exit 1; }
+    command -v sha256sum >/dev/null || { echo "sha256sum is missing; install it (coreutils)"; exit 1; }
     sh tools/setup.sh
     module
     cargo build --quiet --locked --release --package diffews-bindgen
@@ -66,17 +66,17 @@ build() {
     fi
     mkdir -p "$out"
     cp -r web/*.html web/*.css web/dist "$out"
-    # What the page shows at first.
+    # The pictures that the page shows at first.
     for pictures in 0 1 2; do
         mkdir -p "$out/examples/$pictures"
         cp "examples/$pictures"/{support,support_mask,query}.png "$out/examples/$pictures"
     done
-    # The page asks for a server first: nothing is not there.
+    # The page asks for a server first; this file answers that there is none.
     echo '{"status": "no server"}' >"$out/health"
-    # GitHub Pages leaves nothing out then.
+    # Makes GitHub Pages serve all files.
     touch "$out/.nojekyll"
     version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
-    # Each by itself: a substitution that fails among arguments stops nothing.
+    # Separately, because a failing substitution among arguments does not stop the script.
     glue=$(put "$made/diffews_web.js" engine) || exit 1
     engine=$(put "$made/diffews_web_bg.wasm" engine) || exit 1
     files=$(weights) || exit 1

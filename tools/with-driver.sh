@@ -3,9 +3,9 @@
 #   tools/with-driver.sh NAME command...
 # NAME: lavapipe (the system's), lavapipe25, lavapipe26, swiftshader, llvmpipe-gl (the system's OpenGL), or
 # validation[:NAME] (the Khronos layer over a driver). @WIDTH after a lavapipe sets its vector width (128: subgroups of
-# 4, 256: 8, 512: 16). Or a GPU vendor's driver and compiler over a kernel driver that does nothing, for a device that need not be
-# there: radv[@navi31] nvk[@0x172] turnip[@750] honeykrisp anv[@tgl]. These compile and accept everything, and compute nothing.
-# The command must be a program, not a script, under these and lavapipe26, which bring their own libc. As cargo's
+# 4, 256: 8, 512: 16). Or a GPU vendor's driver and compiler on a no-op kernel driver, for a device that need not be
+# present: radv[@navi31] nvk[@0x172] turnip[@750] honeykrisp anv[@tgl]. These compile and accept everything, and compute nothing.
+# Under these and lavapipe26, which have their own libc, the command must be a program, not a script. As cargo's
 # runner: CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="tools/with-driver.sh NAME" cargo test --release
 set -eu
 [ $# -ge 2 ] || { sed -n '2,10s/^# //p' "$0" >&2; exit 2; }
@@ -37,17 +37,17 @@ case $name in
     lavapipe25 | lavapipe26 | swiftshader | radv | nvk | turnip | honeykrisp | anv) icd=$drivers/$name/icd.json ;;
     *) echo "no such driver: $name" >&2; exit 2 ;;
 esac
-[ -e "${icd:-/nowhere}" ] || { echo "$name is not there: run tools/drivers.sh $name" >&2; exit 1; }
-# The older and the newer name of the loader's variable. One backend: OpenGL would be the system's.
+[ -e "${icd:-/nowhere}" ] || { echo "$name is missing: run tools/drivers.sh $name" >&2; exit 1; }
+# The old and the new name of the loader's variable. A single backend, because OpenGL would be the system's.
 export VK_ICD_FILENAMES=$icd VK_DRIVER_FILES=$icd WGPU_BACKEND=vulkan
-# What the part behind the @ chooses.
+# The device that the part after the @ selects.
 case $name in
     lavapipe*) [ -z "$device" ] || export LP_NATIVE_VECTOR_WIDTH=$device ;;
     radv) export AMDGPU_GPU_ID=${device:-navi31} ;;
     nvk) export NOUVEAU_CHIPSET=${device:-0x172} ;;
     turnip) export FD_GPU_ID=${device:-750} ;;
     anv)
-        # A platform's short name, or a number of PCI.
+        # A platform's short name, or a PCI number.
         if [[ $device == 0x* ]]; then export INTEL_STUB_GPU_DEVICE_ID=$device; else export INTEL_STUB_GPU_PLATFORM=${device:-tgl}; fi
         ;;
     *) [ -z "$device" ] || { echo "$name has no devices to choose from" >&2; exit 2; } ;;
@@ -55,12 +55,12 @@ esac
 preload=()
 if [ -e "$drivers/$name/shim.so" ]; then
     preload=(--preload "$drivers/$name/shim.so")
-    # What was compiled before would take no time, and has no statistics.
+    # Cached pipelines would take no time and have no statistics.
     export MESA_SHADER_CACHE_DISABLE=true
 fi
 if [ "$name" = lavapipe26 ] || [ ${#preload[@]} -gt 0 ]; then
     root=$drivers/mesa26
-    # A folder of before there were vendors' drivers.
+    # A folder from before there were vendors' drivers.
     [ -e "$root" ] || root=$drivers/$name
     loader=$(find "$root/usr" "$root/lib64" -name 'ld-linux-*' 2>/dev/null | head -n 1)
     libraries=$(find "$root" -type d -name '*-linux-gnu' -path '*lib/*' | paste -sd:)

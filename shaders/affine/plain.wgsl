@@ -6,8 +6,8 @@
 struct Params {
     positions: u32,
     a4: u32,       // vec4s per position of a
-    b4: u32,       // and of b, 0: there is none
-    base_a: u32,   // where the windows begin, in vec4s
+    b4: u32,       // vec4s per position of b; 0 without b
+    base_a: u32,   // start of the data in the windows, in vec4s
     base_b: u32,
     base_out: u32,
     groups_x: u32,

@@ -1,14 +1,14 @@
-// For newer versions of Mesa's CPU driver, on a device without range checks, and for values in f32 (see conv2d/straight.wgsl): no loop and
-// no branch. A workgroup is one subgroup, and has LANES channels of 4 ROWS positions, of one of the two tensors: each has a dispatch
-// of its own. The grid has a workgroup for each: [channels / LANES, positions / (4 ROWS)].
+// For newer versions of Mesa's CPU driver, on a device without range checks, and for f32 values (see conv2d/straight.wgsl): straight-line
+// code. A workgroup is one subgroup, and computes LANES channels of 4 ROWS positions of one of the two tensors; each tensor has a dispatch
+// of its own. The grid is [channels / LANES, positions / (4 ROWS)].
 #import "lib/silu"
 
 struct Params {
     positions: u32,
     a4: u32,       // vec4s per position of this tensor
-    b4: u32,       // and of the one beside it
-    base_a: u32,   // where the windows begin, in vec4s
-    base_b: u32,   // of this tensor: the vec4s of a position before its own
+    b4: u32,       // vec4s per position of the other tensor
+    base_a: u32,   // start of the data in the windows, in vec4s
+    base_b: u32,   // vec4s per position that precede this tensor's
     base_out: u32,
     groups_x: u32,
 }
@@ -18,10 +18,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;       // [positions, Ca + Cb]
 @group(1) @binding(0) var<uniform> p: Params;
 
-// No index is larger (src/kernels/straight.rs).
+// Upper bound on every index (src/kernels/straight.rs).
 const MOST = 0x3ffffffu;
 
-// LANES neighbours, one for each lane: LLVM makes one load of them.
+// LANES adjacent elements, one per lane. LLVM turns them into a single load.
 fn channels(i: u32, lane: u32) -> f32 {
     var v = x[i];
 #for j LANES

@@ -1,7 +1,6 @@
-// For CPU drivers with subgroups of at least 8: one subgroup's 8 lanes share what each has loaded, so that
-// a load, the costly thing there, serves 8 rows. Lanes lie along keys for the scores, along channels
-// for the output.
-// Of the form: ROWS queries, which are HALVES groups of 8, and CHUNKS vec4s of output per lane and query: 8 lanes * CHUNKS * 4 channels.
+// For CPU drivers with subgroups of at least 8. Loads are expensive there, so 8 lanes of a subgroup share what each has loaded: one load
+// serves 8 rows. Lanes map to keys for the scores, and to channels for the output.
+// Constants of the form: ROWS queries, in HALVES groups of 8, and CHUNKS vec4s of output per lane and query: 8 lanes * CHUNKS * 4 channels.
 #import "attention/common"
 const LANES = 8u;
 const KEYS = 32u;  // per tile, 4 to a lane
@@ -14,7 +13,7 @@ fn score_row(row: u32, a: vec4<f32>) {
     score[row] += a.x * k_rows[0] + a.y * k_rows[1] + a.z * k_rows[2] + a.w * k_rows[3];
 }
 
-// acc += P[:, key] V[key, :] where the key's weights lie in component x of one lane, given as b.
+// acc += P[:, key] V[key, :], where b selects the lane that holds the key's weights in component x.
 fn add_value(row: u32, weight: f32, v: array<vec4<f32>, CHUNKS>) {
 #for i CHUNKS
     acc[row * CHUNKS + i] += weight * v[i];
@@ -30,7 +29,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let heads = p.stride / p.d4;
 #endif
     var highest: array<f32, ROWS>;
-    var total: array<f32, ROWS>;  // of this lane's keys
+    var total: array<f32, ROWS>;  // over this lane's keys
     for (var r = 0u; r < ROWS; r++) {
 #ifdef RESUME
         let row = min(row0 + r, p.queries - 1u);
@@ -87,7 +86,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         }
 #endfor
 
-        // Four rounds of eight keys; after each the next component of the weights moves to x.
+        // Four rounds of eight keys; after each, the next component of the weights moves to x.
         for (var round = 0u; round < 4u; round++) {
             for (var j = 0u; j < 8u; j++) {
                 let row = min(key0 + round * 8u + j, n - 1u) * p.stride + head;

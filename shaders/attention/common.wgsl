@@ -1,8 +1,8 @@
-// softmax(scale * Q [K_own | K_bank]^T) [V_own | V_bank], streamed: an online softmax (Milakov and
-// Gimelshein, 2018) runs over the keys of both sources, tile by tile. Nothing is concatenated and no
-// score matrix is stored. One workgroup: one head, ROWS queries, a slice of the output's channels.
-// Every form of the kernel with loops begins with this. PART: the dispatch reads a part of one source's keys and hands the running
-// softmax on; RESUME: it takes up the softmax of the part before.
+// softmax(scale * Q [K_own | K_bank]^T) [V_own | V_bank], streamed: an online softmax (Milakov and Gimelshein, 2018) processes the keys of
+// both sources tile by tile, without a concatenation or a stored score matrix. One workgroup: one head, ROWS queries, a slice of the
+// output's channels.
+// Every form with loops includes this file. PART: the dispatch reads a part of one source's keys and stores the running softmax. RESUME: it
+// continues the softmax of the previous part.
 #import "lib/storage"
 #import "attention/params"
 

@@ -1,17 +1,18 @@
-// For newer versions of Mesa's CPU driver, on a device without range checks. There is no loop, and no branch that is taken but around what
-// is written last: what is in one is under a mask, with which no load is simple. Lanes lie along queries, which are turned over for it
-// (QUERIES, and back in OUT): so a key's or a value's channel is one number for all lanes, and no lane asks another for anything.
-// A workgroup is one subgroup: LANES queries of a head, and HEAD channels. A dispatch takes KEYS keys in, and goes on with the
-// maximum and the sums that the one before has left, as the forms with loops do in PART: nobody reads what others write.
-// A head of more channels is one of several sections. Then scores are computed first (SCORES), some channels in a
-// dispatch, and each section's sums are made with all scores (WIDE).
+// For newer versions of Mesa's CPU driver, on a device without range checks. Straight-line code: the only branches that are taken surround
+// the final stores, because code in a branch runs under a mask, which makes every load slow. Lanes map to queries, so queries are
+// transposed first (QUERIES) and the sums back at the end (OUT). A channel of a key or a value is then one number for all lanes, and no
+// lane needs another's data.
+// A workgroup is one subgroup: LANES queries of a head, and HEAD channels. A dispatch processes KEYS keys, and continues with the maximum
+// and the sums of the previous dispatch, as the forms with loops do in PART. No invocation reads what others write.
+// A wider head has several sections. Then scores are computed first (SCORES), a few sections per dispatch, and each section's sums use the
+// finished scores (WIDE).
 #import "attention/params"
 #import "lib/neighbours"
 
 const KEYS = KEY_BLOCKS * AT_ONCE;
 const HEAD = HEAD_BLOCKS * AT_ONCE;
-// A section of a head, for LANES queries: its channels (of the queries, or the sums of weighted values), then in sums the highest score
-// and the sum of the weights. In vec4s.
+// A section of a head, for LANES queries, in vec4s: its channels (of the queries, or the sums of weighted values), followed in sums by the
+// highest score and the sum of the weights.
 const SECTION = (HEAD + 2u) * LANES4;
 const LANES4 = LANES / 4u;
 const LOWEST = -3.0e38;
@@ -58,7 +59,7 @@ fn old(i: u32, lane: u32) -> f32 {
 }
 #endif
 
-// Where the sums or queries of a section lie.
+// Start of the sums or queries of a section.
 fn section(wg: vec3<u32>, section: u32) -> u32 {
     return (((wg.y * p.blocks + wg.x) * (p.d4 * 4u / HEAD) + section) * SECTION) & MOST;
 }
@@ -66,7 +67,7 @@ fn section(wg: vec3<u32>, section: u32) -> u32 {
 #ifdef QUERIES
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-    // What is beyond the last query is that again, and never looked at.
+    // Lanes beyond the last query repeat it; their results are not read.
     let query = min(p.query0 + wg.x * LANES + lane, p.queries - 1u);
     let read_at = (query * p.stride + wg.y * p.d4) * 4u + wg.z * HEAD;
     let write_at = section(wg, wg.z) * 4u + lane;
@@ -113,8 +114,8 @@ fn query(i: u32, lane: u32) -> f32 {
 alias Sums = array<f32, AT_ONCE>;
 alias Places = array<u32, AT_ONCE>;
 
-// Where the vec4s of channels of AT_ONCE keys and of their values begin. What is beyond the last key is that again: so it
-// raises no maximum; and it has no weight.
+// Start of the vec4s of channels of AT_ONCE keys and of their values. Beyond the last key it repeats: so the maximum is unchanged, and the
+// weight is zero.
 fn places(first: u32, channel: u32) -> Places {
     var at: Places;
 #for j AT_ONCE
@@ -125,7 +126,7 @@ fn places(first: u32, channel: u32) -> Places {
 
 #ifdef WIDE
 #else
-// Four channels of the queries, which begin at i, and of AT_ONCE keys.
+// Adds four channels of the queries, from i, times those of AT_ONCE keys.
 fn add_keys(sums: ptr<function, Sums>, i: u32, at: Places, channel: u32, lane: u32) {
     var x: array<f32, 4>;
 #for c 4
@@ -142,8 +143,8 @@ fn add_keys(sums: ptr<function, Sums>, i: u32, at: Places, channel: u32, lane: u
 }
 #endif
 
-// What is stored lane by lane is stored behind branches on some CPUs, and LLVM would move each sum behind those before its own, but no
-// load. No sum goes behind what all are in; p.bank is 0.
+// Some CPUs store lane by lane behind branches, and LLVM would move each sum, but not its loads, behind the stores before its own. Making
+// one value depend on all sums prevents that; p.bank is 0.
 fn tie(sums: ptr<function, Sums>) {
     var all = 0u;
 #for c AT_ONCE
@@ -169,7 +170,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
     add_keys(&sums, read_at + s * SECTION + (b * AT_ONCE + c * 4u) * LANES4, at, s * (HEAD / 4u) + b * (AT_ONCE / 4u) + c, lane);
 #endfor
 #endfor
-    // A compiler's time goes with the square of what has no branch in it. None of these is taken: p.bank is 0.
+    // Compile time grows with the square of the length of branch-free code. These branches split it; none is taken, because p.bank is 0.
     if p.bank == 1u { after[lane] = sums[0]; }
 #endfor
     tie(&sums);
@@ -178,7 +179,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
 #endfor
 }
 #else
-// Four channels of the values of one of AT_ONCE keys.
+// Adds four channels of the values of one of AT_ONCE keys.
 fn add_values(sums: ptr<function, Sums>, weight: f32, at: u32) {
 #for c AT_ONCE / 4
     {
@@ -211,7 +212,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) l
         add_keys(&score, panel + (b * AT_ONCE + c * 4u) * LANES4, at[g], b * (AT_ONCE / 4u) + c, lane);
 #endfor
 #endfor
-        // As above.
+        // Splits the code, as above.
         if p.bank == 1u { after[lane] = score[0]; }
 #endif
         weights[g] = score;

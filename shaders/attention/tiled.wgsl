@@ -1,11 +1,11 @@
-// For every adapter: queries and keys are staged through workgroup memory. 16 queries, 4 lanes each; a lane
-// scores 4 keys of a tile of 16 and holds every fourth vec4 of its query's output, CHUNKS of them (the form's).
+// For every adapter: queries and keys are staged through workgroup memory. 16 queries, 4 lanes each. A lane scores 4 keys of a tile of 16,
+// and holds every fourth vec4 of its query's output, CHUNKS of them (the form's constant).
 #import "attention/common"
 const ROWS = 16u;
 const KEYS = 16u;
-const DEPTH = 4u;  // vec4s of a head staged at once; more would take workgroup memory that leaves few waves on older GPUs
+const DEPTH = 4u;  // vec4s of a head staged at once; more workgroup memory would leave too few waves on older GPUs
 const LOADS = 1u;  // rows of each tile that a lane stages: ROWS * DEPTH / 64
-// Rows of the tiles lie one element further apart, so that lanes of different rows read different banks.
+// Rows of the tiles are one element longer than necessary, so that lanes of different rows read different banks.
 const PITCH = DEPTH + 1u;
 const WEIGHTS = KEYS + 1u;
 

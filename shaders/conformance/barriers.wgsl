@@ -1,5 +1,5 @@
-// Workgroup memory and barriers: a tree sum, and values handed around in a circle many times. A barrier that does
-// not hold lets a lane read what another has not written yet.
+// Workgroup memory and barriers: a tree sum, and values passed around a ring many times. If a barrier fails, a lane reads a value before
+// another has written it.
 struct Params { n: u32, groups_x: u32 }
 
 @group(0) @binding(0) var<storage, read> input: array<f32>;         // [n]

@@ -10,17 +10,17 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let group = wg.x + wg.y * p.groups_x;
     let i = group * 64u + lane;
 #ifdef FOLDED
-    // One vec4 for each workgroup.
+    // One vec4 per workgroup.
     if lane == 0u && group < p.n { output[group] = input[group] + vec4(1.0); }
 #else
     if i >= p.n { return; }
 #endif
 #ifdef READS
-    // In range, beyond the end for every other lane, and at the end of all indices.
+    // In range, beyond the end for every other lane, and at the largest index.
     output[i] = input[i] + input[i + (p.stride - i) * u32(i % 2u == 0u)] + input[0xffffffffu - i];
 #endif
 #ifdef WRITES
-    // In range, right behind the end, and where the offset of the end of all indices wraps to: right before the start.
+    // In range, just beyond the end, and at an index whose byte offset wraps to just before the start.
     output[i] = input[i];
     output[i + p.n] = input[i];
     output[0xffffffffu - i] = input[i];

@@ -1,4 +1,4 @@
-// One WGSL function or operator, for vectors of operands: is it as accurate as the specification asks?
+// One WGSL function or operator on vectors of operands: tests whether it has the accuracy that the specification requires.
 #import "lib/storage"
 
 struct Params { n: u32, groups_x: u32 }
@@ -15,13 +15,13 @@ struct Params { n: u32, groups_x: u32 }
 #endif
 @group(1) @binding(0) var<uniform> p: Params;
 
-// Integers leave as two numbers of 16 bits, which f32 holds exactly.
+// Outputs integers as two 16-bit numbers, which f32 holds exactly.
 fn words(a: u32, b: u32) -> vec4<f32> {
     return vec4<f32>(vec4(a >> 16u, a & 0xffffu, b >> 16u, b & 0xffffu));
 }
 
-// Infinity and NaN as a number that can be compared, told apart by their bits: a compiler may assume that no
-// float is either.
+// Replaces infinity and NaN by numbers that can be compared. Recognizes them by their bits, because a compiler may assume that no float is
+// infinite or NaN.
 fn visible(v: vec4<f32>) -> vec4<f32> {
     let special = (bitcast<vec4<u32>>(v) & vec4(0x7f800000u)) == vec4(0x7f800000u);
     return select(v, vec4(1e30), special);
@@ -57,7 +57,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     output[i] = vec4(dot(x, x.yzwx), dot(x.xyz, x.zwx), dot(x.xy, x.wz), dot(x, x));
 #endif
 #ifdef EXACT
-    // Signs, the lesser, the greater, magnitudes, what lies within two bounds, and what comparisons select: no rounding in any of them.
+    // Signs, minimum, maximum, magnitudes, clamping, and selection by comparison: none of them rounds.
     let y = x.yzwx;
     output[7u * i] = sign(x);
     output[7u * i + 1u] = min(x, y);
@@ -113,7 +113,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     output[i] = visible(unpack4(pack4(x)));
 #endif
 #ifdef OVERFLOW
-    // 1 where what is too large for a half, infinite or NaN is infinite or NaN afterwards.
+    // 1 where a value that is too large for f16, infinite or NaN is infinite or NaN afterwards.
     output[i] = select(vec4(0.0), vec4(1.0), visible(unpack4(pack4(x))) == vec4(1e30));
 #endif
 }

@@ -1,4 +1,4 @@
-// Subgroup operations against the same done by hand through workgroup memory, at whatever size the subgroup has.
+// Compares subgroup operations with equivalents through workgroup memory, at any subgroup size.
 struct Params { n: u32, groups_x: u32 }
 
 @group(0) @binding(0) var<storage, read> input: array<f32>;               // [n]
@@ -20,7 +20,7 @@ fn main(
 ) {
     let i = wg.x * 64u + lane;
     let v = input[i];
-    // The smallest lane of each subgroup is its name.
+    // The smallest lane of each subgroup identifies it.
     let leader = subgroupMin(lane);
     values[lane] = v;
     leaders[lane] = leader;
@@ -31,7 +31,7 @@ fn main(
     let broadcast = subgroupBroadcast(v, 3u);
     let shuffled = subgroupShuffle(v, (place + 1u) % min(size, 64u));
     let crossed = subgroupShuffleXor(v, 1u);
-    // As the kernels do: in a loop of the same length for all lanes, and of whole vec4s.
+    // As in the kernels: in a loop of the same length for all lanes, on whole vec4s.
     var weighted = 0.0;
     for (var j = 0u; j < min(size, 64u); j++) { weighted += f32(j + 1u) * subgroupShuffle(v, j); }
     let mine = vec4(v, v + 1.0, v + 2.0, v + 3.0);
@@ -39,9 +39,9 @@ fn main(
 #for k 8
     if size > k { heard[k] = subgroupBroadcast(mine, k); }
 #endfor
-    // Lanes that have nothing, in some workgroups all, hold next to the lowest number that there is.
+    // Lanes without a value hold almost the lowest number; in some workgroups, that is all lanes.
     let few = subgroupMax(select(LOWEST, v, lane % 5u == wg.x % 9u));
-    // Lanes that have parted have to be together again for the sum.
+    // Diverged lanes must have reconverged for the sum.
     var parted = v;
     if lane % 3u == 0u {
         for (var k = 0u; k < lane % 5u; k++) { parted = parted * 2.0 - 1.0; }

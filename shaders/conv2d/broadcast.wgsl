@@ -1,7 +1,7 @@
-// For CPU drivers. They turn every load inside a loop into a loop over lanes, so loads are the cost, not multiplications.
-// Lanes run along the output columns, and lane j of 8 fetches the input of row j: one load serves eight rows, each of which is
-// then broadcast from its lane's register. No barrier, no workgroup memory. Needs subgroups of at least 8 lanes.
-// A workgroup makes 32 rows x WG vec4 columns (GEGLU: 16 rows x WG hidden and WG gate columns), WG being the form's.
+// For CPU drivers. They turn every load inside a loop into a loop over lanes, so loads are the cost, not multiplications. Lanes map to
+// output columns, and lane j of 8 loads the input of row j: one load serves eight rows, and each row is then broadcast from its lane's
+// register. No barrier, no workgroup memory. Needs subgroups of at least 8 lanes. A workgroup computes 32 rows x WG vec4 columns (GEGLU: 16
+// rows x WG hidden and WG gate columns); WG is the form's constant.
 #import "conv2d/common"
 alias Rows8 = array<vec4<f32>, 8>;
 
@@ -39,13 +39,13 @@ fn shift(a: Rows8) -> Rows8 { return Rows8(a[1], a[2], a[3], a[4], a[5], a[6], a
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_invocation_id) sub: u32) {
     let id = wid.y * q.groups_x + wid.x;
     if id >= q.groups { return; }
-    // Neighbouring workgroups share their weight columns, which then stay in the cache.
+    // Neighbouring workgroups share their weight columns, which stay in the cache.
     let column = id / q.row_groups * WG + lane;
     let n = min(column, q.out_n4 - 1u);
     let last = q.out_rows * q.out_w - 1u;
     let b0 = fill(bias4(n));
-    // Weights lie in panels of PANEL columns (GEGLU: and their gates), but for those of 8 bits: a subgroup goes through one from its
-    // beginning to its end.
+    // Weights lie in panels of PANEL columns (GEGLU: with their gates), except 8-bit weights: a subgroup reads one panel from beginning to
+    // end.
     let panel = min(PANEL, q.out_n4);
     let panels = (q.out_n4 + panel - 1u) / panel;
     let rows = q.in_c4 * 4u;
@@ -99,8 +99,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         }
     }
     if column < q.out_n4 {
-        // Rows leave one by one from the front of their group. Unrolled stores, or indices known only at run time, cost up to
-        // seconds of compile time; the uniform bound keeps compilers from unrolling.
+        // Store rows one by one from the front of their group. Unrolled stores, or indices known only at run time, cost up to seconds of
+        // compile time; the uniform bound keeps compilers from unrolling.
         for (var r = 0u; r < q.block_rows; r++) {
 #ifdef GEGLU
             put_below(p0 + r, n, a0[0] * gelu(a2[0]), last);

@@ -1,9 +1,9 @@
 // Implicit-GEMM convolution over [positions, channels]; a linear layer is the same kernel with kernel size 1.
 //   out[p, n] = epilogue(bias[n] + sum over tap, c of in[source(p, tap), c] * weight[tap, c, n]) (+ residual[p, n])
 // GEGLU weights hold [hidden | gate] columns: out = hidden * gelu(gate).
-// Every form of the kernel begins with this. Epilogue: RESIDUAL, GEGLU, TANH.
-// MATRICES: the rows of the image are matrices, each with weights of its own, in f32 and without a bias: the products of Winograd's
-// algorithm (winograd_input.wgsl makes them). A row has whole workgroups.
+// Every form with loops includes this file. Epilogues: RESIDUAL, GEGLU, TANH.
+// MATRICES: the rows of the image are matrices, each with weights of its own, in f32 and without bias: the products of Winograd's algorithm
+// (winograd_input.wgsl makes the matrices). Whole workgroups fit into a row.
 #import "lib/storage"
 
 #import "conv2d/params"
@@ -42,20 +42,19 @@ fn first_row(p: u32) -> u32 { return 0u; }
 
 fn load4(i: u32) -> vec4<f32> { return unpack_input(input[i]); }
 
-// Top left corner of a position's window in (upsampled) input coordinates. Left of or above the image it
-// wraps to a huge number, so that one unsigned comparison tests both sides.
+// Top left corner of a position's window in (upsampled) input coordinates. Left of or above the image it wraps to a huge number, so that
+// one unsigned comparison tests both sides.
 fn corner(p: u32) -> vec2<u32> {
     let y = p / q.out_w;
     return vec2<u32>(q.out_y0 + y, p - y * q.out_w) * q.stride - q.pad;
 }
 
-// Is the tap at `yx` inside the image?
+// Whether the tap at `yx` is inside the image.
 fn inside(yx: vec2<u32>) -> bool {
     return yx.x < (q.in_h << q.upsample) && yx.y < (q.in_w << q.upsample);
 }
 
-// First element of the source position; the window's first stands in for the zero padding, so that every
-// address is valid.
+// First element of the source position. In the zero padding it is the window's first element, so that every address is valid.
 fn source(yx: vec2<u32>) -> u32 {
     let s = yx >> vec2<u32>(q.upsample);
     return q.in_base + select(0u, ((s.x - q.in_y0) * q.in_w + s.y) * q.in_c4, inside(yx));
@@ -72,7 +71,7 @@ fn put(p: u32, n: u32, sum: vec4<f32>) {
     v += unpack4(residual[q.residual_base + i]);
 #endif
 #ifdef TANH
-    // By exp of a non-positive number: accurate where WGSL's tanh need not be, and exactly 0 at 0.
+    // Uses exp of a non-positive number: accurate where WGSL's tanh need not be, and exactly 0 at 0.
     let e = exp(-2.0 * abs(v));
     v = sign(v) * (1.0 - e) / (1.0 + e);
 #endif

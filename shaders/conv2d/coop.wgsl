@@ -1,39 +1,39 @@
-// For matrix units: products of SIDE x SIDE matrices of halves, which a subgroup holds together, with sums in f32. What includes this says
-// which: SIDE, and the matrices' types Left, Right and Sums. A workgroup makes 4 * SIDE rows x 8 * SIDE columns through workgroup memory,
-// 2 * SIDE channels a step; each of its first four subgroups a quarter of them, 2 x 4 matrices of sums. While they multiply, the next step is
-// on its way from memory. A device has subgroups of LANES / 4 lanes at most; where they are smaller, those beyond the fourth only load and store.
-// GEGLU: a quarter's third and fourth matrices are the gates of the first and second, so a workgroup makes 4 * SIDE columns.
-// Values and weights are halves as they are stored, so no number is rounded before it is multiplied.
-// Of the form: LANES; how many vec4s of values an invocation stages, LOADS = 2 SIDE^2 / LANES; and SHARE = SIDE^2 / LANES, or 1 where that
-// is less: how many 4 x 4 weights it stages, and how many vec4s of each matrix of sums it stores.
+// For matrix units: products of SIDE x SIDE f16 matrices, held jointly by a subgroup, with f32 sums. The including file defines SIDE and
+// the matrix types Left, Right and Sums. A workgroup computes 4 * SIDE rows x 8 * SIDE columns through workgroup memory, 2 * SIDE channels
+// per step. Each of its first four subgroups computes a quarter, 2 x 4 matrices of sums. The loads of the next step overlap the
+// multiplications. Subgroups have at most LANES / 4 lanes; if they are smaller, those beyond the fourth only load and store.
+// GEGLU: a quarter's third and fourth matrices are the gates of the first and second, so a workgroup computes 4 * SIDE columns.
+// Values and weights are stored as f16, so multiplying them needs no rounding.
+// Constants of the form: LANES; LOADS = 2 SIDE^2 / LANES, the vec4s of values that an invocation stages; and SHARE = SIDE^2 / LANES, or 1
+// if that is less: the 4 x 4 weights that it stages, and the vec4s of each matrix of sums that it stores.
 // At most 19 KiB of workgroup memory. Create the pipeline without zeroing it: every element is written before it is read.
 #import "conv2d/common"
 const STEP = 2u * SIDE;         // channels
 const DEPTH = STEP / 4u;        // vec4s of channels
 const ROWS = 4u * SIDE;
 const COLUMNS = 2u * SIDE;      // vec4s
-// Rows and columns begin in different banks, and at multiples of 16 bytes, which Vulkan asks for.
+// Rows and columns begin in different banks, and at multiples of 16 bytes, which Vulkan requires.
 const PITCH = STEP + 8u;
-// Lanes hold neighbouring channels of both, so that these are neighbours in both: weights are turned over while they are staged.
+// Adjacent lanes hold adjacent channels of both tiles, so channels must be adjacent in both: weights are transposed during staging.
 var<workgroup> left_tile: array<f16, ROWS * PITCH>;          // [row][channel]
 var<workgroup> right_tile: array<f16, 4u * COLUMNS * PITCH>; // [column][channel]
 var<workgroup> sums: array<f32, 4u * SIDE * SIDE>;           // [quarter][row][column]: one matrix of each
 
-// Which of a quarter's rows and columns an invocation stores: a vec4 of one of the four matrices in `sums`.
+// The element that an invocation stores, relative to its quarter: a vec4 of one of the four matrices in `sums`.
 struct Place { quarter: u32, row: u32, column: u32 }
 fn place(i: u32) -> Place {
     return Place(i / (SIDE * SIDE / 4u), i / (SIDE / 4u) % SIDE, i % (SIDE / 4u));
 }
 fn sum4(i: u32) -> vec4<f32> { return vec4<f32>(sums[4u * i], sums[4u * i + 1u], sums[4u * i + 2u], sums[4u * i + 3u]); }
 
-// naga takes a subgroup's number for one that differs within it, and asks what it asks of derivatives.
+// naga considers the subgroup's number non-uniform within the subgroup, and applies the rules for derivatives.
 @compute @workgroup_size(LANES) @diagnostic(off, derivative_uniformity)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) t: u32, @builtin(subgroup_id) quarter: u32) {
     let id = wid.y * q.groups_x + wid.x;
     if id >= q.groups { return; }
     let rows = q.out_rows * q.out_w;
     let p0 = id % q.row_groups * ROWS;
-    // Loading: DEPTH neighbouring invocations fetch the channels of a row, and of four columns.
+    // Loading: DEPTH adjacent invocations load the channels of a row, and of four columns.
     let load_c = t % DEPTH;
     let load_row = t / DEPTH;
     let last_c = q.in_c4 - 1u;
@@ -67,7 +67,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     {
         let n = load_row + i * (LANES / DEPTH);
 #ifdef GEGLU
-        // Two matrices' columns, then those of their gates, and the same again.
+        // The columns of two matrices, then those of their gates, and the same again.
         let own = n0 + n / SIDE * (SIDE / 2u) + n % (SIDE / 2u);
         load_n[i] = min(own, last_n) + n / (SIDE / 2u) % 2u * q.out_n4;
 #else
@@ -86,8 +86,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         workgroupBarrier();
 #for i LOADS
         {
-            // Beyond the last channel the input is zero, the weights are whatever lies at the clamped address: robust access is not
-            // trusted.
+            // Beyond the last channel the input is zero, and the weights are arbitrary data at the clamped address: do not rely on robust
+            // access.
             let x = vec4<f16>(select(vec4<f32>(), unpack_input(left[i]), live[i] && c + load_c < q.in_c4));
             let at = (load_row + i * (LANES / DEPTH)) * PITCH + load_c * 4u;
             left_tile[at] = x.x;
@@ -123,7 +123,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             src[i] = source(load_corner[i] + tap);
 #endfor
         }
-        // After the last step the last channels again, of which nothing is made.
+        // After the last step, load the last channels again; they are not used.
 #for i LOADS
         left[i] = input[src[i] + min(c + load_c, last_c)];
 #endfor
@@ -148,9 +148,9 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 #endfor
         }
     }
-    // A matrix of each quarter at a time, stored by all invocations.
+    // One matrix of each quarter at a time, stored by all invocations.
 #ifdef GEGLU
-    let columns = COLUMNS / 4u; // of a quarter, as vec4s
+    let columns = COLUMNS / 4u; // per quarter, in vec4s
 #for i 4
     {
         // Matrix i % 2 of the upper or the lower two, then its gate.

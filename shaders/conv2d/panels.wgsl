@@ -1,10 +1,10 @@
-// Weights in f32 for texts without loop or branch, [matrices, panels, in_c4 * 4, LANES / 2].
+// f32 weights for straight-line forms, [matrices, panels, in_c4 * 4, LANES / 2].
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
 
-// Vec4s of a row.
+// Vec4s per row.
 const ROW4 = LANES / 2u;
 
-// A row's weights of a lane's two columns, of which the upper one lies LANES further on.
+// A row's weights for a lane's two columns; the upper one lies LANES further on.
 fn weights(i: u32, lane: u32) -> vec2<f32> {
     var low = 0.0;
     var high = 0.0;

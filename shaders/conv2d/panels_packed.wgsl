@@ -1,9 +1,9 @@
-// The same of halves, [matrices, panels, in_c4 * 4, LANES / 4]: a lane's two columns are one word, so that one load has all.
+// The same in f16, [matrices, panels, in_c4 * 4, LANES / 4]: a lane's two columns share a word, so that one load suffices.
 @group(0) @binding(1) var<storage, read> weight: array<vec4<u32>>;
 
 const ROW4 = LANES / 4u;
 
-// A lane's own word of the group's four, and v for the lanes of other groups.
+// Selects a lane's own word of the group's four; keeps v in lanes of other groups.
 fn word_of_lane(v: u32, four: vec4<u32>, lane: u32, group: u32) -> u32 {
     let low = select(select(v, four.x, lane == 4u * group), four.y, lane == 4u * group + 1u);
     return select(select(low, four.z, lane == 4u * group + 2u), four.w, lane == 4u * group + 3u);

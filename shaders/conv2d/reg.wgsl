@@ -1,20 +1,20 @@
-// For GPUs without matrix units. A workgroup of SIDE x SIDE invocations makes 8 * SIDE rows x 2 * SIDE vec4 columns through workgroup memory,
-// STEP channels a step. Invocation (ty, tx) keeps two vec4s of rows, 4 * SIDE apart, of two vec4 columns, SIDE apart: its 8 x 8 sums are in
-// registers, and each number that it reads from workgroup memory serves 8 of them, where tiled.wgsl has 4. While it multiplies, the next step
-// is on its way from memory, kept as it is stored: who converted it would wait for it.
-// GEGLU: the second column is the first one's gate, so a workgroup makes SIDE vec4 columns.
-// Of the form: SIDE, STEP, and what an invocation stages of each tile: LOADS = 2 STEP / SIDE.
-// At most 8.25 KiB of workgroup memory, in f32 whatever the storage: with tiles of halves RDNA 3's multiplications take twice as long, which
-// read them as they are, and others convert each of them 16 times. Create the pipeline without zeroing it: every element is written
-// before it is read.
+// For GPUs without matrix units. A workgroup of SIDE x SIDE invocations computes 8 * SIDE rows x 2 * SIDE vec4 columns through workgroup
+// memory, STEP channels per step. Invocation (ty, tx) has two vec4s of rows, 4 * SIDE apart, of two vec4 columns, SIDE apart. Its 8 x 8
+// sums stay in registers, and each number that it reads from workgroup memory serves 8 of them, compared with 4 in tiled.wgsl. The loads of
+// the next step overlap the multiplications. They stay in their stored format, because a conversion would wait for them.
+// GEGLU: the second column is the first one's gate, so a workgroup computes SIDE vec4 columns.
+// Constants of the form: SIDE, STEP, and LOADS = 2 STEP / SIDE, the elements of each tile that an invocation stages.
+// At most 8.25 KiB of workgroup memory, in f32 for every storage. With f16 tiles, RDNA 3's multiplications, which can read f16 directly,
+// take twice as long, and other GPUs convert each element 16 times. Create the pipeline without zeroing the memory: every element is
+// written before it is read.
 #import "conv2d/common"
 const LANES = SIDE * SIDE;
 const DEPTH = STEP / 4u;   // vec4s of channels
 const COLUMNS = 2u * SIDE;
 const APART = 4u * SIDE;   // rows between an invocation's vec4s of them
-// Rows, and some: neighbours write different channels to different banks then.
+// Pad the rows, so that neighbouring invocations write different channels to different banks.
 const PITCH = 2u * APART + 16u / DEPTH;
-// Turned over while it is staged, so that four rows are neighbours: every compiler has one load for them.
+// Transposed during staging, so that four rows are adjacent: every compiler then uses a single load for them.
 var<workgroup> a_tile: array<f32, STEP * PITCH>;         // [channel][row]
 var<workgroup> b_tile: array<vec4<f32>, STEP * COLUMNS>; // [channel][column]
 
@@ -28,7 +28,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     let ty = t / SIDE;
     let rows = q.out_rows * q.out_w;
     let p0 = id % q.row_groups * (2u * APART);
-    // Loading: DEPTH neighbouring invocations fetch the channels of a row; COLUMNS of them fetch one weight row's columns.
+    // Loading: DEPTH adjacent invocations load the channels of a row; COLUMNS of them load one weight row's columns.
     let load_c = t % DEPTH;
     let load_row = t / DEPTH;
     let load_k = t / COLUMNS;
@@ -76,8 +76,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         workgroupBarrier();
 #for i LOADS
         {
-            // Beyond the last channel the input is zero, the weights are whatever lies at the clamped address: robust access is not
-            // trusted.
+            // Beyond the last channel the input is zero, and the weights are arbitrary data at the clamped address: do not rely on robust
+            // access.
             let x = select(vec4<f32>(), unpack_input(a[i]), live[i] && c + load_c < q.in_c4);
             let at = load_c * 4u * PITCH + load_row + i * (LANES / DEPTH);
             a_tile[at] = x.x;
@@ -99,7 +99,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             src[i] = source(load_corner[i] + tap);
 #endfor
         }
-        // After the last step the last channels again, of which nothing is made.
+        // After the last step, load the last channels again; they are not used.
 #for i LOADS
         a[i] = input[src[i] + min(c + load_c, q.in_c4 - 1u)];
         b[i] = read4(k0 + min(c * 4u + load_k + i * (LANES / COLUMNS), last_k), weight_n, width);
@@ -119,7 +119,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         }
 #endfor
     }
-    // Rows leave one by one from the front: sixteen stores in a row would be as long a text as all products.
+    // Store rows one by one from the front: sixteen stores in a row would be as much code as all products.
     for (var r = 0u; r < q.block_rows; r++) {
         let p = p0 + r / 4u * APART + ty * 4u + r % 4u;
         if p < rows {

@@ -1,6 +1,6 @@
-// The fallback without subgroups, for CPU drivers: no barrier, no workgroup memory. Lanes run along the output columns, and each
-// invocation makes 16 rows (GEGLU: 8) of one vec4 column, whose input addresses are the same in all column lanes.
-// Of the form: WG lanes, of which COLS lie along the columns; where there are few of these, the rest lie along further rows.
+// The fallback without subgroups, for CPU drivers: no barrier, no workgroup memory. Lanes map to output columns. Each invocation computes
+// 16 rows (GEGLU: 8) of one vec4 column; their input addresses are the same in all column lanes.
+// Constants of the form: WG lanes, COLS of them along the columns; with few columns, the other lanes take further rows.
 #import "conv2d/common"
 alias Rows8 = array<vec4<f32>, 8>;
 
@@ -8,7 +8,7 @@ fn product(x: vec4<f32>, w: mat4x4<f32>) -> vec4<f32> {
     return x.x * w[0] + x.y * w[1] + x.z * w[2] + x.w * w[3];
 }
 
-// Written out, so that no driver keeps the sums in memory for an index that it did not unroll.
+// Written out, so that no driver keeps the sums in memory because of an index that it did not unroll.
 fn multiply(acc: ptr<function, Rows8>, at: array<u32, 8>, c: u32, w: mat4x4<f32>) {
     (*acc)[0] += product(load4(at[0] + c), w);
     (*acc)[1] += product(load4(at[1] + c), w);
@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     for (var ky = 0u; ky < q.kernel; ky++) {
         for (var kx = 0u; kx < q.kernel; kx++) {
             let tap = vec2<u32>(ky, kx);
-            // Rows in the padding add this tap's sum of a stand-in address times zero: one select per tap, not per channel.
+            // Rows in the padding add this tap's sum of a stand-in address times zero: one select per tap instead of one per channel.
             var low_sum = Rows8();
             var low_at: array<u32, 8>;
             for (var r = 0u; r < 8u; r++) { low_at[r] = source(low_corner[r] + tap); }
@@ -89,7 +89,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
         }
     }
     if column < q.out_n4 {
-        // As with subgroups: rows leave one by one from the front, and the uniform bound keeps the stores rolled.
+        // As with subgroups, store rows one by one from the front; the uniform bound keeps the stores rolled.
         for (var r = 0u; r < q.block_rows; r++) {
 #ifdef GEGLU
             put_below(p0 + r, n, low[0] * gelu(gates[0]), rows - 1u);

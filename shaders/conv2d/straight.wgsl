@@ -1,11 +1,12 @@
-// For newer versions of Mesa's CPU driver, on a device without range checks: products of matrices, Winograd's, a linear layer's, or
-// one tap's of a convolution's windows, whose input has its padding (pad.wgsl).
-// There is no loop, and no branch that is taken: what is in one is under a mask, with which no load is simple. A workgroup is
-// one subgroup, and makes ROWS rows x 2 LANES columns from STEP channels, to which it adds what is there before (`parts`). Longer
-// sums, and other taps, take a dispatch for each step, which finds the last one's in another buffer: so nobody waits for anybody, and nobody writes
-// what another one reads.
-// Windows of tensors begin where they are bound. Rows, columns and channels are whole blocks, and the grid has a workgroup for each block: [rows, columns, matrices].
-// GEGLU, the last step alone: the lower half of a block's columns is hidden, the upper one is their gates.
+// For newer versions of Mesa's CPU driver, on a device without range checks. Matrix products of Winograd's algorithm, of a linear layer, or
+// of one tap of a convolution's windows, whose input is padded (pad.wgsl).
+// Straight-line code: no branch is taken, because code in a branch runs under a mask, which makes every load slow. A workgroup is one
+// subgroup. It computes ROWS rows x 2 LANES columns from STEP channels, and adds the previous step's result (`parts`). Longer sums, and
+// other taps, take one dispatch per step, with the previous result in another buffer: so no invocation waits for another, or writes what
+// another reads.
+// Windows of tensors begin at their bindings. Rows, columns and channels are whole blocks, and the grid has one workgroup per block: [rows,
+// columns, matrices].
+// GEGLU, in the last step only: the lower half of a block's columns is hidden, the upper half are their gates.
 #import "conv2d/params"
 #import "lib/neighbours"
 #ifdef Q8_WEIGHTS
@@ -28,12 +29,12 @@
 @group(0) @binding(5) var<storage, read_write> output: array<f32>;     // [matrices, in_w, panels, 2 LANES]; GEGLU: LANES
 @group(1) @binding(0) var<uniform> q: Params;
 
-// Bits of `parts`: what there is to add. What there is not is a small part of some buffer, of which the beginning is read.
+// Flags in `parts` of what to add. A missing operand is bound to a small part of some buffer, and its beginning is read.
 const BIAS = 1u;
 const BEFORE = 2u;
 const RESIDUAL = 4u;
 
-// Vec4s of LANES neighbours.
+// Vec4s of LANES adjacent elements.
 const LANES4 = LANES / 4u;
 
 fn biases(i: u32, lane: u32) -> f32 {
@@ -63,7 +64,7 @@ fn residuals(i: u32, lane: u32) -> f32 {
 alias Sums = array<f32, ROWS>;
 alias Places = array<u32, ROWS>;
 
-// Four channels' products. A function, because naga takes long over long ones.
+// The products of four channels. A function, because naga is slow on long ones.
 fn add(lows: ptr<function, Sums>, highs: ptr<function, Sums>, a: Places, w: u32, k: u32, lane: u32) {
     var own: array<vec2<f32>, 4>;
 #for c 4
@@ -106,15 +107,16 @@ fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(subgroup_invocation_id
         highs[r] = select(high_bias, befores(i + LANES4, lane), has(BEFORE));
     }
 #endfor
-    // A compiler's time goes with the square of what has no branch in it. None of these is taken: q.upsample is 0.
+    // Compile time grows with the square of the length of branch-free code. These branches split it; none is taken, because q.upsample is
+    // 0.
 #for g STEP / SEGMENT
 #for k SEGMENT / 4
     add(&lows, &highs, a, w, g * (SEGMENT / 4u) + k, lane);
 #endfor
     if q.upsample == 1u { output[lane] = lows[0]; }
 #endfor
-    // What is stored lane by lane is stored behind branches on some CPUs, and LLVM would move each sum behind those before its own, but
-    // no load. No sum goes behind what all are in; q.upsample is 0.
+    // Some CPUs store lane by lane behind branches, and LLVM would move each sum, but not its loads, behind the stores before its own.
+    // Making one value depend on all sums prevents that; q.upsample is 0.
     var all = 0u;
 #for r ROWS
     all ^= bitcast<u32>(lows[r]) ^ bitcast<u32>(highs[r]);

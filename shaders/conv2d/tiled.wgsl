@@ -1,6 +1,7 @@
-// For every adapter, and for GPUs: a workgroup makes TY * TM rows x TX vec4 columns through workgroup memory, 16 channels a step. Invocation
-// (ty, tx) owns TM rows, TY apart, of vec4 column tx: so the reads of one subgroup fall into different banks.
-// Of the form: TX, TY and TM, and what an invocation stages of each tile: A_LOADS = 4 TM / TX, B_LOADS = 16 / TY or 1.
+// For every adapter, mainly GPUs. A workgroup computes TY * TM rows x TX vec4 columns through workgroup memory, 16 channels per step.
+// Invocation (ty, tx) computes TM rows, TY apart, of vec4 column tx, so that the reads of one subgroup use different banks.
+// Constants of the form: TX, TY and TM, and the elements of each tile that an invocation stages: A_LOADS = 4 TM / TX, B_LOADS = 16 / TY or
+// 1.
 // At most 12 KiB of workgroup memory. Create the pipeline without zeroing it: every element is written before it is read.
 #import "conv2d/common"
 const LANES = TX * TY;
@@ -31,7 +32,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 #endif
     var acc: array<vec4<f32>, TM>;
     for (var r = 0u; r < TM; r++) { acc[r] = bias4(n); }
-    // Loading: four neighbouring invocations fetch 16 channels of a row; TX of them fetch one weight row's columns.
+    // Loading: four adjacent invocations load 16 channels of a row; TX of them load one weight row's columns.
     let load_c = t % 4u;
     var load_corner: array<vec2<u32>, A_LOADS>;
 #for i A_LOADS
@@ -48,8 +49,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
 #endfor
             let k0 = first_row(p0) + (ky * q.kernel + kx) * q.in_c4 * 4u;
             for (var c = 0u; c < q.in_c4; c += 4u) {
-                // Beyond the last channel the input is zero, the weights are whatever lies at the clamped address: robust access is not
-                // trusted.
+                // Beyond the last channel the input is zero, and the weights are arbitrary data at the clamped address: do not rely on
+                // robust access.
                 var a: array<vec4<f32>, A_LOADS>;
                 var b: array<vec4<f32>, B_LOADS>;
 #ifdef GEGLU
@@ -72,7 +73,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
                 a_tile[t + i * LANES] = select(vec4<f32>(), a[i], live[i] && c + load_c < q.in_c4);
 #endfor
 #for i B_LOADS
-                // Where the tile has fewer elements than there are invocations, some have nothing to stage.
+                // If the tile has fewer elements than there are invocations, some stage nothing.
                 if ty + i * TY < STEP {
                     b_tile[t + i * LANES] = b[i];
 #ifdef GEGLU

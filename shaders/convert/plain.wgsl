@@ -1,9 +1,9 @@
-// f32 as the pass stores its values: between passes that store theirs otherwise.
+// f32 to the storage of a pass, for values that pass between passes with different storages.
 #import "lib/storage"
 
 struct Params {
     n: u32,          // vec4s of this band
-    base: u32,       // where the windows begin, in vec4s
+    base: u32,       // start of the data in the windows, in vec4s
     base_out: u32,
     groups_x: u32,
 }

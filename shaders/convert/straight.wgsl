@@ -1,8 +1,8 @@
-// For newer versions of Mesa's CPU driver, on a device without range checks, and for values in f32 (see conv2d/straight.wgsl): no loop and
-// no branch. A workgroup is one subgroup, and has ROWS times LANES neighbours. The grid has a workgroup for each.
+// For newer versions of Mesa's CPU driver, on a device without range checks, and for f32 values (see conv2d/straight.wgsl): straight-line
+// code. A workgroup is one subgroup, and copies ROWS times LANES adjacent elements.
 struct Params {
     n: u32,          // vec4s of this band
-    base: u32,       // where the windows begin, in vec4s
+    base: u32,       // start of the data in the windows, in vec4s
     base_out: u32,
     groups_x: u32,
 }
@@ -11,10 +11,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> out: array<f32>;     // [positions, C]
 @group(1) @binding(0) var<uniform> p: Params;
 
-// No index is larger (src/kernels/straight.rs).
+// Upper bound on every index (src/kernels/straight.rs).
 const MOST = 0x3ffffffu;
 
-// LANES neighbours, one for each lane: LLVM makes one load of them.
+// LANES adjacent elements, one per lane. LLVM turns them into a single load.
 fn neighbours(i: u32, lane: u32) -> f32 {
     var v = x[i];
 #for j LANES

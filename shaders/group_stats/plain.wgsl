@@ -1,5 +1,5 @@
-// Per channel and chunk of positions: mean and sum of squared deviations from it.
-// Two passes over a chunk: no cancellation, and the second comes from the cache.
+// Per channel and chunk of positions: the mean, and the sum of squared deviations from it. Two passes over a chunk avoid cancellation, and
+// the second one reads from the cache.
 #import "lib/storage"
 
 struct Params {
@@ -8,7 +8,7 @@ struct Params {
     chunk_len: u32,   // positions per chunk; the last may be shorter
     chunks: u32,      // in this window
     chunk0: u32,      // first of them
-    base: u32,        // where the window begins in x, in vec4s
+    base: u32,        // start of the data in x's window, in vec4s
     groups_x: u32,
 }
 

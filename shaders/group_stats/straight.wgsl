@@ -1,13 +1,12 @@
-// For newer versions of Mesa's CPU driver, on a device without range checks, and for values in f32 (see conv2d/straight.wgsl): no loop and
-// no branch. A workgroup is one subgroup, and has LANES channels of a chunk, which has STEP positions.
-// The grid has a workgroup for each: [C / LANES, chunks].
+// For newer versions of Mesa's CPU driver, on a device without range checks, and for f32 values (see conv2d/straight.wgsl): straight-line
+// code. A workgroup is one subgroup, and computes LANES channels of a chunk of STEP positions. The grid is [C / LANES, chunks].
 struct Params {
     positions: u32,   // in this window
     c4: u32,          // vec4s per position
     chunk_len: u32,   // positions per chunk
     chunks: u32,      // in this window
     chunk0: u32,      // first of them
-    base: u32,        // where the window begins in x, in vec4s
+    base: u32,        // start of the data in x's window, in vec4s
     groups_x: u32,
 }
 
@@ -15,10 +14,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> stats: array<f32>;   // [chunks, 2, C]: mean, M2
 @group(1) @binding(0) var<uniform> p: Params;
 
-// No index is larger (src/kernels/straight.rs).
+// Upper bound on every index (src/kernels/straight.rs).
 const MOST = 0x3ffffffu;
 
-// LANES neighbours, one for each lane: LLVM makes one load of them.
+// LANES adjacent elements, one per lane. LLVM turns them into a single load.
 fn channels(i: u32, lane: u32) -> f32 {
     var v = x[i];
 #for j LANES

@@ -1,10 +1,10 @@
-// Loads of neighbours, one for each lane, in texts without loop or branch: LANES / 4 vec4s at places that are the same for all lanes. LLVM
-// makes one load of them where it sees that they are neighbours.
+// Loads of adjacent elements, one per lane, in straight-line code: LANES / 4 vec4s at addresses that are the same for all lanes. LLVM
+// merges them into one load where it recognizes them as adjacent.
 
-// No index of a vec4 is larger (src/kernels/straight.rs): this tells LLVM that what is added to a base does not wrap.
+// Upper bound on the index of a vec4 (src/kernels/straight.rs). It tells LLVM that additions to a base do not wrap.
 const MOST = 0xffffffu;
 
-// Its own number of the group's four for each lane of the group, and v for the others.
+// Selects its own number of the group's four in each lane of the group, and v in the others.
 fn of_lane(v: f32, four: vec4<f32>, lane: u32, group: u32) -> f32 {
     let low = select(select(v, four.x, lane == 4u * group), four.y, lane == 4u * group + 1u);
     return select(select(low, four.z, lane == 4u * group + 2u), four.w, lane == 4u * group + 3u);

@@ -1,12 +1,12 @@
-// How four neighbouring channels of a value lie in memory, and how four columns of a weight do. A `Pair` is half of a `Stored`.
-// Arithmetic is f32 whatever the storage.
+// Storage of four adjacent channels of a value, and of four columns of a weight. A `Pair` is half of a `Stored`. Arithmetic is f32 for
+// every storage.
 #ifdef PACKED
 alias Stored = vec2<u32>;
 alias Pair = u32;
 fn unpack2(v: Pair) -> vec2<f32> { return unpack2x16float(v); }
 fn unpack4(v: Stored) -> vec4<f32> { return vec4(unpack2x16float(v.x), unpack2x16float(v.y)); }
-// What a half cannot hold becomes infinite or NaN, which the host looks for: WGSL lets a driver write any number, and those
-// that round towards zero write 65504.
+// Values that overflow f16 become infinite or NaN, which the host checks for. WGSL lets a driver write any number instead, and those that
+// round towards zero write 65504.
 fn pack2(v: vec2<f32>) -> Pair {
     let over = select(vec2(0u), vec2(0x7c00u), abs(v) >= vec2(65520.0));
     return pack2x16float(v) | over.x | (over.y << 16u);

@@ -1,5 +1,4 @@
-// A band of a picture in f32, with the zeros that a convolution's windows reach beyond its edges: for texts that ask of no tap whether
-// it is inside.
+// A band of a picture in f32, with zero padding for a convolution's windows: for forms that do not test whether a tap is inside.
 #import "lib/storage"
 #import "pad/common"
 
@@ -13,7 +12,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     if i >= p.n { return; }
     let position = i / p.in_c4;
     let c = i % p.in_c4;
-    // Above or to the left of the picture these wrap to huge numbers.
+    // Above or to the left of the picture, these wrap to huge numbers.
     let y = p.y0 + position / p.width - p.pad;
     let x = position % p.width - p.pad;
     let inside = y < (p.in_h << p.upsample) && x < (p.in_w << p.upsample);

@@ -1,6 +1,6 @@
-// For newer versions of Mesa's CPU driver, on a device without range checks, and for values in f32 (see conv2d/straight.wgsl): no loop and
-// no branch. A workgroup is one subgroup, and has BLOCKS times LANES channels of a position: so where that lies, it lies for all lanes. The
-// grid has a workgroup for each: [C / (BLOCKS LANES), width, rows].
+// For newer versions of Mesa's CPU driver, on a device without range checks, and for f32 values (see conv2d/straight.wgsl): straight-line
+// code. A workgroup is one subgroup, and copies BLOCKS times LANES channels of a position, so the position is the same for all lanes. The
+// grid is [C / (BLOCKS LANES), width, rows].
 #import "lib/neighbours"
 #import "pad/common"
 
@@ -18,7 +18,7 @@ fn channels(i: u32, lane: u32) -> f32 {
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) block: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-    // Above or to the left of the picture these wrap to huge numbers.
+    // Above or to the left of the picture, these wrap to huge numbers.
     let y = p.y0 + block.z - p.pad;
     let x = block.y - p.pad;
     let inside = y < (p.in_h << p.upsample) && x < (p.in_w << p.upsample);

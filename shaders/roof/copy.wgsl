@@ -1,4 +1,4 @@
-// Each vector read once and written once. An invocation has EACH of them, 64 apart, so that those beside each other are read at once.
+// Reads and writes each vector once. An invocation copies EACH of them, 64 apart, so that adjacent invocations read adjacent vectors.
 
 struct Params {
     n: u32,          // vec4s

@@ -1,5 +1,6 @@
-// Multiplications and additions, and nothing else: CHAINS vectors of an invocation, none of which waits for another, take
-// STEPS steps x = x * by + add in each turn, or in all where there is no loop (STRAIGHT). The host gives 1 for both, which no compiler knows: whole numbers, and the sums are exact.
+// Multiplications and additions only. Each invocation has CHAINS independent vectors, and repeats x = x * by + add: STEPS times per
+// iteration of a loop, or STEPS times in total without a loop (STRAIGHT). The host passes 1 for both constants, which no compiler can know;
+// the values are integers, so the sums are exact.
 
 struct Params {
     turns: u32,
@@ -7,7 +8,7 @@ struct Params {
     add: f32,
 }
 
-@group(0) @binding(0) var<storage, read_write> sums: array<vec4<f32>>;    // one for each invocation
+@group(0) @binding(0) var<storage, read_write> sums: array<vec4<f32>>;    // one per invocation
 @group(1) @binding(0) var<uniform> p: Params;
 
 @compute @workgroup_size(64)

@@ -1,24 +1,24 @@
-// What the texts of `winograd_input` share: a Value is what an invocation has of an input.
+// Shared by the forms of `winograd_input`; a Value is an invocation's part of an input element.
 struct Params {
     in_h: u32, in_w: u32, in_c4: u32,  // whole input: height, width, vec4s per position
-    before: u32, all_c4: u32,          // vec4s of the tensor before it, of which it is the second, and of both
-    upsample: u32,                     // 0, or 1: a nearest 2x upsampling of the input is read
-    y0: u32, in_y0: u32,               // first output row of this band, and of the input's window
-    base: u32,                         // where that begins in the window, in vec4s
-    tiles_x: u32, tiles: u32,          // tiles of a row, and of the band
-    rows: u32, columns: u32,           // of a matrix: tiles and channels, and zeros that fill up the last blocks
-    span: u32,                         // columns that are made of this tensor
+    before: u32, all_c4: u32,          // vec4s of the preceding tensor in a concatenation, and of both
+    upsample: u32,                     // 0, or 1: reads a nearest 2x upsampling of the input
+    y0: u32, in_y0: u32,               // first output row of this band, and first row of the input's window
+    base: u32,                         // start of the data in the window, in vec4s
+    tiles_x: u32, tiles: u32,          // tiles per row, and in the band
+    rows: u32, columns: u32,           // of a matrix: tiles and channels, padded with zeros to whole blocks
+    span: u32,                         // columns computed from this tensor
     groups_x: u32,
 }
 
 const ROOT = 1.4142135623730951;
 const HALF_ROOT = 0.7071067811865476;
 
-// Of six rows or columns: which lie inside of the image, and where in the input.
+// For six rows or columns: whether each lies inside the image, and its index in the input.
 struct Line { live: array<bool, 6>, at: array<u32, 6> }
 
-// From `first` on, of `size` of the input that are `step` apart. Left of or above the image `first` wraps to a huge number, so that one
-// unsigned comparison tests both sides.
+// Six indices from `first` on, with `size` elements in the input that are `step` apart. Left of or above the image `first` wraps to a huge
+// number, so that one unsigned comparison tests both sides.
 fn line(first: u32, size: u32, start: u32, step: u32, live: bool) -> Line {
     var l: Line;
 #for k 6

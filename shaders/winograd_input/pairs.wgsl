@@ -1,5 +1,5 @@
-// For CPU drivers, which turn each load and store into a loop over lanes, in which two neighbours cost little more than one: as plain.wgsl
-// has it, but an invocation has CHANNELS channels of a tile.
+// For CPU drivers, which turn each load and store into a loop over lanes, where two adjacent elements cost little more than one. Like
+// plain.wgsl, but an invocation computes CHANNELS channels of a tile.
 #import "lib/storage"
 #import "winograd_input/common"
 #ifdef SILU

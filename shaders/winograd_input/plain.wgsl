@@ -1,6 +1,6 @@
-// The first step of a 3 x 3 convolution by Winograd's F(4 x 4, 3 x 3): each tile d of 6 x 6 inputs becomes B^T d B
-// (src/plan/winograd.rs), whose 36 elements go to as many matrices. Tiles lie 4 apart. An invocation has one channel of a tile.
-// SILU: of what is normalized first (affine), of one tensor or of two beside each other, each with a dispatch of its own.
+// The first step of a 3 x 3 convolution by Winograd's F(4 x 4, 3 x 3): each tile d of 6 x 6 inputs becomes B^T d B (src/plan/winograd.rs),
+// whose 36 elements go to as many matrices. Tiles are 4 apart. An invocation computes one channel of a tile.
+// SILU: normalizes the input first (affine), which is one tensor or a concatenation of two, each with a dispatch of its own.
 #import "lib/storage"
 #import "winograd_input/common"
 #ifdef SILU

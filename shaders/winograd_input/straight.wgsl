@@ -1,7 +1,7 @@
-// For newer versions of Mesa's CPU driver, on a device without range checks, and for values in f32 (see conv2d/straight.wgsl): no loop and
-// no branch. A workgroup is one subgroup, and has LANES channels of a tile. Where it is, it is for all lanes: whether a row or a
-// column lies inside of the image is asked once for all, and one load has all lanes' channels of a place.
-// The grid has a workgroup for each: [span / LANES, rows].
+// For newer versions of Mesa's CPU driver, on a device without range checks, and for f32 values (see conv2d/straight.wgsl): straight-line
+// code. A workgroup is one subgroup, and computes LANES channels of a tile. The position is the same for all lanes, so one test decides for
+// all whether a row or a column lies inside the image, and one load has all lanes' channels of a position. The grid is [span / LANES,
+// rows].
 #import "lib/neighbours"
 #import "winograd_input/common"
 #ifdef SILU

@@ -1,9 +1,9 @@
-// What the texts of `winograd_output` share: a Value is what an invocation has of a product.
+// Shared by the forms of `winograd_output`; a Value is an invocation's part of a product.
 struct Params {
-    out_h: u32, out_w: u32, out_n4: u32,  // of this band: rows, columns, vec4s per position
-    base: u32,                            // where its first row begins in the windows, in vec4s
-    tiles_x: u32, tiles: u32,             // tiles of a row, and of the band
-    rows: u32, columns: u32,              // of a matrix: tiles and pairs of channels, and what fills up the last blocks
+    out_h: u32, out_w: u32, out_n4: u32,  // rows, columns and vec4s per position of this band
+    base: u32,                            // start of its first row in the windows, in vec4s
+    tiles_x: u32, tiles: u32,             // tiles per row, and in the band
+    rows: u32, columns: u32,              // of a matrix: tiles and pairs of channels, padded to whole blocks
     groups_x: u32,
 }
 

@@ -1,5 +1,5 @@
-// The last step of a 3 x 3 convolution by Winograd's F(4 x 4, 3 x 3): of a tile's 6 x 6 products m, one from each of 36 matrices,
-// A^T m A (src/plan/winograd.rs) are its 4 x 4 outputs, before bias and residual. An invocation has two channels of a tile.
+// The last step of a 3 x 3 convolution by Winograd's F(4 x 4, 3 x 3): a tile's 6 x 6 products m, one from each of 36 matrices, become its 4
+// x 4 outputs A^T m A (src/plan/winograd.rs), before bias and residual. An invocation computes two channels of a tile.
 #import "lib/storage"
 #import "winograd_output/common"
 

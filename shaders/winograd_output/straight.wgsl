@@ -1,6 +1,6 @@
-// For newer versions of Mesa's CPU driver, on a device without range checks, and for values in f32 (see conv2d/straight.wgsl): no loop and
-// no branch. A workgroup is one subgroup, and has LANES channels of a tile: one load has all lanes' channels of a place.
-// All tiles are whole, and the grid has a workgroup for each: [N / LANES, tiles].
+// For newer versions of Mesa's CPU driver, on a device without range checks, and for f32 values (see conv2d/straight.wgsl): straight-line
+// code. A workgroup is one subgroup, and computes LANES channels of a tile: one load has all lanes' channels of a position. All tiles are
+// whole, and the grid is [N / LANES, tiles].
 #import "winograd_output/common"
 
 @group(0) @binding(0) var<storage, read> products: array<f32>;            // [36, rows, 2 columns]
@@ -15,10 +15,10 @@
 
 alias Value = f32;
 
-// No index is larger (src/kernels/straight.rs).
+// Upper bound on every index (src/kernels/straight.rs).
 const MOST = 0x3ffffffu;
 
-// LANES neighbours, one for each lane: LLVM makes one load of them.
+// LANES adjacent elements, one per lane. LLVM turns them into a single load.
 fn product(i: u32, lane: u32) -> f32 {
     var v = products[i];
 #for j LANES

@@ -1,5 +1,5 @@
-//! How fast a kernel runs on an adapter, at shapes of SD 2.1 at 512 x 512, through the ordinary wrappers, and what the adapter can do
-//! at most.
+//! Measures the speed of kernels on an adapter, at shapes of SD 2.1 at 512 x 512, through the ordinary wrappers; and the adapter's peak
+//! performance.
 
 mod roof;
 
@@ -15,41 +15,41 @@ use crate::shader::Kernel;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
-/// A measurement shorter than this is repeated within one run, so that the submission itself does not count.
+/// Shorter measurements are repeated within one run, to make the cost of submission negligible.
 const LEAST_SECONDS: f64 = 0.02;
 /// Most repetitions within one run.
 const MOST_COPIES: usize = 32;
-/// Most bytes that the outputs of repetitions may take together.
+/// Limit on the bytes of all repetitions' outputs.
 const MOST_BYTES: u64 = 1 << 30;
 
 /// A kernel at a shape.
 pub struct Shape {
     pub kernel: &'static Kernel,
     pub name: &'static str,
-    /// Multiplications and additions, each counted, of the operation itself (what a textbook counts, whatever the
-    /// kernel does); 0 where memory is the limit.
+    /// Multiplications and additions, counted separately, of the operation itself (by the textbook definition, whatever the kernel does); 0
+    /// if memory is the limit.
     pub flops: u64,
     record: fn(&mut Recorder) -> Tensor,
 }
 
-/// What was measured.
+/// A measurement.
 #[derive(Clone, Debug)]
 pub struct Timing {
-    /// Seconds of one application of the kernel: median, least and most.
+    /// Seconds per application of the kernel: median, least and most.
     pub median: f64,
     pub least: f64,
     pub most: f64,
-    /// Applications in each of the timed runs.
+    /// Applications per timed run.
     pub copies: usize,
-    /// Multiplications and additions of one as its form has them, without those that only fill up blocks.
+    /// Operations of one application in its form, without padding.
     pub flops: u64,
-    /// Bytes that one moves at least: inputs, weights as its form has them, and outputs, each once.
+    /// Minimum bytes that one application moves: inputs, weights as packed, and outputs, each once.
     pub bytes: u64,
-    /// The forms that ran: `conv2d=tiled-64`; empty where there is one only.
+    /// The forms that ran, as in `conv2d=tiled-64`; empty if there is only one.
     pub forms: BTreeSet<String>,
 }
 
-/// A plan that cannot be recorded or a device that fails.
+/// The plan cannot be recorded, or the device fails.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     #[error(transparent)]
@@ -58,7 +58,7 @@ pub enum BenchError {
     Gpu(#[from] GpuError),
 }
 
-/// The convolution of `[h, w, cin]` with `cout` filters; `geglu` has `cout` of each half.
+/// A convolution of `[h, w, cin]` with `cout` filters; with `geglu`, `cout` for each half.
 fn conv(r: &mut Recorder, (h, w): (u32, u32), cin: u32, cout: u32, geometry: Geometry, geglu: bool) -> Tensor {
     let x = r.input("x", h, w, Channels::one(cin));
     let channels = if geglu { Channels::heads(2, cout) } else { Channels::one(cout) };
@@ -76,7 +76,7 @@ fn attend(r: &mut Recorder, rows: u32, heads: u32, head_dim: u32) -> Tensor {
     attention::record(r, "out", &q, &KeyValue { k, v }, &[KeyValue { k: bank_k, v: bank_v }])
 }
 
-/// The shapes where SD 2.1 spends its time, and the 1024-cubed product that is the common yardstick.
+/// The shapes where SD 2.1 spends its time, and the common yardstick of a 1024-cubed product.
 pub fn shapes() -> Vec<Shape> {
     let gemm = 2 * 1024 * 1024 * 1024;
     vec![
@@ -137,7 +137,7 @@ pub fn shapes() -> Vec<Shape> {
             },
         },
         Shape {
-            // All of GroupNorm, as a model has it, with the activation that follows.
+            // The whole of GroupNorm as a model has it, with the subsequent activation.
             kernel: &group_norm::KERNEL,
             name: "64x64 x 320, 32 groups, activated",
             flops: 0,
@@ -175,11 +175,10 @@ pub fn shapes() -> Vec<Shape> {
     ]
 }
 
-/// Runs `shape` on `gpu`: once to build and warm it up, once more to see how long it takes, then `repetitions`
-/// times against the clock.
+/// Runs `shape` on `gpu`: once to build and warm up, once to estimate its time, then `repetitions` timed runs.
 ///
 /// # Errors
-/// A shape beyond the adapter's limits, or whatever the device reports.
+/// The shape exceeds the adapter's limits, or the device reports an error.
 pub fn measure(gpu: &Gpu, shape: &Shape, storage: Policy, repetitions: usize) -> Result<Timing, BenchError> {
     let (schedule, bytes) = build(shape, gpu, storage, 1)?;
     let first = run(gpu, shape, storage, 1, 1)?[0];
@@ -200,31 +199,31 @@ fn moved(schedule: &Schedule) -> u64 {
     constants + recording.inputs.iter().chain(&recording.outputs).map(Tensor::bytes).sum::<u64>()
 }
 
-/// The middle of sorted values.
+/// The median of sorted values.
 pub fn median(sorted: &[f64]) -> f64 {
     let n = sorted.len();
     if n == 0 { f64::NAN } else { (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0 }
 }
 
-/// `copies` applications that do not depend on each other, and the bytes that one writes.
+/// Records `copies` independent applications. Also returns the bytes that one writes.
 fn build(shape: &Shape, gpu: &Gpu, storage: Policy, copies: usize) -> Result<(Schedule, u64), BenchError> {
     let mut recorder = Recorder::new(storage, gpu.forms.clone(), gpu.limits());
     let mut bytes = 0;
     for _ in 0..copies {
         let out = (shape.record)(&mut recorder);
-        // Pruning would drop what nothing reads.
+        // Outputs are not pruned.
         recorder.output(&out);
         bytes = out.bytes();
     }
     Ok((Schedule::new(recorder.finish()?), bytes))
 }
 
-/// Seconds of one application in each of `repetitions` runs, after one that does not count.
+/// Seconds per application in each of `repetitions` runs, after a warm-up.
 fn run(gpu: &Gpu, shape: &Shape, storage: Policy, copies: usize, repetitions: usize) -> Result<Vec<f64>, BenchError> {
     let (schedule, _) = build(shape, gpu, storage, copies)?;
     let arena = Arena::new(gpu, &Arena::sizes([&schedule]))?;
     let mut rng = fastrand::Rng::with_seed(1);
-    // Small enough that no sum leaves the range of half precision.
+    // Small enough that no sum leaves the f16 range.
     let mut values = |tensor: &Tensor| -> Vec<f32> {
         let n = tensor.positions() as usize * tensor.channels.logical() as usize;
         (0..n).map(|_| rng.f32() - 0.5).collect()
@@ -268,9 +267,9 @@ mod tests {
             let flops: u64 = recorded.dispatches.iter().map(|d| d.flops).sum();
             let (own, all) =
                 (recorded.dispatches.iter().filter(|d| d.kernel.name == shape.kernel.name), &recorded.dispatches);
-            // GroupNorm comes with what it is made of.
+            // GroupNorm includes the kernels that it consists of.
             assert_eq!(own.count(), if shape.kernel.name == "group_norm" { 1 } else { all.len() }, "{}", shape.name);
-            // The recorder's figure steers submissions and may count a kernel's own extra work; it is no less.
+            // The recorder's count controls submissions and may include a kernel's extra work, so it is at least as large.
             assert!(flops >= shape.flops && flops > 0, "{}", shape.name);
             let bytes = moved(&Schedule::new(recorded));
             let least = out.bytes() * if shape.flops == 0 && shape.kernel.name != "group_stats" { 2 } else { 1 };

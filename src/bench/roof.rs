@@ -1,5 +1,5 @@
-//! What an adapter can do at most: multiplications and additions in f32, and copies. Measured by kernels of their own, whose results
-//! are checked, so that nothing is left out.
+//! Measures an adapter's peaks: multiplications and additions in f32, and copies. It uses kernels of its own, and checks their results, so
+//! that no work can be optimized away.
 
 use super::BenchError;
 use crate::gpu::{Arena, BoundPlan, Gpu, GpuError};
@@ -11,24 +11,24 @@ use std::time::Instant;
 /// The fastest of several ways.
 #[derive(Clone, Debug)]
 pub struct Peak {
-    /// Multiplications and additions, or bytes read and written, in a second.
+    /// Multiplications and additions, or bytes read and written, per second.
     pub rate: f64,
-    /// Of one run.
+    /// Seconds of one run.
     pub seconds: f64,
-    /// Which way it was.
+    /// The name of that way.
     pub by: String,
 }
 
 /// An adapter's peaks.
 #[derive(Clone, Debug)]
 pub struct Roof {
-    /// Multiplications and additions in f32, each counted.
+    /// Multiplications and additions in f32, counted separately.
     pub arithmetic: Peak,
-    /// Bytes, read and written ones counted, of buffers that no cache is meant to hold.
+    /// Bytes read plus bytes written, on buffers too large for caches.
     pub memory: Peak,
 }
 
-/// Which peak binds.
+/// The peak that limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binds {
     Arithmetic,
@@ -45,8 +45,8 @@ impl Binds {
 }
 
 impl Roof {
-    /// Which part of the rate that the roof allows is reached where `flops` and `bytes` took `seconds`, in percent, and what the
-    /// roof is there. More than 100 where caches hold what is moved, or matrix units multiply.
+    /// The percentage of the attainable rate that `flops` and `bytes` in `seconds` reach, and the peak that limits it. Above 100 if caches
+    /// hold the data, or matrix units multiply.
     pub fn percent(&self, flops: u64, bytes: u64, seconds: f64) -> (f64, Binds) {
         let (arithmetic, memory) = (flops as f64 / self.arithmetic.rate, bytes as f64 / self.memory.rate);
         let (least, binds) =
@@ -54,10 +54,10 @@ impl Roof {
         (100.0 * least / seconds, binds)
     }
 
-    /// Measures it, in a second or two.
+    /// Measures both peaks, in a second or two.
     ///
     /// # Errors
-    /// Values that are not what they must be, and whatever the device reports.
+    /// A result is wrong, or the device reports an error.
     pub fn measure(gpu: &Gpu) -> Result<Roof, BenchError> {
         Ok(Roof { arithmetic: arithmetic(gpu)?, memory: memory(gpu)? })
     }
@@ -67,13 +67,13 @@ const fn form(name: &'static str, source: &'static str, consts: &'static [(&'sta
     Form { name, consts, ..Form::plain(source) }
 }
 
-/// Steps of an invocation that has a loop: sums of whole numbers below 2^24, exact in f32.
+/// Steps per invocation of the form with a loop: sums of integers below 2^24, exact in f32.
 const STEPS: u32 = 8192;
-/// Newer lavapipe computes what is in a loop under masks.
+/// Newer lavapipe executes loops under masks.
 const STRAIGHT: &str = "STRAIGHT";
 const MULTIPLY_WGSL: &str = include_str!("../../shaders/roof/multiply.wgsl");
-/// Chains of four lanes: a core's units are full with 8 to 16 of one lane, and registers hold 16 to 32. A turn has so many steps that
-/// what a driver does about a loop does not count.
+/// Chains of four lanes: 8 to 16 chains of one lane fill a core's units, and registers hold 16 to 32. An iteration has enough steps to make
+/// a driver's overhead per loop negligible.
 static MULTIPLY: Kernel = Kernel {
     name: "roof_multiply",
     params: Params::FIELDS,
@@ -96,13 +96,13 @@ params! {
     add: f32,
 }
 
-/// Invocations of a workgroup, of both kernels.
+/// Invocations per workgroup, of both kernels.
 const LANES: u32 = 64;
-/// A run is long enough where it takes so many seconds: what submitting takes does not count.
+/// A run of this many seconds is long enough to make the cost of submission negligible.
 const LONG: f64 = 0.01;
-/// Most workgroups of it.
+/// Workgroup limit of a run.
 const MOST: u32 = 65_535;
-/// Seconds for the runs of a candidate that count.
+/// Seconds for the counted runs of a candidate.
 const ENOUGH: f64 = 0.1;
 
 fn arithmetic(gpu: &Gpu) -> Result<Peak, BenchError> {
@@ -119,7 +119,7 @@ fn arithmetic(gpu: &Gpu) -> Result<Peak, BenchError> {
             let flops = each * u64::from(workgroups);
             let (schedule, sums) = multiplications(gpu, form, defines, workgroups, flops)?;
             let plan = bound(gpu, &schedule)?;
-            // The first run makes pipeline and memory.
+            // The first run makes the pipeline and allocates memory.
             timed(|| gpu.run(&plan, &mut |_| true))?;
             let seconds = timed(|| gpu.run(&plan, &mut |_| true))?;
             if seconds < LONG && workgroups < MOST {
@@ -145,7 +145,7 @@ fn arithmetic(gpu: &Gpu) -> Result<Peak, BenchError> {
     best.ok_or_else(|| wrong(gpu, "no form"))
 }
 
-/// The plan of `flops` multiplications and additions, and what it writes.
+/// A plan of `flops` multiplications and additions, and its output.
 fn multiplications(
     gpu: &Gpu,
     form: &'static Form,
@@ -155,7 +155,7 @@ fn multiplications(
 ) -> Result<(Schedule, Tensor), BenchError> {
     let mut r = Recorder::new(Policy::F32, gpu.forms.clone(), gpu.limits());
     let sums = r.value_of("sums", 1, LANES * workgroups, Channels::one(4), Element::F32);
-    // None where there is no loop.
+    // Zero without a loop.
     let turns = STEPS / form.constant("STEPS");
     r.push(Dispatch {
         kernel: &MULTIPLY,
@@ -198,11 +198,11 @@ mod copy {
     }
 }
 
-/// Bytes of a buffer that is copied: with its copy more than caches hold.
+/// Bytes of a buffer to copy: with its copy, more than caches hold.
 const COPIED: u64 = 256 << 20;
-/// The same for CPUs, some of whose drivers copy slowly.
+/// The same for CPUs, because some of their drivers copy slowly.
 const COPIED_ON_CPU: u64 = 64 << 20;
-/// Each begins with its number.
+/// Bytes of a block; each begins with its number.
 const BLOCK: usize = 1 << 20;
 
 fn memory(gpu: &Gpu) -> Result<Peak, BenchError> {
@@ -242,7 +242,7 @@ fn memory(gpu: &Gpu) -> Result<Peak, BenchError> {
         }
         let mut measure = |by: &str, run: &mut dyn FnMut() -> Result<(), GpuError>| -> Result<(), BenchError> {
             let mut seconds = timed(&mut *run)?;
-            // The first run makes pipeline and memory; one that is far behind will not win.
+            // The first run makes the pipeline and allocates memory; a candidate far behind cannot win.
             if best.as_ref().is_none_or(|best: &Peak| seconds < 4.0 * best.seconds) {
                 seconds = fastest(timed(&mut *run)?, run)?;
             }
@@ -257,7 +257,7 @@ fn memory(gpu: &Gpu) -> Result<Peak, BenchError> {
             Ok(())
         };
         if i == 0 {
-            // By the driver's own means, a wait included.
+            // The driver's own copy, including a wait.
             measure("copy of buffers", &mut || {
                 gpu.hand_over(&from, &to, 0)?;
                 gpu.finish("copy of buffers")
@@ -279,7 +279,7 @@ fn timed(mut run: impl FnMut() -> Result<(), GpuError>) -> Result<f64, GpuError>
     Ok(started.elapsed().as_secs_f64())
 }
 
-/// The least of `seconds` and those of further runs, while there is time.
+/// The least of `seconds` and the times of further runs, while there is time.
 fn fastest(mut seconds: f64, mut run: impl FnMut() -> Result<(), GpuError>) -> Result<f64, GpuError> {
     let mut spent = seconds;
     while spent < ENOUGH {
@@ -298,7 +298,7 @@ fn keep(best: &mut Option<Peak>, peak: Peak) {
 }
 
 fn wrong(gpu: &Gpu, by: &str) -> BenchError {
-    let reason = format!("{by}: its values are not what they must be");
+    let reason = format!("{by}: its results are wrong");
     GpuError::Failed { adapter: gpu.facts().name.clone(), what: "measuring the roof".into(), reason }.into()
 }
 
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(roof.percent(100, 0, 2.0), (50.0, Binds::Arithmetic));
     }
 
-    /// Whatever this machine has: both peaks are numbers. What the kernels computed was checked on the way.
+    /// On any machine, both peaks are finite. The measurement has checked the kernels' results.
     #[test]
     fn an_adapter_has_a_roof() {
         let gpu = Gpu::new(&Default::default()).expect("a device");

@@ -1,9 +1,9 @@
-//! How far a correct f32 (or half-storage) result may lie from the exact one, twice: by WGSL's text, and where the hardware does
-//! as IEEE 754 asks by default. `docs/conformance.md` names the sentences and derives the figures.
+//! Bounds on the distance of a correct f32 (or f16-stored) result from the exact one, in two versions: by WGSL's text, and for hardware
+//! with IEEE 754's default rounding. `docs/conformance.md` quotes the specification and derives the figures.
 //!
-//! WGSL asks that f32 addition, subtraction and multiplication be correctly rounded, in either direction: each errs by
-//! less than one unit [`EPS`] = 2^-23 of its result, and all of them may err the same way. Where they round to the nearest, each
-//! errs by half a unit at most, either way. How sums err is said in [`Sum`](super::sum::Sum).
+//! WGSL requires f32 addition, subtraction and multiplication to be correctly rounded, but in either direction: each errs by less than one
+//! unit [`EPS`] = 2^-23 of its result, and all errors may have the same sign. With rounding to nearest, each errs by at most half a unit,
+//! with either sign. [`Sum`](super::sum::Sum) has the bounds of sums.
 
 use half::f16;
 use std::ops::{Add, AddAssign, Mul};
@@ -11,20 +11,20 @@ use std::ops::{Add, AddAssign, Mul};
 /// One unit in the last place of 1.0 in f32.
 pub const EPS: f64 = 1.0 / 8_388_608.0;
 
-/// Below this, f32 may be flushed to zero (WGSL): the smallest normal number.
+/// f32 below this may be flushed to zero (WGSL): the smallest normal number.
 pub const TINY: f64 = 1.18e-38;
 
-/// The most that a correct result may differ from the exact one.
+/// Maximum difference of a correct result from the exact one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bound {
-    /// Whatever WGSL allows.
+    /// What WGSL permits.
     pub wgsl: f64,
-    /// Where f32 arithmetic and stores of halves round to the nearest and no half is flushed to zero.
+    /// With f32 arithmetic and f16 stores that round to nearest, and no flushing of f16.
     pub strict: f64,
 }
 
 impl Bound {
-    /// Of one addition, subtraction or multiplication whose result is `v`.
+    /// The bound of one addition, subtraction or multiplication with result `v`.
     pub fn rounding(v: f64) -> Bound {
         Bound { wgsl: EPS * v.abs(), strict: EPS / 2.0 * v.abs() }
     }
@@ -34,7 +34,7 @@ impl Bound {
     }
 }
 
-/// The same for both: what functions may err by, which no rounding mode changes.
+/// The same bound for both: function errors do not depend on the rounding mode.
 impl From<f64> for Bound {
     fn from(both: f64) -> Bound {
         Bound { wgsl: both, strict: both }
@@ -69,7 +69,7 @@ impl std::iter::Sum for Bound {
     }
 }
 
-/// An exact value, and the most that a correct result may differ from it before it is stored.
+/// An exact value, and the maximum error of a correct result before it is stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Approx {
     pub value: f64,
@@ -81,10 +81,10 @@ impl Approx {
         Approx { value, bound: bound.into() }
     }
 
-    /// What may come back, from an f32 or a half.
+    /// The values that an f32 or f16 store of it may have.
     pub fn stored(self, half: bool) -> Allowed {
         let Approx { value, bound: Bound { wgsl, strict } } = self;
-        // NaN, too.
+        // False for NaN, too.
         let held = value.abs() - wgsl < OVER;
         if half && !held {
             return Allowed::OVERFLOW;
@@ -106,7 +106,7 @@ impl Approx {
         Allowed { value, wgsl: neighbours.with_flush(value, wgsl), strict }
     }
 
-    /// A function `f` of it that errs by `error` itself: over so small an interval its slope is steepest in the middle or at an end.
+    /// Applies a function `f` that errs by `error` itself: over so small an interval its slope is steepest in the middle or at an end.
     pub fn through(self, f: impl Fn(f64) -> f64, slope: impl Fn(f64) -> f64, error: impl Into<Bound>) -> Approx {
         let Approx { value, bound } = self;
         let steepest = |by: f64| [-by, 0.0, by].map(|d| slope(value + d).abs()).into_iter().fold(0.0, f64::max);
@@ -120,12 +120,12 @@ impl Approx {
 pub struct Range {
     pub low: f64,
     pub high: f64,
-    /// What errors are measured by: no number in the range is further from the exact one, but for a half that was flushed.
+    /// Unit of errors. No number in the range is further from the exact one, except f16 values flushed to zero.
     pub scale: f64,
 }
 
 impl Range {
-    /// Subnormal halves may be flushed to zero (WGSL), which is what `value` is stored as where it is below the normal ones.
+    /// Subnormal f16 values may be flushed to zero (WGSL), so the range includes zero if `value` is stored as a subnormal.
     fn with_flush(self, value: f64, bound: f64) -> Range {
         if value.abs() - bound >= f16::MIN_POSITIVE.to_f64() {
             return self;
@@ -133,7 +133,8 @@ impl Range {
         Range { low: self.low.min(0.0), high: self.high.max(0.0), ..self }
     }
 
-    /// How far `got` lies from `value`, in the range's terms; of an infinite one, whether it is finite; above 1, or NaN, it is out of the range.
+    /// The distance of `got` from `value` in units of the range; if `value` is infinite, whether `got` is finite. Above 1, or NaN, is out
+    /// of range.
     pub fn ratio(self, value: f64, got: f64) -> f64 {
         if value.is_infinite() {
             return if got.is_finite() { f64::INFINITY } else { 0.0 };
@@ -144,38 +145,38 @@ impl Range {
         }
         match self.low <= got && got <= self.high {
             true => (error / self.scale).min(1.0),
-            // Of what is allowed on that side, if anything.
+            // In units of what is permitted on that side, if anything.
             false => error / if got > value { self.high - value } else { value - self.low }.max(0.0),
         }
     }
 }
 
-/// What a correct result may be.
+/// The permitted values of a result.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowed {
-    /// The exact one.
+    /// The exact value.
     pub value: f64,
     pub wgsl: Range,
     pub strict: Range,
 }
 
 impl Allowed {
-    /// Of what no half holds: anything that is not finite.
+    /// The exact value overflows f16: permits anything that is not finite.
     const OVERFLOW: Allowed = {
         let infinite = Range { low: f64::INFINITY, high: f64::INFINITY, scale: 1.0 };
         Allowed { value: f64::INFINITY, wgsl: infinite, strict: infinite }
     };
 
-    /// Must it come back as infinite, or NaN?
+    /// Whether the result must be infinite or NaN.
     pub fn is_overflow(&self) -> bool {
         self.value.is_infinite()
     }
 }
 
-/// From here on the nearest half is infinite, and `lib/storage` sees to it that nothing else is stored.
+/// Numbers from here on round to infinity in f16, and `lib/storage` ensures that nothing else is stored.
 const OVER: f64 = 65_520.0;
 
-/// The distance of the halves about `v`.
+/// The spacing of f16 values around `v`.
 fn ulp(v: f64) -> f64 {
     (v.max(f16::MIN_POSITIVE.to_f64()).log2().floor() - 10.0).exp2()
 }
@@ -184,19 +185,19 @@ fn nearest(v: f64) -> f64 {
     f16::from_f64(v).to_f64()
 }
 
-/// The largest half that is not above `v`.
+/// The largest f16 value that is at most `v`.
 fn half_below(v: f64) -> f64 {
     -half_above(-v)
 }
 
-/// The smallest half that is not below `v`.
+/// The smallest f16 value that is at least `v`.
 fn half_above(v: f64) -> f64 {
     let half = f16::from_f64(v);
     if half.to_f64() >= v {
         return half.to_f64();
     }
     let up = match half.to_bits() {
-        // Towards zero for the negative ones.
+        // Towards zero for negative values.
         bits if half.is_sign_negative() && half != f16::ZERO => bits - 1,
         _ if half == f16::ZERO => 1,
         bits => bits + 1,
@@ -221,10 +222,10 @@ mod tests {
         assert_eq!(passes(exact, 1.0 + ulp), [true, false]);
         assert_eq!(passes(exact, 1.0 + 2.0 * ulp), [false, false]);
         assert_eq!(passes(exact, 1.0 - ulp / 2.0), [false, false]);
-        // What a half holds is stored as it is.
+        // Values representable in f16 are stored exactly.
         assert_eq!(passes(Approx::new(-3.0, 0.0), -3.0), [true, true]);
         assert_eq!(passes(Approx::new(-3.0, 0.0), -3.0 - 2.0 * ulp), [false, false]);
-        // Where the kernel may err across a half, the halves beyond are reached too.
+        // If the kernel's error may cross an f16 value, the values beyond it are permitted, too.
         assert_eq!(passes(Approx::new(-3.0, 1e-7), -3.0 - 2.0 * ulp), [true, false]);
     }
 
@@ -238,7 +239,7 @@ mod tests {
             assert_eq!(passes(exact, sign * 200.0 * unit), [false, false], "a doubled one");
             assert_eq!(passes(exact, -sign * unit), [false, false], "the wrong sign");
         }
-        // The smallest normal half is not flushed, but what is only just below it may be, and what may have come out below.
+        // The smallest normal f16 is not flushed, but the value just below it may be, and so may a result that errs to below it.
         let least = f16::MIN_POSITIVE.to_f64();
         assert_eq!(passes(Approx::new(least, 0.0), 0.0), [false, false]);
         assert_eq!(passes(Approx::new(least * 0.9999, 0.0), 0.0), [true, false]);
@@ -257,7 +258,7 @@ mod tests {
                 assert_eq!(passes(exact, got), [may, may], "{got} for {value}");
             }
         }
-        // Either, where it depends on what may be lost on the way.
+        // Both are permitted where the outcome depends on the error.
         let exact = Approx::new(65_530.0, 20.0);
         assert_eq!(passes(exact, f64::INFINITY), [true, true]);
         assert_eq!(passes(exact, 65_504.0), [true, true]);

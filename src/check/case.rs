@@ -1,4 +1,4 @@
-//! What a conformance case is: data, a recording made by the kernel's own wrapper, and what must come out.
+//! A conformance case as data: a recording made by the kernel's own wrapper, and the expected results.
 
 use super::bound::Approx;
 use super::fill::Fill;
@@ -14,16 +14,16 @@ use half::slice::HalfFloatSliceExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A kernel, and the cases that say whether it computes right: production shapes and ragged ones.
+/// A kernel, and the cases that test it: production shapes and ragged ones.
 pub struct Tested {
     pub kernel: &'static Kernel,
     pub cases: fn() -> Vec<Case>,
 }
 
-/// One case: a kernel, a shape, and a closure that records it. The same for tests and the command.
+/// One case: a kernel, a shape, and a closure that records it. Tests and the command share it.
 pub struct Case {
     pub kernel: &'static Kernel,
-    /// Its title: for people.
+    /// Its title, for people.
     pub name: String,
     /// Its part of an id, which stays when titles are reworded: see [`Case::called`].
     pub id: String,
@@ -31,17 +31,17 @@ pub struct Case {
     pub(super) limit: Option<u64>,
     pub(super) workgroups: Option<u32>,
     pub(super) alignment: Option<u64>,
-    /// What an adapter must allow a binding to have: in smaller ones it would say nothing.
+    /// The smallest limit on bindings at which the case is meaningful.
     binding: u64,
-    /// The kinds of storage that make a difference to it.
+    /// The storages that make a difference to it.
     pub storages: &'static [Policy],
-    /// What an adapter must have for it.
+    /// Its requirements on an adapter.
     pub needs: Needs,
-    /// Takes long, and is left out where time is short.
+    /// It takes long, so the quick suite skips it.
     pub long: bool,
 }
 
-/// All kinds of storage that make a difference to a kernel without weights.
+/// All storages that make a difference to a kernel without weights.
 pub const STORAGES: &[Policy] = &[Policy::F32, Policy::PACKED, Policy::F16, Policy::MIXED];
 
 impl Case {
@@ -65,25 +65,25 @@ impl Case {
         }
     }
 
-    /// Pretends that no binding may be larger than `bytes`, so that row bands are taken on small data.
+    /// Limits bindings to `bytes`, so that row bands occur on small data.
     pub fn with_binding_limit(self, bytes: u64) -> Self {
         Case { limit: Some(bytes), ..self.but(&format!("in bands of {bytes} bytes")) }
     }
 
-    /// Another id than the one that its title gives: a short one, or what it had before the title was reworded.
+    /// Sets another id than the title gives: a shorter one, or its id from before the title was reworded.
     pub fn called(mut self, id: &str) -> Self {
         self.id = id.into();
         self
     }
 
-    /// What sets it apart, at the end of title and id.
+    /// Appends a distinguishing suffix to title and id.
     fn but(mut self, what: &str) -> Self {
         self.name = format!("{} {what}", self.name);
         self.id = format!("{}-{}", self.id, slug(what));
         self
     }
 
-    /// What it would do on an adapter of `limits`, without one: for other implementations of WGSL to run.
+    /// Records it for an adapter with `limits`, without a device: for other implementations of WGSL to run.
     pub fn record(&self, storage: Policy, forms: Forms, limits: Limits, seed: u64) -> Result<Recorded, PlanError> {
         let mut builder = CaseBuilder::new(self, storage, forms, limits, seed);
         (self.build)(&mut builder);
@@ -91,7 +91,7 @@ impl Case {
         Ok(Recorded { recording: recorder.finish()?, inputs, weights, checks })
     }
 
-    /// Records `to` wherever the case would record the kernel of that name: for faults planted on purpose.
+    /// Records `to` in place of the kernel of that name: for faults planted on purpose.
     pub fn with_kernel(self, name: &'static str, to: &'static Kernel) -> Self {
         let build = self.build;
         let build = Box::new(move |b: &mut CaseBuilder| {
@@ -101,12 +101,12 @@ impl Case {
         Case { build, ..self }
     }
 
-    /// Pretends that a dispatch has at most `n` workgroups in one dimension, so that it is folded on small data.
+    /// Limits a dispatch to `n` workgroups in one dimension, so that folding occurs on small data.
     pub fn with_workgroup_limit(self, n: u32) -> Self {
         Case { workgroups: Some(n), ..self.but(&format!("folded at {n} workgroups")) }
     }
 
-    /// Pretends that bindings begin at multiples of `bytes`, as on many GPUs: what lies between is for the shader to step over.
+    /// Aligns bindings to multiples of `bytes`, as many GPUs require; the shader must skip what lies before its data.
     pub fn with_alignment(self, bytes: u64) -> Self {
         Case { alignment: Some(bytes), ..self.but(&format!("aligned at {bytes} bytes")) }
     }
@@ -116,7 +116,7 @@ impl Case {
         self
     }
 
-    /// Of a kernel with weights: where nothing else was said, in all kinds of storage.
+    /// For a kernel with weights: all storages, unless others were set.
     pub fn with_weights(mut self) -> Self {
         if self.storages == STORAGES {
             self.storages = &Policy::ALL;
@@ -124,12 +124,12 @@ impl Case {
         self
     }
 
-    /// Only where a binding may have `bytes`.
+    /// Requires bindings of `bytes`.
     pub fn in_bindings_of(self, bytes: u64) -> Self {
         Case { binding: bytes, ..self }
     }
 
-    /// Left out where time is short.
+    /// The quick suite skips it.
     pub fn in_full_only(mut self) -> Self {
         self.long = true;
         self
@@ -140,21 +140,21 @@ impl Case {
         self
     }
 
-    /// Whether bindings have as many bytes as it asks for.
+    /// Whether bindings are large enough for it.
     pub fn fits(&self, limits: &Limits) -> bool {
         self.binding <= limits.max_binding
     }
 
-    /// Why `gpu` cannot run it with this storage and form, if so.
+    /// Why `gpu` cannot run it with this storage and form, if it cannot.
     pub fn lacks(&self, gpu: &Gpu, storage: Policy, form: &Form) -> Option<String> {
         let (facts, limits) = (&gpu.forms.facts, gpu.limits());
-        let small = (!self.fits(&limits)).then(|| format!("bindings have at most {} bytes here", limits.max_binding));
+        let small = (!self.fits(&limits)).then(|| format!("bindings are limited to {} bytes here", limits.max_binding));
         let lacks = [self.needs, storage.needs(), form.needs].iter().find_map(|needs| needs.lacks(facts));
         lacks.or(small)
     }
 
-    /// Left out where time is short: a long one; and in a form that would not be chosen for `gpu`, more work in it than 0.25 GFLOP,
-    /// or than 2 MFLOP in a kind of storage that differs little from others.
+    /// Whether the quick suite skips it: a long one; and in a form that would not be chosen for `gpu`, one of more than 0.25 GFLOP, or of
+    /// more than 2 MFLOP in a storage that differs little from others.
     pub fn is_spare(&self, gpu: &Gpu, storage: Policy, form: &Form) -> bool {
         if self.long || self.kernel.forms.len() == 1 {
             return self.long;
@@ -166,21 +166,21 @@ impl Case {
         chosen.form_of(kernel) != Some(form.name) && forced.work_of(kernel) > most
     }
 
-    /// Can this form compute it, on an adapter that has what the form needs?
+    /// Whether this form can compute it, on an adapter that has the form's requirements.
     pub fn takes(&self, form: &Form) -> bool {
         let forms = Forms::first(Facts::MOST).forcing(self.kernel.name, form.name);
         self.kernel.forms.len() == 1 || !self.recorder(Policy::of(form), forms, Limits::WEBGPU).refused()
     }
 
-    /// Of its kinds of storage those that this form takes.
+    /// Its storages that this form accepts.
     pub fn storages_in(&self, form: &Form) -> impl Iterator<Item = Policy> {
         self.storages.iter().copied().filter(|storage| storage.suits(form))
     }
 
-    /// What is recorded, without its data.
+    /// Its recording, without data.
     ///
     /// # Errors
-    /// A form that does not compute it, or what is beyond the limits.
+    /// The form does not compute it, or it exceeds the limits.
     pub fn outline(&self, storage: Policy, forms: Forms, limits: Limits) -> Result<Recording, PlanError> {
         self.recorder(storage, forms, limits).finish()
     }
@@ -193,7 +193,7 @@ impl Case {
     }
 }
 
-/// Multiplications and additions, with those that fill up blocks, that a case takes where time is short.
+/// Limit of operations, including padding, in the quick suite.
 const LONG: u64 = 250_000_000;
 const SHORT: u64 = 2_000_000;
 
@@ -206,7 +206,7 @@ pub struct HostTensor {
 }
 
 impl HostTensor {
-    /// What takes the place of `tensor` with other channels, row by row: known to the host alone.
+    /// Values in place of `tensor`, with other channels, row by row; only the host knows them.
     pub fn of(tensor: &Tensor, channels: Channels, values: Vec<f32>) -> HostTensor {
         let width = channels.logical() as usize;
         HostTensor { tensor: Tensor { channels, ..tensor.clone() }, values: Arc::new(values), width }
@@ -233,26 +233,26 @@ impl HostTensor {
 
 type Twin = Box<dyn Fn(usize, usize) -> Approx>;
 
-/// A tensor that is read back, and the exact value and bound of each of its elements.
+/// A tensor to read back, with the exact value and bound of each of its elements.
 pub struct Check {
     pub tensor: Tensor,
     pub twin: Twin,
-    /// Every element is compared, however many there are.
+    /// Compare every element, however many there are.
     pub all: bool,
     pub joint: Option<Joint>,
 }
 
 type Measure = Box<dyn Fn(usize, usize, &[f32]) -> f64>;
 
-/// What the channels of a position must be together, where each by itself may be much.
+/// A joint constraint on the channels of a position, where each by itself may vary widely.
 pub struct Joint {
-    /// A number for each channel, from what came in all of a position's.
+    /// A number for each channel, computed from all results of a position.
     pub measure: Measure,
-    /// What it must be.
+    /// Its exact value and bound.
     pub twin: Twin,
 }
 
-/// A recorded case: dispatches, what to fill the inputs with, and what must come out.
+/// A recorded case: dispatches, contents of the inputs, and expected results.
 pub struct Recorded {
     pub recording: Recording,
     pub inputs: Vec<HostTensor>,
@@ -261,7 +261,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// The weights as the chosen forms packed them, and their bytes.
+    /// The weights as the chosen forms pack them, and their bytes.
     pub fn constants(&self) -> Vec<(Tensor, Vec<u8>)> {
         constants(&self.weights, &self.recording)
     }
@@ -292,8 +292,9 @@ impl HostWeight {
     }
 }
 
-/// What becomes of weights of 8 bits, block by block. Whole numbers stay whole: up to 127 of them are a scale's own.
-fn eight_bits(param: &Param, fill: Fill, values: &mut [f32]) {
+/// Rounds weights to 8 bits, block by block. Integer fills stay exact: they are limited to 127 units, and the largest of a block is set to
+/// that, so that the block's scale is one unit.
+fn round_to_8_bits(param: &Param, fill: Fill, values: &mut [f32]) {
     let (places, padded, taps) = (param.inputs.places(), 4 * param.inputs.vec4s() as usize, param.taps as usize);
     let rows = |i: usize| i % taps * padded + places[i / taps] as usize;
     let each = places.len() * taps;
@@ -321,12 +322,12 @@ pub struct CaseBuilder {
     pub(super) weights: Vec<HostWeight>,
     pub(super) checks: Vec<Check>,
     rng: fastrand::Rng,
-    /// Only what is recorded matters.
+    /// Record without generating data.
     without_data: bool,
 }
 
 impl CaseBuilder {
-    /// What values are stored as.
+    /// The storage of values.
     pub fn values(&self) -> Element {
         self.recorder.storage.values
     }
@@ -345,7 +346,7 @@ impl CaseBuilder {
         }
     }
 
-    /// An input `[height, width, channels]` filled from the case's seed.
+    /// An input `[height, width, channels]`, filled from the case's seed.
     pub fn input(
         &mut self,
         name: &str,
@@ -362,7 +363,7 @@ impl CaseBuilder {
         self.input_of(name, height, width, channels, element, values)
     }
 
-    /// A weight `[Cout, Cin, taps]` filled from the case's seed.
+    /// A weight `[Cout, Cin, taps]`, filled from the case's seed.
     pub fn weight(&mut self, name: &str, taps: u32, inputs: &Channels, outputs: &Channels, fill: Fill) -> HostWeight {
         let (area, row) = (taps as usize, inputs.logical() as usize);
         let n = if self.without_data { 0 } else { area * row * outputs.logical() as usize };
@@ -370,7 +371,7 @@ impl CaseBuilder {
         let id = self.weights.len() as u32;
         let param = Param { id, name: name.into(), taps, inputs: inputs.clone(), outputs: outputs.clone() };
         match self.recorder.storage.weights {
-            Element::Q8 => eight_bits(&param, fill, &mut values),
+            Element::Q8 => round_to_8_bits(&param, fill, &mut values),
             element => Self::round_drawn(&mut values, element),
         }
         let weight = HostWeight { param, values: Arc::new(values) };
@@ -378,7 +379,7 @@ impl CaseBuilder {
         weight
     }
 
-    /// To what their storage holds.
+    /// Rounds to the storage.
     fn round(values: &mut [f32], element: Element) {
         if element.is_half() {
             let mut halves = vec![f16::ZERO; values.len()];
@@ -387,8 +388,8 @@ impl CaseBuilder {
         }
     }
 
-    /// To what their storage holds, but no subnormal half, which a driver may read as zero (WGSL): it becomes the smallest normal
-    /// one. What drivers make of subnormal ones is the business of `language/numbers`.
+    /// Rounds to the storage, and replaces subnormal f16 by the smallest normal one, because a driver may read it as zero (WGSL).
+    /// `language/numbers` tests subnormals.
     fn round_drawn(values: &mut [f32], element: Element) {
         Self::round(values, element);
         if element.is_half() {
@@ -416,13 +417,13 @@ impl CaseBuilder {
         host
     }
 
-    /// `twin(position, channel)` gives what `tensor` must hold, before the rounding of its storage.
+    /// Expects `twin(position, channel)` in `tensor`, before the rounding of its storage.
     pub fn expect(&mut self, tensor: &Tensor, twin: impl Fn(usize, usize) -> Approx + 'static) {
         self.recorder.output(tensor);
         self.checks.push(Check { tensor: tensor.clone(), twin: Box::new(twin), all: false, joint: None });
     }
 
-    /// Of the output that was expected last: `measure(position, channel, what came)` must be what `twin` says.
+    /// Constrains the last expected output: `measure(position, channel, results)` must equal `twin`.
     pub fn expect_together(
         &mut self,
         measure: impl Fn(usize, usize, &[f32]) -> f64 + 'static,
@@ -433,7 +434,7 @@ impl CaseBuilder {
         }
     }
 
-    /// [`CaseBuilder::expect`] where the twin takes no time: each element is compared, not a sample of many.
+    /// Like [`CaseBuilder::expect`] for a cheap twin: compares every element rather than a sample.
     pub fn expect_all(&mut self, tensor: &Tensor, twin: impl Fn(usize, usize) -> Approx + 'static) {
         self.recorder.output(tensor);
         self.checks.push(Check { tensor: tensor.clone(), twin: Box::new(twin), all: true, joint: None });

@@ -1,35 +1,36 @@
-//! What a case's tensors are filled with.
+//! Contents of a case's tensors.
 
 use std::sync::OnceLock;
 
-/// How a tensor is filled.
+/// The contents of a tensor.
 #[derive(Clone, Copy, Debug)]
 pub enum Fill {
     Normal {
         mean: f64,
         std: f64,
     },
-    /// Multiples of `unit`, up to so many times on either side: of even channels, and of odd ones.
+    /// Multiples of `unit`, up to a limit of either sign: one for even channels, one for odd channels.
     Whole {
         unit: f64,
         most: [u32; 2],
     },
-    /// Whole numbers up to so many on either side, each with the opposite of the one so many elements before it: the mean is 0.
+    /// Integers up to a limit of either sign, each the negative of the one a fixed distance before it, so that the mean is 0.
     Balanced {
         most: u32,
         apart: usize,
     },
-    /// These, one after the other, beginning one later each time: each comes into every place of a vec4.
+    /// These values in order, starting one later each time, so that each occurs at every position of a vec4.
     Of(&'static [f32]),
     /// By position and channel.
     At(fn(usize, usize) -> f32),
 }
 
 impl Fill {
-    /// Two factors of `k` products that f32 holds with all their sums, being multiples of `unit[0]` and `unit[1]`. Even channels have up to
-    /// 12 bits in the first and few in the second, odd ones the opposite: what rounds either to 11 bits is seen.
+    /// Two factors of `k` products, multiples of `unit[0]` and `unit[1]`, such that f32 holds all products and sums exactly. Even channels
+    /// have up to 12 bits in the first factor and few in the second, odd ones the opposite: this reveals any rounding of a factor to 11
+    /// bits.
     pub fn products(k: u32, unit: [f64; 2]) -> [Fill; 2] {
-        // Of 2^24, with a margin; on average a product is about a quarter of what it may be.
+        // Out of 2^24, with a margin; on average, a product is about a quarter of its maximum.
         let most = 4 * 9_500_000;
         let narrow = (most / 4095 / k).clamp(1, 4095);
         let wide = (most / k / narrow).min(4095);
@@ -42,7 +43,7 @@ impl Fill {
         f64::from(k).sqrt() * f64::from(wide * narrow) / 3.0 * unit[0] * unit[1]
     }
 
-    /// `n` values; `place` says the position and the channel that one of them belongs to.
+    /// Draws `n` values; `place` maps an index to position and channel.
     pub(super) fn draw(self, rng: &mut fastrand::Rng, n: usize, place: impl Fn(usize) -> (usize, usize)) -> Vec<f32> {
         match self {
             Fill::Normal { mean, std } => normals(rng, n).map(|v| (mean + std * v) as f32).collect(),
@@ -69,8 +70,8 @@ impl Fill {
     }
 }
 
-/// Standard normal numbers, drawn from 65,536 that were made once by the Box-Muller transform: cases need
-/// millions, and a logarithm and a cosine for each would take longer than the kernels.
+/// Standard normal numbers, drawn from 65,536 that were made once by the Box-Muller transform: cases need millions, and a logarithm and a
+/// cosine for each would take longer than the kernels.
 fn normals(rng: &mut fastrand::Rng, n: usize) -> impl Iterator<Item = f64> + '_ {
     static TABLE: OnceLock<Vec<f64>> = OnceLock::new();
     let table = TABLE.get_or_init(|| {

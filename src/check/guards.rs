@@ -1,22 +1,22 @@
-//! A case's tensors in buffers of their own: poison inside of what is to be written, and on both sides of everything.
+//! A case's tensors in separate buffers, with poison in every output and on both sides of every tensor.
 
 use crate::gpu::{CHECKED, Gpu, GpuError, Placed, Wait};
 use crate::plan::{Place, Schedule, Tensor, TensorId};
 use std::collections::{BTreeMap, HashMap};
 
 const POISON: u8 = 0xff; // NaN as f32 and as half
-/// Bytes before and after a tensor: NaN for whoever reads there, and after the run they must be as they were. A multiple of every
+/// Guard bytes before and after a tensor. They are NaN for anyone who reads them, and must be unchanged after the run. A multiple of every
 /// offset alignment.
 const LEAST: u64 = 4096;
-/// And of wide rows as many as a workgroup may make too many: what lies further away is in no binding.
+/// For wide rows, guard as many rows as a workgroup may overrun; further addresses are outside every binding.
 const ROWS: u64 = 128;
 const MOST: u64 = 256 << 10;
-/// Of larger tensors only so many bytes are poisoned, and what lies inside is not looked at again.
+/// Larger tensors are poisoned only up to so many bytes, and their inside is not checked again.
 const LARGE: u64 = 256 << 20;
-/// Inputs up to this many bytes are compared after the run, too.
+/// Inputs up to this size are compared after the run, too.
 const COMPARED: u64 = 16 << 20;
 
-/// Bytes of the guard bands of a tensor: none where a buffer holds no more than the tensor itself.
+/// Guard bytes of a tensor: none if the tensor fills the largest buffer.
 fn guard(tensor: &Tensor, max_buffer: u64) -> u64 {
     let row = tensor.channels.vec4s() as u64 * tensor.vec4_bytes();
     let bytes = (ROWS * row).next_multiple_of(LEAST).clamp(LEAST, MOST);
@@ -27,11 +27,11 @@ struct Guarded {
     tensor: Tensor,
     placed: Placed,
     guard: u64,
-    /// What an input holds.
+    /// The contents of an input.
     content: Option<Vec<u8>>,
 }
 
-/// Elsewhere buffers go with their last handle. A browser would keep those of hundreds of cases until it collects garbage.
+/// Elsewhere, buffers are freed with their last handle. A browser would keep those of hundreds of cases until it collects garbage.
 #[cfg(target_arch = "wasm32")]
 impl Drop for Guarded {
     fn drop(&mut self) {
@@ -55,7 +55,7 @@ impl<'a> Memory<'a> {
         for tensor in &schedule.recording.outputs {
             memory.add(tensor, None)?;
         }
-        // Values of one size that take each other's place do so here, too.
+        // Values of one size that reuse a place do so here, too.
         let places: BTreeMap<u32, Place> = schedule.places.iter().map(|(&value, &place)| (value, place)).collect();
         let mut shared: HashMap<(Place, u64), Placed> = HashMap::new();
         for (value, place) in places {
@@ -90,13 +90,13 @@ impl<'a> Memory<'a> {
         Ok(placed)
     }
 
-    /// Where everything lies.
+    /// Where every tensor lies.
     pub fn given(&self) -> HashMap<TensorId, Placed> {
         self.tensors.iter().map(|t| (t.tensor.id, t.placed.clone())).collect()
     }
 
-    /// Extends windows that end with their tensor over the guard band behind it: beyond a binding a driver's robustness may
-    /// read zeros and drop writes, and hide a wrong index. Not where the translator's own checks are what is tested.
+    /// Extends windows at the end of their tensor over the subsequent guard band. Beyond a binding, a driver's robustness may read zeros
+    /// and drop writes, and so hide a wrong index. Not used in tests of the translator's own checks.
     pub fn bind_guards(&self, schedule: &mut Schedule) {
         let guards: HashMap<TensorId, u64> = self.tensors.iter().map(|t| (t.tensor.id, t.guard)).collect();
         let most = self.gpu.limits().max_binding;
@@ -104,14 +104,14 @@ impl<'a> Memory<'a> {
             for window in dispatch.inputs.iter_mut().chain(&mut dispatch.outputs) {
                 let last = window.offset + window.size == window.tensor.bytes();
                 let guard = guards.get(&window.tensor.id).copied().unwrap_or(0);
-                // As much as the binding may hold more.
+                // As far as the binding limit permits.
                 let room = most.saturating_sub(window.size).min(guard) / 16 * 16;
                 window.size += if last { room } else { 0 };
             }
         }
     }
 
-    /// The bytes of an output. Its guard bands, and those of all other tensors, are looked at by [`Memory::untouched`].
+    /// Reads an output. [`Memory::untouched`] checks its guard bands, and those of all other tensors.
     pub async fn read(&self, wait: Wait, tensor: &Tensor) -> Result<Vec<u8>, String> {
         let place = self.tensors.iter().find(|t| t.tensor.id == tensor.id);
         let Guarded { placed, .. } = place.ok_or_else(|| format!("{} has no memory", tensor.name))?;
@@ -122,7 +122,7 @@ impl<'a> Memory<'a> {
         self.gpu.download_by(wait, buffer, offset, size).await.map_err(|e| e.to_string())
     }
 
-    /// Nothing was written but what is to be written.
+    /// Checks that nothing but the outputs was written.
     pub async fn untouched(&self, wait: Wait) -> Result<(), String> {
         for Guarded { tensor, placed, guard, content } in self.tensors.iter().filter(|t| t.guard > 0) {
             let (name, size) = (&tensor.name, tensor.bytes());
@@ -132,7 +132,7 @@ impl<'a> Memory<'a> {
                 let (before, rest) = all.split_at(*guard as usize);
                 let (inside, after) = rest.split_at(size as usize);
                 if let Some(i) = compared.and_then(|c| c.iter().zip(inside).position(|(a, b)| a != b)) {
-                    return Err(format!("{name}, which is only read, was written (byte {i})"));
+                    return Err(format!("the input {name} was overwritten (byte {i})"));
                 }
                 (before.to_vec(), after.to_vec())
             } else {

@@ -1,7 +1,7 @@
-//! What a case is called where names go through lists, filters and other programs.
+//! Ids of cases, for lists, filters and other programs.
 
-/// A title as a part of an id: of `[A-Za-z0-9_-]`, a hyphen for anything else. `64x64x320->5 linear` becomes `64x64x320-5-linear`, and
-/// 0.5 `0_5`: dots are between parts.
+/// Turns a title into a part of an id: keeps `[A-Za-z0-9_-]`, with a hyphen for anything else. `64x64x320->5 linear` becomes
+/// `64x64x320-5-linear`, and 0.5 becomes `0_5`, because dots separate parts.
 pub fn slug(title: &str) -> String {
     let bytes = title.as_bytes();
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
@@ -21,7 +21,7 @@ pub fn slug(title: &str) -> String {
     id
 }
 
-/// Can this be an id: a name without commas, colons, spaces and what shells and regular expressions read otherwise?
+/// Whether this can be an id: no commas, colons, spaces, or characters that are special in shells and regular expressions.
 pub fn is_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
 }

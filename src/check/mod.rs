@@ -1,4 +1,4 @@
-//! How a case is run and judged: its data from a seed, everything poisoned, an exact value and a bound for each element.
+//! Runs and judges a case: data from a seed, poisoned memory, and an exact value and a bound for each element.
 
 pub mod bound;
 mod case;

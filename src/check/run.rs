@@ -1,4 +1,4 @@
-//! Runs a case on an adapter: everything poisoned, guard bands on both sides, NaN fails, every padding lane zero.
+//! Runs a case on an adapter: everything is poisoned, with guard bands on both sides; NaN fails, and every padding lane must be zero.
 
 use super::bound::{Allowed, Approx, Bound};
 use super::case::{self, Case, CaseBuilder, Check, Joint};
@@ -10,29 +10,29 @@ use crate::shader::{Form, Sums};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
-/// Where and how far the worst element is from its twin.
+/// The worst element's position and its error against the twin.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub case: String,
     pub kernel: &'static str,
     pub storage: Policy,
     pub form: &'static str,
-    /// The `#ifdef` symbols of the dispatches recorded, each set once.
+    /// The `#ifdef` symbols of the recorded dispatches, each set once.
     pub variant: String,
     /// Worst error / bound; above 1, or NaN, is a failure.
     pub ratio: f64,
-    /// The same by the bounds of arithmetic that rounds to the nearest, of whichever element is the worst then.
+    /// Worst error / strict bound (rounding to nearest), possibly at another element.
     pub strict: f64,
     pub error: f64,
     pub bound: f64,
-    /// The worst element, what came and what should have.
+    /// The worst element, with actual and expected value.
     pub place: String,
-    /// What else went wrong: a written guard band, a padding lane that is not zero, an error of the device.
+    /// Any other fault: a written guard band, a padding lane that is not zero, an error of the device.
     pub fault: Option<String>,
 }
 
 impl Outcome {
-    /// Of what has not been run.
+    /// The outcome of a case that has not been run.
     pub fn new(case: &str, kernel: &'static str, storage: Policy, form: &'static str) -> Outcome {
         Outcome {
             case: case.into(),
@@ -67,11 +67,12 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// What twins have said: the same for every adapter, for all forms of a kernel that add up alike, and for both kinds of halves.
+/// Cached results of twins. They are the same for every adapter, for all forms of a kernel with the same kind of sums, and for both kinds
+/// of f16.
 #[derive(Default)]
 pub struct Twins(HashMap<(String, Policy, Sums, u64), Vec<Expected>>);
 
-/// Of one output: elements that are compared, by their index (row by row, logical channels).
+/// The compared elements of one output, by index (row by row, logical channels).
 pub type Expected = Vec<(usize, Approx)>;
 
 /// Runs one case; every problem becomes part of the outcome.
@@ -79,7 +80,7 @@ pub fn run_case(gpu: &Gpu, case: &Case, storage: Policy, form: &'static Form, se
     run_case_with(gpu, case, storage, form, seed, &mut Twins::default())
 }
 
-/// [`run_case`], asking the twins only for what they have not said before.
+/// Like [`run_case`], but reuses earlier results of the twins.
 pub fn run_case_with(
     gpu: &Gpu,
     case: &Case,
@@ -95,7 +96,7 @@ pub fn run_case_with(
     })
 }
 
-/// The same, waiting as `wait` says.
+/// Like the above, waiting as `wait` says.
 pub(crate) async fn run_case_by(
     wait: Wait,
     gpu: &Gpu,
@@ -117,22 +118,22 @@ pub(crate) async fn run_case_by(
     outcome
 }
 
-/// The dispatches that a case records for `gpu`: what `--dump` translates.
+/// The dispatches that a case records for `gpu`: `--dump` translates them.
 pub fn record_case(gpu: &Gpu, case: &Case, storage: Policy, form: &'static Form) -> Result<Schedule, String> {
     let mut builder = CaseBuilder::new(case, storage, gpu.forms.forcing(case.kernel.name, form.name), gpu.limits(), 0);
     (case.build)(&mut builder);
     Ok(Schedule::new(builder.recorder.finish().map_err(|e| e.to_string())?))
 }
 
-/// A case as data: what is dispatched over which bytes, and what must come out.
+/// A case as data: its dispatches, their bytes, and the expected results.
 #[derive(Clone)]
 pub struct Prepared {
     pub schedule: Schedule,
     /// Inputs and constants.
     pub data: Vec<(Tensor, Vec<u8>)>,
-    /// Outputs, with the elements that are compared.
+    /// Outputs, with their compared elements.
     pub expected: Vec<(Tensor, Vec<(usize, Allowed)>)>,
-    /// For each of them what its channels must be together, if anything, and how far the form lets that bound grow.
+    /// The joint constraint of each output's channels, if any, and the growth of its bound in this form.
     pub joint: Vec<Option<Rc<Joint>>>,
     pub growth: f64,
 }
@@ -145,7 +146,7 @@ impl Prepared {
     }
 }
 
-/// Records a case for `gpu`, fills its inputs and asks its twin; runs nothing.
+/// Records a case for `gpu`, fills its inputs and computes its twin; runs nothing.
 pub fn prepare(
     gpu: &Gpu,
     case: &Case,
@@ -164,11 +165,11 @@ pub fn prepare(
     let inputs = inputs.iter().map(|i| (i.tensor.clone(), layout::to_bytes(&i.tensor, &i.values)));
     let data = inputs.chain(constants).collect();
     let rounding = if storage == Policy::F16 { Policy::PACKED } else { storage };
-    // Some cases size themselves by how many workgroups a device takes.
+    // Some cases depend on the number of workgroups that a device allows.
     let key =
         (format!("{} {}, {}", case.kernel.name, case.name, gpu.limits().max_workgroups), rounding, form.sums, seed);
     let ask = || checks.iter().map(|check| check.exact(seed)).collect::<Vec<_>>();
-    // What takes no time is not kept.
+    // Cheap twins are not cached.
     let known = if checks.iter().any(|check| check.all) { &ask() } else { twins.0.entry(key).or_insert_with(ask) };
     let growth = schedule.dispatches().iter().map(|d| d.form.growth).fold(1.0, f64::max);
     let expected = checks.iter().zip(known).map(|(check, known)| {
@@ -181,7 +182,7 @@ pub fn prepare(
     Ok(Prepared { schedule, data, expected, joint, growth })
 }
 
-/// Runs it, tells `seen` of every output's bytes, and finds the worst element. An error is what else went wrong.
+/// Runs it, passes every output's bytes to `seen`, and finds the worst element. An error is any other fault.
 pub fn run_prepared(
     gpu: &Gpu,
     name: &str,
@@ -230,14 +231,14 @@ async fn run_prepared_by(
     memory.untouched(wait).await
 }
 
-/// The first that came infinite or NaN, and is none of those that must.
+/// The first unexpected infinity or NaN.
 pub fn not_finite(got: &[f32], expected: &[(usize, Allowed)]) -> Option<usize> {
     let overflow: HashSet<usize> = expected.iter().filter(|(_, a)| a.is_overflow()).map(|(i, _)| *i).collect();
     (0..got.len()).find(|i| !got[*i].is_finite() && !overflow.contains(i))
 }
 
 impl Check {
-    /// The exact values and the bound of the kernel, before the rounding of storage, of all elements or of a sample by `seed`.
+    /// The kernel's exact values and bounds, before the rounding of storage, for all elements or a sample by `seed`.
     pub fn exact(&self, seed: u64) -> Expected {
         self.exact_at(sample::of(self, seed))
     }
@@ -247,12 +248,12 @@ impl Check {
         places.into_iter().map(|i| (i, (self.twin)(i / channels, i % channels))).collect()
     }
 
-    /// [`Check::exact`] where dispatches meet, which depends on the form.
+    /// Like [`Check::exact`], for elements at the seams between dispatches, which depend on the form.
     fn at_seams(&self, schedule: &Schedule) -> Expected {
         self.exact_at(sample::seams(self, schedule.dispatches()))
     }
 
-    /// [`Check::exact`] with the bound of forms that grow it by `growth`, as it is stored.
+    /// [`Check::exact`] after storage, with the bound of forms that grow it by `growth`.
     pub fn bounded(&self, exact: &Expected, growth: f64) -> Vec<(usize, Allowed)> {
         bounded(&self.tensor, exact, growth)
     }
@@ -278,7 +279,7 @@ impl Joint {
 }
 
 impl Outcome {
-    /// Of an output of a form that lets the bound grow by `growth`: what came, and what should have at some elements.
+    /// Compares an output of a form that grows the bound by `growth` with the expected elements.
     pub(super) fn see_all(&mut self, tensor: &Tensor, expected: &Expected, growth: f64, got: &[f32]) {
         for (i, allowed) in bounded(tensor, expected, growth) {
             self.see(tensor, i, got[i].into(), allowed);

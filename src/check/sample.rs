@@ -1,23 +1,23 @@
-//! Which elements of an output are compared with its twin.
+//! Chooses the elements of an output that are compared with its twin.
 
 use super::case::Check;
 use crate::plan::{Dispatch, Tensor};
 use std::collections::BTreeSet;
 
-/// Of a tensor of no more elements, all.
+/// Tensors of up to this many elements are compared whole.
 const WHOLE: usize = 1 << 14;
-/// Of a larger one its first and last row, and so many of the rest.
+/// Of a larger tensor, its first and last row, and this many others.
 const SAMPLE: usize = 1 << 10;
-/// The same where the twin takes no time.
+/// The same limit for cheap twins.
 const MOST_WHOLE: usize = 1 << 20;
 const MUCH: usize = 1 << 17;
 /// Elements compared on each side of an end or a seam.
 const EDGE: usize = 512;
-/// Of a few elements.
+/// Positions of a small sample.
 const FEW_POSITIONS: usize = 8;
 const FEW_CHANNELS: usize = 16;
 
-/// Elements of a check whatever form computes them, each once, in order. The seed chooses among those of a large tensor.
+/// The elements of a check, independent of the form: distinct and in order. The seed selects among those of a large tensor.
 pub(super) fn of(check: &Check, seed: u64) -> Vec<usize> {
     let n = elements(&check.tensor);
     if is_whole(check) {
@@ -31,7 +31,7 @@ pub(super) fn of(check: &Check, seed: u64) -> Vec<usize> {
     all.into_iter().collect()
 }
 
-/// Beside a sample those on both sides of where one dispatch's part ends and the next one's begins.
+/// Additional elements on both sides of the seams between dispatches' parts.
 pub(super) fn seams(check: &Check, dispatches: &[Dispatch]) -> BTreeSet<usize> {
     if is_whole(check) {
         return BTreeSet::new();
@@ -40,13 +40,13 @@ pub(super) fn seams(check: &Check, dispatches: &[Dispatch]) -> BTreeSet<usize> {
     let (n, channels) = (elements(tensor), tensor.channels.logical() as usize);
     let row = tensor.channels.vec4s() as u64 * tensor.vec4_bytes();
     let windows = dispatches.iter().flat_map(|d| &d.outputs).filter(|window| window.tensor.id == tensor.id);
-    // Where a window begins is rounded down to an aligned address.
+    // A window's start is rounded down to an aligned address, so use its end.
     let ends: BTreeSet<usize> = windows.map(|w| (((w.offset + w.size) / row) as usize * channels).min(n)).collect();
     let near = |end: usize| end.saturating_sub(edge(tensor))..(end + edge(tensor)).min(n);
     ends.into_iter().filter(|&end| end < n).flat_map(near).collect()
 }
 
-/// Some channels of some positions, the first and the last among them: where time is short, and other cases ask for all.
+/// Some channels of some positions, including the first and the last: for the quick suite, where other cases compare all.
 pub(super) fn few(tensor: &Tensor, seed: u64) -> BTreeSet<usize> {
     let (positions, channels) = (tensor.positions() as usize, tensor.channels.logical() as usize);
     let mut rng = fastrand::Rng::with_seed(seed);

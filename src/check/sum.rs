@@ -1,27 +1,28 @@
-//! How far a sum of f32 may be off.
+//! Error bounds of f32 sums.
 
 use super::bound::{Bound, EPS};
 
-/// What the terms of a sum tell about its rounding, whatever the order in which they are added.
+/// Properties of a sum's terms that bound its rounding error, whatever the order of additions.
 ///
-/// The k-th addition errs by a unit of the partial sum S_k, so that all of them err by EPS sum |S_k|. Nobody knows
-/// the order, but it is chosen before the data: to it the terms are in random order, and S_k goes from 0 to their total T like a
-/// line plus a bridge, |T| k / n + sqrt(V) b(k / n), V the sum of the squares of the terms' deviations from their mean. The line
-/// adds up to n |T| / 2; of the bridge the integral has variance 1 / 12, so that n sqrt(V) is 3.5 standard deviations. That is what
-/// WGSL allows: every addition a whole unit off, all in the same direction. Never more than (n - 1) sum |t|.
+/// The k-th addition errs by a unit of the partial sum S_k, so that all of them err by EPS sum |S_k|. The order is unknown, but it is
+/// chosen before the data. So the terms are in random order, and S_k goes from 0 to the total T like a line plus a bridge, |T| k / n +
+/// sqrt(V) b(k / n), where V is the sum of the terms' squared deviations from their mean. The line adds up to n |T| / 2. The integral of
+/// the bridge has variance 1 / 12, so n sqrt(V) is 3.5 standard deviations. WGSL permits that much: every addition off by a whole unit, all
+/// in the same direction. It is never more than (n - 1) sum |t|.
 ///
-/// Rounded to the nearest, additions err by half a unit at most, independently and either way: by a variance of EPS^2 / 12 sum S_k^2. With
-/// a start s the line adds n (s^2 + s T + T^2 / 3) to that sum, and the bridge n V w, where w is 1 / 6 on average and above x with a
-/// probability of about exp(-pi^2 x / 2). Millions of elements are compared, so both tails count, that of the errors and that of w: fewer
-/// than one element in 10^9 errs by more than EPS sqrt(3 n (s^2 + |s T| + T^2 / 3 + V)), which is six standard deviations of a line, and
-/// where the bridge is all, four and a half of one whose w is eleven times the average. (A unit is three quarters of EPS |S_k| on average.)
+/// With rounding to nearest, additions err by at most half a unit, independently and in either direction: with a variance of EPS^2 / 12 sum
+/// S_k^2. With a start s, the line contributes n (s^2 + s T + T^2 / 3) to that sum, and the bridge n V w, where w is 1 / 6 on average and
+/// above x with a probability of about exp(-pi^2 x / 2). Millions of elements are compared, so the tails of both the errors and w count.
+/// Fewer than one element in 10^9 errs by more than EPS sqrt(3 n (s^2 + |s T| + T^2 / 3 + V)). For a line alone this is six standard
+/// deviations; for a bridge alone, it is four and a half for one whose w is eleven times the average. (A unit is three quarters of EPS
+/// |S_k| on average.)
 ///
-/// Where all terms are multiples of a power of two g and sum |t| is at most 2^24 g, every partial sum is one that f32
-/// holds: nothing is rounded, in any order and any direction, fused with the products or not.
+/// If all terms are multiples of a power of two g and sum |t| is at most 2^24 g, f32 holds every partial sum: nothing is rounded, in any
+/// order and direction, whether fused with the products or not.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum {
     n: f64,
-    /// What the sum begins with or ends with: part of most partial sums.
+    /// The first or last term of the sum: part of most partial sums.
     start: f64,
     terms: f64,
     squares: f64,
@@ -31,7 +32,7 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// A sum to which `start` is added first.
+    /// A sum that begins with `start`.
     pub fn from(start: f64) -> Sum {
         Sum { start, magnitude: start.abs(), grain: lowest_bit(start), ..Sum::default() }
     }
@@ -57,27 +58,27 @@ impl Sum {
         self.start + self.terms
     }
 
-    /// Of all terms.
+    /// The sum of all terms' magnitudes.
     pub fn magnitude(&self) -> f64 {
         self.magnitude
     }
 
-    /// Is nothing ever rounded?
+    /// Whether no addition is ever rounded.
     pub fn is_exact(&self) -> bool {
         self.grain.is_none_or(|grain| self.magnitude <= f64::from(24 + grain).exp2())
     }
 
-    /// Sum of the squares of the terms' deviations from their mean.
+    /// Sum of the terms' squared deviations from their mean.
     fn spread(&self) -> f64 {
         (self.squares - self.terms * self.terms / self.n.max(1.0)).max(0.0)
     }
 
-    /// Of the additions, in one chain or in any tree.
+    /// The bound of the additions, in one chain or in any tree.
     pub fn additions(&self) -> Bound {
         self.additions_in(1.0)
     }
 
-    /// Of the additions in so many chains of equal lengths, whose sums are added by a tree, or four in a chain.
+    /// The bound of the additions in `chains` chains of equal lengths, whose sums are added by a tree, or by four in a chain.
     pub fn additions_in(&self, chains: f64) -> Bound {
         if self.is_exact() {
             return Bound::default();
@@ -86,7 +87,7 @@ impl Sum {
         let spread = self.spread();
         let chains = chains.min(n);
         let length = n / chains.max(1.0);
-        // A chain has its share of the total, and that varies as its terms do.
+        // A chain has its share of the total, which varies as its terms do.
         let (line, bridge) = (terms.abs() / 2.0, (spread * chains).sqrt() * if chains > 1.0 { 1.5 } else { 1.0 });
         let last = if chains > 1.0 { (1.0 + chains.log2()) * (terms.abs() + (spread * chains).sqrt()) } else { 0.0 };
         let wgsl = EPS * (length * (line + bridge + start.abs()) + last).min(n * magnitude);
@@ -95,7 +96,7 @@ impl Sum {
         Bound { wgsl, strict: strict.min(wgsl) }
     }
 
-    /// Of the additions, and of the products that the terms are.
+    /// The bound of the additions, and of the products that the terms are.
     pub fn products(&self) -> Bound {
         if self.is_exact() {
             return Bound::default();
@@ -104,7 +105,7 @@ impl Sum {
     }
 }
 
-/// The power of two of the lowest bit that is set; none of zero.
+/// The exponent of the lowest set bit; `None` for zero.
 fn lowest_bit(v: f64) -> Option<i32> {
     let bits = v.to_bits();
     let (exponent, mantissa) = ((bits >> 52) as i32 & 0x7ff, bits & ((1 << 52) - 1));
@@ -141,7 +142,7 @@ mod tests {
         if f64::from(nearest).abs() > v.abs() { f32::from_bits(nearest.to_bits() - 1) } else { nearest }
     }
 
-    /// The errors of one sum of products: rounded to the nearest and towards zero, in units of the bounds.
+    /// The errors of one sum of products, rounded to nearest and towards zero, in units of the bounds.
     fn errors(rng: &mut fastrand::Rng, n: usize, mean: f64) -> [f64; 3] {
         let mut draw = || (rng.f64() + rng.f64() + rng.f64() - 1.5 + mean) as f32;
         let pairs: Vec<(f32, f32)> = (0..n).map(|_| (draw(), draw())).collect();

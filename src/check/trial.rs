@@ -1,4 +1,4 @@
-//! A case computed in one form after another, over the same memory and against the clock; each time it is looked at what came.
+//! Times a case in one form after another, over the same memory, and checks every result.
 
 use super::case::{Case, CaseBuilder, HostWeight};
 use super::run::{Expected, Outcome};
@@ -9,17 +9,17 @@ use crate::shader::{Form, Sums};
 use std::collections::HashMap;
 use web_time::Instant;
 
-/// A run of less is repeated within one submission, so that the submission itself does not count.
+/// Shorter runs are repeated within one submission, to make its cost negligible.
 const SHORT_SECONDS: f64 = 0.004;
 const MOST_COPIES: usize = 32;
 
 /// Why a form is out.
 #[derive(Debug)]
 pub enum Fault {
-    /// It computed something else than it should.
+    /// Its result is wrong.
     Wrong(String),
     Failed(GpuError),
-    /// It cannot be recorded, or not with these limits.
+    /// It cannot be recorded, at least within these limits.
     Refused(String),
 }
 
@@ -34,7 +34,7 @@ struct Way {
     form: &'static Form,
     recorded: Result<Schedule, String>,
     plan: Option<BoundPlan>,
-    /// Applications in one run.
+    /// Applications per run.
     copies: usize,
 }
 
@@ -44,20 +44,20 @@ pub struct Trial<'a> {
     storage: Policy,
     seed: u64,
     ways: Vec<Way>,
-    /// Of inputs, then of outputs, in their order.
+    /// Places of inputs, then of outputs, in order.
     ends: Vec<Placed>,
     weights: Vec<HostWeight>,
     constants: HashMap<TensorId, Placed>,
     arena: Arena,
-    /// Of each output, by how a form adds up.
+    /// Expected results of each output, by the kind of sums of a form.
     expected: HashMap<Sums, Vec<Expected>>,
 }
 
 impl<'a> Trial<'a> {
-    /// Makes the data of `case` and takes the memory for it. Forms are known by their place in `forms` from then on.
+    /// Makes the data of `case` and allocates its memory. From then on, forms are given by their index in `forms`.
     ///
     /// # Errors
-    /// No form that records it, or whatever the device reports.
+    /// No form records it, or the device reports an error.
     pub fn new(
         gpu: &'a Gpu,
         case: Case,
@@ -91,31 +91,30 @@ impl<'a> Trial<'a> {
         Ok(Trial { gpu, case, storage, seed, ways, ends, weights, constants: HashMap::new(), arena, expected })
     }
 
-    /// Makes the pipelines of these forms, as many at once as there are cores. What fails here fails again where the form is bound, and
-    /// is told there.
+    /// Makes the pipelines of these forms in parallel, one per core. Errors are ignored here, because binding the form reports them again.
     pub fn prepare(&self, forms: &[usize]) {
         let schedules: Vec<&Schedule> =
             forms.iter().filter_map(|&form| self.ways[form].recorded.as_ref().ok()).collect();
         let _ = self.gpu.prepare(&schedules, &|| false);
     }
 
-    /// Makes what the form needs, and has it compute the case: seconds of that, in which drivers' compilers may be at work.
+    /// Prepares the form and computes the case once; returns the seconds, which may include compilation.
     ///
     /// # Errors
-    /// Why the form is out.
+    /// The reason why the form is out.
     pub fn warm_up(&mut self, form: usize) -> Result<f64, Fault> {
         self.bind(form, 1)?;
         self.compute(form)
     }
 
-    /// Seconds of one application of the form, which has been warmed up. Each run is looked at.
+    /// Runs a form that has been warmed up, and checks the result. Returns the seconds per application.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`Trial::warm_up`].
     pub fn run(&mut self, form: usize) -> Result<f64, Fault> {
         let seconds = self.compute(form)?;
         let copies = (SHORT_SECONDS / seconds).ceil().clamp(1.0, MOST_COPIES as f64) as usize;
-        // The next time.
+        // Repeat from the next run on.
         if self.ways[form].copies == 1 && copies > 1 {
             self.bind(form, copies)?;
         }
@@ -125,7 +124,7 @@ impl<'a> Trial<'a> {
     fn compute(&mut self, form: usize) -> Result<f64, Fault> {
         let (gpu, way) = (self.gpu, &self.ways[form]);
         let (Some(plan), Ok(schedule)) = (&way.plan, &way.recorded) else {
-            return Err(Fault::Refused("it was not bound".into()));
+            return Err(Fault::Refused("the form was not warmed up".into()));
         };
         let started = Instant::now();
         gpu.run(plan, &mut |_| true)?;
@@ -149,7 +148,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// So many applications of the form, one after the other.
+    /// Binds `copies` applications of the form, one after the other.
     fn bind(&mut self, form: usize, copies: usize) -> Result<(), Fault> {
         let way = &mut self.ways[form];
         let schedule = way.recorded.as_ref().map_err(|reason| Fault::Refused(reason.clone()))?;
@@ -168,17 +167,17 @@ impl<'a> Trial<'a> {
         let ends = recording.inputs.iter().chain(&recording.outputs).map(|tensor| tensor.id);
         let given = ends.zip(self.ends.iter().cloned()).collect();
         let mut schedule = schedule.clone();
-        // Each writes what it reads again, in the same places.
+        // Each application reads and writes the same places.
         let once = std::mem::take(&mut schedule.recording.dispatches);
         schedule.recording.dispatches = std::iter::repeat_n(once, copies).flatten().collect();
         let plan = self.gpu.bind(&self.case.name, &schedule, &self.arena, &self.constants, given)?;
-        way.plan = Some(plan.untelling());
+        way.plan = Some(plan.without_observation());
         way.copies = copies;
         Ok(())
     }
 }
 
-/// The case with its data: the same for all forms.
+/// The case with its data, which is the same for all forms.
 fn built(gpu: &Gpu, case: &Case, storage: Policy, form: &'static Form, seed: u64) -> CaseBuilder {
     let forms = gpu.forms.forcing(case.kernel.name, form.name);
     let mut builder = CaseBuilder::new(case, storage, forms, gpu.limits(), seed);

@@ -1,4 +1,4 @@
-//! Every pipeline that the suite's cases and the models use, made on an adapter. Nothing runs: this asks the driver's compiler.
+//! Makes every pipeline that the suite's cases and the models use. Nothing runs: this tests the driver's compiler.
 
 use super::LANGUAGE;
 use super::dump::spirv_of;
@@ -17,37 +17,37 @@ use serde::Serialize;
 use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One pipeline on an adapter. Several kinds of storage share one where its text has none of them.
+/// One pipeline on an adapter. Storages share one if its text does not depend on them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     pub kernel: &'static str,
     pub form: &'static str,
-    /// The `#ifdef` symbols of its text, those of the storage aside.
+    /// The `#ifdef` symbols of its text, except those of the storage.
     pub variant: String,
     pub storage: Vec<&'static str>,
     /// The adapter's name.
     pub device: String,
-    /// The models that run it on this adapter by the rule, and how they store their weights: `sd21/f32`.
+    /// The models that use it on this adapter by the rule, with the storage of their weights: `sd21/f32`.
     pub models: BTreeSet<String>,
-    /// Why it is not made here: what the adapter lacks.
+    /// Why it is skipped: what the adapter lacks.
     pub left_out: Option<String>,
     /// Why it could not be made.
     pub error: Option<String>,
-    /// From text to pipeline.
+    /// Time from text to pipeline.
     pub milliseconds: Option<f64>,
     #[serde(flatten)]
     pub figures: Figures,
-    /// All that the driver says, by its own names.
+    /// All of the driver's statistics, under its own names.
     pub driver_says: BTreeMap<String, f64>,
 }
 
-/// wgpu's version of SPIR-V for Vulkan 1.3, which drivers with statistics have.
+/// The SPIR-V version that wgpu uses for Vulkan 1.3, which every driver with statistics has.
 const SPIRV: (u8, u8) = (1, 6);
 
-/// What pipelines are told apart by: kernel, form, symbols, and the module of their text, without what nothing in it calls.
+/// Identity of a pipeline: kernel, form, symbols, and the module of its text without unused functions.
 type Key = (&'static str, &'static str, String, Vec<u32>);
 
-/// A pipeline that is to be made.
+/// A pipeline to be made.
 struct Wanted {
     dispatch: Dispatch,
     storage: BTreeSet<usize>,
@@ -55,7 +55,7 @@ struct Wanted {
     left_out: Option<String>,
 }
 
-/// The pipelines of an adapter, still to be made.
+/// The pipelines of an adapter that are to be made.
 pub struct Pipelines {
     all: BTreeMap<Key, Wanted>,
     /// Modules made so far, by kernel, form, symbols and storage.
@@ -63,11 +63,10 @@ pub struct Pipelines {
 }
 
 impl Pipelines {
-    /// Those of the models as they are planned for `gpu`, and unless these are wanted alone those of the suite's cases, in every form
-    /// and storage.
+    /// The pipelines of the models as planned for `gpu` and, unless `models_alone`, those of the suite's cases, in every form and storage.
     ///
     /// # Errors
-    /// A model or a case that cannot be planned for it.
+    /// A model or a case cannot be planned for the device.
     pub fn of(gpu: &Gpu, models_alone: bool) -> Result<Pipelines, Error> {
         let mut all = Pipelines { all: BTreeMap::new(), modules: HashMap::new() };
         if !models_alone {
@@ -109,7 +108,7 @@ impl Pipelines {
     }
 
     fn add_cases(&mut self, gpu: &Gpu) -> Result<(), Error> {
-        // What is left out is listed, too: by what it would be where nothing is lacking.
+        // Skipped pipelines are listed, too, as if the adapter lacked nothing.
         let facts = gpu.forms.facts;
         let anything = Forms::first(Facts { device: facts.device, cores: facts.cores, ..Facts::MOST });
         let cases = LANGUAGE.iter().chain(&twins::ALL).flat_map(|tested| (tested.cases)());
@@ -140,7 +139,7 @@ impl Pipelines {
             let size = size.unwrap_or(model.default_size());
             let planned =
                 Segmenter::builder().model(model).gpu(gpu.clone()).size(size).precision(precision).plan_with(&mut see);
-            // What it takes in memory is told last, and is nothing to a compiler.
+            // The memory check comes last, and does not concern a compiler.
             if let (Err(error), true) = (planned, passes.len() < 4) {
                 return Err(error);
             }
@@ -154,10 +153,10 @@ impl Pipelines {
         Ok(())
     }
 
-    /// Makes them all, one after the other; `each` is told of each and says whether to go on.
+    /// Makes all of them, one after the other. `each` receives every row, and returns whether to continue.
     ///
     /// # Errors
-    /// The driver gives no second device to ask for its statistics.
+    /// The driver gives no second device for its statistics.
     pub fn compile(&self, gpu: &Gpu, each: &mut dyn FnMut(Row) -> bool) -> Result<(), GpuError> {
         let statistics = Statistics::open(gpu)?;
         for ((kernel, form, variant, module), wanted) in &self.all {
@@ -194,7 +193,7 @@ impl Wanted {
         let Some(statistics) = statistics else { return Ok(()) };
         let what = format!("statistics of {}, {} {}", row.kernel, row.form, row.variant);
         let tensors = self.dispatch.inputs.len() + self.dispatch.outputs.len();
-        // SAFETY: naga validated the module, and wgpu has made a pipeline of the same text.
+        // SAFETY: naga has validated the module, and wgpu has made a pipeline of the same text.
         let code = unsafe { statistics.of(&what, module, tensors)? };
         row.figures = figures(&code);
         row.driver_says = code.into_iter().flat_map(|c| c.values).collect();

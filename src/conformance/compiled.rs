@@ -1,4 +1,4 @@
-//! What GPU vendors' compilers made of the kernels, for the page: the `vendors.json` of tools/vendors.py, which anyone may have written.
+//! Figures of GPU vendors' compilers for the page: the `vendors.json` of tools/vendors.py, from an untrusted file.
 
 use super::read::ReportError;
 use crate::files::read_regular;
@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// One has some 0.5 MB.
+/// Byte limit; a real file has some 0.5 MB.
 const LONGEST: u64 = 1 << 24;
-/// Devices, and forms of all kernels, that are believed: the page has a cell for each of both.
+/// Limits of devices, and of forms over all kernels: the page has a cell for each pair.
 const MOST: usize = 1024;
 
-/// The figures of several devices, as the page takes them.
+/// The figures of several devices, in the page's format.
 #[derive(Debug)]
 pub struct Compiled(pub(super) Value);
 
@@ -33,18 +33,18 @@ struct Device {
 /// Reads `vendors.json`.
 ///
 /// # Errors
-/// [`ReportError`] where the file cannot be read, or is none.
+/// [`ReportError`]: the file cannot be read or has another format.
 pub fn read_compiled(path: &Path) -> Result<Compiled, ReportError> {
     let none = |reason: String| ReportError::NotCompiled { path: path.to_owned(), reason };
     let read = read_regular(path, LONGEST).map_err(|cause| ReportError::Read { path: path.to_owned(), cause })?;
-    let bytes = read.ok_or_else(|| none(format!("it has more than {LONGEST} bytes")))?;
+    let bytes = read.ok_or_else(|| none(format!("it exceeds {LONGEST} bytes")))?;
     let file: File = serde_json::from_slice(&bytes).map_err(|e| none(shown::text(&e.to_string())))?;
     file.matrix().map(Compiled).map_err(|reason| none(shown::text(&reason)))
 }
 
 impl File {
-    /// Devices, and of each kernel and form the worst of its variants on each: registers, waves, bytes of code, spills, and
-    /// whether a model runs it; a text where it is left out.
+    /// The devices, and for each kernel, form and device the worst of the variants: registers, waves, bytes of code, spills, and whether a
+    /// model runs it; or a text if it was skipped.
     fn matrix(&self) -> Result<Value, String> {
         let place = |name: &str| {
             self.columns.iter().position(|column| column == name).ok_or(format!("it has no column {name}"))
@@ -75,7 +75,7 @@ impl File {
     }
 }
 
-/// A cell with one pipeline more.
+/// Merges one more pipeline into a cell.
 fn worse(cell: Value, [registers, waves, code, spills]: [Option<f64>; 4], run: bool, left_out: String) -> Value {
     let Some(registers) = registers else {
         return if cell.is_null() && !left_out.is_empty() { left_out.into() } else { cell };

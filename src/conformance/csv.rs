@@ -1,4 +1,4 @@
-//! A report as deqp-runner's `results.csv`: test, status, duration in seconds.
+//! Writes a report as deqp-runner's `results.csv`: test, status, duration in seconds.
 
 use super::report::Report;
 use std::fmt::Write;
@@ -6,10 +6,10 @@ use std::fmt::Write;
 /// The results of one adapter.
 ///
 /// # Errors
-/// The report is of several, which lines without an adapter's name could not tell apart.
+/// The report has several adapters, but the lines do not name one.
 pub fn csv(report: &Report) -> Result<String, String> {
     if let [_, _, ..] = report.adapters.as_slice() {
-        return Err(format!("--csv is of one adapter, here are {}", report.adapters.len()));
+        return Err(format!("--csv takes the results of one adapter, but there are {}", report.adapters.len()));
     }
     let mut out = String::new();
     for row in &report.results {

@@ -1,5 +1,5 @@
-//! `--dump DIR`: the WGSL of what was run, and what the translator of wgpu (naga) makes of it for each API. What a
-//! driver's engineer needs to look into a case.
+//! `--dump DIR`: the WGSL of each shader that was run, and naga's (wgpu's translator's) output for each API, for a driver engineer to look
+//! into a case.
 
 use crate::gpu::memory_model;
 use crate::plan::{Dispatch, Policy};
@@ -9,8 +9,8 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use std::collections::HashSet;
 use std::path::Path;
 
-/// Writes `<stem>.wgsl`, `.spv`, `.hlsl` and `.metal` of `dispatch` into `dir`, unless this stem is among those that are
-/// `written`. A translation that does not exist (HLSL has no such feature, say) leaves its message in the file's place.
+/// Writes `<stem>.wgsl`, `.spv`, `.hlsl` and `.metal` of `dispatch` into `dir`, unless the stem is in `written`. If a translation is
+/// impossible (for example, HLSL lacks the feature), the file contains the error message.
 pub fn write(dir: &Path, dispatch: &Dispatch, storage: Policy, written: &mut HashSet<String>) -> Result<(), String> {
     let form = (dispatch.kernel.forms.len() > 1).then_some(dispatch.form.name);
     let mut stem = vec![dispatch.kernel.name];
@@ -32,7 +32,7 @@ pub fn write(dir: &Path, dispatch: &Dispatch, storage: Policy, written: &mut Has
     texts(dispatch, &source)?.iter().try_for_each(|(extension, bytes)| put(extension, bytes))
 }
 
-/// The WGSL of `dispatch`, which is `wgsl`, and its translations, each with the extension of its file's name.
+/// The WGSL of `dispatch`, given as `wgsl`, and its translations, each with its file extension.
 pub(super) fn texts(dispatch: &Dispatch, wgsl: &str) -> Result<Vec<(&'static str, Vec<u8>)>, String> {
     let (module, info) = &parse(wgsl)?;
     let spirv = match memory_model::write(module, info, (1, 3), false) {
@@ -47,13 +47,13 @@ pub(super) fn texts(dispatch: &Dispatch, wgsl: &str) -> Result<Vec<(&'static str
     Ok(vec![("wgsl", wgsl.into()), spirv, ("hlsl", other(hlsl)), ("metal", other(msl_text(module, info, dispatch)))])
 }
 
-/// naga's HLSL of `dispatch`, whose text is `wgsl`: register and space are the WGSL's binding and group.
+/// naga's HLSL of `dispatch`, whose text is `wgsl`. Register and space are the WGSL's binding and group.
 pub fn hlsl(dispatch: &Dispatch, wgsl: &str, checked: bool) -> Result<String, String> {
     let (module, info) = parse(wgsl)?;
     hlsl_text(&module, &info, dispatch, checked)
 }
 
-/// wgpu's SPIR-V of `dispatch`, without checks, of that version, and without what nothing in the text calls.
+/// wgpu's SPIR-V of `dispatch` in that version, without checks and unused functions.
 pub(super) fn spirv_of(dispatch: &Dispatch, storage: Policy, version: (u8, u8)) -> Result<Vec<u32>, String> {
     let defines: Vec<&str> = dispatch.defines.iter().copied().chain(storage.defines()).collect();
     let text = dispatch.form.text(&defines)?;
@@ -63,7 +63,7 @@ pub(super) fn spirv_of(dispatch: &Dispatch, storage: Policy, version: (u8, u8)) 
     memory_model::write(&module, &info, version, false)
 }
 
-/// The module as the writers want it.
+/// Parses and validates a module for naga's writers.
 fn parse(wgsl: &str) -> Result<(naga::Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(wgsl).map_err(|e| e.emit_to_string(wgsl))?;
     let info = validate(&module, wgsl)?;
@@ -106,7 +106,7 @@ fn hlsl_text(module: &naga::Module, info: &ModuleInfo, dispatch: &Dispatch, chec
     Ok(text)
 }
 
-/// The tensors of group 0, which of them are only read, and the parameters.
+/// The bindings of group 0, with a flag for read-only ones, and the parameters.
 fn bindings(dispatch: &Dispatch) -> Vec<(naga::ResourceBinding, bool)> {
     let tensors = dispatch.inputs.len() + dispatch.outputs.len();
     let group0 =

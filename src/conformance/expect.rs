@@ -1,4 +1,4 @@
-//! What others expect of their driver, in the files of deqp-runner: tests that fail, that fail at times, that are not to be run.
+//! A user's expectations of a driver, in deqp-runner's files: tests that fail, tests that are flaky, and tests to skip.
 
 use super::report::Row;
 use super::status::Status;
@@ -10,10 +10,10 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A list of all cases has 300 KB.
+/// Byte limit; a list of all cases has 300 KB.
 const LONGEST: u64 = 1 << 24;
 
-/// Why a list cannot be had. One line, with the file's name.
+/// Why a list cannot be read. One line, with the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     #[error("{path}: cannot be read: {cause}", path = shown::path(.path))]
@@ -24,7 +24,7 @@ pub enum ListError {
     NoList { path: PathBuf, reason: String },
 }
 
-/// What is expected of the cases. By default: that all pass.
+/// The expected results. By default, all cases pass.
 #[derive(Clone, Debug)]
 pub struct Expectations {
     baseline: HashMap<String, Expected>,
@@ -37,9 +37,9 @@ enum Expected {
     Fail,
     Crash,
     Timeout,
-    /// As an earlier run with a baseline wrote it, who knows of which kind.
+    /// A failure of any kind, from a baseline of an earlier run that does not say which.
     Any,
-    /// It passes or was not run: nothing is said.
+    /// It passes or was not run: no expectation.
     Nothing,
 }
 
@@ -50,8 +50,8 @@ impl Default for Expectations {
 }
 
 impl Expectations {
-    /// Lines `test,status` (what follows is ignored, so that results can be a baseline) in `baseline`, regular expressions on ids
-    /// in the others. Empty lines and those that begin with `#` are notes.
+    /// `baseline` has lines `test,status` (the rest of a line is ignored, so results can serve as a baseline); the others have regular
+    /// expressions on ids. Empty lines and lines that begin with `#` are comments.
     ///
     /// # Errors
     /// [`ListError`].
@@ -63,7 +63,7 @@ impl Expectations {
                 let mut fields = text.splitn(3, ',');
                 let (test, status) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
                 if !is_id(test) {
-                    return Err(wrong(format!("{} is no id of a case", shown::text(test))));
+                    return Err(wrong(format!("{} is not a case id", shown::text(test))));
                 }
                 let expected = match status {
                     "Fail" => Expected::Fail,
@@ -72,10 +72,10 @@ impl Expectations {
                     "ExpectedFail" => Expected::Any,
                     "Pass" | "Skip" | "Warn" | "Flake" | "KnownFlake" | "Missing" => Expected::Nothing,
                     _ if status.starts_with("UnexpectedImprovement") => Expected::Nothing,
-                    _ => return Err(wrong(format!("{} is no status such as Fail or Crash", shown::text(status)))),
+                    _ => return Err(wrong(format!("{} is not a status such as Fail or Crash", shown::text(status)))),
                 };
                 if all.baseline.insert(test.into(), expected).is_some() {
-                    return Err(wrong(format!("{test} is there twice")));
+                    return Err(wrong(format!("{test} is listed twice")));
                 }
             }
         }
@@ -86,7 +86,7 @@ impl Expectations {
         self.skips.is_match(id.as_bytes())
     }
 
-    /// The row in the light of what is expected.
+    /// Adjusts the row's status to the expectations.
     pub(super) fn judge(&self, mut row: Row) -> Row {
         let expected = self.baseline.get(&row.id).copied().unwrap_or(Expected::Nothing);
         let as_expected = match row.status {
@@ -105,19 +105,19 @@ impl Expectations {
             row.because("as the baseline expects");
         } else if row.status.is_failure() && self.flakes.is_match(row.id.as_bytes()) {
             row.status = Status::KnownFlake;
-            row.because("listed among those that fail at times");
+            row.because("listed as flaky");
         }
         row
     }
 }
 
-/// The ids in a file, one a line.
+/// Reads the ids in a file, one per line.
 ///
 /// # Errors
 /// [`ListError`].
 pub fn read_caselist(path: &Path) -> Result<Vec<String>, ListError> {
     let ids = lines(path)?.into_iter().map(|(line, id)| {
-        let wrong = || format!("{} is no id of a case", shown::text(&id));
+        let wrong = || format!("{} is not a case id", shown::text(&id));
         if is_id(&id) { Ok(id) } else { Err(ListError::Line { path: path.into(), line, reason: wrong() }) }
     });
     ids.collect()
@@ -127,14 +127,14 @@ fn patterns(paths: &[PathBuf]) -> Result<RegexSet, ListError> {
     let mut all = Vec::new();
     for path in paths {
         for (line, text) in lines(path)? {
-            // As deqp-runner has it: a name alone is that name, dots included.
+            // As in deqp-runner, a plain name matches only itself, dots included.
             all.push((path, line, if is_id(&text) { regex::escape(&text) } else { text }));
         }
     }
-    // Ids are ASCII, for which sets stay small.
+    // Ids are ASCII, so disabling Unicode keeps the set small.
     let set = RegexSetBuilder::new(all.iter().map(|(.., pattern)| pattern)).unicode(false).build();
     set.map_err(|error| {
-        // Which of them is it? What is well formed and large is not looked at further.
+        // Find the pattern at fault. Patterns that are merely too large are not examined further.
         let fault = |pattern: &str| match RegexBuilder::new(pattern).unicode(false).size_limit(0).build() {
             Err(regex::Error::CompiledTooBig(_)) | Ok(_) => None,
             Err(fault) => Some(shown::text(&fault.to_string())),
@@ -147,12 +147,12 @@ fn patterns(paths: &[PathBuf]) -> Result<RegexSet, ListError> {
     })
 }
 
-/// Lines that say something, with their numbers.
+/// The lines with content, with their line numbers.
 fn lines(path: &Path) -> Result<Vec<(usize, String)>, ListError> {
     let no_list = |reason: &str| ListError::NoList { path: path.into(), reason: reason.into() };
     let read = read_regular(path, LONGEST).map_err(|cause| ListError::Read { path: path.into(), cause })?;
-    let bytes = read.ok_or_else(|| no_list("it has more than 16777216 bytes"))?;
-    let text = String::from_utf8(bytes).map_err(|_| no_list("it is no text in UTF-8"))?;
+    let bytes = read.ok_or_else(|| no_list("it exceeds 16777216 bytes"))?;
+    let text = String::from_utf8(bytes).map_err(|_| no_list("it is not UTF-8 text"))?;
     let lines = text.lines().map(str::trim).enumerate().map(|(i, line)| (i + 1, line.to_owned()));
     Ok(lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect())
 }

@@ -5,21 +5,20 @@ use super::report::{Adapter, Report};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// The page for `report`, with `other`'s adapters beside it where there is one to compare with, and what compilers made of the
-/// kernels below it where that is known.
+/// The page for `report`, optionally beside the adapters of `other` for comparison, and optionally with the compilers' figures below.
 ///
 /// # Errors
-/// None in practice: a report is plain data.
+/// None in practice, because a report is plain data.
 pub fn html(report: &Report, other: Option<&Report>, compiled: Option<&Compiled>) -> Result<String, serde_json::Error> {
     let mut strings = Strings::default();
     let reports: Vec<Value> = [Some(report), other].into_iter().flatten().map(|r| short(r, &mut strings)).collect();
     let compiled = compiled.map(|compiled| &compiled.0);
     let data = serde_json::to_string(&json!({"strings": strings.all, "reports": reports, "compiled": compiled}))?;
-    // "<" would end the script element that holds the data; JSON knows another way to write it.
+    // "<" could end the script element that holds the data; JSON permits an escape.
     Ok(include_str!("report.html").replace("REPORTS", &data.replace('<', "\\u003c")))
 }
 
-/// Every text once: the rows of several adapters have the same names.
+/// Stores every text once: the rows of several adapters share names.
 #[derive(Default)]
 struct Strings {
     all: Vec<String>,
@@ -37,7 +36,7 @@ impl Strings {
     }
 }
 
-/// Each adapter with its rows, which are lists in the order of `FIELDS` in report.html.
+/// Each adapter with its rows, as lists in the order of `FIELDS` in report.html.
 fn short(report: &Report, strings: &mut Strings) -> Value {
     let mut adapters = Vec::new();
     for (adapter, rows) in report.by_adapter() {
@@ -58,7 +57,7 @@ fn short(report: &Report, strings: &mut Strings) -> Value {
     json!({"summary": report.summary, "adapters": adapters})
 }
 
-/// The facts that the page shows, each null where it is not there or not of its type: the file may be anyone's.
+/// The facts that the page shows, null where missing or of the wrong type: the file is untrusted.
 fn shown(facts: &str) -> Value {
     let all: Value = serde_json::from_str(facts).unwrap_or_default();
     let number = |key: &str| all[key].as_u64();

@@ -1,4 +1,4 @@
-//! A run's rows in a file as they come: what was done outlives whatever ends the run.
+//! Writes a run's rows to a file as they come, so that they survive if the run is cut short.
 
 use super::report::{Adapter, Report, Row};
 use serde::{Deserialize, Serialize};
@@ -7,11 +7,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// What a run tells as it goes.
+/// An event of a run.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Seen<'a> {
-    /// The rows after it are of this adapter.
+    /// The rows that follow belong to this adapter.
     Adapter(&'a Adapter),
     Row(&'a Row),
 }
@@ -24,28 +24,28 @@ enum Line {
     Row(Row),
 }
 
-/// The file, a line for each adapter and each row. It lies beside a report, and goes when that is written.
+/// The file, with one line per adapter and per row. It lies beside the report, and is removed when the report is written.
 pub struct Journal {
     path: PathBuf,
     file: File,
 }
 
 impl Journal {
-    /// Where the journal of `report` lies.
+    /// The path of the journal of `report`.
     pub fn place(report: &Path) -> PathBuf {
         let mut name = OsString::from(report);
         name.push(".journal");
         name.into()
     }
 
-    /// Begins the journal of `report`; an older one is replaced where `force` says so.
+    /// Creates the journal of `report`; replaces an older one if `force` is set.
     ///
     /// # Errors
-    /// That of an older run is there, or whatever the system says.
+    /// An older run's journal exists, or the system reports an error.
     pub fn create(report: &Path, force: bool) -> io::Result<Journal> {
         let path = Journal::place(report);
         if force && let Err(error) = fs::remove_file(&path) {
-            // That there is none is what is wanted.
+            // A missing file is what we want.
             if error.kind() != io::ErrorKind::NotFound {
                 return Err(error);
             }
@@ -55,29 +55,29 @@ impl Journal {
     }
 
     /// # Errors
-    /// Whatever the system says.
+    /// The system reports an error.
     pub fn add(&mut self, seen: &Seen) -> io::Result<()> {
         let mut line = serde_json::to_vec(seen)?;
         line.push(b'\n');
         self.file.write_all(&line)
     }
 
-    /// The report is written.
+    /// Removes the file, once the report is written.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// The system reports an error.
     pub fn remove(self) -> io::Result<()> {
         drop(self.file);
         fs::remove_file(&self.path)
     }
 }
 
-/// Is this a journal's text, and no report's?
+/// Whether this is the text of a journal rather than a report.
 pub(super) fn is_journal(bytes: &[u8]) -> bool {
     bytes.starts_with(b"{\"adapter\":")
 }
 
-/// The report of a run that was cut short. A last line without its end counts for nothing.
+/// The report of a run that was cut short. An incomplete last line is ignored.
 pub(super) fn parse(bytes: &[u8]) -> Result<Report, serde_json::Error> {
     let mut report = Report::default();
     for line in bytes.split_inclusive(|&b| b == b'\n').filter_map(|line| line.strip_suffix(b"\n")) {

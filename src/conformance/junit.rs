@@ -1,4 +1,4 @@
-//! A report as JUnit's XML, which every CI service shows.
+//! Writes a report as JUnit XML, which every CI service can show.
 
 use super::report::{Adapter, Report};
 use super::status::Status;
@@ -12,7 +12,7 @@ fn escape(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            // XML 1.0 has no way to write these.
+            // XML 1.0 cannot represent these.
             c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push(' '),
             c => out.push(c),
         }
@@ -20,7 +20,7 @@ fn escape(text: &str) -> String {
     out
 }
 
-/// What the results of an adapter depend on.
+/// The properties of an adapter that its results depend on.
 fn properties(adapter: &Adapter) -> [(&'static str, String); 8] {
     let Adapter { name, driver, backend, machine, made, .. } = adapter;
     [
@@ -35,7 +35,7 @@ fn properties(adapter: &Adapter) -> [(&'static str, String); 8] {
     ]
 }
 
-/// One test suite for each adapter, one test case for each row. Known deviations and what was not run are skipped.
+/// One test suite per adapter, and one test case per row. Known deviations and cases that were not run are skipped.
 pub fn junit(report: &Report) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"conformance\">\n");
     for (adapter, rows) in report.by_adapter() {

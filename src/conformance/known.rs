@@ -1,10 +1,9 @@
-//! Deviations that are known: shown as such in every report, never passed in silence, and reported too when they
-//! are gone.
+//! Known deviations: every report shows them as such, they never pass silently, and a report says when they are gone.
 
 use super::report::Row;
 use super::status::Status;
 
-/// A case that fails on some driver for a reason that has been found.
+/// A case that fails on some driver for a known reason.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     /// Part of the backend's name, as `devices` has it.

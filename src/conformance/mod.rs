@@ -1,5 +1,5 @@
-//! Does this adapter and driver compute right? The cases of the kernels, run against their f64 twins; the
-//! language features that they rely on; blocks and the whole embedded model against PyTorch's recorded numbers.
+//! Tests whether an adapter and its driver compute correctly. Runs the kernels' cases against their f64 twins, tests the language features
+//! that they rely on, and compares blocks and the whole embedded model with PyTorch's recorded numbers.
 
 mod bundle;
 pub mod compile;

@@ -1,8 +1,8 @@
-//! Layers 3 to 6: the embedded model's blocks and result against PyTorch's recorded numbers, the same result ten
-//! times, and a hundred times without memory lost.
+//! Layers 3 to 6: the embedded model's blocks and result against PyTorch's recorded numbers, ten identical results, and a hundred runs
+//! without a memory leak.
 //!
-//! The record (`recorded/`, made by `tools/reference/make_conformance.py` in f64) holds a drawn episode, every
-//! 61st element of each block's output, and the decoder's output whole.
+//! The record (`recorded/`, made by `tools/reference/make_conformance.py` in f64) holds a drawn episode, every 61st element of each block's
+//! output, and the decoder's full output.
 
 use crate::check::bound::EPS;
 use crate::gpu::{Gpu, Wait};
@@ -26,19 +26,18 @@ static SUPPORT: &[u8] = include_bytes!("recorded/support_0.png");
 static MASK: &[u8] = include_bytes!("recorded/support_0_mask.png");
 static QUERY: &[u8] = include_bytes!("recorded/query.png");
 
-/// Of each block's output only every so many elements are recorded.
+/// The record holds every STRIDE-th element of a block's output.
 const STRIDE: usize = 61;
-/// An element may be this many times further off than the standard deviation that the roundings before it give.
+/// Permitted error of an element, in standard deviations as estimated from the preceding roundings.
 const SIGMAS: f64 = 4.0;
 
-/// The decoded picture lies within this of PyTorch's in f64, on [0, 1], in f32 and in halves: what the project promises of every
-/// form on every adapter. What the roundings up to there may add up to says less: it is some ten times as much in f32, and in halves
-/// a seventh of the range.
+/// Maximum difference of the decoded picture from PyTorch's in f64, on [0, 1], in f32 and in f16: the project promises it for every form on
+/// every adapter. The sum of all roundings up to there is a weaker bound: some ten times as much in f32, and a seventh of the range in f16.
 const PROMISED: [f64; 2] = [5e-5, 4e-3];
 
-/// How one comparison ended.
+/// The result of one comparison.
 pub struct Found {
-    /// What was compared.
+    /// The subject of the comparison.
     pub what: &'static str,
     pub ratio: f64,
     pub error: f64,
@@ -64,7 +63,7 @@ impl Found {
     }
 }
 
-/// The kinds of block, each its own row of a report.
+/// The kinds of block; each has a row in a report.
 pub const BLOCKS: [&str; 6] = [
     "VAE resnets",
     "VAE attention",
@@ -96,7 +95,8 @@ struct Episode {
 }
 
 fn episode() -> Result<Episode, String> {
-    let open = |bytes: &[u8]| image::load_from_memory(bytes).map_err(|e| format!("the embedded episode: {e}"));
+    let open =
+        |bytes: &[u8]| image::load_from_memory(bytes).map_err(|e| format!("cannot read the embedded episode: {e}"));
     let support = open(SUPPORT)?.to_rgb8();
     let mask = open(MASK)?.to_luma8();
     let foreground = mask.pixels().map(|p| p.0[0] > 127).collect();
@@ -106,18 +106,17 @@ fn episode() -> Result<Episode, String> {
 }
 
 fn recorded() -> Result<HashMap<String, Vec<f32>>, String> {
-    let tensors = SafeTensors::deserialize(EXPECTED).map_err(|e| format!("the recorded numbers: {e}"))?;
+    let tensors = SafeTensors::deserialize(EXPECTED).map_err(|e| format!("cannot read the recorded numbers: {e}"))?;
     Ok(tensors.tensors().into_iter().map(|(name, t)| (name, bytemuck::pod_collect_to_vec(t.data()))).collect())
 }
 
-/// Tells one record from another, as `sha256sum` begins to print it.
+/// Identifies the record by the first digits that `sha256sum` prints for it.
 pub fn record() -> String {
     let digest = Sha256::digest(EXPECTED);
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Follows the roundings through the plans: for each marked value the sum of the squares of the relative errors
-/// of all dispatches recorded up to it.
+/// Tracks roundings through the plans: for each marked value, the sum of the squared relative errors of all dispatches recorded before it.
 #[derive(Default)]
 struct Roundings {
     total: f64,
@@ -126,17 +125,17 @@ struct Roundings {
 }
 
 impl Roundings {
-    /// A dispatch with K products for each element errs by EPS (sqrt(K) + 1) of its result (see [`bound`](super::bound)); by
-    /// one unit of a half where that is stored as one, and by half a unit where weights were rounded to halves on the
-    /// host. The errors of different dispatches are independent, so their squares add up; the bands of one tensor are one
-    /// dispatch. Norms and residual connections keep the gain of a layer near one.
+    /// A dispatch with K products per element errs by EPS (sqrt(K) + 1) of its result (see [`bound`](super::bound)); by one f16 unit if the
+    /// result is stored as f16; and by half an f16 unit if the host rounded its weights to f16. The errors of different dispatches are
+    /// independent, so their squares add up; the bands of one tensor count as one dispatch. Norms and residual connections keep the gain of
+    /// a layer near one.
     fn edit(&mut self, pass: Pass, recording: &mut Recording) {
         let kept = |w: &Window| w.tensor.element.is_half();
         let weight = |w: &Window| kept(w) && matches!(w.tensor.id, TensorId::Constant(..));
         let mut written: HashMap<TensorId, f64> = HashMap::new();
-        // Bands may have tensors of their own, of one name.
+        // Bands may have tensors of their own, with the same name.
         let mut counted: HashSet<(&str, Arc<str>)> = HashSet::new();
-        // Several may add to one sum.
+        // Several dispatches may add to one sum.
         let place = |d: &Dispatch| d.outputs.first().map(|w| (w.tensor.id, w.offset, w.size));
         let mut flops: HashMap<_, u64> = HashMap::new();
         recording.dispatches.iter().for_each(|d| *flops.entry(place(d)).or_default() += d.flops);
@@ -144,7 +143,7 @@ impl Roundings {
             let vec4s = |w: &Window| w.size / w.tensor.vec4_bytes();
             let elements = (dispatch.outputs.iter().map(vec4s).sum::<u64>() * 4).max(1);
             let products = flops[&place(dispatch)] as f64 / (2.0 * elements as f64);
-            // Of Winograd's terms, which are larger than what they add up to.
+            // Winograd's terms are larger than their sum.
             let terms = dispatch.form.sums == Sums::Winograd || dispatch.kernel.name == winograd_input::KERNEL.name;
             let gain = if terms { GAIN } else { 1.0 };
             let error = gain * EPS * (products.sqrt() + 1.0);
@@ -172,10 +171,10 @@ impl Roundings {
     }
 }
 
-/// A device, and how it is waited for.
+/// A device, and how to wait for it.
 pub type On = (Wait, Gpu);
 
-/// What the episode shows of a query.
+/// Runs the episode: the bank, and the result for the query.
 async fn shown(wait: Wait, segmenter: &Segmenter, episode: &Episode) -> Result<(SupportBank, Segmentation), String> {
     let text = |e: Error| e.to_string();
     let bank = segmenter.encode_by(wait, &episode.supports).await.map_err(text)?;
@@ -183,7 +182,7 @@ async fn shown(wait: Wait, segmenter: &Segmenter, episode: &Episode) -> Result<(
     Ok((bank, found))
 }
 
-/// The embedded model on a device, storing elements as half precision or not.
+/// The embedded model on a device, with storage in f16 or f32.
 async fn segmenter(
     (wait, gpu): On,
     files: ModelFiles,
@@ -193,12 +192,12 @@ async fn segmenter(
 ) -> Result<Segmenter, Error> {
     let precision = if half { Precision::F16 } else { Precision::F32 };
     let mut builder = Segmenter::builder().files(files).precision(precision).gpu(gpu);
-    // The suite says itself what is wrong.
+    // The suite itself reports errors.
     builder = builder.self_check(SelfCheck::Off);
     if let Some(filter) = guided_filter {
         builder = builder.guided_filter(filter);
     }
-    // What overflows in halves is to be seen, so there is no second try: `plan_with` makes none.
+    // f16 overflow must become visible, so there must be no retry: `plan_with` makes none.
     let planned = builder.plan_with(&mut |pass, r| roundings.edit(pass, r))?;
     planned.allocate_by(wait, &mut |_, _| ControlFlow::Continue(())).await
 }
@@ -213,7 +212,7 @@ pub async fn against_pytorch(
     let text = |e: Error| e.to_string();
     gpu.forms = forms;
     let mut roundings = Roundings { keep: true, ..Default::default() };
-    // The record is of what the decoder draws.
+    // The record has the decoder's unfiltered output.
     let segmenter = segmenter((wait, gpu), files, half, Some(GuidedFilter::OFF), &mut roundings).await.map_err(text)?;
     let recorded = recorded()?;
     let (bank, result) = shown(wait, &segmenter, &episode()?).await?;
@@ -229,14 +228,14 @@ pub async fn against_pytorch(
         compared[i] += 1;
         let bound = bound(&roundings, &path, &recorded, &name)?;
         if expected.len() != values.len().div_ceil(STRIDE) {
-            return Err(format!("{path}: {} values, {} are recorded", values.len(), expected.len()));
+            return Err(format!("{path}: got {} values, but the record has {}", values.len(), expected.len()));
         }
         for (k, (got, expected)) in values.iter().step_by(STRIDE).zip(expected).enumerate() {
             found.see((*got).into(), (*expected).into(), bound, || format!("{path}[{}]", k * STRIDE));
         }
     }
     if let Some(i) = compared.iter().position(|&n| n == 0) {
-        return Err(format!("{}: nothing is recorded for the embedded weights", BLOCKS[i]));
+        return Err(format!("{}: the record has nothing for the embedded weights", BLOCKS[i]));
     }
     let mut all: Vec<Found> = found.into_values().collect();
     all.extend(whole(&segmenter, result.map(), &recorded, PROMISED[usize::from(half)])?);
@@ -245,31 +244,31 @@ pub async fn against_pytorch(
 }
 
 fn bound(r: &Roundings, path: &str, recorded: &HashMap<String, Vec<f32>>, name: &str) -> Result<f64, String> {
-    let sum = r.of.get(path).ok_or_else(|| format!("{path}: not in the plan"))?;
+    let sum = r.of.get(path).ok_or_else(|| format!("{path} is not in the plan"))?;
     let rms = recorded.get(&format!("{name}.rms")).and_then(|v| v.first());
-    Ok(SIGMAS * sum.sqrt() * f64::from(*rms.ok_or_else(|| format!("{name}: not recorded"))?))
+    Ok(SIGMAS * sum.sqrt() * f64::from(*rms.ok_or_else(|| format!("{name} is not in the record"))?))
 }
 
-/// The decoded picture, and the mask at the model's own threshold.
+/// Compares the decoded picture, and the mask at the model's own threshold.
 fn whole(
     segmenter: &Segmenter,
     map: &DecodedMap,
     recorded: &HashMap<String, Vec<f32>>,
     bound: f64,
 ) -> Result<[Found; 2], String> {
-    let raw = recorded.get("decoder").ok_or("no decoded picture is recorded")?;
+    let raw = recorded.get("decoder").ok_or("the record has no decoded picture")?;
     let expected = DecodedMap::new(segmenter.size(), raw.clone()).map_err(|e| e.to_string())?;
     let mut picture = Found::nothing(WHOLE[0]);
     if map.values().len() != expected.values().len() {
-        return Err(format!("{} values came, {} are recorded", map.values().len(), expected.values().len()));
+        return Err(format!("got {} values, but the record has {}", map.values().len(), expected.values().len()));
     }
     for (i, (got, expected)) in map.values().iter().zip(expected.values()).enumerate() {
         picture.see((*got).into(), (*expected).into(), bound, || format!("rgb[{i}]"));
     }
-    // The paper's rule, whatever the model's: it finds something in any picture.
+    // The paper's rule, whatever the model's: it selects something in any picture.
     let ratio = 0.25;
     let [got, wanted] = [map, &expected].map(|m| m.mask(Threshold::Relative(ratio)));
-    // Bytes are truncated: a channel may move by one more than the bound, and the peak with it.
+    // Bytes are truncated, so a channel and the peak may move by one more than the bound.
     let margin = (1.0 + ratio) * (255.0 * bound + 1.0);
     let peak = (expected.peak() * 255.0).floor();
     let mut mask = Found::nothing(WHOLE[1]);
@@ -284,7 +283,7 @@ fn whole(
     Ok([picture, mask])
 }
 
-/// The episode `runs` times, every result of the same bits as the first.
+/// Runs the episode `runs` times; every result must have the same bits as the first.
 pub async fn repeated(
     (wait, mut gpu): On,
     files: ModelFiles,
@@ -311,8 +310,7 @@ pub async fn repeated(
     Ok(found)
 }
 
-/// The episode `runs` times, after which no more memory may be taken than after the first tenth of them; none where nobody
-/// tells how much is taken.
+/// Runs the episode `runs` times; memory must not grow after the first tenth of the runs. `None` if the memory in use is unknown.
 pub async fn stress(
     (wait, mut gpu): On,
     files: ModelFiles,
@@ -334,7 +332,7 @@ pub async fn stress(
         shown(wait, &segmenter, &episode).await?;
         let device = segmenter.gpu().allocated_bytes();
         let resident = resident_bytes();
-        // The process's own heap needs a few runs to find its size.
+        // The process's own heap needs a few runs to reach its size.
         let Some((device_start, resident_start)) = start else {
             if run + 1 >= (runs / 10).max(1) {
                 start = Some((device, resident));
@@ -347,7 +345,7 @@ pub async fn stress(
             });
         }
         if let (Some(now), Some(then)) = (resident, resident_start) {
-            // Less than a thousandth of a picture's work per run: a leak of one buffer per run is beyond it.
+            // Less than a thousandth of a picture's work per run; a leak of one buffer per run exceeds it.
             let slack = 64.0 * 1024.0 * runs as f64;
             let grown = (now as f64 - then as f64).max(0.0);
             found.see(grown, 0.0, slack, || format!("run {}, bytes that the process grew by", run + 1));
@@ -356,7 +354,7 @@ pub async fn stress(
     Ok(Some(found))
 }
 
-/// Memory of this process, where the system tells.
+/// Memory of this process, where the system reports it.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;

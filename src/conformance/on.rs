@@ -1,4 +1,4 @@
-//! The entries of the suite on one adapter.
+//! Runs the suite's entries on one adapter.
 
 use super::dump;
 use super::model::{self, BLOCKS, Found, WHOLE};
@@ -16,16 +16,16 @@ use std::path::Path;
 
 type Parts = Vec<(&'static str, Result<Found, String>)>;
 
-/// One adapter, its device opened when it is needed, and again after whatever may have broken it.
+/// One adapter. Its device is opened on first use, and again after anything that may have broken it.
 pub struct On<'a> {
     facts: AdapterFacts,
     choice: AdapterChoice,
     options: &'a Options,
     gpu: Option<Gpu>,
-    /// A run of the model, and what of it nobody has asked for yet.
+    /// A run of the model, and its comparisons that no entry has taken yet.
     run: Option<(Policy, &'static str)>,
     parts: Parts,
-    /// What [`dump::write`] wrote.
+    /// Files that [`dump::write`] wrote.
     dumped: HashSet<String>,
 }
 
@@ -58,7 +58,7 @@ impl<'a> On<'a> {
             _ => self.runs(wait, entry).await.map(|found| match found {
                 Some(found) => self.found(entry, found),
                 None => {
-                    let reason = "neither the backend nor the system tells how much memory is in use";
+                    let reason = "neither the backend nor the system reports the memory in use";
                     Row { reason: Some(reason.into()), ..self.row(entry) }
                 }
             }),
@@ -75,13 +75,13 @@ impl<'a> On<'a> {
     ) -> Result<Row, String> {
         let gpu = self.gpu_for(case).await?;
         let row = self.case((wait, &gpu), entry, case, form, twins).await;
-        // A device that has failed may go on failing, which is not the next case's fault.
+        // A failed device may go on failing, which is not the next case's fault.
         let good = row.status != Status::Failed && !asks_for_checks(case);
         self.gpu = good.then_some(gpu);
         Ok(row)
     }
 
-    /// The device at hand, or another.
+    /// The open device, or a new one.
     async fn gpu(&mut self) -> Result<Gpu, String> {
         match self.gpu.take() {
             Some(gpu) => Ok(gpu),
@@ -89,7 +89,7 @@ impl<'a> On<'a> {
         }
     }
 
-    /// The same, but for a case that reaches beyond its bindings one that checks ranges, and is for no other case.
+    /// Like the above, but a case that reaches beyond its bindings gets a device with range checks, for this case only.
     async fn gpu_for(&mut self, case: &Case) -> Result<Gpu, String> {
         let gpu = self.gpu().await?;
         let checked = || AdapterChoice { checked: true, ..self.choice.clone() };
@@ -99,7 +99,7 @@ impl<'a> On<'a> {
         }
     }
 
-    /// What one run of the model is compared in comes of one run, until the same is asked for again.
+    /// All comparisons of a model run come from one run, until an entry asks for the same one again.
     async fn part(&mut self, wait: Wait, entry: &Entry, what: &'static str) -> Result<Found, String> {
         let run = (entry.storage, entry.form);
         let at = |parts: &Parts| parts.iter().position(|(part, _)| *part == what);
@@ -111,7 +111,7 @@ impl<'a> On<'a> {
                 Err(reason) => BLOCKS.into_iter().chain(WHOLE).map(|part| (part, Err(reason.clone()))).collect(),
             };
         }
-        let at = at(&self.parts).ok_or("the run of the model does not tell of it")?;
+        let at = at(&self.parts).ok_or("the model run does not include this comparison")?;
         self.parts.swap_remove(at).1
     }
 
@@ -121,12 +121,12 @@ impl<'a> On<'a> {
         model::against_pytorch((wait, gpu), self.files()?, is_half(entry), forms).await
     }
 
-    /// The model that the record is of.
+    /// The model that the record was made with.
     fn files(&self) -> Result<ModelFiles, String> {
         self.options.model.clone().map_or_else(unnamed, Ok)
     }
 
-    /// Several runs of the model; none where they tell nothing.
+    /// Runs the model several times; `None` if the runs can show nothing.
     async fn runs(&mut self, wait: Wait, entry: &Entry) -> Result<Option<Found>, String> {
         let (gpu, files) = (self.gpu().await?, self.files()?);
         let (half, forms) = (is_half(entry), forms(entry, &gpu));
@@ -163,7 +163,7 @@ impl<'a> On<'a> {
         if !self.options.full && case.is_spare(gpu, entry.storage, form) {
             return Row { reason: Some("only with --full".into()), ..self.row(entry) };
         }
-        // Before it runs: a driver that ends the process is what one wants the shader of.
+        // Before the run: if the driver ends the process, its shader is what one needs.
         let dumped = self.options.dump.as_ref().map_or(Ok(()), |dir| self.dump(dir, gpu, case, form, entry));
         let mut outcome = run_case_by(wait, gpu, case, entry.storage, form, self.options.seed, twins).await;
         if let Err(problem) = dumped {
@@ -177,9 +177,9 @@ impl<'a> On<'a> {
     }
 
     fn dump(&mut self, dir: &Path, gpu: &Gpu, case: &Case, form: &'static Form, entry: &Entry) -> Result<(), String> {
-        // Known when it is compiled, so that translators are not linked there.
+        // A compile-time condition, so that translators are not linked there.
         if cfg!(target_arch = "wasm32") {
-            return Err("a browser has no files".into());
+            return Err("a browser has no file system".into());
         }
         let schedule = record_case(gpu, case, entry.storage, form)?;
         schedule.dispatches().iter().try_for_each(|d| dump::write(dir, d, entry.storage, &mut self.dumped))
@@ -190,7 +190,7 @@ fn asks_for_checks(case: &Case) -> bool {
     case.needs.ranges == Ranges::Checked
 }
 
-/// A device of that adapter.
+/// Opens a device of that adapter.
 pub(super) fn open(facts: &AdapterFacts, choice: &AdapterChoice, options: &Options) -> Result<Gpu, String> {
     let opened = async { Ok(request(facts, choice, options).await) };
     block_on(opened).unwrap_or_else(|blocks: GpuError| Err(blocks.to_string()))
@@ -202,7 +202,7 @@ async fn request(facts: &AdapterFacts, choice: &AdapterChoice, options: &Options
     Ok(gpu.interrupted_by(options.interrupted))
 }
 
-/// The model where none is given.
+/// The model when no model is given.
 #[cfg(feature = "embedded")]
 fn unnamed() -> Result<ModelFiles, String> {
     ModelFiles::embedded().map_err(|e| e.to_string())
@@ -210,10 +210,10 @@ fn unnamed() -> Result<ModelFiles, String> {
 
 #[cfg(not(feature = "embedded"))]
 fn unnamed() -> Result<ModelFiles, String> {
-    Err("the demonstration model is not embedded, and was not given".into())
+    Err("this build embeds no demonstration model, and none was given".into())
 }
 
-/// A case's row with what came of it.
+/// A case's row with its outcome.
 pub(super) fn finish(row: Row, strictly: bool, outcome: Outcome) -> Row {
     let Outcome { ratio, strict, error, bound, place, fault, .. } = outcome;
     let judged = if strictly { strict } else { ratio };
@@ -229,7 +229,7 @@ pub(super) fn finish(row: Row, strictly: bool, outcome: Outcome) -> Row {
     }
 }
 
-/// Are these runs of the model those that are made where time is short?
+/// Whether the quick suite includes these runs of the model.
 fn is_quick(entry: &Entry) -> bool {
     let (rule, f32) = (entry.form == RULE, !is_half(entry));
     match entry.work {
@@ -242,7 +242,7 @@ fn is_half(entry: &Entry) -> bool {
     entry.storage != Policy::F32
 }
 
-/// The forms of a whole model.
+/// The choice of forms for a whole model.
 fn forms(entry: &Entry, gpu: &Gpu) -> Forms {
     let facts = gpu.forms.facts;
     match entry.form {
@@ -252,7 +252,7 @@ fn forms(entry: &Entry, gpu: &Gpu) -> Forms {
     }
 }
 
-/// JSON has no NaN and no infinity; and of an error nobody reads more than six digits.
+/// JSON has no NaN and no infinity, and six digits of an error are enough.
 fn finite(v: f64) -> Option<f64> {
     v.is_finite().then(|| format!("{v:.5e}").parse().unwrap_or(v))
 }

@@ -1,4 +1,4 @@
-//! What of the suite is run, and how.
+//! Which cases of the suite to run, and how.
 
 use super::expect::Expectations;
 use super::model;
@@ -10,31 +10,31 @@ use std::path::PathBuf;
 
 /// What to run.
 pub struct Options {
-    /// Only cases whose id or title this matches.
+    /// Only cases whose id or title matches.
     pub only: Option<regex::Regex>,
-    /// Only cases of these ids.
+    /// Only cases with these ids.
     pub cases: Option<HashSet<String>>,
-    /// Only so many of them.
+    /// Only this part of them.
     pub fraction: Fraction,
-    /// Only these kinds of storage; all where empty.
+    /// Only these storages; all if empty.
     pub storages: Vec<Policy>,
-    /// Every case in every form and storage, the whole model and ten equal runs of it by each choice of forms, and the stress test.
+    /// Every case in every form and storage, the whole model and ten equal runs of it with each choice of forms, and the stress test.
     pub full: bool,
-    /// What is more than arithmetic that rounds to the nearest errs by is a failure, though WGSL allows it.
+    /// An error above the strict bound (rounding to nearest) is a failure, although WGSL permits it.
     pub strict: bool,
     pub seed: u64,
-    /// What fails is run so many times more; where it passes then it is a flake.
+    /// Number of retries after a failure; a case that then passes is a flake.
     pub retries: u32,
     pub expected: Expectations,
-    /// The demonstration model, where it is not embedded.
+    /// The demonstration model, if it is not embedded.
     pub model: Option<ModelFiles>,
-    /// Where the shaders and their translations go.
+    /// Directory for the shaders and their translations.
     pub dump: Option<PathBuf>,
-    /// Asked during waits for a device: does the run end?
+    /// Called during waits for a device; returns whether to end the run.
     pub interrupted: fn() -> bool,
 }
 
-/// One of several parts of about the same work, which have no case in common and are all cases together.
+/// One of several disjoint parts of about equal work, which together are all cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fraction {
     /// From 1 to `of`.
@@ -45,8 +45,8 @@ pub struct Fraction {
 impl Fraction {
     pub const ALL: Fraction = Fraction { number: 1, of: 1 };
 
-    /// Does what stands at `place` belong to it? Round by round each part takes the next place, so that no part has one storage
-    /// or one form alone.
+    /// Whether the entry at `place` belongs to this part. Parts take entries round by round, each round shifted by one, so that no part
+    /// gets a single storage or form.
     pub(super) fn has(self, place: usize) -> bool {
         (place + place / self.of) % self.of + 1 == self.number
     }

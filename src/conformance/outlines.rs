@@ -1,13 +1,13 @@
-//! Models that are planned for an adapter without their weights: what a full-size network asks of it.
+//! Models that can be planned for an adapter without their weights, to see what a full-size network requires.
 
 use crate::Error;
 use crate::model::Model;
 use crate::weights::{ConfigText, ModelFiles, TextSource, Weights, WeightsError};
 
-/// A published network, by its configuration; what that leaves out has diffusers' default.
+/// A published network, by its configuration. Omitted keys have diffusers' defaults.
 pub struct Outline {
     pub name: &'static str,
-    /// Side of its pictures.
+    /// Side of its images.
     pub size: u32,
     unet: &'static str,
     /// Width of the text embeddings.
@@ -20,7 +20,7 @@ const VAE: &str = r#"{
     "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"]
 }"#;
 
-/// Stable Diffusion 2.1, which DiffewS is made of, and 1.5, whose heads have other sizes.
+/// Stable Diffusion 2.1, on which DiffewS is based, and 1.5, which has other head sizes.
 pub static OUTLINES: [Outline; 2] = [
     Outline {
         name: "sd21",
@@ -32,7 +32,7 @@ pub static OUTLINES: [Outline; 2] = [
 ];
 
 impl Outline {
-    /// What can be planned, and fails where a weight is asked for.
+    /// A model that can be planned; reading a weight fails.
     ///
     /// # Errors
     /// None, unless the configuration above is wrong.
@@ -40,10 +40,10 @@ impl Outline {
         Model::outline(self.files()?)
     }
 
-    /// Configurations without a tensor.
+    /// Configurations without tensors.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`Outline::model`].
     pub fn files(&self) -> Result<ModelFiles, WeightsError> {
         let config = |file: &str, text: &str| ConfigText { file: format!("{}/{file}", self.name), text: text.into() };
         let text =

@@ -1,5 +1,5 @@
-//! Weights at random, for a network whose own are not at hand: what it draws means nothing, but it works as hard, and no number of it
-//! leaves the range of half precision.
+//! Random weights, for a network whose own weights are not available. The output means nothing, but the work is the same, and no value
+//! leaves the f16 range.
 
 use super::outlines::{Outline, nothing};
 use crate::Error;
@@ -9,17 +9,17 @@ use half::f16;
 use safetensors::tensor::{Dtype, View, serialize};
 use std::borrow::Cow;
 
-/// Of the empty prompt, as in the published inference.
+/// Tokens of the empty prompt, as in the published inference.
 const TOKENS: usize = 2;
 
-/// A tensor's values, drawn when they are asked for: the same at every time.
+/// A tensor's values, drawn on request, always the same.
 pub struct Random {
     name: String,
     shape: Vec<usize>,
 }
 
 impl Random {
-    /// All tensors that a model asks of `weights`, which has none: names and values.
+    /// All tensors that a model needs and `weights` lacks: names and values.
     ///
     /// # Errors
     /// `weights` has tensors of other shapes.
@@ -41,7 +41,8 @@ impl Random {
         Random { name: "prompt_embeds".into(), shape: vec![TOKENS, width] }
     }
 
-    /// Norms near 1, and weights whose outputs are about as large as their inputs; what is added to a stream is smaller.
+    /// Norms near 1, and weights whose outputs are about as large as their inputs; layers that add to a residual stream have smaller
+    /// outputs.
     fn values(&self) -> Vec<f16> {
         let Random { name, shape } = self;
         let seed = name
@@ -55,7 +56,7 @@ impl Random {
             [_, rest @ ..] => (0.0, if added { 0.3 } else { 1.0 } / (rest.iter().product::<usize>() as f32).sqrt()),
             [] => (0.0, 0.0),
         };
-        // Uniform: 1 / sqrt(3) is the deviation of numbers from -1 to 1.
+        // Uniform: numbers from -1 to 1 have a standard deviation of 1 / sqrt(3).
         let half_width = 3f32.sqrt() * deviation;
         (0..shape.iter().product()).map(|_| f16::from_f32(mean + half_width * (2.0 * rng.f32() - 1.0))).collect()
     }
@@ -80,7 +81,7 @@ impl View for Random {
 }
 
 impl Outline {
-    /// The network with random weights, in memory: some 2 GB of Stable Diffusion's size.
+    /// The network with random weights, in memory: some 2 GB for Stable Diffusion.
     ///
     /// # Errors
     /// None, unless the configuration is wrong.
@@ -90,16 +91,16 @@ impl Outline {
 }
 
 impl Random {
-    /// The network that the configurations of `files` describe, called `name`, with random weights in memory in the place of its own.
+    /// The network that the configurations of `files` describe, called `name`, with random weights in memory instead of its own.
     ///
     /// # Errors
-    /// A configuration that is wrong.
+    /// The configuration is wrong.
     pub fn of(name: &str, files: ModelFiles) -> Result<ModelFiles, Error> {
         randomized(name, ModelFiles { unet: nothing(name)?, vae: nothing(name)?, ..files })
     }
 }
 
-/// `files` with random weights where they have none.
+/// `files` with random values for all missing weights.
 fn randomized(name: &str, files: ModelFiles) -> Result<ModelFiles, Error> {
     Model::outline(files.clone())?;
     let drawn = |weights: &Weights| -> Result<Weights, WeightsError> {

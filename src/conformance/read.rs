@@ -1,4 +1,4 @@
-//! Reports of `--json` from files, which anyone may have written.
+//! Reads reports of `--json` from untrusted files.
 
 use super::{Adapter, Report, journal};
 use crate::check::{is_id, slug};
@@ -10,27 +10,27 @@ use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// How a file compressed with gzip begins.
+/// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// A report has about 600 bytes a case; a file of this many bytes, or that unpacks to them, is none.
+/// Byte limit of a file, and of its unpacked contents. A report has about 600 bytes per case.
 const LONGEST: u64 = 1 << 24;
 
-/// Why a report cannot be had. One line, with the file's name.
+/// Why a report cannot be read. One line, with the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     #[error("{path}: cannot be read: {cause}", path = shown::path(.path))]
     Read { path: PathBuf, cause: io::Error },
     #[error("{path}: not a report of --json: {reason}", path = shown::path(.path))]
     NoReport { path: PathBuf, reason: String },
-    #[error("{path}: no figures of compilers, as tools/vendors.py writes them: {reason}", path = shown::path(.path))]
+    #[error("{path}: not compiler figures as tools/vendors.py writes them: {reason}", path = shown::path(.path))]
     NotCompiled { path: PathBuf, reason: String },
 }
 
-/// Reads a report of `--json`, compressed or not, or the journal of a run that was cut short.
+/// Reads a report of `--json`, compressed or not, or the journal of an interrupted run.
 ///
 /// # Errors
-/// [`ReportError`], also for a case that is there twice on one adapter and driver: which of the two counts?
+/// [`ReportError`]; also if a case occurs twice on one adapter and driver, because it is unclear which of them counts.
 pub fn read_report(path: &Path) -> Result<Report, ReportError> {
     let no_report = |reason: String| ReportError::NoReport { path: path.to_owned(), reason };
     let too_long = || no_report(format!("it has {LONGEST} bytes or more"));
@@ -52,7 +52,7 @@ pub fn read_report(path: &Path) -> Result<Report, ReportError> {
     Ok(report)
 }
 
-/// The id of a case in reports from before there were ids: by its title, layer/kernel/shape/storage/form.
+/// The id of a case in an older report without ids, derived from its title, layer/kernel/shape/storage/form.
 fn older_id(title: &str) -> String {
     let parts = || {
         let (layer, rest) = title.split_once('/')?;
@@ -71,17 +71,18 @@ fn check(report: &Report) -> Result<(), String> {
         if !adapters.insert((name, driver)) {
             return Err(format!("it names {} ({}) twice", shown::text(name), shown::text(driver)));
         }
-        // They are passed on as they are written, and whoever reads them has a limit of depth, too.
-        serde_json::from_str::<Value>(facts.get()).map_err(|e| format!("the facts of {}: {e}", shown::text(name)))?;
+        // The facts are passed on unparsed, and their readers also limit the depth.
+        serde_json::from_str::<Value>(facts.get())
+            .map_err(|e| format!("cannot read the facts of {}: {e}", shown::text(name)))?;
     }
     let mut rows = HashSet::new();
     for row in &report.results {
         if !is_id(&row.id) {
-            return Err(format!("{} is no id of a case ({})", shown::text(&row.id), shown::text(&row.case)));
+            return Err(format!("{} is not a case id ({})", shown::text(&row.id), shown::text(&row.case)));
         }
         if !rows.insert((&row.id, &row.adapter, &row.driver)) {
             let [case, adapter, driver] = [&row.case, &row.adapter, &row.driver].map(|text| shown::text(text));
-            return Err(format!("{case} is there twice on {adapter} ({driver})"));
+            return Err(format!("{case} occurs twice on {adapter} ({driver})"));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What came of a run, as data: the shape of `--json`.
+//! The results of a run as data: the format of `--json`.
 
 use super::known::{self, Known};
 use super::status::Status;
@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 /// One case on one adapter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
-    /// layer.kernel.form.storage.shape: what the case is called by lists and other programs.
+    /// layer.kernel.form.storage.shape: the case's name in lists and other programs.
     #[serde(default)]
     pub id: String,
     /// The case's title: layer/kernel/shape/storage/form of the kernel.
@@ -23,38 +23,38 @@ pub struct Row {
     pub adapter: String,
     pub driver: String,
     pub status: Status,
-    /// Error / bound of the worst element; null where it is not a number or nothing was compared.
+    /// Error / bound of the worst element; null if it is not a number or nothing was compared.
     pub ratio: Option<f64>,
-    /// The same by the bounds of arithmetic that rounds to the nearest.
+    /// The same with the strict bound, for arithmetic that rounds to nearest.
     #[serde(default)]
     pub strict: Option<f64>,
     pub error: Option<f64>,
     pub bound: Option<f64>,
-    /// The worst element: index, what came, what should have.
+    /// The worst element: index, actual and expected value.
     #[serde(rename = "where")]
     pub place: String,
-    /// Why it failed or was not run, or what is known of it.
+    /// Why it failed or was not run, or a note on a known deviation.
     #[serde(default)]
     pub reason: Option<String>,
     #[serde(default)]
     pub seconds: f64,
 }
 
-/// What made a report: whoever reads one must be able to make it again.
+/// How the report was made, so that a reader can reproduce it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Made {
     pub version: String,
     pub commit: String,
-    /// Of the numbers that the embedded model is compared with; another model has others.
+    /// Identifies the recorded numbers of the embedded model; another model has others.
     pub record: String,
     pub full: bool,
-    /// Failures are what the strict bounds say.
+    /// The strict bounds decide failures.
     pub strict: bool,
-    /// The cases were chosen by this regular expression.
+    /// The regular expression that selected the cases.
     pub only: Option<String>,
     pub seed: u64,
-    /// The run was stopped: cases are missing.
+    /// The run was stopped, so cases are missing.
     pub interrupted: bool,
 }
 
@@ -68,7 +68,7 @@ pub struct Adapter {
     pub machine: String,
     #[serde(default)]
     pub made: Made,
-    /// Everything else that is known of it: limits and features.
+    /// All other known properties: limits and features.
     #[serde(default)]
     pub facts: Box<RawValue>,
 }
@@ -87,14 +87,14 @@ impl Adapter {
 }
 
 impl Adapter {
-    /// Vendor and device as PCI numbers them, such as `1002:744c`, where the report has them.
+    /// PCI vendor and device numbers, such as `1002:744c`, if the report has them.
     pub(super) fn device_id(&self) -> Option<String> {
         let facts: serde_json::Value = serde_json::from_str(self.facts.get()).ok()?;
         facts["device_id"].as_str().map(String::from)
     }
 }
 
-/// The system and its processor, as far as the system tells: CPU drivers compile for it.
+/// The system and its processor, as far as the system reports them: CPU drivers compile for it.
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let system = format!("{} {}, {cores} threads", std::env::consts::OS, std::env::consts::ARCH);
@@ -120,13 +120,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// The same, of a run that was stopped.
+    /// Marks the report as that of a stopped run.
     pub(super) fn interrupted(mut self) -> Report {
         self.adapters.iter_mut().for_each(|a| a.made.interrupted = true);
         self
     }
 
-    /// Adds a row, its status seen in the light of the known deviations. Returns the row as it was added.
+    /// Adds a row, with its status adjusted to the known deviations. Returns the added row.
     pub fn add(&mut self, row: Row, list: &[Known]) -> &Row {
         let of = |adapter: &&Adapter| (&adapter.name, &adapter.driver) == (&row.adapter, &row.driver);
         let backend = self.adapters.iter().find(of).map_or(String::new(), |adapter| adapter.backend.clone());
@@ -146,11 +146,11 @@ impl Report {
         &self.results[self.results.len() - 1]
     }
 
-    /// The reports of several drivers as one.
+    /// Joins the reports of several drivers.
     ///
     /// # Errors
-    /// Two reports of the same adapter and driver, whose rows could not be told apart; a row of an adapter that its
-    /// report does not name.
+    /// Two reports have the same adapter and driver, so that their rows could not be distinguished; or a row has an adapter that its report
+    /// does not name.
     pub fn joined(reports: Vec<Report>) -> Result<Report, String> {
         let mut all = Report::default();
         let mut taken = HashSet::new();
@@ -158,16 +158,16 @@ impl Report {
             let named: HashSet<_> = report.adapters.iter().map(|a| (&a.name, &a.driver)).collect();
             if let Some(row) = report.results.iter().find(|r| !named.contains(&(&r.adapter, &r.driver))) {
                 let [case, adapter, driver] = [&row.case, &row.adapter, &row.driver].map(|text| shown::text(text));
-                return Err(format!("{case} is of {adapter} ({driver}), which its report does not name"));
+                return Err(format!("{case} ran on {adapter} ({driver}), which its report does not name"));
             }
             for adapter in report.adapters {
                 if !taken.insert((adapter.name.clone(), adapter.driver.clone())) {
                     let [name, driver] = [&adapter.name, &adapter.driver].map(|text| shown::text(text));
-                    return Err(format!("two reports of {name} ({driver}): --compare sets them side by side"));
+                    return Err(format!("two reports have {name} ({driver}): use --compare to set them side by side"));
                 }
                 all.adapters.push(adapter);
             }
-            // Counted anew, so that the sums are those of the rows.
+            // Recount, so that the sums match the rows.
             report.results.into_iter().for_each(|row| {
                 all.push(row);
             });
@@ -185,10 +185,10 @@ impl Report {
         self.adapters.iter().map(|adapter| (adapter, of(adapter))).collect()
     }
 
-    /// `--json`: a line for each adapter and each result, which version control and `grep` can tell apart.
+    /// `--json`: one line per adapter and per result, which suits version control and `grep`.
     ///
     /// # Errors
-    /// None in practice: a report is plain data.
+    /// None in practice, because a report is plain data.
     pub fn json(&self) -> Result<String, serde_json::Error> {
         let adapters = self.adapters.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
         let results = self.results.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
@@ -197,30 +197,30 @@ impl Report {
         Ok(format!("{{\"summary\": {summary},\n\"adapters\": [\n{adapters}\n],\n\"results\": [\n{results}\n]}}\n"))
     }
 
-    /// Cases that are listed as deviating and did not: the list is to be mended.
+    /// Number of listed deviations that did not occur: the list needs an update.
     pub fn gone(&self) -> usize {
         self.results.iter().filter(|r| r.gone()).count()
     }
 }
 
 impl Row {
-    /// Puts a reason before the one that is there.
+    /// Prepends a reason to the existing one.
     pub(super) fn because(&mut self, why: &str) {
         let before = self.reason.take().map_or(String::new(), |reason| format!("; {reason}"));
         self.reason = Some(format!("{why}{before}"));
     }
 
-    /// A known deviation that is none any more.
+    /// Whether this was a known deviation and now passes.
     pub fn gone(&self) -> bool {
         self.status == Status::Passed && self.reason.is_some()
     }
 }
 
-/// Two reports side by side: hands `told` a line for what differs in status, or by more than twofold in error / bound.
-/// Lines may be many times the rows where both have many adapters, so none is kept.
+/// Compares two reports: passes `told` a line for each difference in status, or more than twofold in error / bound. Nothing is collected,
+/// because with many adapters on both sides the lines may be many times the rows.
 ///
 /// # Errors
-/// The first that `told` gives.
+/// The first error of `told`.
 pub fn compare<E>(ours: &Report, theirs: &Report, told: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
     let show = |r: &Row| {
         let ratio = r.ratio.map_or("-".into(), |v| format!("{v:.3}"));
@@ -246,7 +246,7 @@ pub fn compare<E>(ours: &Report, theirs: &Report, told: &mut dyn FnMut(&str) -> 
     let only_there = theirs.results.iter().filter(|r| !here.contains(r.id.as_str())).count();
     for (n, side) in [(only_here, "here"), (only_there, "there")] {
         if n > 0 {
-            told(&format!("{n} results are of cases that were run only {side}"))?;
+            told(&format!("{n} results belong to cases that ran only {side}"))?;
         }
     }
     Ok(())
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(compare(&a, &b, &mut |_| Err("full")), Err("full"));
         b.results[0].id = "another".into();
         assert_eq!(lines(&a, &b).len(), 2);
-        // Each of two adapters here with each of two there.
+        // Each of two adapters here against each of two there.
         b.results = vec![row(Status::Failed, 0.3), Row { driver: "2".into(), ..row(Status::Passed, 0.9) }];
         a.results = vec![row(Status::Passed, 0.3), Row { driver: "2".into(), ..row(Status::Passed, 0.8) }];
         assert_eq!(lines(&a, &b).len(), 3);

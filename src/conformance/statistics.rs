@@ -1,28 +1,28 @@
-//! What drivers say of their code, each by names of its own, under common ones.
+//! Maps the statistics that drivers report, each under names of its own, to common names.
 
 use crate::gpu::Code;
 use serde::Serialize;
 
-/// What a driver says of a pipeline's code, where it says it.
+/// Statistics of a pipeline's code, as far as the driver reports them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Figures {
-    /// Of a subgroup, as the compiler chose it.
+    /// Subgroup size, as the compiler chose it.
     pub lanes: Option<f64>,
-    /// Of a lane; Apple's have 16 bits, Qualcomm's are four of 32. Intel's: those of 256 bits that a subgroup needs at once.
+    /// Registers per lane. Apple's have 16 bits, Qualcomm's are four of 32. On Intel, the 256-bit registers that a subgroup needs at once.
     pub registers: Option<f64>,
-    /// Registers that went to memory, or on AMD's to lanes of others. Qualcomm's: stores to a lane's own memory.
+    /// Registers spilled to memory, or on AMD to lanes of others. On Qualcomm, stores to a lane's private memory.
     pub spills: Option<f64>,
-    /// Bytes of memory for each lane's own, as the driver counts them.
+    /// Bytes of private memory per lane, as the driver counts them.
     pub scratch: Option<f64>,
-    /// Subgroups that a SIMD (AMD), a scheduler (NVIDIA) or a core holds at once, for their registers; on AMD's for workgroup memory, too.
+    /// Subgroups that a SIMD (AMD), a scheduler (NVIDIA) or a core holds at once, limited by registers; on AMD by workgroup memory, too.
     pub waves: Option<f64>,
     pub instructions: Option<f64>,
     pub code_bytes: Option<f64>,
-    /// Of one pass through the code, where loops are guessed at.
+    /// Cycles of one pass through the code, with estimated loop counts.
     pub cycles: Option<f64>,
 }
 
-/// The driver's names of one figure: the values of those that it has are added, and the sum multiplied.
+/// The driver's names of one figure: the values present are added, and each is multiplied by its factor.
 type Names = &'static [(&'static str, f64)];
 
 const REGISTERS: Names =
@@ -30,14 +30,14 @@ const REGISTERS: Names =
 const SPILLS: Names =
     &[("Spilled SGPRs", 1.0), ("Spilled VGPRs", 1.0), ("Spills to memory", 1.0), ("STP Count", 1.0), ("Spills", 1.0)];
 const SCRATCH: Names = &[("Scratch size", 1.0), ("SLM size", 1.0), ("Scratch", 1.0), ("Scratch Memory Size", 1.0)];
-// A multiprocessor has four schedulers; Apple's driver counts threads, of which a subgroup has 32.
+// A multiprocessor has four schedulers. Apple's driver counts threads, 32 per subgroup.
 const WAVES: Names =
     &[("Subgroups per SIMD", 1.0), ("Max warps/SM", 0.25), ("Max Waves Per Core", 1.0), ("Threads", 1.0 / 32.0)];
 const INSTRUCTIONS: Names = &[("Instructions", 1.0), ("Instruction count", 1.0), ("Instruction Count", 1.0)];
 const CODE_SIZE: Names = &[("Code size", 1.0)];
 const CYCLES: Names = &[("Latency", 1.0), ("Static cycle count", 1.0), ("ALU", 1.0), ("Cycles", 1.0)];
 
-/// The figures of a pipeline, which is one piece of code on all drivers known.
+/// The figures of a pipeline, which has a single executable on all known drivers.
 pub fn figures(code: &[Code]) -> Figures {
     let Some(code) = code.first() else { return Figures::default() };
     let of = |names: Names| {
@@ -46,7 +46,7 @@ pub fn figures(code: &[Code]) -> Figures {
         });
         known.reduce(|a, b| a + b)
     };
-    // Qualcomm's driver counts words under the name that others have for bytes.
+    // Qualcomm's driver counts words under the name that others use for bytes.
     let in_words = code.values.iter().any(|(name, _)| name == "Max Waves Per Core");
     Figures {
         lanes: Some(code.lanes.into()),

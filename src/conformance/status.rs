@@ -1,24 +1,24 @@
-//! How cases end.
+//! Outcomes of cases.
 
 use serde::{Deserialize, Serialize};
 
-/// How a case ended.
+/// The outcome of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Passed,
     Failed,
-    /// The process of its own was ended by the driver or the system.
+    /// The driver or the system ended the case's own process.
     Crash,
-    /// It took longer than it may.
+    /// It exceeded its time limit.
     Timeout,
-    /// Failed, and passed when it was run again.
+    /// It failed, and passed on a retry.
     Flake,
-    /// Failed, and listed among those that fail at times.
+    /// It failed, and is listed as flaky.
     KnownFlake,
-    /// Failed, and listed as a known deviation.
+    /// It failed, and is listed as a known deviation.
     Known,
-    /// Passed, and listed as failing: the list is to be mended.
+    /// It passed, but is listed as failing: the list needs an update.
     UnexpectedImprovement,
     NotRun,
 }
@@ -28,12 +28,12 @@ impl Status {
         matches!(self, Status::Failed | Status::Crash | Status::Timeout | Status::UnexpectedImprovement)
     }
 
-    /// Failed as expected.
+    /// Whether it failed as expected.
     pub fn is_known(self) -> bool {
         matches!(self, Status::Known | Status::KnownFlake)
     }
 
-    /// The word of deqp-runner's `results.csv`.
+    /// The word in deqp-runner's `results.csv`.
     pub(super) fn word(self) -> &'static str {
         match self {
             Status::Passed => "Pass",

@@ -1,4 +1,4 @@
-//! The whole suite: which cases there are, and running them on one adapter or several.
+//! The whole suite: its cases, and running them on one or more adapters.
 
 use super::LANGUAGE;
 use super::journal::Seen;
@@ -18,7 +18,7 @@ use web_time::Instant;
 
 /// One case in one storage and form.
 pub struct Entry {
-    /// layer.kernel.form.storage.shape, of `[A-Za-z0-9_.-]`: it stays the same when cases are added or titles reworded.
+    /// layer.kernel.form.storage.shape, in `[A-Za-z0-9_.-]`. Stable when cases are added or titles reworded.
     pub id: String,
     /// layer/kernel/shape/storage/form, for people.
     pub title: String,
@@ -32,15 +32,15 @@ pub struct Entry {
 #[derive(Clone, Copy)]
 pub(super) enum Work {
     Case(usize, &'static Form),
-    /// Of all that one run of the model is compared in, this.
+    /// One of the comparisons of a model run.
     Part(&'static str),
-    /// Ten times; three times where time is short.
+    /// Ten times, or three times in the quick suite.
     Repeated,
     Stress(usize),
 }
 
 impl Entry {
-    /// The shape's part of the id is `slug`.
+    /// `slug` is the shape's part of the id.
     fn new(
         layer: &str,
         kernel: &'static str,
@@ -59,7 +59,7 @@ impl Entry {
         }
     }
 
-    /// The row of what was not run.
+    /// The row of an entry that was not run.
     pub fn row(&self, on: &AdapterFacts) -> Row {
         Row {
             id: self.id.clone(),
@@ -81,19 +81,19 @@ impl Entry {
         }
     }
 
-    /// Does one run give both results?
+    /// Whether a single run gives both results.
     fn shares_run(&self, other: &Entry) -> bool {
         let parts = matches!((self.work, other.work), (Work::Part(_), Work::Part(_)));
         parts && (self.storage, self.form) == (other.storage, other.form)
     }
 }
 
-/// How the forms of a whole model are chosen: as for the adapter, as for a GPU that has no more than it, and those that need nothing.
+/// How to choose the forms of a whole model: as for the adapter, as for a GPU with the same features, or those without requirements.
 pub(super) const RULE: &str = "rule";
 pub(super) const GPU: &str = "gpu";
 const CHOICES: [&str; 3] = [RULE, GPU, "first"];
 
-/// Every case of the kernels given, in order.
+/// Every case of the given kernels, in order.
 pub(super) fn cases() -> Vec<(&'static str, Case)> {
     let of = |layer: &'static str, tested: &'static [Tested]| {
         tested.iter().flat_map(move |t| (t.cases)().into_iter().map(move |case| (layer, case)))
@@ -101,7 +101,7 @@ pub(super) fn cases() -> Vec<(&'static str, Case)> {
     of("language", &LANGUAGE).chain(of("kernels", &twins::ALL)).collect()
 }
 
-/// What `options` select, in the order in which it is run.
+/// The entries that `options` select, in the order of execution.
 pub fn entries(options: &Options) -> Vec<Entry> {
     select(&cases(), options)
 }
@@ -137,7 +137,7 @@ fn select(cases: &[(&'static str, Case)], options: &Options) -> Vec<Entry> {
     part(all, options.fraction)
 }
 
-/// What one run gives stays together.
+/// Entries that share a run stay together.
 fn part(mut all: Vec<Entry>, fraction: Fraction) -> Vec<Entry> {
     let runs = all.chunk_by(Entry::shares_run).enumerate();
     let kept: Vec<bool> = runs.flat_map(|(i, run)| vec![fraction.has(i); run.len()]).collect();
@@ -146,7 +146,7 @@ fn part(mut all: Vec<Entry>, fraction: Fraction) -> Vec<Entry> {
     all
 }
 
-/// What `options` select, to be run entry by entry.
+/// The selected entries, to be run one by one.
 pub struct Suite<'a> {
     options: &'a Options,
     cases: Vec<(&'static str, Case)>,
@@ -161,12 +161,12 @@ impl<'a> Suite<'a> {
         Suite { options, cases, entries, twins: Twins::default() }
     }
 
-    /// In the order in which they are run.
+    /// In the order of execution.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// An adapter that `choice` finds, on which nothing is opened yet.
+    /// An adapter that `choice` selects; no device is open yet.
     pub fn on(&self, facts: AdapterFacts, choice: &AdapterChoice) -> On<'a> {
         On::new(facts, choice.clone(), self.options)
     }
@@ -183,16 +183,16 @@ impl<'a> Suite<'a> {
         let (entry, cases, twins) = (&self.entries[entry], &self.cases, &mut self.twins);
         let run = panics::caught_async(on.run(wait, entry, cases, twins)).await;
         let mut row = run.unwrap_or_else(|panic| {
-            // The device was closed on the way, and the next case opens another.
-            Row { status: Status::Failed, reason: Some(format!("it broke down: {panic}")), ..on.row(entry) }
+            // The panic dropped the device, and the next case opens another.
+            Row { status: Status::Failed, reason: Some(format!("it panicked: {panic}")), ..on.row(entry) }
         });
         row.seconds = (started.elapsed().as_secs_f64() * 1e3).round() / 1e3;
         row
     }
 }
 
-/// Runs what `options` select on the adapters given, in this process. `seen` is told of every adapter and row, and stops the run
-/// by returning false: what was done until then is in the report.
+/// Runs the entries that `options` select on the given adapters, in this process. `seen` receives every adapter and row, and stops the run
+/// by returning false; the report then has the results so far.
 pub fn run(
     adapters: &[AdapterFacts],
     choice: &AdapterChoice,
@@ -235,7 +235,7 @@ async fn run_waiting(
     all(adapters, options, &entries, one, seen).await
 }
 
-/// Nothing of what a browser cannot block for was run.
+/// No entry ran, because a browser's thread cannot block.
 fn blocked(_: GpuError) -> Report {
     Report::default().interrupted()
 }
@@ -244,7 +244,7 @@ fn failed(why: GpuError, row: Row) -> Row {
     Row { status: Status::Failed, reason: Some(why.to_string()), ..row }
 }
 
-/// [`run`] where `one` runs an entry, by its number, on an adapter: in another process, say.
+/// Like [`run`], but `one` runs an entry, given its number, on an adapter: for example, in another process.
 pub fn run_by(
     adapters: &[AdapterFacts],
     options: &Options,
@@ -273,10 +273,10 @@ async fn all(
         }
         for (i, entry) in entries.iter().enumerate() {
             let row = match options.expected.skips(&entry.id) {
-                true => Row { reason: Some("listed among those to skip".into()), ..entry.row(&facts) },
+                true => Row { reason: Some("listed as skipped".into()), ..entry.row(&facts) },
                 false => judged(options, &facts.backend, async || one(&facts, i).await).await,
             };
-            // What an interrupt cut short has not failed.
+            // A case that an interrupt cut short has not failed.
             if (options.interrupted)() && row.status.is_failure() {
                 return report.interrupted();
             }
@@ -288,7 +288,7 @@ async fn all(
     report
 }
 
-/// A row in the light of what is known and expected; of a case that fails against that, after its further tries.
+/// Adjusts a row to known deviations and expectations, and retries an unexpected failure.
 async fn judged(options: &Options, backend: &str, mut run: impl AsyncFnMut() -> Row) -> Row {
     let judge = |row: Row| options.expected.judge(known::judge(row, backend, KNOWN));
     let first = judge(run().await);
@@ -305,7 +305,7 @@ async fn judged(options: &Options, backend: &str, mut run: impl AsyncFnMut() -> 
     first
 }
 
-/// Two alike in one machine get numbers: rows name their adapter.
+/// Numbers identical adapters in one machine, because rows name their adapter.
 pub fn told_apart(adapters: &[AdapterFacts]) -> Vec<AdapterFacts> {
     let mut all = adapters.to_vec();
     for i in 1..all.len() {
@@ -352,7 +352,7 @@ mod tests {
             let part = |number| entries(&Options { fraction: Fraction { number, of }, ..Default::default() });
             let parts: Vec<_> = (1..=of.min(8)).map(part).collect();
             let lengths = parts.iter().map(Vec::len);
-            // The parts of a run of the model stay together.
+            // The parts of a model run stay together.
             let (least, most) = (lengths.clone().min().unwrap(), lengths.max().unwrap());
             assert!(most - least <= 8 * 6, "{of}: {least} to {most}");
             if of <= 8 {
@@ -363,12 +363,12 @@ mod tests {
         }
     }
 
-    /// What others wrote into lists of expected failures must go on meaning the same.
+    /// Ids in users' lists of expected failures must keep their meaning.
     #[test]
     fn ids_stay() {
         let listed: Vec<&str> = include_str!("ids.txt").lines().collect();
         let all = ids(&Options { full: true, ..Default::default() });
-        // Forms and storages come of tables: here what they are put together with.
+        // Tables define forms and storages; ids.txt has only the rest of each id.
         let of = |id: &String| {
             let mut parts = id.splitn(5, '.');
             let [layer, kernel, shape] = [0, 0, 2].map(|skipped| parts.nth(skipped).unwrap());

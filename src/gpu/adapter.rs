@@ -1,4 +1,4 @@
-//! Which adapter: listing, choosing, and what we ask of it.
+//! Adapters: listing and choosing them, and the features and limits that we ask for.
 
 use super::later::block_on;
 use super::{GpuError, unchecked};
@@ -6,19 +6,19 @@ use crate::shader::{Device, Facts, Maker};
 use serde::Serialize;
 use wgpu::{Backend, Backends, DeviceType, Features};
 
-/// Which adapter, and how its device is to be. The default is the best one present.
+/// Selects an adapter and says how to open its device. The default is the best adapter present.
 #[derive(Clone, Debug)]
 pub struct AdapterChoice {
-    /// Adapters of these backends only.
+    /// Only adapters of these backends.
     pub backends: Backends,
-    /// An index into [`list`]'s order, or else a part of the adapter's name (which a number below 100 is not).
+    /// An index into [`list`]'s order, or a part of the adapter's name. A number below 100 is always an index.
     pub adapter: Option<String>,
-    /// Keep the shader translator's bounds checks, and the driver's: slower, and for finding faults only.
+    /// Keep the bounds checks of the shader translator and the driver. Slower; meant for finding faults.
     pub checked: bool,
-    /// Do not ask for a proof that the device runs what is submitted: for measuring the host's own time on a driver that computes
-    /// nothing. Results are not to be used.
+    /// Skip the proof that the device runs each submission. For measuring the host's own time on a driver that computes nothing; the
+    /// results must not be used.
     pub unproved: bool,
-    /// Open it with its clock, where it has one: [`Gpu::take_times`](super::Gpu::take_times).
+    /// Enable timestamps where the device supports them: [`Gpu::take_times`](super::Gpu::take_times).
     pub timed: bool,
     pub flags: wgpu::InstanceFlags,
     pub options: wgpu::BackendOptions,
@@ -41,16 +41,16 @@ impl Default for AdapterChoice {
 /// One adapter as `diffews-wgpu devices` shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct AdapterFacts {
-    /// Its place in [`list`]'s order; none for the device of an application.
+    /// Its index in [`list`]'s order; `None` for the device of an application.
     pub index: Option<usize>,
     pub name: String,
     pub backend: String,
     pub device_type: String,
     pub driver: String,
-    /// Vendor and device as PCI numbers them, such as `1002:744c`; zeros where the backend does not tell.
+    /// PCI vendor and device numbers, such as `1002:744c`; zeros where the backend does not report them.
     pub device_id: String,
     pub shader_f16: bool,
-    /// Sides of square matrices of halves whose products the subgroups of a device add up in f32.
+    /// Sizes of the square cooperative matrices that the device supports with f16 factors and f32 sums.
     pub matrices: Vec<u32>,
     pub subgroup_sizes: Option<(u32, u32)>,
     pub max_binding_bytes: u64,
@@ -59,13 +59,13 @@ pub struct AdapterFacts {
     pub workgroup_memory_bytes: u32,
     pub workgroup_invocations: u32,
     pub storage_buffers: u32,
-    /// Its driver checks whether indices lie within their bindings. Not on newer versions of Mesa's CPU driver, which these checks make
-    /// several times slower, and whose device is made without them.
+    /// The driver checks that indices stay within their bindings. False on newer versions of Mesa's CPU driver: these checks make it
+    /// several times slower, so its device is made without them.
     pub range_checks: bool,
 }
 
 impl AdapterFacts {
-    /// What the forms of kernels depend on.
+    /// The facts that the choice of forms depends on.
     pub fn of_forms(&self) -> Facts {
         let (device, cores) = match self.device_type.as_str() {
             "Cpu" => (Device::Cpu, std::thread::available_parallelism().map_or(1, |n| n.get() as u32)),
@@ -78,7 +78,7 @@ impl AdapterFacts {
             Some("10de") => Maker::Nvidia,
             Some("5143") => Maker::Qualcomm,
             Some("8086") => Maker::Intel,
-            // Metal has no numbers, and Mesa's own is that of its CPU driver, too.
+            // Metal reports no numbers. Mesa's own number is also that of its CPU driver.
             _ if self.name.starts_with("Apple ") => Maker::Apple,
             _ => Maker::Other,
         };
@@ -98,7 +98,7 @@ impl AdapterFacts {
 
 #[cfg(test)]
 impl AdapterFacts {
-    /// An adapter under that driver, for tests.
+    /// An adapter with that driver, for tests.
     pub(crate) fn of_test(driver: &str) -> AdapterFacts {
         AdapterFacts {
             index: None,
@@ -121,7 +121,7 @@ impl AdapterFacts {
     }
 }
 
-/// The least that the baseline variant of every kernel needs.
+/// The minimum that the baseline variant of every kernel needs.
 const STORAGE_BUFFERS: u32 = 8;
 const INVOCATIONS: u32 = 256;
 const WORKGROUP_MEMORY: u32 = 16 * 1024;
@@ -134,24 +134,25 @@ fn names(backends: Backends) -> String {
     if names.is_empty() { format!("{backends:?}").to_lowercase() } else { names.join(", ") }
 }
 
-/// `problem` with a backend, and those that this system can have.
+/// `problem` with a backend, followed by the backends that this system can have.
 pub fn no_backend(problem: &str) -> GpuError {
     let possible = names(wgpu::Instance::enabled_backend_features());
-    GpuError::Backend(format!("{problem}; this system can have: {possible}"))
+    GpuError::Backend(format!("{problem}; this system supports: {possible}"))
 }
 
-/// Fails for backends that this system cannot have, before anything is looked for.
+/// Fails early for backends that this system cannot have.
 ///
 /// # Errors
 /// [`GpuError::Backend`].
 pub fn check_backend(choice: &AdapterChoice) -> Result<(), GpuError> {
     match choice.backends.intersects(wgpu::Instance::enabled_backend_features()) {
         true => Ok(()),
-        false => Err(no_backend(&format!("there is no backend {} here", names(choice.backends)))),
+        false => Err(no_backend(&format!("backend {} does not exist on this system", names(choice.backends)))),
     }
 }
 
-/// Every adapter of the chosen backends (none where these cannot be, which [`super::Gpu::new`] tells), in a fixed order: Vulkan, Metal, DX12, then OpenGL.
+/// Every adapter of the chosen backends, in a fixed order: Vulkan, Metal, DX12, then OpenGL. Empty where the system cannot have these
+/// backends; [`super::Gpu::new`] reports that as an error.
 pub fn list(choice: &AdapterChoice) -> Vec<AdapterFacts> {
     let all = async { Ok::<_, GpuError>(adapters(choice, choice.backends).await) };
     let all = block_on(all).unwrap_or_default();
@@ -168,7 +169,7 @@ async fn adapters(choice: &AdapterChoice, backends: Backends) -> Vec<wgpu::Adapt
     all
 }
 
-/// What a device must be made with for its matrices to be of use: modules of ours on Vulkan (see [`super::memory_model`]).
+/// Features that cooperative matrices need. On Vulkan that includes passing our own modules (see [`super::memory_model`]).
 pub(super) fn matrix_features(adapter: &wgpu::Adapter) -> Features {
     let modules = match adapter.get_info().backend {
         Backend::Vulkan => Features::PASSTHROUGH_SHADERS,
@@ -177,11 +178,11 @@ pub(super) fn matrix_features(adapter: &wgpu::Adapter) -> Features {
     Features::EXPERIMENTAL_COOPERATIVE_MATRIX | modules
 }
 
-/// Lanes with which Mesa's CPU driver does what it lists at any width: with 4 it gives no device, with 16 the smallest text ends the process
-/// (26.2.6).
+/// The subgroup size at which Mesa's CPU driver supports the matrices that it lists. It lists them at every size, but with 4 lanes it gives
+/// no device, and with 16 the smallest shader ends the process (26.2.6).
 const LLVMPIPE_LANES: u32 = 8;
 
-/// Sides of its square matrices of halves with sums in f32.
+/// Sizes of the square matrices with f16 factors and f32 sums.
 pub(super) fn sides(adapter: &wgpu::Adapter) -> Vec<u32> {
     use wgpu::CooperativeScalarType::{F16, F32};
     let info = adapter.get_info();
@@ -195,8 +196,8 @@ pub(super) fn sides(adapter: &wgpu::Adapter) -> Vec<u32> {
     [8, 16].into_iter().filter(has).collect()
 }
 
-/// What a device of `adapter` with these features and limits can do, which may be less than the adapter could. Whether its driver checks
-/// ranges is as it should be for a device of our own.
+/// What a device of `adapter` with these features and limits can do, which may be less than the adapter can. `range_checks` is set as for a
+/// device of our own.
 pub(super) fn facts(
     index: Option<usize>,
     adapter: &wgpu::Adapter,
@@ -224,7 +225,7 @@ pub(super) fn facts(
         workgroup_invocations: limits.max_compute_invocations_per_workgroup,
         storage_buffers: limits.max_storage_buffers_per_shader_stage,
         range_checks: !unchecked::is_for(&info),
-        // Browsers do not tell.
+        // Browsers do not give a name.
         name: match info.name.is_empty() && cfg!(target_arch = "wasm32") {
             true => "WebGPU".into(),
             false => info.name,
@@ -232,8 +233,8 @@ pub(super) fn facts(
     }
 }
 
-/// Memory that the device may use, where that can be told: for a CPU driver the host's available memory (what
-/// lavapipe reports as its heap is a constant), for Vulkan the largest heap of the device's own.
+/// Memory that the device may use, where known. For a CPU driver this is the host's available memory, because lavapipe reports a constant
+/// as its heap; for Vulkan it is the largest device-local heap.
 fn memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
     if adapter.get_info().device_type == DeviceType::Cpu {
         let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
@@ -245,8 +246,8 @@ fn memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
 
 #[cfg(not(any(target_vendor = "apple", target_arch = "wasm32")))]
 fn vulkan_memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
-    const DEVICE_LOCAL: u32 = 1; // VK_MEMORY_HEAP_DEVICE_LOCAL_BIT; the other heaps are the host's memory
-    // SAFETY: the handles stay owned by wgpu; properties are only read, while the adapter is alive.
+    const DEVICE_LOCAL: u32 = 1; // VK_MEMORY_HEAP_DEVICE_LOCAL_BIT; the other heaps are host memory
+    // SAFETY: the handles stay owned by wgpu; we only read properties while the adapter is alive.
     unsafe {
         let vulkan = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
         let instance = vulkan.shared_instance().raw_instance();
@@ -256,13 +257,13 @@ fn vulkan_memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
     }
 }
 
-/// wgpu has no Vulkan there.
+/// wgpu has no Vulkan on these targets.
 #[cfg(any(target_vendor = "apple", target_arch = "wasm32"))]
 fn vulkan_memory_bytes(_: &wgpu::Adapter) -> Option<u64> {
     None
 }
 
-/// The choice falls on real GPUs first, on CPU drivers last.
+/// Real GPUs come first, CPU drivers last.
 fn rank(info: &wgpu::AdapterInfo) -> u32 {
     let kind = match info.device_type {
         DeviceType::DiscreteGpu => 0,
@@ -274,12 +275,12 @@ fn rank(info: &wgpu::AdapterInfo) -> u32 {
     kind * 2 + u32::from(info.backend == Backend::Gl)
 }
 
-/// The adapter of `choice`, and its place among all.
+/// The adapter of `choice`, and its index among all.
 pub(super) async fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, usize), GpuError> {
     check_backend(choice)?;
     let (wanted, backends) = (choice.adapter.as_ref(), choice.backends);
     let index = wanted.and_then(|w| w.parse::<usize>().ok());
-    // OpenGL is a last resort, and only looking for it makes its libraries talk; an index counts it.
+    // OpenGL is a last resort, because merely looking for it makes its libraries print messages. An index counts its adapters, though.
     let mut all = if index.is_none() { adapters(choice, backends - Backends::GL).await } else { Vec::new() };
     let named = |a: &wgpu::Adapter| wanted.is_none_or(|w| a.get_info().name.to_lowercase().contains(&w.to_lowercase()));
     if !all.iter().any(named) {
@@ -295,19 +296,19 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, usi
     if all.is_empty() {
         let backend = if backends.is_all() { "any backend".into() } else { format!("backend {}", names(backends)) };
         if cfg!(target_arch = "wasm32") {
-            let told = "this browser gives no GPU: it has no WebGPU, or has it switched off for this machine";
+            let told = "this browser offers no GPU: WebGPU is missing or disabled on this machine";
             return Err(GpuError::NoAdapter(told.into()));
         }
         return Err(GpuError::NoAdapter(format!(
-            "no adapter found for {backend}. Install your GPU's driver; without a GPU, a CPU driver: on Debian and Ubuntu \
+            "no adapter found for {backend}. Install your GPU's driver; without a GPU, install a CPU driver: on Debian and Ubuntu \
              `apt install mesa-vulkan-drivers`"
         )));
     }
     let index = match index {
         Some(i) if i < all.len() => Some(i),
-        // A small one is no part of a name but a mistake.
+        // A small number that is out of range is a mistake, not a part of a name.
         Some(0..100) => None,
-        // A larger one may be that of a series.
+        // A larger number may be that of a model series.
         _ => (0..all.len()).filter(|&i| named(&all[i])).min_by_key(|&i| rank(&all[i].get_info())),
     };
     let Some(index) = index else {
@@ -320,7 +321,7 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<(wgpu::Adapter, usi
     Ok((all.swap_remove(index), index))
 }
 
-/// Does a device with these limits run the baseline of every kernel?
+/// Fails unless a device with these limits runs the baseline of every kernel.
 pub(super) fn check(name: &str, limits: &wgpu::Limits) -> Result<(), GpuError> {
     let needs = [
         ("storage buffers per shader", limits.max_storage_buffers_per_shader_stage, STORAGE_BUFFERS),
@@ -333,7 +334,7 @@ pub(super) fn check(name: &str, limits: &wgpu::Limits) -> Result<(), GpuError> {
     ];
     match needs.into_iter().find(|(_, has, needed)| has < needed) {
         Some((what, has, needed)) => {
-            Err(GpuError::NoAdapter(format!("adapter {name} has {has} {what}, {needed} are needed")))
+            Err(GpuError::NoAdapter(format!("adapter {name} has {has} {what}, but the kernels need {needed}")))
         }
         None => Ok(()),
     }

@@ -5,16 +5,16 @@ use super::{Gpu, GpuError, Wait, heartbeat};
 use crate::plan::Schedule;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Uploads in flight are bounded by this many bytes, so that host memory is.
+/// Limit on the bytes of uploads in flight, which bounds host memory.
 const STAGING: u64 = 64 << 20;
 
-/// One buffer for each slot: plans that never run at once lie in it together.
+/// One buffer per slot. Plans that never run at the same time share it.
 pub struct Arena {
     pub(super) slots: Vec<wgpu::Buffer>,
 }
 
 impl Arena {
-    /// Bytes of each slot that serves all of `plans`.
+    /// Bytes of each slot, large enough for all of `plans`.
     pub fn sizes<'a>(plans: impl IntoIterator<Item = &'a Schedule>) -> Vec<u64> {
         let mut sizes: Vec<u64> = Vec::new();
         for plan in plans {
@@ -38,7 +38,7 @@ impl Arena {
         self.slots.iter().map(wgpu::Buffer::size).collect()
     }
 
-    /// Does it serve a plan whose slots are of these sizes?
+    /// Whether it is large enough for a plan whose slots have these sizes.
     pub fn holds(&self, sizes: &[u64]) -> bool {
         sizes.len() <= self.slots.len() && sizes.iter().zip(&self.slots).all(|(size, slot)| *size <= slot.size())
     }
@@ -57,7 +57,7 @@ impl Gpu {
         self.guarded(name, size, || self.shared.device.create_buffer(&descriptor))
     }
 
-    /// Writes `bytes` at `offset`. Returns when at most 64 MiB are on their way.
+    /// Writes `bytes` at `offset`. Returns when at most 64 MiB are in flight.
     pub fn upload(&self, buffer: &wgpu::Buffer, mut offset: u64, bytes: &[u8]) -> Result<(), GpuError> {
         for chunk in bytes.chunks(STAGING as usize) {
             self.guarded("upload", chunk.len() as u64, || self.shared.queue.write_buffer(buffer, offset, chunk))?;
@@ -67,7 +67,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Writes the `size` bytes that `give` puts one after the other, with no copy of them all on the way.
+    /// Writes the `size` bytes that `give` produces in order, without a copy of the whole.
     pub(super) fn fill(
         &self,
         buffer: &wgpu::Buffer,
@@ -77,7 +77,7 @@ impl Gpu {
     ) -> Result<(), GpuError> {
         let Some(bytes) = wgpu::BufferSize::new(size) else { return Ok(()) };
         let view = self.guarded("upload", size, || self.shared.queue.write_buffer_with(buffer, offset, bytes))?;
-        let mut view = view.ok_or_else(|| self.failed("upload", "there is no memory to stage it"))?;
+        let mut view = view.ok_or_else(|| self.failed("upload", "no staging memory is left"))?;
         let mut at = 0;
         give(&mut |part| {
             view.slice(at..at + part.len()).copy_from_slice(part);
@@ -88,7 +88,7 @@ impl Gpu {
     }
 
     fn staged(&self, more: u64) -> Result<(), GpuError> {
-        // A browser keeps account by itself, and cannot wait here.
+        // A browser bounds uploads itself, and its thread cannot wait.
         if cfg!(not(target_arch = "wasm32")) && self.shared.staged.fetch_add(more, Relaxed) + more >= STAGING {
             self.submit("upload", more, |_| {})?;
             self.wait_here(None, "upload")?;
@@ -97,12 +97,12 @@ impl Gpu {
         Ok(())
     }
 
-    /// `bytes` of a buffer from an offset. Waits for all that was submitted.
+    /// Reads bytes of a buffer from an offset. Waits for everything submitted.
     pub fn download(&self, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>, GpuError> {
         block_on(self.download_by(Wait::Here, buffer, offset, bytes))
     }
 
-    /// The same, waiting as `wait` says.
+    /// Like the above, waiting as `wait` says.
     pub(crate) async fn download_by(
         &self,
         wait: Wait,
@@ -114,7 +114,7 @@ impl Gpu {
         Ok(bytes)
     }
 
-    /// What `take` makes of so many bytes of each buffer from an offset, with one wait. Waits for all that was submitted.
+    /// Calls `take` on the given bytes of each buffer, after a single wait for everything submitted.
     pub(super) async fn download_all<T, const N: usize>(
         &self,
         wait: Wait,
@@ -138,7 +138,7 @@ impl Gpu {
         match mapped.await {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(self.failed("readback", error)),
-            None => return Err(self.failed("readback", "nothing was mapped")),
+            None => return Err(self.failed("readback", "the buffer was not mapped")),
         }
         let range = staging.get_mapped_range(..total + heartbeat::BYTES).map_err(|e| self.failed("readback", e))?;
         let (mut rest, sum) = range.split_at(total as usize);
@@ -156,7 +156,7 @@ impl Gpu {
         Ok(taken)
     }
 
-    /// A buffer of at least `bytes` to read back by: that of the last time where it is free and will do.
+    /// A readback buffer of at least `bytes`: reuses the last one if it is free and large enough.
     fn readback(&self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
         use wgpu::BufferUsages as Usage;
         let kept = self.shared.readback.lock().ok().and_then(|mut kept| kept.take());

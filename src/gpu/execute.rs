@@ -1,4 +1,4 @@
-//! Binding a schedule to memory once, and running it any number of times in short submissions.
+//! Binds a schedule to memory once, and runs it any number of times in short submissions.
 
 use super::health::Submission;
 use super::later::block_on;
@@ -10,34 +10,34 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::sync::{Arc, Mutex};
 use web_time::Instant;
 
-/// Told of the share of a plan that is done (0 to 1); returns false to stop.
+/// Receives the share of a plan that is done (0 to 1); returns false to stop.
 pub type Progress<'a> = &'a mut dyn FnMut(f64) -> bool;
 
-/// How long one submission should take: a watchdog's patience, a progress bar's step, Ctrl-C's delay.
+/// Target time of one submission. It must stay below a watchdog's limit, and it is the step of a progress bar and the delay of Ctrl-C.
 const SUBMISSION_SECONDS: f64 = 0.15;
-/// Submissions on their way at once, so that the device never waits for the host.
+/// Submissions in flight, so that the device never waits for the host.
 const IN_FLIGHT: usize = 2;
 
-/// What this device was seen to do, in multiplications and additions per second.
+/// Measured rate of this device, in multiply-adds per second.
 #[derive(Default)]
 pub(super) struct Rate {
-    /// By its last submission.
+    /// Of its last submission.
     now: Mutex<Option<f64>>,
-    /// By its fastest plan.
+    /// Of its fastest plan.
     best: Mutex<Option<f64>>,
 }
 
-/// A plan that takes less says little of a device's rate.
-const TELLING_SECONDS: f64 = 0.02;
+/// Shorter plans say little about a device's rate.
+const MIN_RATE_SECONDS: f64 = 0.02;
 
 impl Rate {
-    /// Of the fastest plan; none before one has run.
+    /// The rate of the fastest plan; `None` before one has run.
     pub fn seen(&self) -> Option<f64> {
         self.best.lock().ok().and_then(|rate| *rate)
     }
 
-    fn ran(&self, work: u64, seconds: f64) {
-        if let (true, Ok(mut best)) = (seconds >= TELLING_SECONDS, self.best.lock()) {
+    fn record_plan(&self, work: u64, seconds: f64) {
+        if let (true, Ok(mut best)) = (seconds >= MIN_RATE_SECONDS, self.best.lock()) {
             *best = Some(best.unwrap_or(0.0).max(work as f64 / seconds));
         }
     }
@@ -47,16 +47,16 @@ impl Rate {
         (rate * SUBMISSION_SECONDS) as u64
     }
 
-    fn saw(&self, work: u64, seconds: f64) {
+    fn record_submission(&self, work: u64, seconds: f64) {
         if let Ok(mut rate) = self.now.lock() {
             let now = work as f64 / seconds.max(1e-6);
-            // Grow at most twofold a step: one quick submission must not make the next one long.
+            // Grow at most twofold per step: one quick submission must not make the next one long.
             *rate = Some(rate.map_or(now.min(2e10), |r| now.min(2.0 * r)).max(1e8));
         }
     }
 }
 
-/// Where a plan's input or output lies: a buffer, and the byte at which it begins there.
+/// Where a plan's input or output lies: a buffer and a byte offset in it.
 #[derive(Clone)]
 pub struct Placed {
     pub buffer: wgpu::Buffer,
@@ -68,40 +68,40 @@ struct Step {
     pipeline: wgpu::ComputePipeline,
     tensors: wgpu::BindGroup,
     workgroups: [u32; 3],
-    /// Multiplications and additions, with those that only fill up blocks.
+    /// Multiply-adds, including padding.
     work: u64,
     name: &'static str,
 }
 
-/// Steps on their way.
+/// Steps in flight.
 struct Submitted {
     submission: Submission,
     work: u64,
-    /// The step after them.
+    /// The first step after them.
     end: usize,
     marks: Option<Marks>,
 }
 
-/// A schedule with its memory: replayed per image.
+/// A schedule bound to memory, run once per image.
 pub struct BoundPlan {
     pub name: String,
     steps: Vec<Step>,
-    /// What each step is, on a device that was opened with its clock; none elsewhere.
+    /// A label per step on a device with timestamps; empty otherwise.
     pub(super) labels: Vec<Arc<Label>>,
     params: wgpu::BindGroup,
     params_stride: u32,
     outside: HashMap<TensorId, Placed>,
-    /// What it computes, where it lies, and how many bytes: NaN before each run, so that nothing older is taken for it.
+    /// Its results: where each lies, and its bytes. They are set to NaN before each run, so that no stale value passes for a result.
     results: Vec<(Placed, u64)>,
     work: u64,
-    /// How long it takes says what the device can do.
-    telling: bool,
+    /// Its run time counts towards the device's rate.
+    counts_for_rate: bool,
 }
 
 impl BoundPlan {
-    /// Keeps how long it takes from saying what the device can do: it is no part of a model, or by a form that no model takes.
-    pub fn untelling(self) -> BoundPlan {
-        BoundPlan { telling: false, ..self }
+    /// Excludes its run time from the device's rate: for plans that are not part of a model, or that use a form no model uses.
+    pub fn without_observation(self) -> BoundPlan {
+        BoundPlan { counts_for_rate: false, ..self }
     }
 
     fn encode(&self, number: usize, pass: &mut wgpu::ComputePass) {
@@ -112,20 +112,20 @@ impl BoundPlan {
         pass.dispatch_workgroups(*x, *y, *z);
     }
 
-    /// Where inputs and outputs lie, for a plan of more dispatches that are to find them there.
+    /// Where inputs and outputs lie, to bind another plan to the same memory.
     pub fn ends(&self) -> HashMap<TensorId, Placed> {
         self.outside.clone()
     }
 
-    /// Where an input or output of this plan lies; nothing for any other tensor.
+    /// Where an input or output of this plan lies; `None` for any other tensor.
     pub(super) fn placed(&self, tensor: &Tensor) -> Option<&Placed> {
         self.outside.get(&tensor.id)
     }
 }
 
 impl Gpu {
-    /// Binds `schedule` to `arena`, to the `constants` that it reads, and to buffers of its own for inputs and
-    /// outputs except those that `given` holds. What it hands on lies in the arena until another plan runs there.
+    /// Binds `schedule` to `arena`, to the `constants` that it reads, and to buffers for its inputs and outputs: those in `given`, and new
+    /// ones for the rest. Tensors that it hands on stay in the arena until another plan runs there.
     pub fn bind(
         &self,
         name: &str,
@@ -161,9 +161,9 @@ impl Gpu {
             })
         };
         let mut steps = Vec::with_capacity(schedule.dispatches().len());
-        // Steps of one sum read and write the same again and again. A group is not cheap: Mesa's CPU driver maps memory for each, which a
-        // process may do some 65,000 times.
-        #[expect(clippy::mutable_key_type, reason = "wgpu compares and hashes handles by what they are of")]
+        // Steps of one sum bind the same buffers repeatedly, so bind groups are reused. They are not cheap: Mesa's CPU driver maps memory
+        // for each, and a process may do that some 65,000 times.
+        #[expect(clippy::mutable_key_type, reason = "wgpu compares and hashes handles by identity")]
         let mut groups: HashMap<_, wgpu::BindGroup> = HashMap::new();
         for dispatch in schedule.dispatches() {
             let pipeline = self.pipeline(dispatch, recording.storage)?;
@@ -217,7 +217,7 @@ impl Gpu {
             outside: given,
             results,
             work: schedule.dispatches().iter().map(|d| d.flops + d.padding).sum(),
-            telling: true,
+            counts_for_rate: true,
         })
     }
 
@@ -244,20 +244,20 @@ impl Gpu {
         Ok((group, stride as u32))
     }
 
-    /// Runs a plan to its end. Its inputs were uploaded before; its outputs can be downloaded after.
+    /// Runs a plan to its end. Upload its inputs before, download its outputs after.
     pub fn run(&self, plan: &BoundPlan, progress: Progress) -> Result<(), GpuError> {
         block_on(self.run_by(Wait::Here, plan, progress))
     }
 
-    /// [`Gpu::run`] without blocking. Dropped before its end it submits no more; what was submitted still runs.
+    /// [`Gpu::run`] without blocking. If the future is dropped early, no more steps are submitted; those already submitted still run.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`Gpu::run`].
     pub async fn run_async(&self, plan: &BoundPlan, progress: impl FnMut(f64) -> bool) -> Result<(), GpuError> {
         self.run_by(Wait::Aside, plan, progress).await
     }
 
-    /// The same, waiting as `wait` says.
+    /// Like the above, waiting as `wait` says.
     pub(crate) async fn run_by(
         &self,
         wait: Wait,
@@ -280,7 +280,7 @@ impl Gpu {
             if let Some(Submitted { submission, work, marks, .. }) = waiting.pop_front() {
                 let share = done as f64 / plan.work.max(1) as f64;
                 self.wait(wait, Some(submission), &plan.name, || !progress(share)).await?;
-                self.shared.rate.saw(work, last.elapsed().as_secs_f64());
+                self.shared.rate.record_submission(work, last.elapsed().as_secs_f64());
                 last = Instant::now();
                 done += work;
                 timed.extend(marks.and_then(|marks| Some((marks, self.shared.profile()?.now()))));
@@ -289,10 +289,10 @@ impl Gpu {
                 }
             }
         }
-        if plan.telling {
-            self.shared.rate.ran(plan.work, started.elapsed().as_secs_f64());
+        if plan.counts_for_rate {
+            self.shared.rate.record_plan(plan.work, started.elapsed().as_secs_f64());
         }
-        self.tell_times(wait, plan, timed).await
+        self.record_times(wait, plan, timed).await
     }
 
     /// Encodes and submits steps from `from` until the budget of one submission is spent.
@@ -311,7 +311,7 @@ impl Gpu {
         let poison = if from == 0 { Some(self.poison()?) } else { None };
         let submission = self.submit(&what(), 0, |encoder| {
             if let Some(poison) = poison {
-                plan.results.iter().for_each(|(placed, bytes)| spoil(encoder, poison, placed, *bytes));
+                plan.results.iter().for_each(|(placed, bytes)| poison_buffer(encoder, poison, placed, *bytes));
             }
             match &marks {
                 Some(marks) => marks.encode(encoder, |i, pass| plan.encode(from + i, pass)),
@@ -324,7 +324,7 @@ impl Gpu {
         Ok(Submitted { submission, work, end, marks })
     }
 
-    /// The same for all plans of the device.
+    /// A buffer of NaN, shared by all plans of the device.
     fn poison(&self) -> Result<&wgpu::Buffer, GpuError> {
         if let Some(made) = self.shared.poison.get() {
             return Ok(made);
@@ -335,10 +335,10 @@ impl Gpu {
     }
 }
 
-/// Copied as often as a result needs. All its bits are set: NaN as f32 and as half.
+/// Size of the poison buffer, which is copied as often as a result needs. All bits are set: NaN as f32 and as f16.
 const POISON_BYTES: u64 = 256 << 10;
 
-fn spoil(encoder: &mut wgpu::CommandEncoder, poison: &wgpu::Buffer, placed: &Placed, bytes: u64) {
+fn poison_buffer(encoder: &mut wgpu::CommandEncoder, poison: &wgpu::Buffer, placed: &Placed, bytes: u64) {
     for at in (0..bytes).step_by(POISON_BYTES as usize) {
         let part = POISON_BYTES.min(bytes - at);
         encoder.copy_buffer_to_buffer(poison, 0, &placed.buffer, placed.offset + at, part);

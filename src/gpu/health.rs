@@ -1,4 +1,4 @@
-//! Waiting for the device, and what is left when it is lost or hangs.
+//! Waiting for the device, and handling one that is lost or hangs.
 
 #[cfg(target_arch = "wasm32")]
 use super::later::Later;
@@ -9,37 +9,37 @@ use std::mem::ManuallyDrop;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// A wait asks so often whether it is to go on.
+/// Interval at which a wait checks whether to go on.
 const TURN: Duration = Duration::from_millis(100);
-/// What a device that is closed gets for the work that it still has.
+/// Time that a device gets to finish its work when it is closed.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What an error scope will tell.
+/// The pending result of an error scope.
 #[cfg(target_arch = "wasm32")]
 pub(super) type Caught = std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
-/// What was submitted up to here, to be waited for.
+/// A point in the queue to wait for.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) type Submission = wgpu::SubmissionIndex;
 
-/// A browser has no numbers for it: asked at the time, it tells when all of it is done.
+/// A browser has no submission numbers: it notifies when everything submitted until the request is done.
 #[cfg(target_arch = "wasm32")]
 pub(super) type Submission = std::sync::Arc<Mutex<Option<Later<()>>>>;
 
-/// Why a device is of no use any more.
+/// Why a device can no longer be used.
 #[derive(Default)]
 pub(super) struct Health(Mutex<Option<Fault>>);
 
 enum Fault {
     Lost(String),
-    /// It does not run what it is given.
+    /// It does not run its submissions.
     Idle,
-    /// An error that belongs to no call of ours.
+    /// An error outside of any call of ours.
     Other(String),
 }
 
 impl Health {
-    /// The first reason stays: what comes after it follows from it.
+    /// The first reason stays: later errors follow from it. Only a loss replaces another fault.
     pub fn lost(&self, reason: String) {
         if let Ok(mut fault) = self.0.lock()
             && !matches!(*fault, Some(Fault::Lost(_)))
@@ -88,7 +88,7 @@ impl Shared {
         self.all()
     }
 
-    /// All that was submitted so far.
+    /// Everything submitted so far.
     #[cfg(target_arch = "wasm32")]
     fn all(&self) -> Submission {
         let (say, heard) = later();
@@ -96,18 +96,18 @@ impl Shared {
         std::sync::Arc::new(Mutex::new(Some(heard)))
     }
 
-    /// A browser is not asked, it tells.
+    /// A browser cannot be polled; it notifies.
     #[cfg(target_arch = "wasm32")]
     fn poll(&self, _: Option<Submission>, _: Duration, what: &str) -> Result<bool, GpuError> {
         self.alive(what).map(|()| true)
     }
 
-    /// Is it done within `timeout`?
+    /// Whether the submission is done within `timeout`.
     #[cfg(not(target_arch = "wasm32"))]
     fn poll(&self, submission_index: Option<Submission>, timeout: Duration, what: &str) -> Result<bool, GpuError> {
         self.alive(what)?;
         let poll = wgpu::PollType::Wait { submission_index, timeout: Some(timeout) };
-        // wgpu has no error for a device that is lost meanwhile: it panics.
+        // wgpu panics, instead of returning an error, when the device is lost meanwhile.
         let done = match panics::caught(|| self.device.poll(poll)) {
             Ok(Ok(_)) => true,
             Ok(Err(wgpu::PollError::Timeout)) => false,
@@ -123,11 +123,10 @@ impl Shared {
 }
 
 impl Gpu {
-    /// Says why nothing more can be asked of the device, if so: it is lost, does not run what it is given, or the program was
-    /// interrupted.
+    /// Fails if the device can no longer be used: it is lost, does not run its submissions, or the program was interrupted.
     ///
     /// # Errors
-    /// That.
+    /// The reason.
     pub fn stands(&self, what: &str) -> Result<(), GpuError> {
         if (self.interrupted)() { Err(GpuError::Interrupted) } else { self.alive(what) }
     }
@@ -136,23 +135,33 @@ impl Gpu {
         self.shared.alive(what)
     }
 
-    /// Is what error scopes caught an error of the call that names itself `what`?
+    /// Turns an error that the scopes caught into an error of the call named `what`.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn judge(&self, what: &str, bytes: u64, scopes: [wgpu::ErrorScopeGuard; 3]) -> Result<(), GpuError> {
+    pub(super) fn resolve_scopes(
+        &self,
+        what: &str,
+        bytes: u64,
+        scopes: [wgpu::ErrorScopeGuard; 3],
+    ) -> Result<(), GpuError> {
         let errors = scopes.map(|scope| pollster::block_on(scope.pop()));
         match errors.into_iter().flatten().next() {
             None => Ok(()),
             Some(wgpu::Error::OutOfMemory { .. }) => {
                 Err(GpuError::OutOfMemory { adapter: self.facts().name.clone(), what: what.into(), bytes })
             }
-            // That the device is lost explains what came of it.
+            // A lost device explains the error.
             Some(other) => Err(self.alive(what).err().unwrap_or_else(|| self.failed(what, other))),
         }
     }
 
-    /// A browser tells later: the next wait hears it, and then the device has a fault.
+    /// A browser reports errors later: the next wait hears them, and the device then has a fault.
     #[cfg(target_arch = "wasm32")]
-    pub(super) fn judge(&self, what: &str, bytes: u64, scopes: [wgpu::ErrorScopeGuard; 3]) -> Result<(), GpuError> {
+    pub(super) fn resolve_scopes(
+        &self,
+        what: &str,
+        bytes: u64,
+        scopes: [wgpu::ErrorScopeGuard; 3],
+    ) -> Result<(), GpuError> {
         let mut caught = self.shared.caught.lock().map_err(|error| self.failed(what, error))?;
         for scope in scopes {
             let what = if bytes > 0 { format!("{what} ({bytes} bytes)") } else { what.to_owned() };
@@ -166,7 +175,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Waits for a submission, or for all, until `stop` or the hook of [`Gpu::interrupted_by`] says no.
+    /// Waits for a submission, or for everything, until `stop` or the hook of [`Gpu::interrupted_by`] returns true.
     pub(super) async fn wait(
         &self,
         wait: Wait,
@@ -182,12 +191,12 @@ impl Gpu {
         Ok(())
     }
 
-    /// The same by this thread, until it is done or interrupted.
+    /// Like the above, blocking this thread until it is done or interrupted.
     pub(super) fn wait_here(&self, submission: Option<Submission>, what: &str) -> Result<(), GpuError> {
         block_on(self.wait(Wait::Here, submission, what, || false))
     }
 
-    /// Waits for all that was submitted; `what` names it.
+    /// Waits for everything submitted; `what` names it in errors.
     ///
     /// # Errors
     /// Whatever the device reports, and an interrupt.
@@ -195,7 +204,7 @@ impl Gpu {
         self.wait_here(None, what)
     }
 
-    /// Is it done after one turn?
+    /// Waits for one interval, and returns whether the submission is done.
     #[cfg(not(target_arch = "wasm32"))]
     async fn turn(&self, wait: Wait, submission: Option<Submission>, what: &str) -> Result<bool, GpuError> {
         match wait {
@@ -212,7 +221,7 @@ impl Gpu {
         }
     }
 
-    /// The browser tells.
+    /// Awaits the browser's notification.
     #[cfg(target_arch = "wasm32")]
     async fn turn(&self, _: Wait, submission: Option<Submission>, what: &str) -> Result<bool, GpuError> {
         let asked = submission.unwrap_or_else(|| self.shared.all());
@@ -229,19 +238,19 @@ impl Gpu {
 }
 
 impl Drop for Shared {
-    /// wgpu's queue waits for its work before it goes, for ever where the device hangs, and panics where waiting fails.
+    /// When wgpu's queue is dropped, it waits for its work: for ever if the device hangs. It panics if waiting fails.
     fn drop(&mut self) {
-        // A browser keeps what nothing refers to until it collects garbage.
+        // A browser keeps unreferenced objects until it collects garbage.
         #[cfg(target_arch = "wasm32")]
         if self.own {
             self.device.destroy();
         }
-        // An application's device is not ours to wait for: it has handles of its own.
+        // An application's device has other handles, so we do not wait for it.
         let idle = if self.own { self.poll(None, GRACE, "closing") } else { Ok(true) };
-        // SAFETY: this is the end of `self`: nothing uses the queue after.
+        // SAFETY: `self` is being dropped, so nothing uses the queue afterwards.
         let queue = unsafe { ManuallyDrop::take(&mut self.queue) };
         if let Ok(false) = idle {
-            // It keeps the device and what the device may still write to.
+            // Leaked: the queue keeps alive the device and the memory that it may still write to.
             std::mem::forget(queue);
         } else if let Err(panic) = panics::caught(|| drop(queue)) {
             log::debug!("closing {}: {panic}", self.facts.name);

@@ -1,17 +1,17 @@
-//! Proof that what was submitted has run: a driver may lose a submission, or do nothing at all, and report success. Each submission
-//! adds a random number to a sum on the device; whatever is read back brings the sum along, and the host knows what it must be.
+//! Proof that submissions have run: a driver may lose one, or do nothing at all, and still report success. Each submission updates a
+//! checksum on the device with a random number. Every readback includes the checksum, and the host compares it with its own.
 
 use super::health::Submission;
 use super::{Gpu, GpuError};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-/// The sum, and a submission's number.
+/// The checksum, or the random number of a submission.
 pub(super) type Sum = [u32; 4];
 pub(super) const BYTES: u64 = size_of::<Sum>() as u64;
 
 pub(super) struct Heartbeat {
-    /// What the device gives back is not compared; see [`AdapterChoice::unproved`](super::AdapterChoice::unproved).
+    /// Skips the comparison; see [`AdapterChoice::unproved`](super::AdapterChoice::unproved).
     unproved: bool,
     beat: Mutex<Option<Beat>>,
 }
@@ -21,7 +21,7 @@ struct Beat {
     group: wgpu::BindGroup,
     number: wgpu::Buffer,
     sum: wgpu::Buffer,
-    /// The host's own.
+    /// The host's own checksum.
     expected: Sum,
 }
 
@@ -31,7 +31,7 @@ impl Heartbeat {
     }
 }
 
-/// What `shaders/heartbeat.wgsl` computes.
+/// The same function as in `shaders/heartbeat.wgsl`.
 fn after(sum: Sum, number: Sum) -> Sum {
     std::array::from_fn(|lane| {
         let mixed = (sum[(lane + 1) % 4] ^ number[lane]).wrapping_mul(0x9e37_79b1);
@@ -44,7 +44,7 @@ fn random() -> Sum {
 }
 
 impl Gpu {
-    /// Submits what `encode` says, with a beat at its end.
+    /// Submits the commands of `encode`, followed by a beat.
     pub(super) fn submit(
         &self,
         what: &str,
@@ -54,7 +54,7 @@ impl Gpu {
         self.submit_and_copy(what, bytes, encode, None).map(|(submission, _)| submission)
     }
 
-    /// The same; copies the sum to a place that is read back, and says what must be found there.
+    /// Like the above, and copies the checksum to a buffer for readback. Returns the expected value.
     pub(super) fn submit_and_copy(
         &self,
         what: &str,
@@ -63,7 +63,7 @@ impl Gpu {
         to: Option<(&wgpu::Buffer, u64)>,
     ) -> Result<(Submission, Sum), GpuError> {
         let (device, queue) = (&self.shared.device, &self.shared.queue);
-        // Held until all is submitted: the device adds in the same order as the host.
+        // Held until the submission is made, so that the device updates the checksum in the host's order.
         let mut beat = self.shared.heartbeat.beat.lock().map_err(|error| self.failed(what, error))?;
         let beat = match beat.take() {
             Some(made) => beat.insert(made),
@@ -73,7 +73,7 @@ impl Gpu {
         let index = self.guarded(what, bytes, || {
             let mut encoder = device.create_command_encoder(&Default::default());
             encode(&mut encoder);
-            // Written by this submission itself, before its first command.
+            // This submission itself writes the number, before its first command.
             queue.write_buffer(&beat.number, 0, bytemuck::bytes_of(&number));
             {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -91,7 +91,7 @@ impl Gpu {
         Ok((self.shared.submitted(index), beat.expected))
     }
 
-    /// Fails where the device has not run all that was submitted; from then on the device fails whatever it is asked.
+    /// Fails where the device has not run all that was submitted. The device then fails every later call.
     pub(super) fn prove(&self, what: &str, expected: Sum, found: &[u8]) -> Result<(), GpuError> {
         if self.shared.heartbeat.unproved || found == bytemuck::bytes_of(&expected) {
             return Ok(());

@@ -1,24 +1,24 @@
-//! What a driver made of pipelines, as bytes that a later run gives it back, where the adapter offers that (Vulkan). Drivers believe what
-//! they are given: so it is sealed, and nothing that is damaged or of others reaches them.
+//! The driver's pipeline cache, as bytes that a later run passes back to it, where the adapter supports that (Vulkan). Drivers trust these
+//! bytes, so they are sealed: damaged or foreign data never reaches the driver.
 
 use super::Gpu;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-/// Bytes, at most.
+/// Largest cache that is kept, in bytes.
 pub(crate) const MOST_KEPT: u64 = 64 << 20;
 
 const MAGIC: &[u8; 20] = b"diffews pipelines 1\n";
 
-/// What wgpu itself puts before it, and Vulkan's own header: there is nothing behind them where a driver keeps nothing.
+/// Headers of wgpu and Vulkan that precede the data. A driver that keeps nothing writes only these.
 const HEADERS: usize = 64 + 32;
 
 impl Gpu {
-    /// Has pipelines be kept from now on, and those that `sealed` holds be taken from there: what [`Gpu::pipelines_to_keep`] gave on an
-    /// adapter, under a driver and in a program that `subject` names. Does nothing where the adapter does not offer it, or the second time.
+    /// Starts keeping pipelines, and reuses those in `sealed`: the result of [`Gpu::pipelines_to_keep`] for the adapter, driver and program
+    /// that `subject` names. Does nothing where the adapter does not support it, or on a second call.
     ///
     /// # Errors
-    /// Why what is in `sealed` is of no use; pipelines are kept then, too.
+    /// Why `sealed` is unusable; pipelines are kept nevertheless.
     pub(crate) fn keep_pipelines(&self, subject: &str, sealed: Option<&[u8]>) -> Result<(), String> {
         let (device, cache) = (&self.shared.device, &self.shared.pipelines.cache);
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) || cache.get().is_some() {
@@ -27,13 +27,13 @@ impl Gpu {
         let opened = sealed.map(|sealed| opened(subject, sealed)).transpose();
         let data = opened.as_ref().ok().copied().flatten().flatten();
         let descriptor = wgpu::PipelineCacheDescriptor { label: Some("pipelines"), data, fallback: true };
-        // SAFETY: the seal says that it is what wgpu gave, on such an adapter and under such a driver; wgpu and drivers look at both again.
+        // SAFETY: the seal proves that wgpu gave these bytes for such an adapter and driver; wgpu and the driver check both again.
         let made = self.guarded("keeping pipelines", 0, || unsafe { device.create_pipeline_cache(&descriptor) });
         let _ = cache.set(made.map_err(|error| error.to_string())?);
         opened.map(drop)
     }
 
-    /// What is to be kept of all pipelines that were made so far. Nothing where the driver keeps nothing, or too much.
+    /// The sealed cache of all pipelines made so far. `None` where the driver keeps nothing or too much.
     pub(crate) fn pipelines_to_keep(&self, subject: &str) -> Option<Vec<u8>> {
         let data = self.shared.pipelines.cache.get()?.get_data()?;
         (data.len() > HEADERS && (data.len() as u64) < MOST_KEPT / 2).then(|| seal(subject, &data))
@@ -52,10 +52,10 @@ fn seal(subject: &str, data: &[u8]) -> Vec<u8> {
     [&MAGIC[..], &hash(subject, data), &length, subject.as_bytes(), data].concat()
 }
 
-/// What is in it; nothing where it is of another subject.
+/// The data; `None` if it belongs to another subject.
 ///
 /// # Errors
-/// That it is damaged.
+/// It is damaged.
 fn opened<'a>(subject: &str, sealed: &'a [u8]) -> Result<Option<&'a [u8]>, String> {
     let parts = || {
         let rest = sealed.strip_prefix(MAGIC)?;
@@ -66,7 +66,7 @@ fn opened<'a>(subject: &str, sealed: &'a [u8]) -> Result<Option<&'a [u8]>, Strin
     };
     match parts() {
         Some((found, of, data)) if found == hash(of, data) => Ok((of == subject).then_some(data)),
-        _ => Err("it is damaged, or none of this program's".into()),
+        _ => Err("it is damaged or not from this program".into()),
     }
 }
 
@@ -86,14 +86,14 @@ mod tests {
             assert!(opened("a GPU", &changed).is_err(), "byte {at}");
             assert!(opened("a GPU", &sealed[..at]).is_err(), "{at} bytes");
         }
-        // A length that is beyond all.
+        // A length beyond the end.
         let mut long = sealed.clone();
         long[MAGIC.len() + 8..][..8].fill(0xff);
         assert!(opened("a GPU", &long).is_err() && opened("a GPU", b"").is_err());
         assert!(opened("a GPU", &[&sealed[..], b"more"].concat()).is_err());
     }
 
-    /// Whatever a driver keeps, the next device of it takes, and a broken one is no error.
+    /// The next device accepts what a driver keeps, and a damaged cache is not an error.
     #[test]
     fn a_device_takes_what_another_has_kept() {
         let open = || Gpu::new(&crate::environment::choice(None, None).unwrap()).expect("an adapter is present");

@@ -1,4 +1,4 @@
-//! A future of what a callback or another thread will say, and waiting for a future.
+//! A future for the value of a callback or another thread, and a blocking wait for a future.
 
 use super::GpuError;
 use std::future::Future;
@@ -8,14 +8,14 @@ use std::task::{Context, Poll, Waker};
 
 struct State<T> {
     said: Option<T>,
-    /// Nothing will be said any more.
+    /// The sender is gone, and no value will come.
     over: bool,
     waker: Option<Waker>,
 }
 
 pub(super) struct Say<T>(Arc<Mutex<State<T>>>);
 
-/// What is said, or nothing where [`Say`] is dropped without a word.
+/// The value, or `None` if [`Say`] is dropped without sending one.
 pub(super) struct Later<T>(Arc<Mutex<State<T>>>);
 
 pub(super) fn later<T>() -> (Say<T>, Later<T>) {
@@ -58,13 +58,13 @@ impl<T> Future for Later<T> {
     }
 }
 
-/// What `future` comes to, waited for by this thread.
+/// Blocks this thread until `future` is ready.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn block_on<T, E: From<GpuError>>(future: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     pollster::block_on(future)
 }
 
-/// A browser's thread cannot wait: what is not there at once is an error.
+/// A browser's thread cannot block: a future that is not ready at once is an error.
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn block_on<T, E: From<GpuError>>(future: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {

@@ -1,18 +1,19 @@
-//! SPIR-V of texts with cooperative matrices, for Vulkan's memory model.
+//! Adapts the SPIR-V of shaders with cooperative matrices to Vulkan's memory model.
 //!
-//! These need that model, in which a barrier orders what is marked `NonPrivatePointer` alone, and makes it available and visible where its
-//! semantics say so. naga writes neither (https://github.com/gfx-rs/wgpu/issues/8805): what one invocation leaves in workgroup memory another
-//! need never see. Here both are added to what naga has written. Storage needs none of it: nothing is handed on there within a dispatch.
+//! These shaders need that model. In it a barrier orders only accesses marked `NonPrivatePointer`, and makes them available and visible
+//! only if its semantics say so. naga writes neither (https://github.com/gfx-rs/wgpu/issues/8805), so an invocation might never see what
+//! another has written to workgroup memory. This module adds both to naga's output. Storage accesses need neither: no invocation reads from
+//! storage what another wrote in the same dispatch.
 
 use naga::back::spv;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use std::collections::{HashMap, HashSet};
 
-/// What naga makes of `wgsl`, with checks or without, as wgpu asks for it, and marked.
+/// Translates `wgsl` with naga, with or without checks, using wgpu's settings, and marks the result.
 ///
 /// # Errors
-/// naga does not take the text.
+/// naga rejects the text.
 pub(crate) fn translate(wgsl: &str, version: (u8, u8), checked: bool) -> Result<Vec<u32>, String> {
     let module = naga::front::wgsl::parse_str(wgsl).map_err(|e| e.emit_to_string(wgsl))?;
     let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
@@ -20,10 +21,10 @@ pub(crate) fn translate(wgsl: &str, version: (u8, u8), checked: bool) -> Result<
     write(&module, &info, version, checked)
 }
 
-/// The same of what naga has read.
+/// Like the above, for a module that naga has parsed.
 ///
 /// # Errors
-/// naga cannot write it.
+/// naga cannot write the module.
 pub(crate) fn write(
     module: &naga::Module,
     info: &naga::valid::ModuleInfo,
@@ -37,7 +38,7 @@ pub(crate) fn write(
         emit_int_div_checks: checked,
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         bounds_check_policies: BoundsCheckPolicies { index: checks, buffer: checks, ..Default::default() },
-        // Nothing goes between stages.
+        // There is only one stage, so nothing passes between stages.
         use_storage_input_output_16: false,
         ..Default::default()
     };
@@ -47,10 +48,10 @@ pub(crate) fn write(
 }
 
 const HEADER: usize = 5;
-/// The word of the header that all ids are below.
+/// Index in the header of the bound that all ids are below.
 const BOUND: usize = 3;
 
-// Numbers of SPIR-V's instructions, storage classes and masks.
+// SPIR-V opcodes, storage classes and masks.
 const MEMORY_MODEL: u32 = 14;
 const TYPE_POINTER: u32 = 32;
 const CONSTANT: u32 = 43;
@@ -69,7 +70,7 @@ const WORKGROUP: u32 = 4;
 const NON_PRIVATE_POINTER: u32 = 0x20;
 const MAKE_AVAILABLE_AND_VISIBLE: u32 = 0x2000 | 0x4000;
 
-/// Each instruction, with its number in its first word.
+/// Iterates over the instructions; the first word of each holds its opcode.
 fn instructions(words: &[u32]) -> Result<Vec<&[u32]>, String> {
     let mut rest = words.get(HEADER..).ok_or("a module without a header")?;
     let mut all = Vec::new();
@@ -89,7 +90,7 @@ fn number(instruction: &[u32]) -> u32 {
     instruction[0] & 0xffff
 }
 
-/// The module with its accesses to workgroup memory and its barriers marked; one of another memory model as it is.
+/// Marks the accesses to workgroup memory and the barriers. Modules of another memory model stay unchanged.
 fn marked(words: &[u32]) -> Result<Vec<u32>, String> {
     let all = instructions(words)?;
     if !all.iter().any(|i| number(i) == MEMORY_MODEL && i[2] == VULKAN) {
@@ -97,7 +98,7 @@ fn marked(words: &[u32]) -> Result<Vec<u32>, String> {
     }
     let (mut types, mut shared) = (HashSet::new(), HashSet::new());
     let mut bound = words[BOUND];
-    // A constant may be that of an index as well: barriers have their own.
+    // Barriers get constants of their own, because naga's may also serve as an index.
     let mut semantics = HashMap::new();
     for &i in &all {
         match number(i) {
@@ -118,7 +119,7 @@ fn marked(words: &[u32]) -> Result<Vec<u32>, String> {
     out[BOUND] = bound;
     for i in all {
         let mut one = i.to_vec();
-        // Which word is the pointer, and how many words come before the memory operands.
+        // Which word is the pointer, and how many words precede the memory operands.
         let access = match number(i) {
             LOAD => Some((3, 4)),
             STORE => Some((1, 3)),
@@ -181,7 +182,7 @@ var<workgroup> tile: array<f16, 64>;
         let constants = of(&words, CONSTANT);
         let constant = |id| constants.iter().find(|i| i[2] == id).map(|i| i[3]);
         assert_eq!(constant(barrier[3]), Some(0x108 | MAKE_AVAILABLE_AND_VISIBLE));
-        // The index stays.
+        // The constant that serves as an index is unchanged.
         assert!(constants.iter().any(|i| i[3] == 264) && barrier[3] < words[BOUND]);
     }
 

@@ -1,4 +1,4 @@
-//! The only room that calls wgpu: adapter choice, device, buffers, pipelines, running a plan.
+//! The only room that calls wgpu: adapters, devices, buffers, pipelines, and running plans.
 
 mod adapter;
 mod buffers;
@@ -35,7 +35,7 @@ use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// What goes wrong on the device's side. Each message names the adapter, buffer or dispatch.
+/// Errors of the device. Each message names the adapter, buffer or dispatch.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GpuError {
@@ -50,84 +50,83 @@ pub enum GpuError {
     OutOfMemory { adapter: String, what: String, bytes: u64 },
     #[error("{what} failed on {adapter}: {reason}")]
     Failed { adapter: String, what: String, reason: String },
-    /// Opening the adapter once more may give a device that works.
+    /// Opening the adapter again may give a working device.
     #[error(
         "{what} failed on {adapter}: {reason}; the driver has given the device up: it hung, was reset or taken away (see the \
          system's log)"
     )]
     Lost { adapter: String, what: String, reason: String },
-    /// The driver reported success, and has not done what it was given.
+    /// The driver reported success without doing the work.
     #[error(
-        "{adapter} has not run all that was submitted to it (seen at: {what}), though its driver reported no error: nothing that it \
-         computes can be believed"
+        "{adapter} has not run all that was submitted to it (seen at: {what}), though its driver reported no error: its \\n         results cannot be trusted"
     )]
     Idle { adapter: String, what: String },
     /// Only in a browser.
-    #[error("a browser's thread cannot wait for the device: await the async form of this call")]
+    #[error("a browser's thread cannot block on the device: use the async form of this call")]
     Blocks,
     #[error("interrupted")]
     Interrupted,
 }
 
-/// A device and its queue. A clone is another handle of the same device, for this thread or another.
+/// A device and its queue. Clones are handles of the same device, for any thread.
 #[derive(Clone)]
 pub struct Gpu {
-    /// How the forms of kernels are chosen for it, by this handle.
+    /// How this handle chooses the forms of kernels.
     pub forms: Forms,
     interrupted: fn() -> bool,
     shared: Arc<Shared>,
 }
 
-/// What all handles of a device have in common.
+/// State shared by all handles of a device.
 struct Shared {
     facts: AdapterFacts,
     device: wgpu::Device,
     queue: ManuallyDrop<wgpu::Queue>,
-    /// Opened here, so that it is for us to close it.
+    /// We opened the device, so we close it.
     own: bool,
     pipelines: pipelines::Pipelines,
     health: Arc<health::Health>,
-    /// Bytes of uploads since the last wait for all.
+    /// Bytes uploaded since the last wait for everything.
     staged: AtomicU64,
-    /// How many there were.
+    /// Number of submissions.
     submissions: AtomicU64,
     rate: execute::Rate,
-    /// Its clock, where it was opened for that and has one.
+    /// Timestamps, where enabled and supported.
     profile: Option<profile::Profile>,
     heartbeat: heartbeat::Heartbeat,
-    /// What the last result was read back by.
+    /// The buffer that served the last readback.
     readback: Mutex<Option<wgpu::Buffer>>,
-    /// NaN, to be copied over what is to be computed.
+    /// A buffer of NaN, copied over results before they are computed.
     poison: OnceLock<wgpu::Buffer>,
-    /// What error scopes caught, where that is told later.
+    /// Pending error scopes, where errors are reported later.
     #[cfg(target_arch = "wasm32")]
     caught: Mutex<Vec<health::Caught>>,
 }
 
-/// How a wait for the device is spent.
+/// How to wait for the device.
 #[derive(Clone, Copy)]
 pub(crate) enum Wait {
-    /// By this thread, which a browser does not allow.
+    /// Blocks this thread, which a browser does not allow.
     Here,
-    /// By another thread, or by the browser, while this one does something else.
+    /// Another thread or the browser waits, and this thread stays free.
     Aside,
 }
 
 impl Gpu {
-    /// What the device can do.
+    /// Facts about the device.
     pub fn facts(&self) -> &AdapterFacts {
         &self.shared.facts
     }
 
-    /// Is it another handle of the same device?
+    /// Whether this is a handle of the same device.
     pub fn same_device(&self, other: &Gpu) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// What plans recorded for this device must keep to.
+    /// The limits that plans recorded for this device must keep to.
     pub fn limits(&self) -> Limits {
         let limits = self.shared.device.limits();
-        // Until a device has shown its rate, by its fastest plan: a slow one of its kind, in multiplications and additions per second.
+        // Assumed until the fastest plan has shown the device's rate: a slow device of its kind, in multiply-adds per second.
         let prior = match self.forms.facts.device {
             Device::Cpu => 1.5e10 * f64::from(self.forms.facts.cores),
             Device::Integrated => 5e10,
@@ -139,25 +138,25 @@ impl Gpu {
             max_workgroups: limits.max_compute_workgroups_per_dimension,
             max_buffer: limits.max_buffer_size,
             max_work: (self.shared.rate.seen().unwrap_or(prior) * DISPATCH_SECONDS) as u64,
-            // Several to a core hide each other's waits for memory, and even out their ends.
+            // Several per core hide each other's memory latency, and even out the end.
             least_workgroups: 4 * u64::from(self.forms.facts.cores),
             max_turns: MAX_TURNS,
         }
     }
 
-    /// Can this device hold elements as `storage`?
+    /// Whether this device supports elements of `storage`.
     pub fn supports(&self, storage: Policy) -> bool {
         storage.needs().lacks(&self.forms.facts).is_none()
     }
 
-    /// How many submissions it was given so far.
+    /// Number of submissions so far.
     pub fn submissions(&self) -> u64 {
         self.shared.submissions.load(Ordering::Relaxed)
     }
 
-    /// Bytes in all live buffers, where the backend keeps count.
+    /// Bytes of all live buffers, where the backend reports them.
     pub fn allocated_bytes(&self) -> Option<u64> {
-        // What was dropped is freed only once the device is known to be done with it.
+        // wgpu frees dropped buffers only once it knows that the device is done with them.
         self.wait_here(None, "counting memory").ok()?;
         self.shared.device.generate_allocator_report().map(|report| report.total_allocated_bytes)
     }
@@ -166,13 +165,13 @@ impl Gpu {
         self.shared.failed(what, reason)
     }
 
-    /// Runs `work` and turns what wgpu reports during it into an error that names `what`.
+    /// Runs `work`, and turns an error that wgpu reports during it into one that names `what`.
     fn guarded<T>(&self, what: &str, bytes: u64, work: impl FnOnce() -> T) -> Result<T, GpuError> {
         let memory = self.shared.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let internal = self.shared.device.push_error_scope(wgpu::ErrorFilter::Internal);
         let validation = self.shared.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let result = work();
-        self.judge(what, bytes, [validation, internal, memory])?;
+        self.resolve_scopes(what, bytes, [validation, internal, memory])?;
         self.alive(what)?;
         Ok(result)
     }

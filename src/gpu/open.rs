@@ -1,4 +1,4 @@
-//! How a [`Gpu`] comes about: from an adapter that is looked for, or from a device that an application has.
+//! Opens a [`Gpu`]: on an adapter of its own choice, or on a device that an application has.
 
 use super::adapter::{AdapterChoice, AdapterFacts, check, choose, facts, matrix_features, sides};
 use super::health::Health;
@@ -15,7 +15,7 @@ impl Gpu {
     /// Opens the adapter that `choice` names, or the best one present.
     ///
     /// # Errors
-    /// There is none, it lacks what the kernels need, or it gives no device.
+    /// There is no such adapter, it lacks what the kernels need, or it gives no device.
     pub fn new(choice: &AdapterChoice) -> Result<Gpu, GpuError> {
         block_on(Gpu::request(choice))
     }
@@ -23,15 +23,15 @@ impl Gpu {
     /// [`Gpu::new`] without blocking.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`Gpu::new`].
     pub async fn request(choice: &AdapterChoice) -> Result<Gpu, GpuError> {
         Gpu::open(choice, None).await
     }
 
-    /// The same, running what `translator` makes of the kernels: how other shader compilers are put to the test.
+    /// Like the above, but runs the modules that `translator` makes of the kernels. This is how other shader compilers are tested.
     ///
     /// # Safety
-    /// Nobody checks these modules: they must be valid SPIR-V that stays within its bindings, as the WGSL does.
+    /// The modules are not checked: they must be valid SPIR-V that stays within its bindings, as the WGSL does.
     pub unsafe fn with_translator(choice: &AdapterChoice, translator: Translator) -> Result<Gpu, GpuError> {
         block_on(Gpu::open(choice, Some(translator)))
     }
@@ -46,7 +46,7 @@ impl Gpu {
         let mut features = adapter.features() & wanted;
         features.set(wgpu::Features::PASSTHROUGH_SHADERS, translator.is_some());
         let matrices = matrix_features(&adapter);
-        // Another compiler's modules would have to be of the same memory model.
+        // Another compiler's modules would need the same memory model.
         let has_matrices = translator.is_none() && adapter.features().contains(matrices) && !sides(&adapter).is_empty();
         if has_matrices {
             features |= matrices;
@@ -61,21 +61,21 @@ impl Gpu {
             required_limits: limits,
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             experimental_features: match has_matrices {
-                // SAFETY: texts that use them are ours, keep to what the adapter lists, and are checked like all others.
+                // SAFETY: the shaders that use them are ours, keep to what the adapter lists, and are checked like all others.
                 true => unsafe { wgpu::ExperimentalFeatures::enabled() },
                 false => wgpu::ExperimentalFeatures::disabled(),
             },
             ..Default::default()
         };
         let mut opened = None;
-        // Who asks for checks has them, and another compiler's modules are not ours to answer for.
+        // Keep the driver's checks when they are asked for, and for another compiler's modules, which we cannot vouch for.
         if unchecked::is_for(&info) && !choice.checked && translator.is_none() {
-            // SAFETY: all texts that run on it are ours and keep to their bindings, which the conformance suite checks with guard bands;
-            // those of others ask for checks, and get no pipeline here.
+            // SAFETY: all shaders that run on it are ours and stay within their bindings, which the conformance suite checks with guard
+            // bands. Foreign shaders ask for checks, and get no pipeline here.
             match unsafe { unchecked::open(&adapter, &descriptor) } {
                 Ok(device) => opened = Some(device),
                 Err(reason) => log::warn!(
-                    "{name} gives no device without range checks ({reason}): forms that need one are left out, which is slower"
+                    "{name} gives no device without range checks ({reason}): forms that need such a device are left out, and the model runs slower"
                 ),
             }
         }
@@ -100,19 +100,19 @@ impl Gpu {
         Gpu::of(facts, device, queue, true, health, pipelines, Heartbeat::new(choice.unproved))
     }
 
-    /// A device that an application has already, with the features and limits that it was made with.
+    /// Uses a device that an application already has, with the features and limits that it was made with.
     ///
-    /// The application's callbacks for errors and for the loss of the device stay as they are: errors of calls from here are caught by
-    /// error scopes, and do not reach them. A device that is lost ends the call that meets it with an error. The handle that is given
-    /// is dropped with the last clone of the [`Gpu`], without a wait.
+    /// The application's callbacks for errors and for the loss of the device stay in place. Error scopes catch the errors of calls made
+    /// here, so those do not reach the callbacks. If the device is lost, the call that meets the loss returns an error. The handle is
+    /// dropped with the last clone of the [`Gpu`], without a wait.
     ///
     /// # Errors
-    /// `device` is not of `adapter`, or was made with less than the kernels need: 8 storage buffers in a shader, workgroups of 256
-    /// invocations and 16 KiB (all within [`wgpu::Limits::default`]).
+    /// `device` does not belong to `adapter`, or lacks what the kernels need: 8 storage buffers per shader, workgroups of 256 invocations
+    /// and 16 KiB (all within [`wgpu::Limits::default`]).
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Gpu, GpuError> {
         let (info, of) = (adapter.get_info(), device.adapter_info());
         if info != of {
-            let reason = format!("the device given with it is one of {} ({})", of.name, of.backend);
+            let reason = format!("the given device belongs to {} ({})", of.name, of.backend);
             return Err(GpuError::NoDevice { adapter: format!("{} ({})", info.name, info.backend), reason });
         }
         let limits = device.limits();
@@ -131,7 +131,7 @@ impl Gpu {
         heartbeat: Heartbeat,
     ) -> Result<Gpu, GpuError> {
         let forms = Forms::by_rule(facts.of_forms());
-        // An application may have it for itself.
+        // The application may use the timestamps itself.
         let timed = own && device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         let profile = timed.then(|| Profile::new(&device, &queue));
         let checks = if facts.range_checks { "" } else { ", without range checks" };
@@ -156,8 +156,8 @@ impl Gpu {
         Ok(Gpu { forms, interrupted: || false, shared: Arc::new(shared) })
     }
 
-    /// This device, whose waits ask `interrupted` ten times a second whether to end with [`GpuError::Interrupted`]. Without it a wait
-    /// for a device that hangs ends only where a callback of progress says so.
+    /// This device, whose waits call `interrupted` ten times a second and end with [`GpuError::Interrupted`] if it returns true. Without
+    /// it, a wait for a hanging device ends only if a progress callback returns false.
     pub fn interrupted_by(self, interrupted: fn() -> bool) -> Gpu {
         Gpu { interrupted, ..self }
     }

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 use web_time::Instant;
 
-/// A kernel recorded with this symbol is compiled with the translator's bounds checks, whatever the rest is.
+/// A kernel recorded with this symbol is compiled with the translator's bounds checks, even where they are off.
 pub const CHECKED: &str = "CHECKED";
 
-/// Makes SPIR-V of a dispatch's WGSL by other means than wgpu's translator; told whether bounds checks are wanted.
-/// The entry point must be `main`, and set and binding as in the WGSL.
+/// Makes SPIR-V of a dispatch's WGSL in place of wgpu's translator. The flag says whether to add bounds checks. The entry point must be
+/// `main`, with sets and bindings as in the WGSL.
 pub type Translator = Box<dyn Fn(&Dispatch, &str, bool) -> Result<Vec<u32>, String> + Send + Sync>;
 
 #[derive(Clone)]
@@ -38,14 +38,14 @@ impl Key {
     }
 }
 
-/// What a pipeline is made of. Forms of other names and packings may have the same text.
+/// The key of a pipeline. Forms with different names and packings may share a text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Text {
     wgsl: String,
     inputs: usize,
     outputs: usize,
     checked: bool,
-    /// Whose it is, where a translator makes something of that, too.
+    /// The kernel's name where a translator is used, since its output may depend on it.
     of: Option<Key>,
 }
 
@@ -58,9 +58,9 @@ struct Made {
 pub(super) struct Pipelines {
     /// Keep the translator's bounds checks and loop guards. Off by default: the kernels bound themselves.
     checked: bool,
-    /// Vulkan only: whose modules to run instead of wgpu's.
+    /// Vulkan only: runs this translator's modules instead of wgpu's.
     translator: Option<Translator>,
-    /// What the driver keeps of them: see [`Gpu::keep_pipelines`].
+    /// The driver's cache: see [`Gpu::keep_pipelines`].
     pub(super) cache: OnceLock<wgpu::PipelineCache>,
     made: Mutex<Made>,
     params: Mutex<Option<wgpu::BindGroupLayout>>,
@@ -72,7 +72,7 @@ impl Pipelines {
     }
 }
 
-/// A pipeline that has to be made, if it is the first of its text.
+/// A pipeline to be made, unless one with this text exists.
 struct Missing<'a> {
     key: Key,
     dispatch: &'a Dispatch,
@@ -95,7 +95,7 @@ fn entry(binding: u32, ty: wgpu::BufferBindingType, dynamic: bool) -> wgpu::Bind
 }
 
 impl Gpu {
-    /// Group 1: the parameters, all of a plan's in one buffer, told apart by a dynamic offset.
+    /// Group 1: the parameters. All of a plan's lie in one buffer, at dynamic offsets.
     pub(super) fn params_layout(&self) -> wgpu::BindGroupLayout {
         let make = || {
             self.shared.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
@@ -125,15 +125,15 @@ impl Gpu {
         Ok(pipeline)
     }
 
-    /// Makes the pipelines of `schedules` that are not there yet, as many at once as there are cores: a driver's compiler is one
-    /// thread. Begins no other once `stop` says so.
+    /// Makes the missing pipelines of `schedules`, one thread per core, because a driver compiles each in a single thread. Starts no
+    /// further one once `stop` returns true.
     ///
     /// # Errors
-    /// The first, in the order of the dispatches, that the preprocessor or the driver does not take; an interrupt.
+    /// The first text, in dispatch order, that the preprocessor or the driver rejects; an interrupt.
     pub fn prepare(&self, schedules: &[&Schedule], stop: &(dyn Fn() -> bool + Sync)) -> Result<(), GpuError> {
         let missing = self.missing(schedules)?;
         let mut texts: Vec<usize> = (0..missing.len()).filter(|&i| missing[i].first).collect();
-        // The longest first: it would end last.
+        // Longest first, so that none of them finishes alone at the end.
         texts.sort_by_key(|&i| Reverse(missing[i].text.wgsl.len()));
         let (next, made) = (AtomicUsize::new(0), missing.iter().map(|_| OnceLock::new()).collect::<Vec<_>>());
         let work = || {
@@ -155,7 +155,7 @@ impl Gpu {
         Ok(())
     }
 
-    /// Each once, with a dispatch that it is for.
+    /// Each distinct pipeline, with a dispatch that uses it.
     fn missing<'a>(&self, schedules: &[&'a Schedule]) -> Result<Vec<Missing<'a>>, GpuError> {
         let made = self.shared.pipelines.made.lock().map_err(|e| self.failed("pipelines", e))?;
         let (mut keys, mut texts) = (HashSet::new(), HashSet::new());
@@ -170,10 +170,10 @@ impl Gpu {
         .collect()
     }
 
-    /// Makes the pipeline of `dispatch` once more, and tells how many seconds that took.
+    /// Makes the pipeline of `dispatch` again, and returns the seconds that it took.
     ///
     /// # Errors
-    /// A text that the preprocessor or the driver does not take.
+    /// The preprocessor or the driver rejects the text.
     pub fn compile(&self, dispatch: &Dispatch, storage: Policy) -> Result<f64, GpuError> {
         let started = Instant::now();
         self.make_pipeline(dispatch, storage, &self.text(dispatch, storage)?)?;
@@ -193,9 +193,9 @@ impl Gpu {
         })
     }
 
-    /// Whether what wgpu would make of its text is not for Vulkan's memory model.
+    /// Whether wgpu's own module for this text would not fit Vulkan's memory model.
     fn has_own_module(&self, dispatch: &Dispatch) -> bool {
-        // wgpu takes none in a browser; the translator is not even linked there.
+        // wgpu accepts no SPIR-V in a browser, and the translator is not linked there.
         cfg!(not(target_arch = "wasm32"))
             && dispatch.form.needs.matrices > 0
             && self.shared.device.features().contains(wgpu::Features::PASSTHROUGH_SHADERS)
@@ -209,13 +209,13 @@ impl Gpu {
         let kinds = repeat_n(read, inputs).chain(repeat_n(write, outputs));
         let entries: Vec<_> = kinds.enumerate().map(|(i, ty)| entry(i as u32, ty, false)).collect();
         let params = self.params_layout();
-        // The translator leaves the checks of buffers to the driver.
+        // The translator leaves buffer checks to the driver.
         if checked && !self.shared.facts.range_checks {
-            return Err(self.failed(&what, "it asks for range checks, which this device has not"));
+            return Err(self.failed(&what, "it needs range checks, but this device was made without them"));
         }
         let translated = match &self.shared.pipelines.translator {
             Some(translate) => Some(translate(dispatch, wgsl, checked)),
-            // Every Vulkan that has these takes 1.3.
+            // Every Vulkan driver with cooperative matrices supports 1.3.
             None if self.has_own_module(dispatch) => Some(memory_model::translate(wgsl, (1, 3), checked)),
             None => None,
         };
@@ -232,7 +232,8 @@ impl Gpu {
                     spirv: Some(spirv.into()),
                     ..Default::default()
                 };
-                // SAFETY: `Gpu::with_translator` has its caller answer for this; our own is naga's, of a text that bounds itself.
+                // SAFETY: the caller of `Gpu::with_translator` vouches for its modules; our own come from naga, of a text that bounds
+                // itself.
                 unsafe { self.shared.device.create_shader_module_passthrough(descriptor) }
             } else if checked {
                 self.shared.device.create_shader_module(descriptor)

@@ -1,4 +1,4 @@
-//! The ends of a bound plan: tensors that are written before it runs, or read after.
+//! Inputs and outputs of a bound plan: tensors that are written before it runs, or read after.
 
 use super::later::block_on;
 use super::{BoundPlan, Gpu, GpuError, Placed, Wait};
@@ -12,45 +12,47 @@ pub struct Port {
 }
 
 impl Port {
-    /// Bytes that it takes.
+    /// Its size in bytes.
     pub fn bytes(&self) -> u64 {
         self.tensor.bytes()
     }
 
-    /// What it lies in, with whatever lies around it.
+    /// The buffer that holds it; other tensors may lie there too.
     pub fn buffer(&self) -> &wgpu::Buffer {
         &self.placed.buffer
     }
 }
 
 impl Gpu {
-    /// The end of `plan` that `tensor` is.
+    /// The input or output of `plan` that `tensor` is.
     ///
     /// # Errors
-    /// `tensor` is no input or output of the plan.
+    /// `tensor` is neither an input nor an output of the plan.
     pub fn port(&self, plan: &BoundPlan, tensor: &Tensor) -> Result<Port, GpuError> {
         let placed = plan.placed(tensor).cloned();
-        let placed = placed.ok_or_else(|| self.failed(&plan.name, format!("{} is no end of it", tensor.name)))?;
+        let placed = placed.ok_or_else(|| {
+            self.failed(&plan.name, format!("{} is neither an input nor an output of it", tensor.name))
+        })?;
         Ok(Port { tensor: tensor.clone(), placed })
     }
 
-    /// Fills `port` with `values`, `[positions, channels]`: as many as it has.
+    /// Fills all of `port` with `values`, `[positions, channels]`.
     ///
     /// # Errors
-    /// Another number of values, or whatever the device reports.
+    /// The number of values is wrong, or the device reports an error.
     pub fn write(&self, port: &Port, values: &[f32]) -> Result<(), GpuError> {
         let Port { tensor, placed } = port;
         let wanted = tensor.positions() as usize * tensor.channels.logical() as usize;
         if values.len() != wanted {
-            return Err(self.failed(&tensor.name, format!("{} values are not {wanted}", values.len())));
+            return Err(self.failed(&tensor.name, format!("expected {wanted} values, got {}", values.len())));
         }
         self.fill(&placed.buffer, placed.offset, tensor.bytes(), |put| layout::in_parts(tensor, values, put))
     }
 
-    /// Fills rows of `port` from `first` on with `values`, `[positions, channels]`.
+    /// Fills rows of `port`, starting at row `first`, with `values`, `[positions, channels]`.
     ///
     /// # Errors
-    /// Values that are no rows of it, or whatever the device reports.
+    /// The values are not whole rows within it, or the device reports an error.
     pub fn write_rows(&self, port: &Port, first: usize, values: &[f32]) -> Result<(), GpuError> {
         let Port { tensor, placed } = port;
         let (channels, row) =
@@ -58,12 +60,12 @@ impl Gpu {
         let rows = (values.len() / channels.max(1)) as u64;
         let offset = first as u64 * row;
         if rows as usize * channels != values.len() || offset + rows * row > tensor.bytes() {
-            return Err(self.failed(&tensor.name, format!("{} values are no rows of it", values.len())));
+            return Err(self.failed(&tensor.name, format!("{} values are not whole rows within it", values.len())));
         }
         self.fill(&placed.buffer, placed.offset + offset, rows * row, |put| layout::in_parts(tensor, values, put))
     }
 
-    /// The values of `ports`, `[positions, channels]` each: one wait for all of them. Waits for all that was submitted.
+    /// Reads the values of `ports`, `[positions, channels]` each, after a single wait for everything submitted.
     pub fn read<const N: usize>(&self, ports: [&Port; N]) -> Result<[Vec<f32>; N], GpuError> {
         block_on(self.read_by(Wait::Here, ports))
     }
@@ -71,12 +73,12 @@ impl Gpu {
     /// [`Gpu::read`] without blocking.
     ///
     /// # Errors
-    /// Whatever the device reports.
+    /// The device reports an error.
     pub async fn read_async<const N: usize>(&self, ports: [&Port; N]) -> Result<[Vec<f32>; N], GpuError> {
         self.read_by(Wait::Aside, ports).await
     }
 
-    /// The same, waiting as `wait` says.
+    /// Like the above, waiting as `wait` says.
     pub(crate) async fn read_by<const N: usize>(
         &self,
         wait: Wait,
@@ -86,15 +88,15 @@ impl Gpu {
         self.download_all(wait, parts, |i, bytes| layout::from_bytes(&ports[i].tensor, bytes)).await
     }
 
-    /// Copies `from` to the `nth` place of its size in `to`.
+    /// Copies `from` into `to`, to place `nth` counted in units of `from`'s size.
     ///
     /// # Errors
-    /// They are stored otherwise, or `to` ends before.
+    /// Their storage differs, or `to` is too small.
     pub fn hand_over(&self, from: &Port, to: &Port, nth: u64) -> Result<(), GpuError> {
         let (what, bytes) = (format!("{} to {}", from.tensor.name, to.tensor.name), from.bytes());
         let kind = |port: &Port| (port.tensor.element, port.tensor.channels.clone());
         if kind(from) != kind(to) || (nth + 1) * bytes > to.bytes() {
-            return Err(self.failed(&what, "their shapes or how they are stored do not fit"));
+            return Err(self.failed(&what, "their shapes or storage do not match"));
         }
         let (a, b) = (&from.placed, &to.placed);
         self.submit(&what, bytes, |encoder| {

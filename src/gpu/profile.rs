@@ -1,4 +1,4 @@
-//! When the device ran each dispatch, by its own clock: on a device that was opened for that, and while it is asked for.
+//! GPU timestamps of each dispatch, on a device opened with them and while they are switched on.
 
 use super::{BoundPlan, Gpu, GpuError, Shared, Wait};
 use crate::plan::{Dispatch, Tensor, Window};
@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use web_time::Instant;
 
-/// A device's clock, and what it told.
+/// The timestamps of a device, and the times taken so far.
 pub(super) struct Profile {
     on: AtomicBool,
-    /// Its times may be taken between the dispatches of a pass; else each dispatch is a pass of its own.
+    /// Timestamps may be written inside a pass; otherwise each dispatch gets a pass of its own.
     inside: bool,
-    /// Seconds of a tick.
+    /// Seconds per tick.
     tick: f64,
-    /// Where the host's times begin.
+    /// Zero of the host's times.
     begun: Instant,
     told: Mutex<Told>,
 }
@@ -22,36 +22,36 @@ pub(super) struct Profile {
 #[derive(Default)]
 struct Told {
     ran: Vec<Ran>,
-    /// How much the host's clock is ahead of the device's, at most.
+    /// Upper bound on how far the host's clock is ahead of the device's.
     ahead: Option<f64>,
 }
 
-/// What a dispatch is, for who looks at its times.
+/// Describes a dispatch to the reader of its times.
 #[derive(Debug)]
 pub struct Label {
     pub kernel: &'static str,
     pub form: &'static str,
     /// Name of the first tensor that it writes.
     pub output: Arc<str>,
-    /// Those of its inputs, and of what it writes: `[64, 64, 320] [1, 1, 320] -> [64, 64, 320]`.
+    /// Shapes of its inputs and outputs: `[64, 64, 320] [1, 1, 320] -> [64, 64, 320]`.
     pub shapes: String,
     pub workgroups: [u32; 3],
-    /// Multiplications and additions, each counted.
+    /// Multiplications and additions, counted separately.
     pub flops: u64,
-    /// Those beside them that only fill up blocks.
+    /// Operations on padding, not included above.
     pub padding: u64,
-    /// Bytes of its bindings, each once.
+    /// Bytes of its bindings, each counted once.
     pub bytes: u64,
 }
 
 /// A dispatch that ran.
 #[derive(Clone, Debug)]
 pub struct Ran {
-    /// Of the bound plan.
+    /// Name of the bound plan.
     pub plan: Arc<str>,
     pub label: Arc<Label>,
-    /// Seconds after the moment that was asked about. The host and the device have clocks of their own: a device's time is placed
-    /// so that the host never heard of a submission before its end.
+    /// Start, in seconds after the requested moment. The host and the device have separate clocks: a device's time is placed so that the
+    /// host never heard of a submission before it ended.
     pub start: f64,
     pub seconds: f64,
 }
@@ -80,12 +80,12 @@ impl Label {
     }
 }
 
-/// The times of one submission.
+/// The timestamps of one submission.
 pub(super) struct Marks {
     set: wgpu::QuerySet,
     values: wgpu::Buffer,
     inside: bool,
-    /// Its first dispatch among the plan's, and how many it has.
+    /// Its first dispatch in the plan, and the number of dispatches.
     from: usize,
     count: usize,
 }
@@ -101,13 +101,13 @@ impl Profile {
         }
     }
 
-    /// Most dispatches of a submission whose times go into one set.
+    /// The most dispatches of a submission whose timestamps fit one query set.
     pub fn most(&self) -> usize {
         let most = wgpu::QUERY_SET_MAX_QUERIES as usize;
         if self.inside { most - 1 } else { most / 2 }
     }
 
-    /// Seconds of the host's.
+    /// Seconds on the host's clock.
     pub fn now(&self) -> f64 {
         self.begun.elapsed().as_secs_f64()
     }
@@ -118,7 +118,7 @@ impl Marks {
         (if self.inside { self.count + 1 } else { 2 * self.count }) as u32
     }
 
-    /// Encodes each dispatch, by its number in the submission, with the times about it.
+    /// Encodes each dispatch, by its number in the submission, between two timestamps.
     pub fn encode(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -145,7 +145,7 @@ impl Marks {
         encoder.resolve_query_set(&self.set, 0..self.len(), &self.values, 0);
     }
 
-    /// Ticks at which the dispatch of that number began and ended.
+    /// Ticks at which that dispatch began and ended.
     fn of(&self, ticks: &[u64], i: usize) -> (u64, u64) {
         let first = if self.inside { i } else { 2 * i };
         (ticks[first], ticks[first + 1])
@@ -153,20 +153,20 @@ impl Marks {
 }
 
 impl Shared {
-    /// What is asked for the times of dispatches now, if anything is.
+    /// The profile, if times are being taken now.
     pub(super) fn profile(&self) -> Option<&Profile> {
         self.profile.as_ref().filter(|profile| profile.on.load(Relaxed))
     }
 }
 
 impl Gpu {
-    /// Has the times of dispatches taken from now on, or no longer. False where the device has no clock, or was opened without: see
+    /// Switches the taking of times on or off. Returns false where the device has no timestamps or was opened without them: see
     /// [`AdapterChoice::timed`](super::AdapterChoice::timed). Plans run a little slower with it.
     pub fn take_times(&self, on: bool) -> bool {
         self.shared.profile.as_ref().inspect(|profile| profile.on.store(on, Relaxed)).is_some()
     }
 
-    /// The dispatches whose times were taken since this was asked last, in their order, as seconds after `moment`.
+    /// The dispatches timed since the last call, in order, as seconds after `moment`.
     pub fn times(&self, moment: Instant) -> Vec<Ran> {
         let Some(profile) = &self.shared.profile else { return Vec::new() };
         let Ok(mut told) = profile.told.lock() else { return Vec::new() };
@@ -189,8 +189,8 @@ impl Gpu {
         Ok(Marks { set, values, inside, from, count })
     }
 
-    /// Reads the times of submissions of `plan` that are done, each with the host's second at which it was heard of.
-    pub(super) async fn tell_times(
+    /// Reads the timestamps of finished submissions of `plan`. Each comes with the host's second at which we heard that it finished.
+    pub(super) async fn record_times(
         &self,
         wait: Wait,
         plan: &BoundPlan,
@@ -205,7 +205,7 @@ impl Gpu {
             let mut told = profile.told.lock().map_err(|error| self.failed("timestamps", error))?;
             for i in 0..marks.count {
                 let (start, end) = marks.of(&ticks, i);
-                // A clock that was set back meanwhile tells nothing.
+                // A clock that was set back meanwhile gives no usable times.
                 let seconds = end.saturating_sub(start) as f64 * profile.tick;
                 let start = start as f64 * profile.tick;
                 let ahead = heard - (start + seconds);
@@ -226,7 +226,7 @@ mod tests {
     use crate::plan::{Channels, Element, Policy, Recorder, Schedule};
     use std::collections::HashMap;
 
-    /// By both ways to ask for times: as many as dispatches, in their order, while the host waited, and none unasked.
+    /// Both ways of taking times give one per dispatch, in order, within the host's wait, and none when switched off.
     #[test]
     fn each_dispatch_has_its_time() {
         let choice = AdapterChoice { timed: true, ..Default::default() };
@@ -261,7 +261,7 @@ mod tests {
             assert_eq!(first.label.shapes, "[64, 64, 64] [64, 64, 64] [1, 2, 64] -> [64, 64, 64]");
             assert!(gpu.times(moment).is_empty());
         }
-        // Not of a device that was opened without.
+        // A device opened without timestamps takes none.
         let plain = Gpu::new(&AdapterChoice { timed: false, ..choice }).expect("a device");
         assert!(!plain.take_times(true) && plain.times(Instant::now()).is_empty());
     }

@@ -1,5 +1,5 @@
-//! Uploads of a thread through two buffers in turn: it fills one while the device takes in the other. They are made once, so that each
-//! page of their memory is seen for the first time but once.
+//! Uploads of one thread through two buffers in turn: it fills one while the device reads the other. They are reused, so the page faults of
+//! fresh memory happen only once.
 
 use super::health::Submission;
 use super::later::{Later, block_on, later};
@@ -7,11 +7,11 @@ use super::{Gpu, GpuError};
 use std::collections::VecDeque;
 
 const BUFFERS: usize = 2;
-/// Bytes of one: few enough that what was written is still in a processor's cache when a CPU driver reads it.
+/// Bytes of one buffer: few enough that the data is still in the processor's cache when a CPU driver reads it.
 const MOST: u64 = 4 << 20;
 const LEAST: u64 = 64 << 10;
 
-/// What a thread uploads; all of it is on its way after [`Uploads::finish`].
+/// Uploads of one thread; all of them are submitted after [`Uploads::finish`].
 pub(crate) struct Uploads<'a> {
     gpu: &'a Gpu,
     size: u64,
@@ -19,14 +19,14 @@ pub(crate) struct Uploads<'a> {
     sent: VecDeque<Sent>,
 }
 
-/// A buffer that is mapped.
+/// The mapped buffer.
 struct Staging {
     buffer: wgpu::Buffer,
     filled: u64,
     copies: Vec<Copy>,
 }
 
-/// So many bytes from a place in it to one in another buffer.
+/// Copies: an offset in it, the target with its offset, and the bytes.
 struct Copy {
     from: u64,
     to: wgpu::Buffer,
@@ -34,7 +34,7 @@ struct Copy {
     bytes: u64,
 }
 
-/// A buffer that the device reads, and that is mapped again after.
+/// A buffer that the device reads and that is mapped again afterwards.
 struct Sent {
     buffer: wgpu::Buffer,
     submission: Submission,
@@ -42,7 +42,7 @@ struct Sent {
 }
 
 impl Gpu {
-    /// For one of `threads` that upload `bytes` together.
+    /// For one of `threads` that upload `bytes` in total.
     pub(crate) fn uploads(&self, bytes: u64, threads: usize) -> Uploads<'_> {
         let size = (bytes / (4 * threads.max(1) as u64)).next_multiple_of(LEAST).clamp(LEAST, MOST);
         Uploads { gpu: self, size, filling: None, sent: VecDeque::new() }
@@ -62,10 +62,10 @@ impl Staging {
 }
 
 impl Uploads<'_> {
-    /// Has `bytes`, a multiple of four, written to `buffer` at `offset`.
+    /// Queues a write of `bytes`, a multiple of four long, to `buffer` at `offset`.
     ///
     /// # Errors
-    /// Whatever the device reports.
+    /// The device reports an error.
     pub fn put(&mut self, buffer: &wgpu::Buffer, mut offset: u64, mut bytes: &[u8]) -> Result<(), GpuError> {
         // A browser's thread cannot wait for a buffer.
         if cfg!(target_arch = "wasm32") {
@@ -87,15 +87,15 @@ impl Uploads<'_> {
         Ok(())
     }
 
-    /// Sends what is left.
+    /// Submits the remaining writes.
     ///
     /// # Errors
-    /// Whatever the device reports.
+    /// The device reports an error.
     pub fn finish(mut self) -> Result<(), GpuError> {
         self.filling.take().map_or(Ok(()), |staging| self.send(staging))
     }
 
-    /// A buffer to be filled, once the device is done with it.
+    /// A mapped buffer to fill, once the device is done with it.
     fn free(&mut self) -> Result<Staging, GpuError> {
         let gpu = self.gpu;
         let buffer = if self.sent.len() < BUFFERS {
@@ -105,13 +105,13 @@ impl Uploads<'_> {
             gpu.guarded("upload", self.size, || gpu.shared.device.create_buffer(&descriptor))?
         } else {
             let Some(Sent { buffer, submission, mapped }) = self.sent.pop_front() else {
-                return Err(gpu.failed("upload", "there is no buffer for it"));
+                return Err(gpu.failed("upload", "no staging buffer is left"));
             };
             gpu.wait_here(Some(submission), "upload")?;
             match block_on(async { Ok(mapped.await) })? {
                 Some(Ok(())) => buffer,
                 Some(Err(error)) => return Err(gpu.failed("upload", error)),
-                None => return Err(gpu.failed("upload", "nothing was mapped")),
+                None => return Err(gpu.failed("upload", "the buffer was not mapped")),
             }
         };
         Ok(Staging { buffer, filled: 0, copies: Vec::new() })
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::threads::beside;
 
-    /// Parts of any size, to several buffers, through buffers that are far smaller than all.
+    /// Writes of any size, to several buffers, through staging buffers far smaller than their total.
     #[test]
     fn all_bytes_arrive_at_their_places() {
         let gpu = Gpu::new(&crate::environment::choice(None, None).unwrap()).expect("an adapter is present");

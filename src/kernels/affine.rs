@@ -1,4 +1,4 @@
-//! `affine`: scale, shift and SiLU per channel over `[a | b]`: the second half of GroupNorm.
+//! `affine`: scale, shift and SiLU per channel over `[a | b]`, the second half of GroupNorm.
 
 use super::straight::{self, Extent};
 use super::{LANES, bands};
@@ -28,12 +28,12 @@ params! {
     groups_x: u32,
 }
 
-/// `[H, W, Ca]` (and `[H, W, Cb]`) -> `[H, W, Ca + Cb]`, `affine` being `[2, Ca + Cb]`.
+/// `[H, W, Ca]` (and `[H, W, Cb]`) -> `[H, W, Ca + Cb]`; `affine` is `[2, Ca + Cb]`.
 pub fn record(r: &mut Recorder, a: &Tensor, b: Option<&Tensor>, affine: &Tensor, silu: bool) -> Tensor {
     record_rows(r, a, b, affine, silu, (0, a.height))
 }
 
-/// [`record`] of the rows from `y0` up to `y1`: `[y1 - y0, W, Ca + Cb]`.
+/// Like [`record`], for the rows from `y0` up to `y1`: `[y1 - y0, W, Ca + Cb]`.
 pub fn record_rows(
     r: &mut Recorder,
     a: &Tensor,
@@ -57,7 +57,7 @@ pub fn record_rows(
             elements: &[],
             workgroups: &[positions.div_ceil(block).into(), (a4 + b4).into()],
         };
-        let left = || format!("{positions} positions are not whole blocks of {block}");
+        let left = || format!("{positions} positions are not a multiple of the block of {block}");
         extent.refuses(form, most).or_else(|| (!positions.is_multiple_of(block)).then(left))
     });
     if let Some(lanes) = straight::lanes(form) {
@@ -72,7 +72,7 @@ pub fn record_rows(
     for (from, to) in bands(out.positions(), row, r.limits.max_binding, r.limits.offset_alignment) {
         let range = |c4: u32| ((first + from as u64) * c4 as u64, (first + to as u64) * c4 as u64);
         let (window_a, base_a) = r.window(a, range(a4).0, range(a4).1);
-        // Without b its binding repeats a; the shader reads nothing from it.
+        // Without b, its binding repeats a; the shader reads nothing from it.
         let (window_b, base_b) = match b {
             Some(b) => r.window(b, range(b4).0, range(b4).1),
             None => (window_a.clone(), 0),
@@ -100,12 +100,12 @@ pub fn record_rows(
     out
 }
 
-/// Of a vec4.
+/// Per vec4.
 fn flops(silu: bool) -> u64 {
     if silu { 60 } else { 8 }
 }
 
-/// One of the tensors by a text without loop or branch.
+/// One of the tensors, for a straight-line form.
 struct Straight<'a> {
     form: &'static Form,
     lanes: u32,
@@ -113,7 +113,7 @@ struct Straight<'a> {
     silu: bool,
     /// Its first position.
     first: u64,
-    /// Vec4s of the other tensor, and those of a position before its own.
+    /// Vec4s per position of the other tensor, and those that precede its own.
     others: u32,
     before: u32,
 }

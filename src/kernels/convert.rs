@@ -1,4 +1,4 @@
-//! `convert`: f32 as a pass stores its values.
+//! `convert`: f32 to the storage of a pass.
 
 use super::straight::{self, Extent};
 use super::{LANES, bands};
@@ -25,7 +25,7 @@ params! {
     groups_x: u32,
 }
 
-/// `[H, W, C]` in f32 -> the same in the plan's storage; itself where that is f32.
+/// `[H, W, C]` in f32 -> the same in the plan's storage; returns `x` where that is f32.
 pub fn record(r: &mut Recorder, x: &Tensor) -> Tensor {
     if r.storage.values == Element::F32 {
         return x.clone();
@@ -36,7 +36,7 @@ pub fn record(r: &mut Recorder, x: &Tensor) -> Tensor {
 /// The rows from `y0` up to `y1` of `[H, W, C]` in f32, in the plan's storage: `[y1 - y0, W, C]`.
 pub fn record_rows(r: &mut Recorder, x: &Tensor, (y0, y1): (u32, u32)) -> Tensor {
     let out = r.value(&format!("{}.stored", x.name), y1 - y0, x.width, x.channels.clone());
-    r.check(x.element == Element::F32, || format!("convert of {}: it is not in f32", x.name));
+    r.check(x.element == Element::F32, || format!("convert of {}: it is not f32", x.name));
     let c4 = x.channels.vec4s() as u64;
     let first = y0 as u64 * x.width as u64;
     let row = c4 * x.vec4_bytes();
@@ -45,7 +45,7 @@ pub fn record_rows(r: &mut Recorder, x: &Tensor, (y0, y1): (u32, u32)) -> Tensor
     let form = r.form(&KERNEL, |form| {
         let block = form.constant("ROWS") as u64 * form.constant("LANES") as u64;
         let extent = Extent { channels: &[], elements: &[elements], workgroups: &[elements.div_ceil(block)] };
-        let cut = || "it takes whole blocks in one binding".into();
+        let cut = || "it only takes whole blocks in one binding".into();
         extent.refuses(form, most).or_else(|| (!whole || !elements.is_multiple_of(block)).then(cut))
     });
     for (from, to) in bands(out.positions(), row, r.limits.max_binding, r.limits.offset_alignment) {

@@ -24,8 +24,8 @@ params! {
     eps: f32,
 }
 
-/// Scale and shift `[2, Ca + Cb]` (f32) of GroupNorm over `[a | b]`, from their statistics.
-/// `weight` and `bias` are f32 constants over the concatenated channels.
+/// Scale and shift `[2, Ca + Cb]` (f32) of GroupNorm over `[a | b]`, from their statistics. `weight` and `bias` are f32 constants over the
+/// concatenated channels.
 pub fn record(
     r: &mut Recorder,
     a: (&Tensor, &Stats),

@@ -28,17 +28,17 @@ params! {
     groups_x: u32,
 }
 
-/// Statistics of a tensor: `[chunks, 2, C]` in f32, and how many positions a chunk has.
+/// Statistics of a tensor, `[chunks, 2, C]` in f32, and the positions per chunk.
 #[derive(Clone, Debug)]
 pub struct Stats {
     pub values: Tensor,
     pub chunk_len: u32,
 }
 
-/// Positions of a chunk of a tensor of so many that has groups of so many channels: it is the same for tensors that lie side by side.
+/// Positions per chunk of a tensor with `positions` positions and `group` channels per group. Tensors that are concatenated get the same.
 ///
-/// At most 256 chunks, none shorter than 16 positions; more where their loops would take too many turns. Where texts without a loop may be
-/// of use, chunks are as long as these take, as long as `group_norm` can go through them all.
+/// At most 256 chunks, none shorter than 16 positions, and more only where their loops would take too many turns. Where straight forms may
+/// be of use, chunks have their length, as long as `group_norm` can process all of them.
 pub fn chunk_len(r: &Recorder, positions: u32, group: u32) -> u32 {
     let chunks = positions / STEP;
     let few = chunks <= MOST_CHUNKS && chunks as u64 * group as u64 <= 8 * r.limits.max_turns;
@@ -48,14 +48,14 @@ pub fn chunk_len(r: &Recorder, positions: u32, group: u32) -> u32 {
     positions.div_ceil(256).clamp(16, LONGEST)
 }
 
-/// Positions of a chunk, which a lane goes through twice.
+/// Most positions per chunk. A lane reads them twice.
 const LONGEST: u32 = 1 << 14;
 
-/// Positions of a chunk of the texts without a loop, and the most chunks that are made for them.
+/// Positions per chunk of the straight forms, and the most chunks that are made for them.
 const STEP: u32 = 64;
 const MOST_CHUNKS: u32 = 1 << 12;
 
-/// Of chunks of so many positions.
+/// Statistics of chunks of `chunk_len` positions.
 pub fn record(r: &mut Recorder, x: &Tensor, chunk_len: u32) -> Stats {
     let chunks = x.positions().div_ceil(chunk_len);
     let name = format!("{}.stats", x.name);

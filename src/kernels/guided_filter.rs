@@ -27,15 +27,15 @@ params! {
     groups_x: u32,
 }
 
-/// What the decoder drew, `[H, W, 3]` in about -1 to 1, filtered by `guide`, `[H, W, 3]` in -1 to 1 and f32: the mean of its
-/// clipped channels, three times.
+/// Filters the decoder's map `drawn`, `[H, W, 3]` in about -1 to 1, by `guide`, `[H, W, 3]` in -1 to 1 and f32. The result is the mean of
+/// its clipped channels, three times.
 pub fn record(r: &mut Recorder, drawn: &Tensor, guide: &Tensor, filter: GuidedFilter) -> Tensor {
     // Colours in -1 to 1 have four times the variance of those in 0 to 1.
     let fitted = fit(r, drawn, guide, filter.radius, 4.0 * filter.epsilon as f32);
     apply(r, &fitted, guide, filter.radius)
 }
 
-/// Slopes and offset of each pixel's window, `[H, W, 4]`.
+/// Slopes and offset for each pixel's window, `[H, W, 4]`.
 pub(crate) fn fit(r: &mut Recorder, drawn: &Tensor, guide: &Tensor, radius: u32, epsilon: f32) -> Tensor {
     let mut value = |what: &str, channels: u32| {
         let name = format!("{}.{what}", drawn.name);
@@ -47,7 +47,7 @@ pub(crate) fn fit(r: &mut Recorder, drawn: &Tensor, guide: &Tensor, radius: u32,
     fitted
 }
 
-/// The mean of the functions of each pixel's windows at its colour, `[H, W, 3]`.
+/// At each pixel, the mean of its windows' linear functions at its colour, `[H, W, 3]`.
 pub(crate) fn apply(r: &mut Recorder, fitted: &Tensor, guide: &Tensor, radius: u32) -> Tensor {
     let (height, width) = (fitted.height, fitted.width);
     let spread = r.value_of(&format!("{}.spread", fitted.name), height, width, Channels::one(4), Element::F32);
@@ -71,12 +71,12 @@ fn pass(
     r.check(alike && guide.is_none_or(|g| g.element == Element::F32), || {
         format!("guided_filter of {}: shapes do not fit", input.name)
     });
-    // Passes over columns read so many rows more above and below.
+    // Passes over columns read as many rows more, above and below.
     let along_rows = ["MOMENTS", "SPREAD"].contains(&define);
     let halo = if along_rows { 0 } else { radius };
     let row = |t: &Tensor| width as u64 * t.channels.vec4s() as u64;
     let bytes = all.iter().flatten().map(|t| row(t) * t.vec4_bytes()).max().unwrap_or(0);
-    // Multiplications and additions for each pixel of a window's row or column.
+    // Multiply-adds per pixel and per element of a window's row or column.
     let (of_each, loops) = match define {
         "MOMENTS" => (38, 2),
         "FIT" => (35, 2),

@@ -1,5 +1,5 @@
-//! The compute kernels. Each is three files of one name: `shaders/<k>.wgsl`, or a folder of its forms' texts, and here its parameters
-//! and the checked function that records it. What it must compute is in `twins/<k>.rs`.
+//! The compute kernels. Each has three files of one name: `shaders/<k>.wgsl`, or a folder of its forms' shaders; here its parameters and
+//! the checked function that records it; and `twins/<k>.rs`, which defines its result.
 
 pub mod affine;
 pub mod attention;
@@ -30,12 +30,12 @@ pub static ALL: [&Kernel; 11] = [
     &winograd_output::KERNEL,
 ];
 
-/// Invocations per workgroup of the kernels that treat elements one by one.
+/// Invocations per workgroup of elementwise kernels.
 pub const LANES: u64 = 64;
 
-/// The ranges into which `n` rows of `row_bytes` each are cut so that each fits one binding.
+/// Cuts `n` rows of `row_bytes` each into ranges that each fit one binding.
 pub fn bands(n: u32, row_bytes: u64, max_binding: u64, alignment: u64) -> Vec<(u32, u32)> {
-    // A window's start is aligned downwards, which may lengthen it by as much.
+    // A window's start is aligned downwards, which may lengthen it by up to the alignment.
     let most = (max_binding.saturating_sub(alignment) / row_bytes.max(1)).clamp(1, u32::MAX as u64) as u32;
     let count = n.div_ceil(most);
     let rows = n.div_ceil(count.max(1));

@@ -1,4 +1,4 @@
-//! `pad`: a band of a picture with the zeros that a convolution's windows reach beyond its edges.
+//! `pad`: a band of a picture, with zero padding for a convolution's windows.
 
 use super::LANES;
 use super::straight::{self, Extent};
@@ -32,23 +32,23 @@ params! {
     groups_x: u32,
 }
 
-/// What of a picture is wanted.
+/// The padded part of a picture.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
     /// Rows with their padding, as a convolution counts them, from the first up to the last.
     pub rows: (u32, u32),
     /// Columns with their padding.
     pub width: u32,
-    /// Rows and columns of zeros above and to the left. What is wanted beyond the other edges is zero, too.
+    /// Zero rows and columns above and to the left. Everything beyond the other edges is zero, too.
     pub pad: u32,
-    /// Rows of the whole input that these are made of, of how many it has, and the first of them that is stored.
+    /// Rows of the whole input that they cover, its height, and the first row that is stored.
     pub source: (u32, u32),
     pub height: u32,
     pub stored: u32,
     pub upsample: bool,
 }
 
-/// `x` `[H, W, C]`, or those of its rows that are stored -> `[rows, width, C]` in f32.
+/// `x` `[H, W, C]`, or its stored rows -> `[rows, width, C]` in f32.
 pub fn record(r: &mut Recorder, x: &Tensor, frame: Frame) -> Tensor {
     let (first, end) = frame.rows;
     let name = format!("{}.padded", x.name);
@@ -65,7 +65,7 @@ pub fn record(r: &mut Recorder, x: &Tensor, frame: Frame) -> Tensor {
         let channels = 4 * in_c4 as u64;
         let extent =
             Extent { channels: &[channels], elements: &elements, workgroups: &[frame.width.into(), rows.into()] };
-        let left = || format!("{channels} channels do not fill {block} times its lanes");
+        let left = || format!("{channels} channels are not a multiple of {block} times its lanes");
         let whole = channels.is_multiple_of(block * form.constant("LANES") as u64);
         extent.refuses(form, most).or_else(|| (!whole).then(left))
     });

@@ -1,14 +1,14 @@
-//! Texts without loop or branch, for devices without range checks: what those of several kernels have in common.
+//! Straight-line shaders, without loop or branch, for devices without range checks: what several kernels share.
 //!
-//! Lanes have neighbouring channels, and a workgroup is one subgroup. What there is must fill them: nothing asks whether it is inside.
+//! Lanes take neighbouring channels, and a workgroup is one subgroup. The data must fill them, because these shaders have no bounds tests.
 
 use crate::shader::{Form, Needs, Pace, Ranges, Stored};
 
-/// Elements of what one binding holds at most: these texts tell their compiler that no index is larger.
+/// Most elements per binding: these shaders tell their compiler that no index is larger.
 pub const MOST_ELEMENTS: u64 = 1 << 26;
 
-/// A row for subgroups of LANES lanes. Each element comes of the same operations, in the same order, as the plain text's: what the twin's
-/// bound is derived from, so that it grows by 1.
+/// A row for subgroups of LANES lanes. Each element results from the same operations in the same order as in the plain form, from which the
+/// twin's bound is derived. So its error grows by 1.
 pub const fn form(
     name: &'static str,
     source: &'static str,
@@ -20,32 +20,32 @@ pub const fn form(
     Form { name, consts, needs, stored: Stored::F32Values, pace: Pace { cpu, gpu: 0.05 }, ..Form::plain(source) }
 }
 
-/// The lanes of a form, if it is one of these.
+/// The lanes of a straight form, or `None` for another form.
 pub fn lanes(form: &Form) -> Option<u32> {
     form.consts.iter().find(|(name, _)| *name == "LANES").map(|c| c.1)
 }
 
-/// What a form of these computes, as far as it may not be for it.
+/// The extents of a problem that decide whether a straight form fits.
 pub struct Extent<'a> {
-    /// Numbers of channels that lie beside each other.
+    /// Channel counts of the tensors that are concatenated.
     pub channels: &'a [u64],
     /// Elements of each binding.
     pub elements: &'a [u64],
-    /// Workgroups in each dimension, at most.
+    /// Largest workgroup counts, per dimension.
     pub workgroups: &'a [u64],
 }
 
 impl Extent<'_> {
-    /// Why `form` is not for it, if so.
+    /// The reason why `form` does not fit, if there is one.
     pub fn refuses(&self, form: &Form, most_workgroups: u32) -> Option<String> {
         let lanes = u64::from(form.constant("LANES"));
         if let Some(n) = self.channels.iter().find(|n| !n.is_multiple_of(lanes)) {
-            return Some(format!("{n} channels do not fill its {lanes} lanes"));
+            return Some(format!("{n} channels are not a multiple of its {lanes} lanes"));
         }
         if let Some(n) = self.elements.iter().find(|&&n| n > MOST_ELEMENTS) {
-            return Some(format!("a binding of {n} elements is more than its indices count"));
+            return Some(format!("a binding of {n} elements exceeds its range of indices"));
         }
         let most = self.workgroups.iter().find(|&&n| n > most_workgroups.into());
-        most.map(|n| format!("it takes {n} workgroups in one dimension"))
+        most.map(|n| format!("it needs {n} workgroups in one dimension"))
     }
 }

@@ -1,4 +1,4 @@
-//! `winograd_input`: tiles of 6 x 6 inputs of a 3 x 3 convolution, turned into 36 matrices (see [`crate::plan::winograd`]).
+//! `winograd_input`: turns 6 x 6 input tiles of a 3 x 3 convolution into 36 matrices (see [`crate::plan::winograd`]).
 
 use super::LANES;
 use super::straight::{self, Extent};
@@ -22,7 +22,7 @@ pub static KERNEL: Kernel = Kernel {
     ],
 };
 
-/// Of two channels.
+/// Takes two channels per invocation.
 const PAIRS: &str = "pairs";
 
 const STRAIGHT: &str = include_str!("../../shaders/winograd_input/straight.wgsl");
@@ -45,7 +45,7 @@ params! {
     groups_x: u32,
 }
 
-/// Rows of the output that are computed together, and the rows of the input that they are made of.
+/// Output rows that are computed together, and the input rows that they need.
 #[derive(Clone, Copy, Debug)]
 pub struct Band {
     pub y0: u32,
@@ -56,7 +56,7 @@ pub struct Band {
     /// Columns of the output.
     pub width: u32,
     pub upsample: bool,
-    /// Rows of each matrix: as many as there are tiles, or more.
+    /// Rows per matrix, at least the number of tiles.
     pub rows: u32,
 }
 
@@ -70,7 +70,7 @@ impl Band {
     }
 }
 
-/// Additions and multiplications for a channel of a tile: twelve times a transform of six.
+/// Additions and multiplications per channel of a tile: twelve transforms of six elements.
 const FLOPS: u64 = 12 * 20;
 
 /// Scale, shift and SiLU of a value.
@@ -80,14 +80,14 @@ pub fn flops(band: Band, in_c4: u32) -> u64 {
     band.tiles() as u64 * 4 * in_c4 as u64 * FLOPS
 }
 
-/// What it is made of: a tensor, or what is normalized first, of one or two of them.
+/// The input: a tensor, or one or two tensors to normalize first.
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
     /// `[H, W, Ca]`
     pub a: &'a Tensor,
     /// `[H, W, Cb]`
     pub b: Option<&'a Tensor>,
-    /// `[2, Ca + Cb]`: scale and shift of each channel, before SiLU.
+    /// `[2, Ca + Cb]`: scale and shift per channel, before SiLU.
     pub scale_shift: Option<&'a Tensor>,
 }
 
@@ -97,8 +97,8 @@ impl<'a> From<&'a Tensor> for Input<'a> {
     }
 }
 
-/// `[H, W, Ca + Cb]` -> `[36, rows, channels]` in f32, of which what is beyond the tiles and beyond Ca + Cb is zero. Values that are
-/// normalized are nowhere else: each is read for the tiles that it lies in, of which there are 9/4.
+/// `[H, W, Ca + Cb]` -> `[36, rows, channels]` in f32, zero beyond the tiles and beyond Ca + Cb. Normalized values are never stored: each
+/// is computed for every tile that contains it, 9/4 on average.
 pub fn record(r: &mut Recorder, input: Input, band: Band, channels: Channels) -> Tensor {
     let name = format!("{}.tiles", input.a.name);
     let out = r.value_of(&name, winograd::MATRICES, band.rows, channels, Element::F32);
@@ -111,13 +111,13 @@ pub fn record(r: &mut Recorder, input: Input, band: Band, channels: Channels) ->
     out
 }
 
-/// One of the tensors, the vec4s of the one before it, and those of both.
+/// One of the tensors, the vec4s that precede it, and the vec4s of both.
 fn record_part(r: &mut Recorder, input: Input, (x, before, all_c4): (&Tensor, u32, u32), band: Band, out: &Tensor) {
     let in_c4 = x.channels.vec4s();
     let row = x.width as u64 * in_c4 as u64;
     let (window, base) = r.window(x, band.source.0 as u64 * row, band.source.1 as u64 * row);
     let columns = 4 * out.channels.vec4s();
-    // The last one's fill up the panels.
+    // The last tensor also covers the padding of the panels.
     let span = if before + in_c4 == all_c4 { columns - 4 * before } else { 4 * in_c4 };
     let elements = band.rows as u64 * span as u64;
     let most = r.limits.max_workgroups;
@@ -151,7 +151,7 @@ fn record_part(r: &mut Recorder, input: Input, (x, before, all_c4): (&Tensor, u3
     };
     let outputs = vec![r.whole(out)];
     let scale_shift = input.scale_shift.map(|t| r.whole(t));
-    // Each value would be normalized once; here it is for each tile that it lies in.
+    // Each value is normalized once per tile that contains it.
     let silu = if scale_shift.is_some() { SILU_FLOPS } else { 0 };
     let values = ((band.y1 - band.y0) as u64 * band.width as u64) >> (2 * u32::from(band.upsample));
     let needed = flops(band, in_c4) + values * 4 * in_c4 as u64 * silu;

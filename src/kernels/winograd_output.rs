@@ -1,4 +1,4 @@
-//! `winograd_output`: 36 matrices of products turned into tiles of 4 x 4 outputs (see [`crate::plan::winograd`]).
+//! `winograd_output`: turns 36 matrices of products into 4 x 4 output tiles (see [`crate::plan::winograd`]).
 
 use super::straight::{self, Extent};
 use super::winograd_input::Band;
@@ -31,14 +31,14 @@ params! {
     groups_x: u32,
 }
 
-/// Additions and multiplications for a channel of a tile: ten times a transform of six, and the bias.
+/// Additions and multiplications per channel of a tile: ten transforms of six elements, and the bias.
 const FLOPS: u64 = 10 * 16 + 16;
 
 pub fn flops(band: Band, out_n4: u32) -> u64 {
     band.tiles() as u64 * 4 * out_n4 as u64 * FLOPS
 }
 
-/// What is added: the rows of a tensor from one on.
+/// A tensor to add, from one of its rows on.
 #[derive(Clone)]
 pub struct Residual {
     tensor: Tensor,
@@ -51,8 +51,8 @@ impl Residual {
         Residual { tensor: tensor.clone(), y0 }
     }
 
-    /// The rows from `y0` up to `y1`, copied: no dispatch reads `tensor` and writes the output then, which may take its place row
-    /// by row. Not of halves, and not of rows that begin between two aligned addresses.
+    /// A copy of the rows from `y0` up to `y1`. No dispatch then reads `tensor` while it writes the output, which may take its place row by
+    /// row. Returns the tensor itself for f16, and for rows that do not begin at an aligned address.
     pub fn aside(r: &mut Recorder, tensor: &Tensor, (y0, y1): (u32, u32)) -> Residual {
         let row = tensor.width as u64 * tensor.channels.vec4s() as u64;
         let (_, begins) = r.window(tensor, y0 as u64 * row, y1 as u64 * row);
@@ -65,8 +65,8 @@ impl Residual {
     }
 }
 
-/// `products` `[36, rows, N]` or wider in f32, `bias` `[N]` in f32 and `residual`, which lies as `out` does -> the rows `band` of `out`
-/// `[H, W, N]`.
+/// `products` `[36, rows, N]` or wider in f32, `bias` `[N]` in f32 and `residual`, laid out like `out` -> the rows `band` of `out` `[H, W,
+/// N]`.
 pub fn record(
     r: &mut Recorder,
     products: &Tensor,
@@ -83,9 +83,9 @@ pub fn record(
     if let Some(Residual { tensor: t, y0 }) = &residual {
         let first = *y0 as u64 * row;
         let (window, begins) = r.window(t, first, first + (to - from));
-        // The shader finds both at the same place of their windows.
+        // The shader uses the same index in both windows.
         let fits = (t.width, &t.channels, t.element, begins) == (out.width, &out.channels, out.element, base);
-        r.check(fits, || format!("{} is added to {}, which lies otherwise", t.name, out.name));
+        r.check(fits, || format!("{} is added to {}, whose layout differs", t.name, out.name));
         inputs.push(window);
     }
     let channels = 4 * out_n4 as u64;
@@ -96,7 +96,7 @@ pub fn record(
         workgroups: &[channels, band.tiles().into()],
     };
     let whole = [band.width, band.y1 - band.y0].iter().all(|n| n.is_multiple_of(winograd::TILE));
-    let cut = || Some("its last tiles are cut off".into());
+    let cut = || Some("the image ends inside its last tiles".into());
     let form = r.form(&KERNEL, |form| if whole { extent.refuses(form, most) } else { cut() });
     let workgroups = match straight::lanes(form) {
         Some(lanes) => [channels as u32 / lanes, band.tiles(), 1],

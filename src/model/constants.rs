@@ -1,4 +1,4 @@
-//! The model's constants: weights and vectors, described now, computed and packed one by one at upload.
+//! The model's constants: weights and vectors, described on loading, computed and packed one by one on upload.
 
 use crate::plan::{Channels, Element, Packing, Param, Pieces, Put, Tensor, TensorId, layout};
 use crate::weights::{TensorView, WeightsError};
@@ -6,13 +6,13 @@ use std::ops::Range;
 
 type Values = Result<Vec<f32>, WeightsError>;
 
-/// Gives a constant's values, reading the checkpoint when it is called.
+/// Computes a constant's values, reading the checkpoint when called.
 type Fill = Box<dyn Fn() -> Values + Send + Sync>;
 
-/// The same of a weight, `[Cout, Cin, taps]`.
+/// The values of a weight, `[Cout, Cin, taps]`.
 pub enum Windows {
     All(Fill),
-    /// Of so many output channels: a large weight need never be there as a whole.
+    /// For a range of output channels, so that a large weight is never in memory as a whole.
     Some(Box<dyn Fn(Range<usize>) -> Values + Send + Sync>),
 }
 
@@ -25,7 +25,7 @@ impl Windows {
         Windows::Some(Box::new(fill))
     }
 
-    /// As the checkpoint has them.
+    /// As in the checkpoint.
     pub fn of(view: TensorView) -> Windows {
         Windows::some(move |outputs| view.rows_to_f32(outputs))
     }
@@ -33,7 +33,7 @@ impl Windows {
 
 enum What {
     Weight(Param, Windows),
-    /// What every form reads in the same way: `[positions, logical channels]`.
+    /// A tensor that every form reads in the same way: `[positions, logical channels]`.
     Plain(Tensor, Fill),
 }
 
@@ -42,7 +42,7 @@ enum What {
 pub struct Constants(Vec<What>);
 
 impl Constants {
-    /// All of them, weights as the first form packs them, stored as `element`.
+    /// All of them, with weights packed for the first form, stored as `element`.
     pub fn tensors(&self, element: Element) -> impl ExactSizeIterator<Item = Tensor> {
         self.0.iter().map(move |what| match what {
             What::Weight(param, _) => Packing::Taps.tensor(param, element),
@@ -50,7 +50,7 @@ impl Constants {
         })
     }
 
-    /// `[height, width, channels]` of any meaning, which every form reads in the same way.
+    /// Adds `[height, width, channels]` of any meaning, which every form reads in the same way.
     pub fn add(
         &mut self,
         name: &str,
@@ -65,7 +65,7 @@ impl Constants {
         tensor
     }
 
-    /// `[Cout, Cin, taps]`, packed as the form asks that is chosen for it.
+    /// Adds a weight `[Cout, Cin, taps]`, to be packed for the form that is chosen for it.
     pub(super) fn weight(
         &mut self,
         name: &str,
@@ -79,10 +79,10 @@ impl Constants {
         param
     }
 
-    /// The bytes of `tensor`, one of the constants, as it lies in memory.
+    /// The bytes of `tensor`, one of the constants, in its memory layout.
     ///
     /// # Errors
-    /// As of [`Constants::give`].
+    /// As for [`Constants::give`].
     pub fn data(&self, tensor: &Tensor) -> Result<Vec<u8>, WeightsError> {
         let mut data = vec![0; tensor.bytes() as usize];
         self.give::<WeightsError>(tensor, &mut |at, bytes| {
@@ -92,19 +92,21 @@ impl Constants {
         Ok(data)
     }
 
-    /// Gives the bytes of `tensor`, one of the constants, as it lies in memory, piece by piece to `put`, each with where it begins.
+    /// Passes the bytes of `tensor`, one of the constants, in its memory layout, to `put`, piece by piece with their offsets.
     ///
     /// # Errors
-    /// A tensor that cannot be read, a value that its storage cannot hold, and the first that `put` gives.
+    /// The tensor cannot be read, its storage cannot hold a value, or `put` returns an error.
     pub(crate) fn give<E: From<WeightsError>>(&self, tensor: &Tensor, put: &mut PutBytes<E>) -> Result<(), E> {
-        let other =
-            || WeightsError::Invalid { file: tensor.name.to_string(), reason: "is no constant of this model".into() };
+        let other = || WeightsError::Invalid {
+            file: tensor.name.to_string(),
+            reason: "is not a constant of this model".into(),
+        };
         let TensorId::Constant(index, packing) = tensor.id else { return Err(other().into()) };
         let what = self.0.get(index as usize).ok_or_else(other)?;
-        // `at`: the place of the first value, where no row is filled up.
+        // `at`: the index of the first value, if rows have no padding.
         let mut write = |at: usize, values: &[f32]| {
-            // What a form turns them into may be larger.
-            hold(tensor, values)?;
+            // A form's transform may enlarge values, so check each.
+            check_range(tensor, values)?;
             let mut at = (at / tensor.channels.logical().max(1) as usize) as u64 * row_bytes(tensor);
             let mut done = Ok(());
             layout::in_parts(tensor, values, &mut |bytes| {
@@ -121,7 +123,7 @@ impl Constants {
                 if tensor.element != Element::Q8 {
                     return give_packed(tensor, &pieces, windows, &mut write);
                 }
-                // Blocks of rows lie across pieces.
+                // Blocks of rows span pieces.
                 let mut whole = vec![0.0; pieces.len()];
                 give_packed::<E>(tensor, &pieces, windows, &mut |at, values| {
                     whole[at..][..values.len()].copy_from_slice(values);
@@ -135,14 +137,14 @@ impl Constants {
     }
 }
 
-/// Takes bytes, with where they begin.
+/// Receives bytes, with their offset.
 type PutBytes<'a, E> = dyn FnMut(u64, &[u8]) -> Result<(), E> + 'a;
 
 fn row_bytes(tensor: &Tensor) -> u64 {
     u64::from(tensor.channels.vec4s()) * tensor.vec4_bytes()
 }
 
-/// A weight, panel by panel.
+/// Gives a weight, panel by panel.
 fn give_packed<E: From<WeightsError>>(
     tensor: &Tensor,
     pieces: &Pieces,
@@ -165,17 +167,17 @@ fn give_packed<E: From<WeightsError>>(
                 Windows::Some(fill) => values.extend(fill(outputs)?),
             }
         }
-        hold(tensor, &values)?;
+        check_range(tensor, &values)?;
         pieces.pack(panel, &values, &mut room, write)?;
     }
     Ok(())
 }
 
-/// Fails for a value that the storage of `tensor` cannot hold.
-fn hold(tensor: &Tensor, values: &[f32]) -> Result<(), WeightsError> {
+/// Fails if the storage of `tensor` cannot hold a value.
+fn check_range(tensor: &Tensor, values: &[f32]) -> Result<(), WeightsError> {
     let half = tensor.element.is_half();
     let most = if half { f32::from(half::f16::MAX) } else { f32::MAX };
-    // To the end, which takes less time than to look after each where to stop.
+    // Folding over all values is faster than an early exit.
     if values.iter().fold(true, |all, v| all & (v.abs() <= most)) {
         return Ok(());
     }

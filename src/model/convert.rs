@@ -1,4 +1,4 @@
-//! A model written anew, with weights of as many bits or of fewer.
+//! Rewrites a model with weights of the same or fewer bits.
 
 use super::Model;
 use super::config::ModelConfig;
@@ -15,23 +15,23 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-/// What weights become.
+/// The target precision of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bits {
-    /// Each tensor keeps its type, as far as files of ours have it: 64 bits become f32, and so do 8.
+    /// Each tensor keeps its type, as far as our files support it: 64 bits become f32, and so do 8 bits.
     Same,
-    /// All tensors are halves.
+    /// All tensors are f16.
     Sixteen,
-    /// Those that the device multiplies with have 8 bits, blocks of them a scale in f32 (a tensor `NAME.scales`); all others are halves.
+    /// Weights that the device multiplies with have 8 bits, with an f32 scale per block (a tensor `NAME.scales`); all others are f16.
     Eight,
 }
 
-/// Writes the model of `files` to the directory `dir`, in the diffusers layout: the UNet and the VAE, their configurations, and the embeddings
-/// of the empty prompt in the place of a text encoder. `dir` appears whole or not at all; nothing may be there before.
+/// Writes the model of `files` to the directory `dir`, in the diffusers layout: the UNet and the VAE, their configurations, and the
+/// embeddings of the empty prompt instead of a text encoder. `dir` appears complete or not at all, and must not exist before.
 ///
 /// # Errors
-/// A model that cannot be used, values that halves do not hold, something that is at `dir`, whatever the system says, and
-/// [`Error::Interrupted`] where `progress`, told of the share that is done, breaks off.
+/// The model is unusable, f16 does not hold a value, `dir` exists, or the system reports an error; [`Error::Interrupted`] if `progress`,
+/// which receives the share that is done, stops it.
 pub fn convert(
     files: &ModelFiles,
     bits: Bits,
@@ -39,14 +39,14 @@ pub fn convert(
     progress: &mut dyn FnMut(f64) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     let prompt = prompt_embeds(files, &ModelConfig::read(files)?)?;
-    // Every tensor is there and has its shape.
+    // Checks that every tensor is present and has its shape.
     Model::load(files.clone())?;
     if dir.symlink_metadata().is_ok() {
         return Err(WeightsError::Exists { path: dir.to_owned() }.into());
     }
     let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let place = tempfile::Builder::new().prefix(".diffews-").tempdir_in(parent).map_err(io(parent))?;
-    // What is made for a moment is its owner's alone; a directory within is as any other.
+    // The temporary directory is private to its owner; a directory inside has the usual permissions.
     let made = place.path().join("model");
     fs::create_dir(&made).map_err(io(dir))?;
     let total = (files.unet.count().1 + files.vae.count().1).max(1) as f64;
@@ -61,7 +61,7 @@ pub fn convert(
             progress(done as f64 / total)
         })?;
     }
-    // The base's own says nothing of a UNet that came from elsewhere.
+    // The base model's own scheduler says nothing about a UNet from elsewhere.
     if let Some(config) = files.scheduler_config.as_ref().filter(|_| !files.separate_unet) {
         fs::create_dir(made.join("scheduler")).map_err(io(dir))?;
         fs::write(made.join("scheduler/scheduler_config.json"), &config.text).map_err(io(dir))?;
@@ -71,12 +71,12 @@ pub fn convert(
     let layout = Layout::of(format(), [("prompt_embeds".to_owned(), "F32", shape, 4 * prompt.values.len())]);
     let mut file = File::create_new(made.join("empty_prompt.safetensors")).map_err(io(dir))?;
     layout.begin(&mut file).and_then(|()| layout.put(&mut file, 0, &bytes_of(&prompt.values))).map_err(io(dir))?;
-    // Refused where something came up there meanwhile.
+    // Fails if something has appeared there meanwhile.
     fs::rename(&made, dir).map_err(io(dir))?;
     Ok(())
 }
 
-/// What diffusers asks of the files of a model.
+/// Metadata that diffusers requires in a model's files.
 fn format() -> [(&'static str, String); 1] {
     [("format", "pt".into())]
 }
@@ -85,14 +85,14 @@ fn io(path: &Path) -> impl FnOnce(io::Error) -> WeightsError {
     move |source| WeightsError::Io { path: path.to_owned(), source }
 }
 
-/// Whether a kernel multiplies with it, as it is or nearly so: what the host folds into something else keeps its digits.
+/// Whether a kernel multiplies with it, directly or nearly so. Tensors that the host folds into others keep their precision.
 fn is_multiplied(tensor: &TensorView) -> bool {
     let (name, shape) = (tensor.name(), tensor.shape());
     let folded = name.contains("time_emb") || name.contains(".attn2.");
     name.ends_with("weight") && matches!(shape.len(), 2 | 4) && blocks(shape).is_some() && !folded
 }
 
-/// How a tensor is written; the wider first, so that numbers lie at multiples of their size.
+/// How a tensor is stored; wider types come first, so that elements are aligned to their size.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stored {
     F32,
@@ -111,7 +111,7 @@ impl Stored {
         }
     }
 
-    /// Its name in a file, and bytes of a number.
+    /// The type's name in a file, and its bytes per element.
     fn written(self) -> (&'static str, usize) {
         match self {
             Stored::F32 => ("F32", 4),
@@ -122,7 +122,7 @@ impl Stored {
     }
 }
 
-/// Writes all tensors of floats; `told` of how many numbers are done.
+/// Writes all floating-point tensors; `told` receives the number of elements done.
 fn write(
     path: &Path,
     dir: &Path,
@@ -148,12 +148,11 @@ fn write(
     let mut file = File::create_new(path).map_err(io(dir))?;
     layout.begin(&mut file).map_err(io(dir))?;
     let wrong = |t: &TensorView, value: f32| {
-        let what =
-            if value.is_finite() { "too large for half precision" } else { "which is no number to compute with" };
+        let what = if value.is_finite() { "too large for half precision" } else { "which is not finite" };
         let reason = format!("tensor `{}` holds {value:e}, {what}", shown::text(t.name()));
         WeightsError::Invalid { file: weights.name().to_owned(), reason }
     };
-    // The eight come last, their scales in the same order.
+    // The 8-bit tensors come last, with their scales in the same order.
     let mut next_scales = 0;
     for (i, (stored, tensor)) in all.iter().enumerate() {
         let values = tensor.to_f32()?;

@@ -1,5 +1,5 @@
-//! Every constant folding, in one place. Each is exact in real arithmetic, computed here in f64, and has an
-//! equality test against the unfolded computation (`tests` below and `tests/parity.rs`).
+//! All constant folding. Each fold is exact in real arithmetic, computed here in f64, and has a test of equality with the unfolded
+//! computation (`tests` below and `tests/parity.rs`).
 //!
 //! | fold | from | into |
 //! |---|---|---|
@@ -19,8 +19,8 @@ pub fn scale(values: Vec<f32>, factor: f64) -> Vec<f32> {
     values.into_iter().map(|v| (v as f64 * factor) as f32).collect()
 }
 
-/// The first `rows` outputs of a 1 x 1 convolution `q` `[2 rows, mid]` after a convolution `w` `[mid, n]`, times
-/// `factor`: one weight `[rows, n]`. Exact at borders too, since nothing is padded between the two.
+/// The first `rows` outputs of a 1 x 1 convolution `q` `[2 rows, mid]` after a convolution `w` `[mid, n]`, times `factor`, as one weight
+/// `[rows, n]`. Exact at borders too, since nothing is padded between the two.
 pub fn compose_1x1(q: &[f32], w: &[f32], rows: usize, mid: usize, factor: f64) -> Vec<f32> {
     let n = w.len() / mid;
     let mut out = Vec::with_capacity(rows * n);
@@ -39,7 +39,7 @@ fn linear(w: &[f32], b: Option<&[f32]>, x: &[f64]) -> Vec<f64> {
     w.chunks_exact(x.len()).enumerate().map(row).collect()
 }
 
-/// In eight partial sums, so that the compiler may use vector instructions.
+/// Eight partial sums, so that the compiler can vectorize.
 pub fn dot(w: &[f32], x: &[f64]) -> f64 {
     const LANES: usize = 8;
     let mut sums = [0.0; LANES];
@@ -56,8 +56,8 @@ fn silu(x: f64) -> f64 {
     x / (1.0 + (-x).exp())
 }
 
-/// The embedding of timestep 1, a constant of the checkpoint (diffusers `get_timestep_embedding`,
-/// `TimestepEmbedding`). Computed when first asked for.
+/// The embedding of timestep 1, a constant of the checkpoint (diffusers `get_timestep_embedding`, `TimestepEmbedding`). Computed on first
+/// use.
 #[derive(Clone)]
 pub struct TimeEmbedding(Arc<TimeParts>);
 
@@ -85,7 +85,7 @@ impl TimeEmbedding {
         self.0.weights[3].len()
     }
 
-    /// SiLU of the embedding `[time_embedding_dim]`, as every resnet begins with it.
+    /// SiLU of the embedding, `[time_embedding_dim]`, which is the first step of every resnet's projection.
     fn activated(&self) -> Result<&[f64], WeightsError> {
         if let Some(done) = self.0.activated.get() {
             return Ok(done);
@@ -97,7 +97,7 @@ impl TimeEmbedding {
         Ok(self.0.activated.get_or_init(|| embedding.into_iter().map(silu).collect()))
     }
 
-    /// `conv1`'s bias with the projected embedding added: `[Cout]`.
+    /// `conv1`'s bias plus the projected embedding: `[Cout]`.
     pub fn bias(&self, conv: &TensorView, weight: &TensorView, bias: &TensorView) -> Result<Vec<f32>, WeightsError> {
         let projected = linear(&weight.to_f32()?, Some(&bias.to_f32()?), self.activated()?);
         Ok(conv.to_f32()?.iter().zip(projected).map(|(&b, p)| (b as f64 + p) as f32).collect())
@@ -115,9 +115,9 @@ fn sinusoid(timestep: f64, dim: usize, flip_sin_to_cos: bool, freq_shift: f64) -
     all
 }
 
-/// `attn2` over two text tokens. A softmax over two scores is a sigmoid of their difference, so per head
-/// out = v1 + sigmoid(q . (k0 - k1) / sqrt(d)) (v0 - v1): linear before the sigmoid and after it. Written with
-/// sigmoid(z) = (1 + tanh(z / 2)) / 2, whose zero keeps padding lanes zero. A token alone is taken twice, which gives its value.
+/// `attn2` over two text tokens. A softmax over two scores is a sigmoid of their difference, so per head out = v1 + sigmoid(q . (k0 - k1) /
+/// sqrt(d)) (v0 - v1): linear before the sigmoid and after it. It is written with sigmoid(z) = (1 + tanh(z / 2)) / 2, because tanh(0) = 0
+/// keeps padding lanes zero. A single token is used twice, which gives its value.
 #[derive(Clone)]
 pub struct TextGate(Arc<GateParts>);
 
@@ -133,7 +133,7 @@ struct GateParts {
 }
 
 impl TextGate {
-    /// Most tokens of a prompt that this holds for.
+    /// Longest prompt that this fold supports.
     pub const MOST_TOKENS: usize = 2;
 
     /// `dim` channels in `heads` heads over `prompt`.
@@ -185,7 +185,7 @@ impl TextGate {
         Ok(out.chunks_exact(*dim).flat_map(|w| (0..*heads).map(move |h| (w, h))).map(|(w, h)| head(w, h)).collect())
     }
 
-    /// `[dim]`: the output where both tokens weigh the same.
+    /// `[dim]`: the output for equal weights of both tokens.
     pub fn bias(&self) -> Result<Vec<f32>, WeightsError> {
         let [v0, v1] = self.project(&self.0.v)?;
         let mean: Vec<f64> = v0.iter().zip(&v1).map(|(a, b)| 0.5 * (a + b)).collect();
@@ -259,7 +259,7 @@ pub(super) mod tests {
         [1, 2].into_iter().for_each(gate_equals_attention);
     }
 
-    /// Softmax attention over the tokens, computed as written in the paper's network, against the two layers and the tanh.
+    /// Softmax attention over the tokens, computed as in the paper's network, against the two layers and the tanh.
     fn gate_equals_attention(tokens: usize) {
         let (dim, heads, context) = (12, 3, 5);
         let size = dim / heads;

@@ -1,4 +1,4 @@
-//! The layers that every block is made of: loaded from a [`Scope`], applied to a [`Recorder`].
+//! The layers of all blocks: loaded from a [`Scope`], applied to a [`Recorder`].
 
 use super::constants::{Constants, Windows};
 use crate::kernels::conv2d::{self, Epilogue, Geometry, Normalized, Weights};
@@ -6,12 +6,12 @@ use crate::kernels::{affine, group_norm, group_stats, layer_norm};
 use crate::plan::{Channels, Element, Recorder, Tensor};
 use crate::weights::{Scope, TensorView, WeightsError};
 
-/// Logical channels as the checkpoint's shapes count them.
+/// Number of logical channels, as in the checkpoint's shapes.
 pub fn width(channels: &Channels) -> usize {
     channels.logical() as usize
 }
 
-/// torch.nn.Conv2d or torch.nn.Linear, with what was folded into it.
+/// torch.nn.Conv2d or torch.nn.Linear, with folded constants.
 #[derive(Clone)]
 pub struct Conv2d {
     pub name: String,
@@ -19,14 +19,14 @@ pub struct Conv2d {
     pub geometry: Geometry,
 }
 
-/// What a layer's constants are computed from: `[cout, cin, taps]` and `[cout]`.
+/// The source of a layer's constants: `[cout, cin, taps]` and `[cout]`.
 pub struct Source<B> {
     pub weight: Windows,
     pub bias: B,
 }
 
 impl Conv2d {
-    /// A layer whose values come from `source`; `cin` and `cout` say how its ends lie in memory.
+    /// A layer with values from `source`; `cin` and `cout` are the layouts of its input and output.
     pub fn from<B>(
         c: &mut Constants,
         name: &str,
@@ -65,8 +65,8 @@ impl Conv2d {
         Conv2d::from(c, scope.path(), cin, cout, Geometry::LINEAR, source)
     }
 
-    /// A convolution of `[a | b]` as two: one of `a`, without bias, and one of `b` to which the first is added.
-    /// So no concatenation is written.
+    /// A convolution of `[a | b]` as two: one of `a`, without bias, and one of `b`, which adds the first. This avoids writing the
+    /// concatenation.
     pub fn load_pair(
         c: &mut Constants,
         scope: &Scope,
@@ -82,7 +82,7 @@ impl Conv2d {
         let part = |weight: TensorView, from: usize, n: usize| {
             Windows::some(move |outputs| {
                 let mut part = Vec::with_capacity(outputs.len() * n * k * k);
-                // What is left out is never there as a whole.
+                // In small ranges, so that the unused channels are never in memory as a whole.
                 for first in outputs.clone().step_by(64) {
                     let both = weight.rows_to_f32(first..(first + 64).min(outputs.end))?;
                     let rows = both.chunks_exact((na + nb) * k * k);
@@ -108,7 +108,7 @@ impl Conv2d {
         conv2d::record(r, &self.name, x, &self.weights, self.geometry, epilogue)
     }
 
-    /// Of `norm` over `[a | b]`, and SiLU.
+    /// Applies it to SiLU of `norm` over `[a | b]`.
     pub fn forward_normalized(
         &self,
         r: &mut Recorder,
@@ -129,7 +129,7 @@ fn vector(c: &mut Constants, scope: &Scope, name: &str, channels: &Channels) -> 
     c.add(&path, (1, 1), channels.clone(), Element::F32, move || view.to_f32())
 }
 
-/// torch.nn.GroupNorm over one tensor or two laid side by side.
+/// torch.nn.GroupNorm over one tensor, or two concatenated ones.
 #[derive(Clone)]
 pub struct GroupNorm {
     weight: Tensor,
@@ -154,7 +154,7 @@ impl GroupNorm {
         affine::record(r, x, None, &scale_shift, false)
     }
 
-    /// Of `a` `[H, W, Ca]` and `b` `[H, W, Cb]`: what each channel is to be multiplied with, and what then to be added.
+    /// For `a` `[H, W, Ca]` and `b` `[H, W, Cb]`: factor and offset of each channel.
     fn scale_shift(&self, r: &mut Recorder, a: &Tensor, b: Option<&Tensor>) -> Tensor {
         let channels = a.channels.logical() + b.map_or(0, |b| b.channels.logical());
         let len = group_stats::chunk_len(r, a.positions(), channels / self.groups.max(1));

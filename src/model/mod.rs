@@ -48,7 +48,7 @@ impl Model {
     /// Reads the configurations, encodes the empty prompt and describes every layer.
     ///
     /// # Errors
-    /// A configuration that is not supported, or tensors missing or of another shape: all of them by name.
+    /// An unsupported configuration, or tensors that are missing or have another shape: all of them by name.
     pub fn load(files: ModelFiles) -> Result<Model, Error> {
         let components = [files.unet.clone(), files.vae.clone()];
         let mut model = Model::outline(files)?;
@@ -59,10 +59,10 @@ impl Model {
         Ok(model)
     }
 
-    /// The same without a look at whether the tensors are there: what can be planned, and fails where its values are asked for.
+    /// Like [`Model::load`], without checking for the tensors: it can be planned, and reading its values fails.
     ///
     /// # Errors
-    /// A configuration that is not supported.
+    /// An unsupported configuration.
     pub fn outline(files: ModelFiles) -> Result<Model, Error> {
         let config = ModelConfig::read(&files)?;
         let prompt = Arc::new(text_encoder::prompt_embeds(&files, &config)?);
@@ -92,15 +92,15 @@ impl Model {
         })
     }
 
-    /// What messages call it: the file of its UNet.
+    /// Its name in messages: the file of its UNet.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The [`fingerprint`](weights::fingerprint) of its files: every byte of its weights is read for it, once.
+    /// The [`fingerprint`](weights::fingerprint) of its files, which reads every byte of its weights once.
     ///
     /// # Errors
-    /// Files that cannot be read, or were changed since they were opened.
+    /// Files cannot be read, or have changed since they were opened.
     pub fn fingerprint(&self) -> Result<&str, WeightsError> {
         if let Some(known) = self.fingerprint.get() {
             return Ok(known);
@@ -118,22 +118,22 @@ impl Model {
         &self.warnings
     }
 
-    /// Side of the square that pictures are resized to: `diffews.json`'s, or the paper's 512.
+    /// Side of the square that images are resized to: from `diffews.json`, or the paper's 512.
     pub fn default_size(&self) -> u32 {
         self.size as u32
     }
 
-    /// What is foreground: `diffews.json`'s rule, or the paper's.
+    /// The rule for foreground: from `diffews.json`, or the paper's.
     pub fn default_threshold(&self) -> Threshold {
         self.threshold.unwrap_or(Threshold::PAPER)
     }
 
-    /// Whether its weights have 8 bits, of which stored as such nothing is lost.
+    /// Whether its weights have 8 bits, so that 8-bit storage loses nothing.
     pub fn has_eight_bits(&self) -> bool {
         self.eight_bits
     }
 
-    /// How outlines are refined, where `diffews.json` says so.
+    /// How to refine outlines, if `diffews.json` says so.
     pub fn default_guided_filter(&self) -> Option<GuidedFilter> {
         self.guided_filter
     }

@@ -14,7 +14,7 @@ pub struct Norm {
     pub eps: f64,
 }
 
-/// How the input reaches the sum at the end.
+/// How the input reaches the final sum.
 enum Shortcut {
     Identity,
     Conv(Conv2d),
@@ -32,7 +32,7 @@ pub struct ResnetBlock2D {
 }
 
 impl ResnetBlock2D {
-    /// `skip`: channels of the skip connection that the input is concatenated with, on the way up.
+    /// `skip`: channels of the skip connection that the up path concatenates to the input.
     pub fn load(
         c: &mut Constants,
         scope: &Scope,
@@ -76,7 +76,7 @@ impl ResnetBlock2D {
     }
 }
 
-/// `conv1`, the projected time embedding folded into its bias.
+/// `conv1`, with the projected time embedding folded into its bias.
 fn conv1(c: &mut Constants, scope: &Scope, cin: &Channels, cout: &Channels, time: Option<&TimeEmbedding>) -> Conv2d {
     let Some(time) = time.cloned() else {
         return Conv2d::load(c, &scope.pp("conv1"), cin, cout, Geometry::SAME);
@@ -92,14 +92,14 @@ fn conv1(c: &mut Constants, scope: &Scope, cin: &Channels, cout: &Channels, time
     Conv2d::from(c, conv.path(), cin, cout, Geometry::SAME, source)
 }
 
-/// A convolution of stride 2. `symmetric`: padded on all sides (UNet), or right and bottom only (VAE).
+/// A convolution of stride 2. `symmetric`: padded on all sides (UNet), or only on the right and bottom (VAE).
 pub fn downsample(c: &mut Constants, scope: &Scope, channels: &Channels, symmetric: bool) -> Conv2d {
     let pad = if symmetric { (1, 1) } else { (0, 1) };
     let geometry = Geometry { kernel: 3, stride: 2, pad, upsample: false };
     Conv2d::load(c, &scope.pp("downsamplers.0.conv"), channels, channels, geometry)
 }
 
-/// Nearest upsampling by two, then a convolution: the upsampling is an index in the convolution.
+/// Nearest upsampling by two, then a convolution. The convolution's index does the upsampling.
 pub fn upsample(c: &mut Constants, scope: &Scope, channels: &Channels) -> Conv2d {
     let geometry = Geometry { upsample: true, ..Geometry::SAME };
     Conv2d::load(c, &scope.pp("upsamplers.0.conv"), channels, channels, geometry)

@@ -1,4 +1,4 @@
-//! Where training DiffewS starts: an ordinary Stable Diffusion model with a second entrance, and DiffewS's scheduler.
+//! The starting point for training DiffewS: an ordinary Stable Diffusion model, plus `conv_in_ref` and DiffewS's scheduler.
 
 use super::config::{ConfigError, is_plain};
 use crate::Error;
@@ -6,7 +6,7 @@ use crate::shown;
 use crate::weights::{ConfigText, Layout, ModelFiles, TensorView, WeightsError, bytes_of};
 use serde_json::{Map, Value, json};
 
-/// The scheduler whose one step is x0 = -v. Stable Diffusion's own is that of another training.
+/// The scheduler whose single step is x0 = -v. Stable Diffusion's own belongs to another training.
 const SCHEDULER: &str = r#"{
   "_class_name": "DDIMScheduler",
   "beta_end": 1.0,
@@ -20,14 +20,14 @@ const SCHEDULER: &str = r#"{
 }
 "#;
 
-/// DiffewS's starting point of a plain Stable Diffusion model; `None` where the UNet has its second entrance already.
+/// DiffewS's starting point from a plain Stable Diffusion model; `None` if the UNet already has `conv_in_ref`.
 ///
-/// `conv_in_ref` takes the latents of a picture and of its mask. Both parts of its weights are those of `conv_in` times 0.5, and its bias is
-/// that of `conv_in`: of two equal latents it makes what `conv_in` makes of one. Everything else stays, so that the model runs, and segments
+/// `conv_in_ref` receives the latents of an image and of its mask. Both parts of its weights are half those of `conv_in`, and its bias is
+/// the same, so for two equal latents it gives the same result as `conv_in` for one. Everything else stays, so the model runs, but segments
 /// nothing before it is trained.
 ///
 /// # Errors
-/// A `conv_in` that cannot be read, or a `config.json` of the UNet that is no JSON object.
+/// `conv_in` cannot be read, or the UNet's `config.json` is not a JSON object.
 pub fn starting_point(files: &ModelFiles) -> Result<Option<ModelFiles>, Error> {
     if !is_plain(&files.unet) {
         return Ok(None);
@@ -41,9 +41,9 @@ pub fn starting_point(files: &ModelFiles) -> Result<Option<ModelFiles>, Error> {
         let name = weight.name().to_owned();
         return Err(WeightsError::Placeholder { file: files.unet.name().to_owned(), name }.into());
     };
-    let unet = files.unet.with_bytes("conv_in_ref, made of conv_in", second_entrance(&weight, &bias, channels)?)?;
+    let unet = files.unet.with_bytes("conv_in_ref, made of conv_in", conv_in_ref_tensors(&weight, &bias, channels)?)?;
     Ok(Some(ModelFiles {
-        unet_config: with_entrance(&files.unet_config, 2 * channels)?,
+        unet_config: with_ref_channels(&files.unet_config, 2 * channels)?,
         scheduler_config: Some(ConfigText { file: "DiffewS's scheduler".into(), text: SCHEDULER.into() }),
         separate_unet: false,
         unet,
@@ -51,11 +51,11 @@ pub fn starting_point(files: &ModelFiles) -> Result<Option<ModelFiles>, Error> {
     }))
 }
 
-/// `conv_in_ref` of `conv_in`, as a safetensors file. In f32, where halving loses nothing.
-fn second_entrance(weight: &TensorView, bias: &TensorView, channels: usize) -> Result<Vec<u8>, WeightsError> {
+/// `conv_in_ref` derived from `conv_in`, as a safetensors file. In f32, where halving is exact.
+fn conv_in_ref_tensors(weight: &TensorView, bias: &TensorView, channels: usize) -> Result<Vec<u8>, WeightsError> {
     let (values, biases) = (weight.to_f32()?, bias.to_f32()?);
     let halved: Vec<f32> = values.iter().map(|v| 0.5 * v).collect();
-    // An output's numbers: those of the picture's channels, then those of the mask's.
+    // An output's values: first those of the image's channels, then those of the mask's.
     let each = weight.shape()[1..].iter().product::<usize>();
     let twice: Vec<f32> = halved.chunks_exact(each).flat_map(|output| [output, output].concat()).collect();
     let mut shape = weight.shape().to_vec();
@@ -68,8 +68,8 @@ fn second_entrance(weight: &TensorView, bias: &TensorView, channels: usize) -> R
     Ok(layout.whole(tensors.iter().map(|(_, _, values)| bytes_of(values))))
 }
 
-/// A UNet's configuration with the channels of its second entrance.
-fn with_entrance(config: &ConfigText, channels: usize) -> Result<ConfigText, ConfigError> {
+/// A UNet's configuration with the channels of `conv_in_ref`.
+fn with_ref_channels(config: &ConfigText, channels: usize) -> Result<ConfigText, ConfigError> {
     let wrong = |reason: String| ConfigError::Json { file: config.file.clone(), reason: shown::text(&reason) };
     let mut all: Map<String, Value> = serde_json::from_str(&config.text).map_err(|e| wrong(e.to_string()))?;
     all.insert("in_channels_ref".into(), json!(channels));
@@ -85,7 +85,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    /// A Stable Diffusion model: what trains DiffewS taken out of a fixture, and Stable Diffusion's scheduler.
+    /// A plain Stable Diffusion model: a fixture without DiffewS's additions, and with Stable Diffusion's scheduler.
     fn plain(dir: &Path) -> ModelFiles {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/sd21");
         let mut files = ModelFiles::open(&golden, None).unwrap();
@@ -123,7 +123,7 @@ mod tests {
             assert!(one.iter().zip(picture.iter().zip(mask)).all(|(&w, (&p, &m))| p + m == w && p == m));
         }
         assert_eq!(read("conv_in.bias").to_f32().unwrap(), read("conv_in_ref.bias").to_f32().unwrap());
-        // All of it is there, and its own scheduler is accepted.
+        // Nothing is missing, and its own scheduler is accepted.
         Model::load(start.clone()).unwrap();
         assert!(starting_point(&start).unwrap().is_none());
     }

@@ -1,7 +1,7 @@
-//! The CLIP text encoder on the host, for the empty prompt alone: two tokens, a constant of the checkpoint.
+//! The CLIP text encoder on the host, for the empty prompt only: two tokens, a constant of the checkpoint.
 //!
-//! Transformers' `CLIPTextModel`: token and position embeddings, pre-norm layers with a causal mask, a final layer norm. All sums
-//! are f64; weights are decoded a few rows at a time, so that half a gigabyte of them passes through kilobytes of memory.
+//! Transformers' `CLIPTextModel`: token and position embeddings, pre-norm layers with a causal mask, a final layer norm. All sums are in
+//! f64. Weights are decoded a few rows at a time, so that half a gigabyte of them needs only kilobytes of memory.
 
 use super::config::{Activation, ConfigError, ModelConfig, TextConfig};
 use super::fold::dot;
@@ -20,7 +20,7 @@ const THREADS: usize = 2;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prompt {
     pub width: usize,
-    /// Row-major, a whole number of tokens and at least one.
+    /// Row-major, one or more whole tokens.
     pub values: Vec<f32>,
 }
 
@@ -30,18 +30,18 @@ impl Prompt {
     }
 }
 
-/// One vector for each token.
+/// One vector per token.
 type Tokens = [Vec<f64>; TOKENS];
 
-/// The embeddings of the empty prompt: those that the model carries, or the text encoder's two.
+/// The embeddings of the empty prompt: those in the model, or the text encoder's two.
 ///
 /// # Errors
-/// Those of [`encode_empty_prompt`].
+/// As for [`encode_empty_prompt`].
 pub fn prompt_embeds(files: &ModelFiles, config: &ModelConfig) -> Result<Prompt, ConfigError> {
     match &files.text {
         TextSource::Embeds { values, width, .. } => Ok(Prompt { width: *width, values: values.clone() }),
         TextSource::Encoder { weights, config: text } => {
-            // `ModelConfig::read` has parsed it already; a configuration from elsewhere need not have.
+            // `ModelConfig::read` has parsed it already, but a configuration from elsewhere may lack it.
             let parsed = config.text.map_or_else(|| TextConfig::parse(text, &mut Vec::new()), Ok)?;
             Ok(Prompt { width: parsed.hidden_size, values: encode_empty_prompt(weights, &parsed)? })
         }
@@ -51,13 +51,13 @@ pub fn prompt_embeds(files: &ModelFiles, config: &ModelConfig) -> Result<Prompt,
 /// Runs the encoder: [2, D] row-major, final layer norm applied. Tensor names may begin with `text_model.`.
 ///
 /// # Errors
-/// [`WeightsError::Mismatch`] lists every tensor that is missing or has another shape than `config` says;
-/// [`WeightsError::Invalid`] where the result is not finite.
+/// [`WeightsError::Mismatch`] lists every tensor that is missing or has another shape than `config` says; [`WeightsError::Invalid`] if the
+/// result is not finite.
 pub fn encode_empty_prompt(weights: &Weights, config: &TextConfig) -> Result<Vec<f32>, WeightsError> {
     let root = weights.root();
     let inner = root.pp("text_model");
     let scope = if inner.has("final_layer_norm.weight") { inner } else { root };
-    // A buffer of older exports: 0, 1, 2...
+    // A buffer in older exports: 0, 1, 2...
     weights.ignore(scope.pp("embeddings").pp("position_ids").path());
     let encoder = Encoder::load(&scope, config);
     weights.finish()?;
@@ -171,7 +171,7 @@ impl Attention {
         }
     }
 
-    /// Causal: the first token sees itself alone, the second sees both.
+    /// Causal: the first token attends only to itself, the second to both.
     fn forward(&self, x: &Tokens) -> Result<Tokens, WeightsError> {
         let (q, k, mut v) = (self.q_proj.forward(x)?, self.k_proj.forward(x)?, self.v_proj.forward(x)?);
         let size = v[0].len() / self.heads;
@@ -229,7 +229,7 @@ impl Linear {
             }
         };
         std::thread::scope(|threads| {
-            // A thread that the system does not give is no failure: this one works, too.
+            // Failing to start a thread is harmless, because this thread works, too.
             let start = |_| Builder::new().spawn_scoped(threads, worker).ok();
             let others: Vec<_> = (1..THREADS).map_while(start).collect();
             let all = others.into_iter().map(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));

@@ -1,4 +1,4 @@
-//! The encoder against transformers in float64 (`tools/reference/make_text_fixture.py`), and what it refuses.
+//! The encoder against transformers in float64 (`tools/reference/make_text_fixture.py`), and its errors.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ fn case(name: &str) -> Case {
             "expected" => {
                 case.expected = data.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect();
             }
-            // The fixture keeps the two rows of the empty prompt; no other may matter, so they are NaN.
+            // The fixture keeps the two rows of the empty prompt. The others must not matter, so they are NaN.
             "token_embedding_tail" => {
                 let width = config.hidden_size;
                 let nan = if dtype == Dtype::F16 { vec![0x00, 0x7e] } else { f32::NAN.to_le_bytes().to_vec() };
@@ -51,7 +51,7 @@ impl Case {
         Weights::from_bytes("model.safetensors", serialize(views, None).unwrap()).unwrap()
     }
 
-    /// Largest error over its bound: one f32 rounding of the result, and 1e-12 for f64 sums of some 500 terms through three layers
+    /// Largest error / bound. The bound is one f32 rounding of the result, plus 1e-12 for f64 sums of some 500 terms through three layers
     /// that keep values near 1 (500 * 2^-53 = 6e-14).
     fn worst(&self, config: &TextConfig) -> f64 {
         let got = encode_empty_prompt(&self.weights(), config).unwrap();
@@ -68,7 +68,7 @@ fn equals_transformers_in_float64() {
         let worst = case.worst(&case.config);
         println!("{name}: error / bound = {worst:.3}");
         assert!(worst <= 1.0, "{name}: error / bound = {worst}");
-        // Controls: the comparison sees a slightly wrong epsilon, the other activation, other heads, a missing layer.
+        // Controls: the comparison detects a slightly wrong epsilon, the other activation, other heads, a missing layer.
         let c = case.config;
         let other = if c.hidden_act == Activation::Gelu { Activation::QuickGelu } else { Activation::Gelu };
         for wrong in [

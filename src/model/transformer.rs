@@ -10,15 +10,15 @@ use crate::plan::{Channels, Element, Recorder, Tensor};
 use crate::weights::Scope;
 use std::sync::Arc;
 
-/// Keys and values of every `attn1`, in the order in which a pass meets them.
+/// Keys and values of every `attn1`, in the order of a pass.
 pub enum Bank<'a> {
-    /// The support pass leaves its own.
+    /// The support pass collects its own.
     Write(Vec<KeyValue>),
-    /// The query pass attends over its own and these, of which each layer may have several pieces.
+    /// The query pass attends over its own and these. A layer may have several pieces.
     Read(std::slice::Iter<'a, Vec<KeyValue>>),
 }
 
-/// Self-attention, over the bank too in the query pass (DiffewS, section 3.2: key-value fusion).
+/// Self-attention; in the query pass over the bank, too (DiffewS, section 3.2: key-value fusion).
 struct SelfAttention {
     path: String,
     to_q: Conv2d,
@@ -39,7 +39,7 @@ impl SelfAttention {
         }
     }
 
-    /// Adds to `residual`.
+    /// Returns the sum with `residual`.
     fn forward(&self, r: &mut Recorder, x: &Tensor, bank: &mut Bank, residual: &Tensor) -> Tensor {
         let own = KeyValue { k: self.to_k.forward(r, x), v: self.to_v.forward(r, x) };
         r.mark(&format!("{}.k", self.path), &own.k);
@@ -61,7 +61,7 @@ impl SelfAttention {
 enum CrossAttention {
     /// On one or two tokens, folded: see [`TextGate`].
     Gate { scores: Conv2d, values: Conv2d },
-    /// On more.
+    /// On more tokens.
     Tokens { path: String, to_q: Conv2d, prompt: KeyValue, to_out: Conv2d },
 }
 
@@ -86,7 +86,7 @@ impl CrossAttention {
     fn load_tokens(c: &mut Constants, scope: &Scope, channels: &Channels, heads: usize, prompt: Arc<Prompt>) -> Self {
         let split = Channels::heads(heads as u32, channels.logical() / heads as u32);
         let tokens = prompt.tokens() as u32;
-        // In f32, as the UNet's plans store the values that attention takes.
+        // In f32, because the UNet's plans store the values of attention so.
         let mut projected = |name: &str| {
             let (weight, prompt) =
                 (scope.tensor(format!("{name}.weight"), &[width(channels), prompt.width]), prompt.clone());
@@ -102,7 +102,7 @@ impl CrossAttention {
         }
     }
 
-    /// Adds to `residual`.
+    /// Returns the sum with `residual`.
     fn forward(&self, r: &mut Recorder, x: &Tensor, residual: &Tensor) -> Tensor {
         match self {
             CrossAttention::Gate { scores, values } => {
@@ -168,7 +168,7 @@ pub struct Transformer2DModel {
 }
 
 impl Transformer2DModel {
-    /// diffusers' constant for this norm alone.
+    /// diffusers' constant, for this norm only.
     const EPS: f64 = 1e-6;
 
     pub fn load(
@@ -186,7 +186,7 @@ impl Transformer2DModel {
         Transformer2DModel {
             path: scope.path().into(),
             norm: GroupNorm::load(c, &scope.pp("norm"), channels, groups, Self::EPS),
-            // A linear layer or, with use_linear_projection false, the same as a 1 x 1 convolution.
+            // A linear layer, or an equivalent 1 x 1 convolution if use_linear_projection is false.
             proj_in: Conv2d::linear(c, &scope.pp("proj_in"), channels, channels, true),
             transformer_blocks: (0..layers).map(|i| block(c, i)).collect(),
             proj_out: Conv2d::linear(c, &scope.pp("proj_out"), channels, channels, true),

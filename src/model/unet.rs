@@ -1,4 +1,4 @@
-//! diffusers `UNet2DConditionModel` with DiffewS's second entrance, `conv_in_ref`.
+//! diffusers `UNet2DConditionModel` with DiffewS's additional input layer, `conv_in_ref`.
 
 use super::config::UNetConfig;
 use super::constants::{Constants, Windows};
@@ -63,7 +63,7 @@ impl UNet {
         let conv_in = Conv2d::load(c, &scope.pp("conv_in"), &latent, &width(0), Geometry::SAME);
         let conv_in_ref = Conv2d::load_pair(c, &scope.pp("conv_in_ref"), &latent, &latent, &width(0), Geometry::SAME);
 
-        // Channels of every skip connection, in the order in which the way down makes them.
+        // Channels of every skip connection, in the order in which the down path makes them.
         let mut skips = vec![width(0)];
         let mut down_blocks = Vec::new();
         for level in 0..levels {
@@ -147,7 +147,7 @@ impl UNet {
         }
     }
 
-    /// The query pass: latent `[h, w, latent]` and the bank, of each layer in one or more pieces -> -v / scaling_factor, what the decoder takes.
+    /// The query pass: latent `[h, w, latent]` and the bank, with one or more pieces per layer -> -v / scaling_factor, the decoder's input.
     pub fn query(&self, r: &mut Recorder, latent: &Tensor, bank: &[Vec<KeyValue>]) -> Tensor {
         let x = self.conv_in.forward(r, latent);
         r.mark("conv_in", &x);

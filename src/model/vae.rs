@@ -13,7 +13,7 @@ use crate::weights::Scope;
 /// diffusers' constant for every norm of the VAE.
 const EPS: f64 = 1e-6;
 
-/// One head over all positions; named as published with SD 2.1, or as diffusers has renamed it since.
+/// One head over all positions. Tensor names are as published with SD 2.1, or as diffusers has renamed them since.
 struct Attention {
     path: String,
     group_norm: GroupNorm,
@@ -83,7 +83,7 @@ fn widths(config: &VaeConfig) -> Vec<Channels> {
 
 const RGB: u32 = 3;
 
-/// A level's resnets and what changes the size after them.
+/// A level's resnets and its up- or downsampling.
 struct Block {
     resnets: Vec<ResnetBlock2D>,
     resample: Option<Conv2d>,
@@ -107,7 +107,7 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// `root` is the VAE's, for `quant_conv` lies beside `encoder`.
+    /// `root` is the VAE's scope, because `quant_conv` lies beside `encoder`.
     pub fn load(c: &mut Constants, root: &Scope, config: &VaeConfig) -> Self {
         let scope = root.pp("encoder");
         let widths = widths(config);

@@ -1,11 +1,11 @@
-//! How much of what a GPU computes of the embedded model only fills up blocks, or is computed again.
+//! The share of padding and recomputation in a GPU's work on the embedded model.
 
 use super::*;
 use crate::plan::{Channels, Forms, Limits, Policy, Recorder};
 use crate::shader::{Device, Facts};
 
-/// Of the convolutions, and of what is normalized for them, of encoder, support pass and decoder: multiplications and additions as defined, and those that workgroups
-/// compute.
+/// Operations of the convolutions and their normalizations, in encoder, support pass and decoder: as defined, and as workgroups compute
+/// them.
 fn work(model: &Model, forms: &Forms) -> (u64, u64) {
     let recorder = || Recorder::new(Policy::F32, forms.clone(), Limits::WEBGPU);
     let size = model.default_size();

@@ -1,4 +1,4 @@
-//! Which form of a kernel computes a problem: facts are the adapter's, needs the form's, fit the problem's, speed the chooser's.
+//! Chooses the form of a kernel for a problem, from the adapter's facts, the form's needs, its fit to the problem, and its expected speed.
 
 use super::recorder::Recorder;
 use super::tensor::Policy;
@@ -8,30 +8,30 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// A problem of a kernel, as far as the speed of its forms depends on it.
+/// The properties of a kernel's problem that affect the speed of its forms.
 #[derive(Clone, Debug)]
 pub struct Key {
     pub storage: Policy,
-    /// Tells it apart from all others of the kernel, and people what it is.
+    /// Unique within the kernel, and readable.
     pub text: String,
-    /// As the kernel has it: `conv2d::Layer`, `attention::Layer`.
+    /// The kernel's own description: `conv2d::Layer`, `attention::Layer`.
     pub layer: Arc<dyn Any + Send + Sync>,
 }
 
 /// A form of a kernel for the problem at hand.
 pub struct Offer {
     pub form: &'static Form,
-    /// Why it cannot compute it here, if so.
+    /// The reason why it cannot compute the problem here, if there is one.
     pub refused: Option<String>,
-    /// What it would take of memory for the time that it saves is not worth it, if so: only for who asks for it.
+    /// It takes more memory than the time it saves is worth, so it is chosen only on request.
     pub dear: bool,
-    /// Multiplications and additions, with those that only fill up blocks. Nobody asks where it is refused.
+    /// Multiply-adds, including padding. Not read if it is refused.
     pub work: u64,
     pub workgroups: u64,
 }
 
-/// The layer of a kernel that chooses by the pace of its forms alone: all do the same work, and one is faster by far wherever it can be.
-/// There is nothing to measure.
+/// The layer of a kernel that chooses by the pace of its forms alone. All its forms do the same work, and one is by far the fastest
+/// wherever it can run, so there is nothing to measure.
 pub struct ByPace;
 
 impl fmt::Display for ByPace {
@@ -41,10 +41,10 @@ impl fmt::Display for ByPace {
 }
 
 impl Recorder {
-    /// The form of `kernel` that is chosen among the first and those that `refuses` has nothing against, by their [`ByPace`].
+    /// Chooses a form of `kernel` by [`ByPace`], among the first one and those that `refuses` accepts.
     pub fn form(&mut self, kernel: &'static Kernel, refuses: impl Fn(&Form) -> Option<String>) -> &'static Form {
         let refused = |i: usize, form: &Form| {
-            let stored = || (!self.storage.suits(form)).then(|| "it takes values in f32 alone".into());
+            let stored = || (!self.storage.suits(form)).then(|| "it only takes f32 values".into());
             form.needs.lacks(&self.forms.facts).or_else(stored).or_else(|| if i > 0 { refuses(form) } else { None })
         };
         let offer = |(i, form)| Offer { form, refused: refused(i, form), dear: false, work: 1, workgroups: 1 };
@@ -56,19 +56,19 @@ impl Recorder {
 
 /// Chooses among the forms of a kernel.
 pub trait Choose: Send + Sync {
-    /// An index into `offers`, one for each form in the kernel's order, of which the first is never refused.
+    /// An index into `offers`, which has one offer per form in the kernel's order. The first is never refused.
     ///
     /// # Errors
-    /// Why there is none, where the choice is not free.
+    /// A form was prescribed and cannot run.
     fn choose(&self, kernel: &Kernel, key: &Key, offers: &[Offer], facts: &Facts) -> Result<usize, String>;
 
-    /// Whether a form that proved to be faster may take the place of what this chooses of the kernel of that name.
+    /// Whether a form that was measured to be faster may replace this chooser's choice for that kernel.
     fn may_be_tuned(&self, _kernel: &str) -> bool {
         false
     }
 }
 
-/// The first form, which fits everything and needs nothing.
+/// Chooses the first form, which fits everything and has no requirements.
 pub struct First;
 
 impl Choose for First {
@@ -77,20 +77,20 @@ impl Choose for First {
     }
 }
 
-/// How much longer a form takes on a CPU driver whose vectors are wider than those that it is made for: Mesa 26 at 512 bits.
+/// Slowdown of a form on a CPU driver whose vectors are wider than the form is made for: Mesa 26 at 512 bits.
 const WIDER: f64 = 3.5;
 
-/// What should be fastest by its work and its pace on such a device; nothing is measured.
+/// Chooses the form that should be fastest by its work and its pace on such a device, without measuring.
 pub struct ByRule;
 
 impl ByRule {
-    /// Time, relative to that of the kernel's other forms. A GPU's cores work at once: what does not fill them takes as long as what
-    /// does.
+    /// Estimated time, relative to the kernel's other forms. The cores of a GPU work in parallel: work that does not fill them takes as
+    /// long as work that does.
     pub fn cost(offer: &Offer, facts: &Facts) -> f64 {
         let seconds = offer.work as f64 / offer.form.pace.on(facts.device);
         let lanes = offer.form.needs.lanes;
         match facts.device {
-            // Made for fewer lanes than there are: the others idle, or numbers go from lane to lane through memory.
+            // Made for narrower subgroups: the other lanes idle, or values move between lanes through memory.
             Device::Cpu if !facts.range_checks && lanes > 0 && lanes < facts.least_lanes => WIDER * seconds,
             Device::Cpu => seconds,
             Device::Integrated | Device::Discrete => {
@@ -105,7 +105,7 @@ impl Choose for ByRule {
     fn choose(&self, kernel: &Kernel, _: &Key, offers: &[Offer], facts: &Facts) -> Result<usize, String> {
         let able = offers.iter().enumerate().filter(|(_, offer)| offer.refused.is_none() && !offer.dear);
         let costs = able.map(|(i, offer)| (i, Self::cost(offer, facts)));
-        // Of equals the first.
+        // The first of equals.
         let least = costs.reduce(|best, next| if next.1 < best.1 { next } else { best });
         least.map(|(i, _)| i).ok_or_else(|| format!("{}: no form computes this", kernel.name))
     }
@@ -115,8 +115,8 @@ impl Choose for ByRule {
     }
 }
 
-/// Of the forms that were named of a kernel the first that can run, and whatever another chooser takes for all other kernels. Where
-/// none of them can, that is an error.
+/// Chooses the first named form of a kernel that can run, and leaves other kernels to another chooser. It is an error if none of the named
+/// forms can run.
 pub struct Forced {
     pub forms: BTreeMap<String, Vec<String>>,
     pub others: Arc<dyn Choose>,
@@ -134,7 +134,7 @@ impl Choose for Forced {
                     Some(reason) => reason,
                 },
             };
-            refusals.push(format!("form {name} of {} was asked for: {reason}", kernel.name));
+            refusals.push(format!("form {name} of {} was requested, but {reason}", kernel.name));
         }
         Err(refusals.join("; "))
     }
@@ -160,12 +160,12 @@ impl Forms {
         Forms { facts, choose: Arc::new(First) }
     }
 
-    /// `form` of `kernel`, and of all others what `self` chooses.
+    /// Prescribes `form` for `kernel`; `self` chooses for all others.
     pub fn forcing(&self, kernel: &str, form: &str) -> Forms {
         self.forcing_one_of(kernel, &[form])
     }
 
-    /// Of these forms of `kernel` the first that fits, and of all others what `self` chooses.
+    /// Prescribes the first of `forms` that fits for `kernel`; `self` chooses for all others.
     pub fn forcing_one_of(&self, kernel: &str, forms: &[&str]) -> Forms {
         let forms = forms.iter().map(|form| form.to_string()).collect();
         let forms = BTreeMap::from([(kernel.to_string(), forms)]);
@@ -205,10 +205,10 @@ mod tests {
             |work, workgroups, facts| ByRule.choose(&KERNEL, &key(), &offers(work, workgroups), facts).unwrap();
         assert_eq!(choose([100, 100, 100], 100, &gpu), 0);
         assert_eq!(choose([100, 100, 100], 100, &cpu), 2);
-        // Half the pace pays for less than half the work.
+        // Half the pace pays off only with less than half the work.
         assert_eq!(choose([100, 40, 100], 100, &gpu), 1);
         assert_eq!(choose([100, 60, 100], 100, &gpu), 0);
-        // Few workgroups leave a GPU empty.
+        // Few workgroups leave a GPU idle.
         let mut few = offers([100, 100, 100], 10);
         few[1].workgroups = 40;
         assert_eq!(ByRule.choose(&KERNEL, &key(), &few, &gpu).unwrap(), 1);

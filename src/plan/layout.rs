@@ -1,24 +1,24 @@
-//! Between the host's `[positions, channels]` f32 and a tensor's bytes: padding and storage.
+//! Conversion between the host's `[positions, channels]` f32 and a tensor's bytes, with its padding and storage.
 
 use super::{Element, Tensor};
 use crate::q8;
 use half::f16;
 use std::borrow::Cow;
 
-/// `values` (row by row, logical channels) as the tensor lies in memory.
+/// The bytes of a tensor with `values` (row by row, logical channels).
 pub fn to_bytes(tensor: &Tensor, values: &[f32]) -> Vec<u8> {
     let mut all = Vec::with_capacity(tensor.bytes() as usize);
     in_parts(tensor, values, &mut |bytes| all.extend_from_slice(bytes));
     all
 }
 
-/// Elements of a part: little enough for a core's nearest cache.
+/// Elements per part: few enough for a core's L1 cache.
 const PART: usize = 4096;
 
-/// Gives the same bytes to `put`, some rows after the other, so that they need no second place as large.
+/// Passes the same bytes to `put` a few rows at a time, to avoid a second buffer of the full size.
 pub fn in_parts(tensor: &Tensor, values: &[f32], put: &mut dyn FnMut(&[u8])) {
     let row = tensor.channels.vec4s() as usize * 4;
-    // Nothing to fill up: they lie there already.
+    // No padding: pass the values on directly.
     if tensor.channels.logical() as usize == row && tensor.element != Element::Q8 {
         return match tensor.element {
             Element::F32 => put(bytemuck::cast_slice(values)),
@@ -26,7 +26,7 @@ pub fn in_parts(tensor: &Tensor, values: &[f32], put: &mut dyn FnMut(&[u8])) {
         };
     }
     let places = tensor.channels.places();
-    // Of 8 bits, whole blocks.
+    // 8-bit storage needs whole blocks.
     let rows = match tensor.element {
         Element::Q8 => q8::BLOCK,
         _ => PART.div_ceil(row),
@@ -35,7 +35,7 @@ pub fn in_parts(tensor: &Tensor, values: &[f32], put: &mut dyn FnMut(&[u8])) {
     for values in values.chunks(rows * places.len()) {
         let part = &mut padded[..values.len() / places.len() * row];
         match tensor.channels.segments() {
-            // A picture: what has a length that is known takes no call for each pixel.
+            // A picture. The fixed length avoids a call per pixel.
             [3] => part.as_chunks_mut::<4>().0.iter_mut().zip(values.as_chunks::<3>().0).for_each(|(to, from)| {
                 let [r, g, b] = *from;
                 *to = [r, g, b, 0.0];
@@ -48,14 +48,15 @@ pub fn in_parts(tensor: &Tensor, values: &[f32], put: &mut dyn FnMut(&[u8])) {
         }
         match tensor.element {
             Element::F32 => put(bytemuck::cast_slice(part)),
-            Element::Q8 => put(&eight_bits(part, row)),
+            Element::Q8 => put(&encode_8_bits(part, row)),
             element => put(&encode(part, element)),
         }
     }
 }
 
-/// A block of rows, four columns to a word, below the scales of its columns, in four rows: the first has that of each word's first column.
-fn eight_bits(part: &[f32], row: usize) -> Vec<u8> {
+/// A block of rows as words of four columns, below the scales of its columns. The scales take four rows; the first of them has the scale of
+/// each word's first column.
+fn encode_8_bits(part: &[f32], row: usize) -> Vec<u8> {
     let mut most = vec![0f32; row];
     for values in part.chunks_exact(row) {
         most.iter_mut().zip(values).for_each(|(most, value)| *most = value.abs().max(*most));
@@ -71,7 +72,7 @@ fn eight_bits(part: &[f32], row: usize) -> Vec<u8> {
     bytes
 }
 
-/// f32 values as they are stored.
+/// Converts f32 values to a storage.
 pub fn encode(values: &[f32], element: Element) -> Vec<u8> {
     if element == Element::F32 {
         return bytemuck::cast_slice(values).to_vec();
@@ -84,7 +85,7 @@ pub fn encode(values: &[f32], element: Element) -> Vec<u8> {
 
 fn decode<'a>(tensor: &Tensor, bytes: &'a [u8]) -> Cow<'a, [f32]> {
     if tensor.element == Element::F32 {
-        // What a driver maps is aligned; a slice of a larger one may not be.
+        // Memory that a driver maps is aligned; a subslice of it may not be.
         return bytemuck::try_cast_slice(bytes).map_or_else(|_| bytemuck::pod_collect_to_vec(bytes).into(), Cow::from);
     }
     use half::slice::HalfFloatSliceExt;
@@ -94,7 +95,7 @@ fn decode<'a>(tensor: &Tensor, bytes: &'a [u8]) -> Cow<'a, [f32]> {
     values.into()
 }
 
-/// The logical channels of a tensor's bytes, row by row.
+/// Reads the logical channels from a tensor's bytes, row by row.
 pub fn from_bytes(tensor: &Tensor, bytes: &[u8]) -> Vec<f32> {
     let places = tensor.channels.places();
     let row = tensor.channels.vec4s() as usize * 4;
@@ -110,7 +111,7 @@ pub fn from_bytes(tensor: &Tensor, bytes: &[u8]) -> Vec<f32> {
     all
 }
 
-/// Do all lanes beyond the logical channels hold zero?
+/// Whether all lanes beyond the logical channels hold zero.
 pub fn padding_is_zero(tensor: &Tensor, bytes: &[u8]) -> bool {
     let row = tensor.channels.vec4s() as usize * 4;
     let mut real = vec![false; row];

@@ -1,4 +1,4 @@
-//! From a recorded forward pass to a replayable plan: recording, pruning, liveness, buffers. No wgpu here.
+//! Turns a recorded forward pass into a replayable plan: recording, pruning, lifetimes, buffers. Does not use wgpu.
 
 mod choose;
 pub mod layout;

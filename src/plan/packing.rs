@@ -1,4 +1,4 @@
-//! Weights: as the model knows them, and as a form wants them to lie in memory.
+//! Weights in the model's layout, and in the memory layouts that forms use.
 
 use super::pieces::Pieces;
 use super::tensor::{Channels, Element, Tensor, TensorId};
@@ -7,54 +7,55 @@ use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The weight of a convolution or of a linear layer, `[Cout, Cin, taps]`, before a form says how it lies.
+/// The weight of a convolution or a linear layer, `[Cout, Cin, taps]`, before a form chooses its layout.
 #[derive(Clone, Debug)]
 pub struct Param {
     /// Its number among the constants of its model.
     pub id: u32,
     pub name: Arc<str>,
     pub taps: u32,
-    /// How the tensors lie that it is multiplied with, and that it makes.
+    /// Channel layouts of the tensors that it multiplies and produces.
     pub inputs: Channels,
     pub outputs: Channels,
 }
 
-/// How a weight lies in memory.
+/// The memory layout of a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Packing {
-    /// `[taps, Cin with padding, Cout]`: for each tap and input channel a row of all output channels.
+    /// `[taps, Cin with padding, Cout]`: a row of all output channels per tap and input channel.
     Taps,
-    /// `[36, Cin with padding, Cout]`: [`Packing::Taps`] of 3 x 3 windows g turned into G g G^T (see [`super::winograd`]).
+    /// `[36, Cin with padding, Cout]`: like [`Packing::Taps`], but the 3 x 3 windows g are transformed to G g G^T (see
+    /// [`super::winograd`]).
     Winograd,
-    /// `[taps or 36, Cout / columns, Cin, columns]`: one of them in panels of so many columns, filled up with zeros, as are the input
-    /// channels to a multiple of `step`.
+    /// `[taps or 36, Cout / columns, Cin, columns]`: either of these, split into panels of that many columns. Columns are padded with
+    /// zeros, and input channels up to a multiple of `step`.
     Panels { of: Panels, columns: u32, step: u32, read: Read },
 }
 
-/// How a panel's weights are read.
+/// How the shader reads a panel's weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Read {
     /// Four columns at once.
     Vec4s,
-    /// A column for each lane: in f32, or as halves in [`Read::Pairs`].
+    /// One column per lane, in f32; stored as f16, they become [`Read::Pairs`].
     Numbers,
-    /// A word for each lane: a column, and the one half a panel further on, so that a load has two vectors of neighbours.
+    /// One word per lane: a column and the one half a panel further on, so that a load gives two vectors of adjacent columns.
     Pairs,
 }
 
-/// What lies in panels.
+/// The contents of the panels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Panels {
     /// [`Packing::Taps`].
     Taps,
-    /// The same of `[hidden | gate]` columns: the lower half of a panel is hidden, the upper one are their gates.
+    /// [`Packing::Taps`] of `[hidden | gate]` columns: the lower half of a panel is hidden, the upper half are their gates.
     Gated,
     /// [`Packing::Winograd`].
     Winograd,
 }
 
 impl Packing {
-    /// The tensor that `param` becomes, stored as `element`. The same for the same packing, in whatever plan: it lies in memory once.
+    /// The tensor that `param` becomes, stored as `element`. Plans that use the same packing share it.
     pub fn tensor(self, param: &Param, element: Element) -> Tensor {
         let (inputs, outputs) = (4 * param.inputs.vec4s(), &param.outputs);
         let (height, width, channels) = match self {
@@ -76,12 +77,12 @@ impl Packing {
         Tensor { id, name: param.name.clone(), height, width, channels, element }
     }
 
-    /// What weights that others store as `element` are stored as.
+    /// The storage of weights in this packing where others are stored as `element`.
     pub fn element(self, element: Element) -> Element {
         match self {
-            // No text without loop reads 8 bits or native halves, and 8 bits with their scales are no halves.
+            // No straight-line form reads 8 bits or native f16, and 8-bit weights with their scales are not f16.
             Packing::Panels { read: Read::Numbers | Read::Pairs, .. } if element != Element::Packed => Element::F32,
-            // No bound is known of what 8 bits make of turned windows.
+            // There is no bound for transformed windows in 8 bits.
             Packing::Winograd | Packing::Panels { of: Panels::Winograd, .. } if element == Element::Q8 => {
                 Element::Packed
             }
@@ -89,12 +90,12 @@ impl Packing {
         }
     }
 
-    /// How it is packed piece by piece.
+    /// How to pack it piece by piece.
     pub(crate) fn pieces(self, param: &Param) -> Pieces<'_> {
         Pieces::new(self, param)
     }
 
-    /// The rows of that tensor: `values` are `[Cout, Cin, taps]`. Rows of padding channels are zero.
+    /// The rows of that tensor; `values` are `[Cout, Cin, taps]`. Rows of padding channels are zero.
     pub fn pack(self, param: &Param, values: &[f32]) -> Vec<f32> {
         let pieces = self.pieces(param);
         let (mut out, mut room) = (vec![0.0; pieces.len()], Vec::new());
@@ -112,7 +113,7 @@ impl Packing {
 }
 
 impl Panels {
-    /// One for each tap, or of Winograd's algorithm.
+    /// Its matrices: one per tap, or 36 for Winograd's algorithm.
     fn matrices(self, param: &Param) -> u32 {
         match self {
             Panels::Taps | Panels::Gated => param.taps,
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn packed_weights_are_where_the_kernel_reads_them() {
-        // Channels 0 and 1 lie at the beginning, channel 2 in the next vec4.
+        // Channels 0 and 1 are in the first vec4, channel 2 in the next.
         let inputs = Channels::one(2).concat(&Channels::one(1));
         let (taps, cout) = (2, 3);
         let param = Param { id: 7, name: "w".into(), taps, inputs, outputs: Channels::one(cout) };
@@ -164,7 +165,7 @@ mod tests {
             let value = f32::from(word(i + 4 * (block + 1))[component] as i8) * scale;
             assert!((value - w[o * 76 + i]).abs() <= 0.5001 * scale && scale > 0.5 && scale <= 1.0, "{o} {i}: {value}");
         }
-        // Columns that fill up a word.
+        // Columns that pad a word.
         assert!((0..76).all(|i| bytes[4 * ((i + 4 * (i / 64 + 1)) * width + 1) + 2..][..2] == [0, 0]));
         assert!(include_str!("../../shaders/conv2d/weights_q8.wgsl").contains("const BLOCK = 64u;"));
     }
@@ -184,7 +185,7 @@ mod tests {
                 assert_eq!(out[(matrix * 8 + place) * 2 + o], turned[matrix / 6][matrix % 6] as f32)
             });
         }
-        // The first and last points leave a corner of the window as it is.
+        // The first and last points leave a corner of the window unchanged.
         assert_eq!((out[0], out[35 * 16]), (w[0], w[8]));
     }
 
@@ -217,7 +218,7 @@ mod tests {
             let expected = if real && o < 6 { w[(o + 6 * (n % 8 / 4)) * 2 + k] } else { 0.0 };
             assert_eq!(panels[(n / 8 * 4 + k) * 8 + n % 8], expected, "{k} {n}");
         }
-        // As halves: what it is of and its gate in one word.
+        // As f16, a hidden column and its gate share a word.
         let TensorId::Constant(_, Some(pairs)) = packing.tensor(&param, Element::Packed).id else {
             panic!("no weight")
         };

@@ -1,20 +1,20 @@
-//! Packing piece by piece: what a weight becomes is as large as the weight or four times that, a piece stays in a core's own cache.
+//! Packing piece by piece: a packed weight is up to four times as large as the weight, but a piece stays in a core's own cache.
 
 use super::packing::{Packing, Panels, Param, Read};
 use super::winograd::{MATRICES, turned};
 use std::ops::Range;
 
-/// Takes numbers, with the place of the first.
+/// Receives elements, with the index of the first.
 pub(crate) type Put<'a, E> = dyn FnMut(usize, &[f32]) -> Result<(), E> + 'a;
 
-/// Numbers of a piece, about.
+/// Approximate elements per piece.
 const PIECE: usize = 1 << 18;
 
-/// Columns that are made at once: a line of a cache.
+/// Columns that are made at once: a cache line.
 const LANES: usize = 16;
 
-/// A weight as `[matrices, panels, rows, columns]`: a matrix is a tap or one of Winograd's, a row an input channel, a column an
-/// output channel. What lies in rows of all output channels is one panel.
+/// A weight as `[matrices, panels, rows, columns]`. A matrix is a tap or one of Winograd's, a row an input channel, a column an output
+/// channel. Packings without panels have one panel of all output channels.
 pub(crate) struct Pieces<'a> {
     param: &'a Param,
     turned: bool,
@@ -55,17 +55,17 @@ impl<'a> Pieces<'a> {
         if self.turned { MATRICES as usize } else { self.param.taps as usize }
     }
 
-    /// Numbers of all pieces.
+    /// Elements of all pieces.
     pub fn len(&self) -> usize {
         self.matrices() * self.panels * self.rows * self.columns
     }
 
-    /// Numbers of an output channel's windows.
+    /// Elements of an output channel's windows.
     pub fn window(&self) -> usize {
         self.param.inputs.logical() as usize * self.param.taps as usize
     }
 
-    /// The output channel of each column of a panel, if it has one.
+    /// The output channel of each column of a panel; `None` for padding.
     fn outputs(&self, panel: usize) -> Vec<Option<usize>> {
         let places = self.param.outputs.places();
         if self.columns == places.len() && self.panels == 1 && !self.gated && !self.pairs {
@@ -81,7 +81,7 @@ impl<'a> Pieces<'a> {
         (0..self.columns).map(of).map(|column| places.binary_search(&(place(column) as u32)).ok()).collect()
     }
 
-    /// The output channels whose windows a panel is made of.
+    /// The output channels whose windows a panel uses.
     pub fn reads(&self, panel: usize) -> Vec<Range<usize>> {
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for output in self.outputs(panel).into_iter().flatten() {
@@ -93,14 +93,14 @@ impl<'a> Pieces<'a> {
         ranges
     }
 
-    /// Gives the pieces of a panel to `put`, some rows of a matrix each, with the place of their first number among all. `values` are
-    /// the windows of the channels that the panel reads, `[channels, Cin, taps]`. `room` is used again and again.
+    /// Passes the pieces of a panel to `put`, a few rows of a matrix each, with the index of their first element. `values` are the windows
+    /// of the channels that the panel reads, `[channels, Cin, taps]`. `room` is scratch memory for reuse.
     ///
     /// # Errors
-    /// The first that `put` gives.
+    /// The first error of `put`.
     pub fn pack<E>(&self, panel: usize, values: &[f32], room: &mut Vec<f32>, put: &mut Put<E>) -> Result<(), E> {
         let (matrices, taps) = (self.matrices(), self.param.taps as usize);
-        // Where there is no channel all is zero.
+        // Padding columns read zeros.
         let nothing = vec![0.0; self.window()];
         let mut windows = values.chunks_exact(self.window().max(1));
         let mut of_column = |output: Option<usize>| output.and_then(|_| windows.next()).unwrap_or(&nothing);
@@ -118,7 +118,7 @@ impl<'a> Pieces<'a> {
                 for (row, channel) in channels.iter().enumerate().filter_map(|(row, i)| Some((row, (*i)?))) {
                     let at = row * self.columns + block * LANES;
                     let mut write = |m: usize, lanes: &[f32; LANES]| match room[m * matrix + at..].first_chunk_mut() {
-                        // A length that is known takes no call.
+                        // The fixed length avoids a call.
                         Some(to) if columns.len() == LANES => *to = *lanes,
                         _ => room[m * matrix + at..][..columns.len()].copy_from_slice(&lanes[..columns.len()]),
                     };
@@ -143,7 +143,7 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// The first taps of a window of each column.
+/// The first taps of each column's window.
 fn tapped<const TAPS: usize>(columns: &[&[f32]], window: Range<usize>) -> [[f32; LANES]; TAPS] {
     let mut lanes = [[0.0; LANES]; TAPS];
     for (lane, column) in columns.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Where values that only one run needs lie: lifetimes, and the parts of shared buffers ("slots") that values take in turn.
+//! Placement of values that a single run needs: their lifetimes, and the parts of shared buffers ("slots") that values take in turn.
 
 use super::recorder::{Recording, Window};
 use super::tensor::TensorId;
@@ -13,9 +13,9 @@ pub struct Place {
     pub offset: u64,
 }
 
-/// How many dispatches lie at least between those that use the one and those that use the other of two values that lie side by side
-/// in one slot. At first some: a driver that waits for the last writer of a buffer makes neighbours wait for each other. Where that
-/// takes more memory, none but that no dispatch may read a buffer that it writes, wherever in it.
+/// The minimum distance, in dispatches, between the uses of two values that lie side by side in one slot. First try a few: a driver that
+/// waits for the last writer of a buffer makes neighbours wait for each other. Where that takes more memory, fall back to 1: no dispatch
+/// may read a buffer that it writes, even at another offset.
 const APART: [usize; 2] = [4, 1];
 
 /// One dispatch's use of a value.
@@ -27,12 +27,12 @@ struct Use {
     writes: bool,
 }
 
-/// A value, in the order of its uses.
+/// A value's uses, in order.
 struct Life {
     value: u32,
     bytes: u64,
     uses: Vec<Use>,
-    /// It is to be there before the first dispatch and after the last.
+    /// It must exist from before the first dispatch until after the last.
     whole: bool,
 }
 
@@ -49,7 +49,7 @@ impl Life {
         a.0 <= b.1 && b.0 <= a.1
     }
 
-    /// Whether dispatches less than `apart` from each other use both, one of them to write.
+    /// Whether dispatches less than `apart` from each other use both, and one of them writes.
     fn collides(&self, other: &Life, apart: usize) -> bool {
         let mut first = 0;
         self.uses.iter().any(|a| {
@@ -61,7 +61,7 @@ impl Life {
         })
     }
 
-    /// Whether it may take the place of `old`, byte by byte: none is written before `old` is read there for the last time.
+    /// Whether it may take the place of `old`, byte by byte: it writes no byte before the last read of that byte of `old`.
     fn succeeds(&self, old: &Life) -> bool {
         let first = self.span().0;
         let late = || old.uses.iter().rev().take_while(|was| was.dispatch >= first);
@@ -83,7 +83,7 @@ fn id(of: TensorId) -> Option<u32> {
     }
 }
 
-/// Inputs and outputs have buffers of their own and are left out, but not what is handed on.
+/// The values to place. Inputs and outputs have buffers of their own and are left out, except for those that are handed on.
 fn lives(recording: &Recording) -> Vec<Life> {
     let mut uses: HashMap<u32, Vec<Use>> = HashMap::new();
     for (dispatch, recorded) in recording.dispatches.iter().enumerate() {
@@ -108,8 +108,8 @@ fn lives(recording: &Recording) -> Vec<Life> {
     uses.into_iter().map(life).collect()
 }
 
-/// Largest value first, each into the first place that is free while it lives. `slots` are there already; more are made where
-/// they do not do. The bytes of each slot that are used, and the places.
+/// Places the values, largest first, each into the first range that is free during its lifetime. `slots` exist already; more are added
+/// where they do not suffice. Returns the bytes used of each slot, and the places.
 pub(super) fn place(recording: &Recording, slots: &[u64]) -> (Vec<u64>, HashMap<u32, Place>) {
     let align = recording.limits.offset_alignment.max(1);
     let mut lives = lives(recording);
@@ -133,7 +133,7 @@ pub(super) fn place(recording: &Recording, slots: &[u64]) -> (Vec<u64>, HashMap<
     (used.collect(), places)
 }
 
-/// The first byte of a slot of `bytes` where `life` may lie beside what is there, so far apart.
+/// The first offset in a slot of `bytes` where `life` fits beside the values there, at that distance.
 fn free(life: &Life, bytes: u64, taken: &[(&Life, u64)], align: u64, apart: usize) -> Option<u64> {
     let room = bytes.checked_sub(life.bytes)?;
     let beside: Vec<&(&Life, u64)> = taken.iter().filter(|(other, _)| life.meets(other)).collect();
@@ -154,10 +154,10 @@ fn free(life: &Life, bytes: u64, taken: &[(&Life, u64)], align: u64, apart: usiz
 
 #[cfg(test)]
 impl super::Schedule {
-    /// Goes through the dispatches and keeps account of whose value each byte of each slot holds.
+    /// Replays the dispatches, and tracks which value each byte of each slot holds.
     ///
     /// # Errors
-    /// A dispatch that finds another value than its own where it reads, or that reads and writes in one slot.
+    /// A dispatch reads another value than its own, or reads and writes one slot.
     #[cfg(all(test, feature = "embedded"))]
     pub(crate) fn prove(&self) -> Result<(), String> {
         let mut held: Vec<Vec<(u64, u64, u32)>> = vec![Vec::new(); self.slots.len()];
@@ -174,15 +174,15 @@ impl super::Schedule {
             for (place, from, to, value) in &reads {
                 let name = &self.recording.values[*value as usize].name;
                 if writes.iter().any(|write| write.0.slot == place.slot) {
-                    return Err(format!("dispatch {i} reads {name} and writes in one buffer"));
+                    return Err(format!("dispatch {i} reads {name} from a buffer that it also writes"));
                 }
                 if *to > self.slots[place.slot] {
-                    return Err(format!("{name} ends beyond its slot"));
+                    return Err(format!("{name} extends beyond its slot"));
                 }
                 let foreign = held[place.slot].iter().find(|(a, b, other)| a < to && from < b && other != value);
                 if let Some((.., other)) = foreign {
                     let other = &self.recording.values[*other as usize].name;
-                    return Err(format!("dispatch {i} reads {name}, and finds {other}"));
+                    return Err(format!("dispatch {i} reads {name}, but finds {other}"));
                 }
             }
             for (place, from, to, value) in writes {
@@ -219,11 +219,11 @@ mod tests {
         assert!(life(&[(2, first, true), (4, second, true), (5, all, false)]).succeeds(&old));
         // The second half is written before it is read.
         assert!(!life(&[(2, second, true), (4, first, true)]).succeeds(&old));
-        // Halves that meet.
+        // Overlapping halves.
         assert!(!life(&[(2, (0, 520), true), (4, second, true)]).succeeds(&old));
-        // A dispatch of both.
+        // A dispatch that uses both.
         assert!(!life(&[(1, first, true), (4, second, true)]).succeeds(&old));
-        // Another size, and one that must be there to the end.
+        // Another size, and a value that must exist to the end.
         assert!(!Life { bytes: 512, ..life(&[(2, first, true)]) }.succeeds(&old));
         assert!(!life(&[(2, first, true)]).succeeds(&Life { whole: true, ..old }));
     }
@@ -234,13 +234,13 @@ mod tests {
         let a = life(&[(0, all, true), (20, all, false)]);
         let offset = |b: &Life| free(b, 4096, &[(&a, 0)], 256, 4);
         assert_eq!(offset(&life(&[(8, all, true), (12, all, false)])), Some(1024));
-        // Its writer comes soon after the other's; its reader, soon before it, hurts nobody.
+        // It is written too soon after the other. Its reader, soon before the other's writer, does no harm.
         assert_eq!(offset(&life(&[(2, all, true), (12, all, false)])), None);
         assert_eq!(offset(&life(&[(8, all, true), (19, all, false)])), Some(1024));
         assert_eq!(offset(&life(&[(21, all, true), (22, all, false)])), Some(0));
         // There is no room beside it.
         assert_eq!(free(&life(&[(8, all, true), (12, all, false)]), 2000, &[(&a, 0)], 256, 4), None);
-        // Nearer only where it must be, and never in one dispatch.
+        // Closer only where necessary, and never in one dispatch.
         assert_eq!(free(&life(&[(2, all, true), (12, all, false)]), 4096, &[(&a, 0)], 256, 1), Some(1024));
         assert_eq!(free(&life(&[(20, all, true), (22, all, false)]), 4096, &[(&a, 0)], 256, 1), None);
     }

@@ -1,4 +1,4 @@
-//! Plain data, no wgpu: kernels append shape-checked dispatches, a [`Recorder`] keeps them in order.
+//! Kernels append shape-checked dispatches, and a [`Recorder`] keeps them in order. Plain data, without wgpu.
 
 use super::choose::{Forms, Key, Offer};
 use super::tensor::{Channels, Element, Policy, Tensor, TensorId};
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
-/// What the adapter allows, as far as recording needs to know it.
+/// The adapter's limits that recording depends on.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Largest range of a buffer that one binding may cover, in bytes.
@@ -19,19 +19,19 @@ pub struct Limits {
     pub max_workgroups: u32,
     /// Largest single buffer, in bytes.
     pub max_buffer: u64,
-    /// Multiplications and additions of about [`DISPATCH_SECONDS`] on this device: a dispatch of more is cut into several.
+    /// Multiply-adds that take about [`DISPATCH_SECONDS`] on this device. Larger dispatches are split.
     pub max_work: u64,
-    /// But none into pieces of fewer workgroups than this: they would leave the device empty.
+    /// The least workgroups of a piece: fewer would leave the device idle.
     pub least_workgroups: u64,
-    /// Most turns that one invocation's loops may take together: [`MAX_TURNS`], less where a test asks for it.
+    /// Most turns of one invocation's loops together: [`MAX_TURNS`], or less in tests.
     pub max_turns: u64,
 }
 
-/// How long a dispatch should take at most: a watchdog's patience, and Ctrl-C's.
+/// Longest time that a dispatch should take: it must stay below a watchdog's limit, and it delays Ctrl-C.
 pub const DISPATCH_SECONDS: f64 = 0.1;
 
 impl Limits {
-    /// WebGPU's own defaults, which every adapter has.
+    /// WebGPU's default limits, which every adapter has.
     pub const WEBGPU: Limits = Limits {
         max_binding: 128 << 20,
         offset_alignment: 256,
@@ -42,29 +42,28 @@ impl Limits {
         max_turns: MAX_TURNS,
     };
 
-    /// Into how many dispatches `work` of so many workgroups is cut.
+    /// The number of dispatches that `work` in `workgroups` is split into.
     pub fn pieces(&self, work: u64, workgroups: u64) -> u64 {
         let most = (workgroups / self.least_workgroups.max(1)).max(1);
         work.div_ceil(self.max_work.max(1)).clamp(1, most)
     }
 }
 
-/// Mesa's CPU drivers end the loops of a shader, without a word, once an invocation has taken 65,535 turns, those of all its
-/// loops together. Some are left for what a driver's compiler makes of a loop.
+/// Mesa's CPU drivers silently end the loops of a shader once an invocation has taken 65,535 turns over all its loops. The margin is for
+/// loops that a driver's compiler adds.
 pub const MAX_TURNS: u64 = 60_000;
 
-/// Dispatches of one recording. Those of SD 2.1 at 2048 pixels are some thousands; a size that takes more would take days.
+/// Most dispatches of one recording. SD 2.1 at 2048 pixels has a few thousand; a size that needs more would take days.
 const MOST_DISPATCHES: usize = 1 << 18;
 
-/// Turns of a loop that is gone through `n` times, each time with `inner` turns of the loops in it. The test that ends it
-/// counts as one.
+/// Turns of a loop that iterates `n` times, with `inner` turns of its inner loops per iteration. The final test counts as one.
 pub fn turns(n: u64, inner: u64) -> u64 {
     n.saturating_mul(inner.saturating_add(1)).saturating_add(1)
 }
 
 #[cfg(test)]
 impl Limits {
-    /// What any GPU allows, without a budget.
+    /// The limits of any GPU, without a budget.
     pub(crate) const TEST: Limits = Limits {
         max_binding: 1 << 27,
         offset_alignment: 256,
@@ -76,16 +75,16 @@ impl Limits {
     };
 }
 
-/// A part of a tensor, as one binding sees it.
+/// A part of a tensor, as one binding covers it.
 #[derive(Clone, Debug)]
 pub struct Window {
     pub tensor: Tensor,
-    /// Byte range inside the tensor's buffer; the start is aligned as the adapter asks.
+    /// Byte range in the tensor's buffer; the start has the adapter's alignment.
     pub offset: u64,
     pub size: u64,
 }
 
-/// One dispatch: everything an executor needs, and nothing of wgpu.
+/// One dispatch: everything that an executor needs, independent of wgpu.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     pub kernel: &'static Kernel,
@@ -98,24 +97,24 @@ pub struct Dispatch {
     /// The parameter struct, as the shader's uniform.
     pub params: Vec<u8>,
     pub workgroups: [u32; 3],
-    /// Multiplications and additions, each counted.
+    /// Multiplications and additions, counted separately.
     pub flops: u64,
-    /// Those beside them that only fill up blocks, and take their time, too.
+    /// Operations on padding, not included above.
     pub padding: u64,
-    /// Those of the definition that an algorithm does without.
+    /// Operations of the definition that the algorithm saves.
     pub saved: u64,
     /// Most turns of one invocation's loops together (see [`turns`]).
     pub turns: u64,
 }
 
 impl Dispatch {
-    /// Bytes of what it reads and writes, each window once.
+    /// Bytes that it reads and writes, counting each window once.
     pub fn bytes(&self) -> u64 {
         self.inputs.iter().chain(&self.outputs).map(|window| window.size).sum()
     }
 }
 
-/// Something a plan cannot do; each is an engine's error or a tensor beyond the adapter's limits.
+/// A plan that cannot be made: an internal error, or a tensor beyond the adapter's limits.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{what}")]
 #[non_exhaustive]
@@ -124,18 +123,18 @@ pub struct PlanError {
     pub less: Less,
 }
 
-/// With less of what, or with what else, a plan may do.
+/// The change of the request that would make the plan possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Less {
     Nothing,
     /// A smaller size.
     Size,
-    /// A smaller size, or halves in the place of f32.
+    /// A smaller size, or f16 instead of f32.
     SizeOrPrecision,
     /// Fewer examples, or a smaller size.
     ShotsOrSize,
-    /// Another form of a kernel than the one that was asked for.
+    /// Another form of a kernel than the requested one.
     OtherForm,
 }
 
@@ -145,8 +144,8 @@ impl PlanError {
     }
 }
 
-/// Appends dispatches. Errors are kept and returned by [`Recorder::finish`], so that a model's forward
-/// pass reads like the paper and not like error handling.
+/// Appends dispatches. It keeps errors until [`Recorder::finish`] returns them, so that a model's forward pass reads like the paper and not
+/// like error handling.
 pub struct Recorder {
     pub storage: Policy,
     pub forms: Forms,
@@ -161,7 +160,7 @@ pub struct Recorder {
     refused: bool,
 }
 
-/// What a recording holds when it is finished.
+/// A finished recording.
 #[derive(Clone)]
 pub struct Recording {
     pub storage: Policy,
@@ -170,7 +169,7 @@ pub struct Recording {
     pub dispatches: Vec<Dispatch>,
     pub inputs: Vec<Tensor>,
     pub outputs: Vec<Tensor>,
-    /// Read after the plan has run and before any other does: they lie in working memory, but where they are outputs, too.
+    /// Read after the plan has run and before any other plan runs. They lie in working memory, unless they are outputs, too.
     pub handed: Vec<Tensor>,
     pub marks: HashMap<String, Tensor>,
 }
@@ -192,7 +191,7 @@ impl Recorder {
         }
     }
 
-    /// Puts `to` in the place of the kernel of that name in all that is recorded.
+    /// Replaces the kernel of that name by `to` in everything recorded.
     pub(crate) fn replace_kernel(&mut self, name: &str, to: &'static Kernel) {
         for dispatch in self.dispatches.iter_mut().filter(|d| d.kernel.name == name) {
             (dispatch.kernel, dispatch.form) = (to, to.form(dispatch.form.name).unwrap_or(dispatch.form));
@@ -204,20 +203,20 @@ impl Recorder {
         self.dispatches.iter().find(|d| d.kernel.name == kernel).map(|d| d.form.name)
     }
 
-    /// What the weights of the first dispatch of that kernel are stored as.
+    /// The storage of the weights of the first dispatch of that kernel.
     pub(crate) fn weights_of(&self, kernel: &str) -> Option<Element> {
         let first = self.dispatches.iter().find(|d| d.kernel.name == kernel)?;
         let weight = |w: &&Window| matches!(w.tensor.id, TensorId::Constant(..));
         first.inputs.iter().find(weight).map(|w| w.tensor.element)
     }
 
-    /// Multiplications and additions of the dispatches of that kernel, with those that fill up blocks.
+    /// Multiply-adds of the dispatches of that kernel, including padding.
     pub(crate) fn work_of(&self, kernel: &str) -> u64 {
         self.dispatches.iter().filter(|d| d.kernel.name == kernel).map(|d| d.flops + d.padding).sum()
     }
 
-    /// The number of the form of `kernel` that is chosen among `offers` to compute `layer`, whose text tells it apart from others; the
-    /// first where none can be, which is kept as error.
+    /// Chooses a form of `kernel` among `offers` for `layer`, whose text is unique within the kernel. Returns its index; if none can run,
+    /// keeps the error and returns the first.
     pub fn choose<L: Any + Display + Send + Sync>(&mut self, kernel: &Kernel, layer: L, offers: &[Offer]) -> usize {
         let text = format!("{layer}, {}", self.storage.name());
         let key = Key { storage: self.storage, text, layer: Arc::new(layer) };
@@ -231,7 +230,7 @@ impl Recorder {
         }
     }
 
-    /// A new value `[height, width, channels]`, stored as the policy has it.
+    /// A new value `[height, width, channels]`, stored as the policy says.
     pub fn value(&mut self, name: &str, height: u32, width: u32, channels: Channels) -> Tensor {
         self.value_of(name, height, width, channels, self.storage.values)
     }
@@ -250,7 +249,7 @@ impl Recorder {
         tensor
     }
 
-    /// A value that is filled from outside before the plan runs.
+    /// A value that the host writes before the plan runs.
     pub fn input(&mut self, name: &str, height: u32, width: u32, channels: Channels) -> Tensor {
         self.input_of(name, height, width, channels, self.storage.values)
     }
@@ -261,17 +260,17 @@ impl Recorder {
         tensor
     }
 
-    /// Declares that `tensor` is read after the plan has run. What no output depends on is dropped.
+    /// Declares that `tensor` is read after the plan has run. Dispatches that no output depends on are dropped.
     pub fn output(&mut self, tensor: &Tensor) {
         self.outputs.push(tensor.clone());
     }
 
-    /// Declares that `tensor` is read after the plan has run and before another plan runs: it needs no buffer of its own.
+    /// Declares that `tensor` is read after the plan has run and before another plan runs, so it needs no buffer of its own.
     pub fn hand_on(&mut self, tensor: &Tensor) {
         self.handed.push(tensor.clone());
     }
 
-    /// Remembers `tensor` under the checkpoint's path of the module that made it.
+    /// Records `tensor` under the checkpoint's path of the module that made it.
     pub fn mark(&mut self, path: &str, tensor: &Tensor) {
         self.marks.insert(path.to_string(), tensor.clone());
     }
@@ -281,7 +280,7 @@ impl Recorder {
         self.keep(holds, Less::Nothing, message)
     }
 
-    /// [`Recorder::check`] of what a smaller size or halves may make hold.
+    /// Like [`Recorder::check`], for a condition that a smaller size or f16 may satisfy.
     fn check_room(&mut self, holds: bool, message: impl FnOnce() -> String) -> bool {
         self.keep(holds, Less::SizeOrPrecision, message)
     }
@@ -293,12 +292,12 @@ impl Recorder {
         holds
     }
 
-    /// Whether a form was asked for that cannot compute what was recorded.
+    /// Whether a requested form cannot compute what was recorded.
     pub fn refused(&self) -> bool {
         self.refused
     }
 
-    /// Whether a check has failed: nothing more is kept then.
+    /// Whether a check has failed; nothing more is recorded then.
     pub fn has_failed(&self) -> bool {
         self.error.is_some()
     }
@@ -326,7 +325,7 @@ impl Recorder {
         self.check(turns <= most, || {
             let output = dispatch.outputs.first().map_or("", |w| &w.tensor.name);
             format!(
-                "{} of {output}: its loops take {turns} turns, more than the {most} that every driver goes through; a network \
+                "{} of {output}: its loops take {turns} turns, more than the {most} that every driver completes; a network \
                  with such wide layers cannot be computed",
                 dispatch.kernel.name
             )
@@ -341,8 +340,8 @@ impl Recorder {
         Window { tensor: tensor.clone(), offset: 0, size: tensor.bytes() }
     }
 
-    /// The vec4s `from..to` of `tensor` as one binding, and where `from` lies in it: a binding's start is
-    /// aligned downwards, so the shader adds the second number (in vec4s) to its index.
+    /// The vec4s `from..to` of `tensor` as one binding, and the index of `from` in it. A binding's start is aligned downwards, so the
+    /// shader adds this number (in vec4s) to its index.
     pub fn window(&self, tensor: &Tensor, from: u64, to: u64) -> (Window, u32) {
         let unit = tensor.vec4_bytes();
         let offset = from * unit / self.limits.offset_alignment * self.limits.offset_alignment;
@@ -350,8 +349,8 @@ impl Recorder {
         (window, ((from * unit - offset) / unit) as u32)
     }
 
-    /// Workgroups along x and y for `n` of them, folded where the adapter's limit of one dimension is passed.
-    /// The shader's index is `x + y * groups.x`, the rest is beyond `n`.
+    /// Workgroups along x and y for `n` of them, folded where they exceed the adapter's limit of one dimension. The shader's index is `x +
+    /// y * groups.x`; indices from `n` on do nothing.
     pub fn fold_workgroups(&self, n: u64) -> [u32; 3] {
         let most = self.limits.max_workgroups as u64;
         if n <= most {
@@ -397,7 +396,7 @@ mod tests {
     fn dispatches_are_as_long_as_the_device_is_fast_and_never_leave_it_empty() {
         let of = |max_work, least_workgroups| workgroups(Limits { max_work, least_workgroups, ..Limits::WEBGPU });
         assert_eq!(of(100_000_000_000, 4 * 64), [1280]);
-        // Slower: in several, which have enough workgroups each.
+        // On a slower device it is split, with enough workgroups in each.
         let slow = of(5_000_000_000, 4 * 8);
         assert!(slow.len() > 5 && slow.iter().sum::<u32>() == 1280, "{slow:?}");
         let many_cores = of(5_000_000_000, 4 * 128);

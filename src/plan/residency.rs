@@ -1,4 +1,4 @@
-//! Weights that memory does not hold all at once: which stay, and which come for a part of a pass and go again.
+//! Weights that do not all fit in memory: which stay, and which are uploaded for a part of a pass.
 
 use super::recorder::{Limits, Recording};
 use super::schedule::Schedule;
@@ -6,31 +6,31 @@ use super::tensor::{Tensor, TensorId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// Bytes of the window that weights come to in turn, where there is a choice: large enough that a wait for the device is nothing beside
-/// what it does in between, and small enough that most weights stay.
+/// Preferred bytes of the window that weights are uploaded to in turn: large enough that waiting for the device is negligible beside its
+/// work, and small enough that most weights stay.
 const WINDOW: u64 = 64 << 20;
 
-/// Constants that always stay: of so many bytes, or of this part of the largest.
+/// Constants that always stay: up to so many bytes, or up to this fraction of the largest.
 const SMALL: u64 = 256 << 10;
 const SMALL_PART: u64 = 16;
 
 /// Which constants stay on the device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Residency {
-    /// Bytes of the window; 0 where all stay.
+    /// Bytes of the window; 0 if all constants stay.
     pub window: u64,
-    /// Those that come to the window and go.
+    /// The constants that are uploaded to the window in turn.
     pub passing: BTreeSet<TensorId>,
 }
 
-/// Dispatches, and the weights that they need in the window, at so many bytes from its beginning.
+/// A range of dispatches, and the weights that they need in the window, with their byte offsets.
 #[derive(Clone, Debug)]
 pub struct Part {
     pub dispatches: Range<usize>,
     pub weights: Vec<(Tensor, u64)>,
 }
 
-/// The constants of some schedules, each once, in the order in which they are first read.
+/// The distinct constants of some schedules, in the order of their first use.
 fn in_order(schedules: &[&Schedule]) -> Vec<Tensor> {
     let windows = schedules.iter().flat_map(|s| s.dispatches()).flat_map(|d| &d.inputs);
     let constants = windows.filter(|w| matches!(w.tensor.id, TensorId::Constant(..)));
@@ -44,7 +44,7 @@ fn room(tensor: &Tensor, limits: &Limits) -> u64 {
 }
 
 impl Residency {
-    /// Constants that may pass, the bytes of all others, and those of the smallest window that serves all dispatches.
+    /// The constants that may leave, the bytes of all others, and the bytes of the smallest window that serves every dispatch.
     fn least(constants: &[Tensor], schedules: &[&Schedule]) -> (BTreeSet<TensorId>, u64, u64) {
         let largest = constants.iter().map(Tensor::bytes).max().unwrap_or(0);
         let (small, large): (Vec<&Tensor>, Vec<&Tensor>) =
@@ -58,15 +58,15 @@ impl Residency {
         (large, small.iter().map(|t| t.bytes()).sum(), window)
     }
 
-    /// The least that [`Residency::within`] takes for the constants of `schedules`.
+    /// The minimum of `bytes` that [`Residency::within`] accepts for `schedules`.
     pub fn least_bytes(schedules: &[&Schedule]) -> u64 {
         let constants = in_order(schedules);
         let (_, small, window) = Residency::least(&constants, schedules);
         constants.iter().map(Tensor::bytes).sum::<u64>().min(small + window)
     }
 
-    /// Of the constants of `schedules`, which never run at once, as many stay as `bytes` allow: of the first ones first. None where not even
-    /// those of one dispatch at a time have room.
+    /// Keeps as many constants of `schedules` as `bytes` allow, the first ones first. The schedules never run at the same time. `None` if
+    /// even the constants of one dispatch at a time do not fit.
     pub fn within(bytes: u64, schedules: &[&Schedule]) -> Option<Residency> {
         let constants = in_order(schedules);
         if constants.iter().map(Tensor::bytes).sum::<u64>() <= bytes {
@@ -94,7 +94,7 @@ impl Schedule {
         inputs.filter(|t| passing.contains(&t.id)).map(|t| (t.id, t)).collect()
     }
 
-    /// Its dispatches in parts, each with the constants that come for it: as few as the window allows.
+    /// Splits its dispatches into as few parts as the window allows, each with the constants to upload for it.
     pub fn parts(&self, residency: &Residency) -> Vec<Part> {
         let limits = &self.recording.limits;
         let (mut parts, mut part, mut end) = (Vec::new(), Part { dispatches: 0..0, weights: Vec::new() }, 0);
@@ -120,7 +120,7 @@ impl Schedule {
         parts
     }
 
-    /// Some of its dispatches, in the same memory. What is poisoned before a run is so before the first ones.
+    /// Some of its dispatches, in the same memory. Results are poisoned before the first part only.
     pub fn part(&self, dispatches: Range<usize>) -> Schedule {
         let of = |tensors: &[Tensor]| if dispatches.start == 0 { tensors.to_vec() } else { Vec::new() };
         let recording = &self.recording;
@@ -145,7 +145,7 @@ mod tests {
     use crate::plan::{Channels, Forms, Param, Policy, Recorder};
     use crate::shader::Facts;
 
-    /// So many layers of 64 x 64 weights, 16 KiB each, and biases of 256 bytes.
+    /// `n` layers of 64 x 64 weights, 16 KiB each, and biases of 256 bytes.
     fn layers(n: u32) -> Schedule {
         let mut r = Recorder::new(Policy::F32, Forms::first(Facts::LEAST), Limits::TEST);
         let channels = Channels::one(64);
@@ -175,7 +175,7 @@ mod tests {
         let one = within(least).expect("it fits");
         assert_eq!((one.window, one.passing.len()), (WEIGHT, 8));
         assert_eq!(Residency::least_bytes(&[&layers(1)]), WEIGHT + BIAS);
-        // Less than WINDOW of all: it takes all that small ones leave.
+        // Slightly less than everything: the window is below WINDOW, and takes all that the small constants leave.
         let some = within(all - 1).expect("it fits");
         assert_eq!((some.window, some.passing.len()), (8 * WEIGHT - 1, 8));
     }

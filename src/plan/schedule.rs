@@ -1,24 +1,24 @@
-//! What remains of a recording, and where its values lie.
+//! The live dispatches of a recording, and the placement of its values.
 
 use super::place::{Place, place};
 use super::recorder::{Dispatch, Recording, Window};
 use super::tensor::{Tensor, TensorId};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// A recording made ready to run: dead dispatches dropped, every value placed.
+/// A recording made ready to run: dead dispatches are dropped, and every value is placed.
 ///
-/// Values that are neither inputs nor outputs share slots, one after the other or side by side. Plans that never run at once lie
-/// in one arena, slot i of each in the arena's buffer i.
+/// Values that are neither inputs nor outputs share slots, one after the other or side by side. Plans that never run at the same time share
+/// one arena, where slot i of each is buffer i.
 #[derive(Clone)]
 pub struct Schedule {
     pub recording: Recording,
     /// Bytes that it uses of each slot.
     pub slots: Vec<u64>,
-    /// Where each value lies that lies in the arena.
+    /// The place of each value in the arena.
     pub places: HashMap<u32, Place>,
-    /// Dispatches that nothing read.
+    /// Dropped dispatches, whose results nothing reads.
     pub pruned: usize,
-    /// Multiplications and additions of these, as defined.
+    /// Multiply-adds of the dropped dispatches, by the kernels' definitions.
     pub pruned_flops: u64,
 }
 
@@ -37,7 +37,7 @@ fn id(tensor: &Tensor) -> Option<u32> {
 }
 
 impl Schedule {
-    /// In memory of its own.
+    /// Places values in slots of its own.
     pub fn new(mut recording: Recording) -> Self {
         let counted = |r: &Recording| (r.dispatches.len(), r.dispatches.iter().map(|d| d.flops + d.saved).sum::<u64>());
         let before = counted(&recording);
@@ -47,7 +47,7 @@ impl Schedule {
         Schedule { recording, slots, places, pruned: before.0 - after.0, pruned_flops: before.1 - after.1 }
     }
 
-    /// Lies, as far as that does, in slots of these bytes, which are there because of other plans.
+    /// Places values again, in existing slots of these sizes where they fit.
     pub fn settle(&mut self, slots: &[u64]) {
         (self.slots, self.places) = place(&self.recording, slots);
     }
@@ -56,20 +56,20 @@ impl Schedule {
         &self.recording.dispatches
     }
 
-    /// The forms of all kernels that have several: `conv2d=tiled-64`, as they can be asked for.
+    /// The forms of all kernels that have several, as in `conv2d=tiled-64`, which is how a user requests them.
     pub fn forms(&self) -> BTreeSet<String> {
         let several = self.dispatches().iter().filter(|d| d.kernel.forms.len() > 1);
         several.map(|d| format!("{}={}", d.kernel.name, d.form.name)).collect()
     }
 
-    /// The constants that are read, each once.
+    /// The distinct constants that it reads.
     pub fn constants(&self) -> BTreeMap<TensorId, Tensor> {
         let windows = self.dispatches().iter().flat_map(|d| &d.inputs);
         let constants = windows.filter(|w| matches!(w.tensor.id, TensorId::Constant(..)));
         constants.map(|w| (w.tensor.id, w.tensor.clone())).collect()
     }
 
-    /// Bytes that dispatches read and write, each binding once.
+    /// Bytes that dispatches read and write, counting each binding once.
     pub fn traffic(&self) -> u64 {
         self.dispatches().iter().map(Dispatch::bytes).sum()
     }
@@ -78,12 +78,12 @@ impl Schedule {
         self.dispatches().iter().map(|d| d.flops).sum()
     }
 
-    /// Multiplications and additions of the definition that algorithms do without.
+    /// Operations of the definition that algorithms save.
     pub fn saved(&self) -> u64 {
         self.dispatches().iter().map(|d| d.saved).sum()
     }
 
-    /// Multiplications and additions that only fill up blocks.
+    /// Operations on padding.
     pub fn padding(&self) -> u64 {
         self.dispatches().iter().map(|d| d.padding).sum()
     }
@@ -94,7 +94,7 @@ impl Schedule {
     }
 }
 
-/// Drops, from the end, every dispatch that writes nothing anybody reads.
+/// Drops every dispatch whose results are not read, from the end backwards.
 fn prune(recording: &mut Recording) {
     let mut needed: HashSet<u32> = recording.outputs.iter().chain(&recording.handed).filter_map(id).collect();
     let mut kept = Vec::new();
@@ -119,7 +119,7 @@ mod tests {
         Recorder::new(Policy::F32, Forms::first(Facts::LEAST), Limits::TEST)
     }
 
-    /// `n` layers one after the other, from an input.
+    /// `n` layers in sequence, from an input.
     fn chain(r: &mut Recorder, n: usize) -> Vec<Tensor> {
         let mut values = vec![r.input("x", 8, 8, Channels::one(4))];
         let scale = r.input_of("scale", 1, 2, Channels::one(4), Element::F32);
@@ -144,7 +144,7 @@ mod tests {
         let values = chain(&mut r, 9);
         r.output(&values[9]);
         let schedule = Schedule::new(r.finish().expect("records"));
-        // Each layer reads one value and writes the next: two slots serve any length.
+        // Each layer reads one value and writes the next, so two slots serve any length.
         assert_eq!(schedule.slots, [1024, 1024]);
         for dispatch in schedule.dispatches() {
             let slots: Vec<_> = values_of(dispatch)
@@ -164,17 +164,17 @@ mod tests {
         r.output(&values[20]);
         r.hand_on(&values[3]);
         let recording = r.finish().expect("records");
-        // Beside the two slots of a chain, in none of which it may lie in between.
+        // An extra value beside the two slots of a chain; it fits in neither meanwhile.
         let mut schedule = Schedule::new(recording.clone());
         assert_eq!(schedule.slots, [1024, 1024, 1024]);
-        // In memory that others left: beside values of other dispatches.
+        // In existing memory, it lies beside values of other dispatches.
         schedule.settle(&[4096, 2048]);
         assert_eq!(schedule.slots.len(), 2);
         let place = |v: usize| id(&values[v]).and_then(|v| schedule.places.get(&v)).copied().expect("a place");
         assert!((1..20).filter(|&v| v != 3).all(|v| place(v) != place(3)));
         // A dispatch's input and output never lie in one buffer.
         assert!((1..19).all(|v| place(v).slot != place(v + 1).slot));
-        // Edited to be kept, it has a buffer of its own.
+        // Changed to an output, it has a buffer of its own.
         let mut kept = recording;
         kept.outputs.push(values[3].clone());
         assert_eq!(Schedule::new(kept).slots, [1024, 1024]);

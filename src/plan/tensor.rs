@@ -1,20 +1,20 @@
-//! Shapes and handles. A [`Tensor`] owns no memory: it is a name, a shape and an id that a plan resolves.
+//! Shapes and handles. A [`Tensor`] owns no memory: it has a name, a shape, and an id that a plan resolves.
 
 use super::packing::Packing;
 use crate::q8::BLOCK;
 use crate::shader::{Form, Needs, Stored};
 use std::sync::Arc;
 
-/// How the numbers of a tensor lie in GPU memory. Arithmetic is always f32; this is storage alone.
+/// The storage of a tensor's elements in GPU memory. Arithmetic is always f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element {
     /// 32-bit floats.
     F32,
-    /// Half precision packed two to a `u32`: core WGSL, every adapter.
+    /// f16 packed two to a `u32`: core WGSL, on every adapter.
     Packed,
-    /// Half precision as WGSL's native `f16`; needs the adapter's shader-f16 feature.
+    /// WGSL's native `f16`; needs the adapter's shader-f16 feature.
     F16,
-    /// Of weights alone: 8 bits, four to a `u32`, and a scale in f32 for each column of a block of rows (see [`crate::q8`]).
+    /// For weights only: 8 bits, four to a `u32`, and an f32 scale per column of a block of rows (see [`crate::q8`]).
     Q8,
 }
 
@@ -23,7 +23,7 @@ impl Element {
         matches!(self, Element::Packed | Element::F16)
     }
 
-    /// Bytes of four numbers, scales left aside.
+    /// Bytes of four elements, without scales.
     pub fn vec4_bytes(self) -> u64 {
         match self {
             Element::F32 => 16,
@@ -33,11 +33,11 @@ impl Element {
     }
 }
 
-/// What the tensors of a plan are stored as where nothing else is said. Biases, norm weights and statistics are f32 in every
-/// plan: half precision would cost accuracy there and save nothing.
+/// The default storage of a plan's tensors. Biases, norm weights and statistics are f32 in every plan: f16 would cost accuracy there and
+/// save almost nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
-    /// What layers hand to each other.
+    /// Values that layers pass to each other.
     pub values: Element,
     /// Weights that are multiplied with values.
     pub weights: Element,
@@ -47,22 +47,22 @@ impl Policy {
     pub const F32: Policy = Policy { values: Element::F32, weights: Element::F32 };
     pub const PACKED: Policy = Policy { values: Element::Packed, weights: Element::Packed };
     pub const F16: Policy = Policy { values: Element::F16, weights: Element::F16 };
-    /// The memory of half precision where weights are most of it, without its rounding of every value on the way.
+    /// Almost the memory of f16, because weights are most of it, without rounding every value.
     pub const MIXED: Policy = Policy { values: Element::F32, weights: Element::Packed };
     /// The least memory for weights.
     pub const Q8: Policy = Policy { values: Element::F32, weights: Element::Q8 };
-    /// And for values, too.
+    /// The least memory for weights, and f16 for values.
     pub const Q8_PACKED: Policy = Policy { values: Element::Packed, weights: Element::Q8 };
-    /// Those that are recorded and tested: of kernels without weights the first four.
+    /// The policies that are recorded and tested. Kernels without weights use the first four.
     pub const ALL: [Policy; 6] =
         [Policy::F32, Policy::PACKED, Policy::F16, Policy::MIXED, Policy::Q8, Policy::Q8_PACKED];
 
-    /// What an adapter must have for it.
+    /// Its requirements on an adapter.
     pub fn needs(self) -> Needs {
         Needs { f16: [self.values, self.weights].contains(&Element::F16), ..Needs::NOTHING }
     }
 
-    /// Whether a form takes what is stored so.
+    /// Whether a form accepts this storage.
     pub fn suits(self, form: &Form) -> bool {
         let half = |element| matches!(element, Element::Packed | Element::F16);
         match form.stored {
@@ -72,12 +72,12 @@ impl Policy {
         }
     }
 
-    /// How what a form takes may be stored.
+    /// A policy that a form accepts.
     pub(crate) fn of(form: &Form) -> Policy {
         if form.stored == Stored::Halves { Policy::PACKED } else { Policy::F32 }
     }
 
-    /// The name used in reports and by `--precision` of the conformance command.
+    /// Its name in reports, and for `--precision` of the conformance command.
     pub fn name(self) -> &'static str {
         match (self.values, self.weights) {
             (Element::F32, Element::F32) => "f32",
@@ -95,25 +95,24 @@ impl Policy {
             Element::F32 => &[][..],
             Element::Packed => &["PACKED"],
             Element::F16 => &["F16"],
-            // No tensor of values is.
+            // No tensor of values has it.
             Element::Q8 => &[],
         };
         let weights = match self.weights {
             Element::F32 => &[][..],
             Element::Packed => &["PACKED_WEIGHTS"],
             Element::F16 => &["F16_WEIGHTS"],
-            // Matrices of Winograd's algorithm are halves there ([`Packing::element`]).
+            // There, Winograd's matrices are f16 ([`Packing::element`]).
             Element::Q8 => &["PACKED_WEIGHTS", "Q8_WEIGHTS"],
         };
         values.iter().chain(weights).copied()
     }
 }
 
-/// The channel axis: logical widths laid side by side, each padded with zeros to whole groups of four.
+/// The channel axis: logical widths laid side by side, each padded with zeros to a multiple of four.
 ///
-/// One width is an ordinary tensor. Several are a concatenation (`[hidden | skip]`) or attention heads:
-/// so heads of any size start on a vec4, and every kernel sees whole vec4s only.
-/// Padding lanes are zero in every tensor; each kernel keeps that true.
+/// One width is an ordinary tensor; several are a concatenation (`[hidden | skip]`) or attention heads. So heads of any size start on a
+/// vec4, and kernels only see whole vec4s. Padding lanes are zero in every tensor, and each kernel preserves that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channels(Arc<[u32]>);
 
@@ -130,7 +129,7 @@ impl Channels {
         Channels(self.0.iter().chain(other.0.iter()).copied().collect())
     }
 
-    /// Number of channels as the checkpoint counts them.
+    /// Number of channels in the checkpoint.
     pub fn logical(&self) -> u32 {
         self.0.iter().sum()
     }
@@ -140,7 +139,7 @@ impl Channels {
         self.0.iter().map(|c| c.div_ceil(4)).sum()
     }
 
-    /// The place in memory of every logical channel, in order.
+    /// The position in memory of every logical channel, in order.
     pub fn places(&self) -> Vec<u32> {
         let mut places = Vec::with_capacity(self.logical() as usize);
         let mut start = 0;
@@ -156,17 +155,17 @@ impl Channels {
     }
 }
 
-/// Which list a tensor's memory is found in.
+/// Identifies a tensor, and where to find its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TensorId {
-    /// A value of one plan: an input, an output or something in between.
+    /// A value of one plan: an input, an output or an intermediate.
     Value(u32),
-    /// A constant of the model, shared by its plans: a weight in a packing, or what is never packed.
+    /// A constant of the model, shared by its plans: a weight in a packing, or a constant that is never packed.
     Constant(u32, Option<Packing>),
 }
 
-/// A handle: `[height, width, channels]`, channels innermost. Tokens are the same memory with
-/// height * width rows; a matrix is `[1, rows, columns]`.
+/// A handle: `[height, width, channels]`, channels innermost. Tokens have height * width rows in the same memory; a matrix is `[1, rows,
+/// columns]`.
 #[derive(Clone, Debug)]
 pub struct Tensor {
     pub id: TensorId,
@@ -192,7 +191,7 @@ impl Tensor {
     }
 
     pub fn bytes(&self) -> u64 {
-        // Each block of rows has four more, of scales.
+        // Each block of rows has four more rows, for scales.
         let scales = match self.element {
             Element::Q8 => 4 * u64::from(self.positions()).div_ceil(BLOCK as u64) * u64::from(self.channels.vec4s()),
             _ => 0,

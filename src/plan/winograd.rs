@@ -1,21 +1,21 @@
-//! Winograd's minimal filtering F(4 x 4, 3 x 3) (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016): of 6 x 6
-//! inputs d and a window g of 3 x 3 the 4 x 4 outputs are A^T ((G g G^T) * (B^T d B)) A, 36 products where direct sums take 144.
+//! Winograd's minimal filtering F(4 x 4, 3 x 3) (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016). For 6 x 6
+//! inputs d and a 3 x 3 window g, the 4 x 4 outputs are A^T ((G g G^T) * (B^T d B)) A: 36 products where direct sums take 144.
 //!
-//! The points are 0, 1/sqrt 2, -1/sqrt 2, sqrt 2, -sqrt 2 and infinity (Barabasz and others, "Error Analysis and Improving the Accuracy
-//! of Winograd Convolution", 2020, search among such): what the rows of B^T may add up to is 5.1 where 0, +-1, +-2 give 10.
+//! The points are 0, 1/sqrt 2, -1/sqrt 2, sqrt 2, -sqrt 2 and infinity. Barabasz and others ("Error Analysis and Improving the Accuracy of
+//! Winograd Convolution", 2020) search among such points. The rows of B^T sum to at most 5.1 in magnitude, where 0, +-1, +-2 give 10.
 
 use std::f64::consts::{FRAC_1_SQRT_2 as H, SQRT_2 as S};
 
-/// Rows and columns of outputs of a tile.
+/// Output rows and columns per tile.
 pub const TILE: u32 = 4;
-/// Products of a tile: matrices that are multiplied, one for each.
+/// Products per tile, and so the matrices that are multiplied.
 pub const MATRICES: u32 = 36;
 
-/// How much larger the terms of an output are here than those of direct sums, at most, where inputs and windows are independent and of
-/// one variance each: by the square root of sum |A_ia|^2 |B_a|^2 |G_a|^2 / 3, for both directions.
+/// Upper bound on how much larger an output's terms are here than in direct sums, where inputs and windows are independent, with one
+/// variance each: the square root of sum |A_ia|^2 |B_a|^2 |G_a|^2 / 3, for both directions.
 pub const GAIN: f64 = 7.2;
 
-/// Of inputs.
+/// The transform of inputs.
 pub const BT: [[f64; 6]; 6] = [
     [1.0, 0.0, -2.5, 0.0, 1.0, 0.0],
     [0.0, -S, -2.0, H, 1.0, 0.0],
@@ -25,7 +25,7 @@ pub const BT: [[f64; 6]; 6] = [
     [0.0, 1.0, 0.0, -2.5, 0.0, 1.0],
 ];
 
-/// Of windows.
+/// The transform of windows.
 pub const G: [[f64; 3]; 6] = [
     [1.0, 0.0, 0.0],
     [-2.0 / 3.0, -2.0 / 3.0 * H, -1.0 / 3.0],
@@ -35,7 +35,7 @@ pub const G: [[f64; 3]; 6] = [
     [0.0, 0.0, 1.0],
 ];
 
-/// Of outputs.
+/// The transform of outputs.
 pub const AT: [[f64; 6]; 4] = [
     [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
     [0.0, H, -H, S, -S, 0.0],
@@ -49,7 +49,7 @@ pub fn both<const R: usize, const C: usize>(m: &[[f64; C]; R], x: &[[f64; C]; C]
     std::array::from_fn(|i| std::array::from_fn(|j| (0..C).map(|l| half[i][l] * m[j][l]).sum()))
 }
 
-/// G g G^T of many windows g, rounded once. The sums go in the order of [`both`].
+/// G g G^T of many windows g, rounded once. The sums have the order of [`both`].
 pub fn turned<const N: usize>(g: &[[f32; N]; 9]) -> [[f32; N]; MATRICES as usize] {
     let sum = |f: [f64; 3], x: [f64; 3]| f[0] * x[0] + f[1] * x[1] + f[2] * x[2];
     let mut half = [[[0.0; N]; 3]; 6];

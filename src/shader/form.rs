@@ -1,4 +1,4 @@
-//! One way to compute a kernel: a WGSL text with its constants, and what an adapter must have for it.
+//! One way to compute a kernel: a WGSL shader with its constants, and its requirements on the adapter.
 
 use super::preprocess;
 
@@ -11,35 +11,35 @@ pub struct Form {
     /// Written into the text as `const NAME = VALUEu;`; the host divides by the same numbers.
     pub consts: &'static [(&'static str, u32)],
     pub needs: Needs,
-    /// Its combinations of `#ifdef` symbols, where they are not its kernel's.
+    /// Its combinations of `#ifdef` symbols, where they differ from its kernel's.
     pub variants: Option<&'static [&'static [&'static str]]>,
     pub stored: Stored,
-    /// What the bound of the kernel's twin is derived from.
+    /// The summation that the bound of the kernel's twin is derived for.
     pub sums: Sums,
-    /// Its error is at most this many times the bound of the kernel's twin. Derived, and the derivation written beside it; a form
-    /// that has none does not get in.
+    /// Its error is at most this many times the bound of the kernel's twin. The value is derived, with the derivation beside it; a form
+    /// without one does not get in.
     pub growth: f64,
-    /// How fast it goes on CPUs and on GPUs where nothing was measured, relative to the kernel's other forms: work / pace is
-    /// what [`crate::plan::ByRule`] compares.
+    /// Assumed speed on CPUs and on GPUs, relative to the kernel's other forms, where nothing was measured: [`crate::plan::ByRule`]
+    /// compares work / pace.
     pub pace: Pace,
 }
 
-/// What a form takes of how numbers are stored.
+/// The number storage that a form accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
     Any,
-    /// Values in f32 alone, however weights are.
+    /// Values in f32 only, whatever the weights are.
     F32Values,
-    /// Values and weights in halves, which it multiplies as they are.
+    /// Values and weights in f16, which it multiplies directly.
     Halves,
 }
 
 /// How a form adds up its products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sums {
-    /// As the kernel's definition has them, in any order.
+    /// As in the kernel's definition, in any order.
     Direct,
-    /// By Winograd's algorithm, whose transforms lose some.
+    /// By Winograd's algorithm, whose transforms lose some precision.
     Winograd,
 }
 
@@ -60,7 +60,7 @@ impl Pace {
 }
 
 impl Form {
-    /// The only form of a kernel that has one.
+    /// The only form of a kernel.
     pub const fn plain(source: &'static str) -> Form {
         Form {
             name: "plain",
@@ -78,7 +78,7 @@ impl Form {
     /// The constant of that name.
     ///
     /// # Panics
-    /// If the form has none: its row lacks what its kernel's recording asks for.
+    /// If the form has none: its row must define what its kernel's recording uses.
     pub fn constant(&self, name: &str) -> u32 {
         let of = self.consts.iter().find(|c| c.0 == name);
         of.unwrap_or_else(|| panic!("form {} has no constant {name}", self.name)).1
@@ -93,22 +93,22 @@ impl Form {
     }
 }
 
-/// What an adapter must have for a form, beyond what every adapter is asked for.
+/// A form's requirements beyond those on every adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// Lanes of its smallest subgroup; 0 where the form has no subgroup operation.
+    /// Size of the smallest subgroup; 0 where the form uses no subgroup operation.
     pub lanes: u32,
-    /// Lanes of its largest subgroup at most; 0 where the form does not ask.
+    /// Largest subgroup size that is allowed; 0 where any is.
     pub most_lanes: u32,
-    /// The side of matrices of halves whose products subgroups add up in f32; 0 where the form has none.
+    /// Size of its square matrices, with f16 factors and f32 sums; 0 where the form uses none.
     pub matrices: u32,
-    /// Bytes of workgroup memory, where they are more than every adapter is asked for.
+    /// Bytes of workgroup memory, if more than every adapter must have.
     pub workgroup_bytes: u32,
-    /// Native halves.
+    /// Native f16.
     pub f16: bool,
-    /// Of the driver's range checks.
+    /// Whether the driver's range checks must be on or off.
     pub ranges: Ranges,
-    /// On whose GPUs it is left out, and why: what their compilers make of it is of no use there.
+    /// Makers whose GPUs it is excluded on, with the reason: their compilers generate unusable code for it.
     pub unfit: &'static [(Maker, &'static str)],
 }
 
@@ -116,7 +116,7 @@ impl Needs {
     pub const NOTHING: Needs =
         Needs { lanes: 0, most_lanes: 0, matrices: 0, workgroup_bytes: 0, f16: false, ranges: Ranges::Any, unfit: &[] };
 
-    /// What an adapter of these facts lacks for it, if anything.
+    /// The first requirement that an adapter with these facts lacks, if any.
     pub fn lacks(&self, facts: &Facts) -> Option<String> {
         if self.lanes > facts.least_lanes {
             return Some(match self.lanes {
@@ -132,7 +132,7 @@ impl Needs {
         }
         if self.matrices & facts.matrices != self.matrices {
             return Some(format!(
-                "the adapter does not list matrices of {0} x {0} halves with sums in f32",
+                "the adapter does not list matrices of {0} x {0} f16 elements with f32 sums",
                 self.matrices
             ));
         }
@@ -141,47 +141,47 @@ impl Needs {
         }
         match (self.ranges, facts.range_checks) {
             (Ranges::Unchecked, true) => {
-                return Some("the driver checks ranges, which takes it longer than all else".into());
+                return Some("the driver checks ranges, which makes it too slow".into());
             }
-            (Ranges::Checked, false) => return Some("the driver checks no ranges".into()),
+            (Ranges::Checked, false) => return Some("the driver does not check ranges".into()),
             _ => {}
         }
         let unfit = self.unfit.iter().find(|(maker, _)| *maker == facts.maker);
-        unfit.map(|(maker, why)| format!("it is not for GPUs of {maker:?}: {why}"))
+        unfit.map(|(maker, why)| format!("it is unfit for {maker:?} GPUs: {why}"))
     }
 }
 
-/// What a form or a case asks of the driver's checks whether indices lie within their bindings.
+/// What a form or a case requires of the driver's checks that indices lie within their bindings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ranges {
     Any,
-    /// It reaches beyond its bindings, on purpose.
+    /// It reaches beyond its bindings on purpose.
     Checked,
-    /// It is of use only where they are left out.
+    /// It only pays without the checks.
     Unchecked,
 }
 
-/// What an adapter can do, as far as forms depend on it.
+/// The properties of an adapter that the choice of forms depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     pub device: Device,
-    /// Cores, compute units or multiprocessors: those of a CPU counted, those of a GPU assumed by its kind, which no API tells.
+    /// Cores, compute units or multiprocessors. Counted for a CPU; assumed by the kind of GPU, since no API reports them.
     pub cores: u32,
-    /// Lanes of the smallest subgroup; 0 without subgroups.
+    /// Size of the smallest subgroup; 0 without subgroups.
     pub least_lanes: u32,
-    /// Lanes of the largest subgroup; 0 without subgroups.
+    /// Size of the largest subgroup; 0 without subgroups.
     pub most_lanes: u32,
-    /// Sides of square matrices of halves whose products subgroups add up in f32, themselves added up: 8, 16, 24, or 0.
+    /// Sum of the supported sizes of square matrices with f16 factors and f32 sums: 8, 16, 24 (both), or 0.
     pub matrices: u32,
     pub workgroup_bytes: u32,
-    /// Native halves.
+    /// Native f16.
     pub f16: bool,
-    /// The driver checks whether indices lie within their bindings.
+    /// The driver checks that indices lie within their bindings.
     pub range_checks: bool,
     pub maker: Maker,
 }
 
-/// Who makes a GPU. CPU drivers are of others.
+/// The maker of a GPU. CPU drivers count as `Other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Maker {
     Amd,
@@ -192,7 +192,7 @@ pub enum Maker {
     Other,
 }
 
-/// Kinds of device that want different forms.
+/// Kinds of device that need different forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
     Cpu,
@@ -202,7 +202,7 @@ pub enum Device {
 }
 
 impl Facts {
-    /// The least that any adapter has.
+    /// The minimum that any adapter has.
     pub const LEAST: Facts = Facts {
         device: Device::Integrated,
         cores: 8,
@@ -215,7 +215,7 @@ impl Facts {
         maker: Maker::Other,
     };
 
-    /// What nothing is lacking for but driver's checks.
+    /// Facts that satisfy every requirement but that for the driver's checks.
     pub const MOST: Facts = Facts {
         least_lanes: u32::MAX,
         most_lanes: 0,

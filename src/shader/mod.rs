@@ -1,4 +1,4 @@
-//! WGSL as text and tables: what a kernel is, the library that it imports, and the preprocessor. Uses nothing else of ours.
+//! WGSL sources and tables: the type of a kernel, the library that kernels import, and the preprocessor. Depends on no other room.
 
 mod form;
 mod params;
@@ -12,22 +12,22 @@ pub use preprocess::preprocess;
 pub struct Kernel {
     /// The stem of its files, or the folder of its forms.
     pub name: &'static str,
-    /// Names of the fields of its `Params`, each of four bytes.
+    /// Names of the fields of its `Params`, four bytes each.
     pub params: &'static [&'static str],
-    /// Every combination of `#ifdef` symbols (storage aside) that the engine records, in each form that has none of its own.
+    /// Every combination of `#ifdef` symbols (storage aside) that the engine records, for the forms without a list of their own.
     pub variants: &'static [&'static [&'static str]],
-    /// The first fits every problem and needs nothing.
+    /// The first one fits every problem and has no requirements.
     pub forms: &'static [Form],
 }
 
 impl Kernel {
-    /// Where the parameter of that name lies among the bytes of all.
+    /// Byte range of the parameter of that name.
     pub fn param(&self, name: &str) -> Option<std::ops::Range<usize>> {
         let index = self.params.iter().position(|param| *param == name)?;
         Some(4 * index..4 * index + 4)
     }
 
-    /// Every form with every combination of symbols that it has.
+    /// Every form with every combination of its symbols.
     pub fn texts(&self) -> impl Iterator<Item = (&'static Form, &'static [&'static str])> {
         let variants = self.variants;
         let each = move |form: &'static Form| form.variants.unwrap_or(variants).iter().map(move |v| (form, *v));
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Kernel {
     }
 }
 
-/// What forms import: `shaders/lib/*.wgsl` and what the forms of a kernel share, by the name that `#import` uses.
+/// What forms import: `shaders/lib/*.wgsl` and the files that the forms of a kernel share, by their name in `#import`.
 pub static LIBRARY: [(&str, &str); 16] = [
     ("attention/common", include_str!("../../shaders/attention/common.wgsl")),
     ("attention/params", include_str!("../../shaders/attention/params.wgsl")),

@@ -1,7 +1,7 @@
-//! A kernel's parameters: one struct on the host and in WGSL, of four-byte numbers.
+//! A kernel's parameters: one struct of four-byte numbers, on the host and in WGSL.
 
-/// Declares `struct Params` as plain data with `FIELDS`, the names of its fields in order: they are those of the WGSL struct
-/// of the kernel's uniform, which `tests/translate.rs` checks.
+/// Declares `struct Params` as plain data with `FIELDS`, the names of its fields in order. They match the WGSL struct of the kernel's
+/// uniform, which `tests/translate.rs` checks.
 macro_rules! params {
     ($($field:ident: $number:ty),* $(,)?) => {
         #[repr(C)]

@@ -1,13 +1,14 @@
-//! The shaders' text preprocessing: `#import "lib/x"`, `#ifdef NAME`, `#else`, `#endif`, `#for i N`, `#endfor`, and nothing else.
-//! The numbers of a form are `const`s at the head of the text; all others are parameters. Only `enable` lines come before them, each once.
+//! The shader preprocessor: `#import "lib/x"`, `#ifdef NAME`, `#else`, `#endif`, `#for i N`, `#endfor`, and nothing else. The constants of
+//! a form are `const`s at the head of the text, after the `enable` lines, each of which appears once; all other numbers are parameters.
 //!
-//! `#for i N` writes its lines N times, the word `i` replaced by 0u, 1u, ...; N is a number or a `const` of the text before, or one
-//! divided by another, with nothing left. Such a loop takes no turns when it runs (see `plan::Dispatch::turns`), and every compiler sees the indices as constants.
+//! `#for i N` writes its lines N times, with the word `i` replaced by 0u, 1u, ...; N is a number, a `const` of the preceding text, or an
+//! exact quotient of two of these. Such a loop takes no turns at run time (see `plan::Dispatch::turns`), and every compiler sees the
+//! indices as constants.
 
 use super::LIBRARY;
 use std::collections::{BTreeSet, HashSet};
 
-/// WGSL of `source` with `consts` and `defines` set. An error names the offending line.
+/// Returns the WGSL of `source` with `consts` and `defines` set. An error names the offending line.
 pub fn preprocess(source: &str, consts: &[(&str, u32)], defines: &[&str]) -> Result<String, String> {
     let mut text = String::with_capacity(source.len() + 1024);
     for (name, value) in consts {
@@ -36,7 +37,7 @@ fn unroll(text: &str, whole: &str) -> Result<String, String> {
             out.push('\n');
             continue;
         };
-        let (name, count) = head.trim().split_once(' ').ok_or(format!("no name and number: {line}"))?;
+        let (name, count) = head.trim().split_once(' ').ok_or(format!("expected a name and a number: {line}"))?;
         let count = number(count.trim(), whole).ok_or(format!("no such number: {line}"))?;
         let mut body = String::new();
         let mut open = 1;
@@ -58,7 +59,7 @@ fn unroll(text: &str, whole: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// `text` as a number, or the value of the `const` of that name in `whole`, or a quotient of two.
+/// The value of `text`: a number, the `const` of that name in `whole`, or a quotient of two.
 fn number(text: &str, whole: &str) -> Option<u32> {
     if let Some((all, each)) = text.split_once('/') {
         let (all, each): (u32, u32) = (number(all.trim(), whole)?, number(each.trim(), whole)?);
@@ -72,7 +73,7 @@ fn number(text: &str, whole: &str) -> Option<u32> {
     plain(text).or_else(|| whole.lines().find_map(value))
 }
 
-/// `text` with `with` for each `word` that is no part of another, and no component of a vector.
+/// Replaces `word` in `text` by `with`, but not inside other words or as a component of a vector.
 fn replace_word(text: &str, word: &str, with: &str) -> String {
     let part = |c: char| c.is_alphanumeric() || c == '_';
     let mut out = String::with_capacity(text.len());
@@ -92,7 +93,7 @@ fn expand<'a>(
     imported: &mut HashSet<&'a str>,
     out: &mut String,
 ) -> Result<(), String> {
-    // For each open #ifdef: is its present branch taken?
+    // For each open #ifdef: whether its current branch is taken.
     let mut taken: Vec<bool> = Vec::new();
     for line in source.lines() {
         let trimmed = line.trim();

@@ -1,56 +1,56 @@
-//! Who is measured when, and who is dropped: no device here, and no clock.
+//! Decides which form is measured when, and which is dropped. Has no device and no clock.
 
 use super::findings::{Finding, Found};
 use std::collections::{HashMap, HashSet};
 
-/// Whoever is so many times behind is dropped; not by one run alone where that is short, as others use the device, too.
+/// A form that is slower by this factor is dropped. Not after a single short run, because others use the device, too.
 const BEHIND: f64 = 1.5;
 const SHORT_SECONDS: f64 = 0.02;
-/// Times that each form runs at most, the one that nobody counts apart.
+/// Maximum number of runs per form, besides the warm-up.
 const ROUNDS: usize = 5;
-/// But a second or further round may take no more than this part of the time.
+/// A second or later round may use at most this fraction of the time.
 const PART: f64 = 0.05;
-/// Whoever was so many times behind in so many problems in turn is not asked again, nor who was hopelessly behind in one: a form that
-/// is made for other devices can take the time for all.
+/// A form that was slower by this factor in several consecutive problems is not tried again, nor one that was hopelessly slow in a single
+/// problem: a form made for other devices could use up all the time.
 const FAR_BEHIND: f64 = 3.0;
 const OFTEN: u32 = 3;
 const HOPELESS: f64 = 5.0;
-/// Where a run takes longer, a form that is far behind already in the one that does not count is not run once more.
+/// If a run takes longer than this, a form that is already far behind in its warm-up is not run again.
 const LONG_SECONDS: f64 = 0.1;
-/// Problems that make up so much of the cost are measured: what the others could save is less than noise.
+/// Measure the problems that make up this fraction of the cost; the others could save less than noise.
 const MATTERS: f64 = 0.98;
 
-/// A problem, and the forms that may compute it: the rule's first.
+/// A problem, and its candidate forms, the rule's first.
 pub(super) struct Contest {
     pub kernel: &'static str,
     pub forms: Vec<&'static str>,
-    /// What it costs by the rule, relative to others.
+    /// Its cost by the rule, relative to other problems.
     pub cost: f64,
 }
 
-/// Why something ended.
+/// Why a measurement ended.
 pub(super) enum Out<S> {
-    /// It says nothing of others.
+    /// This form is out; others may continue.
     Form(Found),
-    /// Nothing can go on.
+    /// Nothing can continue.
     All(S),
 }
 
-/// Where forms run. Problems and forms are known by their numbers.
+/// Where forms run. Problems and forms are given by number.
 pub(super) trait Track {
     type Stop;
-    /// Seconds since the beginning.
+    /// Seconds since the start.
     fn now(&self) -> f64;
-    /// Makes a problem ready for these forms, in the place of the one before.
+    /// Prepares a problem for these forms, replacing the previous one.
     fn open(&mut self, problem: usize, forms: &[usize]) -> Result<(), Out<Self::Stop>>;
-    /// Seconds that the form takes for the first time, which may be its compiler's.
+    /// Seconds of the form's first run, which may include its compilation.
     fn warm_up(&mut self, form: usize) -> Result<f64, Out<Self::Stop>>;
-    /// Seconds that the form takes, which computed within its bound.
+    /// Seconds of a run whose result was within its bound.
     fn run(&mut self, form: usize) -> Result<f64, Out<Self::Stop>>;
 }
 
-/// Measures `contests`, which come by their cost, until `seconds` are over, and gives a finding for each; and why that ended before, if
-/// it did. Before the heaviest come light ones, in which each form shows whether it is for such a device at all.
+/// Measures `contests`, which are sorted by cost, until `seconds` are over. Returns a finding for each, and the reason if it stopped early.
+/// Light problems come before the heaviest, so that each form shows whether it suits such a device at all.
 pub(super) fn measure<T: Track>(contests: &[Contest], seconds: f64, track: &mut T) -> (Vec<Finding>, Option<T::Stop>) {
     let new = |contest: &Contest| Finding { rule: contest.forms[0].into(), ..Finding::default() };
     let mut findings: Vec<Finding> = contests.iter().map(new).collect();
@@ -74,7 +74,7 @@ pub(super) fn measure<T: Track>(contests: &[Contest], seconds: f64, track: &mut 
             Err(Out::Form(_)) => continue,
             Err(Out::All(stop)) => Err(stop),
         };
-        // One alone has been compared with nobody.
+        // A single form has been compared with nothing.
         if finding.forms.len() < 2 {
             finding.forms.clear();
         }
@@ -85,7 +85,7 @@ pub(super) fn measure<T: Track>(contests: &[Contest], seconds: f64, track: &mut 
     (findings, None)
 }
 
-/// Of the lightest problems those that together have all forms.
+/// The lightest problems that together include all forms.
 fn heats(contests: &[Contest]) -> Vec<usize> {
     let (mut heats, mut seen) = (Vec::new(), HashSet::new());
     for (problem, contest) in contests.iter().enumerate().rev() {
@@ -97,7 +97,7 @@ fn heats(contests: &[Contest]) -> Vec<usize> {
     heats
 }
 
-/// In how many problems in turn a form of a kernel was far behind.
+/// For each form of a kernel, the number of consecutive problems in which it was far behind.
 #[derive(Default)]
 struct Lags(HashMap<(&'static str, &'static str), u32>);
 
@@ -125,7 +125,7 @@ fn race<T: Track>(
 ) -> Result<(), T::Stop> {
     let mut times: Vec<Option<f64>> = vec![None; contest.forms.len()];
     let mut stopped = rounds(contest, seconds, track, lags, finding, &mut times);
-    // Where all others are wrong, those that were not asked are what is left, however slow.
+    // If all others are wrong, the forms that were skipped are the only ones left, however slow.
     let unasked = finding.forms.values().any(|found| *found == Found::Behind);
     if stopped.is_ok() && unasked && times.iter().all(Option::is_none) {
         finding.forms.retain(|_, found| *found != Found::Behind);
@@ -194,7 +194,7 @@ fn rounds<T: Track>(
 mod tests {
     use super::*;
 
-    /// What each form of each problem does, and a clock that only runs move.
+    /// The behaviour of each form in each problem, and a clock that only advances in runs.
     struct Fake {
         problems: Vec<Vec<Does>>,
         at: usize,
@@ -206,9 +206,9 @@ mod tests {
     #[derive(Clone, Copy)]
     enum Does {
         Takes(f64),
-        /// The first is more, as noise is.
+        /// The first run takes longer, as with noise.
         Noisy(f64, f64),
-        /// Wrong from its nth run on, the one that warms it up being the first.
+        /// Wrong from its nth run on, counting the warm-up.
         WrongAt(f64, usize),
         Fails,
         Stops,
@@ -281,14 +281,14 @@ mod tests {
         let (findings, stop) = fake.measure(1e9);
         assert_eq!((findings[0].chosen(), stop), (Some("b"), None));
         assert_eq!(findings[0].seconds("rule"), Some(1.6));
-        // d is far behind at once, the rule's after the second round. The first run of the others does not count.
+        // d is far behind at once, the rule's form after the second round. The warm-up of the others does not count.
         assert_eq!([0, 1, 2, 3].map(|form| fake.runs((0, form))), [3, 6, 6, 1]);
-        // In turn.
+        // The forms take turns.
         let first = [0, 0, 1, 1, 2, 2, 3, 0, 1, 2].map(|form| (0, form));
         assert_eq!(fake.ran[..first.len()], first);
     }
 
-    /// However fast it is, and however late it goes wrong.
+    /// However fast it is, and however late it becomes wrong.
     #[test]
     fn a_form_that_is_wrong_is_out_and_named() {
         for nth in 1..=6 {
@@ -296,41 +296,41 @@ mod tests {
             let (findings, _) = fake.measure(1e9);
             assert_eq!(findings[0].chosen(), Some("c"), "at run {nth}");
             assert_eq!(findings[0].wrong().next(), Some(("b", "error / bound 3 at [0, 0]")));
-            assert_eq!(fake.runs((0, 1)), nth, "it runs no more");
+            assert_eq!(fake.runs((0, 1)), nth, "it must not run again");
         }
-        // The rule's, too.
+        // Also the rule's form.
         let (findings, _) = Fake::new(vec![vec![WrongAt(1.0, 1), Takes(9.0)]]).measure(1e9);
         assert_eq!(findings[0].chosen(), Some("b"));
         let (findings, _) = Fake::new(vec![vec![WrongAt(1.0, 2), WrongAt(1.0, 2)]]).measure(1e9);
         assert_eq!(findings[0].chosen(), None);
     }
 
-    /// In the lighter problem b is far behind; where the rule's form is wrong, it is all there is.
+    /// In the lighter problem b is far behind; where the rule's form is wrong, only b is left.
     #[test]
     fn who_was_far_behind_is_asked_where_all_others_are_wrong() {
         let mut fake = Fake::new(vec![vec![WrongAt(1.0, 1), Takes(9.0)], vec![Takes(1.0), Takes(9.0)]]);
         let (findings, _) = fake.measure(1e9);
         assert_eq!([0, 1].map(|i| findings[i].chosen()), [Some("b"), Some("rule")]);
-        assert_eq!((fake.runs((0, 0)), findings[0].wrong().count()), (1, 1), "who is wrong runs no more");
+        assert_eq!((fake.runs((0, 0)), findings[0].wrong().count()), (1, 1), "a wrong form must not run again");
     }
 
     #[test]
     fn what_is_not_reached_in_time_goes_by_the_rule() {
         let problem = || vec![Takes(1.0), Takes(0.9)];
         let mut fake = Fake::new(vec![problem(); 3]);
-        // The lightest comes first, then the heaviest, which is not broken off where a form runs.
+        // The lightest comes first, then the heaviest. A running form is not interrupted.
         let (findings, _) = fake.measure(6.0);
         assert_eq!([0, 2].map(|i| (findings[i].chosen(), findings[i].forms.len())), [(Some("b"), 2); 2]);
         assert!(findings[1].forms.is_empty() && findings[1].rule == "rule");
         assert!(fake.clock < 6.0 + 2.0, "{}", fake.clock);
-        // Too short for any comparison: nothing is said, not that the rule's is the fastest.
+        // Too short for any comparison: there is no finding, rather than that the rule's form is the fastest.
         let (findings, _) = Fake::new(vec![problem()]).measure(1.5);
         assert!(findings[0].forms.is_empty());
         let mut none = Fake::new(vec![problem()]);
         assert!(none.measure(0.0).0[0].forms.is_empty() && none.ran.is_empty());
     }
 
-    /// A second round of 3 s: not of 10 s in all.
+    /// A second round of 3 s, but not of 10 s in total.
     #[test]
     fn long_runs_are_not_repeated() {
         let mut fake = Fake::new(vec![vec![Takes(1.0), Takes(1.0), Takes(1.0)]]);
@@ -338,7 +338,7 @@ mod tests {
         assert_eq!([0, 1, 2].map(|form| fake.runs((0, form))), [2; 3]);
     }
 
-    /// The rule's was disturbed, when it ran for the first time that counts.
+    /// The rule's form was disturbed in its first counted run.
     #[test]
     fn nobody_is_dropped_by_one_short_run() {
         let (findings, _) = Fake::new(vec![vec![Noisy(0.02, 0.001), Takes(0.002)]]).measure(1e9);
@@ -349,18 +349,18 @@ mod tests {
     fn who_is_far_behind_again_and_again_is_asked_no_more() {
         let mut fake = Fake::new(vec![vec![Takes(1.0), Takes(4.0), Takes(1.1), Takes(9.0)]; 5]);
         let (findings, _) = fake.measure(1e9);
-        // The fourth after the first, which is the lightest; the second after three.
+        // The fourth follows the first problem, which is the lightest; the second follows three.
         assert_eq!(findings[4].seconds("d"), Some(9.0));
         assert_eq!(findings[0].forms["d"], Found::Behind);
         assert_eq!(findings[1].seconds("b"), Some(4.0));
         assert_eq!(findings[2].forms["b"], Found::Behind);
         assert_eq!(fake.runs((3, 1)), 0);
-        // The rule's own always runs: others are compared with it.
+        // The rule's own form always runs, because others are compared with it.
         let mut fake = Fake::new(vec![vec![Takes(9.0), Takes(1.0)]; 5]);
         assert_eq!(fake.measure(1e9).0[3].seconds("rule"), Some(9.0));
     }
 
-    /// Each form in one of them.
+    /// Each form occurs in one of them.
     #[test]
     fn the_first_are_the_lightest_that_have_all_forms() {
         let contest = |kernel, forms: &[&'static str]| Contest { kernel, forms: forms.to_vec(), cost: 1.0 };
@@ -392,7 +392,7 @@ mod tests {
         let mut contests = fake.contests();
         (contests[1].cost, contests[2].cost) = (0.01, 0.001);
         let (findings, _) = measure(&contests, 1e9, &mut fake);
-        // But the lightest, which shows what forms are for such a device.
+        // Except the lightest, which shows which forms suit such a device.
         assert!(!findings[0].forms.is_empty() && findings[1].forms.is_empty() && !findings[2].forms.is_empty());
     }
 }

@@ -1,38 +1,38 @@
-//! What was found of problems and forms: plain data, which may come from a file of anyone's.
+//! Findings about problems and forms: plain data, possibly from an untrusted file.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Another form than the rule's must be so many times faster: less is noise.
+/// Another form must be faster than the rule's by this factor; less is noise.
 const CLEARLY: f64 = 1.05;
 
-/// Of a form.
+/// A finding about a form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Found {
-    /// The shortest time that it took, once.
+    /// Its shortest time for one application.
     Seconds(f64),
-    /// It computed something that is not within its bound.
+    /// Its result exceeded its bound.
     Wrong(String),
     /// It does not run here.
     Failed(String),
-    /// Not measured: it was far behind in problems before.
+    /// Not measured, because it was far behind in earlier problems.
     Behind,
 }
 
-/// Of a problem. No form at all: it was not reached, and the rule's is taken.
+/// Findings about a problem. If there are no forms, it was not reached, and the rule's form is used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// The form that the rule has for it.
+    /// The rule's form for it.
     pub rule: String,
     pub forms: BTreeMap<String, Found>,
 }
 
-/// Of problems, by kernel and text.
+/// By problem, as kernel and text.
 pub type Findings = BTreeMap<String, Finding>;
 
 impl Finding {
-    /// How long a form takes, where that is known and may be true.
+    /// The time of a form, if it is known and plausible.
     pub fn seconds(&self, form: &str) -> Option<f64> {
         match self.forms.get(form) {
             Some(&Found::Seconds(seconds)) if seconds.is_finite() && seconds > 0.0 => Some(seconds),
@@ -40,7 +40,7 @@ impl Finding {
         }
     }
 
-    /// Of `forms` the fastest; where that is not clearly faster than `rule`, `rule`. Nothing where nothing is known of them.
+    /// The fastest of `forms`, or `rule` unless that one is clearly faster. `None` if nothing is known about them.
     pub fn best<'a>(&self, forms: impl IntoIterator<Item = &'a str>, rule: &str) -> Option<&'a str> {
         let timed = forms.into_iter().filter_map(|form| Some((form, self.seconds(form)?)));
         let timed: Vec<(&str, f64)> = timed.collect();
@@ -54,12 +54,12 @@ impl Finding {
         self.best(self.forms.keys().map(String::as_str), &self.rule)
     }
 
-    /// Something came of it, and nothing that is right.
+    /// Whether there are results, and none of them is right.
     pub fn is_hopeless(&self) -> bool {
         self.wrong().next().is_some() && self.chosen().is_none()
     }
 
-    /// Forms that are not within their bound, and where.
+    /// Forms that exceed their bound, and where.
     pub fn wrong(&self) -> impl Iterator<Item = (&str, &str)> {
         self.forms.iter().filter_map(|(form, found)| match found {
             Found::Wrong(what) => Some((form.as_str(), what.as_str())),
@@ -88,7 +88,7 @@ mod tests {
         is(&[("a", Wrong("x".into())), ("b", Failed("y".into())), ("c", Seconds(9.0))], "c");
         assert_eq!(chosen(&[("a", Wrong("x".into()))]), None);
         assert_eq!(chosen(&[]), None);
-        // What a file may say.
+        // Values that a file may contain.
         for seconds in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
             is(&[("a", Seconds(2.0)), ("b", Seconds(seconds))], "a");
         }

@@ -1,4 +1,4 @@
-//! What was found of adapters in earlier runs, in a file.
+//! A file with the findings of earlier runs, per adapter.
 
 use super::findings::{Finding, Findings};
 use super::tuned::Asked;
@@ -13,17 +13,17 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "tuning.json";
-/// Problems of an adapter; beyond that those of other models go.
+/// Limit of problems per adapter; beyond that, problems of other models are removed.
 const MOST: usize = 4096;
 
-/// That forms are to be measured, where and how long.
+/// Settings of the measurement of forms: the file, and the time.
 #[derive(Clone, Debug)]
 pub struct Tuning {
-    /// Where it is remembered. The directory is made where it is not there; where nothing can be written, nothing is measured.
+    /// Directory of the file, created if missing. Nothing is measured if it cannot be written.
     pub dir: PathBuf,
-    /// At most, each time that a model asks for what was not measured before; else 3 s on a GPU, 10 s on a CPU driver.
+    /// Time limit each time that a model has new problems. Default: 3 s on a GPU, 10 s on a CPU driver.
     pub seconds: Option<f64>,
-    /// What is known already is measured again.
+    /// Measure again what is already known.
     pub anew: bool,
 }
 
@@ -32,7 +32,7 @@ impl Tuning {
         Tuning { dir: dir.into(), seconds: None, anew: false }
     }
 
-    /// How long it takes on such a device at most.
+    /// The time limit on such a device.
     pub fn seconds_on(&self, device: Device) -> f64 {
         self.seconds.unwrap_or(match device {
             Device::Cpu => 10.0,
@@ -46,7 +46,7 @@ struct Content {
     problems: Findings,
 }
 
-/// What is kept of an adapter, under its driver, with the texts of this program's kernels.
+/// The findings for an adapter and its driver, made with this program's shaders.
 pub struct Kept {
     dir: PathBuf,
     subject: Subject,
@@ -59,7 +59,7 @@ impl Kept {
         Kept { dir: dir.into(), subject, cache: Cache::read(dir, NAME) }
     }
 
-    /// Why the file is of no use, if so.
+    /// Why the file is unusable, if it is.
     pub fn fault(&self) -> Option<&str> {
         self.cache.fault.as_deref()
     }
@@ -68,10 +68,10 @@ impl Kept {
         self.cache.get(&self.subject).map(|content| content.problems.clone()).unwrap_or_default()
     }
 
-    /// Notes that `asked` are about to be measured. Should the driver end this program, they are not measured again.
+    /// Notes that `asked` are about to be measured, so that they are not measured again if the driver ends this program.
     ///
     /// # Errors
-    /// Why that cannot be written.
+    /// The file cannot be written.
     pub fn begin(&mut self, asked: &[Asked]) -> Result<(), String> {
         self.change(|all| {
             if all.len() > MOST {
@@ -85,11 +85,11 @@ impl Kept {
         })
     }
 
-    /// Keeps what was found, and of what was not reached what was known before. What was not reached because the user broke it off is
-    /// asked for again.
+    /// Saves the findings, and keeps earlier findings of problems that were not reached. Problems that were not reached because the user
+    /// interrupted are measured next time.
     ///
     /// # Errors
-    /// Why that cannot be written.
+    /// The file cannot be written.
     pub fn end(&mut self, found: Findings, broken_off: bool) -> Result<(), String> {
         self.change(|all| {
             for (name, finding) in found {
@@ -102,7 +102,7 @@ impl Kept {
         })
     }
 
-    /// Others may have written since.
+    /// Re-reads the file, which other processes may have changed.
     fn change(&mut self, change: impl FnOnce(&mut Findings)) -> Result<(), String> {
         self.cache = Cache::read(&self.dir, NAME);
         let mut problems = self.findings();
@@ -110,10 +110,10 @@ impl Kept {
         self.cache.put(&self.subject, Content { problems })
     }
 
-    /// Removes what is kept of all adapters; whether there was anything.
+    /// Removes the findings of all adapters; returns whether there were any.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// The system reports an error.
     pub fn clear(dir: &Path) -> io::Result<bool> {
         match std::fs::remove_file(dir.join(NAME)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
@@ -122,7 +122,7 @@ impl Kept {
     }
 }
 
-/// What times depend on beside adapter and driver: the texts of all kernels, and what the adapter has for them.
+/// What times depend on besides adapter and driver: the shaders of all kernels, and the adapter's features.
 fn made_for(facts: &AdapterFacts) -> String {
     let mut hasher = DefaultHasher::new();
     LIBRARY.hash(&mut hasher);
@@ -159,7 +159,7 @@ mod tests {
         let read = || Kept::read(dir.path(), &AdapterFacts::of_test("1"));
         assert!(read().findings().is_empty() && read().fault().is_none());
         read().begin(&[asked("x"), asked("y")]).unwrap();
-        // The program ended here, or the driver ended it.
+        // As if the program, or the driver, ended here.
         assert_eq!(read().findings()["k x"], Finding { rule: "plain".into(), ..Finding::default() });
         let all = || Findings::from([("k x".into(), found(0.5)), ("k y".into(), Finding::default())]);
         read().end(all(), true).unwrap();
@@ -168,11 +168,11 @@ mod tests {
         read().end(all(), false).unwrap();
         let mark = Finding { rule: "plain".into(), ..Finding::default() };
         assert_eq!(read().findings(), [("k x".into(), found(0.5)), ("k y".into(), mark)].into());
-        // What is not reached the next time stays as it was.
+        // Findings that are not reached the next time stay as they were.
         read().begin(&[asked("x")]).unwrap();
         read().end([("k x".into(), Finding::default())].into(), true).unwrap();
         assert_eq!(read().findings()["k x"], found(0.5));
-        // Foreign.
+        // Other adapters' findings are not visible.
         let other = Kept::read(dir.path(), &AdapterFacts::of_test("2"));
         assert!(other.findings().is_empty() && other.fault().is_none());
         let lanes = AdapterFacts { subgroup_sizes: Some((8, 8)), ..AdapterFacts::of_test("1") };
@@ -199,7 +199,7 @@ mod tests {
         assert!(nowhere.begin(&[asked("x")]).is_err());
     }
 
-    /// Too many problems are not kept for ever.
+    /// The file does not grow without limit.
     #[test]
     fn problems_of_other_models_go_where_there_are_too_many() {
         let dir = tempfile::tempdir().unwrap();

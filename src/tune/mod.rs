@@ -1,10 +1,10 @@
-//! Forms measured on a model's own problems.
+//! Measures forms on a model's own problems.
 //!
-//! A rule chooses forms by counted work and an assumed pace. Where it may, a [`Tuned`] chooser takes the one that was the fastest of
-//! those that can run, on this adapter under this driver, as a file remembers ([`Kept`]); and it says which problems nothing is known of.
-//! [`measure`] runs their candidates: heaviest problem first, candidates in turn, those far behind are dropped, until the time is
-//! spent. What a run computes is looked at each time: a form that is not within its twin's bound is out, however fast it is. What was not
-//! reached goes by the rule.
+//! A rule chooses forms by their operation counts and an assumed pace. Where it permits, a [`Tuned`] chooser replaces that by the fastest
+//! form that can run, as measured earlier on this adapter and driver and stored in a file ([`Kept`]); it also reports the problems without
+//! findings. [`measure`] runs their candidates: the heaviest problem first, candidates in turn, dropping those far behind, until the time
+//! is spent. Every run's result is checked: a form that exceeds its twin's bound is out, however fast it is. The rule decides for problems
+//! that were not reached.
 
 mod contest;
 mod findings;

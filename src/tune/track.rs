@@ -1,4 +1,4 @@
-//! Candidates on a device.
+//! Runs candidates on a device.
 
 use super::contest::{self, Contest, Out, Track};
 use super::findings::{Findings, Found};
@@ -9,11 +9,11 @@ use crate::twins;
 use std::ops::ControlFlow;
 use web_time::Instant;
 
-/// All cases have their numbers from it.
+/// Seed of all cases' data.
 const SEED: u64 = 20_241;
 
-/// Has `gpu` compute the problems of `asked` in all their forms, for so many seconds at most, where a form that runs is not broken off;
-/// gives what was found, and why it ended before, if it did. `progress` is told of the share of the time that is spent.
+/// Makes `gpu` compute the problems of `asked` in all their forms, for at most that many seconds; a running form is not interrupted.
+/// Returns the findings, and the reason if it stopped early. `progress` receives the share of the time that is spent.
 pub fn measure(
     gpu: &Gpu,
     asked: &[Asked],
@@ -35,7 +35,7 @@ pub fn measure(
 struct Device<'a> {
     gpu: &'a Gpu,
     asked: &'a [Asked],
-    /// The problem at hand.
+    /// The current problem.
     trial: Option<Trial<'a>>,
     started: Instant,
     seconds: f64,
@@ -51,7 +51,7 @@ impl<'a> Device<'a> {
         }
     }
 
-    /// What a fault says: of a form, or that the device is of no more use.
+    /// Classifies a fault: of a form, or of the device, which then cannot be used any longer.
     fn out(&self, fault: Fault) -> Out<GpuError> {
         match fault {
             Fault::Wrong(what) => Out::Form(Found::Wrong(what)),
@@ -86,7 +86,7 @@ impl Track for Device<'_> {
     fn open(&mut self, problem: usize, living: &[usize]) -> Result<(), Out<GpuError>> {
         self.go_on()?;
         let before = self.now();
-        // What the one before holds of the device's memory goes first.
+        // Free the previous problem's device memory first.
         self.trial = None;
         let Asked { key, forms, .. } = &self.asked[problem];
         let case = twins::case_of(key).ok_or_else(|| Out::Form(Found::Failed("it has no twin".into())))?;

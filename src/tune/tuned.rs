@@ -1,4 +1,4 @@
-//! A chooser that takes what was found to be the fastest, and says what nothing is known of.
+//! A chooser that uses the forms that were measured to be the fastest, and reports problems without findings.
 
 use super::findings::{Finding, Findings};
 use crate::plan::{ByPace, ByRule, Choose, Forms, Key, Offer};
@@ -7,8 +7,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A form that should be so many times slower than the rule's is not worth its compiler's time, which is seconds for some drivers: it is
-/// made for other devices. What the rule says of those that were measured was off by less than 4.
+/// A form that the rule expects to be slower by this factor is not worth compiling, which takes seconds on some drivers: it is made for
+/// other devices. Where forms were measured, the rule was off by a factor below 4.
 const UNLIKELY: f64 = 8.0;
 
 /// A problem that a form was chosen for.
@@ -16,21 +16,21 @@ const UNLIKELY: f64 = 8.0;
 pub struct Asked {
     pub kernel: &'static str,
     pub key: Key,
-    /// Layers that are alike.
+    /// Number of identical layers.
     pub times: u64,
-    /// What one of them costs by the rule, relative to others.
+    /// The cost of one of them by the rule, relative to others.
     pub cost: f64,
-    /// Forms that can run, may be taken and may be faster: the rule's first, then by what they should cost.
+    /// Forms that can run, are permitted and may be faster: the rule's first, then by expected cost.
     pub forms: Vec<&'static Form>,
 }
 
 impl Asked {
-    /// Its name among [`Findings`].
+    /// Its key in [`Findings`].
     pub fn name(&self) -> String {
         name(self.kernel, &self.key)
     }
 
-    /// What all its layers cost by the rule.
+    /// The cost of all its layers by the rule.
     pub fn weight(&self) -> f64 {
         self.cost * self.times as f64
     }
@@ -40,25 +40,25 @@ fn name(kernel: &str, key: &Key) -> String {
     format!("{kernel} {}", key.text)
 }
 
-/// A problem of a model, and what is known of it.
+/// A problem of a model, and what is known about it.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// Its kernel and what it is.
+    /// Its kernel and text.
     pub name: String,
-    /// Layers that are alike, where a model is known.
+    /// Number of identical layers, if a model is known.
     pub layers: Option<u64>,
     pub finding: Finding,
 }
 
-/// Of how many problems the form was chosen by what.
+/// How many problems were decided by measurement, and how many by the rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     pub measured: usize,
-    /// Those that were not reached, or have one form that can run.
+    /// Problems that were not reached, or have a single form that can run.
     pub by_rule: usize,
 }
 
-/// Takes the fastest of the forms that another chooser may take, where something was found; else what that one takes.
+/// Uses the fastest of the forms that another chooser permits, if there are findings; otherwise that chooser's choice.
 pub struct Tuned {
     found: Arc<Findings>,
     others: Arc<dyn Choose>,
@@ -70,13 +70,13 @@ impl Tuned {
         Tuned { found, others, asked: Mutex::default() }
     }
 
-    /// `forms` with this chooser before theirs.
+    /// `forms` with this chooser in front of theirs.
     pub fn before(found: Arc<Findings>, forms: &Forms) -> (Arc<Tuned>, Forms) {
         let tuned = Arc::new(Tuned::new(found, forms.choose.clone()));
         (tuned.clone(), Forms { choose: tuned, ..*forms })
     }
 
-    /// Problems that it was asked for, that have several forms and nothing was found of, or nothing but wrong ones: the heaviest first.
+    /// The problems so far that have several forms and no usable findings, heaviest first.
     pub fn unknown(&self) -> Vec<Asked> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let is_known = |name: &str| self.found.get(name).is_some_and(|found| !found.is_hopeless());
@@ -86,7 +86,7 @@ impl Tuned {
         unknown
     }
 
-    /// Problems that it was asked for and that have several forms: the heaviest first.
+    /// The problems so far that have several forms, heaviest first.
     pub fn problems(&self) -> Vec<Problem> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let mut several: Vec<(&String, &Asked)> = asked.iter().filter(|(_, asked)| asked.forms.len() > 1).collect();
@@ -174,7 +174,7 @@ mod tests {
         Arc::new([("k x".to_string(), Finding { rule: "rule".into(), forms })].into())
     }
 
-    /// The form for problem x, and for y, of which nothing is known.
+    /// The form for problem x, and for y, which has no findings.
     fn chosen(tuned: &Tuned, offers: &[Offer]) -> [&'static str; 2] {
         ["x", "y"].map(|text| {
             let at = tuned.choose(&KERNEL, &key(text), offers, &Facts::LEAST).unwrap();
@@ -189,7 +189,7 @@ mod tests {
         let all = offers(100);
         assert_eq!(chosen(&tuned(&[("rule", 2.0), ("other", 1.0)]), &all), ["other", "rule"]);
         assert_eq!(chosen(&tuned(&[("rule", 1.0), ("other", 2.0)]), &all), ["rule", "rule"]);
-        // A file may name what there is not, what is not worth its memory, and what cannot run here.
+        // A file may name forms that do not exist, that need too much memory, and that cannot run here.
         assert_eq!(chosen(&tuned(&[("rule", 2.0), ("none", 1e-9), ("dear", 1e-9)]), &all), ["rule", "rule"]);
         let mut without = offers(100);
         without[2].refused = Some("it does not fit".into());
@@ -219,7 +219,7 @@ mod tests {
         let forms: Vec<_> = unknown[0].forms.iter().map(|form| form.name).collect();
         assert_eq!(forms, ["rule", "other", "slow"]);
         assert_eq!(tuned.tally(), Tally { measured: 1, by_rule: 2 });
-        // Made for other devices.
+        // Forms made for other devices.
         let mut slower = offers(100);
         slower[0].work = 200;
         tuned.choose(&KERNEL, &key("a"), &slower, &Facts::LEAST).unwrap();

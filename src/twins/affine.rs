@@ -6,8 +6,8 @@ use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::affine::{KERNEL, record, record_rows};
 use crate::plan::{Channels, Element, Policy};
 
-/// Bounds: a product and a sum. Then SiLU, v e / (1 + e) with e = exp(-|v|) (v > 0: v / (1 + e)), whose exp errs by 3 + 2 |v| ulp
-/// (WGSL), which is 1 / (1 + e) of that in the result (v > 0: e / (1 + e)); a product, a sum, and a division of 2.5 ulp.
+/// Bounds: a product and a sum. Then SiLU, v e / (1 + e) with e = exp(-|v|) (v > 0: v / (1 + e)). exp errs by 3 + 2 |v| ulp (WGSL), which
+/// the result carries times 1 / (1 + e) (v > 0: e / (1 + e)); then a product, a sum, and a division of 2.5 ulp.
 pub fn twin(x: f64, scale: f64, shift: f64, silu: bool) -> Approx {
     let v = Sum::of([x * scale, shift]);
     let exact = if v.is_exact() { Bound::default() } else { Bound::rounding(x * scale) + Bound::rounding(v.value()) };
@@ -20,7 +20,7 @@ pub fn twin(x: f64, scale: f64, shift: f64, silu: bool) -> Approx {
     let e = (-v.value.abs()).exp();
     let share = if v.value < 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) };
     let relative = EPS * ((3.0 + 2.0 * v.value.abs()) * share + 4.5);
-    // e may be flushed to zero where it is no normal number, which the product with v makes larger.
+    // A subnormal e may be flushed to zero, and the product with v magnifies that.
     v.through(|v| v * sigmoid(v), slope, relative * (v.value * sigmoid(v.value)).abs() + TINY * (1.0 + v.value.abs()))
 }
 
@@ -37,17 +37,17 @@ pub fn cases() -> Vec<Case> {
     .into_iter()
     .map(case)
     .chain([
-        // In bands of an odd number of rows of an odd number of vec4s: windows begin between two aligned addresses.
+        // Bands of an odd number of rows with an odd number of vec4s: windows begin at unaligned addresses.
         case((37, 19, 12, 20, true)).with_binding_limit(10 * 1024),
         case((37, 19, 12, 16, false)).with_binding_limit(8 * 1024),
-        // More workgroups than one dimension holds.
+        // More workgroups than fit in one dimension.
         case((128, 129, 16, 0, true)).with_workgroup_limit(33),
     ])
     .chain(edges())
     .collect()
 }
 
-/// Values and numbers that the others do not reach.
+/// Values and sizes that the other cases do not reach.
 fn edges() -> Vec<Case> {
     let of = |name: &str, shape: Shape, fill: Fill, affine: Fill| {
         Case::new(&KERNEL, name.into(), move |b| build(b, shape, fill, affine))
@@ -59,7 +59,7 @@ fn edges() -> Vec<Case> {
     let wide = (1..=3).flat_map(|a| (1..=3).map(move |b| (4, 4, 16 * a, 16 * b, true))).collect();
     let seams = (1..=5).flat_map(|a| (1..=5).map(move |b| (2, 3, 4 * a - 1, 4 * b - 3, true))).collect();
     let sizes = Fill::At(|p, _| if p % 2 == 0 { 3e4 } else { -2.3e4 } + p as f32);
-    let four = Fill::At(|row, c| if row == 0 && super::beyond(c) { 4.0 } else { 0.3 });
+    let four = Fill::At(|row, c| if row == 0 && super::overflows(c) { 4.0 } else { 0.3 });
     let overflow = |name: &str, silu| of(name, (3, 5, 6, 4, silu), sizes, four).stored_as(super::HALVES);
     vec![
         overflow("results that no half holds", false),
@@ -67,11 +67,11 @@ fn edges() -> Vec<Case> {
         of("all kinds of values", (9, 39, 4, 0, false), Fill::Of(super::WIDE), unchanged),
         of("all kinds of values silu", (9, 39, 4, 0, true), Fill::Of(super::WIDE), unchanged),
         of("all kinds of values silu beside zeros", (1, 39, 4, 4, true), Fill::Of(super::WIDE), Fill::Of(super::ZEROS)),
-        // Blocks are of 64 vec4s.
+        // Blocks have 64 vec4s.
         super::sweep(&KERNEL, "1 to 130 vec4s", all(130, false), |b, s| build(b, s, NORMAL, AFFINE)).stored_as(FEW),
         super::sweep(&KERNEL, "seams at 1 to 5 of 2 to 10 vec4s", seams, |b, s| build(b, s, NORMAL, AFFINE))
             .stored_as(FEW),
-        // Channels that fill lanes, and blocks of 16 positions.
+        // Channels that fill whole subgroups, and blocks of 16 positions.
         super::sweep(&KERNEL, "16 to 80 positions of 16 channels", blocks, |b, s| build(b, s, NORMAL, AFFINE))
             .stored_as(FEW),
         super::sweep(&KERNEL, "seams at 16 to 48 of 32 to 96 channels", wide, |b, s| build(b, s, NORMAL, AFFINE))
@@ -83,12 +83,12 @@ fn edges() -> Vec<Case> {
             build_rows(b, (18, 5, 16, 48, false), NORMAL, AFFINE, (1, 17));
         })
         .with_alignment(256),
-        // More numbers than f32 counts.
+        // More elements than f32 can count.
         case((513, 512, 64, 0, false)).stored_as(&[Policy::F32]).in_full_only(),
-        // More positions than 16 bits hold; as many workgroups, and more values than f32 counts.
+        // More positions than 16 bits hold, as many workgroups, and more values than f32 can count.
         case((257, 256, 4, 0, true)),
         case((2049, 2048, 4, 0, false)).stored_as(&[Policy::F32]).in_full_only(),
-        super::of_many(case((super::MANY.0, super::MANY.1, 3, 0, false))),
+        super::bound_whole(case((super::MANY.0, super::MANY.1, 3, 0, false))),
     ]
 }
 
@@ -96,7 +96,7 @@ fn edges() -> Vec<Case> {
 type Shape = (u32, u32, u32, u32, bool);
 const NORMAL: Fill = Fill::Normal { mean: 0.0, std: 3.0 };
 const AFFINE: Fill = Fill::Normal { mean: 0.7, std: 1.0 };
-/// Of what depends on numbers alone.
+/// For cases that depend on sizes alone.
 const FEW: &[Policy] = &[Policy::F32, Policy::PACKED];
 
 fn case(shape: Shape) -> Case {

@@ -9,8 +9,8 @@ use crate::kernels::attention::{KERNEL, KeyValue, Layer, record};
 use crate::plan::Channels;
 use std::cell::RefCell;
 
-/// Exact scores of one query and head in units of exp2, and how far each may be off: by its dot product, by the scale, which is
-/// rounded on the host, and by the product with it.
+/// Exact scores of one query and head in units of exp2, each with its bound: the error of the dot product, of the scale, which the host
+/// rounds, and of the product with it.
 fn scores<'a>(q: &[f32], keys: impl Iterator<Item = &'a [f32]>) -> Vec<Approx> {
     let scale = std::f64::consts::LOG2_E / (q.len() as f64).sqrt();
     let one = |k: &[f32]| {
@@ -24,14 +24,14 @@ fn scores<'a>(q: &[f32], keys: impl Iterator<Item = &'a [f32]>) -> Vec<Approx> {
 
 /// Exact attention of one channel of a query and head, and its bound.
 ///
-/// A score's error times ln 2 is the relative error of its weight, to which the difference to the maximum adds its rounding and
-/// exp2 3 + 2 |x| ulp (WGSL); a weight's error moves the result by its share of v - out. What scores err by says nothing of the values,
-/// which are drawn apart from them: the shares go either way, and four times the root of the sum of their squares is more than they
-/// make together (and never more than the sum of all).
+/// A score's error times ln 2 is the relative error of its weight. The difference to the maximum adds its rounding, and exp2 adds 3 + 2 |x|
+/// ulp (WGSL). A weight's error moves the result by its share of v - out. The errors of the scores do not depend on the values, which are
+/// drawn independently: the shares have either sign, and four times the root of the sum of their squares exceeds their sum (and is never
+/// more than the sum of all).
 ///
-/// Sums are taken over all keys, and what is there is rescaled once per tile of 16 or more, which is a rounding more, and a factor
-/// exp2(0) that is right to 3 ulp: for the earlier keys more often than for the later ones, and for all
-/// values alike. Then a division, or the product with a reciprocal. A part hands its sums on in f32, which rounds nothing.
+/// Sums run over all keys, and the sums so far are rescaled once per tile of 16 or more. Each rescaling adds a rounding and a factor
+/// exp2(0), which is accurate to 3 ulp: more often for the earlier keys than for the later ones, and equally for all values. Then follows a
+/// division, or the product with a reciprocal. A part passes its sums on in f32, which rounds nothing.
 fn twin(scores: &[Approx], values: &[f64]) -> Approx {
     let highest = scores.iter().map(|s| s.value).fold(f64::MIN, f64::max);
     let weights: Vec<f64> = scores.iter().map(|s| (s.value - highest).exp2()).collect();
@@ -51,9 +51,9 @@ fn twin(scores: &[Approx], values: &[f64]) -> Approx {
     }
     let four = |squares: f64| 4.0 * squares.sqrt();
     let moved = sum.min(Bound { wgsl: four(squares.wgsl), strict: four(squares.strict) });
-    // exp2(0) is 1 wherever something is known of it.
+    // exp2(0) is 1 on every implementation that documents it.
     let factors = Bound { wgsl: four(rescaled) * 3.0 * EPS * tiles, strict: 0.0 };
-    // Of the additions and of as many more as there are tiles.
+    // One rounding per addition, and one more per tile.
     let longer = |sum: &Sum| sum.additions() * (1.0 + tiles / values.len() as f64);
     let sums = (longer(&weighted) + Bound::rounding(weighted.magnitude())) * total.value().recip()
         + longer(&total) * (value.abs() / total.value());
@@ -61,8 +61,8 @@ fn twin(scores: &[Approx], values: &[f64]) -> Approx {
 }
 
 pub fn cases() -> Vec<Case> {
-    // query rows, own rows (same as query when 0), bank rows, heads, head size, spread of the queries: 2 gives scores
-    // of a few units, a softmax neither flat nor a single key; at 60 exp2 of a score itself overflows
+    // query rows, own rows (same as query when 0), bank rows, heads, head size, spread of the queries. A spread of 2 gives scores of a few
+    // units: a softmax neither flat nor dominated by a single key. At 60, exp2 of a score itself overflows.
     let mut cases: Vec<Case> = [
         (4096, 0, 4096, 1, 64, 2.0),
         (256, 0, 256, 20, 64, 2.0),
@@ -82,7 +82,7 @@ pub fn cases() -> Vec<Case> {
         (50, 7, 3, 2, 40, 2.0),
         (40, 0, 70, 2, 64, 60.0),
         (20, 0, 45, 1, 12, 60.0),
-        // More keys than one dispatch's loops can go through.
+        // More keys than one dispatch's loops can process.
         (16, 4096, 32_768, 1, 64, 2.0),
         (16, 4096, 65_536, 1, 64, 2.0),
         (16, 5, 70_001, 1, 4, 2.0),
@@ -93,7 +93,7 @@ pub fn cases() -> Vec<Case> {
     for shape in [(256, 0, 256, 20, 64, 2.0), (64, 0, 192, 8, 160, 2.0), (100, 0, 0, 1, 512, 2.0)] {
         cases.push(case_of(shape, true));
     }
-    // Parts where a binding ends: of both sources, with scores beyond exp2's range, of several slices.
+    // Parts split where a binding ends: from both sources, with scores beyond exp2's range, and with several slices.
     for (shape, bytes) in [
         ((31, 145, 300, 2, 80, 2.0), 42 * 1024),
         ((17, 5, 203, 1, 12, 60.0), 2048),
@@ -103,12 +103,12 @@ pub fn cases() -> Vec<Case> {
     ] {
         cases.push(case(shape).with_binding_limit(bytes));
     }
-    // More queries than a dispatch may have workgroups: of one slice, of several, and of parts.
+    // More queries than a dispatch may have workgroups: with one slice, with several, and in parts.
     cases.push(case((70, 0, 37, 3, 10, 2.0)).with_workgroup_limit(3));
     cases.push(case((135, 9, 21, 2, 80, 2.0)).with_workgroup_limit(3));
     cases.push(case((57, 145, 30, 2, 40, 2.0)).with_binding_limit(42 * 1024).with_workgroup_limit(2));
     cases.push(case((135, 9, 41, 2, 128, 2.0)).with_workgroup_limit(4));
-    // A bank of several tensors: whole tiles of each form, fewer keys than a tile, one binding cut once more, heads of several sections.
+    // A bank in several tensors: whole tiles of each form, fewer keys than a tile, a binding that is split again, heads of several sections.
     for (shape, piece) in
         [((57, 145, 300, 3, 64), 128), ((31, 9, 45, 2, 80), 20), ((17, 5, 203, 1, 12), 67), ((41, 37, 150, 1, 256), 64)]
     {
@@ -130,13 +130,13 @@ fn case(shape: (u32, u32, u32, u32, u32, f64)) -> Case {
     case_of(shape, false)
 }
 
-/// A layer of a model, whose softmax is neither flat nor a single key.
+/// A layer of a model, with a softmax that is neither flat nor dominated by a single key.
 pub(super) fn case_of_layer(layer: &Layer) -> Case {
     let &Layer { queries, own, bank, heads, d4 } = layer;
     case((queries, own, bank, heads, 4 * d4, 2.0))
 }
 
-/// `whole`: queries and keys are whole numbers times a unit, and a score's sum is exact.
+/// `whole`: queries and keys are integers times a unit, so a score's sum is exact.
 fn case_of((queries, own, bank, heads, d, spread): (u32, u32, u32, u32, u32, f64), whole: bool) -> Case {
     let own = if own == 0 { queries } else { own };
     let numbers = if whole { ", whole numbers" } else { "" };
@@ -150,19 +150,19 @@ fn case_of((queries, own, bank, heads, d, spread): (u32, u32, u32, u32, u32, f64
     Case::new(&KERNEL, name, move |b| build(b, (queries, own, bank, heads, d), fills))
 }
 
-/// The bank in pieces of so many rows, the last of what is left.
+/// The bank in pieces of `piece` rows; the last one has the remainder.
 fn case_in_pieces((queries, own, bank, heads, d): Shape, piece: u32) -> Case {
     let name = format!("{queries} queries, {own} + {bank} keys in pieces of {piece}, {heads} heads of {d}");
     let fills = [normal(2.0), normal(1.0), normal(1.0)];
     Case::new(&KERNEL, name, move |b| build_in_pieces(b, (queries, own, bank, heads, d), piece, fills))
 }
 
-/// Queries, keys and values are filled as `fills` has it, those of both sources alike.
+/// Fills queries, keys and values as `fills` says, those of both sources alike.
 fn build(b: &mut CaseBuilder, shape: Shape, fills: [Fill; 3]) {
     build_in_pieces(b, shape, u32::MAX, fills);
 }
 
-/// The same with the bank in pieces of `piece` rows.
+/// Like [`build`], with the bank in pieces of `piece` rows.
 fn build_in_pieces(b: &mut CaseBuilder, (queries, own, bank, heads, d): Shape, piece: u32, fills: [Fill; 3]) {
     let channels = Channels::heads(heads, d);
     let mut input = |name: &str, rows: u32, fill: Fill| b.input(name, 1, rows, channels.clone(), b.values(), fill);
@@ -175,7 +175,7 @@ fn build_in_pieces(b: &mut CaseBuilder, (queries, own, bank, heads, d): Shape, p
     let source = |(k, v): &(HostTensor, HostTensor)| KeyValue { k: k.tensor.clone(), v: v.tensor.clone() };
     let sources: Vec<KeyValue> = all.iter().map(source).collect();
     let out = record(&mut b.recorder, "out", &q.tensor, &sources[0], &sources[1..]);
-    // Scores are those of all channels of a head, which come one after the other.
+    // All channels of a head, which come one after the other, share their scores.
     let known = RefCell::new((usize::MAX, Vec::new()));
     b.expect(&out, move |row, channel| {
         let head = channel / d as usize;

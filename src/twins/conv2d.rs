@@ -39,7 +39,7 @@ fn plain(sum: &Sum) -> Approx {
     Approx::new(sum.value(), sum.products())
 }
 
-/// Nothing more is rounded where nothing is in the sum with the residual as a term.
+/// Adding the residual is not rounded if the sum with it as a term is exact.
 fn with_residual(sum: &Sum, residual: f64) -> Approx {
     let mut all = *sum;
     all.add(residual);
@@ -47,15 +47,15 @@ fn with_residual(sum: &Sum, residual: f64) -> Approx {
     Approx::new(all.value(), sum.products() + rounding)
 }
 
-/// GELU's tail is exp(-x^2/2) times a fit within 7.2e-9, a division (2.5 ulp), ten multiply-adds, and two exp of an argument
-/// -x^2/2, (3 + 2 * argument) ulp each (WGSL), relative to the tail.
+/// GELU's tail is exp(-x^2/2) times a fit within 7.2e-9. Relative to the tail, the errors are a division (2.5 ulp), ten multiply-adds, and
+/// two exp of an argument -x^2/2, (3 + 2 * argument) ulp each (WGSL).
 fn geglu(hidden: Approx, gate: Approx) -> Approx {
     let tail = |g: f64| 0.5 * libm::erfc(g.abs() / std::f64::consts::SQRT_2);
     let phi = |g: f64| if g < 0.0 { tail(g) } else { 1.0 - tail(g) };
     let slope = |g: f64| phi(g) + g * (-g * g / 2.0).exp() / std::f64::consts::TAU.sqrt();
     let g = gate.value;
     let exponent = g * g / 2.0;
-    // The tail, and what is made of it, may be flushed to zero where it is no normal number, which the products make larger.
+    // A subnormal tail, or a subnormal product of it, may be flushed to zero, and later products magnify that.
     let flushed = TINY * (1.0 + g.abs());
     let error = g.abs() * tail(g) * (7.2e-9 + EPS * (24.0 + 4.0 * exponent)) + EPS * (g * phi(g)).abs() + flushed;
     let gelu = gate.through(|g| g * phi(g), slope, error);
@@ -64,7 +64,7 @@ fn geglu(hidden: Approx, gate: Approx) -> Approx {
     Approx::new(value, moved + Bound::rounding(value) + TINY)
 }
 
-/// (1 - e) / (1 + e) with e = exp(-2 |x|): exp (3 + 2 |2 x|) ulp relative to e, three roundings.
+/// (1 - e) / (1 + e) with e = exp(-2 |x|): exp errs by (3 + 2 |2 x|) ulp relative to e, then three roundings.
 fn tanh(x: Approx) -> Approx {
     let e = (-2.0 * x.value.abs()).exp();
     let error = EPS * (e * (3.0 + 4.0 * x.value.abs()) * 2.0 / (1.0 + e) + 4.0 * x.value.tanh().abs());
@@ -85,11 +85,11 @@ struct Shape {
     cout: u32,
     geometry: Geometry,
     act: Act,
-    /// Whole numbers, whose sums are exact.
+    /// Integers, whose sums are exact.
     whole: bool,
 }
 
-/// How the input, the weight, the bias and the residual are filled.
+/// The contents of the input, the weight, the bias and the residual.
 #[derive(Clone, Copy)]
 struct Fills {
     x: Fill,
@@ -122,7 +122,7 @@ impl Shape {
         let (mut filled, mut added) =
             ([normal(1.0), normal(f64::from(products).sqrt().recip())], [normal(0.5), normal(1.0)]);
         if self.whole {
-            // Sums of some hundreds, or about 1 where an activation would be flat there.
+            // The sums are some hundreds, or about 1 where an activation would saturate.
             let flat = [Act::Geglu, Act::Tanh].contains(&self.act);
             let unit = [1.0 / 64.0, if flat { 2f64.powi(-14) } else { 2f64.powi(-8) }];
             filled = Fill::products(products, unit);
@@ -181,18 +181,18 @@ impl Shape {
     }
 }
 
-/// Whether what was recorded adds up by Winograd's algorithm.
+/// Whether the recorded form uses Winograd's algorithm.
 fn of_winograd(b: &CaseBuilder) -> bool {
     let form = b.recorder.form_of(KERNEL.name).and_then(|name| KERNEL.form(name));
     form.is_some_and(|form| form.sums == Sums::Winograd)
 }
 
-/// What the weights of what was recorded are stored as.
+/// The storage of the recorded weights.
 fn stored(b: &CaseBuilder) -> Element {
     b.recorder.weights_of(KERNEL.name).unwrap_or(b.recorder.storage.weights)
 }
 
-/// A layer of a model, with data of a normal distribution.
+/// A layer of a model, with normally distributed data.
 pub(super) fn case_of(layer: &Layer) -> Option<Case> {
     let act = match layer.epilogue {
         None => Act::None,
@@ -210,7 +210,7 @@ pub fn cases() -> Vec<Case> {
     let down = |pad| Geometry { kernel: 3, stride: 2, pad, upsample: false };
     let up = Geometry { upsample: true, ..Geometry::SAME };
     let (linear, same) = (Geometry::LINEAR, Geometry::SAME);
-    // Production shapes: of whole numbers, but for one of each kind of sum.
+    // Production shapes, with integers, except for one of each kind of sum.
     let production = [
         ((32, 32), one(1024), 1024, linear, Act::None),
         ((64, 64), one(320), 320, same, Act::Residual),
@@ -229,9 +229,9 @@ pub fn cases() -> Vec<Case> {
         ((32, 32), one(640), 2560, linear, Act::Geglu),
         ((64, 64), one(320), 5, linear, Act::Tanh),
         ((32, 32), one(320), 320, down((1, 1)), Act::None),
-        // A long sum of few elements.
+        // A long sum for few elements.
         ((2, 2), one(700), 5, same, Act::Residual),
-        // Ragged ones.
+        // Ragged shapes.
         ((1, 1), one(1), 1, linear, Act::None),
         ((1, 1), one(7), 9, same, Act::Residual),
         ((7, 5), one(6), 10, same, Act::None),
@@ -256,17 +256,17 @@ pub fn cases() -> Vec<Case> {
     let whole = |of| Shape { whole: true, ..shape(of) };
     let mut cases: Vec<Case> = production.into_iter().map(|s| whole(s).case()).collect();
     cases.extend(random.into_iter().map(|s| shape(s).case()));
-    // Small ones, in every form.
+    // Small shapes, in every form.
     for (cout, geometry, act) in
         [(3, same, Act::None), (10, same, Act::Residual), (67, linear, Act::None), (9, linear, Act::Geglu)]
     {
         cases.push(whole(((9, 7), one(22), cout, geometry, act)).case());
     }
-    // About as many channels as its loops can go through. Tiles compute whole blocks, of which most is padding here.
+    // About as many channels as its loops can process. Tiles compute whole blocks, which are mostly padding here.
     for (size, cin, geometry) in [((1, 2), 236_003, linear), ((2, 1), 26_001, same)] {
         cases.push(whole((size, one(cin), 5, geometry, Act::None)).case());
     }
-    // More workgroups than one dimension holds, in every form of the kernel; those for few columns need cases of their own.
+    // More workgroups than fit in one dimension, in every form of the kernel. Forms for few columns need cases of their own.
     cases.push(shape(((300, 64), one(4), 3, linear, Act::None)).case().with_workgroup_limit(35));
     cases.push(shape(((300, 64), one(4), 9, linear, Act::Residual)).case().with_workgroup_limit(35));
     cases.push(shape(((300, 64), one(4), 70, linear, Act::None)).case().with_workgroup_limit(61));
@@ -276,7 +276,7 @@ pub fn cases() -> Vec<Case> {
         cases.push(shape(((37, 19), one(12), 20, geometry, act)).case().with_binding_limit(12 * 1024));
         cases.push(shape(((37, 19), one(12), 3, geometry, act)).case().with_binding_limit(8 * 1024));
     }
-    // Where Winograd's tiles make several bands, whose windows begin between two aligned addresses.
+    // Winograd's tiles in several bands, whose windows begin at unaligned addresses.
     for (geometry, act) in [(same, Act::Residual), (up, Act::None)] {
         cases.push(
             shape(((61, 19), one(12), 20, geometry, act)).case().with_binding_limit(200 * 1024).with_alignment(256),

@@ -17,11 +17,11 @@ struct Moments {
 }
 
 impl Moments {
-    /// From what `group_stats` says of each chunk of each of its channels, and their lengths.
+    /// From the statistics by `group_stats` of each chunk of each of its channels, and the chunks' lengths.
     ///
-    /// Bounds: sums in 64 lanes and a tree (see `Sum`) of terms that err themselves. The mean: each chunk's mean, and a product.
-    /// M2: each chunk's M2; the square of its mean's deviation, whose difference, square and product are rounded, and which moves by
-    /// what both means err by; a sum. Then a division of 2.5 ulp by a number of values that may be rounded itself.
+    /// Bounds: sums in 64 lanes and a tree (see `Sum`), of terms that have errors themselves. The mean: each chunk's mean, and a product.
+    /// M2: each chunk's M2; then the square of its mean's deviation, whose difference, square and product are rounded, and which carries
+    /// the errors of both means; a sum. Then a division of 2.5 ulp by a number of values that may be rounded itself.
     fn of(chunks: &[(f64, [Approx; 2])]) -> Moments {
         let n: f64 = chunks.iter().map(|c| c.0).sum();
         let lanes = f64::from(LANES as u32);
@@ -50,8 +50,8 @@ impl Moments {
 
 /// Scale (row 0) or shift (row 1) of a channel.
 ///
-/// Bounds: the scale errs by half the relative error of the variance, to which eps is added; by inverse, root and its inverse, 2 + 2.5 + 2.5
-/// ulp; and by a product. The shift by the mean's error times the scale, a product and a difference.
+/// Bounds of the scale: half the relative error of the variance, to which eps is added; 2 + 2.5 + 2.5 ulp for the inverse, the root and its
+/// inverse; and a product. Bounds of the shift: the mean's error times the scale, a product and a difference.
 fn twin(Moments { mean, var }: Moments, weight: f64, bias: f64, eps: f64, row: usize) -> Approx {
     let scale = weight / (var.value + eps).sqrt();
     let relative = (var.bound + Bound::rounding(var.value + eps)) * (0.5 / (var.value + eps));
@@ -73,7 +73,7 @@ pub fn cases() -> Vec<Case> {
         (1, 1, 32, 0, 16, 0.0),
         (33, 9, 7, 5, 3, -5.0),
         (96, 80, 128, 0, 32, 8.0),
-        // Loops some ten times as long as any published network's.
+        // Loops some ten times as long as those of any published network.
         (64, 64, 1024, 0, 1, 0.2),
     ]
     .into_iter()
@@ -85,15 +85,15 @@ pub fn cases() -> Vec<Case> {
     .collect()
 }
 
-/// Values and numbers that the others do not reach.
+/// Values and sizes that the other cases do not reach.
 fn edges() -> Vec<Case> {
     const NORMAL: Fill = Fill::Normal { mean: 0.5, std: 1.5 };
     let few = |case: Case| case.stored_as(&[Policy::F32, Policy::PACKED]);
-    // One chunk of 16 positions and less, and two: their entries fill up blocks of 64.
+    // One chunk of at most 16 positions, and two: their entries cover every remainder of blocks of 64.
     let lengths = [3, 17].into_iter().flat_map(|h| (1..=130).map(move |c| (h, 1, c, 0, 1))).collect();
     let seams = (1..=6).flat_map(|a| (1..=6).map(move |b| (2, 3, 2 * a, 2 * b, 2))).collect();
     vec![
-        // Groups without a variance.
+        // Groups without variance.
         of("5x3x(18+30) groups 6 of one value", vec![(5, 3, 18, 30, 6)], Fill::Of(&[3.0])),
         of("5x3x(18+30) groups 6 of zeros", vec![(5, 3, 18, 30, 6)], Fill::Of(super::ZEROS)),
         of("1x1x(32+0) groups 32", vec![(1, 1, 32, 0, 32)], NORMAL),

@@ -6,10 +6,10 @@ use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::group_stats::{KERNEL, chunk_len, record};
 use crate::plan::{Channels, Policy};
 
-/// Mean and M2 of some values, summed up one after the other.
+/// Mean and M2 of some values, summed one after the other.
 ///
-/// Bounds: the mean is a sum (see `Sum`) and a division of 2.5 ulp. A deviation is rounded, and its square: three units in all, and
-/// deviations from a mean that is off by m add n m^2 to M2, and 2 m times the sum of those roundings; they themselves sum to zero.
+/// Bounds: the mean is a sum (see `Sum`) and a division of 2.5 ulp. A deviation and its square are rounded: three units in all. If the mean
+/// is off by m, the deviations add n m^2 to M2, and 2 m times the sum of those roundings; the deviations themselves sum to zero.
 pub fn moments(values: &[f64]) -> [Approx; 2] {
     let n = values.len() as f64;
     let sum = Sum::of(values.iter().copied());
@@ -24,7 +24,7 @@ pub fn moments(values: &[f64]) -> [Approx; 2] {
 }
 
 pub fn cases() -> Vec<Case> {
-    // height, width, channels, mean, bytes of a binding (0: what the adapter has)
+    // height, width, channels, mean, bytes of a binding (0: the adapter's limit)
     [
         (64, 64, 320, 0.0, 0),
         (1, 1, 4, 1.0, 0),
@@ -33,7 +33,7 @@ pub fn cases() -> Vec<Case> {
         (129, 131, 64, 0.5, 0),
         (1024, 65, 256, 0.0, 0),
         (129, 131, 12, 0.5, 28 * 1024),
-        // Chunks as long as they may be, one more than 256.
+        // Chunks of the greatest length: 256 of them would not suffice.
         (2049, 2048, 1, 0.5, 0),
     ]
     .into_iter()
@@ -41,7 +41,7 @@ pub fn cases() -> Vec<Case> {
         let case = case(format!("{h}x{w}x{c} mean {mean}"), (h, w, c), Fill::Normal { mean, std: 1.0 });
         if limit > 0 { case.with_binding_limit(limit) } else { case }
     })
-    // Whole numbers whose mean is 0: nothing is rounded. Chunks of an even number of positions, 16 and 260.
+    // Integers whose mean is 0, so nothing is rounded. Chunks of an even number of positions, 16 and 260.
     .chain([(64, 64, 320), (1024, 65, 13)].map(|size: (u32, u32, u32)| {
         let name = format!("{}x{}x{}, whole numbers", size.0, size.1, size.2);
         case(name, size, Fill::Balanced { most: 255, apart: size.2 as usize })
@@ -50,7 +50,7 @@ pub fn cases() -> Vec<Case> {
     .collect()
 }
 
-/// Values and numbers that the others do not reach.
+/// Values and sizes that the other cases do not reach.
 fn edges() -> Vec<Case> {
     const NORMAL: Fill = Fill::Normal { mean: 0.5, std: 1.0 };
     let chunks = (1..=5).flat_map(|n| (1..=3).map(move |c| (n, 64, 16 * c))).collect();
@@ -61,16 +61,16 @@ fn edges() -> Vec<Case> {
         of("33x1x6 of zeros", vec![(33, 1, 6)], Fill::Of(super::ZEROS)),
         of("40x5x9 of all kinds of values", vec![(40, 5, 9)], Fill::Of(super::WIDE)),
         of("40x1x9 of alternating signs", vec![(40, 1, 9)], Fill::Of(&[6e4, -6e4])),
-        // Chunks are of 16 positions, blocks of 64 vec4s of chunks.
+        // Chunks have 16 positions, blocks 64 vec4s of chunks.
         few(of("1 to 66 positions", (1..=66).map(|n| (1, n, 3)).collect(), NORMAL)),
         few(of("1 to 130 vec4s", (1..=130).map(|n| (2, 1, 4 * n - 1)).collect(), NORMAL)),
-        // Chunks of 64 positions, and channels that fill lanes.
+        // Chunks of 64 positions, and channels that fill whole subgroups.
         few(of("64 to 320 positions of 16 to 48 channels", chunks, NORMAL)),
         of("64x5x16 of one value", vec![(64, 5, 16)], Fill::Of(&[-0.7])),
         of("64x5x16 of all kinds of values", vec![(64, 5, 16)], Fill::Of(super::WIDE)),
         of("64x1x16 of alternating signs", vec![(64, 1, 16)], Fill::Of(&[6e4, -6e4])),
         of("40x64x16", vec![(40, 64, 16)], NORMAL).with_binding_limit(28 * 1024).with_alignment(8192),
-        super::of_many(of("4100x4100x3", vec![(super::MANY.0, super::MANY.1, 3)], NORMAL)),
+        super::bound_whole(of("4100x4100x3", vec![(super::MANY.0, super::MANY.1, 3)], NORMAL)),
         of("40x40x40", vec![(40, 40, 40)], NORMAL).with_workgroup_limit(5),
     ]
 }

@@ -33,16 +33,16 @@ fn average(of: impl Iterator<Item = Bound>, n: usize) -> Bound {
     of.sum::<Bound>() * (n as f64).recip()
 }
 
-/// Means of colours and level, and covariances of all pairs, each with what it may be off by.
+/// Means of colours and level, and covariances of all pairs, each with its bound.
 struct Moments {
     mean: [Approx; 4],
     covariance: [[Approx; 4]; 4],
 }
 
-/// Of a row of pixels, whose levels err by `level` on average.
+/// The moments of a row of pixels, whose levels err by `level` on average.
 ///
-/// Bounds: a deviation is rounded, and a product. Deviations from means that are off by m_j and m_k move a covariance by m_j m_k, and what
-/// is rounded of them; m_j times the other's deviations adds up to zero but for the additions' rounding.
+/// Bounds: a deviation and a product are rounded. If the means are off by m_j and m_k, a covariance moves by m_j m_k, and by the rounding
+/// of the deviations. m_j times the other's deviations sums to zero, up to the rounding of the additions.
 fn of_row(pixels: &[[f64; 4]], level: Bound) -> Moments {
     let n = pixels.len();
     let column = |c: usize| pixels.iter().map(|v| v[c]).collect::<Vec<f64>>();
@@ -62,10 +62,10 @@ fn of_row(pixels: &[[f64; 4]], level: Bound) -> Moments {
     Moments { mean: means, covariance: std::array::from_fn(|j| std::array::from_fn(|k| covariance(j, k))) }
 }
 
-/// Of rows of equal lengths: the mean of their covariances, and the covariance of their means.
+/// The moments of rows of equal lengths: the mean of their covariances, plus the covariance of their means.
 ///
-/// Bounds: a row's mean errs by m_r, apart from the other rows', and moves a product by that times the other deviation; what the mean of all
-/// errs by moves them as within a row.
+/// Bounds: a row's mean errs by m_r, independently of the other rows', and moves a product by that times the other deviation. The error of
+/// the overall mean moves products as within a row.
 fn of_rows(rows: &[Moments]) -> Moments {
     let n = rows.len();
     let means: [Approx; 4] = std::array::from_fn(|c| {
@@ -89,11 +89,12 @@ fn of_rows(rows: &[Moments]) -> Moments {
     Moments { mean: means, covariance: std::array::from_fn(|j| std::array::from_fn(|k| covariance(j, k))) }
 }
 
-/// The function that a window is fitted by: S times its slopes is v, and both err.
+/// The linear function fitted to a window: S times its slopes is v, and both have errors.
 struct Fit {
     moments: Moments,
-    /// S, the covariances of the colours and epsilon, and by what each element seems to be off: also for the solution by L D L^T, whose backward
-    /// error is 24 u sqrt(S_jj S_kk): eight units (three operations, two divisions of 2.5) for each of factorization and the two substitutions.
+    /// S, the covariances of the colours plus epsilon, with the apparent error of each element. That includes the solution by L D L^T,
+    /// whose backward error is 24 u sqrt(S_jj S_kk): eight units (three operations, two divisions of 2.5) for each of the factorization and
+    /// the two substitutions.
     s: [[Approx; 3]; 3],
     slopes: [Approx; 3],
     offset: Approx,
@@ -137,7 +138,7 @@ impl Fit {
         fit
     }
 
-    /// Of the offset that goes with given slopes.
+    /// The error of the offset for given slopes.
     fn offset_error(&self) -> Bound {
         let mean = &self.moments.mean;
         let products: f64 = (0..3).map(|j| (self.slopes[j].value * mean[j].value).abs()).sum();
@@ -149,8 +150,8 @@ impl Fit {
         self.slopes.get(c).copied().unwrap_or(self.offset)
     }
 
-    /// What S times the slopes, and the offset with the slopes' part of the mean, must be, which stays near where the slopes themselves may be
-    /// anything: colours that are nearly grey fix little more than the slopes' sum.
+    /// The exact values of S times the slopes, and of the offset plus the slopes' part of the mean. These stay accurate where the slopes
+    /// themselves may be anything: colours that are nearly grey determine little more than the slopes' sum.
     fn solved(&self, c: usize) -> Approx {
         let most: [Bound; 3] = std::array::from_fn(|k| self.slopes[k].bound + self.slopes[k].value.abs());
         match c {
@@ -165,7 +166,7 @@ impl Fit {
         }
     }
 
-    /// That, of what came.
+    /// The same quantity for the kernel's result.
     fn measure(&self, c: usize, got: &[f32]) -> f64 {
         let slopes = || got.iter().take(3).map(|&v| f64::from(v));
         match c {
@@ -175,7 +176,7 @@ impl Fit {
     }
 }
 
-/// Each made when it is asked for first.
+/// Fits, each computed on first use.
 struct Fits {
     fits: Vec<OnceCell<Fit>>,
     drawn: HostTensor,
@@ -190,12 +191,12 @@ impl Fits {
     }
 }
 
-/// Of a row of S a - v.
+/// The error of a row of S a - v.
 fn off(v: Bound, s: &[Approx; 3], slopes: &[f64; 3]) -> Bound {
     v + s.iter().zip(slopes).map(|(s, a)| s.bound * a.abs()).sum::<Bound>()
 }
 
-/// Of a symmetric positive 3 x 3 matrix, by its cofactors.
+/// The inverse of a symmetric positive 3 x 3 matrix, by cofactors.
 fn inverse(s: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
     let minor = |j: usize, k: usize| {
         let (a, b, c, d) = ((j + 1) % 3, (j + 2) % 3, (k + 1) % 3, (k + 2) % 3);
@@ -205,8 +206,8 @@ fn inverse(s: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
     std::array::from_fn(|j| std::array::from_fn(|k| minor(k, j) / determinant))
 }
 
-/// The mean of the functions of the windows around `p`, at its colour. Bounds: means of rows and of these, as above, and the sum of
-/// four products. What the functions themselves are off by goes through both.
+/// At p, the mean of the linear functions of the surrounding windows, applied to its colour. Bounds: means of rows and of these, as above,
+/// and the sum of four products. Errors of the functions themselves pass through both.
 fn exact_apply(fitted: impl Fn(usize, usize) -> Approx, guide: &HostTensor, p: usize, shape: Shape) -> Approx {
     let rows = window(p, shape);
     let (mut sum, mut error) = (Sum::default(), Bound::default());
@@ -225,7 +226,7 @@ fn exact_apply(fitted: impl Fn(usize, usize) -> Approx, guide: &HostTensor, p: u
     Approx::new(sum.value(), error + sum.products())
 }
 
-/// How a guide's colours lie: about the same mean, with a spread that all channels share and one that each has.
+/// The distribution of a guide's colours: one mean, a spread that all channels share, and a spread of each channel.
 #[derive(Clone, Copy)]
 struct Colours {
     shared: f64,
@@ -238,7 +239,7 @@ pub fn cases() -> Vec<Case> {
     let shapes = [
         (160, 160, 8, 4e-5, colours(0.0, 0.3)),
         (64, 48, 8, 4e-4, colours(0.0, 0.01)),
-        // Nearly grey, and of one colour: what the system's condition is worst with.
+        // Nearly grey, and of one colour: where the system is worst conditioned.
         (48, 64, 8, 4e-5, colours(0.5, 0.002)),
         (33, 31, 5, 4e-6, colours(0.5, 0.0)),
         (33, 31, 5, 4e-6, colours(0.0, 0.0)),
@@ -252,7 +253,7 @@ pub fn cases() -> Vec<Case> {
     let both = |shape| [case(shape, Part::Fit), case(shape, Part::Apply)];
     let mut cases: Vec<Case> = shapes.into_iter().flat_map(both).collect();
     for part in [Part::Fit, Part::Apply, Part::Both] {
-        // Rows of an odd number of vec4s, in bands: windows begin between two aligned addresses.
+        // Rows of an odd number of vec4s, in bands: windows begin at unaligned addresses.
         cases.push(case((61, 19, 3, 4e-4, colours(0.0, 0.3)), part).with_binding_limit(18 * 1024));
         cases.push(case((67, 19, 0, 4e-4, colours(0.0, 0.3)), part).with_workgroup_limit(7));
     }
@@ -269,7 +270,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// What is recorded of the filter.
+/// The part of the filter that is recorded.
 #[derive(Clone, Copy, PartialEq)]
 enum Part {
     Fit,
@@ -286,7 +287,7 @@ impl Part {
         }
     }
 
-    /// Of what the decoder drew, or of slopes and offsets.
+    /// The input: the decoder's map, or slopes and offsets.
     fn fill(self) -> Fill {
         match self {
             Part::Apply => Fill::Normal { mean: 0.0, std: 1.0 },
@@ -335,7 +336,7 @@ fn build(b: &mut CaseBuilder, (height, width, radius, epsilon, colours): Setting
         b.expect_together(move |p, c, got| measured.at(p).measure(c, got), move |p, c| solved.at(p).solved(c));
         return;
     }
-    // Of colours in 0 to 1.
+    // Epsilon is for colours in 0 to 1.
     let filter = GuidedFilter { radius, epsilon: f64::from(epsilon) / 4.0 };
     let out = record(&mut b.recorder, &drawn.tensor, &guide.tensor, filter);
     b.expect(&out, move |p, _| exact_apply(|q, c| fits.at(q).element(c), &guide, p, shape));

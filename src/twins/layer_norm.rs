@@ -6,9 +6,9 @@ use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::layer_norm::{KERNEL, record};
 use crate::plan::{Channels, Element, Policy};
 
-/// Bounds: sums over the channels in four lanes (see `Sum`); as in `group_stats`, but M2 is summed over the lanes, too. The deviation
-/// carries the mean's error and its own rounding, the scale half the variance's relative error and what division, sum,
-/// inverse of the root and its root err by: 2.5 + 1 of the variance, 2 + 2.5 + 2.5 of the scale. Then two products and a sum.
+/// Bounds: sums over the channels in four lanes (see `Sum`), as in `group_stats`, but M2 is summed over the lanes, too. The deviation
+/// carries the mean's error and its own rounding; the scale carries half the variance's relative error and the errors of division, sum,
+/// inverse of the root and its root: 2.5 + 1 of the variance, 2 + 2.5 + 2.5 of the scale. Then two products and a sum.
 fn twin(row: &[f64], c: usize, weight: f64, bias: f64, eps: f64) -> Approx {
     let n = row.len() as f64;
     let sum = Sum::of(row.iter().copied());
@@ -30,7 +30,7 @@ fn twin(row: &[f64], c: usize, weight: f64, bias: f64, eps: f64) -> Approx {
 }
 
 pub fn cases() -> Vec<Case> {
-    // tokens, channels, mean, spread, bytes of a binding (0: what the adapter has)
+    // tokens, channels, mean, spread, bytes of a binding (0: the adapter's limit)
     [
         (4096, 320, 0.0, 2.0, 0),
         (64, 1280, 0.5, 2.0, 0),
@@ -39,7 +39,7 @@ pub fn cases() -> Vec<Case> {
         (130, 7, 10.0, 2.0, 0),
         (67, 18, 0.0, 0.003, 0),
         (301, 20, 0.5, 2.0, 4096),
-        // About as many channels as its loops can go through.
+        // About as many channels as its loops can process.
         (3, 79_990, 0.5, 2.0, 0),
     ]
     .into_iter()
@@ -47,7 +47,7 @@ pub fn cases() -> Vec<Case> {
         let case = case(format!("{tokens}x{c} mean {mean} spread {std}"), tokens, c, Fill::Normal { mean, std });
         if limit > 0 { case.with_binding_limit(limit) } else { case }
     })
-    // Whole numbers whose mean is 0: no sum is rounded.
+    // Integers whose mean is 0, so no sum is rounded.
     .chain([(256, 320), (9, 1280)].map(|(tokens, c)| {
         case(format!("{tokens}x{c}, whole numbers"), tokens, c, Fill::Balanced { most: 63, apart: 1 })
     }))
@@ -55,12 +55,12 @@ pub fn cases() -> Vec<Case> {
     .collect()
 }
 
-/// Values and numbers that the others do not reach.
+/// Values and sizes that the other cases do not reach.
 fn edges() -> Vec<Case> {
     const NORMAL: Fill = Fill::Normal { mean: 0.5, std: 2.0 };
     let few = |case: Case| case.stored_as(&[Policy::F32, Policy::PACKED]);
     vec![
-        // Tokens without a variance.
+        // Tokens without variance.
         of("3x24 of one value", vec![(3, 24)], Fill::Of(&[3.0])),
         of("3x7 of one negative value", vec![(3, 7)], Fill::Of(&[-0.7])),
         of("3x20 of zeros", vec![(3, 20)], Fill::Of(super::ZEROS)),
@@ -74,18 +74,18 @@ fn edges() -> Vec<Case> {
         of("5x16 of values whose squares are no normal numbers", vec![(5, 16)], Fill::Of(&[6e-5, -6e-5, 1.2e-4])),
         Case::new(&KERNEL, "5x20 of results that no half holds".into(), |b| {
             let one = Fill::At(|p, c| if (p + c / 2) % 2 == 0 { 1.0 } else { -1.0 } * (1.0 + p as f32 / 7.0));
-            let weight = Fill::At(|_, c| if super::beyond(c) { 1e5 } else { 0.77 + 0.1 * c as f32 });
+            let weight = Fill::At(|_, c| if super::overflows(c) { 1e5 } else { 0.77 + 0.1 * c as f32 });
             build_with(b, (5, 20), one, weight);
         })
         .stored_as(super::HALVES),
-        // Blocks are of 64 tokens.
+        // Blocks have 64 tokens.
         few(of("1 to 130 tokens", (1..=130).map(|n| (n, 5)).collect(), NORMAL)),
         few(of("1 to 70 channels", (1..=70).map(|n| (2, n)).collect(), NORMAL)),
         of("300x7", vec![(300, 7)], NORMAL).with_workgroup_limit(3),
         // More tokens than 16 bits hold.
         few(of("65600x3", vec![(65_600, 3)], NORMAL)),
         few(of("4194400x3", vec![(4_194_400, 3)], NORMAL)).in_full_only(),
-        super::of_many(of("16810000x3", vec![(super::MANY.0 * super::MANY.1, 3)], NORMAL)),
+        super::bound_whole(of("16810000x3", vec![(super::MANY.0 * super::MANY.1, 3)], NORMAL)),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! What each kernel must compute: an f64 twin, a bound derived from the arithmetic, and cases. One file for each of `kernels`.
+//! The definition of each kernel's result: an f64 twin, a bound derived from the arithmetic, and cases. One file for each of `kernels`.
 
 mod affine;
 mod attention;
@@ -32,7 +32,7 @@ pub static ALL: [Tested; 11] = [
     Tested { kernel: &kernels::winograd_output::KERNEL, cases: winograd_output::cases },
 ];
 
-/// A case of a model's own problem, where its kernel has several forms.
+/// A case for a model's own problem, if its kernel has several forms.
 pub fn case_of(key: &Key) -> Option<Case> {
     if let Some(layer) = key.layer.downcast_ref::<kernels::conv2d::Layer>() {
         return conv2d::case_of(layer);
@@ -50,8 +50,8 @@ fn sweep<S: Copy + Send + Sync + 'static>(
     Case::new(kernel, name.into(), move |b| shapes.iter().for_each(|&shape| build(b, shape)))
 }
 
-/// Numbers that data of a normal distribution never reaches: zeros of both signs, the largest halves, the least normal ones and
-/// below, and where exp, SiLU, GELU and tanh have nothing left.
+/// Numbers that normally distributed data never reaches: zeros of both signs, the largest f16, the smallest normal f16 and below, and
+/// inputs at which exp, SiLU, GELU and tanh saturate.
 const WIDE: &[f32] = &[
     0.0, -0.0, 1.0, -1.0, 0.1, -0.1, 2.5, -2.5, -4.5, -4.7, 5.3, -5.3, -7.0, 9.0, -9.0, 20.0, -20.0, 43.9, -43.9, 44.5,
     -44.5, 87.0, -87.0, 88.5, -88.5, 90.0, -90.0, 104.5, -104.5, 1e3, -1e3, 4e4, -4e4, 65_504.0, -65_504.0, 6.2e-5,
@@ -59,19 +59,19 @@ const WIDE: &[f32] = &[
 ];
 const ZEROS: &[f32] = &[0.0, -0.0, -0.0];
 
-/// Height and width of more positions than f32 counts one by one, and bytes of as many vec4s.
+/// A height and width with more positions than f32 can count, and the bytes of as many vec4s.
 const MANY: (u32, u32) = (4100, 4100);
 const MANY_BYTES: u64 = 16 * 4100 * 4100;
 
-/// A case of so many, each bound as a whole.
-fn of_many(case: Case) -> Case {
+/// A case of that size, in which every tensor is bound as a whole.
+fn bound_whole(case: Case) -> Case {
     case.stored_as(&[Policy::F32]).in_bindings_of(MANY_BYTES).in_full_only()
 }
 
-/// Where values are stored as halves. A result that no half holds must come out infinite or NaN.
+/// Policies that store values as f16. A result that overflows f16 must become infinite or NaN.
 const HALVES: &[Policy] = &[Policy::PACKED, Policy::F16];
 
-/// Are results of that channel such as no half holds? Those of both halves of a word are: beside an infinite one WGSL leaves the other open.
-fn beyond(channel: usize) -> bool {
+/// Whether a channel's results should overflow f16. Both halves of a word do: beside an infinite one, WGSL leaves the other undefined.
+fn overflows(channel: usize) -> bool {
     (channel / 2).is_multiple_of(3)
 }

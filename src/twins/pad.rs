@@ -5,10 +5,10 @@ use crate::check::{Case, CaseBuilder, Fill};
 use crate::kernels::pad::{Frame, KERNEL, record};
 use crate::plan::Channels;
 
-/// Height, width and channels of a picture, and what is wanted of it.
+/// Height, width and channels of a picture, and the part to make.
 type Shape = ((u32, u32, u32), Frame);
 
-/// All of a picture with `pad` above and to the left, in so many columns and rows in all.
+/// All of a picture with `pad` zeros above and to the left, in that many columns and rows in total.
 fn whole(height: u32, pad: u32, (rows, width): (u32, u32), upsample: bool) -> Frame {
     Frame { rows: (0, rows), width, pad, source: (0, height), height, stored: 0, upsample }
 }
@@ -31,10 +31,10 @@ pub fn cases() -> Vec<Case> {
         case("upsampled", ((6, 5, 3), up)),
         case("a band upsampled", ((6, 5, 3), Frame { rows: (5, 11), source: (2, 5), ..up })),
         case("more workgroups than one dimension holds", ((126, 127, 16), framed(126, 127))).with_workgroup_limit(33),
-        // Blocks are of 64 vec4s.
+        // Blocks have 64 vec4s.
         sweep("1 to 64 columns", (1..=64).map(|n| ((1, n, 3), framed(1, n))).collect(), NORMAL),
         sweep("all kinds of values", vec![((7, 39, 4), framed(7, 39))], Fill::Of(super::WIDE)),
-        // Channels that fill lanes.
+        // Channels that fill whole subgroups.
         case("64 channels", ((9, 7, 64), framed(9, 7))),
         case("a band of 192 channels", ((20, 9, 192), band)),
         case("a band of 32 channels at an odd address", {
@@ -43,9 +43,9 @@ pub fn cases() -> Vec<Case> {
         .with_alignment(256),
         case("a band of 64 channels upsampled", ((6, 5, 64), Frame { rows: (5, 11), source: (2, 5), ..up })),
         case("a band of 128 channels of which no other row is stored", ((6, 9, 128), Frame { stored: 5, ..band })),
-        // More positions than 16 bits hold, and more vec4s than f32 counts.
+        // More positions than 16 bits hold, and more vec4s than f32 can count.
         case("257x256x4", ((257, 256, 4), framed(257, 256))),
-        super::of_many(case(
+        super::bound_whole(case(
             "4100x4100x3",
             ((super::MANY.0 - 2, super::MANY.1 - 2, 3), { framed(super::MANY.0 - 2, super::MANY.1 - 2) }),
         )),

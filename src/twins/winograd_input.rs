@@ -8,11 +8,11 @@ use crate::kernels::winograd_input::{Band, Input, KERNEL, record};
 use crate::plan::winograd::{BT, both};
 use crate::plan::{Channels, Policy};
 
-/// Roundings on the way to an element of B^T d, each of no more than what its terms add up to without their signs. The first and
-/// last rows have a product and two sums; the others two products with rounded numbers, and three sums (2 x and x / 2 are exact).
+/// Number of roundings in an element of B^T d, each at most the sum of its terms' magnitudes. The first and last rows have a product and
+/// two sums; the others have two products with rounded numbers, and three sums (2 x and x / 2 are exact).
 pub const ROUNDINGS: [f64; 6] = [3.0, 6.0, 6.0, 6.0, 6.0, 3.0];
 
-/// Of a channel of a tile: B^T d B, and what its terms add up to without their signs.
+/// For a channel of a tile: B^T d B, and the sum of its terms' magnitudes.
 #[derive(Clone)]
 pub struct Tile {
     pub values: [[f64; 6]; 6],
@@ -20,12 +20,12 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// The tile in that row and column of tiles, of an input that is upsampled or not, padded by zeros.
+    /// The tile at that row and column of tiles, of an input padded with zeros, which may be upsampled.
     pub fn of(x: &HostTensor, upsample: bool, (row, column): (usize, usize), c: usize) -> Tile {
         let up = if upsample { 2 } else { 1 };
         let (height, width) = (x.tensor.height as usize * up, x.tensor.width as usize * up);
         let at = |y: usize, column: usize| {
-            // Tiles begin one above and to the left of their outputs.
+            // Tiles begin one position above and to the left of their outputs.
             let inside = (1..=height).contains(&y) && (1..=width).contains(&column);
             if inside { x.at((y - 1) / up * x.tensor.width as usize + (column - 1) / up, c) } else { 0.0 }
         };
@@ -39,11 +39,11 @@ struct Shape {
     size: (u32, u32),
     channels: u32,
     upsample: bool,
-    /// Of the output.
+    /// Rows of the output.
     rows: (u32, u32),
-    /// Rows of a matrix that only fill up.
+    /// Padding rows of a matrix.
     spare: u32,
-    /// And channels.
+    /// Padding channels.
     beside: u32,
 }
 
@@ -97,7 +97,7 @@ pub fn cases() -> Vec<Case> {
         of((1, 1), 3, false, (0, 1), 63),
         of((7, 5), 6, false, (0, 7), 28),
         of((5, 9), 13, true, (0, 10), 17),
-        // Bands in the middle and at the end, which have a row of the input above.
+        // Bands in the middle and at the end, which have an input row above them.
         of((37, 19), 12, false, (8, 24), 14),
         of((37, 19), 12, false, (36, 37), 27),
         of((9, 11), 8, true, (4, 12), 0),
@@ -106,10 +106,10 @@ pub fn cases() -> Vec<Case> {
     .into_iter()
     .map(|shape| shape.case(normal))
     .collect();
-    // As wide as panels of weights are long.
+    // Matrices as wide as the panels of weights.
     cases.push(Shape { beside: 52, ..of((7, 9), 12, false, (4, 7), 3) }.case(normal));
     cases.push(Shape { beside: 12, ..of((5, 9), 50, true, (0, 10), 1) }.case(normal));
-    // Channels that fill lanes.
+    // Channels that fill whole subgroups.
     cases.push(of((7, 5), 16, false, (0, 7), 28).case(normal));
     cases.push(of((9, 11), 48, true, (4, 12), 1).case(normal));
     cases.push(of((37, 19), 16, false, (8, 24), 3).case(normal).with_alignment(256));

@@ -7,11 +7,11 @@ use crate::kernels::winograd_output::{KERNEL, Residual, record};
 use crate::plan::winograd::{AT, both};
 use crate::plan::{Channels, Element, Policy};
 
-/// Roundings on the way to an element of A^T m, each of no more than what its terms add up to without their signs: sums, and
-/// products with rounded numbers (2 x and x / 2 are exact).
+/// Number of roundings in an element of A^T m, each at most the sum of its terms' magnitudes: sums, and products with rounded numbers (2 x
+/// and x / 2 are exact).
 pub const ROUNDINGS: [f64; 4] = [4.0, 6.0, 3.0, 7.0];
 
-/// Element `(i, j)` of A^T m A, and what a kernel may err by.
+/// Element `(i, j)` of A^T m A, and the bound of a kernel's error.
 pub fn tile(m: &[[f64; 6]; 6], (i, j): (usize, usize)) -> Approx {
     let value = both(&AT, m)[i][j];
     let magnitude = both(&AT.map(|row| row.map(f64::abs)), &m.map(|row| row.map(f64::abs)))[i][j];
@@ -24,10 +24,10 @@ struct Shape {
     size: (u32, u32),
     channels: u32,
     residual: bool,
-    /// Of the output.
+    /// Rows of the output.
     rows: (u32, u32),
     spare: u32,
-    /// Channels of the products that nothing is made of.
+    /// Channels of the products that are padding.
     beside: u32,
 }
 
@@ -40,7 +40,7 @@ impl Shape {
         Case::new(&KERNEL, name, move |b| self.build(b, fill))
     }
 
-    /// What is above and below the band is made of the same products.
+    /// The rows above and below the band are computed from the same products.
     fn build(&self, b: &mut CaseBuilder, fill: Fill) {
         let (h, w) = self.size;
         let (y0, y1) = self.rows;
@@ -57,7 +57,7 @@ impl Shape {
             .residual
             .then(|| b.input("residual", h, w, channels.clone(), b.values(), Fill::Normal { mean: 0.0, std: 1.0 }));
         let out = b.recorder.value("out", h, w, channels);
-        // Of a band between two others what is added is copied first.
+        // In a band between two others, the residual is copied first.
         for (i, (y0, y1)) in [(0, y0), (y0, y1), (y1, h)].into_iter().enumerate().filter(|(_, (y0, y1))| y0 < y1) {
             let band = Band { y0, y1, ..band };
             let residual = residual.as_ref().map(|t| match i {
@@ -97,14 +97,14 @@ pub fn cases() -> Vec<Case> {
     .map(|shape| shape.case(normal))
     .collect();
     cases.push(Shape { beside: 20, ..of((9, 7), 12, true, (4, 8), 3) }.case(normal));
-    // Channels that fill lanes, and tiles that are whole.
+    // Channels that fill whole subgroups, and whole tiles.
     cases.push(of((24, 20), 16, true, (8, 16), 14).case(normal).with_alignment(4096));
     cases.push(Shape { beside: 48, ..of((16, 8), 48, false, (4, 8), 3) }.case(normal));
     cases.push(of((21, 19), 12, true, (8, 16), 20).case(normal).with_alignment(256));
     cases.push(of((41, 67), 6, true, (0, 41), 1).case(normal).with_workgroup_limit(5));
     cases.push(of((6, 13), 5, true, (0, 6), 2).case(Fill::Of(&[1.0, -1.0, 300.0, -0.01])).called("a-few-values"));
-    // All products of a channel alike: some outputs are sums of 25 of them, in others they cancel out.
-    let products = Fill::At(|p, c| if super::beyond(c) { 4e4 } else { 0.3 + (p % 36 + c) as f32 / 64.0 });
+    // All products of a channel are alike: some outputs are sums of 25 of them, in others they cancel.
+    let products = Fill::At(|p, c| if super::overflows(c) { 4e4 } else { 0.3 + (p % 36 + c) as f32 / 64.0 });
     for residual in [false, true] {
         let with = if residual { " + residual" } else { "" };
         let case = Case::new(&KERNEL, format!("results that no half holds{with}"), move |b| {

@@ -18,7 +18,7 @@ fn a_bank_takes_the_place_of_its_examples() {
     place
         .infer(&[&["--query", "q.png", "--probability", "a.npy", "--output", "a.png"], &SMALL[..]].concat())
         .expect(0, &[]);
-    // The bank says at which size.
+    // The bank determines the size.
     let args = ["infer", "--bank", "a.bank", "--precision", "f32", "--query", "q.png", "--probability", "b.npy"];
     place.run(&[&args[..], &["--output", "b.png"]].concat()).expect(0, &[]);
     assert_eq!(fs::read(place.path("a.npy")).unwrap(), fs::read(place.path("b.npy")).unwrap());
@@ -47,7 +47,7 @@ fn banks_are_merged_split_and_told_of() {
     }
     place.run(&["bank", "info", "two.bank", "--pictures", "parts"]).expect(0, &[]);
     assert!(place.path("parts/1_mask.png").exists());
-    // Nothing is written over, and nothing is left of what failed.
+    // Nothing is overwritten, and a failed run leaves no files.
     let before = place.names();
     place.run(&["bank", "merge", "a.bank", "-o", "two.bank"]).expect(1, &["two.bank", "--force"]);
     place.run(&["bank", "split", "two.bank", "-o", "parts"]).expect(1, &["two_0.bank"]);
@@ -77,7 +77,7 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing() {
     assert_eq!((place.names(), fs::read(place.path("a.bank")).unwrap()), (before, bytes));
 }
 
-/// Classes of a bank and of pictures: the label map, and what belongs to each.
+/// Classes of a bank and of pictures: the label map, and the objects of each class.
 #[test]
 fn several_classes_share_a_label_map() {
     let place = Place::new();
@@ -86,7 +86,7 @@ fn several_classes_share_a_label_map() {
         let all = ["infer", "--class", "disc=a.bank", "--support", "the/rest:s.png", "--mask", "s_mask.png"];
         place.run(&[&all[..], &["--query", "q.png", "--size", "64", "--precision", "f32"], more].concat())
     };
-    // No directory is meant: a name with a slash is none, so this is a file's name.
+    // A class name with a slash is invalid, so this is a file's name, not a directory's.
     args(&[]).expect(2, &["some have none"]);
     let infer = |more: &[&str]| {
         let all = ["infer", "--class", "disc=a.bank", "--support", "all but it:s.png", "--mask", "s_mask.png"];
@@ -113,7 +113,7 @@ fn several_classes_share_a_label_map() {
     }
     assert!(counted > 0.0 && (counted - said["foreground_fraction"].as_f64().unwrap()).abs() < 1e-9);
     assert!(place.path("painted.png").exists());
-    // Each class's map is what it is alone.
+    // Each class's map is the same as when it is searched alone.
     let alone =
         ["infer", "--bank", "a.bank", "--query", "q.png", "--precision", "f32", "--probability", "out/alone.png"];
     place.run(&[&alone[..], &["--output", "alone_mask.png"]].concat()).expect(0, &[]);
@@ -121,7 +121,7 @@ fn several_classes_share_a_label_map() {
         fs::read(place.path("out/alone.png")).unwrap(),
         fs::read(place.path("out/q_disc_probability.png")).unwrap()
     );
-    // With so low a threshold both want pixels, which are void where the margin is one that nothing exceeds, and else are not.
+    // With so low a threshold both classes claim pixels. They are void if the margin cannot be exceeded, and otherwise not.
     let voids = |margin: &str| {
         let all = ["infer", "--class", "disc=a.bank", "too=a.bank", "--query", "q.png", "--force", "--threshold", "0"];
         place.run(&[&all[..], &["--precision", "f32", "--margin", margin]].concat()).expect(0, &[]);
@@ -129,12 +129,12 @@ fn several_classes_share_a_label_map() {
         labels.pixels().filter(|p| p.0 == [224, 224, 192]).count()
     };
     assert!(voids("1") > 0 && voids("0") == 0);
-    // Results beside their picture are no queries.
+    // Results beside their picture are not queries.
     let folder = ["infer", "--bank", "a.bank", "--query", ".", "--output", "masks/", "--json"];
     let done = place.run(&folder).expect(0, &[]);
     let queries: Vec<String> = lines(&done.out).iter().map(|line| line["query"].to_string()).collect();
     assert!(!queries.iter().any(|query| query.contains("labels")), "{queries:?}");
-    // What makes no sense.
+    // Contradictory flags.
     infer(&["--probability", "map.npy"]).expect(2, &["--probability", "directory"]);
     infer(&["--bank", "a.bank"]).expect(2, &["class"]);
     place.run(&["infer", "--bank", "a.bank", "--query", "q.png", "--class-masks", "out"]).expect(2, &["--class-masks"]);

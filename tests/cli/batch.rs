@@ -18,7 +18,7 @@ fn a_folder_holds_more_than_pictures() {
     fs::create_dir_all(place.path("in/below")).unwrap();
     let pictures = ["a.jfif", "b.jpe", "c.pjpeg", "d.dib", "e.APNG", "f.gif", "g.png", "h.jpg", "i.tif"];
     let results = ["g_mask.png", "g_overlay.png", "g_probability.png", "h_mask.png", "g_mask_mask.png"];
-    // No query of theirs is there.
+    // No query has these results.
     let like_results = ["x_mask.png", "g_mask.jpg"];
     for name in pictures.iter().chain(&results).chain(&like_results).chain(&["notes.txt", ".hidden.png"]) {
         fs::copy(place.path("q.png"), place.path("in").join(name)).unwrap();
@@ -29,7 +29,7 @@ fn a_folder_holds_more_than_pictures() {
     place.run_with(&NO_DRIVER, &infer(&args)).expect(4, &[left]);
     let quiet = place.run_with(&NO_DRIVER, &infer(&[&args[..], &["-q"]].concat())).expect(4, &[]);
     assert!(!quiet.err.contains("left out"), "{}", quiet.err);
-    // These are the queries, no more and no fewer.
+    // Exactly these are the queries.
     for name in pictures.iter().chain(&like_results) {
         let (stem, _) = name.rsplit_once('.').unwrap();
         place.write(&format!("out/{stem}_mask.png"), b"done");
@@ -43,7 +43,7 @@ fn a_folder_holds_more_than_pictures() {
     }
 }
 
-/// One comparison of each with each would take minutes.
+/// Comparing every pair would take minutes.
 #[test]
 fn planning_is_linear() {
     let place = Place::new();
@@ -76,7 +76,7 @@ fn leftovers_of_killed_runs_are_swept() {
     assert_eq!(names(&place.path("out")), [".diffews-new.part", ".diffews-notes.txt", "mine.part"]);
 }
 
-/// Names cannot begin a line of their own, nor turn one around.
+/// Names can neither start a line of their own nor reverse one.
 #[cfg(unix)]
 #[test]
 fn names_forge_no_lines() {
@@ -90,7 +90,7 @@ fn names_forge_no_lines() {
     let run = place.infer(&["--size", "16", "--json", "--query", name, "q.png"]).expect(6, &[]);
     assert!(!run.err.lines().any(|line| line.starts_with("error: forged")), "{}", run.err);
     assert!(!run.out.contains(['\u{202e}', '\u{1b}']), "{}", run.out);
-    // Programs get the name as it is.
+    // JSON has the exact name.
     assert_eq!(lines(&run.out)[0]["query"], name);
     fs::copy(place.path("q.png"), place.path("b\nb.png")).unwrap();
     let run = place.infer(&["--size", "16", "--query", "b\nb.png"]).expect(0, &[]);
@@ -101,7 +101,7 @@ fn names_forge_no_lines() {
     );
 }
 
-/// Two processes, one folder: each query is done once, and both end well.
+/// Two processes on one folder: each query is done once, and both succeed.
 #[test]
 fn two_runs_share_the_work() {
     let place = Place::new();
@@ -119,11 +119,11 @@ fn two_runs_share_the_work() {
     }
     done.sort();
     assert_eq!(done, (0..8).map(|i| format!("in/{i:02}.png")).collect::<Vec<_>>());
-    // No lock is left.
+    // No lock file remains.
     assert_eq!(names(&place.path("out")).len(), 16);
 }
 
-/// Where results can no longer be written, the run ends there.
+/// The run ends when results can no longer be written.
 #[test]
 fn a_folder_that_is_gone_ends_the_run() {
     use std::io::{BufRead, BufReader};
@@ -143,16 +143,16 @@ fn a_folder_that_is_gone_ends_the_run() {
     assert!(more < 10 && err.lines().filter(|l| l.starts_with("error")).count() == 1, "{more} more; {err}");
 }
 
-/// An error, not the end of the process without a word.
+/// An error instead of a silent end of the process.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_limit_on_files_is_an_error() {
     let place = Place::new();
     let child =
         place.command(&infer(&["--query", "q.png", "--probability", "p.npy"])).stderr(Stdio::piped()).spawn().unwrap();
-    // Nothing is written before the model ran, which is long after this.
+    // The first write happens after the model ran, which is long after this.
     let limit = libc::rlimit { rlim_cur: 8192, rlim_max: 8192 };
-    // SAFETY: `limit` lives as long as the call, and the old limit is not asked for.
+    // SAFETY: `limit` lives as long as the call, and the old limit is not requested.
     let set = unsafe { libc::prlimit(child.id() as libc::pid_t, libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut()) };
     assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
     let output = child.wait_with_output().unwrap();

@@ -1,4 +1,4 @@
-//! `bench`: what it says of an adapter, a kernel and a model.
+//! `bench`: its figures for an adapter, a kernel and a model.
 
 use crate::command::Place;
 use serde_json::Value;
@@ -22,7 +22,7 @@ fn is_part_of_a_roof(row: &Value) {
     assert!(part.is_finite() && part > 0.0, "{row}");
 }
 
-/// The roof first, then rows beside it.
+/// The roof comes first, then the rows relative to it.
 #[test]
 fn rows_beside_the_roof() {
     let place = Place::new();
@@ -39,7 +39,7 @@ fn rows_beside_the_roof() {
         assert!(number(&row["gflops"]) > 0.0 && number(&row["gbytes"]) > 0.0, "{row}");
         assert!(["arithmetic", "memory"].contains(&row["bound"].as_str().unwrap()), "{row}");
     }
-    // SiLU reads 64 x 64 x 320 numbers, writes as many, and reads a scale and a shift for each channel.
+    // SiLU reads 64 x 64 x 320 elements, writes as many, and reads a scale and a shift per channel.
     let (moved, least) =
         (1e9 * number(&rows[0]["gbytes"]) * number(&rows[0]["median_seconds"]), 8.0 * 64.0 * 64.0 * 320.0);
     assert!((moved - least - 8.0 * 320.0).abs() < 1.0, "{}", rows[0]);
@@ -48,7 +48,7 @@ fn rows_beside_the_roof() {
 
 const SMALL: [&str; 4] = ["--model", "embedded", "--size", "32"];
 
-/// By stage, and by kernel where the device has a clock: every dispatch that the plan has, once.
+/// By stage, and by kernel if the device has timestamps: every dispatch of the plan, once.
 #[test]
 fn a_whole_model_by_stage_and_by_kernel() {
     let place = Place::new();
@@ -75,7 +75,7 @@ fn a_whole_model_by_stage_and_by_kernel() {
     );
     assert_eq!(found["planned_memory_bytes"], work["peak_memory_bytes"]);
     assert_eq!(found["random_weights"], true);
-    // Every Vulkan driver at hand has a clock.
+    // Every Vulkan driver here has timestamps.
     if found["backend"] == "vulkan" || !found["kernels"].is_null() {
         assert_eq!(sum(&found["kernels"], "dispatches"), number(&work["dispatches"]), "{found}");
         found["kernels"].as_array().unwrap().iter().for_each(is_part_of_a_roof);
@@ -83,7 +83,7 @@ fn a_whole_model_by_stage_and_by_kernel() {
     }
 }
 
-/// Every dispatch of the plan, within the stages of the host; nothing is replaced unasked.
+/// Every dispatch of the plan, within the host's stages. Files are not replaced unless forced.
 #[test]
 fn a_trace_has_every_dispatch() {
     let place = Place::new();
@@ -107,7 +107,7 @@ fn a_trace_has_every_dispatch() {
         let done = |event: &&Value| number(&event["args"]["flop"]) + number(&event["args"]["padding_flop"]);
         assert_eq!(dispatches.iter().map(done).sum::<f64>(), number(&work["executed_flop"]));
         for (before, after) in dispatches.iter().zip(&dispatches[1..]) {
-            // A microsecond's thousandth is lost where clocks are subtracted.
+            // Subtracting times loses a thousandth of a microsecond.
             assert!(end(before) <= number(&after["ts"]) + 0.01 && number(&before["dur"]) >= 0.0, "{before} {after}");
         }
         let (first, last) = (dispatches[0], dispatches[dispatches.len() - 1]);
@@ -127,7 +127,7 @@ fn a_trace_has_every_dispatch() {
     assert_eq!(place.names(), ["q.png", "q_mask.png", "s.png", "s_mask.png", "t.json"]);
 }
 
-/// Three curves, whose counted work grows with what they are of.
+/// Three curves, each with growing operation counts.
 #[test]
 fn a_plot_of_what_grows() {
     let place = Place::new();
@@ -151,7 +151,7 @@ fn a_plot_of_what_grows() {
         assert!(curve["left_out"].as_array().unwrap().is_empty(), "{curve}");
     }
     let svg = fs::read_to_string(place.path("p.svg")).unwrap();
-    // Each point once in the panel of seconds, once in that of memory.
+    // Each point occurs once in the panel of seconds, and once in that of memory.
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
     assert_eq!((svg.matches("<circle").count(), svg.matches("<g ").count()), (20, 6), "{svg}");
     let bench = |args: &[&str]| place.run(&[&["bench"], args].concat());

@@ -1,4 +1,4 @@
-//! `conformance report` and `replay`: a case as one file, which anyone may have written.
+//! `conformance report` and `replay`: a case as one file, from an untrusted source.
 
 use crate::command::{NO_DRIVER, Place};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
@@ -33,7 +33,7 @@ fn packed(files: &Files) -> Vec<u8> {
     all.into_inner().unwrap().finish().unwrap()
 }
 
-/// The files of a case that was reported here.
+/// The files of a case reported here.
 fn reported(place: &Place) -> Files {
     place.run(&["conformance", "report", CASE, "-o", "c.tar.gz"]).expect(0, &["replay"]);
     unpacked(&fs::read(place.path("c.tar.gz")).unwrap())
@@ -59,7 +59,7 @@ fn a_case_is_reported_whole_and_replayed() {
 
     let run = place.run(&["conformance", "replay", "c.tar.gz"]).expect(0, &[]);
     let ends: Vec<&str> = run.out.lines().map(|line| line.split_once(": ").unwrap().1.trim_start()).collect();
-    // Another run of the same on the same adapter.
+    // Running it again on the same adapter.
     assert!(ends.len() == 2 && ends[0] == ends[1] && ends[0].starts_with("ok"), "{}", run.out);
     place.run(&["conformance", "report", CASE, "-o", "c.tar.gz"]).expect(1, &["c.tar.gz", "--force"]);
     place.run(&["conformance", "report", CASE, "-o", "c.tar.gz", "--force", "--seed", "2"]).expect(0, &[]);
@@ -67,7 +67,7 @@ fn a_case_is_reported_whole_and_replayed() {
     place.run(&["conformance", "report", "whole.model.rule.f32.mask", "-o", "d.tar.gz"]).expect(2, &["whole model"]);
     place.run_with(&NO_DRIVER, &["conformance", "replay", "c.tar.gz"]).expect(4, &["no adapter"]);
     assert!(!place.path("d.tar.gz").exists());
-    // One of another machine, kept.
+    // A bundle from another machine.
     let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/conformance/convert.tar.gz");
     let kept = place.run(&["conformance", "replay", kept]).expect(0, &[]);
     assert!(kept.out.contains("here:  ok"), "{}", kept.out);
@@ -87,7 +87,7 @@ fn a_wrong_result_is_seen_and_a_foreign_shader_told_of() {
     let mut files = reported_again(&place);
     let elements = files.keys().find(|name| name.starts_with("elements/")).unwrap().clone();
     let text = String::from_utf8(files[&elements].clone()).unwrap();
-    // The first element must be something else.
+    // Change the first expected element.
     let line = text.lines().nth(1).unwrap();
     files.insert(elements, text.replacen(line, "0,7e3,7e3,7e3,1e-3,7e3,7e3,1e-3,", 1).into_bytes());
     place.write("wrong.tar.gz", &packed(&files));
@@ -103,7 +103,7 @@ fn reported_again(place: &Place) -> Files {
     unpacked(&fs::read(place.path("c.tar.gz")).unwrap())
 }
 
-/// Whatever stands in such a file: a clear error, never a panic.
+/// Any contents of such a file give a clear error, never a panic.
 #[test]
 fn strange_files_are_refused() {
     let place = Place::new();
@@ -131,9 +131,9 @@ fn strange_files_are_refused() {
         ("/tensors/0/height", json!(3), "its tensor"),
         ("/dispatches", json!([]), "nothing to run"),
         ("/dispatches/0/inputs/0/tensor", json!(99), "tensor 99"),
-        ("/dispatches/0/inputs/0/offset", json!(u64::MAX), "which has none there"),
+        ("/dispatches/0/inputs/0/offset", json!(u64::MAX), "which is outside of it"),
         ("/dispatches/0/inputs/0/size", json!(0), "binds 0 bytes"),
-        ("/dispatches/0/inputs/0/size", json!(huge), "which has none there"),
+        ("/dispatches/0/inputs/0/size", json!(huge), "which is outside of it"),
         ("/dispatches/0/workgroups", json!([0, 1, 1]), "workgroups"),
         ("/dispatches/0/params", json!([]), "0 parameters"),
         ("/dispatches/0/outputs", json!([]), "bindings"),
@@ -162,14 +162,14 @@ fn strange_files_are_refused() {
     }
     refused(&with("shaders/0-affine.wgsl", b"#for i 4000000000\nx\n#endfor"), "begin with #");
     refused(&with("shaders/0-affine.wgsl", &[0xff]), "no text");
-    // What the translator refuses is a failure of the case, as it would be of any other.
+    // A shader that the translator rejects fails the case, as in any other case.
     let sums = format!("@compute @workgroup_size(1) fn main() {{ var x = 1{}; }}", "+1".repeat(130_000));
     for text in ["fn main() {}", "nonsense", &"(".repeat(100_000), &sums] {
         place.write("x.tar.gz", &packed(&with("shaders/0-affine.wgsl", text.as_bytes())));
         let run = place.run(&["conformance", "replay", "x.tar.gz"]).expect(5, &[]);
         assert!(run.out.contains("here:  FAIL"), "{}", run.out);
     }
-    // Beyond what an adapter has, which only it can tell.
+    // Beyond an adapter's limits, which only the adapter knows.
     for (path, value) in
         [("/dispatches/0/workgroups", json!([huge, 1, 1])), ("/dispatches/0/inputs/0/offset", json!(4))]
     {

@@ -1,11 +1,11 @@
-//! What `infer` makes of transparency, depth and colour profiles. An overlay without foreground is the picture as it was read.
+//! How `infer` handles transparency, bit depth and colour profiles. An overlay without foreground is the picture as it was read.
 
 use crate::command::{Place, lines, picture};
 use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage, Rgba, RgbaImage, codecs::png::PngEncoder};
 use moxcms::ColorProfile;
 use std::fs;
 
-/// A picture of 16 bits whose values use ten.
+/// A 16-bit picture whose values use ten bits.
 fn ten_bits(width: u32, height: u32) -> (Vec<u16>, RgbImage) {
     let seen = picture(width, height);
     (seen.as_raw().iter().enumerate().map(|(i, &v)| (u16::from(v) << 2) | (i as u16 % 4)).collect(), seen)
@@ -18,7 +18,7 @@ fn save16(place: &Place, name: &str, samples: &[u16], (width, height): (u32, u32
     place.write(name, &bytes);
 }
 
-/// Queries of the folder `in` as they were read, and what was said.
+/// Queries of the folder `in` as they were read, and the messages.
 fn read(place: &Place, support: &str, args: &[&str]) -> (Vec<RgbImage>, String) {
     let common = ["infer", "--support", support, "--mask", "s_mask.png", "--query", "in", "--output", "out", "--force"];
     let run = place.run(&[&common[..], &["--overlay", "out", "--absolute-threshold", "1", "--json"], args].concat());
@@ -33,7 +33,7 @@ fn read(place: &Place, support: &str, args: &[&str]) -> (Vec<RgbImage>, String) 
 fn transparent_parts_are_put_on_white_or_another_colour() {
     let place = Place::new();
     fs::create_dir(place.path("in")).unwrap();
-    // Black where nothing is seen, as programs leave it.
+    // Black where transparent, as programs leave it.
     let cutout = RgbaImage::from_fn(48, 40, |x, y| if x > y { Rgba([200, 30, 60, 255]) } else { Rgba([0, 0, 0, 0]) });
     for name in ["in/a.png", "in/b.png", "cutout.png"] {
         cutout.save(place.path(name)).unwrap();
@@ -55,7 +55,7 @@ fn few_bits_of_16_are_brought_to_range_alike_in_a_run() {
     assert_eq!(samples.iter().max().unwrap().ilog2(), 9);
     save16(&place, "deep.png", &samples, (48, 40));
     save16(&place, "in/a.png", &samples, (48, 40));
-    // A darker picture of the run is not made brighter than the others.
+    // A darker picture of the run is not brightened more than the others.
     let dark: Vec<u16> = samples.iter().map(|s| s / 8).collect();
     save16(&place, "in/b.png", &dark, (48, 40));
     let darker = RgbImage::from_raw(48, 40, dark.iter().map(|s| (s >> 2) as u8).collect()).unwrap();
@@ -63,7 +63,7 @@ fn few_bits_of_16_are_brought_to_range_alike_in_a_run() {
     assert_eq!(read_back, [seen.clone(), darker]);
     assert_eq!(said.matches("use 10: 1023 is taken for white").count(), 1, "{said}");
 
-    // The support says nothing of it: the user does.
+    // The support does not show it, so the user says it.
     let query =
         ["infer", "--support", "s.png", "--mask", "s_mask.png", "--query", "in/a.png", "--overlay", "o.png", "-q"];
     let run = |args: &[&str]| place.run(&[&query[..], &["--absolute-threshold", "1", "--force"], args].concat());
@@ -96,12 +96,12 @@ fn colours_are_converted_by_their_profile_and_a_damaged_one_costs_a_note() {
     with_profile("in/c.png", ColorProfile::new_srgb().encode().unwrap());
     let (read_back, said) = read(&place, "s.png", &[]);
     assert_ne!(read_back[0], seen);
-    // Greys are the same in all of them.
+    // Greys are the same in all profiles.
     let grey = |p: &Rgb<u8>| p.0.iter().all(|&v| v == p.0[0]);
     assert!(seen.pixels().zip(read_back[0].pixels()).all(|(a, b)| !grey(a) || a.0[0].abs_diff(b.0[0]) <= 1));
     assert_eq!(read_back[1..], [seen.clone(), seen.clone()]);
     assert!(said.contains("in/a.png: its colours are converted to sRGB"), "{said}");
     assert!(said.contains("in/b.png: its colour profile is not used"), "{said}");
-    // As the published evaluation has it.
+    // As in the published evaluation.
     assert_eq!(diffews_wgpu::image_io::load_rgb(&place.path("in/a.png")).unwrap(), seen);
 }

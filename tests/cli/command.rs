@@ -1,11 +1,11 @@
-//! Running the command, and pictures to run it on.
+//! Runs the command, and makes pictures for it.
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-/// What a process left.
+/// The result of a process.
 pub struct Run {
     pub code: i32,
     pub out: String,
@@ -17,24 +17,24 @@ impl Run {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
         let (out, err) = (text(output.stdout), text(output.stderr));
         assert!(!err.contains("panicked"), "{err}");
-        // A process that a signal ended has no code.
+        // A process that was ended by a signal has no code.
         Run { code: output.status.code().unwrap_or(-1), out, err }
     }
 
-    /// Ends with `code`, and stderr says each of `parts`.
+    /// Expects exit code `code`, and each of `parts` on stderr.
     #[track_caller]
     pub fn expect(self, code: i32, parts: &[&str]) -> Run {
         assert_eq!(self.code, code, "exit code; stdout: {}\nstderr: {}", self.out, self.err);
         for part in parts {
             assert!(self.err.contains(part), "{part:?} is not in: {}", self.err);
         }
-        // Only the drivers' own notes may come beside ours.
+        // Besides ours, only the drivers' own notes may appear.
         assert!(code == 0 || self.err.contains("error: "), "{}", self.err);
         self
     }
 }
 
-/// A folder of its own with a support, its mask and a query, in which the command runs.
+/// A temporary folder with a support, its mask and a query, in which the command runs.
 pub struct Place {
     dir: TempDir,
 }
@@ -66,7 +66,7 @@ impl Place {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_diffews-wgpu"));
         command.env("DIFFEWS_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
-        // Forms go by the rule, always the same, and no run is spent on measuring.
+        // Forms go by the rule, so they are always the same and no run measures them.
         command.env("DIFFEWS_TUNE", "0");
         command.current_dir(self.dir.path()).args(args);
         for name in ["WEIGHTS", "UNET", "SIZE", "PRECISION", "MAX_MEMORY", "BACKEND", "ADAPTER"] {
@@ -100,11 +100,11 @@ pub fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// No driver at all, whatever the machine has: for what must be refused before one is looked for, too.
+/// Hides every driver, also for errors that must be found before looking for one.
 pub const NO_DRIVER: [(&str, &str); 3] =
     [("VK_ICD_FILENAMES", "/nonexistent"), ("VK_DRIVER_FILES", "/nonexistent"), ("DIFFEWS_BACKEND", "vulkan")];
 
-/// Something with edges and shades.
+/// A picture with edges and shades.
 pub fn picture(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| Rgb([(x * 5) as u8, (y * 7) as u8, ((x / 8 + y / 8) % 2 * 200) as u8]))
 }
@@ -116,7 +116,7 @@ pub fn disc(width: u32, height: u32) -> GrayImage {
     })
 }
 
-/// Sends a signal to a child. Not by the program `kill`, which a bare machine has not.
+/// Sends a signal to a child, without the program `kill`, which a minimal machine lacks.
 #[cfg(unix)]
 pub fn signal(child: &std::process::Child, signal: nix::sys::signal::Signal) {
     let pid = i32::try_from(child.id()).expect("a process number");
@@ -127,7 +127,7 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The command's answers of `--json`.
+/// The command's results of `--json`.
 pub fn lines(out: &str) -> Vec<serde_json::Value> {
     out.lines().map(|line| serde_json::from_str(line).expect("a JSON object on each line")).collect()
 }

@@ -1,10 +1,10 @@
-//! `compile`: a driver's compiler asked, with nothing run.
+//! `compile`: tests a driver's compiler without running anything.
 
 use crate::command::{NO_DRIVER, Place};
 use serde_json::Value;
 use std::fs;
 
-/// On any driver: every model's pipelines are made, in the storages that it has, and none twice.
+/// On any driver, every model's pipelines are made once, in its storages.
 #[test]
 fn what_models_run_compiles() {
     let place = Place::new();
@@ -30,12 +30,12 @@ fn what_models_run_compiles() {
             seen.push((of, storage));
         }
     }
-    // It replaces no file unasked.
+    // Files are not replaced unless forced.
     place.run(&["compile", "--models", "--json", "c.json"]).expect(1, &["c.json", "--force"]);
     place.run_with(&NO_DRIVER, &["compile"]).expect(4, &["no adapter"]);
 }
 
-/// Any driver will do: what it computes is not looked at.
+/// Any driver will do, because the results are not checked.
 #[test]
 fn bench_tells_the_hosts_own_time() {
     let place = Place::new();
@@ -49,11 +49,11 @@ fn bench_tells_the_hosts_own_time() {
     assert!(number(&found["submissions"]) >= 3.0, "{found}");
     let run = place.run(&["bench", "--work", "--model", "sd21", "--size", "512", "--json"]).expect(0, &[]);
     let work: Value = serde_json::from_str(&run.out).unwrap();
-    // All that the published pipeline computes: 7.58 TFLOP.
+    // The operations of the published pipeline: 7.58 TFLOP.
     assert!((7.4e12..7.8e12).contains(&number(&work["published_flop"])), "{work}");
     let whole: f64 = work["stages"].as_array().unwrap().iter().map(|s| number(&s["executed_flop"])).sum();
     assert!(whole == number(&work["executed_flop"]) && number(&work["next_query_ratio"]) < 0.62, "{work}");
-    // Half of it by Winograd's algorithm, whose weights are four times as large, and no tensor twice.
+    // Half of them by Winograd's algorithm, whose weights are four times as large, and no tensor twice.
     assert!(number(&work["ratio"]) <= 0.45 && number(&work["peak_memory_bytes"]) <= 2.6 * 1073741824.0, "{work}");
     place.run(&["bench", "--host", "--model", "nothing"]).expect(2, &["nothing", "sd21"]);
     place.run(&["bench", "--host", "--size", "65"]).expect(2, &["65"]);

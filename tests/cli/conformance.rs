@@ -102,7 +102,7 @@ fn reports_say_what_was_run() {
     assert!(fs::read_to_string(place.path("shaders/numbers-f32-exp.hlsl")).unwrap().contains("numthreads(64, 1, 1)"));
     assert!(fs::read_to_string(place.path("shaders/numbers-f32-exp.metal")).unwrap().contains("kernel void"));
 
-    // Against itself nothing differs; against a machine where a case fails, that one does.
+    // The report does not differ from itself; against a machine with a failure, that case differs.
     let compare = ["conformance", "--only", CASE, "-q", "--compare", "r.json"];
     assert_eq!(place.run(&compare).expect(0, &[]).out.lines().count(), 1);
     let text = fs::read_to_string(place.path("r.json")).unwrap();
@@ -110,7 +110,7 @@ fn reports_say_what_was_run() {
     let differs = place.run(&compare).expect(0, &[]);
     assert!(differs.out.contains("Passed") && differs.out.contains("Failed"), "{}", differs.out);
 
-    // Reports are joined without running anything, and a failure in one is a failure of all.
+    // Reports are joined without running anything, and one failure fails the whole.
     let driver = report["results"][0]["driver"].as_str().unwrap();
     place.write("s.json", text.replace(driver, "another driver").as_bytes());
     let joined = place.run(&["conformance", "--from", "r.json", "s.json", "--html", "all.html"]).expect(5, &[]);
@@ -122,7 +122,7 @@ fn reports_say_what_was_run() {
     place.run(&["conformance", "--from", "s.json", "--full"]).expect(2, &["cannot be used with"]);
 }
 
-/// A report with `rows` of results, as other programs may have written it.
+/// A report with `rows` of results, as other programs might write it.
 fn report(facts: &str, rows: &[String]) -> Vec<u8> {
     let head = r#"{"summary": {"cases": 0, "passed": 0, "failed": 0, "known": 0, "not_run": 0}, "adapters": [{"name": "A",
         "driver": "D", "backend": "vulkan", "facts": "#;
@@ -150,7 +150,7 @@ fn strange_reports_are_refused_or_shown() {
     };
     place.write("ok.json", &report("{}", &[row("a", "passed")]));
     place.write("twice.json", &report("{}", &[row("a", "passed"), row("b", "passed"), row("a", "failed")]));
-    refused("twice.json", &["twice.json", "a is there twice on A (D)"]);
+    refused("twice.json", &["twice.json", "a occurs twice on A (D)"]);
     place.write("deep.json", &report(&("[".repeat(300) + &"]".repeat(300)), &[row("a", "passed")]));
     refused("deep.json", &["deep.json", "the facts of A", "recursion"]);
     let text = String::from_utf8(report("{}", &[row("a", "passed")])).unwrap();
@@ -159,7 +159,7 @@ fn strange_reports_are_refused_or_shown() {
     refused("two.json", &["two.json", "names A (D) twice"]);
     place.write("id.json", text.replace("\"case\": \"a\"", "\"id\": \"a,b\", \"case\": \"a\"").as_bytes());
     refused("id.json", &["id.json", "a,b is no id"]);
-    // What compilers made of the kernels is data of a file, too.
+    // The compilers' figures are also data from a file.
     place.write("none.json", b"{\"columns\": [], \"devices\": {}}");
     let beside = |name| ["conformance", "--from", "ok.json", "--compiled", name, "--html", "h.html"];
     place.run(&beside("none.json")).expect(2, &["none.json", "no column kernel"]);
@@ -168,7 +168,7 @@ fn strange_reports_are_refused_or_shown() {
     place.run(&beside(vendors.to_str().unwrap())).expect(0, &[]);
     assert!(fs::read_to_string(place.path("h.html")).unwrap().contains("radv@navi31"));
     fs::remove_file(place.path("h.html")).unwrap();
-    // Facts of other types than ours are none.
+    // Facts of unexpected types are ignored.
     let odd = r#"{"device_type": 7, "subgroup_sizes": "</script>", "max_binding_bytes": {"a": []}, "more": [1]}"#;
     place.write("odd.json", &report(odd, &[row("a", "passed")]));
     place.run(&["conformance", "--from", "odd.json", "--html", "odd.html", "--json", "again.json"]).expect(0, &[]);
@@ -181,7 +181,7 @@ fn strange_reports_are_refused_or_shown() {
     assert_eq!(again["adapters"][0]["facts"]["more"][0], 1, "facts are passed on as they are");
 }
 
-/// Reports from before cases had ids get them by their titles, and may be compared with others.
+/// Reports from before cases had ids get ids from their titles, and can be compared with others.
 #[test]
 fn older_reports_are_read() {
     let place = Place::new();
@@ -209,7 +209,7 @@ fn a_pipe_is_no_report_and_is_not_waited_for() {
     place.run(&["conformance", "--from", "/dev/zero"]).expect(1, &["/dev/zero: cannot be read"]);
 }
 
-/// As many rows as a file may hold: joined, compared and shown in seconds, where scans for each row took minutes.
+/// As many rows as a file may hold are joined, compared and shown in seconds; a scan per row would take minutes.
 #[test]
 fn long_reports_are_compared_in_linear_time() {
     let place = Place::new();
@@ -224,7 +224,7 @@ fn long_reports_are_compared_in_linear_time() {
     assert!(seconds < 30.0, "{seconds} s");
 }
 
-/// Whatever ends a run, what it had done is on the disk, and is read as a report.
+/// However a run ends, its results so far are on disk and can be read as a report.
 #[test]
 fn a_run_that_is_cut_short_leaves_what_it_did() {
     let place = Place::new();
@@ -239,7 +239,7 @@ fn a_run_that_is_cut_short_leaves_what_it_did() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!place.path("r.json").exists());
-    // A line that was not written to its end is none.
+    // An incomplete line does not count.
     let text = journal();
     place.write("r.json.journal", format!("{text}{{\"row\":{{\"case\":\"ha").as_bytes());
     place.run(&args).expect(2, &["r.json.journal", "cut short", "--from"]);

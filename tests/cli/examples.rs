@@ -1,4 +1,4 @@
-//! Examples by marks, by label maps, by annotations of other tools, and what is not meant.
+//! Examples by marks, label maps and annotations of other tools, and misuse of these.
 
 use crate::command::{Place, SUPPORT, disc, lines, picture};
 use image::{GrayImage, Luma};
@@ -26,7 +26,7 @@ fn a_box_makes_the_mask_that_is_used() {
     assert!(made.iter().enumerate().all(|(i, &m)| !m || ((12..36).contains(&(i % 48)) && (8..32).contains(&(i / 48)))));
     let count = made.iter().filter(|m| **m).count();
     assert!(count > 50, "{count}");
-    // The mask as a file gives the same map, and a run without --save-mask, too.
+    // The mask from a file gives the same map, and so does a run without --save-mask.
     let again =
         ["--support", "s.png", "--mask", "made.png", "--query", "q.png", "--output", "b.png", "--probability", "b.npy"];
     place.small(&again).expect(0, &[]);
@@ -75,7 +75,7 @@ fn strokes_come_from_files() {
             "--force",
         ])
     };
-    // Both would go to one file.
+    // Both results would have the same file.
     run("s.json", "x.png").expect(2, &["x.png"]);
     place
         .small(&["--support", "s.png", "--scribble", "s.json", "--query", "q.png", "--save-mask", "made.png"])
@@ -105,7 +105,7 @@ fn each_value_of_a_label_map_is_a_class() {
     let named = lines(&place.small(&[&args[..], &["--names", "names.txt"]].concat()).expect(0, &[]).out).remove(0);
     let names: Vec<&str> = named["classes"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["edge", "disc"]);
-    // One of them alone is what --value means.
+    // --value selects a single one of them.
     place
         .small(&[
             "--support",
@@ -162,12 +162,12 @@ fn what_is_not_meant_keeps_its_pixels() {
         &["--negative", "n.png", "--mask", "n_mask.png", "--output", "against.png", "--probability", "b.npy"],
     ]
     .concat());
-    // The map of the thing is the same, and pixels can only be lost.
+    // The map of the object is the same, and the mask can only lose pixels.
     assert_eq!(std::fs::read(place.path("a.npy")).unwrap(), std::fs::read(place.path("b.npy")).unwrap());
     assert!(mask("against.png").iter().zip(mask("alone.png")).all(|(a, b)| !a || b));
     assert!(against["negatives"][0]["image"] == "n.png" && alone.get("negatives").is_none());
     assert_eq!(against["supports"].as_array().unwrap().len(), 1);
-    // In the order of the command line, whichever comes first; and the same picture on both sides loses all it may.
+    // The order on the command line does not matter.
     let other =
         run(&[&["--negative", "n.png", "--mask", "n_mask.png"], &SUPPORT[..], &["--output", "other.png"]].concat());
     assert_eq!((mask("other.png"), &other["score"]), (mask("against.png"), &against["score"]));
@@ -282,7 +282,7 @@ fn what_is_read_is_never_written_over() {
     let args = ["bank", "encode", "--support", "s.png", "--box", "12,8,36,32", "--save-mask", "m.png", "-o", "m.png"];
     place.run(&[&args[..], &SMALL].concat()).expect(2, &["m.png", "is an input"]);
     files.iter().for_each(|(name, bytes)| assert_eq!(&before(name), bytes, "{name}"));
-    // A made mask that is there and the same does not stop a run that goes on.
+    // An existing mask that is the same does not stop a resumed run.
     let again =
         ["--support", "s.png", "--box", "12,8,36,32", "--query", "q.png", "--save-mask", "made.png", "--output"];
     place.small(&[&again[..], &["a.png"]].concat()).expect(0, &[]);

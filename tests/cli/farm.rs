@@ -1,4 +1,4 @@
-//! `conformance` as others' continuous integration runs it: lists, parts, expectations, GoogleTest's protocol.
+//! `conformance` in other projects' continuous integration: lists, parts, expectations, GoogleTest's protocol.
 
 use crate::command::Place;
 use std::collections::BTreeSet;
@@ -33,9 +33,9 @@ fn lists_and_parts_select_cases() {
     refused(&["--timeout=-1"], &["--timeout"]);
     refused(&["--timeout", "nan"], &["number of seconds"]);
     for (name, text, said) in [
-        ("status", "language.numbers.plain.f32.exp,Broken\n", "status, line 1: Broken is no status"),
+        ("status", "language.numbers.plain.f32.exp,Broken\n", "status, line 1: Broken is not a status"),
         ("title", "language/numbers/exp,Fail\n", "title, line 1: language/numbers/exp is no id"),
-        ("twice", "a.b,Fail\na.b,Crash\n", "twice, line 2: a.b is there twice"),
+        ("twice", "a.b,Fail\na.b,Crash\n", "twice, line 2: a.b is listed twice"),
         ("alone", "a.b\n", "alone, line 1"),
     ] {
         place.write(name, text.as_bytes());
@@ -44,11 +44,11 @@ fn lists_and_parts_select_cases() {
     place.write("pattern", b"a(\n");
     refused(&["--skips", "pattern"], &["pattern, line 1"]);
     place.write("binary", &[0xff, 0xfe, 0]);
-    refused(&["--flakes", "binary"], &["binary: it is no text"]);
+    refused(&["--flakes", "binary"], &["binary: it is not UTF-8 text"]);
     place.run(&["conformance", "--caselist", "absent"]).expect(1, &["absent: cannot be read"]);
 }
 
-/// What is expected is a matter of the results alone, so that a wrong one is needed: a pass that a baseline denies.
+/// Expectations only concern results, and there is no wrong one here, so use a pass that the baseline does not expect.
 #[test]
 fn baselines_flakes_and_skips_are_those_of_deqp_runner() {
     let place = Place::new();
@@ -64,7 +64,7 @@ fn baselines_flakes_and_skips_are_those_of_deqp_runner() {
         (run, statuses.collect::<Vec<_>>())
     };
     assert_eq!(run(&[], 0).1, ["exp,Pass", "exp2,Pass", "tanh,Pass"]);
-    // Results are a baseline.
+    // Results can serve as a baseline.
     fs::copy(place.path("r.csv"), place.path("passed.csv")).unwrap();
     assert_eq!(run(&["--baseline", "passed.csv"], 0).1, ["exp,Pass", "exp2,Pass", "tanh,Pass"]);
     place.write("fails", format!("# a driver's\n{EXP},Fail\n").as_bytes());
@@ -73,7 +73,7 @@ fn baselines_flakes_and_skips_are_those_of_deqp_runner() {
     assert!(better.out.contains("BETTER") && better.out.contains("1 failed"), "{}", better.out);
     place.write("skips", b"# slow\n\\.exp2?$\n");
     assert_eq!(run(&["--skips", "skips", "--baseline", "fails"], 0).1, ["exp,Skip", "exp2,Skip", "tanh,Pass"]);
-    // A name alone is no pattern, and means what begins so, too.
+    // A plain name is not a pattern, so it does not match longer names.
     place.write("skips", format!("{EXP}\n").as_bytes());
     assert_eq!(run(&["--skips", "skips"], 0).1, ["exp,Skip", "exp2,Skip", "tanh,Pass"]);
     place.write("flakes", b".*tanh\n");
@@ -94,7 +94,7 @@ fn another_driver_than_expected_runs_nothing() {
     place.run(&[&args[..], &[chosen["driver"].as_str().unwrap()]].concat()).expect(0, &[]);
 }
 
-/// In processes of their own cases come out as in this one.
+/// Cases in processes of their own have the same results as in this process.
 #[test]
 fn isolated_cases_are_the_same() {
     let place = Place::new();
@@ -114,7 +114,7 @@ fn isolated_cases_are_the_same() {
 fn the_protocol_of_googletest_is_spoken() {
     let place = Place::new();
     let listed = place.run(&["conformance", "--gtest_list_tests"]).expect(0, &[]).out;
-    // As gtest-runner reads it: what ends in a dot is a suite, and no test has one.
+    // As gtest-runner reads it: a line that ends in a dot is a suite, and test names have no dots.
     let (mut suite, mut tests) = (String::new(), BTreeSet::new());
     for line in listed.lines() {
         match line.strip_prefix("  ") {

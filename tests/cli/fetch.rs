@@ -1,4 +1,4 @@
-//! `model fetch` from a server on this machine; tests/fetch has what servers may do.
+//! `model fetch` from a server on this machine; tests/fetch covers the behaviour of servers.
 
 use crate::command::{Place, repository};
 use crate::server::{Files, Reply, Server};
@@ -8,7 +8,7 @@ use std::path::Path;
 const BASE: &str = "stable-diffusion-2-1-ref8inchannels-tag4inchannels";
 const UNET: &str = "incontext/unet/diffusion_pytorch_model.fp16.safetensors";
 
-/// A fixture as the paper's repository has its model: the UNet in a directory of its own.
+/// A fixture laid out like the paper's repository: the UNet in a directory of its own.
 fn published() -> Files {
     fn add(files: &mut Files, from: &Path, to: &str) {
         for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
@@ -35,7 +35,7 @@ fn good() -> Server {
     Server::start(move |asked, _| files.answer(asked))
 }
 
-/// Nothing of the environment that would lead elsewhere.
+/// Runs without environment variables that would redirect it.
 fn run(place: &Place, env: &[(&str, &str)], args: &[&str]) -> crate::command::Run {
     let none = [
         "DIFFEWS_MIRROR",
@@ -62,7 +62,7 @@ fn what_is_published_is_fetched_and_runs() {
     place.run(&[&["model", "verify"], &flags[..]].concat()).expect(0, &[]);
     place.infer(&[&["--query", "q.png", "--size", "64", "-q"], &flags[..]].concat()).expect(0, &[]);
     assert!(place.path("q_mask.png").is_file() && !place.path("w/coco_fold0").exists());
-    // Another UNet beside it; the base is there.
+    // Another UNet; the base is already there.
     let more = run(&place, &mirror, &["published", "--to", "w", "--unet", "coco_fold0"]);
     more.expect(0, &["2 files fetched, 5 were there"]);
     let quiet = run(&place, &mirror, &["published", "--to", "w", "-q"]).expect(0, &[]);
@@ -79,7 +79,7 @@ fn mirrors_are_taken_from_the_environment_and_addresses_checked() {
     let (place, server) = (Place::new(), good());
     let hub = [("HF_ENDPOINT", server.address.as_str())];
     let page = "https://huggingface.co/someone/Diffews";
-    // The published UNets, none of which is the base's own.
+    // The published UNets, excluding the base model's own.
     run(&place, &hub, &[page]).expect(1, &["incontext/unet", "coco_fold0/unet"]);
     run(&place, &hub, &[page, "--unet", "incontext"]).expect(0, &["Diffews: 7 files"]);
     assert!(place.path("Diffews").join(UNET).is_file());
@@ -113,7 +113,7 @@ fn ctrl_c_leaves_the_part_for_the_next_time() {
     let place = Place::new();
     let files = published();
     let whole = files.0[UNET].len();
-    // It stops in the middle, and does not go on.
+    // The server stalls in the middle.
     let (tell, told) = std::sync::mpsc::channel();
     let server = Server::start(move |asked, n| {
         let good = files.answer(asked);
@@ -142,7 +142,7 @@ fn ctrl_c_leaves_the_part_for_the_next_time() {
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     let part = place.path("w").join(format!("{UNET}.part"));
     assert_eq!(fs::metadata(&part).unwrap().len() as usize, whole / 2);
-    // What is half there is no model, and is told as a download.
+    // An incomplete download is not a model, and is reported as a download.
     let sound = repository().join("tests/golden/sd21").display().to_string();
     place.run(&["model", "verify", "--weights", &sound, "--unet", "w/incontext"]).expect(3, &["not finished"]);
     let server = good();

@@ -1,9 +1,9 @@
-//! Folders of pictures, and folders in them.
+//! Folders of pictures, with subfolders.
 
 use crate::command::{NO_DRIVER, Place, infer, lines, names, picture};
 use std::fs;
 
-/// Pictures at these paths.
+/// Writes pictures at these paths.
 fn pictures(place: &Place, paths: &[&str]) {
     for path in paths {
         let path = place.path(path);
@@ -16,7 +16,7 @@ fn column(out: &str, key: &str) -> Vec<String> {
     lines(out).iter().map(|line| line[key].as_str().unwrap().replace('\\', "/")).collect()
 }
 
-/// Three levels, in the order of their names; what lies in the folder of results is no query.
+/// Three levels, in the order of their names. Files in the folder of results are not queries.
 #[test]
 fn a_tree_is_kept() {
     let place = Place::new();
@@ -30,22 +30,22 @@ fn a_tree_is_kept() {
     assert!(masks.iter().all(|mask| place.path(mask).is_file()) && place.path("painted/b2/c/x_overlay.png").is_file());
     let again = [&args[..], &["--skip-existing"]].concat();
     place.run_with(&NO_DRIVER, &infer(&again)).expect(0, &["nothing to do", "left out 2 folders"]);
-    // One that is not there is done, and its folder made.
+    // If a result is missing, it is computed, and its folder created.
     fs::remove_dir_all(place.path("in/masks/b2")).unwrap();
     fs::remove_dir_all(place.path("painted/b2")).unwrap();
     let run = place.infer(&again).expect(0, &[]);
     assert_eq!(column(&run.out, "query"), ["in/b2/c/x.png", "in/b2/x.png"]);
-    // Without a folder of results they lie here.
+    // Without a folder of results, they go here.
     place.infer(&["--query", "in/b2", "--recursive", "-q"]).expect(0, &[]);
     assert!(place.path("x_mask.png").is_file() && place.path("c/x_mask.png").is_file());
-    // What is in the way of a folder is not replaced.
+    // A file in place of a folder is not replaced.
     place.write("c2", b"mine");
     pictures(&place, &["other/c2/x.png"]);
     place.run_with(&NO_DRIVER, &infer(&["--query", "other", "--recursive", "--force"])).expect(1, &["c2"]);
     assert_eq!(fs::read(place.path("c2")).unwrap(), b"mine");
 }
 
-/// Results beside their pictures are found to be results at every level; those in the folder where the command runs, too.
+/// Results beside their pictures are recognized at every level, including the folder where the command runs.
 #[test]
 fn results_in_a_tree_are_no_queries() {
     let place = Place::new();
@@ -54,7 +54,7 @@ fn results_in_a_tree_are_no_queries() {
     assert_eq!(lines(&place.infer(&args).expect(0, &[]).out).len(), 2);
     assert_eq!(names(&place.path("in/b")), ["x.png", "x_mask.png"]);
     place.run_with(&NO_DRIVER, &infer(&args)).expect(0, &["nothing to do", "left out 2 masks"]);
-    // Here results of what lies above are in a folder below it.
+    // Results of pictures from above lie in a folder below it.
     let args = ["infer", "--support", "../s.png", "--mask", "../s_mask.png", "--query", ".."];
     let args = [&args[..], &["--recursive", "--glob", "q.png", "--glob", "q_mask.png", "--skip-existing"]].concat();
     fs::create_dir(place.path("here")).unwrap();
@@ -103,7 +103,7 @@ fn patterns_choose_among_the_pictures() {
     pictures(&place, &["in/a_rgb.png", "in/a_ir.png", "in/l/b_rgb.jpg", "in/l/deep/c_rgb.png", "in/r/d_rgb.png"]);
     place.write("in/e_rgb.txt", b"no picture");
     let done = |args: &[&str]| {
-        // What is done is known by what is there.
+        // Existing results show what is done.
         let run =
             place.infer(&[&["--query", "in", "--recursive", "--json", "--force", "-q"], args].concat()).expect(0, &[]);
         column(&run.out, "query")

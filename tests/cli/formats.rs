@@ -3,7 +3,7 @@
 use crate::command::{Place, SUPPORT, lines};
 use std::fs;
 
-/// Something is found in any picture with such a threshold.
+/// With such a threshold, objects are found in any picture.
 const HOW: [&str; 6] = ["--size", "64", "--precision", "f32", "--threshold", "0.25"];
 
 fn infer(place: &Place, more: &[&str]) -> crate::command::Run {
@@ -28,7 +28,7 @@ fn objects_are_told_and_chosen() {
     let foreground =
         || image::open(place.path("q_mask.png")).unwrap().to_luma8().pixels().filter(|p| p.0 == [255]).count() as u64;
     assert_eq!(foreground(), areas.iter().sum::<u64>());
-    // The mask holds what is left.
+    // The mask has the remaining objects.
     assert_eq!(objects(&["--largest"]).len(), 1);
     assert_eq!(foreground(), areas[0]);
     assert!(objects(&["--min-area", &(areas[0] + 1).to_string()]).is_empty());
@@ -47,7 +47,7 @@ fn all_queries_share_a_coco_file() {
     assert_eq!((&images[0]["file_name"], &images[1]["file_name"]), (&"q.png".into(), &"r.png".into()));
     assert_eq!((&images[0]["width"], &images[0]["height"]), (&60.into(), &50.into()));
     assert_eq!(coco["categories"][0]["name"], "object");
-    // Two pictures of one content have the same objects.
+    // Two pictures with the same content have the same objects.
     let of = |id: u64| {
         annotations.iter().filter(|a| a["image_id"] == id).map(|a| a["area"].as_u64().unwrap()).collect::<Vec<_>>()
     };
@@ -92,7 +92,7 @@ fn each_query_has_a_file_of_its_own() {
     infer(&place, &["--query", "q.png", "--format", "yolo", "--output", "labels/"]).expect(0, &[]);
     assert_eq!(fs::read_to_string(place.path("labels/q.txt")).unwrap(), yolo);
     assert_eq!(fs::read_to_string(place.path("labels/classes.txt")).unwrap(), "object\n");
-    // Those of other classes are not written over.
+    // A file with other classes is not overwritten.
     place.write("labels/classes.txt", b"cat\n");
     infer(&place, &["--query", "s.png", "--format", "yolo", "--output", "labels/"])
         .expect(1, &["classes.txt", "--force"]);

@@ -1,4 +1,4 @@
-//! The commands of README.md and docs/guide.md run as they stand there.
+//! README.md and docs/guide.md: runs their commands as written.
 
 use crate::command::{Place, lines, repository};
 use std::path::Path;

@@ -16,7 +16,7 @@ fn a_large_picture_is_done_in_tiles() {
     assert_eq!((said["tiles"].clone(), said["width"].as_u64()), (serde_json::json!([64, 20]), Some(150)));
     let map = image::open(place.path("p.png")).unwrap().into_luma16();
     assert_eq!(map.dimensions(), (150, 90));
-    // What no other tile has is the tile's own result.
+    // A pixel of a single tile has that tile's result.
     let corner = image::open(place.path("large.png")).unwrap().crop_imm(0, 0, 64, 64);
     corner.save(place.path("corner.png")).unwrap();
     let args = ["infer", "--query", "corner.png", "--probability", "c.png"];
@@ -66,7 +66,7 @@ fn the_shape_is_kept_where_that_is_asked_for() {
     assert_eq!(run("pad").1, "(21, 64");
     let (mask, shape) = run("crop");
     assert_eq!(shape, "(40, 120");
-    // Beside the square in the middle nothing is found, and in it something.
+    // Nothing is found outside of the square in the middle, and something in it.
     assert!(mask.enumerate_pixels().all(|(x, _, p)| (39..81).contains(&x) || p.0[0] == 0));
     assert!(mask.pixels().any(|p| p.0[0] == 255));
     place.infer(&["--query", "wide.png", "--fit", "stretch"]).expect(2, &["squash"]);
@@ -106,7 +106,7 @@ fn a_picture_from_above_keeps_its_place() {
     assert!((4e5..=4e5 + 30.0).contains(&x) && (5e6 - 25.0..=5e6).contains(&y), "{x} {y}");
 }
 
-/// 269 million pixels are more than are read at once: 4 GB as a map and its picture.
+/// 269 million pixels are more than are read at once: 4 GB for a map and its picture.
 #[test]
 fn what_no_memory_holds_is_read_by_rows() {
     let place = Place::new();
@@ -148,12 +148,12 @@ fn very_long_pictures_and_very_large_tiles_take_no_more_than_their_pixels() {
     run(&["--query", "long.png", "--fit", "pad"]).expect(0, &[]);
     run(&["--query", "q.png", "--tile", "16000"]).expect(0, &[]);
     run(&["--query", "q.png", "--tile", "100000"]).expect(2, &["16384"]);
-    // A bank tells how its examples were made square.
+    // A bank records how its examples were made square.
     place.run(&[&["bank", "encode", "-o", "a.bank", "--fit", "crop"], &SUPPORT[..], &SMALL].concat()).expect(0, &[]);
     let with = |fit: &str| {
         place.run(&["infer", "--bank", "a.bank", "--query", "q.png", "--output", "b.png", "--fit", fit, "-q"])
     };
-    // Its small copy has the shape that was kept.
+    // Its thumbnail has the cropped shape.
     std::fs::create_dir(place.path("small")).unwrap();
     place.run(&["bank", "info", "a.bank", "--pictures", "small"]).expect(0, &[]);
     assert_eq!(image::open(place.path("small/0.png")).unwrap().into_rgb8().dimensions(), (64, 64));

@@ -1,4 +1,4 @@
-//! The command as its users meet it: processes, files, exit codes.
+//! The command as users see it: processes, files, exit codes.
 
 mod banks;
 mod batch;

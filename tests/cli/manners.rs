@@ -1,4 +1,4 @@
-//! What shells and systems want of a command.
+//! Conventions that shells and systems expect of a command.
 
 use crate::command::{Place, names};
 use std::fs;

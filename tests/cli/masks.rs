@@ -1,11 +1,11 @@
-//! Masks that are not black and white, and the flags that say how they are meant. Masks are read before a driver is looked
-//! for, so that none is needed here.
+//! Masks that are not black and white, and the flags that describe them. Masks are read before looking for a driver, so these tests need
+//! none.
 
 use crate::command::{NO_DRIVER, Place, Run, disc, repository};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use std::fs;
 
-/// No adapter: what ends these runs, after all that they say of masks.
+/// No adapter: these runs end with this error, after all messages about masks.
 const NO_ADAPTER: i32 = 4;
 
 fn run(place: &Place, mask: &str, args: &[&str]) -> Run {
@@ -13,7 +13,7 @@ fn run(place: &Place, mask: &str, args: &[&str]) -> Run {
     place.run_with(&NO_DRIVER, &all)
 }
 
-/// The disc with these levels for the ground, the disc and a frame around the picture.
+/// The disc, with these levels for the background, the disc, and a frame around the picture.
 fn labels(place: &Place, name: &str, [ground, thing, frame]: [u8; 3]) {
     let disc = disc(48, 40);
     let level = |x: u32, y: u32| match disc.get_pixel(x, y).0[0] {
@@ -34,12 +34,12 @@ fn labels_are_read_as_such_and_told() {
     labels(&place, "two.png", [0, 1, 2]);
     let several = ["warning: two.png: ", "1 (", "2 (", "--mask-value K takes one of them"];
     run(&place, "two.png", &["--quiet"]).expect(NO_ADAPTER, &several);
-    // Who says which has no more to be told.
+    // Choosing a value silences the message.
     for args in [["--mask-value", "2"], ["--mask-color", "2,2,2"], ["--mask-color", "#010101"]] {
         let said = run(&place, "two.png", &args).expect(NO_ADAPTER, &[]);
         assert!(!said.err.contains("two.png"), "{}", said.err);
     }
-    // One that has it not among several that have.
+    // One of several masks lacks the value.
     let both = [
         "infer",
         "--support",

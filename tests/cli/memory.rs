@@ -1,4 +1,4 @@
-//! Less memory: weights of 8 bits, made by the command or at load, and weights that take turns.
+//! Less memory: 8-bit weights, made by the command or on loading, and weights that take turns on the device.
 
 use crate::command::{Place, lines};
 use crate::weights::model;
@@ -17,14 +17,14 @@ fn a_converted_model_is_a_model() {
     let size =
         |dir: &str| fs::metadata(place.path(&format!("{dir}/unet/diffusion_pytorch_model.safetensors"))).unwrap().len();
     assert!(size("eight") * 10 < size("halves") * 7, "{} {}", size("eight"), size("halves"));
-    // The embedded model's own halves stay what they are.
+    // The embedded model's f16 weights stay as they are.
     let args = |dir, mask| {
         ["--query", "q.png", "--size", "64", "--weights", dir, "--output", mask, "--precision", "f32", "-q"]
     };
     place.infer(&args("m", "a.png")).expect(0, &[]);
     place.infer(&args("halves", "b.png")).expect(0, &[]);
     assert_eq!(fs::read(place.path("a.png")).unwrap(), fs::read(place.path("b.png")).unwrap());
-    // A model of 8 bits may be written again, and is what it was.
+    // An 8-bit model can be converted again, without a change.
     place.run(&["model", "convert", "eight", "-o", "again", "--q8"]).expect(0, &[]);
     let bytes = |dir: &str| fs::read(place.path(&format!("{dir}/vae/diffusion_pytorch_model.safetensors"))).unwrap();
     assert_eq!(bytes("eight"), bytes("again"));
@@ -40,7 +40,7 @@ fn nothing_is_written_over_and_nothing_is_left() {
     place.run(&["model", "convert", "m", "-o", "m/unet/config.json"]).expect(1, &["already"]);
     place.run(&["model", "convert", "m", "-o", "no/such/place", "--q8"]).expect(3, &["no/such"]);
     place.run(&["model", "convert", "m", "--weights", "m", "-o", "x"]).expect(2, &["--weights"]);
-    // A model that cannot be used is not written anew.
+    // An unusable model is not converted.
     fs::remove_file(place.path("m/vae/config.json")).unwrap();
     place.run(&["model", "convert", "m", "-o", "x", "--q8"]).expect(3, &["vae"]);
     assert_eq!((place.names(), fs::read(place.path("there/mine")).unwrap()), (before, b"mine".to_vec()));
@@ -61,7 +61,7 @@ fn eight_bits_are_taken_as_asked_and_where_they_are_all_there_is() {
     };
     let [full, halves, eight] = ["f32", "packed", "q8"].map(|p| peak(&["embedded", "--precision", p]));
     assert!(eight < halves && halves < full, "{eight} {halves} {full}");
-    // Of weights that have 8 bits nothing is lost so.
+    // Storing 8-bit weights in 8 bits loses nothing.
     let less = (full - 1).to_string() + "B";
     assert_eq!(answers(&["--weights", "eight", "--max-memory", &less, "--output", "c.png"])[0]["precision"], "q8");
     assert_eq!(answers(&["--max-memory", &less, "--output", "d.png"])[0]["precision"], "f16");

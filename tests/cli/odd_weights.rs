@@ -1,5 +1,5 @@
-//! Directories that hold no model, or one in another form than is published, as downloads and training scripts leave them: code 3,
-//! one message that names the file, the cause and the remedy, and has an end; or the same result as the model itself.
+//! Directories that hold no model, or one in an unpublished layout, as downloads and training scripts leave them. Either exit code 3 and a
+//! single short message that names the file, the cause and the remedy, or the same result as the model itself.
 
 use crate::command::{NO_DRIVER, Place, infer};
 use crate::weights::{UNET, VAE, edit, model, replace};
@@ -24,13 +24,13 @@ fn retell(place: &Place, file: &str, change: impl Fn(Tensors) -> Tensors) {
     edit(place, file, |bytes| pack(&change(tensors(&bytes))));
 }
 
-/// Puts `prefix` before every name.
+/// Prepends `prefix` to every name.
 fn prefixed(tensors: &Tensors, prefix: &str) -> Tensors {
     tensors.iter().map(|(name, d, s, data)| (format!("{prefix}{name}"), *d, s.clone(), data.clone())).collect()
 }
 
-/// Refused by `infer`, without looking for a driver, and by `model verify` and `info` where they see it, in few words and with no
-/// line that a file made.
+/// `infer` refuses it without looking for a driver, and so do `model verify` and `info` where they see the fault, in a short message
+/// without lines forged by a file.
 #[track_caller]
 fn refused_of(place: &Place, model: &[&str], parts: &[&str]) {
     let run = place.run_with(&NO_DRIVER, &[&infer(&["--query", "q.png"]), model].concat()).expect(3, parts);
@@ -147,7 +147,7 @@ fn directories_and_files_that_are_near_a_model() {
         println!("{weights}");
         refused_of(&place, &["--weights", weights], &[weights, says]);
     }
-    // The same of --unet.
+    // The same for --unet.
     fs::create_dir(place.path("empty")).unwrap();
     for (unet, says) in [
         ("unet/diffusion_pytorch_model.safetensors", "weights of one component"),
@@ -162,7 +162,7 @@ fn directories_and_files_that_are_near_a_model() {
 #[test]
 fn links() {
     use std::os::unix::fs::symlink;
-    // As a hub cache has it: each file a link into `blobs`, the snapshot named by `refs/main`.
+    // As in a hub cache: each file is a link into `blobs`, and `refs/main` names the snapshot.
     let place = model();
     fs::create_dir_all(place.path("models--x/blobs")).unwrap();
     fs::create_dir_all(place.path("models--x/refs")).unwrap();
@@ -183,7 +183,7 @@ fn links() {
         refused_of(&place, &["--weights", "models--x"], &says);
         fs::copy(place.path("models--x/blobs/1"), place.path(&format!("models--x/blobs/{gone}"))).unwrap();
     }
-    // Not left out as if there were none: its threshold is the model's.
+    // It is not ignored like a missing file, because its threshold belongs to the model.
     let place = model();
     fs::remove_file(place.path("m/diffews.json")).unwrap();
     symlink("../blobs/nowhere", place.path("m/diffews.json")).unwrap();
@@ -259,7 +259,7 @@ fn checkpoints_of_other_kinds() {
     );
     refused(&place, &["m/unet"]);
 
-    // A base model, which lacks what DiffewS adds; its scheduler is the base's, too, which is not what is wrong.
+    // A base model, without DiffewS's additions. Its scheduler is the base's, too, but that is not the fault.
     let place = model();
     retell(&place, UNET, |all| all.into_iter().filter(|t| !t.0.starts_with("conv_in_ref")).collect());
     replace(&place, "m/scheduler/scheduler_config.json", "v_prediction", "epsilon");
@@ -268,7 +268,7 @@ fn checkpoints_of_other_kinds() {
 
 #[test]
 fn lists_and_shapes_end() {
-    // A configuration of 1 kB that asks for nearly 90,000 tensors.
+    // A 1 kB configuration that requires nearly 90,000 tensors.
     let place = model();
     let list = |item: &str| format!("[{}]", [item; 8].join(", "));
     let config = format!(
@@ -288,7 +288,7 @@ fn lists_and_shapes_end() {
     place.write(UNET, &[&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]].concat());
     refused(&place, &["... 2000000 dimensions]"]);
 
-    // Unused tensors are warnings, and their names make no lines.
+    // Unused tensors are warnings, and their names cannot forge lines.
     let place = model();
     retell(&place, UNET, |mut all| {
         all.extend((0..100).map(|i| (format!("e{i:03}\nerror: forged"), Dtype::F32, vec![1], vec![0; 4])));
@@ -307,7 +307,7 @@ fn lists_and_shapes_end() {
     assert!(run.err.lines().count() < 20 && !run.err.contains("\nerror: forged"), "{}", run.err);
 }
 
-/// Another process cuts the file or writes over it while it is read: it was read before that, or the command says so.
+/// Another process truncates or overwrites the file while it is read: either it was read before that, or the command reports it.
 #[cfg(target_os = "linux")]
 #[test]
 fn files_that_change_while_they_are_read() {
@@ -316,12 +316,12 @@ fn files_that_change_while_they_are_read() {
     let mut seen = 0;
     for run in 0..6 {
         let place = model();
-        // 64 MB, so that there is a while.
+        // 64 MB, so that reading takes a while.
         retell(&place, UNET, |mut all| {
             all.push(("large".to_owned(), Dtype::F32, vec![16 << 20], vec![0; 64 << 20]));
             all
         });
-        // Writing again within the same step of the file system's clock would not show.
+        // A write within the same tick of the file system's clock would not show.
         std::thread::sleep(Duration::from_millis(20));
         let mut command = place.command(&["model", "verify", "--weights", "m"]);
         let child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
@@ -348,7 +348,7 @@ fn files_that_change_while_they_are_read() {
         let err = String::from_utf8(output.stderr).unwrap();
         let code = output.status.code().expect("no signal ends it");
         let told = err.contains("ends early") || err.contains("was changed while it was read");
-        // Just after it was opened its length counts as that of a file that was not downloaded whole.
+        // If it is cut just after opening, its length looks like that of an incomplete download.
         assert!(code == 0 || (code == 3 && (told || err.contains("truncated"))), "{code}: {err}");
         seen += usize::from(told);
     }

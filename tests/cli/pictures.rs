@@ -1,10 +1,10 @@
-//! Pictures of every kind, and things that are none.
+//! Pictures of every kind, and files that are not pictures.
 
 use crate::command::{NO_DRIVER, Place, infer, lines, picture, repository};
 use image::{GrayImage, ImageEncoder, Luma};
 use std::fs;
 
-/// A grey PNG of one bit a pixel that claims a size, with as many rows as it says or none.
+/// A 1-bit grey PNG that claims a size, with all of its rows or none.
 fn png_header(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
@@ -23,7 +23,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Every one of them is found before a driver is looked for.
+/// Each is found before looking for a driver.
 #[test]
 fn files_that_are_no_pictures_end_with_1() {
     let place = Place::new();
@@ -73,7 +73,7 @@ fn pictures_of_every_kind_give_masks_of_their_size() {
         "rgba.png",
     ];
     for (i, name) in kinds.iter().enumerate() {
-        // Names of their own: some differ in their extension alone.
+        // Unique names, because some differ only in their extension.
         fs::copy(golden.join(name), place.path(&format!("in/{i:02}_{name}"))).unwrap();
     }
     picture(1, 1).save(place.path("in/tiny.png")).unwrap();
@@ -120,13 +120,13 @@ fn masks_without_foreground_or_background_are_warnings() {
         place.run(&args).expect(0, &["warning", name, says]);
         assert!(place.path("q_mask.png").is_file());
     }
-    // So small that none of the model's 160 pixels a side falls on it.
+    // So small that it misses all of the model's 160 x 160 pixels.
     picture(480, 480).save(place.path("large.png")).unwrap();
     let dot = GrayImage::from_fn(480, 480, |x, y| Luma([255 * u8::from((x, y) == (100, 100))]));
     dot.save(place.path("dot.png")).unwrap();
     let args = ["infer", "--support", "large.png", "--mask", "dot.png", "--query", "q.png", "--force"];
     place.run(&args).expect(0, &["warning", "dot.png", "nothing of it is left at the model's 160 x 160"]);
-    // The picture itself in place of its mask.
+    // The picture itself instead of its mask.
     let args = ["infer", "--support", "s.png", "--mask", "s.png", "--query", "q.png", "--force"];
     place.run(&args).expect(0, &["warning", "s.png", "neither near black nor near white"]);
 }
@@ -147,7 +147,7 @@ fn a_batch_goes_on_where_it_was_interrupted() {
     assert!(image::open(place.path("out/b_mask.png")).is_ok());
     let run = place.infer(&again).expect(0, &["nothing to do"]);
     assert!(run.out.is_empty());
-    // Stopped between a mask and its overlay: that is replaced with --force only, what is whole is not.
+    // Stopped between a mask and its overlay: replacing an incomplete result needs --force, and a complete one stays.
     let painted = [&again[..], &["--overlay", "out"]].concat();
     place.write("out/a_overlay.png", b"done");
     place.infer(&painted).expect(1, &["b_mask.png", "--force"]);

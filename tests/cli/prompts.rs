@@ -1,4 +1,4 @@
-//! `empty_prompt.safetensors` of any length: two tokens are folded into the weights, more are attended to.
+//! `empty_prompt.safetensors` of any length: two tokens are folded into the weights, longer prompts are attended to.
 
 use crate::command::{Place, lines};
 use crate::weights::model;
@@ -21,7 +21,7 @@ fn own(place: &Place) -> (Vec<f32>, usize) {
     (values, width)
 }
 
-/// Writes tokens in the place of the model's own.
+/// Replaces the model's tokens.
 fn put(place: &Place, values: &[f32], shape: Vec<usize>) {
     let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let view = TensorView::new(Dtype::F32, shape, &bytes).unwrap();
@@ -43,7 +43,7 @@ fn the_77_tokens_of_the_published_training() {
     let place = model();
     let (two, width) = own(&place);
     let before = map(&place);
-    // Each token as often as the other: the softmax weighs them as before (tests/parity.rs has more of that).
+    // Each token occurs equally often, so the softmax weighs them as before (tests/parity.rs has more on that).
     put(&place, &two.repeat(38), vec![1, 76, width]);
     let off = before.iter().zip(map(&place)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(off <= 1e-4, "{off}");
@@ -55,7 +55,7 @@ fn the_77_tokens_of_the_published_training() {
     assert!(info.contains("77 embeddings"), "{info}");
     let full = map(&place);
     assert!(full.iter().all(|v| v.is_finite()) && full != before);
-    // Written anew they are what they were, and of 8 bits the model is nearly that.
+    // Conversion keeps them, and in 8 bits the model is nearly the same.
     place.run(&["model", "convert", "m", "-o", "eight", "--q8"]).expect(0, &[]);
     let args =
         ["--query", "q.png", "--weights", "eight", "--size", "64", "--json", "-q", "--force", "--precision", "q8"];

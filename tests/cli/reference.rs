@@ -1,4 +1,4 @@
-//! docs/commands.md is what the program says of its commands.
+//! docs/commands.md matches the program's help.
 
 use crate::command::{Place, repository};
 use std::fmt::Write;
@@ -9,10 +9,10 @@ const HEAD: &str = "\
 Every command with all its flags, as `--help` prints it. `DIFFEWS_WRITE=1 cargo test --release --test cli reference` writes this page.
 ";
 
-/// The help of a command, and its own commands.
+/// The help of a command, and its subcommands.
 fn help(place: &Place, command: &[String]) -> (String, Vec<String>) {
     let words: Vec<&str> = command.iter().map(String::as_str).chain(["--help"]).collect();
-    // Help shows what variables say.
+    // Help shows the values of variables.
     let run = place.run_with(&[("COLUMNS", "200")], &words).expect(0, &[]);
     let list = run.out.split("\nCommands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
     let names = list.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());

@@ -1,11 +1,10 @@
-//! The embedded model on the pictures of the demonstration, against PyTorch and against the truth.
+//! The embedded model on the demonstration's pictures, against PyTorch and the ground truth.
 
 use crate::command::{Place, infer, lines, picture, repository};
 use std::fs;
 use std::path::Path;
 
-/// Overlap of PyTorch's masks of the three scenes with the true ones; a pixel of the border more or less moves that by a
-/// thousandth.
+/// IoU of PyTorch's masks of the three scenes with the ground truth. A pixel at the border changes it by a thousandth.
 const IOU: [f64; 3] = [0.939, 0.961, 0.980];
 
 /// `[h, w]` float32 of a NumPy file of format 1.0.
@@ -33,7 +32,7 @@ fn iou(a: &Path, b: &Path) -> f64 {
     count(|a, b| a && b) as f64 / count(|a, b| a || b) as f64
 }
 
-/// Segments scene `i` and compares map and mask: its overlap with the truth may be `apart` from that of PyTorch's.
+/// Segments scene `i` and compares map and mask; its IoU may differ by `apart` from that of PyTorch's mask.
 fn scene(i: usize, precision: &str, most: f64, apart: f64) {
     let place = Place::new();
     let example = |name: &str| repository().join(format!("examples/{i}/{name}.png"));
@@ -61,13 +60,13 @@ fn scenes_agree_with_pytorch_in_half_precision() {
     (0..3).for_each(|i| scene(i, "f16", 3e-3, 0.003));
 }
 
-/// What 8 bits cost is the weights' own: measured, and no more.
+/// The cost of 8 bits is a property of the weights: measured, and bounded by that.
 #[test]
 fn scenes_agree_with_pytorch_in_8_bits() {
     (0..3).for_each(|i| scene(i, "q8", 3e-2, 0.01));
 }
 
-/// A form that is asked for is the one that runs, or it is an error.
+/// A requested form runs, or it is an error.
 #[test]
 fn forms_are_taken_as_asked_or_refused() {
     let place = Place::new();
@@ -90,7 +89,7 @@ fn forms_are_taken_as_asked_or_refused() {
     assert!(!forms.contains("conv2d=tiled-32"), "{forms}");
 }
 
-/// What an adapter proved is remembered and shown; a damaged file spares nothing, and `--no-self-check` asks for nothing.
+/// An adapter's passed checks are stored and shown. A damaged file counts as none, and `--no-self-check` skips the checks.
 #[test]
 fn devices_tells_which_adapters_passed() {
     let place = Place::new();
@@ -137,7 +136,7 @@ fn json_tells_what_was_done() {
         assert!(answer["seconds"][stage].as_f64().unwrap() > 0.0, "{stage}");
     }
     assert!(answer["peak_memory_bytes"].as_u64().unwrap() > 4_000_000);
-    // Fraction and box are those of the mask that was written.
+    // Fraction and box match the written mask.
     let mask = image::open(place.path("q_mask.png")).unwrap().into_luma8();
     let found: Vec<(u32, u32)> = mask.enumerate_pixels().filter(|p| p.2.0[0] == 255).map(|p| (p.0, p.1)).collect();
     let fraction = found.len() as f64 / 3000.0;
@@ -213,7 +212,7 @@ fn several_queries_share_a_bank_and_answer_as_alone() {
 fn quiet_says_nothing_and_show_draws() {
     let place = Place::new();
     let mut command = place.command(&infer(&["--query", "q.png", "-q"]));
-    // Mesa's EGL speaks on stderr where there is no GPU; Vulkan alone is silent.
+    // Mesa's EGL prints to stderr where there is no GPU; Vulkan alone is silent.
     let quiet = command.env("WGPU_BACKEND", "vulkan,metal,dx12").output().unwrap();
     assert!(quiet.status.success() && quiet.stdout.is_empty(), "{quiet:?}");
     assert_eq!(String::from_utf8_lossy(&quiet.stderr), "");
@@ -223,7 +222,7 @@ fn quiet_says_nothing_and_show_draws() {
     assert_eq!(drawing.len(), 27, "{shown}");
 }
 
-/// Names that are no UTF-8 are files like others.
+/// File names that are not UTF-8 work like others.
 #[cfg(target_os = "linux")]
 #[test]
 fn names_beyond_unicode() {
@@ -241,7 +240,7 @@ fn names_beyond_unicode() {
     assert!(place.path("").join(name("_mask.png")).is_file());
 }
 
-/// Interrupted in the middle: 130, and every file that exists is whole.
+/// Interrupted in the middle: exit code 130, and every existing file is complete.
 #[cfg(unix)]
 #[test]
 fn interrupts_leave_no_half_file() {
@@ -255,7 +254,7 @@ fn interrupts_leave_no_half_file() {
     }
     let args = infer(&["--query", "in", "--output", "out", "--size", "256"]);
     let mut child = place.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // The first result is out, the others are not.
+    // The first result is written, the others are not.
     let mut first = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
     assert!(first.contains("00_mask.png"), "{first}");

@@ -1,9 +1,9 @@
-//! What `--json` prints is what `--json-schema` says, to the last field.
+//! The output of `--json` matches `--json-schema` exactly.
 
 use crate::command::{Place, SUPPORT, lines};
 use serde_json::{Map, Value};
 
-/// What is wrong with `value` by `schema`, whose whole file is `root`: every rule of those that our schemas use, and no other.
+/// Violations of `schema` in `value`, where `root` is the whole schema file. Supports exactly the rules that our schemas use.
 fn faults(root: &Value, schema: &Value, value: &Value, at: &str, all: &mut Vec<String>) {
     let rules = schema.as_object().expect("a schema is an object");
     let empty = Map::new();
@@ -81,7 +81,7 @@ fn is(value: &Value, kind: &Value) -> bool {
 }
 
 fn schema(place: &Place, verb: &[&str]) -> Value {
-    // Whatever the environment names is no conflict.
+    // Environment variables do not cause a conflict.
     let run = place.run_with(&[("DIFFEWS_WEIGHTS", "w"), ("DIFFEWS_SIZE", "64")], &[verb, &["--json-schema"]].concat());
     serde_json::from_str(&run.expect(0, &[]).out).unwrap()
 }
@@ -91,7 +91,7 @@ fn fits(schema: &Value, value: &Value) {
     let mut all = Vec::new();
     faults(schema, schema, value, "", &mut all);
     assert!(all.is_empty(), "{all:#?}");
-    // Every field counts: one more or one less is another thing.
+    // Every field counts: adding or removing one violates the schema.
     let Some(object) = value.as_object() else { return };
     let wrong = |object: Map<String, Value>| {
         let mut all = Vec::new();

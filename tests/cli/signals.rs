@@ -1,4 +1,4 @@
-//! Signals, and files that never come.
+//! Signals, and files that never arrive.
 
 use crate::command::{Place, infer, picture, signal};
 use nix::fcntl::{OFlag, open};
@@ -14,7 +14,7 @@ fn start(place: &Place, args: &[&str]) -> Child {
     place.command(&infer(args)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Ends with the signal's code, within the time that the clock gives.
+/// Expects the exit code within the time limit.
 #[track_caller]
 fn ends(mut child: Child, code: i32, says: &[&str]) {
     let started = Instant::now();
@@ -53,14 +53,14 @@ fn sigterm_has_its_own_code_and_says_how_to_go_on() {
     }
 }
 
-/// Nobody writes to the pipe: the reader waits for ever. The other query's result is said, and a signal ends the process.
+/// A pipe without a writer blocks its reader for ever. The other query's result is printed, and a signal ends the process.
 #[test]
 fn a_pipe_that_nobody_writes_to_does_not_hold_the_process() {
     let place = Place::new();
     let pipe = place.path("pipe.png");
     mkfifo(&pipe, Mode::S_IRWXU).unwrap();
     let mut child = start(&place, &["--size", "256", "--query", "q.png", "pipe.png"]);
-    // Opening fails as long as nobody reads.
+    // Opening fails until there is a reader.
     let started = Instant::now();
     let held = loop {
         match open(&pipe, OFlag::O_WRONLY | OFlag::O_NONBLOCK, Mode::empty()) {
@@ -81,7 +81,7 @@ fn a_pipe_that_nobody_writes_to_does_not_hold_the_process() {
     drop(held);
 }
 
-/// What was a picture when the folder was read may be a pipe when it is its turn.
+/// A file that was a picture when the folder was listed may be a pipe when it is read.
 #[test]
 fn a_pipe_in_place_of_a_listed_picture_is_refused() {
     let place = Place::new();
@@ -116,7 +116,7 @@ fn a_long_run_on_a_cpu_is_announced() {
     child.wait().unwrap();
     assert!(said.contains("TFLOP for each query, about") && said.contains("--size"), "{said}");
     assert_eq!(said.matches("note: no GPU found").count(), 1, "{said}");
-    // Whoever names the adapter knows.
+    // Naming the adapter silences the note.
     let named = place.infer(&["--query", "q.png", "--size", "16", "--adapter", chosen["name"].as_str().unwrap()]);
     assert!(!named.expect(0, &[]).err.contains("no GPU found"));
 }

@@ -15,7 +15,7 @@ fn a_picture_goes_through_pipes() {
     let place = Place::new();
     let named = lines(&place.infer(&["--query", "q.png", "--overlay", "o.png", "--json"]).expect(0, &[]).out);
     let [mask, overlay] = ["q_mask.png", "o.png"].map(|name| fs::read(place.path(name)).unwrap());
-    // Nothing but the picture goes to standard output.
+    // Standard output has only the picture.
     let piped = fed(&place, "q.png", &infer(&["--query", "-", "--output", "-"]));
     let err = String::from_utf8_lossy(&piped.stderr);
     assert!(piped.status.success() && piped.stdout == mask && err.contains("- -> -"), "{err}");
@@ -25,7 +25,7 @@ fn a_picture_goes_through_pipes() {
     let piped = fed(&place, "s_mask.png", &args);
     assert!(piped.status.success() && piped.stdout == overlay, "{}", String::from_utf8_lossy(&piped.stderr));
     assert_eq!(fs::read(place.path("m.png")).unwrap(), mask);
-    // A name of its own where none is given.
+    // A default name where none is given.
     let args = infer(&["--query", "-", "--json"]);
     let piped = fed(&place, "q.png", &args);
     assert!(piped.status.success(), "{}", String::from_utf8_lossy(&piped.stderr));
@@ -50,10 +50,10 @@ fn what_cannot_go_through_pipes_is_refused() {
     for flag in ["--json", "--show", "--skip-existing"] {
         refused(&["--query", "q.png", "--output", "-", flag], &["--output -", flag]);
     }
-    // What comes is no picture, or nothing: named before a driver is looked for.
+    // Input that is not a picture, or empty, is reported before looking for a driver.
     place.write("text", b"no picture");
     place.write("empty", b"");
-    // For a query a text is a list.
+    // For a query, text is a list.
     place.write("binary", b"\x01\x02 no picture");
     let support = &["infer", "--support", "-", "--mask", "s_mask.png", "--query", "q.png"][..];
     let query = &infer(&["--query", "-"])[..];
@@ -68,7 +68,7 @@ fn what_cannot_go_through_pipes_is_refused() {
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(code) && err.contains(says), "{err}");
     }
-    // A file of this name is named with its folder.
+    // A file with this name is given with its folder.
     fs::copy(place.path("q.png"), place.path("-")).unwrap();
     let args = [&["infer"], &SUPPORT[..], &["--query", "./-"]].concat();
     place.run_with(&NO_DRIVER, &args).expect(4, &["no adapter"]);

@@ -1,11 +1,11 @@
-//! DiffewS's starting point of a plain Stable Diffusion model.
+//! DiffewS's starting point from a plain Stable Diffusion model.
 
 use crate::command::{NO_DRIVER, Place, infer, repository};
 use safetensors::tensor::{SafeTensors, TensorView};
 use std::fs;
 use std::path::Path;
 
-/// A plain Stable Diffusion model in `sd`: a fixture without what DiffewS adds.
+/// A plain Stable Diffusion model in `sd`: a fixture without DiffewS's additions.
 fn plain() -> Place {
     let place = Place::new();
     copy(&repository().join("tests/golden/sd21"), &place.path("sd"));
@@ -46,14 +46,14 @@ fn a_plain_model_becomes_one_that_runs() {
     let query = &["--query", "q.png", "--weights", "sd"];
     place.run_with(&NO_DRIVER, &infer(query)).expect(3, &["a plain Stable Diffusion UNet", "model convert"]);
     let run = place.run(&["model", "convert", "sd", "-o", "start"]).expect(0, &["conv_in_ref", "training"]);
-    // Types are kept; what is new is exact.
+    // Types are kept, and the new tensors are exact.
     assert!(run.out.contains("unet 2 F32") && run.out.contains(" F16"), "{}", run.out);
     place.run(&["model", "verify", "--weights", "start"]).expect(0, &[]);
     let config = fs::read_to_string(place.path("start/unet/config.json")).unwrap();
     assert!(config.contains("\"in_channels_ref\": 8"), "{config}");
     place.infer(&["--query", "q.png", "--weights", "start", "--size", "64", "-q"]).expect(0, &[]);
     assert!(place.path("q_mask.png").is_file());
-    // It is a model of DiffewS from now on, and stays as it is.
+    // From then on it is a DiffewS model, which conversion does not change.
     let again = place.run(&["model", "convert", "start", "-o", "again"]).expect(0, &[]);
     assert!(!again.err.contains("conv_in_ref") && !again.out.contains("F32"), "{} {}", again.out, again.err);
     let tensors = |dir: &str| {

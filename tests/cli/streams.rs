@@ -1,11 +1,11 @@
-//! Queries that come while others are done: a list on standard input, and folders that are watched.
+//! Queries that arrive during the run: a list on standard input, and watched folders.
 
 use crate::command::{Place, infer, lines, names, picture};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-/// A run whose standard input and output are at hand.
+/// A run with access to its standard input and output.
 struct Fed {
     child: Child,
     input: Option<ChildStdin>,
@@ -27,7 +27,7 @@ impl Fed {
         input.flush().unwrap();
     }
 
-    /// The next query that is told, and whether it is done.
+    /// The next reported query, and whether it succeeded.
     fn next(&mut self) -> (String, bool) {
         let mut line = String::new();
         self.out.read_line(&mut line).unwrap();
@@ -39,7 +39,7 @@ impl Fed {
         (line["query"].as_str().unwrap().to_owned(), line["error"].is_null())
     }
 
-    /// The exit code and what was said, once all has been.
+    /// The exit code and the output, after the end.
     fn end(mut self) -> (Option<i32>, String, String) {
         drop(self.input.take());
         let (mut out, mut err) = (String::new(), String::new());
@@ -58,7 +58,7 @@ fn folder(place: &Place, paths: &[&str]) {
 
 fn fed(place: &Place, list: &[u8], args: &[&str]) -> (Option<i32>, String, String) {
     let mut run = Fed::start(place, args);
-    // It may end before it has read all.
+    // The process may end before it has read everything.
     let _ = run.input.as_mut().unwrap().write_all(list);
     run.end()
 }
@@ -67,7 +67,7 @@ fn queries(out: &str) -> Vec<String> {
     lines(out).iter().map(|line| line["query"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Each path is taken as it comes; one that cannot be read fails alone.
+/// Each path is taken as it arrives; one that cannot be read fails alone.
 #[test]
 fn a_list_is_read_as_it_comes() {
     let place = Place::new();
@@ -79,7 +79,7 @@ fn a_list_is_read_as_it_comes() {
         run.write(text.as_bytes());
         assert_eq!(run.next(), (name.into(), good));
     }
-    // What names a directory, what comes twice, a result of this run, and a last line without an end.
+    // A directory, a repeated path, a result of this run, and a last line without a line feed.
     run.write(b"in\nin/b.png\nout/a_mask.png\nin/c.png");
     let (code, out, err) = run.end();
     assert_eq!((code, queries(&out)), (Some(6), vec!["in".into(), "in/c.png".into()]), "{err}");
@@ -87,7 +87,7 @@ fn a_list_is_read_as_it_comes() {
     assert_eq!(names(&place.path("out")), ["a_mask.png", "b_mask.png", "c_mask.png"]);
 }
 
-/// A list that is given again goes on where it was; one of which all is done needs no driver.
+/// A list that is given again resumes; if everything is done, no driver is needed.
 #[test]
 fn a_list_is_resumed() {
     let place = Place::new();
@@ -99,11 +99,11 @@ fn a_list_is_resumed() {
     assert_eq!((code, queries(&out)), (Some(0), vec!["in/2.png".into()]), "{err}");
     let (code, out, err) = fed(&place, list, &args);
     assert!(code == Some(0) && out.is_empty() && err.contains("nothing to do") && !err.contains("model"), "{err}");
-    // Without it what is there stays, and is told of each.
+    // Without --skip-existing, existing results stay, and each is reported.
     let (code, out, err) = fed(&place, list, &args[..5]);
     assert_eq!((code, lines(&out).len()), (Some(6), 3), "{err}");
     assert_eq!(err.matches("exists").count(), 3, "{err}");
-    // A part of a result is no result.
+    // An incomplete result does not count.
     let more = [&args[..], &["--overlay", "painted"]].concat();
     let (code, _, err) = fed(&place, b"in/1.png\n", &more);
     assert!(code == Some(6) && err.contains("1_mask.png") && err.contains("--force"), "{err}");
@@ -125,12 +125,12 @@ fn a_list_keeps_its_folders_where_that_is_asked() {
     let (code, out, err) = fed(&place, b"a/x.png\nb/x.png\n", &["--query", "-", "--output", "out", "--json"]);
     assert_eq!((code, lines(&out).len()), (Some(6), 2), "{err}");
     assert!(err.contains("b/x.png: its results would go to") && err.contains("those of a/x.png"), "{err}");
-    // What comes of a query is none, though its folder was not there when that was planned.
+    // A result is not a query, even if its folder did not exist during planning.
     let list = b"a/x.png\n./tree/a/x_mask.png\nb/x.png\n";
     let (code, out, err) = fed(&place, list, &["--query", "-", "--recursive", "--output", "tree", "--json"]);
     assert_eq!((code, lines(&out).len()), (Some(0), 2), "{err}");
     assert!(place.path("tree/a/x_mask.png").is_file() && place.path("tree/b/x_mask.png").is_file());
-    // What a list names does not replace what the run reads.
+    // Queries of a list do not overwrite the run's inputs.
     let force = ["--query", "-", "--output", ".", "--force"];
     fs::copy(place.path("s.png"), place.path("a/s.png")).unwrap();
     let (code, _, err) = fed(&place, b"a/s.png\n", &force);
@@ -147,7 +147,7 @@ fn what_does_not_go_with_lists_is_refused() {
     place.infer(&["--query", "q.png", "--watch"]).expect(2, &["--watch", "directory"]);
 }
 
-/// A file that is written in two parts with a pause between is done once it is whole; Ctrl-C ends the watch well.
+/// A file that is written in two parts with a pause is processed once it is complete. Ctrl-C ends the watch with success.
 #[cfg(unix)]
 #[test]
 fn a_watched_folder_takes_what_comes() {
@@ -167,7 +167,7 @@ fn a_watched_folder_takes_what_comes() {
     assert_eq!(run.next(), ("in/new.png".into(), true));
     folder(&place, &["in/sub/x.png"]);
     assert_eq!(run.next(), ("in/sub/x.png".into(), true));
-    // Time enough to take what should not be taken.
+    // Time enough to take files that must not be taken.
     std::thread::sleep(std::time::Duration::from_secs(3));
     crate::command::signal(&run.child, Signal::SIGINT);
     let (code, out, err) = run.end();
@@ -178,7 +178,7 @@ fn a_watched_folder_takes_what_comes() {
     assert_eq!(names(&place.path("in/painted")), ["new_overlay.png", "old_overlay.png", "sub"]);
 }
 
-/// What stays broken is told of once, and in the exit code.
+/// A file that stays broken is reported once, and in the exit code.
 #[cfg(unix)]
 #[test]
 fn a_watch_with_failures_tells_so() {
@@ -197,7 +197,7 @@ fn a_watch_with_failures_tells_so() {
     assert!(err.matches("a.png").count() == 1 && err.contains("1 of 2 queries failed"), "{err}");
 }
 
-/// Whoever ends a list before its end hears how far it is.
+/// Interrupting a list reports the progress.
 #[cfg(unix)]
 #[test]
 fn a_list_is_interrupted() {

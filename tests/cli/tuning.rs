@@ -1,4 +1,4 @@
-//! `tune`, and `infer` with forms that were measured.
+//! `tune`, and `infer` with measured forms.
 
 use super::command::{Place, infer};
 use serde_json::Value;
@@ -20,7 +20,7 @@ fn the_first_infer_measures_and_the_next_is_told_so() {
     let second = place.run_with(&env, &args(&[])).expect(0, &[]);
     assert!(!second.err.contains("measuring"), "{}", second.err);
     assert_eq!(json(&second.out)["tuned"], json(&first.out)["tuned"]);
-    // Neither is one that goes by the rule.
+    // A run by the rule writes no file.
     let none = place.path("none");
     for (env, more) in [
         ([("DIFFEWS_CACHE", none.to_str().unwrap()), ("DIFFEWS_TUNE", "2")], &["--no-tune"][..]),
@@ -31,7 +31,7 @@ fn the_first_infer_measures_and_the_next_is_told_so() {
     }
     let devices = json(&place.run_with(&env, &["devices", "--json"]).expect(0, &[]).out);
     let chosen = devices.as_array().unwrap().iter().find(|d| d["chosen"] == true).unwrap();
-    // Problems that layers share, and those of one form, are not of this list.
+    // Problems that layers share, and problems with a single form, are not counted here.
     assert!(chosen["tuned"].as_u64().unwrap() >= 1);
     place.run_with(&[("DIFFEWS_TUNE", "fast")], &args(&[])).expect(2, &["DIFFEWS_TUNE=fast"]);
 }
@@ -53,7 +53,7 @@ fn tune_measures_shows_and_forgets() {
     }
     let shown = run(&["tune", "--show", "--all"]).expect(0, &[]).out;
     assert!(shown.contains("taken") && shown.contains("the rule's") && shown.contains("problems measured"), "{shown}");
-    // A form that is forced is not measured.
+    // A forced form is not measured.
     let forced =
         run(&["tune", "--size", "64", "--seconds", "2", "--json", "--form", "attention=tiled-32"]).expect(0, &[]);
     let problems = json(&forced.out)["problems"].as_array().unwrap().clone();

@@ -1,4 +1,4 @@
-//! What is refused before anything is computed, and which setting wins.
+//! Errors before anything is computed, and the precedence of settings.
 
 use crate::command::{NO_DRIVER, Place, infer};
 use std::process::Stdio;
@@ -63,7 +63,7 @@ fn help_tells_codes_environment_and_weights() {
     assert!(place.run(&["--version"]).expect(0, &[]).out.contains(env!("CARGO_PKG_VERSION")));
 }
 
-/// All of these must be found before the driver is: there is none, which would end with 4.
+/// These must be found before looking for a driver: there is none, which would end with 4.
 #[test]
 fn outputs_are_checked_before_anything_is_computed() {
     let place = Place::new();
@@ -72,7 +72,7 @@ fn outputs_are_checked_before_anything_is_computed() {
     run(&["--query", "q.png"]).expect(1, &["q_mask.png", "--force"]);
     run(&["--query", "q.png", "--output", "m.png", "--overlay", "q_mask.png"]).expect(1, &["q_mask.png", "--force"]);
     run(&["--query", "q.png", "--output", "none/m.png"]).expect(1, &["none/m.png", "not a directory"]);
-    // --force is no licence to replace what the result is made from.
+    // --force does not permit replacing the inputs.
     for input in ["s.png", "s_mask.png", "q.png"] {
         run(&["--query", "q.png", "--force", "--output", input]).expect(2, &[input, "input"]);
     }
@@ -97,7 +97,7 @@ fn queries_that_would_meet_in_one_file_are_named() {
     run(&["--query", "q.png", "--query", "./q.png"]).expect(2, &["q.png", "./q.png"]);
     let spelled = &["--query", "q.png", "--output", "m.png", "--overlay", "./m.png", "--force"];
     run(spelled).expect(2, &["m.png", "two results"]);
-    // A name of a file where a directory belongs makes no directory of that name.
+    // A file name in place of a directory does not create a directory of that name.
     run(&["--query", "q.png", "s.png", "--output", "m.png"]).expect(2, &["m.png", "must be a directory"]);
     assert!(!place.path("m.png").exists());
 }
@@ -108,7 +108,7 @@ fn directories_without_pictures_are_an_error() {
     std::fs::create_dir_all(place.path("in/below.png")).unwrap();
     place.write("in/notes.txt", b"not a picture");
     place.write("in/.hidden.png", b"not meant");
-    // Nobody writes to it: to open it would be to wait for ever.
+    // It has no writer, so opening it would block for ever.
     #[cfg(unix)]
     nix::unistd::mkfifo(&place.path("in/pipe.png"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     place.run_with(&NO_DRIVER, &infer(&["--query", "in"])).expect(1, &["in", "no pictures"]);
@@ -123,7 +123,7 @@ fn no_adapter_ends_with_4() {
     assert_eq!(none.out.trim(), "[]");
     place.infer(&["--query", "q.png", "--adapter", "no such thing"]).expect(4, &["no such thing"]);
     place.infer(&["--query", "q.png", "--adapter", "999"]).expect(4, &["999"]);
-    // Not the adapter in whose name these digits are.
+    // Not the adapter whose name contains these digits.
     for index in [10, 25, 99] {
         place.run(&["devices", "--adapter", &index.to_string()]).expect(4, &["no adapter matches"]);
     }
@@ -143,10 +143,10 @@ fn backends_that_cannot_be_are_wrong_usage() {
     if cfg!(target_os = "linux") {
         for backend in ["dx12", "metal"] {
             let run = place.run(&["devices", "--backend", backend]);
-            run.expect(2, &["no backend", "this system can have: vulkan, gl"]);
+            run.expect(2, &["no backend", "this system supports: vulkan, gl"]);
             place.run_with(&[("DIFFEWS_BACKEND", backend)], &query).expect(2, &["no backend"]);
         }
-        // One of several is enough, and a flag wins.
+        // One of several is enough, and a flag has precedence.
         place.run_with(&[("WGPU_BACKEND", "dx12, vulkan"), NO_DRIVER[0], NO_DRIVER[1]], &["devices"]).expect(4, &[]);
         place
             .run_with(&[("WGPU_BACKEND", "foo"), NO_DRIVER[0], NO_DRIVER[1]], &["devices", "--backend", "vulkan"])
@@ -155,7 +155,7 @@ fn backends_that_cannot_be_are_wrong_usage() {
     assert_eq!(place.names(), ["q.png", "s.png", "s_mask.png"]);
 }
 
-/// Flags, then DIFFEWS_*, then WGPU_*: what is weaker asks for an adapter that is not there.
+/// Flags, then DIFFEWS_*, then WGPU_*: the weaker setting names an adapter that does not exist.
 #[test]
 fn the_stronger_setting_wins() {
     let place = Place::new();

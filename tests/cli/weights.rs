@@ -1,4 +1,4 @@
-//! Models that cannot be used: exit code 3, the file and what is wrong with it by name.
+//! Unusable models: exit code 3, and the file's name and fault.
 
 use crate::command::{NO_DRIVER, Place, infer, lines, repository};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -67,7 +67,7 @@ fn poison(place: &Place, tensor: &str, value: f32) {
     });
 }
 
-/// Refused by `infer` without looking for a driver, and by `model verify`.
+/// `infer` refuses it without looking for a driver, and so does `model verify`.
 #[track_caller]
 fn refused(place: &Place, parts: &[&str]) {
     place.run_with(&NO_DRIVER, &infer(&["--query", "q.png", "--weights", "m"])).expect(3, parts);
@@ -130,7 +130,7 @@ fn tensors_that_do_not_fit_are_named() {
     let place = model();
     replace(&place, UNET, "\"conv_in_ref.bias\"", "\"conv_in_ref.bios\"");
     refused(&place, &["missing", "conv_in_ref.bias"]);
-    // The fault of another component is told in the same run.
+    // The fault of another component is reported in the same run.
     replace(
         &place,
         "m/vae/diffusion_pytorch_model.safetensors",
@@ -223,7 +223,7 @@ fn values_that_are_not_finite() {
     assert!(!place.path("q_mask.png").exists());
 }
 
-/// 1e6 is a number in f32 and infinity in half precision: as a weight, and as a latent that the decoder takes.
+/// 1e6 is finite in f32 and infinite in f16: as a weight, and as a latent for the decoder.
 #[test]
 fn what_only_f32_can_hold_is_computed_in_f32() {
     for (tensor, says) in [("conv_in.weight", "conv_in.weight"), ("conv_out.bias", "NaN or infinity after the stage")] {

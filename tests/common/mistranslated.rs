@@ -1,4 +1,4 @@
-//! A driver that computes something else than it should.
+//! A driver that computes wrong results.
 
 use super::common::{choice, gpu};
 use diffews_wgpu::Gpu;
@@ -7,7 +7,7 @@ use diffews_wgpu::plan::Dispatch;
 use naga::back::spv;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-/// What naga makes of a text, for Vulkan.
+/// naga's SPIR-V of a shader, for Vulkan.
 fn spirv(wgsl: &str) -> Result<Vec<u32>, String> {
     let module = naga::front::wgsl::parse_str(wgsl).map_err(|e| e.emit_to_string(wgsl))?;
     let info = Validator::new(ValidationFlags::all(), Capabilities::all()).validate(&module);
@@ -17,7 +17,7 @@ fn spirv(wgsl: &str) -> Result<Vec<u32>, String> {
     spv::write_vec(&module, &info, &options, Some(&pipeline)).map_err(|e| e.to_string())
 }
 
-/// Subtracts wherever floats are added. The number of such instructions.
+/// Replaces floating-point additions by subtractions. Returns their number.
 fn subtract(words: &mut [u32]) -> usize {
     const HEADER: usize = 5;
     const ADD: u32 = 129;
@@ -43,11 +43,11 @@ pub fn wrong_in(which: impl Fn(&Dispatch) -> bool + Send + Sync + 'static) -> Gp
         }
         Ok(words)
     });
-    // SAFETY: naga's own translation of our texts; an addition that is a subtraction touches no index, which are integers.
+    // SAFETY: naga's own translation of our texts; replacing float additions changes no index, because indices are integers.
     unsafe { Gpu::with_translator(&choice(), translator) }.unwrap()
 }
 
-/// OpenGL and others run no translation that is handed to them, which is told.
+/// Only Vulkan runs a given translation; prints a note for other backends.
 pub fn is_vulkan() -> bool {
     let backend = gpu().facts().backend.clone();
     println!("the best adapter is one of {backend}");

@@ -1,7 +1,7 @@
-//! What the parity and fault tests share: fixtures made by `tools/reference`, and running them.
+//! Shared by the parity and fault tests: fixtures made by `tools/reference`, and running them.
 #![allow(dead_code)] // each test file uses its own part
 
-// A driver is chosen for tests as for the command.
+// Tests choose a driver as the command does.
 #[path = "../../src/cli/environment.rs"]
 mod environment;
 
@@ -51,7 +51,7 @@ impl Fixture {
         self.spec.get(key)?.as_str().map(|p| self.dir.join(p))
     }
 
-    /// The base checkpoint's directory and, where it is apart, the UNet's.
+    /// The base checkpoint's directory and, if separate, the UNet's.
     pub fn weights(&self) -> (PathBuf, Option<PathBuf>) {
         (self.path("weights").unwrap_or(self.dir.clone()), self.path("unet"))
     }
@@ -77,14 +77,14 @@ impl Fixture {
     }
 }
 
-/// A run of a fixture, and what it left in the plans.
+/// A run of a fixture, and the values left in its plans.
 pub struct Run {
     pub segmenter: Segmenter,
     pub bank: SupportBank,
     pub result: Segmentation,
 }
 
-/// Runs `model` on the fixture's pictures, each recording passing through `edit` first.
+/// Runs `model` on the fixture's pictures, and passes each recording to `edit` first.
 pub fn run(
     fixture: &Fixture,
     gpu: Gpu,
@@ -117,7 +117,7 @@ pub fn relative_l2(got: &[f32], expected: &[f32]) -> f64 {
     (difference / square(&mut expected.iter().map(|&v| v as f64))).sqrt()
 }
 
-/// The file of weights in `dir`, all of it in f32 and one tensor of it changed.
+/// The weights file `name` of `dir`, converted to f32, with one tensor changed.
 pub fn rewritten(dir: &Path, name: &str, change: impl Fn(&mut [f32], &[usize])) -> Vec<u8> {
     let entry = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
     let file = entry.into_iter().find(|p| p.extension().is_some_and(|e| e == "safetensors")).unwrap();

@@ -1,6 +1,6 @@
-//! A server of weights that behaves as a test wants it to.
+//! A server for weights, whose behaviour a test defines.
 
-// Each of those who share it uses a part.
+// Each of its users needs only a part.
 #![allow(dead_code)]
 
 use sha2::{Digest, Sha256};
@@ -9,23 +9,23 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// What was asked for.
+/// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// With what follows the question mark.
+    /// Including the query string.
     pub path: String,
-    /// The first byte, where there is a range.
+    /// The first byte of the range, if there is one.
     pub from: Option<usize>,
 }
 
-/// What is answered.
+/// An answer.
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     /// Bytes after which the connection ends.
     pub cut: Option<usize>,
-    /// The body again and again, without an end.
+    /// Repeats the body without end.
     pub endless: bool,
 }
 
@@ -56,7 +56,7 @@ impl Reply {
         if !self.endless {
             return Ok(());
         }
-        // Until nobody listens.
+        // Until the client disconnects.
         loop {
             stream.write_all(&self.body)?;
         }
@@ -71,7 +71,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// `answer` has what is asked, and which question that is.
+    /// `answer` receives each request and its number.
     pub fn start(mut answer: impl FnMut(&Asked, usize) -> Reply + Send + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -86,7 +86,7 @@ impl Server {
                     all.push(asked.clone());
                     all.len() - 1
                 };
-                // A client that has gone is no failure of ours.
+                // A client that has gone is no failure of the server.
                 let _ = answer(&asked, n).send(&mut stream);
             }
         });
@@ -97,7 +97,7 @@ impl Server {
         self.asked.lock().unwrap().clone()
     }
 
-    /// The first bytes asked for of the files whose paths end so.
+    /// The start offsets requested for files whose paths end in `end`.
     pub fn starts(&self, end: &str) -> Vec<usize> {
         self.asked().iter().filter(|asked| asked.path.ends_with(end)).map(|asked| asked.from.unwrap_or(0)).collect()
     }
@@ -118,7 +118,7 @@ fn read(stream: &mut TcpStream) -> Option<Asked> {
     Some(Asked { path, from: range.map(|range| range.trim_end_matches('-').parse().unwrap()) })
 }
 
-/// What a repository holds, by path.
+/// Contents of a repository, by path.
 #[derive(Clone, Default)]
 pub struct Files(pub BTreeMap<String, Vec<u8>>);
 
@@ -145,7 +145,7 @@ impl Files {
         self.0.iter().map(file).collect()
     }
 
-    /// As a good server answers, of repository `o/n` in either layout.
+    /// Answers as a correct server does, for repository `o/n` in either layout.
     pub fn answer(&self, asked: &Asked) -> Reply {
         if asked.path.contains("/api/v1/models/") {
             return Reply::of(200, self.modelscope().to_string());

@@ -1,4 +1,4 @@
-//! Every text that the engine can hand to a driver, and naga's translations of it.
+//! Every shader that the engine can pass to a driver, and naga's translations of it.
 #![allow(dead_code)] // each user takes its own part
 
 use diffews_wgpu::kernels::ALL;
@@ -15,7 +15,7 @@ pub struct Shader {
     pub kernel: &'static Kernel,
     pub form: &'static Form,
     pub wgsl: String,
-    /// The symbols that the text was made with, the storage's among them.
+    /// The symbols of the text, including the storage's.
     pub defines: Vec<&'static str>,
 }
 
@@ -35,12 +35,12 @@ pub fn all() -> Vec<Shader> {
     shaders
 }
 
-/// Those that HLSL can say, which has no cooperative matrices.
+/// The shaders that HLSL can express; it has no cooperative matrices.
 pub fn of_hlsl() -> impl Iterator<Item = Shader> {
     all().into_iter().filter(|shader| shader.form.needs.matrices == 0)
 }
 
-/// The module as a backend's writer wants it.
+/// Parses and validates a module for a backend's writer.
 pub fn parse(shader: &Shader) -> (Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(&shader.wgsl)
         .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&shader.wgsl)));
@@ -53,7 +53,7 @@ pub fn parse(shader: &Shader) -> (Module, ModuleInfo) {
     (module, info)
 }
 
-/// HLSL as wgpu's DX12 backend asks for it; with the runtime checks that wgpu adds by default, or without.
+/// HLSL with the settings of wgpu's DX12 backend; with the runtime checks that wgpu adds by default, or without.
 pub fn hlsl(module: &Module, info: &ModuleInfo, model: hlsl::ShaderModel, checked: bool) -> Result<String, String> {
     let mut binding_map = hlsl::BindingMap::default();
     let mut next = [0, 0, 0];
@@ -90,7 +90,7 @@ pub fn hlsl(module: &Module, info: &ModuleInfo, model: hlsl::ShaderModel, checke
     Ok(text)
 }
 
-/// MSL as wgpu's Metal backend asks for it, and the buffer slots that it takes.
+/// MSL with the settings of wgpu's Metal backend, and the number of buffer slots.
 pub fn msl(module: &Module, info: &ModuleInfo, version: (u8, u8), checked: bool) -> Result<(String, u8), String> {
     let mut resources = msl::EntryPointResources::default();
     let mut slots = 0;

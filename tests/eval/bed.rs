@@ -1,4 +1,4 @@
-//! A folder with an evaluation in it, and the command run there.
+//! A folder with an evaluation, where the command runs.
 
 use crate::common::golden;
 use diffews_wgpu::eval::{Counts, read_results};
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A folder with an episodes' file, in which the command runs.
+/// A folder with an episodes file, where the command runs.
 pub struct Place(pub tempfile::TempDir);
 
 pub struct Run {
@@ -54,11 +54,11 @@ impl Place {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// `eval` with the weights of a small fixture; its pictures are below the root.
+    /// `eval` with the weights of a small fixture; its pictures lie below the root.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_diffews-wgpu"));
         command.env("DIFFEWS_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
-        // Forms go by the rule, always the same, and no run is spent on measuring.
+        // Forms go by the rule, so they are always the same and no run measures them.
         command.env("DIFFEWS_TUNE", "0");
         command.current_dir(self.0.path()).arg("eval").args(args);
         command.env("DIFFEWS_WEIGHTS", golden().join("five")).env("DIFFEWS_PRECISION", "f32");
@@ -79,7 +79,7 @@ impl Place {
     }
 }
 
-/// Episodes over the fixtures' pictures: classes and truths that differ, some with the same supports.
+/// Episodes over the fixtures' pictures: with different classes and ground truths, and some shared supports.
 pub fn episodes(number: usize) -> Value {
     let fixtures = ["odd", "sd15", "sd21", "five"];
     let one = |i: usize| {
@@ -97,7 +97,7 @@ pub fn episodes(number: usize) -> Value {
     json!({"episodes": (0..number).map(one).collect::<Vec<_>>()})
 }
 
-/// Episode, class and counts of each record, by episode: what must not depend on how a run was made.
+/// Episode, class and counts of each record, by episode: these must not depend on how a run was made.
 pub fn scores(path: &Path) -> Vec<(usize, String, Option<Counts>)> {
     let (_, mut records) = read_results(path).unwrap();
     records.sort_by_key(|r| r.episode);

@@ -1,4 +1,4 @@
-//! `eval` against numpy and PyTorch, and as a command: shards, interruptions, broken pictures.
+//! `eval` compared with numpy and PyTorch, and as a command: shards, interruptions, broken pictures.
 
 mod bed;
 #[path = "../common/mod.rs"]
@@ -37,7 +37,7 @@ fn metrics_equal_numpys_on_random_masks() {
         scored.push((episode["class"].as_str().unwrap(), got));
     }
     let summary = Summary::of(scored.iter().map(|(class, counts)| (*class, counts)), 0);
-    // Sums of a handful of doubles in another order.
+    // Sums of a few doubles in another order.
     let near = |got: f64, want: &Value| (got - want.as_f64().unwrap()).abs() <= 1e-14;
     assert!(near(summary.miou, &fixture["miou"]) && near(summary.fb_iou, &fixture["fb_iou"]), "{summary:?}");
     for (class, want) in fixture["per_class"].as_object().unwrap() {
@@ -52,7 +52,7 @@ fn resized_picture(from: &Path, size: u32, to: &Path) {
     resize_bilinear_rgb(&load_rgb(from).unwrap(), size, size).save(to).unwrap();
 }
 
-/// A mask of levels or class numbers, by the index rule of nearest.
+/// Resizes a mask of levels or class numbers with PyTorch's nearest-neighbour indices.
 fn resized_mask(from: &Path, size: u32, to: &Path) {
     let mask = image::open(from).unwrap().into_luma8();
     let source = |x: u32, of: u32| (x as f32 * (of as f32 / size as f32)) as u32;
@@ -76,7 +76,7 @@ fn intersection_and_union_equal_pytorchs() {
             "query": {"image": "query.png", "mask": "truth.png", "value": fixture["value"]},
         });
         let place = Place::new(json!({"episodes": [episode]}));
-        // What PyTorch was given had been resized by Pillow 13, which filters columns first for some of these pictures.
+        // PyTorch's inputs were resized by Pillow 13, which filters columns first for some of these pictures.
         for (i, pair) in pairs.iter().enumerate() {
             resized_picture(&file(&pair[0]), size, &place.path(&format!("{i}.png")));
             resized_mask(&file(&pair[1]), size, &place.path(&format!("{i}_mask.png")));

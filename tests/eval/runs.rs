@@ -1,4 +1,4 @@
-//! Which episodes a run does: shards, resumed and killed runs, broken pictures, what is done twice.
+//! The episodes that a run does: shards, resumed and killed runs, broken pictures, repeated work.
 
 use crate::bed::{Place, episodes, scores};
 use crate::common::{golden, rewritten};
@@ -22,7 +22,7 @@ fn shards_merge_to_the_unsharded_run() {
     assert_eq!(place.text("whole/summary.json"), place.text("merged/summary.json"));
     let object: Value = serde_json::from_str(&whole.out).unwrap();
     assert_eq!((&object["episodes"], &object["classes"]), (&json!(14), &json!(3)));
-    // A shard that is done again is merged again.
+    // A shard that is run again is merged again.
     let shard = place.text("parts/results-0-of-3.jsonl");
     let at = shard.find("\"intersection\":[").unwrap() + 16;
     let mended = format!("{}0,0{}", &shard[..at], &shard[at + shard[at..].find(']').unwrap()..]);
@@ -31,7 +31,7 @@ fn shards_merge_to_the_unsharded_run() {
     assert_ne!(again.out, whole.out);
     assert_eq!(place.merge(&["merged/results.jsonl", "--json"]).expect(0).out, again.out);
     fs::write(place.path("parts/results-0-of-3.jsonl"), shard).unwrap();
-    // Not all the same: the run tells things apart.
+    // The counts differ, so mixing episodes up would show.
     let counts: Vec<_> = scores(&place.path("whole/results.jsonl")).into_iter().map(|s| s.2).collect();
     assert!(counts.iter().any(|c| c != &counts[0]));
 
@@ -52,7 +52,7 @@ fn the_bank_of_repeated_supports_is_computed_once() {
     let computed: Vec<usize> =
         records.iter().filter(|r| r.seconds.contains_key("support_pass")).map(|r| r.episode).collect();
     assert_eq!(computed, [0, 3, 6]);
-    // The same numbers as where every bank is computed anew.
+    // The same numbers as when every bank is computed anew.
     for i in 0..9 {
         let shard = format!("{i}/9");
         place.run(&["--output", "parts", "--shard", &shard, "--quiet"]).expect(0);
@@ -72,7 +72,7 @@ fn killed_at_any_moment_a_run_resumes_to_the_same_results() {
     let (mut kills, mut useful, mut before) = (0, 0, 0);
     loop {
         let mut child = place.command(&args).spawn().unwrap();
-        // From before anything is read to well into the episodes: wait for a number of new ones, then a random while.
+        // From before anything is read to well into the episodes: wait for a number of new ones, and then a random time.
         let more = random.usize(0..4);
         let ended = loop {
             if let Some(status) = child.try_wait().unwrap() {
@@ -89,12 +89,12 @@ fn killed_at_any_moment_a_run_resumes_to_the_same_results() {
             break;
         }
         std::thread::sleep(Duration::from_micros(random.u64(0..30_000)));
-        // SIGKILL where there are signals.
+        // SIGKILL on systems with signals.
         child.kill().unwrap();
         child.wait().unwrap();
         kills += 1;
         if kills % 3 == 0 && results.exists() {
-            // What a machine that loses power may leave of the last line.
+            // A last line as a power failure may leave it.
             let bytes = fs::read(&results).unwrap();
             let header = bytes.iter().position(|&b| b == b'\n').map_or(0, |at| at + 1);
             let cut = random.usize(0..60).min(bytes.len() - header);
@@ -112,7 +112,7 @@ fn killed_at_any_moment_a_run_resumes_to_the_same_results() {
     assert_eq!(place.text("whole/summary.json"), place.text("out/summary.json"));
 }
 
-/// Episodes that are done cost a run nothing but their reading.
+/// Finished episodes cost a run nothing but reading their records.
 #[test]
 fn twenty_thousand_episodes_that_are_done_are_looked_up_at_once() {
     let number = 20_000;
@@ -130,7 +130,7 @@ fn twenty_thousand_episodes_that_are_done_are_looked_up_at_once() {
     run.says("20000 episodes of --visualize were done before");
     assert_eq!(place.text("whole/episodes.csv").lines().count(), number + 1);
     assert!(seconds < 60.0, "{seconds} s");
-    // The shard of one is merged with nothing else.
+    // The only shard of its run is merged with nothing else.
     place.merge(&["out"]).expect(1).says("shards are missing: 1/20000, 2/20000");
 }
 
@@ -153,14 +153,14 @@ fn a_broken_picture_fails_its_episode_and_no_other() {
         scores(&place.path("out/results.jsonl")).iter().filter(|s| s.2.is_none()).map(|s| s.0).collect();
     assert_eq!(failed, [2, 4, 6, 7]);
     assert_eq!(place.text("out/episodes.csv").matches("broken.png").count(), 3);
-    // Mended, they are done by --resume, and only they.
+    // After the repair, --resume does only these.
     fs::write(place.path("broken.png"), &png).unwrap();
     fs::write(place.path("gone.png"), fs::read(golden().join("sd21/query.png")).unwrap()).unwrap();
     let again = place.run(&["--output", "out", "--resume"]);
     let (_, records) = read_results(&place.path("out/results.jsonl")).unwrap();
     let order: Vec<usize> = records.iter().map(|r| r.episode).collect();
     assert_eq!(order, [0, 1, 3, 5, 2, 4, 6, 7], "{}", again.err);
-    // What is no mask stays a failure, by name; a picture of another size than its mask is none.
+    // An invalid mask stays a failure, reported by name, and so does a picture whose size differs from its mask's.
     again.expect(6).says("1 of 8 episodes failed").says("(dog): broken.png").says("support_0_mask.png: the mask is");
 }
 
@@ -177,7 +177,7 @@ fn the_control_takes_other_supports_and_the_results_say_so() {
     place.run(&["--output", "own", "--resume", "--control", "shuffled"]).expect(1).says("another run");
 }
 
-/// The decoder overflows half precision; what failed for another reason is not done again.
+/// The decoder overflows f16. Episodes that failed for another reason are not repeated.
 #[test]
 fn what_overflows_in_halves_is_done_again_in_f32() {
     let mut all = episodes(4);

@@ -1,4 +1,4 @@
-//! What a run says and writes, and what it refuses.
+//! The messages and files of a run, and its refusals.
 
 use crate::bed::{Place, episodes};
 use diffews_wgpu::eval::EpisodeFile;
@@ -57,7 +57,7 @@ fn sheets_tables_and_published_numbers_are_given() {
     assert_eq!((sheet.width(), sheet.height()), (5 * 264 + 8, 272));
 }
 
-/// Another evaluation than the published one has no published numbers beside it, and says of how many classes it is.
+/// An evaluation that differs from the published one shows no published numbers, and states its number of classes.
 #[test]
 fn a_part_of_an_evaluation_is_not_compared() {
     let mut all = episodes(5);

@@ -1,4 +1,4 @@
-//! Runs of many results: what was done stays, what is left goes on.
+//! Runs with many results: finished work is kept, and the rest can be resumed.
 
 use crate::bed::{Bed, Run, golden, infer};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ fn strs(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }
 
-/// A wait that every run has: how many there are depends on how fast it goes, since each is in turns of a tenth of a second.
+/// A wait that occurs in every run. The total number depends on speed, because each wait is in turns of a tenth of a second.
 fn early_wait(sound: &Run) -> usize {
     sound.calls["submit"] / 6
 }
@@ -38,7 +38,7 @@ fn a_batch_goes_on_after_a_device_was_lost() {
     }
 }
 
-/// Scores of a run, without the seconds that it took.
+/// Scores of a run, without the seconds.
 fn scores(bed: &Bed) -> Vec<(Value, Value)> {
     let results = String::from_utf8(bed.read("out/results.jsonl")).unwrap();
     let lines = results.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
@@ -107,7 +107,7 @@ fn eval_keeps_what_was_done() {
     assert!([130, 143].contains(&hung.code), "exit {}: {}", hung.code, hung.err);
 }
 
-/// Cases by name, with how they ended and why.
+/// Cases by name, with status and reason.
 fn cases(bed: &Bed) -> Vec<(String, String, String)> {
     let report: Value = serde_json::from_slice(&bed.read("r.json")).unwrap();
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
@@ -134,7 +134,7 @@ fn conformance_goes_on_with_a_new_device() {
         let bed = Bed::new();
         let fault = format!("{kind}:{n}");
         let run: Run = bed.run(&fault, &args);
-        // A device that cannot be had at all is told before any case is run.
+        // If no device can be opened at all, the run fails before any case.
         if run.code == 4 {
             assert!(n == 0 && bed.names().is_empty(), "{fault}: {}", run.err);
             continue;
@@ -147,7 +147,7 @@ fn conformance_goes_on_with_a_new_device() {
     }
 }
 
-/// What was done before the device hung is in the report; the case that waited for it is not.
+/// Results from before the device hung are in the report; the waiting case is not.
 #[test]
 fn conformance_is_interrupted_while_a_device_hangs() {
     let args = ["conformance", "--only", "^kernels/affine/.*f32", "--json", "r.json", "-q"];
@@ -166,7 +166,7 @@ fn bench_names_what_was_lost() {
     assert!(run.code == 1 && run.hit && run.err.contains("device lost"), "exit {}: {}", run.code, run.err);
 }
 
-/// In processes of their own a crash or a hang is one case's, and all others run.
+/// With a process per case, a crash or a hang affects one case, and all others run.
 #[test]
 fn isolated_cases_outlive_a_driver_that_ends_or_hangs_one() {
     let args =
@@ -175,7 +175,7 @@ fn isolated_cases_outlive_a_driver_that_ends_or_hangs_one() {
     let run = sound.run("none", &args);
     assert_eq!(run.code, 0, "{}", run.err);
     let (all, middle) = (cases(&sound), run.calls["submit"] / 2);
-    // What passes when it is run again is a flake, and no failure.
+    // A case that passes on a retry is a flake, not a failure.
     for (kind, retry, code, status, reason) in [
         ("crash", "0", 5, "crash", "the process ended: signal"),
         ("crash", "1", 0, "flake", "the process ended: signal"),

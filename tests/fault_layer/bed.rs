@@ -1,4 +1,4 @@
-//! Running the command over the layer.
+//! Runs the command with the layer.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,20 +9,20 @@ use tempfile::TempDir;
 
 const NAME: &str = "VK_LAYER_DIFFEWS_faults";
 
-/// A folder of its own, in which the command runs, and the layer's manifest and log beside it.
+/// A temporary folder where the command runs, with the layer's manifest and log.
 pub struct Bed {
     dir: TempDir,
     layer: TempDir,
 }
 
-/// What a process left.
+/// The result of a process.
 pub struct Run {
     pub code: i32,
     pub out: String,
     pub err: String,
-    /// How many calls of each kind there were.
+    /// The number of calls of each kind.
     pub calls: HashMap<String, usize>,
-    /// Whether one of them was made to fail.
+    /// Whether the layer made one of them fail.
     pub hit: bool,
 }
 
@@ -63,13 +63,13 @@ impl Bed {
         names
     }
 
-    /// The calls so far, each by its kind; those that failed end in `!`.
+    /// The calls so far, by kind; failed ones end in `!`.
     fn log(&self) -> Vec<String> {
         let log = fs::read_to_string(self.layer.path().join("log")).unwrap_or_default();
         log.lines().map(str::to_owned).collect()
     }
 
-    /// Has `fault` happen; see `layer.rs`.
+    /// Runs with `fault`; see `layer.rs`.
     fn command(&self, fault: &str, args: &[&str]) -> Command {
         let _ = fs::remove_file(self.layer.path().join("log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_diffews-wgpu"));
@@ -77,7 +77,7 @@ impl Bed {
         for name in ["WEIGHTS", "UNET", "SIZE", "PRECISION", "BACKEND", "ADAPTER"] {
             command.env_remove(format!("DIFFEWS_{name}"));
         }
-        // How many calls there are must not depend on the runs before.
+        // The number of calls must not depend on earlier runs.
         command.env("DIFFEWS_SELF_CHECK", "0").env("DIFFEWS_TUNE", "0");
         // The layer sees Vulkan only.
         command.env("WGPU_BACKEND", "vulkan").env("VK_LAYER_PATH", self.layer.path()).env("VK_INSTANCE_LAYERS", NAME);
@@ -91,7 +91,7 @@ impl Bed {
         self.judged(fault, output)
     }
 
-    /// What every run must keep to, however it ends.
+    /// Checks that apply to every run, however it ends.
     #[track_caller]
     fn judged(&self, fault: &str, output: Output) -> Run {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -113,7 +113,7 @@ impl Bed {
         Run { code, out, err, calls, hit: log.iter().any(|call| call.ends_with('!')) }
     }
 
-    /// Starts the command, waits until the fault has happened, and asks the process to end, once.
+    /// Starts the command, waits for the fault, and sends one termination signal.
     #[track_caller]
     pub fn terminated(&self, fault: &str, args: &[&str]) -> (Run, Duration) {
         let mut command = self.command(fault, args);
@@ -123,7 +123,7 @@ impl Bed {
             assert!(child.try_wait().unwrap().is_none() && Instant::now() < patience, "{fault}: it has not happened");
             std::thread::sleep(Duration::from_millis(20));
         }
-        // It waits for the device now, and would for ever.
+        // By now it waits for the device, and would do so for ever.
         std::thread::sleep(Duration::from_millis(500));
         assert!(child.try_wait().unwrap().is_none(), "{fault}: the device hangs, and the process has ended");
         let asked = Instant::now();

@@ -1,18 +1,17 @@
-//! A Vulkan layer that lies between the loader and a driver and has one call fail, so that what a broken GPU does can be
-//! tried without one. Built as an example, because cargo builds these for tests: `libfault_layer.so`.
+//! A Vulkan layer between the loader and the driver that makes one call fail, to test the behaviour of a broken GPU without one. Built as
+//! an example, because cargo builds these for tests: `libfault_layer.so`.
 //!
-//! `FAULT_LAYER=KIND@CALL:N` lets the Nth call of a kind fail, from 0, counted over the process:
-//! - `lost@submit`, `lost@wait`: the device is lost with this call and stays so; one opened later works
+//! `FAULT_LAYER=KIND@CALL:N` makes the Nth call of a kind fail, from 0, counted per process:
+//! - `lost@submit`, `lost@wait`: the device is lost with this call and stays lost; one opened later works
 //! - `oom@submit`, `oom@allocate`: out of device memory, once
 //! - `fail@map`: memory cannot be mapped, once
-//! - `timeout@wait`: the wait's time is up at once, once
+//! - `timeout@wait`: the wait times out at once, once
 //! - `hang@submit`: this submission and all later ones of the device never end
-//! - `crash@submit`: the process ends, as a driver's fault would have it
-//! - `drop@submit`: the submission ends without having been executed
+//! - `crash@submit`: the process ends, as by a driver's fault
+//! - `drop@submit`: the submission completes without being executed
 //!
-//! `N+` in place of N: each call from the Nth on, on every device. `FAULT_LAYER_LOG=FILE` gets a line for each call counted,
-//! with `!` behind those that failed. The loader unloads a layer with its last instance, so counting goes on where that
-//! file ends.
+//! `N+` instead of N: each call from the Nth on, on every device. `FAULT_LAYER_LOG=FILE` receives a line per counted call, with `!` after
+//! those that failed. The loader unloads a layer with its last instance, so counting continues from the end of that file.
 #![cfg(target_os = "linux")]
 
 use ash::vk;
@@ -24,14 +23,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What is counted, in the order of [`Faults::counts`].
+/// The counted calls, in the order of [`Faults::counts`].
 const CALLS: [&str; 4] = ["submit", "wait", "allocate", "map"];
 const SUBMIT: usize = 0;
 const WAIT: usize = 1;
 const ALLOCATE: usize = 2;
 const MAP: usize = 3;
 
-/// What the environment asks for.
+/// The faults that the environment requests.
 struct Faults {
     kind: String,
     call: usize,
@@ -59,14 +58,14 @@ static FAULTS: LazyLock<Faults> = LazyLock::new(|| {
 });
 
 impl Faults {
-    /// Counts a call; the kind of fault that it is to have.
+    /// Counts a call, and returns the kind of fault that it gets.
     fn next(&self, call: usize) -> Option<&str> {
         let n = self.counts[call].fetch_add(1, Ordering::SeqCst);
         let hit = call == self.call && (n == self.at || self.always && n > self.at);
         if let Some(path) = &self.log
             && let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path)
         {
-            // One write: `writeln!` to a file makes one of each piece, and threads' pieces mix.
+            // One write: `writeln!` to a file writes each piece separately, and threads' pieces mix.
             let line = format!("{}{}\n", CALLS[call], if hit { "!" } else { "" });
             let _ = file.write_all(line.as_bytes());
         }
@@ -74,7 +73,7 @@ impl Faults {
     }
 }
 
-/// The next layer's or the driver's functions, and what has become of the device.
+/// The functions of the next layer or the driver, and the state of the device.
 #[derive(Clone, Copy)]
 struct Device {
     handle: vk::Device,
@@ -99,7 +98,7 @@ fn lock<T>(map: &Mutex<T>) -> MutexGuard<'_, T> {
     map.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a handle and all that was made from it have in common: the loader's table, to which each points.
+/// A key shared by a handle and all handles made from it: the loader's table, to which each points.
 fn key(handle: impl Handle) -> u64 {
     // SAFETY: the loader's rule for instances, physical devices, devices and queues.
     unsafe { *(handle.as_raw() as *const u64) }
@@ -116,10 +115,10 @@ fn mark(handle: impl Handle, change: impl FnOnce(&mut Device)) {
     }
 }
 
-/// Loses the device, once the driver is done with its work: what is freed then must not be in use.
+/// Loses the device after the driver has finished its work, because memory that is freed afterwards must not be in use.
 fn lose(handle: impl Handle + Copy) -> vk::Result {
     let device = device(handle);
-    // SAFETY: a living device; the layer is called by one thread, which the driver need not be guarded from.
+    // SAFETY: the device is alive, and a single thread calls the layer, so the driver needs no lock.
     let _ = unsafe { (device.device_idle)(device.handle) };
     mark(handle, |d| d.lost = true);
     vk::Result::ERROR_DEVICE_LOST
@@ -148,7 +147,7 @@ unsafe extern "system" fn submit(
         Some("crash") => std::process::abort(),
         Some("hang") => mark(queue, |d| d.hangs = true),
         Some("drop") => {
-            // SAFETY: as many as the caller says.
+            // SAFETY: the caller passes that many.
             let mut infos = unsafe { std::slice::from_raw_parts(infos, count as usize) }.to_vec();
             infos.iter_mut().for_each(|info| info.command_buffer_count = 0);
             // SAFETY: the caller's call, with fewer commands.
@@ -234,9 +233,9 @@ unsafe extern "system" fn map_memory(
     unsafe { (device(handle).map)(handle, memory, offset, size, flags, data) }
 }
 
-// What the loader hands to layers: vk_layer.h.
+// The loader's structures for layers: vk_layer.h.
 
-/// Of an instance and of a device alike as far as it is read: the chain's head, what it is, and the next in the chain.
+/// Common start of an instance's and a device's link: the chain's header, the link's kind, and the next link.
 #[repr(C)]
 struct LinkInfo {
     kind: vk::StructureType,
@@ -249,7 +248,7 @@ struct LinkInfo {
 struct Link {
     next: *mut Link,
     instance: vk::PFN_vkGetInstanceProcAddr,
-    /// Of physical devices in an instance's link, which this layer does not ask.
+    /// For physical devices in an instance's link, which this layer does not use.
     device: vk::PFN_vkGetDeviceProcAddr,
 }
 
@@ -266,7 +265,7 @@ pub struct Negotiation {
 /// Takes this layer's link off the loader's chain.
 unsafe fn link(chain: *const c_void, kind: vk::StructureType) -> Option<*mut Link> {
     let mut info = chain.cast_mut().cast::<LinkInfo>();
-    // SAFETY: a chain of Vulkan's structures, each of which begins with these two fields; those of this kind are the loader's.
+    // SAFETY: a chain of Vulkan's structures, each of which begins with these two fields; structures of this kind belong to the loader.
     unsafe {
         while !info.is_null() {
             if (*info).kind == kind && (*info).function == 0 {
@@ -371,7 +370,7 @@ fn own(name: &CStr) -> Option<Function> {
         b"vkMapMemory" => map_memory as *const (),
         _ => return None,
     };
-    // SAFETY: whoever asks for a name calls it as what that name stands for.
+    // SAFETY: the caller uses the type that belongs to the name.
     Some(unsafe { std::mem::transmute::<*const (), Function>(address) })
 }
 
@@ -401,10 +400,10 @@ unsafe extern "system" fn get_device_proc_addr(handle: vk::Device, name: *const 
     unsafe { next(handle, name) }
 }
 
-/// Where the loader begins.
+/// The loader's entry point.
 ///
 /// # Safety
-/// Called by the loader, as its protocol has it.
+/// Only the loader may call it, following its protocol.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn vkNegotiateLoaderLayerInterfaceVersion(negotiation: *mut Negotiation) -> vk::Result {
     // SAFETY: the loader's structure.

@@ -1,6 +1,5 @@
-//! The command on a GPU that breaks: a layer (`layer.rs`) has each submission, wait, allocation and map of a run fail once.
-//! Whatever fails, nothing wrong is written and nothing panics: the right result after a second try, or none and a
-//! documented exit code.
+//! The command on a broken GPU: a layer (`layer.rs`) makes each submission, wait, allocation and map of a run fail once. Whatever fails,
+//! nothing wrong is written and nothing panics. The result is right after a retry, or there is none and the exit code is a documented one.
 #![cfg(target_os = "linux")]
 
 mod batches;

@@ -1,4 +1,4 @@
-//! One query, and every call that it takes.
+//! One query, with a fault in each of its calls.
 
 use crate::bed::{Bed, golden, infer};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,14 +14,14 @@ fn strs(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }
 
-/// How a run may end.
+/// The permitted ends of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
-    /// With the right result: the device is opened once more, or the fault is none.
+    /// The right result: the device is opened again, or the fault is harmless.
     Right,
-    /// With the right result, or with none and an error.
+    /// The right result, or none and an error.
     RightOrRefused,
-    /// With none, and the word that the driver does not run what it is given.
+    /// No result, and the message that the driver does not run its submissions.
     Disbelieved,
 }
 
@@ -57,7 +57,7 @@ fn each_call_fails_once_and_nothing_wrong_is_written() {
                 std::fs::remove_file(bed.path(&name)).unwrap();
             }
             let run = bed.run(fault, &strs(&args));
-            // How often a run waits depends on how fast it goes.
+            // The number of waits depends on speed.
             hits.fetch_add(usize::from(run.hit), Ordering::SeqCst);
             retries.fetch_add(usize::from(run.err.contains("trying again")), Ordering::SeqCst);
             match run.code {
@@ -85,12 +85,12 @@ fn each_call_fails_once_and_nothing_wrong_is_written() {
     });
     let (hits, retries) = (hits.into_inner(), retries.into_inner());
     println!("{} faults, {hits} happened, {retries} runs were tried again", faults.len());
-    // Three kinds of faults have each submission fail; one of them is tried again.
+    // Three kinds of faults hit each submission; one of them leads to a retry.
     let submissions = sound.calls["submit"];
     assert!(hits * 10 >= 3 * submissions * 8 && retries * 10 >= submissions * 8, "{hits} {retries}");
 }
 
-/// A device that is lost again and again is an error that names the stage, and no mask.
+/// If the device is lost again and again, an error names the stage, and no mask is written.
 #[test]
 fn a_device_that_stays_lost_is_named() {
     let args = args();
@@ -106,7 +106,7 @@ fn a_device_that_stays_lost_is_named() {
     }
 }
 
-/// One SIGTERM ends a process that waits for a device that does nothing any more.
+/// One SIGTERM ends a process that waits for a hanging device.
 #[test]
 fn a_signal_ends_a_wait_for_a_device_that_hangs() {
     let args = args();

@@ -1,4 +1,4 @@
-//! A repository, a directory to fetch to, and a client without patience.
+//! A repository, a directory to fetch to, and an impatient client.
 
 use crate::server::{Asked, Files, Reply, Server};
 use diffews_wgpu::fetch::{self, FetchError, Fetched, Mirrors, Patience, Repository, Request};
@@ -8,16 +8,16 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
-/// Several times what a connection must bring to count.
+/// Several times the progress that a connection must make to count.
 pub const SIZE: usize = 300_000;
 
-/// Bytes that differ from each other.
+/// Bytes without a pattern.
 pub fn bytes(seed: u64, n: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(seed);
     (0..n).map(|_| rng.u8(..)).collect()
 }
 
-/// A model at the top of a repository; whether it is sound is not for this to tell.
+/// A model at the top of a repository, not necessarily a valid one.
 pub fn files() -> Files {
     let mut files = Files::default();
     let names = ["unet/config.json", "vae/config.json", "text_encoder/config.json", "scheduler/scheduler_config.json"];
@@ -37,7 +37,7 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// `answer` says otherwise than a good server would, where it says something.
+    /// `answer` overrides a correct server's answer where it returns one.
     pub fn of(files: Files, mut answer: impl FnMut(&Asked, usize) -> Option<Reply> + Send + 'static) -> Bed {
         let server = Server::start(move |asked, n| answer(asked, n).unwrap_or_else(|| files.answer(asked)));
         Bed { server, dir: tempfile::tempdir().unwrap(), force: false }
@@ -66,7 +66,7 @@ impl Bed {
         self.fetch_as("models/o/n", &mut |_| ControlFlow::Continue(()))
     }
 
-    /// All of `files` are there, and nothing else.
+    /// The directory has exactly `files`.
     #[track_caller]
     pub fn expect(&self, files: &Files) {
         for (name, bytes) in &files.0 {

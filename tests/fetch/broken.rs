@@ -1,4 +1,4 @@
-//! Connections that end, and servers that have no ranges or lie about them.
+//! Connections that break, and servers that lack ranges or lie about them.
 
 use crate::bed::{Bed, SIZE, UNET, bytes, files};
 use crate::server::{Asked, Reply};
@@ -44,7 +44,7 @@ fn without_ranges_it_begins_again() {
     assert_eq!(bed.server.starts(UNET), [0, 90_000, 180_000]);
 }
 
-/// Cut once, then another part than was asked for; at last the whole file, without a range.
+/// Cut once, then the wrong range; finally the whole file, without a range.
 fn lied_to(range: &'static str, from: usize) -> Bed {
     let all = files();
     let bed = Bed::of(all.clone(), move |asked, _| match (is_unet(asked), asked.from) {
@@ -70,7 +70,7 @@ fn who_lies_about_ranges_is_asked_for_all_of_it() {
         bed.expect(&files());
         assert_eq!(bed.server.starts(UNET), [5000, 0], "{range}");
     }
-    // What it says is right, what it sends is not: the hash tells.
+    // The header is right, but the contents are wrong: the hash detects it.
     let bed = lied_to("bytes 5000-299999/300000", 4000);
     let error = bed.fetch().unwrap_err();
     assert!(matches!(error, FetchError::Changed { .. }), "{error}");
@@ -129,7 +129,7 @@ fn what_passes_is_waited_for_and_what_stays_is_told() {
         assert!(error.contains(says) && error.contains(UNET), "{error}");
         assert_eq!(bed.server.starts(UNET).len(), times);
     }
-    // Nobody listens.
+    // There is no server.
     let bed = Bed::good();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let gone = Bed { server: crate::server::Server::start(|_, _| Reply::of(200, "")), ..bed };

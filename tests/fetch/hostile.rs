@@ -1,11 +1,11 @@
-//! Servers that mean harm.
+//! Malicious servers.
 
 use crate::bed::{Bed, SIZE, UNET, bytes, files};
 use crate::server::Reply;
 use diffews_wgpu::fetch::FetchError;
 use serde_json::json;
 
-/// What came of a list of files.
+/// The error for a list of files.
 fn told(list: impl Fn() -> Reply + Send + 'static) -> FetchError {
     let bed = Bed::of(files(), move |asked, _| asked.path.contains("/api/").then(&list));
     let error = bed.fetch().unwrap_err();

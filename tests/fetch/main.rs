@@ -1,4 +1,4 @@
-//! Weights fetched from a server on this machine that does what it likes.
+//! Fetches weights from a server on this machine that may misbehave.
 
 #[path = "../common/server.rs"]
 mod server;

@@ -1,4 +1,4 @@
-//! Servers that do as they should, and runs that follow each other.
+//! Correct servers, and repeated runs.
 
 use crate::bed::{Bed, SIZE, UNET, bytes, files};
 use crate::server::Reply;
@@ -56,7 +56,7 @@ fn shards_are_those_of_the_index() {
     assert!(error.contains("m-2-of-2"), "{error}");
 }
 
-/// More than disks have: told before the first of them comes.
+/// More than disks hold: reported before the first file is fetched.
 #[test]
 #[cfg(unix)]
 fn what_has_no_room_is_not_begun() {
@@ -88,7 +88,7 @@ fn an_interrupted_run_leaves_its_part_to_the_next() {
     let part = bed.path("unet/diffusion_pytorch_model.safetensors.part");
     let held = fs::metadata(&part).unwrap().len() as usize;
     assert!(held > 0 && held <= SIZE && !bed.path(UNET).exists(), "{held}");
-    // So many may have come at once.
+    // All of it may have arrived at once, so shorten the part.
     fs::write(&part, &fs::read(&part).unwrap()[..held / 2]).unwrap();
     bed.fetch().unwrap();
     bed.expect(&files());

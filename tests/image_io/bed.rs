@@ -27,7 +27,7 @@ pub fn number(case: &serde_json::Value, key: &str) -> u32 {
     case[key].as_u64().unwrap() as u32
 }
 
-/// A picture with an edge, a gradient and some noise, the same at every run.
+/// A picture with an edge, a gradient and some noise, the same in every run.
 pub fn picture(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let noise = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)) >> 7;
@@ -39,7 +39,7 @@ pub fn all_formats() -> [ImageFormat; 5] {
     [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Tiff]
 }
 
-/// Writes `picture` with an encoder that is not the reader's, where there is another.
+/// Writes `picture` with an encoder other than the reader's, where there is one.
 pub fn save(picture: &RgbImage, path: &Path, format: ImageFormat) {
     let (width, height) = picture.dimensions();
     match format {

@@ -1,5 +1,5 @@
-//! Picture files in and out: decoding against PIL's results, masks, resizing, thresholds, hostile input, and what is
-//! left on the disk. The fixtures and what they hold are listed in `tests/golden/{images,resize}/cases.json`.
+//! Reading and writing pictures: decoding compared with PIL's results, masks, resizing, thresholds, hostile input, and files left on disk.
+//! `tests/golden/{images,resize}/cases.json` list the fixtures and their contents.
 
 mod bed;
 mod resize;
@@ -38,7 +38,7 @@ fn masks_of_every_kind_are_read() {
         assert!(want.contains(&true) && want.contains(&false));
         assert_eq!(got.mask.foreground(), want, "{case}");
     }
-    // Those with all levels of grey, and no other.
+    // Exactly the masks with all levels of grey.
     assert_eq!(grey, ["mask_levels.png", "mask_16bit.png"]);
 }
 
@@ -90,7 +90,7 @@ fn truncated_pictures_are_errors_in_every_format() {
         save(&picture(64, 48), &path, format);
         let whole = fs::read(&path).unwrap();
         for part in [0.02, 0.1, 0.3, 0.5, 0.7, 0.9] {
-            // A TIFF's directory may lie before or behind its samples; the cut takes from either.
+            // A TIFF's directory may lie before or after its samples; a cut may remove either.
             fs::write(&path, &whole[..(whole.len() as f64 * part) as usize]).unwrap();
             message(load_rgb(&path), &path);
         }
@@ -126,7 +126,7 @@ fn damaged_pictures_never_panic() {
     }
 }
 
-/// The first 54 bytes of a 24-bit BMP: what it claims to be, without the samples.
+/// The first 54 bytes of a 24-bit BMP: its claims, without the samples.
 fn bmp_header(width: i32, height: i32) -> Vec<u8> {
     let mut bytes = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
     bytes.extend(width.to_le_bytes());
@@ -196,7 +196,7 @@ fn sixteen_bit_floats_and_two_channel_pictures() {
     assert!(message(load_rgb(&path), &path).contains("floating-point"));
 }
 
-/// A palette of 4 bytes: the decoder panics on it (image-png #694), so it is refused before.
+/// A palette of 4 bytes, on which the decoder panics (image-png #694), so it is refused earlier.
 fn png_of_a_broken_palette() -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, 2, 2);
@@ -232,7 +232,7 @@ fn strips_that_lie_in_one_another_are_refused_before_they_are_unpacked() {
 fn a_masks_size_is_compared_before_it_is_decoded() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("mask.bmp");
-    // The samples are missing: whoever decodes it finds that.
+    // The samples are missing, which decoding would detect.
     fs::write(&path, bmp_header(1000, 800)).unwrap();
     let refusal = |size| message(load_mask(&path, size), &path);
     assert!(refusal((1000, 801)).contains("1000 x 800"));
@@ -282,7 +282,7 @@ fn banded_tiff(width: u16, height: u16, bands: u16, samples: &[u16]) -> Vec<u8> 
 fn bands_of_a_scientific_picture_become_its_colours() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("bands.tif");
-    // Two pixels of five bands: of 16 bits, so that the high byte counts.
+    // Two 16-bit pixels of five bands; the high byte counts.
     let samples: Vec<u16> = (0..10).map(|i| i * 25 * 256 + 7).collect();
     fs::write(&path, banded_tiff(2, 1, 5, &samples)).unwrap();
     assert!(message(load_rgb(&path), &path).contains("5 bands"));
@@ -293,7 +293,7 @@ fn bands_of_a_scientific_picture_become_its_colours() {
     assert_eq!(of(&[5, 3, 2]).unwrap(), [100, 50, 25, 225, 175, 150]);
     assert_eq!(of(&[4]).unwrap(), [75, 75, 75, 200, 200, 200]);
     assert!(of(&[1, 6, 2]).unwrap_err().to_string().contains("5 bands, and the band 6"));
-    // Of other formats too: alpha is the fourth band.
+    // In other formats, too: alpha is the fourth band.
     let rgba = [1, 2, 3, 200, 4, 5, 6, 100];
     image::save_buffer_with_format(&path, &rgba, 2, 1, ExtendedColorType::Rgba8, ImageFormat::Png).unwrap();
     assert_eq!(of(&[4, 1, 1]).unwrap(), [200, 1, 1, 100, 4, 4]);

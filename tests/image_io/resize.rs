@@ -1,4 +1,4 @@
-//! Resizing, against Pillow's and PyTorch's results in `tests/golden/resize`.
+//! Resizing, compared with Pillow's and PyTorch's results in `tests/golden/resize`.
 
 use crate::bed::{cases, golden, number, text};
 use diffews_wgpu::image_io::*;
@@ -17,11 +17,11 @@ fn bilinear_resize_equals_both_pillows_in_every_sample() {
         let older = load_rgb(&golden("resize").join(text(&case, "rows_first"))).unwrap();
         let rows_first = resize_bilinear_rgb_rows_first(&input, number(&case, "width"), number(&case, "height"));
         assert_eq!(rows_first, older, "{case}");
-        // The fixtures tell the orders apart, which lie within one level of each other.
+        // The fixtures distinguish the two orders of passes, which differ by at most one level.
         orders += usize::from(older != want);
         assert!(older.iter().zip(want.iter()).all(|(a, b)| a.abs_diff(*b) <= 1), "{case}");
-        // The float resize is the same filter: the two stay within the two roundings of the byte version, the
-        // second of which acts on sums of samples that the first has moved by up to a half.
+        // The float resize is the same filter. The two differ by at most the two roundings of the byte version; the second one acts on sums
+        // of samples that the first has moved by up to a half.
         for channel in 0..3 {
             let map: Vec<f32> = input.chunks_exact(3).map(|p| f32::from(p[channel])).collect();
             let smooth = resize_map(&map, input.dimensions(), want.dimensions()).unwrap();
@@ -49,17 +49,17 @@ fn resizes_of_degenerate_sizes_give_what_they_can() {
 
 #[test]
 fn float_resize_is_the_antialiased_triangle() {
-    // Halving: each output is centred between two inputs and reaches two to each side, with weights 1 3 3 1 (of 8),
-    // and 3 3 1 (of 7) at the border.
+    // Halving: each output is centred between two inputs and reaches two to each side, with weights 1 3 3 1 (of 8), and 3 3 1 (of 7) at the
+    // border.
     let map = [8.0, 0.0, 16.0, 0.0, 0.0, 4.0];
     let got = resize_map(&map, (6, 1), (3, 1)).unwrap();
     let want = [40.0 / 7.0, 48.0 / 8.0, 12.0 / 7.0];
     for (got, want) in got.iter().zip(want) {
-        // The weights and sums are f64; one rounding to f32 remains for each pass.
+        // The weights and sums are f64; one rounding to f32 remains per pass.
         let off = (got - want).abs();
         assert!(off <= 2.0 * f32::EPSILON * want, "{got} against {want}");
     }
-    // Doubling: plain interpolation at the quarters, constant beyond the outermost centres.
+    // Doubling: linear interpolation at the quarters, constant beyond the outermost centres.
     let got = resize_map(&[0.0, 4.0], (1, 2), (1, 4)).unwrap();
     assert_eq!(got, [0.0, 1.0, 3.0, 4.0]);
 }
@@ -84,7 +84,7 @@ fn nearest_follows_torchs_index_rule() {
     assert_eq!(indices(7, 3), [0, 2, 4]);
     assert_eq!(indices(4, 4), [0, 1, 2, 3]);
     assert_eq!(indices(2, 4), [0, 0, 1, 1]);
-    // torch multiplies by the f32 nearest to in / out: here 109 * 2 / 218 is just short of the 1 that it should be.
+    // torch multiplies by the f32 nearest to in / out: here 109 * 2 / 218 is slightly below the correct 1.
     assert_eq!((indices(2, 218)[109], indices(2, 218)[110]), (0, 1));
     let both = Mask::new(2, 2, vec![true, false, false, true]).unwrap();
     let wide = resize_nearest_mask(&both, 4, 2);

@@ -1,4 +1,4 @@
-//! What is left on the disk.
+//! The files on disk after a write.
 
 use crate::bed::{message, names, picture};
 use diffews_wgpu::image_io::*;
@@ -105,14 +105,14 @@ fn written_files_have_the_mode_of_ordinary_ones_and_follow_links() {
     let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode();
     assert_eq!(mode("mask.png"), mode("ordinary"));
 
-    // Through a link the target is replaced; the link stays.
+    // Writing through a link replaces its target and keeps the link.
     fs::create_dir(at("elsewhere")).unwrap();
     fs::write(at("elsewhere/real.png"), "old").unwrap();
     symlink(at("elsewhere/real.png"), at("link.png")).unwrap();
     write_mask(&at("link.png"), &mask, true).unwrap();
     assert!(at("link.png").is_symlink());
     assert_eq!(load_mask(&at("elsewhere/real.png"), (1, 1)).unwrap().mask, mask);
-    // A link to nowhere, and a device.
+    // A dangling link, and a device.
     symlink(at("nowhere"), at("dangling.png")).unwrap();
     assert!(message(write_mask(&at("dangling.png"), &mask, true), &at("dangling.png")).contains("ordinary file"));
     symlink("/dev/null", at("device.png")).unwrap();

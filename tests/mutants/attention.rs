@@ -1,4 +1,4 @@
-//! Faults of attention's text without a loop.
+//! Faults in attention's straight-line shader.
 
 use super::{Mutant, fault};
 

@@ -1,4 +1,4 @@
-//! Faults of texts without loop or branch, of kernels that have others.
+//! Faults in straight-line shaders of kernels that also have other forms.
 
 use super::{Mutant, fault};
 

@@ -1,4 +1,4 @@
-//! Faults of conv2d's products of cooperative matrices.
+//! Faults in conv2d's cooperative matrix products.
 
 use super::{Mutant, fault};
 

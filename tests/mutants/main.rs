@@ -1,6 +1,6 @@
-//! Faults planted in the shaders themselves, one at a time: does the conformance suite see each? Slow, so ignored by
-//! default: `make mutants`. No recompilation: a mutant is a [`Kernel`] of another name and text, which takes the
-//! place of the true one in each case's recording.
+//! Faults planted in the shaders, one at a time, to see whether the conformance suite detects each. Slow, so ignored by default: `make
+//! mutants`. It needs no recompilation: a mutant is a [`Kernel`] with another name and text, which replaces the original in each case's
+//! recording.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -18,12 +18,12 @@ use std::time::Instant;
 use table::Mutant;
 
 const SEED: u64 = 20241;
-/// Native halves differ from packed ones in four lines of lib/storage only.
+/// Native f16 differs from packed f16 in only four lines of lib/storage.
 const STORAGES: [Policy; 3] = [Policy::F32, Policy::PACKED, Policy::Q8];
-/// A fault that is known to survive is tried on smaller cases only, in multiplications and additions.
+/// Known survivors are tried on smaller cases only; in operations.
 const QUICK: u64 = 100_000_000;
 
-/// A kernel's text with its imports laid in, so that one replacement reaches the library's part too.
+/// A kernel's text with its imports inserted, so that a replacement can reach the library's part, too.
 fn inlined(source: &str) -> String {
     let mut text = String::new();
     for line in source.lines() {
@@ -40,23 +40,23 @@ fn inlined(source: &str) -> String {
     text
 }
 
-/// The engine's kernels, and those of the language layer: a fault in one of these is what a driver's might be.
+/// The engine's kernels, and those of the language layer, where a fault resembles a driver's.
 fn all() -> impl Iterator<Item = &'static Tested> {
     twins::ALL.iter().chain(&LANGUAGE)
 }
 
-/// The text of the file that a mutant names, as it lies in the kernels' sources.
+/// The text of the file that a mutant names.
 fn text_of(file: &str) -> &'static str {
     if let Some((_, text)) = LIBRARY.iter().find(|l| l.0 == file) {
         return text;
     }
-    // A kernel's only file, or one of several: `conv2d/tiled` of the forms `tiled-64` and so on.
+    // A kernel's only file, or one of several: `conv2d/tiled` for the forms `tiled-64` and so on.
     let (kernel, file) = file.split_once('/').unwrap_or((file, "plain"));
     let tested = all().find(|t| t.kernel.name == kernel).expect("a mutant's kernel exists");
     tested.kernel.forms.iter().find(|form| form.name.starts_with(file)).expect("a mutant's file exists").source
 }
 
-/// Each kernel that `mutant` reaches, changed.
+/// Each affected kernel, with the fault.
 fn plant(number: usize, mutant: &Mutant) -> Vec<Planted> {
     let part = inlined(text_of(mutant.file));
     assert!(part.contains(mutant.from), "{}: {:?} is not there", mutant.file, mutant.from);
@@ -99,9 +99,9 @@ struct Caught {
 
 struct Suite {
     gpu: Gpu,
-    /// By kernel: multiplications and additions, number of a case and its form, the smallest first.
+    /// By kernel: operations, number of a case and its form, the smallest first.
     runs: HashMap<&'static str, Vec<(u64, usize, Policy, &'static Form)>>,
-    /// Runs that have passed undisturbed.
+    /// Runs that have passed without a fault.
     sound: HashSet<(String, Policy, &'static str)>,
 }
 
@@ -127,12 +127,12 @@ impl Suite {
         Suite { gpu, runs, sound: HashSet::new() }
     }
 
-    /// The first case that sees `mutant`, and passes without it.
+    /// The first case that detects `mutant`, and passes without it.
     fn hunt(&mut self, number: usize, mutant: &Mutant) -> Option<Caught> {
         for Planted { tested: Tested { kernel, cases }, kernel: planted, reached } in plant(number, mutant) {
             let truth = cases();
             let cases: Vec<Case> = cases().into_iter().map(|case| case.with_kernel(kernel.name, planted)).collect();
-            // Of forms of one text the first, then the others: what one misses, most of them miss.
+            // The first form of each text, then the others, which mostly miss the same faults.
             let leads = |name: &str| {
                 let text = |name: &str| kernel.form(name).map(|form| form.source);
                 reached.iter().find(|other| text(other) == text(name)) == Some(&name)
@@ -167,7 +167,7 @@ impl Suite {
 fn every_planted_fault_is_seen() {
     let mut suite = Suite::new();
     let first = std::env::var("MUTANTS_FROM").ok().and_then(|n| n.parse::<usize>().ok()).unwrap_or(0);
-    // A part of the files' names, where only some are of interest.
+    // A part of the files' names, to run a selection.
     let only = std::env::var("MUTANTS_ONLY").unwrap_or_default();
     let mut table = String::new();
     let (mut caught, mut survived) = (0, Vec::new());
@@ -205,13 +205,13 @@ fn every_planted_fault_is_seen() {
     assert!(survived.is_empty(), "not seen, and not explained: {survived:?}");
 }
 
-/// The table stays true to the shaders, without running anything.
+/// The table matches the shaders; this runs nothing.
 #[test]
 fn every_fault_can_be_planted() {
     assert!(table::all().count() >= 25);
     for (number, mutant) in table::all().enumerate() {
         for Planted { kernel, reached, .. } in plant(number, mutant) {
-            // Of forms of one text the first.
+            // The first form of each text.
             let mut seen = HashSet::new();
             for (form, variant) in kernel.texts().filter(|(form, _)| reached.contains(&form.name)) {
                 if !seen.insert((form.source, variant)) {

@@ -1,4 +1,4 @@
-//! Results that no half holds, stored as the largest one, which nothing would tell from a result.
+//! Results that overflow f16, stored as the largest f16, which would look like a valid result.
 
 use super::{Mutant, fault};
 

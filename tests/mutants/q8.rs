@@ -1,4 +1,4 @@
-//! Faults in the reading of weights of 8 bits.
+//! Faults in reading 8-bit weights.
 
 use super::{Mutant, fault};
 

@@ -1,4 +1,4 @@
-//! Faults of conv2d's sums of 8 x 8.
+//! Faults in conv2d's forms with 8 x 8 sums.
 
 use super::{Mutant, fault};
 

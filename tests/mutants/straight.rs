@@ -1,4 +1,4 @@
-//! Faults of straight texts, which devices without range checks run, and of what prepares for them.
+//! Faults in straight-line shaders, which run on devices without range checks, and in the kernels that prepare their inputs.
 
 use super::{Mutant, fault};
 

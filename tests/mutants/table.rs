@@ -1,4 +1,4 @@
-//! The planted faults: data.
+//! The table of planted faults.
 
 #[path = "attention.rs"]
 mod attention;
@@ -21,12 +21,12 @@ mod winograd;
 
 /// One replacement in one shader file.
 pub struct Mutant {
-    /// A kernel's name, or the name by which `#import` finds a part.
+    /// A kernel's name, or the name of a file for `#import`.
     pub file: &'static str,
     pub from: &'static str,
     pub to: &'static str,
     pub why: &'static str,
-    /// Why no driver of the suite can see it, where that is so.
+    /// Why no driver of the suite can detect it, if so.
     pub survives: Option<&'static str>,
 }
 

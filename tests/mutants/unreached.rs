@@ -1,9 +1,9 @@
-//! Faults that no case saw once: values, numbers, places and builtins that none reached.
+//! Faults that no case once detected: values, sizes, positions and builtins that no case reached.
 
 use super::{Mutant, fault};
 
 pub const MUTANTS: &[Mutant] = &[
-    // Values, numbers and places that were reached by no case.
+    // Values, sizes and positions that no case reached.
     fault("attention/tiled", "the running maximum begins at 0", "var highest = LOWEST;", "var highest = 0.0;"),
     fault("attention/tiled", "the running maximum begins at -100", "var highest = LOWEST;", "var highest = -100.0;"),
     fault(
@@ -214,14 +214,14 @@ pub const MUTANTS: &[Mutant] = &[
         "moments[o + 3u] = vec4(with_level / n, 0.0);\n    if i + 1u == p.rows * p.width { moments[o + 4u] = mean; }",
     ),
     fault("lib/storage", "the largest half written as infinite", "(65520.0)", "(65504.0)"),
-    // Small shares of all that is computed.
+    // Small relative errors of all results.
     fault("conv2d/common", "results 2^-13 too large", "var v = sum;", "var v = sum * 1.0001220703125;"),
     fault("conv2d/common", "results 2^-16 too large", "var v = sum;", "var v = sum * 1.0000152587890625;"),
     fault("attention/tiled", "results 2^-13 too small", "acc[i] / total", "acc[i] / (total * 1.0001220703125)"),
     fault("attention/tiled", "results 2^-16 too small", "acc[i] / total", "acc[i] / (total * 1.0000152587890625)"),
     fault("attention/broadcast", "results 2^-13 too large", "1.0 / sum", "1.0001220703125 / sum"),
     fault("attention/broadcast", "results 2^-16 too large", "1.0 / sum", "1.0000152587890625 / sum"),
-    // What a driver may make of the language.
+    // Legal freedoms and faults of a driver in the language.
     fault("numbers", "no sign of zero", "= sign(x);", "= select(vec4(-1.0), vec4(1.0), x >= vec4(0.0));"),
     fault(
         "numbers",

@@ -17,7 +17,7 @@ pub fn unary(op: UnaryOperator, kind: ScalarKind, a: u32) -> u32 {
     }
 }
 
-/// `kind` is that of the left operand.
+/// `kind` is the left operand's.
 pub fn binary(op: BinaryOperator, kind: ScalarKind, a: u32, b: u32) -> u32 {
     match kind {
         ScalarKind::Float => floats(op, f(a), f(b)),
@@ -58,7 +58,7 @@ fn unsigned(op: BinaryOperator, a: u32, b: u32) -> u32 {
         B::Add => a.wrapping_add(b),
         B::Subtract => a.wrapping_sub(b),
         B::Multiply => a.wrapping_mul(b),
-        // By zero: WGSL, 8.7.
+        // Division by zero: WGSL, 8.7.
         B::Divide => a.checked_div(b).unwrap_or(a),
         B::Modulo => a.checked_rem(b).unwrap_or(0),
         B::And => a & b,
@@ -77,7 +77,7 @@ fn signed(op: BinaryOperator, a: i32, b: i32) -> u32 {
         B::Modulo => a.checked_rem(b).unwrap_or(0) as u32,
         B::ShiftRight => (a >> (b as u32 % 32)) as u32,
         B::Equal | B::NotEqual | B::Less | B::LessEqual | B::Greater | B::GreaterEqual => compared(op, &a, &b),
-        // The same bits.
+        // The bits are the same for both.
         _ => unsigned(op, a as u32, b as u32),
     }
 }
@@ -92,7 +92,7 @@ fn booleans(op: BinaryOperator, a: u32, b: u32) -> u32 {
     }
 }
 
-/// A function that works component by component.
+/// A componentwise function.
 pub fn math(function: MathFunction, kind: ScalarKind, a: u32, b: u32, c: u32) -> u32 {
     use MathFunction as M;
     match (function, kind) {
@@ -115,7 +115,7 @@ fn of_floats(function: MathFunction, a: f32, b: f32, c: f32) -> f32 {
         M::Clamp => a.max(b).min(c),
         M::Fma => a.mul_add(b, c),
         M::Sign => f32::from(i8::from(a > 0.0) - i8::from(a < 0.0)),
-        // Rounded once, as well as f32 can.
+        // Rounded once, as accurately as f32 permits.
         M::Exp => f64::from(a).exp() as f32,
         M::Exp2 => f64::from(a).exp2() as f32,
         M::Tanh => f64::from(a).tanh() as f32,

@@ -1,4 +1,4 @@
-//! Conformance cases without a driver.
+//! Runs conformance cases without a driver.
 
 use super::machine::{Bound, Order, dispatch};
 use super::memory::{Fault, Words};
@@ -12,10 +12,10 @@ use diffews_wgpu::twins;
 use std::collections::{BTreeSet, HashMap};
 
 const SEED: u64 = 20241;
-/// Native halves are not interpreted in buffers.
+/// Native f16 in buffers is not supported.
 pub const STORAGES: [Policy; 3] = [Policy::F32, Policy::PACKED, Policy::Q8];
 
-/// What came of a case.
+/// The result of a case.
 pub struct Ran {
     pub faults: Vec<Fault>,
     /// Bytes of each output.
@@ -28,7 +28,7 @@ fn forms(kernel: &Kernel, form: &str) -> Forms {
     Forms::first(Facts { least_lanes: SUBGROUP, most_lanes: SUBGROUP, ..Facts::MOST }).forcing(kernel.name, form)
 }
 
-/// `change` may plant a fault in the text of a kernel.
+/// `change` may plant a fault in a kernel's text.
 pub fn run(
     case: &Case,
     storage: Policy,
@@ -44,7 +44,7 @@ pub fn run(
     let (mut places, mut buffers) = (HashMap::new(), Vec::new());
     let mut place = |tensor: &Tensor| {
         *places.entry(tensor.id).or_insert_with(|| {
-            // NaN where nothing is given.
+            // NaN where there is no content.
             let bytes = content.remove(&tensor.id).unwrap_or_else(|| vec![0xff; tensor.bytes() as usize]);
             buffers.push(Words::new(bytemuck::pod_collect_to_vec(&bytes)));
             buffers.len() - 1
@@ -73,7 +73,7 @@ pub fn run(
 }
 
 impl Ran {
-    /// The worst error, in bounds.
+    /// The worst error / bound.
     pub fn ratio(&self) -> f64 {
         let mut worst = 0.0;
         for (check, bytes) in self.checks.iter().zip(&self.outputs) {
@@ -91,17 +91,17 @@ impl Ran {
     }
 }
 
-/// Not interpreted: large buffers, out of which it reads and writes on purpose.
+/// Not supported: large buffers, read and written out of range on purpose.
 const LEFT_OUT: [&str; 1] = ["memory"];
 
-/// Everything there is to run.
+/// Everything that can run.
 pub fn tested() -> impl Iterator<Item = (&'static Tested, &'static Form)> {
     let able = |form: &&Form| form.needs.lanes <= SUBGROUP;
     let all = twins::ALL.iter().chain(&LANGUAGE).filter(|t| !LEFT_OUT.contains(&t.kernel.name));
     all.flat_map(move |t| t.kernel.forms.iter().filter(able).map(move |form| (t, form)))
 }
 
-/// A case's multiplications and additions with those that fill up blocks, and what symbols its kernel's dispatches have.
+/// A case's operations, including padding, and the symbols of its kernel's dispatches.
 fn outline(case: &Case, form: &Form) -> (u64, BTreeSet<Vec<&'static str>>) {
     let storage = case.storages_in(form).next().expect("a kind of storage that the form takes");
     let recording = case.outline(storage, forms(case.kernel, form.name), Limits::WEBGPU).expect("it records");
@@ -110,7 +110,7 @@ fn outline(case: &Case, form: &Form) -> (u64, BTreeSet<Vec<&'static str>>) {
     (recording.dispatches.iter().map(of).sum(), own.map(|d| d.defines.clone()).collect())
 }
 
-/// The smallest case for each combination of a kernel's symbols, and the next larger one without any: not of the language layer's
+/// The smallest case for each combination of a kernel's symbols, and the next larger one without symbols, except for the language layer's
 /// kernels, where that is many times the same.
 pub fn smallest(tested: &Tested, form: &Form) -> Vec<Case> {
     let stored = |case: &Case| case.storages_in(form).any(|storage| STORAGES.contains(&storage));

@@ -1,4 +1,4 @@
-//! What expressions come to.
+//! Evaluates expressions.
 
 use super::arithmetic;
 use super::lane::Lane;
@@ -18,7 +18,7 @@ impl<'a> Lane<'a> {
         ty.scalar_kind().filter(|_| number).unwrap_or_else(|| panic!("not interpreted: an operation on {ty:?}"))
     }
 
-    /// Its value, which an `Emit` has left, or which needs none.
+    /// Its value, which an `Emit` has stored, or which needs none.
     pub fn get(&self, expression: Handle<Expression>, memory: &mut Memory) -> Value {
         match &self.top().values[expression.index()] {
             Value::Unset => self.evaluate(expression, memory),
@@ -71,7 +71,7 @@ impl<'a> Lane<'a> {
                 self.kind(right);
                 let (a, b) = (self.get(left, memory), self.get(right, memory));
                 let (a, b) = (a.words(), b.words());
-                // A scalar goes with each component.
+                // A scalar combines with each component.
                 Value::made(a.len().max(b.len()), |i| arithmetic::binary(op, kind, at(a, i), at(b, i)))
             }
             Expression::Select { condition, accept, reject } => {
@@ -110,7 +110,7 @@ impl<'a> Lane<'a> {
             }
             Expression::CooperativeMultiplyAdd { a, b, c } => {
                 let [a, b, c] = [a, b, c].map(|matrix| self.get(matrix, memory));
-                // All are square.
+                // All matrices are square.
                 let side = c.words().len().isqrt();
                 match self.leads() {
                     true => Value::of(&arithmetic::multiplied(a.words(), b.words(), c.words(), side)),

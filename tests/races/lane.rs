@@ -1,4 +1,4 @@
-//! One invocation, which runs until it comes to a barrier and goes on from there.
+//! One invocation, which runs until it reaches a barrier, and continues from there.
 
 use super::memory::{Memory, Who};
 use super::shader::{Body, Shader};
@@ -6,20 +6,20 @@ use super::subgroup::{Exchange, SUBGROUP, What};
 use super::value::{Root, Value};
 use naga::{Barrier, Block, BuiltIn, CollectiveOperation, Expression, GatherMode, Handle, Statement};
 
-/// A function that has been called, and how far it is.
+/// A called function, and its progress.
 pub struct Frame<'a> {
     pub body: Body<'a>,
     pub arguments: Vec<Value>,
-    /// Of its expressions.
+    /// The values of its expressions.
     pub values: Vec<Value>,
-    /// Words of its variables.
+    /// The words of its variables.
     pub locals: Vec<u32>,
     cursors: Vec<Cursor<'a>>,
-    /// Where its caller wants the result.
+    /// Where its caller stores the result.
     result: Option<Handle<Expression>>,
 }
 
-/// A place in a block.
+/// A position in a block.
 #[derive(Clone, Copy)]
 struct Cursor<'a> {
     block: &'a Block,
@@ -27,14 +27,14 @@ struct Cursor<'a> {
     turns: Option<Turns<'a>>,
 }
 
-/// Of the block of a loop: the loop, and which of its turns this is.
+/// For the block of a loop: the loop, and its current iteration.
 #[derive(Clone, Copy)]
 struct Turns<'a> {
     body: &'a Block,
     continuing: &'a Block,
     break_if: Option<Handle<Expression>>,
     turn: u32,
-    /// Whether the block is the one that a turn ends with.
+    /// Whether this is the loop's continuing block.
     ends: bool,
 }
 
@@ -52,11 +52,11 @@ pub struct Lane<'a> {
     pub frames: Vec<Frame<'a>>,
     pub stop: Option<Stop>,
     exchange: Option<Exchange>,
-    /// Of the matrices that it came to.
+    /// A hash of the matrix expressions that it has evaluated.
     pub trail: u64,
 }
 
-/// More would be a loop without end.
+/// More would mean an endless loop.
 const MOST_STATEMENTS: u64 = 50_000_000;
 
 impl<'a> Lane<'a> {
@@ -103,7 +103,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// Every place that it is at: lanes at one barrier agree in all, turns of loops among them.
+    /// Its full position: lanes at one barrier agree in all of it, including the iterations of loops.
     pub fn place(&self) -> Vec<(*const Block, usize, u32)> {
         let cursors = self.frames.iter().flat_map(|frame| &frame.cursors);
         cursors.map(|c| (c.block as *const Block, c.next, c.turns.map_or(0, |t| t.turn))).collect()
@@ -120,7 +120,7 @@ impl<'a> Lane<'a> {
         self.exchange.as_ref().expect("an exchange that it waits for")
     }
 
-    /// What came of the exchange.
+    /// The result of the exchange.
     pub fn answer(&mut self, value: Value) {
         let Exchange { result, .. } = self.exchange.take().expect("an exchange that it waits for");
         self.top_mut().values[result.index()] = value;
@@ -162,7 +162,7 @@ impl<'a> Lane<'a> {
         self.top_mut().cursors.push(Cursor { block, next: 0, turns });
     }
 
-    /// Leaves blocks up to the innermost loop's, which it leaves, too.
+    /// Leaves blocks up to and including the innermost loop's.
     fn leave_loop(&mut self) -> Turns<'a> {
         loop {
             let cursor = self.top_mut().cursors.pop().expect("a loop around it");
@@ -172,7 +172,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// Goes back to the caller; true at the end of all.
+    /// Returns to the caller; true at the end of the entry point.
     fn leave(&mut self, value: Option<Value>) -> bool {
         let frame = self.frames.pop().expect("a function");
         if self.frames.is_empty() {
@@ -185,7 +185,7 @@ impl<'a> Lane<'a> {
         false
     }
 
-    /// True where it stops.
+    /// True if it stops.
     fn execute(&mut self, statement: &'a Statement, memory: &mut Memory) -> bool {
         match statement {
             Statement::Emit(range) => {

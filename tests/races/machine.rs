@@ -1,4 +1,4 @@
-//! Runs a dispatch: workgroup after workgroup, and of each one lane after the other up to the next barrier.
+//! Runs a dispatch: one workgroup after another, and in each one lane after another up to the next barrier.
 
 use super::lane::{Lane, Stop};
 use super::memory::{Fault, Global, Kind, Memory, Place, Who, Words};
@@ -7,7 +7,7 @@ use super::subgroup::{self, SUBGROUP};
 use super::value::words_of;
 use naga::AddressSpace;
 
-/// Which lane, and which workgroup, comes first.
+/// Which lane and which workgroup runs first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     Forward,
@@ -24,13 +24,13 @@ impl Order {
     }
 }
 
-/// What a dispatch binds: ranges of words of buffers in the order of the bindings, and its parameters.
+/// Bindings of a dispatch: ranges of words of buffers in binding order, and its parameters.
 pub struct Bound {
     pub windows: Vec<(usize, std::ops::Range<usize>)>,
     pub params: Vec<u32>,
 }
 
-/// Runs all of a dispatch, the `number`th (from 1) over these buffers.
+/// Runs a whole dispatch, the `number`th (from 1) over these buffers.
 pub fn dispatch(
     shader: &Shader,
     bound: &Bound,

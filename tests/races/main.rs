@@ -1,6 +1,6 @@
-//! Races between lanes, which no driver shows that runs lanes in step: small conformance cases are interpreted on the host, one lane
-//! after the other between barriers, and every word that two lanes touch in one phase, one of them writing, is a fault.
-//! `docs/conformance.md` says what that proves.
+//! Races between lanes, which a driver that runs lanes in step cannot show. Interprets small conformance cases on the host, one lane after
+//! another between barriers. If two lanes access a word in one phase and one of them writes, that is a fault. `docs/conformance.md` says
+//! what this proves.
 
 mod arithmetic;
 mod cases;
@@ -24,12 +24,12 @@ fn as_it_is(_: &'static Kernel, text: String) -> String {
 
 #[test]
 fn no_kernel_has_a_race() {
-    // A part of kernel and form, where only some are of interest.
+    // A part of kernel and form, to run a selection.
     let only = std::env::var("RACES_ONLY").unwrap_or_default();
     let mut ran = 0;
     for (tested, form) in tested().filter(|(t, form)| format!("{} {}", t.kernel.name, form.name).contains(&only)) {
         for (i, case) in smallest(tested, form).iter().enumerate() {
-            // Halves and 8 bits once: they change nothing of who touches what but the width, and where scales lie.
+            // f16 and 8 bits once: apart from the width, and the place of scales, the accesses are the same.
             let storages = case.storages_in(form).filter(|storage| STORAGES.contains(storage));
             for storage in storages.take(if i == 0 { 3 } else { 1 }) {
                 let what = format!("{} {} {}: {}", tested.kernel.name, form.name, storage.name(), case.name);

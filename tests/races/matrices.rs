@@ -1,5 +1,5 @@
-//! Matrices that a subgroup holds together: its first lane holds all of one and touches its memory, the others nothing. Each keeps a trail of
-//! what it came to, since all have to come to the same.
+//! Matrices that a subgroup holds jointly. Its first lane holds all of a matrix and accesses its memory, the others do not. Each lane keeps
+//! a hash of its matrix operations, because all lanes must execute the same ones.
 
 use super::lane::Lane;
 use super::memory::Memory;
@@ -8,12 +8,12 @@ use super::value::{Pointer, Root, Value};
 use naga::{CooperativeData, Expression, Handle};
 
 impl Lane<'_> {
-    /// The first lane of its subgroup?
+    /// Whether it is the first lane of its subgroup.
     pub fn leads(&self) -> bool {
         self.who.lane.is_multiple_of(SUBGROUP)
     }
 
-    /// Where each element lies, row by row.
+    /// The position of each element, row by row.
     fn elements(&self, data: &CooperativeData, side: u32, memory: &mut Memory) -> Vec<Pointer> {
         let pointer = self.get(data.pointer, memory).pointer();
         let stride = self.get(data.stride, memory).scalar();
@@ -47,7 +47,7 @@ impl Lane<'_> {
         }
     }
 
-    /// Notes that it came to an expression of matrices.
+    /// Records that it has evaluated a matrix expression.
     pub fn came_to(&mut self, expression: Handle<Expression>, memory: &mut Memory) {
         match self.top().body.function.expressions[expression] {
             Expression::CooperativeLoad { ref data, .. } => {

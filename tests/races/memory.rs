@@ -1,18 +1,18 @@
-//! Memory that lanes share, and who has touched it: two lanes at one word, one of them writing, with nothing between them that
-//! orders the two, are a race.
+//! Shared memory that records accesses: if two lanes access a word, one of them writing, with nothing between them that orders the two,
+//! that is a race.
 
 use super::value::Value;
 use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Two lanes, or invocations of a dispatch, at one word, at least one writing.
+    /// Two lanes, or invocations of a dispatch, access one word, at least one writing.
     Race,
-    /// Workgroup memory read that this workgroup has not written.
+    /// A read of workgroup memory that this workgroup has not written.
     Unwritten,
     /// Outside of an array or a binding.
     Beyond,
-    /// A barrier that not all lanes of a workgroup have come to.
+    /// A barrier that not all lanes of a workgroup reach.
     Divergence,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for Fault {
 const NOBODY: u32 = u32::MAX;
 const SEVERAL: u32 = u32::MAX - 1;
 
-/// Who has touched a word since what came before was in order.
+/// The accesses to a word since the last barrier.
 #[derive(Clone, Copy)]
 struct Touch {
     phase: u32,
@@ -45,7 +45,7 @@ struct Touch {
 const UNTOUCHED: Touch = Touch { phase: 0, writer: NOBODY, reader: NOBODY, written_by: NOBODY };
 
 impl Touch {
-    /// The other lane of a race, if it is one.
+    /// The other lane, if this access is a race.
     fn note(&mut self, phase: u32, who: u32, writes: bool) -> Option<u32> {
         if self.phase != phase {
             *self = Touch { phase, written_by: self.written_by, ..UNTOUCHED };
@@ -62,7 +62,7 @@ impl Touch {
     }
 }
 
-/// Words with their touches.
+/// Words with their accesses.
 pub struct Words {
     pub words: Vec<u32>,
     touches: Vec<Touch>,
@@ -74,7 +74,7 @@ impl Words {
     }
 }
 
-/// Where a global variable lies.
+/// The memory of a global variable.
 pub enum Place {
     Uniform(Vec<u32>),
     /// A range of words of a buffer.
@@ -84,7 +84,7 @@ pub enum Place {
         len: usize,
     },
     Workgroup(Words),
-    /// So many words of each lane.
+    /// That many words per lane.
     Private {
         words: Vec<u32>,
         each: usize,
@@ -96,7 +96,7 @@ pub struct Global {
     pub place: Place,
 }
 
-/// Which lane of which workgroup, both counted through the dispatch.
+/// Lane and workgroup, both counted through the dispatch.
 #[derive(Clone, Copy)]
 pub struct Who {
     pub workgroup: u32,
@@ -108,22 +108,22 @@ pub struct Who {
 pub struct Memory<'a> {
     pub buffers: &'a mut [Words],
     pub globals: Vec<Global>,
-    /// The number of the dispatch, from 1: within it nothing orders what invocations do to storage.
+    /// The number of the dispatch, from 1: nothing orders accesses to storage within it.
     pub dispatch: u32,
-    /// Goes up at each barrier and with each workgroup.
+    /// Increases at each barrier and with each workgroup.
     pub phase: u32,
     pub faults: Vec<Fault>,
 }
 
 impl Memory<'_> {
     pub fn fault(&mut self, kind: Kind, variable: &str, what: impl FnOnce() -> String) {
-        // The first of its kind says enough.
+        // The first fault of each kind is enough.
         if !self.faults.iter().any(|fault| fault.kind == kind && fault.variable == variable) {
             self.faults.push(Fault { kind, variable: variable.into(), what: what() });
         }
     }
 
-    /// Private memory is zero when a workgroup begins.
+    /// Private memory is zero at the start of a workgroup.
     pub fn begin_workgroup(&mut self) {
         for global in &mut self.globals {
             if let Place::Private { words, .. } = &mut global.place {

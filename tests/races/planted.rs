@@ -1,4 +1,4 @@
-//! Faults planted on purpose: each is reported as what it is.
+//! Planted faults: each is reported with its kind.
 
 use super::cases::{Ran, run, smallest, tested};
 use super::machine::Order;
@@ -9,7 +9,7 @@ use diffews_wgpu::shader::{Form, Stored};
 
 const BARRIER: &str = "workgroupBarrier();";
 
-/// A kernel's form, and its case whose title begins so (the smallest where nothing is said).
+/// A kernel's form, and its case whose title begins with `title` (the smallest if empty).
 fn find(kernel: &str, form: &str, title: &str) -> (Case, &'static Form) {
     let found = tested().find(|(t, f)| t.kernel.name == kernel && f.name == form);
     let (tested, form) = found.unwrap_or_else(|| panic!("{kernel} has no form {form}"));
@@ -37,7 +37,7 @@ fn without(text: &str, n: usize) -> String {
     [&text[..at], &text[at + BARRIER.len()..]].concat()
 }
 
-/// Barriers that nothing needs, by kernel and number, and why.
+/// Unnecessary barriers, by kernel and number, with the reason.
 const REDUNDANT: [(&str, usize, &str); 2] = [
     (
         "attention",
@@ -56,7 +56,7 @@ fn each_barrier_that_is_left_out_is_a_race() {
         ("conv2d", "tiled-16", "7x5x6->10", 2),
         ("conv2d", "small-64", "7x5x6->10", 2),
         ("conv2d", "reg-64", "7x5x6->10", 2),
-        // And those around each of eight matrices of sums.
+        // And the barriers around each of eight matrices of sums.
         ("conv2d", "coop8", "9x7x22->67 linear", 18),
         ("group_norm", "plain", "5x3x(18+30)", 3),
         ("barriers", "plain", "", 4),
@@ -74,7 +74,7 @@ fn each_barrier_that_is_left_out_is_a_race() {
     }
 }
 
-/// `to` in the place of `from` in a kernel's only or first form is a fault of that kind.
+/// Replacing `from` by `to` in a kernel's only or first form is a fault of that kind.
 fn replaced(kernel: &str, form: &str, (from, to): (&str, &str), kind: Kind) {
     let (case, form) = find(kernel, form, if kernel == "affine" { "5x3x(18+30)" } else { "" });
     let ran = changed(&case, form, |text| {
@@ -108,7 +108,7 @@ fn a_barrier_that_some_lanes_do_not_come_to_is_seen() {
     // As many barriers, but not the same one.
     let other = "if lane < 100u { workgroupBarrier(); } else { workgroupBarrier(); }";
     replaced("barriers", "plain", (BARRIER, other), Kind::Divergence);
-    // The same one in other turns of a loop.
+    // The same one, in other iterations of a loop.
     let turns = "for (var k = lane % 2u; k < 2u; k++) { workgroupBarrier(); }";
     replaced("barriers", "plain", (BARRIER, turns), Kind::Divergence);
 }
@@ -119,7 +119,7 @@ fn a_subgroup_that_parts_or_asks_a_lane_that_is_not_there_is_seen() {
     let some = "var sum = total[r];\n        if lane < 3u { sum = subgroupAdd(total[r]); }";
     replaced("attention", "broadcast-64", (all, some), Kind::Divergence);
     replaced("attention", "broadcast-64", ("].x, j)", "].x, j + 8u)"), Kind::Beyond);
-    // What a lane reads of another's memory is no less a race for an operation between.
+    // Reading another lane's memory is a race even with a subgroup operation in between.
     replaced("attention", "broadcast-64", (all, &format!("{all}\n        out[0] = out[0];")), Kind::Race);
     let (case, form) = find("attention", "broadcast-64", "17 queries of spread 2, 17 + 33 keys");
     assert!(changed(&case, form, |text| text.replace(all, "let sum = subgroupMax(total[r]);")).ratio() > 1.0);
@@ -146,7 +146,7 @@ fn places_that_hold_nothing_are_seen() {
     replaced("barriers", "plain", ("(lane + 97u) % 256u", "lane + 97u"), Kind::Beyond);
 }
 
-/// The judge of results judges: else an interpreter that does nothing would find no race.
+/// The check of results works; otherwise an interpreter that does nothing would find no races.
 #[test]
 fn a_wrong_result_is_seen() {
     let (case, form) = find("barriers", "plain", "");

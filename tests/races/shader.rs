@@ -1,4 +1,4 @@
-//! A WGSL text as naga understands it, with what an interpreter asks for often.
+//! A WGSL shader parsed by naga, with cached properties for the interpreter.
 
 use super::value::{Value, has_no_gaps, words_of};
 use naga::valid::{
@@ -10,7 +10,7 @@ pub struct Shader {
     pub module: Module,
     pub info: ModuleInfo,
     pub constants: Vec<Value>,
-    /// Where the local variables of each function begin, and their words in all; the entry point's at the end.
+    /// The offsets of each function's local variables, and their total words; the entry point's come last.
     pub locals: Vec<Locals>,
 }
 
@@ -19,7 +19,7 @@ pub struct Locals {
     pub words: u32,
 }
 
-/// A function of a shader, with what is known of it.
+/// A function of a shader, with its properties.
 #[derive(Clone, Copy)]
 pub struct Body<'a> {
     pub function: &'a Function,
@@ -30,7 +30,7 @@ pub struct Body<'a> {
 impl Shader {
     pub fn parse(wgsl: &str) -> Shader {
         let module = naga::front::wgsl::parse_str(wgsl).unwrap_or_else(|e| panic!("{}", e.emit_to_string(wgsl)));
-        // Whether barriers are uniform is seen when they are run.
+        // The interpreter itself checks whether barriers are uniform.
         let flags = ValidationFlags::all() - ValidationFlags::CONTROL_FLOW_UNIFORMITY;
         let able = Capabilities::SHADER_FLOAT16
             | Capabilities::SHADER_FLOAT16_IN_FLOAT32
@@ -95,7 +95,7 @@ pub fn literal(value: naga::Literal) -> Value {
         naga::Literal::U32(v) => v,
         naga::Literal::I32(v) => v as u32,
         naga::Literal::Bool(v) => u32::from(v),
-        // Of constants that nothing of the shader's own types uses.
+        // Abstract constants that no concrete type of the shader uses.
         naga::Literal::AbstractInt(v) => v as u32,
         naga::Literal::AbstractFloat(v) => (v as f32).to_bits(),
         other => panic!("not interpreted: {other:?}"),

@@ -1,5 +1,5 @@
-//! What the lanes of a subgroup tell each other: an operation is done when all of them have come to it. It orders no memory, so what
-//! lanes touch on both sides of it they touch in one phase.
+//! Exchanges between the lanes of a subgroup: an operation is done when all of them have reached it. It does not order memory, so accesses
+//! on both sides of it are in the same phase.
 
 use super::arithmetic::{binary, math};
 use super::lane::{Lane, Stop};
@@ -7,10 +7,10 @@ use super::memory::{Kind, Memory};
 use super::value::Value;
 use naga::{BinaryOperator, Expression, Handle, MathFunction, ScalarKind, SubgroupOperation};
 
-/// Lanes of a subgroup: the fewest that a form asks for, so that none has others to lean on.
+/// Subgroup size: the smallest that a form requires, so that no lane gains from a larger one.
 pub const SUBGROUP: u32 = 8;
 
-/// What a lane waits with.
+/// A waiting lane's operation.
 pub struct Exchange {
     pub operand: Value,
     pub kind: ScalarKind,
@@ -20,19 +20,19 @@ pub struct Exchange {
 
 #[derive(Clone, Copy)]
 pub enum What {
-    /// The operand of the lane at that place.
+    /// The operand of the lane at that index.
     Of(u32),
-    /// Of all of them.
+    /// Of all lanes.
     All(SubgroupOperation),
 }
 
-/// Runs the lanes of a subgroup up to the next barrier, or to the end; false where they part.
+/// Runs the lanes of a subgroup up to the next barrier, or to the end; false if they diverge.
 pub fn run(lanes: &mut [Lane], memory: &mut Memory) -> bool {
     lanes.iter_mut().for_each(|lane| lane.run(memory));
     loop {
         let waiting = lanes.iter().filter(|lane| lane.stop == Some(Stop::Exchange)).count();
         if lanes.iter().any(|lane| lane.trail != lanes[0].trail) {
-            memory.fault(Kind::Divergence, "a matrix", || "not all lanes of a subgroup came to the same".into());
+            memory.fault(Kind::Divergence, "a matrix", || "the lanes of a subgroup evaluated different ones".into());
             return false;
         }
         if waiting == 0 {
@@ -58,7 +58,7 @@ fn result(lanes: &[Lane], lane: &Lane, memory: &mut Memory) -> Value {
         What::Of(place) => match lanes.iter().find(|other| other.who.lane % SUBGROUP == place) {
             Some(other) => other.waits_with().operand.clone(),
             None => {
-                memory.fault(Kind::Beyond, "a subgroup", || format!("lane {place} is asked, which is not there"));
+                memory.fault(Kind::Beyond, "a subgroup", || format!("lane {place} does not exist"));
                 Value::made(operand.words().len(), |_| u32::MAX)
             }
         },

@@ -1,4 +1,4 @@
-//! Numbers as 32-bit words, whatever their type (a half as the f32 of its value), and how types lie in memory: without any gaps, as all of ours do.
+//! Numbers as 32-bit words of any type (an f16 as the f32 of its value), and the memory layout of types: without gaps, as in all of ours.
 
 use naga::{ArraySize, Handle, Module, Type, TypeInner};
 
@@ -22,7 +22,7 @@ pub struct Pointer {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Root {
-    /// The number of a global variable.
+    /// The index of a global variable.
     Global(usize),
     /// The number of the function's frame whose local variables it points into.
     Local(usize),
@@ -42,7 +42,7 @@ impl Value {
         Value::Small(words.len() as u8, small)
     }
 
-    /// `n` words from a function of their numbers.
+    /// `n` words, from a function of their index.
     pub fn made(n: usize, word: impl FnMut(usize) -> u32) -> Value {
         if n > 4 { Value::Large((0..n).map(word).collect()) } else { Value::small(n, word) }
     }
@@ -76,7 +76,7 @@ impl Value {
     }
 }
 
-/// Words that a value of the type takes.
+/// Words of a value of the type.
 pub fn words(module: &Module, ty: &TypeInner) -> u32 {
     match *ty {
         TypeInner::Scalar(_) => 1,
@@ -94,7 +94,7 @@ pub fn words_of(module: &Module, ty: Handle<Type>) -> u32 {
     words(module, &module.types[ty].inner)
 }
 
-/// What a pointer of that type points to, in words.
+/// The pointee of that pointer type, in words.
 pub fn pointee_words(module: &Module, pointer: &TypeInner) -> u32 {
     match *pointer {
         TypeInner::Pointer { base, .. } => words_of(module, base),
@@ -103,15 +103,15 @@ pub fn pointee_words(module: &Module, pointer: &TypeInner) -> u32 {
     }
 }
 
-/// Where a part of a composite lies.
+/// A part of a composite.
 pub struct Part {
     pub offset: u32,
     pub words: u32,
-    /// Whether the composite has a part of that number, as far as its type says.
+    /// Whether the composite's type has a part of that index.
     pub exists: bool,
 }
 
-/// Part `index` of a composite, or of what a pointer points to.
+/// Part `index` of a composite, or of a pointer's target.
 pub fn part(module: &Module, ty: &TypeInner, index: u32) -> Part {
     let each = |words: u32, n: u32| Part { offset: index.saturating_mul(words), words, exists: index < n };
     match *ty {
@@ -119,7 +119,7 @@ pub fn part(module: &Module, ty: &TypeInner, index: u32) -> Part {
         TypeInner::ValuePointer { size: Some(size), .. } | TypeInner::Vector { size, .. } => each(1, size as u32),
         TypeInner::Matrix { columns, rows, .. } => each(rows as u32, columns as u32),
         TypeInner::Array { base, size: ArraySize::Constant(n), .. } => each(words_of(module, base), n.get()),
-        // Its end is that of its binding.
+        // It ends with its binding.
         TypeInner::Array { base, size: ArraySize::Dynamic, .. } => each(words_of(module, base), u32::MAX),
         TypeInner::Struct { ref members, .. } => {
             let before = members[..index as usize].iter().map(|m| words_of(module, m.ty)).sum();
@@ -129,7 +129,7 @@ pub fn part(module: &Module, ty: &TypeInner, index: u32) -> Part {
     }
 }
 
-/// Whether a type that the host shares lies as [`words`] has it.
+/// Whether a type shared with the host has the layout that [`words`] assumes.
 pub fn has_no_gaps(module: &Module, ty: &TypeInner) -> bool {
     match *ty {
         TypeInner::Scalar(scalar) => scalar.width == 4,

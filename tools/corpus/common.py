@@ -1,4 +1,4 @@
-"""What all parts of the corpus share: the pictures in the files, and the list of files."""
+"""Shared by all parts of the corpus: the pictures in the files, and the list of files."""
 
 import io
 import json
@@ -24,7 +24,7 @@ def picture(width, height, channels=3, bits=8, seed=26):
 
 
 def pillow(data):
-    """The file's first picture as Pillow has it: upright RGB."""
+    """The file's first picture as Pillow reads it: upright RGB."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
@@ -38,7 +38,7 @@ def saved(image, format, **options):
 
 
 def tool(command, files, result):
-    """Runs a program in a folder of its own that holds `files` (name: bytes); the bytes of the file `result`."""
+    """Runs a program in a temporary folder that holds `files` (name: bytes); returns the bytes of the file `result`."""
     with tempfile.TemporaryDirectory() as folder:
         for name, data in files.items():
             Path(folder, name).write_bytes(data)
@@ -47,7 +47,7 @@ def tool(command, files, result):
 
 
 class Corpus:
-    """Files, what is in them, and the pixels that a reader should find."""
+    """Files, their kinds, and the pixels that a reader should find."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -59,10 +59,10 @@ class Corpus:
         """Adds a file.
 
         kind: "FORMAT: what is special", a row of the table in docs/pictures.md.
-        expected: "pillow" for what Pillow reads; an array [h, w, 3] of uint8 (say in `by` whose reading it is); None for
-            a file that nobody needs to read, which may only be refused.
-        tolerance: levels by which a sample may be off, to be told in the table.
-        small: whether it is of the few that are kept in the repository.
+        expected: "pillow" for Pillow's result; an array [h, w, 3] of uint8 (name its source in `by`); None for
+            a file that need not be readable, and may only be refused.
+        tolerance: permitted difference of a sample in levels, shown in the table.
+        small: whether it is one of the few files in the repository.
         """
         assert name not in self.names, name
         self.names.add(name)

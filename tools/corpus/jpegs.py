@@ -4,7 +4,7 @@ from PIL import Image
 
 from common import picture, saved, tool
 
-# cjpeg's -sample: the factors of Y, Cb and Cr (the last two 1x1 where they are left out), and the kind's name.
+# cjpeg's -sample: the factors of Y, Cb and Cr (the last two are 1x1 if omitted), and the kind's name.
 SAMPLINGS = {
     "1x1": "4:4:4",
     "2x1": "4:2:2",
@@ -22,7 +22,7 @@ SAMPLINGS = {
     "2x1,1x2,1x1": "luma sampled less than chroma",
     "2x1,1x1,2x2": "luma sampled less than chroma",
 }
-# Kind of coding: options of cjpeg, and its script of scans.
+# Kind of coding: options of cjpeg, and its scan script.
 CODINGS = {
     "baseline": ([], None),
     "progressive": (["-progressive"], None),
@@ -31,7 +31,7 @@ CODINGS = {
     "restart markers": (["-restart", "2B"], None),
     "arithmetic coding": (["-arithmetic"], None),
 }
-# Odd ones show what is beyond the last whole block.
+# Odd sizes reveal errors beyond the last whole block.
 SIZES = [(1, 1), (3, 5), (16, 16), (17, 15), (33, 31), (48, 50), (97, 3)]
 # Kept in the repository: sampling and coding, of 33 x 31.
 SMALL = {
@@ -53,7 +53,7 @@ def write(corpus):
 
 
 def encoded(pixels, *options, scans=None, quality=75):
-    """The JPEG that cjpeg of libjpeg-turbo makes of pixels."""
+    """cjpeg's (libjpeg-turbo) JPEG of the pixels."""
     height, width = pixels.shape[:2]
     files = {"in.ppm": b"P6 %d %d 255\n" % (width, height) + pixels.tobytes()}
     command = ["cjpeg", "-quality", str(quality), *options, "-outfile", "out.jpg", "in.ppm"]
@@ -87,7 +87,7 @@ def colours(corpus):
             corpus.add(f"jpeg_grey_{name}", f"JPEG: grey, {coding}", saved(image.convert("L"), "JPEG", **options))
             cmyk = saved(inks, "JPEG", quality=90, **options)
             corpus.add(f"jpeg_cmyk_{name}", f"JPEG: CMYK, {coding}", cmyk)
-            # The same numbers as YCCK, which Adobe's marker tells (its last byte but for the length).
+            # The same samples as YCCK, which the last byte of Adobe's marker declares.
             at = cmyk.index(b"Adobe\0") + 11
             ycck = cmyk[:at] + b"\x02" + cmyk[at + 1 :]
             corpus.add(f"jpeg_ycck_{name}", f"JPEG: YCCK, {coding}", ycck, small=odd and coding == "baseline")
@@ -95,14 +95,14 @@ def colours(corpus):
         twelve = bytearray(encoded(pixels))
         twelve[twelve.index(b"\xff\xc0") + 4] = 12
         corpus.add(f"jpeg_12_bits_{width}x{height}.jpg", "JPEG: 12 bits", bytes(twelve), expected=None)
-    # Stray bytes between the segments: libjpeg warns and goes on.
+    # Stray bytes between the segments: libjpeg warns and continues.
     data = encoded(picture(33, 31), "-sample", "2x2")
     at = data.index(b"\xff\xdb")
     corpus.add("jpeg_stray_bytes.jpg", "JPEG: stray bytes between segments", data[:at] + b"stray" + data[at:])
 
 
 def incomplete(corpus):
-    """Progressive files without their last scans, ended in good order: libjpeg smooths what is missing."""
+    """Progressive files without their last scans, properly terminated: libjpeg smooths the missing data."""
     data = encoded(picture(64, 48), "-sample", "2x2", "-progressive")
     starts = [at for at in range(len(data) - 1) if data[at : at + 2] == b"\xff\xda"]
     for scans in (1, 2, 4):

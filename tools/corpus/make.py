@@ -1,8 +1,8 @@
-"""Writes a corpus of picture files of many kinds, with the pixels that Pillow (or libtiff, tifffile) finds in them.
+"""Writes a corpus of picture files of many kinds, with the pixels that Pillow (or libtiff, tifffile) reads from them.
 
     pip install -r tools/corpus/requirements.txt       # and the tools of libtiff, libjpeg-turbo and libwebp
     python tools/corpus/make.py /tmp/corpus            # all of it
-    python tools/corpus/make.py --small tests/golden/images/corpus   # the few that are kept
+    python tools/corpus/make.py --small tests/golden/images/corpus   # the few in the repository
     DIFFEWS_CORPUS=/tmp/corpus cargo test --test corpus
     python tools/corpus/table.py /tmp/corpus           # the table of docs/pictures.md
 
@@ -23,7 +23,7 @@ from common import Corpus
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
-    parser.add_argument("--small", action="store_true", help="only the files that are kept in the repository")
+    parser.add_argument("--small", action="store_true", help="only the files for the repository")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         corpus = Corpus(folder if arguments.small else arguments.folder)

@@ -22,7 +22,7 @@ def chunk(kind, data):
 
 
 def png(width, height, depth, color, rows, interlaced=False, before=(), behind=()):
-    """A PNG of packed rows (or Adam7 passes), with chunks before and behind the pixels."""
+    """A PNG from packed rows (or Adam7 passes), with chunks before and after the pixels."""
     head = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, int(interlaced))
     data = b"".join(b"\0" + row for row in rows)
     chunks = [chunk(b"IHDR", head), *before, chunk(b"IDAT", zlib.compress(data, 9)), *behind, chunk(b"IEND", b"")]
@@ -30,7 +30,7 @@ def png(width, height, depth, color, rows, interlaced=False, before=(), behind=(
 
 
 def packed(samples, depth):
-    """Rows of bytes: [h, w] or [h, w, c] samples, from the high bits down."""
+    """Rows as bytes: [h, w] or [h, w, c] samples, from the high bits down."""
     flat = samples.reshape(samples.shape[0], -1).astype(np.uint32)
     bits = (flat[..., None] >> np.arange(depth - 1, -1, -1)) & 1
     return [np.packbits(row.ravel().astype(np.uint8)).tobytes() for row in bits]
@@ -109,7 +109,7 @@ def webps(corpus):
             corpus.add(f"webp_{name}_{size}.webp", "WebP: made by cwebp", data)
     corpus.add("webp_animation.webp", "WebP: animation", animation("WEBP", lossless=True), small=True)
     corpus.add("webp_animation_lossy.webp", "WebP: animation", animation("WEBP", quality=80))
-    # The first frame's picture claims a width of 0.
+    # The first frame claims a width of 0.
     data = bytearray(animation("WEBP", quality=80))
     at = data.index(b"VP8 ") + 8 + 6
     data[at : at + 2] = b"\0\0"
@@ -128,7 +128,7 @@ def bmps(corpus):
         corpus.add(f"bmp_1_{size}.bmp", "BMP: palette", saved(Image.fromarray(grey > 128), "BMP"))
         corpus.add(f"bmp_palette_{size}.bmp", "BMP: palette", saved(Image.fromarray(rgb).quantize(7), "BMP"))
         corpus.add(f"bmp_rgba_{size}.bmp", "BMP: 32 bits", saved(picture(width, height, 4), "BMP"))
-        # Pillow rounds 5 bits down to 8, others to the nearest.
+        # Pillow rounds 5 bits down to 8; others round to nearest.
         corpus.add(f"bmp_16_{size}.bmp", "BMP: 16 bits", bmp16(rgb), tolerance=1)
         corpus.add(f"bmp_top_down_{size}.bmp", "BMP: from the top down", bmp_top_down(rgb))
     flat = np.repeat(np.arange(16, dtype=np.uint8) % 5, 4)[None].repeat(6, 0)
@@ -141,7 +141,7 @@ def bmp_head(width, height, bits, compression, colors, size):
 
 
 def bmp16(rgb):
-    """Five bits a colour."""
+    """Five bits per colour channel."""
     levels = rgb.astype(np.uint16) >> 3
     rows = (levels[..., 0] << 10 | levels[..., 1] << 5 | levels[..., 2]).astype("<u2")[::-1]
     data = b"".join(row.tobytes().ljust(-(-2 * len(row) // 4) * 4, b"\0") for row in rows)
@@ -182,7 +182,7 @@ def gifs(corpus):
 
 
 def exif(orientation, kind="H", order="<"):
-    """EXIF of an orientation alone, as a SHORT ("H") or a LONG ("I")."""
+    """EXIF data with only an orientation, as a SHORT ("H") or a LONG ("I")."""
     head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HIH", 42, 8, 1)
     value = struct.pack(order + kind, orientation).ljust(4, b"\0")
     return head + struct.pack(order + "HHI", 274, 3 if kind == "H" else 4, 1) + value + struct.pack(order + "I", 0)

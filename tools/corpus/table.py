@@ -9,7 +9,7 @@ BEGIN, END = "<!-- table begins -->", "<!-- table ends -->"
 
 
 def rows(folder):
-    """Format, kind, number of files, and what came of them."""
+    """Format, kind, number of files, and the results."""
     kinds = defaultdict(list)
     for line in (Path(folder) / "results.tsv").read_text().splitlines():
         _, kind, outcome, by, reason = line.split("\t")

@@ -11,7 +11,7 @@ from common import picture, pillow, saved, tool
 
 
 def rgb8(samples, bits=8):
-    """The samples' first one or three bands as 8-bit RGB: 16 bits keep their high byte."""
+    """The samples' first band or first three bands as 8-bit RGB: 16 bits keep their high byte."""
     levels = samples >> (bits - 8) if bits > 8 else samples
     levels = levels.astype(np.uint8)
     return np.repeat(levels[..., None], 3, -1) if levels.ndim == 2 else np.ascontiguousarray(levels[..., :3])
@@ -24,7 +24,7 @@ def written(samples, **options):
 
 
 def add(corpus, name, kind, data, truth, **options):
-    """A file whose pixels are known. Where Pillow finds others, or none, they are right all the same."""
+    """Adds a file with known pixels. They are right even if Pillow reads others, or none."""
     try:
         by = "Pillow" if np.array_equal(pillow(data), truth) else "the samples written"
     except Exception:
@@ -150,7 +150,7 @@ def palettes(corpus):
 
 
 def libtiff(corpus):
-    """Made from a plain file by libtiff's tools."""
+    """Files that libtiff's tools make from a plain file."""
     rgb = picture(70, 50)
     plain = written(rgb)
     grey = picture(70, 50, 0)
@@ -177,7 +177,7 @@ def libtiff(corpus):
     ):  # fmt: skip
         made = tool(["tiffcp", *options, "in.tif", "out.tif"], {"in.tif": data}, "out.tif")
         add(corpus, name, kind, made, truth, small=name in ("lsb2msb_rgb_lzw", "bilevel_g4", "big_tiles_lzw"))
-    # Many pixels, so that LZW's table fills up and is cleared, in tiles and strips.
+    # Many pixels, so that LZW's table fills and is cleared, in tiles and strips.
     rng = np.random.default_rng(26)
     noise = rng.integers(0, 256, (200, 300, 3), dtype=np.uint8)
     for options in (["-c", "lzw"], ["-c", "lzw", "-t", "-w", "128", "-l", "128"], ["-c", "lzw", "-r", "200"]):
@@ -197,7 +197,7 @@ def libtiff(corpus):
     for name, compression in (("lzma", "lzma"), ("zstd", "zstd"), ("webp", "webp"), ("jpeg2000", "jpeg2000"), ("lerc", "lerc"),
                               ("jpegxl", "jpegxl")):  # fmt: skip
         corpus.add(f"tiff_{name}.tif", "TIFF: compressed otherwise", written(rgb, compression=compression), None)
-    # JPEG within TIFF: what is lost is lost, and Pillow's libtiff says what is left.
+    # JPEG within TIFF is lossy, so Pillow's libtiff defines the expected pixels.
     for name, options in (
         ("jpeg", ["-c", "jpeg:90", "-r", "64"]),
         ("jpeg_rgb", ["-c", "jpeg:r:90", "-r", "8"]),
@@ -240,7 +240,7 @@ def several(corpus):
 
 def odd(corpus):
     rgb = picture(64, 48)
-    # The third of twelve tiles is left out.
+    # The third of twelve tiles is missing.
     data = written(rgb, tile=(16, 16))
     truth = rgb.copy()
     truth[0:16, 32:48] = 0
@@ -260,7 +260,7 @@ def odd(corpus):
 
 
 def pack(row, bits):
-    """Samples of a row packed from the high bits down."""
+    """Packs the samples of a row from the high bits down."""
     flat = ((row[:, None].astype(np.uint32) >> np.arange(bits - 1, -1, -1)) & 1).astype(np.uint8).ravel()
     return np.packbits(flat)
 
@@ -287,7 +287,7 @@ def handmade(width, height, bits, data, photometric, order="<", palette=None):
 
 
 def without_chunk(data, index, *tags):
-    """The file with the offset and the size of one strip or tile made 0."""
+    """The file with the offset and the size of one strip or tile set to 0."""
     data = bytearray(data)
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         for tag in tags:

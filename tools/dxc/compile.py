@@ -1,4 +1,4 @@
-"""Compiles HLSL with Microsoft's own DXC to DXIL (and to SPIR-V), as wgpu's DX12 backend would.
+"""Compiles HLSL with Microsoft's DXC to DXIL (and to SPIR-V), as wgpu's DX12 backend does.
 
     cargo run --release -p diffews-helpers --bin dump_shaders -- DIR
     python3 tools/dxc/compile.py --library .drivers/dxc/libdxcompiler.so DIR
@@ -102,7 +102,7 @@ def main():
     files = sorted(options.dir.glob("*.hlsl"))
     for file in files:
         text = file.read_text()
-        # wgpu's own flags; it asks for 16-bit types wherever the adapter has them, whether or not they are used.
+        # wgpu's own flags; it enables 16-bit types whenever the adapter supports them, whether or not they are used.
         flags = ["-E", "main", "-HV", "2018", "-no-warnings", "-Ges"]
         sets = [[*flags, "-enable-16bit-types"]] + ([] if "half" in text else [flags])
         for model in models:
@@ -120,9 +120,9 @@ def main():
             else:
                 (options.spirv / f"{file.stem}.spv").write_bytes(output)
                 compiled += 1
-    # That a refusal is seen as one.
+    # Check that a refusal is detected.
     if dxc.compile("void main( {", ["-E", "main", "-T", "cs_6_2"])[0] is not None:
-        refused.append("DXC took broken text: this check checks nothing")
+        refused.append("DXC accepted broken text, so this check is ineffective")
     print("\n".join(refused + [f"{len(files)} HLSL files, {compiled} compilations, {len(refused)} refused"]))
     return 1 if refused or not files else 0
 

@@ -1,4 +1,4 @@
-"""Turn a benchmark's data into a file of episodes for `diffews-wgpu eval`: those of the published evaluation.
+"""Turns a benchmark's data into a file of episodes for `diffews-wgpu eval`: those of the published evaluation.
 
     python tools/episodes coco --root DATA --fold 0 --shots 1 --output coco_fold0_1shot.json
 """

@@ -1,4 +1,4 @@
-"""COCO-20i: 1000 episodes a fold; class, query and supports are drawn."""
+"""COCO-20i: 1000 episodes per fold; class, query and supports are drawn."""
 
 import pickle
 
@@ -25,7 +25,7 @@ def make(writer, draws, fold, shots):
         supports = others(draws, images[number], query, shots)
 
         def example(name):
-            # Annotations hold the class's number plus one.
+            # Annotations store the class number plus one.
             return writer.example(f"COCO2014/{name}", f"COCO2014/annotations/{name[: name.index('.jpg')]}.png", number + 1)
 
         writer.add(NAMES[number], [example(s) for s in supports], example(query))

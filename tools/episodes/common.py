@@ -1,4 +1,4 @@
-"""What the benchmarks share: the published generator, and writing episodes."""
+"""Shared by the benchmarks: the published random generator, and writing episodes."""
 
 import json
 import re
@@ -12,7 +12,7 @@ EXIF_ORIENTATION = 0x0112
 
 
 class Draws:
-    """The published evaluation's one generator: numpy's legacy one, seeded with 0 before the first episode."""
+    """The only generator of the published evaluation: numpy's legacy one, seeded with 0 before the first episode."""
 
     def __init__(self, seed=0):
         self.random = np.random.RandomState(seed)
@@ -23,11 +23,11 @@ class Draws:
 
 
 class Writer:
-    """Collects episodes. Pictures and masks that a data set does not hold as files are written below `files`, a
-    directory beside the episodes' file; paths in the file are relative to the data's root or to the file itself."""
+    """Collects episodes. Pictures and masks that are not files of the data set are written below `files`, a
+    directory beside the episodes file; paths in the file are relative to the data's root or to the file itself."""
 
     def __init__(self, root, output, ignore=None):
-        """`ignore`: the number in queries' masks that counts nowhere, if the benchmark has one."""
+        """`ignore`: the value in queries' masks that is not scored, if the benchmark has one."""
         self.root, self.output, self.ignore = Path(root), Path(output), ignore
         self.files = self.output.parent / (self.output.stem + "_files")
         self.episodes = []
@@ -36,7 +36,7 @@ class Writer:
         self.episodes.append({"class": name, "supports": supports, "query": query})
 
     def example(self, image, mask, value=None):
-        """A picture and a mask that are files of the data set already; `value` picks a class number."""
+        """A picture and a mask that are existing files of the data set; `value` selects a class number."""
         found = {"image": self.upright(image), "mask": mask}
         if value is not None:
             found["value"] = value
@@ -46,7 +46,7 @@ class Writer:
         return found
 
     def upright(self, image):
-        """The picture's path; where it carries an EXIF orientation, that of a copy without. The published evaluation
+        """The picture's path; if it has an EXIF orientation, the path of a copy without it. The published evaluation
         reads pixels as stored, `diffews-wgpu` as displayed."""
         with Image.open(self.root / image) as picture:
             if picture.getexif().get(EXIF_ORIENTATION, 1) == 1:
@@ -54,15 +54,15 @@ class Writer:
             return self.save(picture.convert("RGB"), image, "stored")
 
     def image_with(self, image, mask, tag, box=None):
-        """A picture of the data set with a mask given as an array; both cut to `box` (left, top, right, bottom) as
-        array slices are."""
+        """A picture of the data set with a mask given as an array; both are cropped to `box` (left, top, right, bottom)
+        like array slices."""
         if box is None:
             return {"image": self.upright(image), "mask": self.save(binary(mask), image, tag + "_mask")}
         left, top, right, bottom = box
         pixels = np.asarray(Image.open(self.root / image).convert("RGB"))[top:bottom, left:right]
         part = np.asarray(mask)[top:bottom, left:right]
         if pixels.size == 0 or part.size == 0:
-            raise ValueError(f"{image}: nothing is left of it in the box {box}")
+            raise ValueError(f"{image}: the box {box} crops all of it")
         return {
             "image": self.save(Image.fromarray(pixels), image, tag),
             "mask": self.save(binary(part), image, tag + "_mask"),
@@ -71,7 +71,7 @@ class Writer:
     def save(self, picture, image, tag):
         name = re.sub(r"[^A-Za-z0-9_+-]", "_", f"{Path(image).with_suffix('')}_{tag}") + ".png"
         path = self.files / name
-        # The name tells the content, so a file that many episodes share is written once.
+        # The name depends on the content, so a file that many episodes share is written once.
         if not path.exists():
             self.files.mkdir(parents=True, exist_ok=True)
             picture.save(path)
@@ -96,7 +96,7 @@ def binary(mask):
 
 
 def decode(segmentation, size):
-    """[height, width] of a COCO segmentation: polygons, a run-length code or an array. `size` is (width, height)."""
+    """[height, width] from a COCO segmentation: polygons, a run-length code or an array. `size` is (width, height)."""
     width, height = size
     if isinstance(segmentation, list):
         if not segmentation:
@@ -112,7 +112,7 @@ def decode(segmentation, size):
         return coco_mask.decode(segmentation)
     array = np.asarray(segmentation)
     if array.ndim != 2:
-        raise ValueError(f"a segmentation of shape {array.shape}; two dimensions are needed")
+        raise ValueError(f"a segmentation has shape {array.shape}, but must have two dimensions")
     return array
 
 
@@ -121,9 +121,9 @@ def union(segmentations, size):
 
 
 def others(draws, items, query, shots):
-    """`shots` of `items` that differ from `query`; they may repeat."""
+    """Draws `shots` of `items` that differ from `query`; they may repeat."""
     if all(item == query for item in items):
-        raise ValueError(f"{query!r} is the only picture of its class: there is nothing to draw supports from")
+        raise ValueError(f"{query!r} is the only picture of its class, so it has no supports")
     found = []
     while len(found) < shots:
         item = draws.choose(items)

@@ -1,4 +1,4 @@
-"""FSS-1000: every picture of every test category is a query once; the supports' numbers are drawn."""
+"""FSS-1000: each picture of every test category is a query once; the supports' numbers are drawn."""
 
 PICTURES = range(1, 11)
 

@@ -1,4 +1,4 @@
-"""LVIS-92i: 2300 episodes a fold, classes in turn; query and supports are drawn."""
+"""LVIS-92i: 2300 episodes per fold, with classes in turn; query and supports are drawn."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""PACO-Part: 2500 episodes a fold; class, picture and object are drawn, pictures are cut to the object."""
+"""PACO-Part: 2500 episodes per fold; class, picture and object are drawn, and pictures are cropped to the object."""
 
 import pickle
 
@@ -15,7 +15,7 @@ def make(writer, draws, fold, shots):
             return pickle.load(file)
 
     train, val = load("train"), load("val")
-    # {class: [(picture id, path)]}, each picture once, where it came first.
+    # {class: [(picture id, path)]}, each picture once, at its first occurrence.
     images = {}
     for category, entries in val["cid2img"].items():
         once = {}
@@ -25,7 +25,7 @@ def make(writer, draws, fold, shots):
         images[category] = list(once.items())
     order = list(train["cid2img"])
     if len(order) != CLASSES:
-        raise ValueError(f"paco_part_train.pkl has {len(order)} classes where the benchmark has {CLASSES}")
+        raise ValueError(f"paco_part_train.pkl has {len(order)} classes, but the benchmark has {CLASSES}")
     classes = [c for c in (order[fold + FOLDS * v] for v in range(CLASSES // FOLDS)) if len(images.get(c, ())) > shots]
 
     for _ in range(EPISODES):

@@ -1,7 +1,7 @@
-"""PASCAL-5i: 1000 episodes a fold; queries in the order of the fold's list, supports are drawn."""
+"""PASCAL-5i: 1000 episodes per fold; queries in the order of the fold's list, supports are drawn."""
 
 EPISODES = 1000
-# Outlines and what is hard to tell; to the other benchmarks 255 is background.
+# Outlines and ambiguous regions. In the other benchmarks, 255 is background.
 IGNORE = 255
 NAMES = (
     "aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,horse,motorbike,person,potted plant,sheep,sofa,train,"

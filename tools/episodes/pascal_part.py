@@ -1,5 +1,5 @@
-"""Pascal-Part: classes (object+part) in turn; picture and object are drawn until the part is there, pictures are cut to
-the object. Supports are distinct."""
+"""Pascal-Part: classes (object+part) in turn; picture and object are drawn until the part is present, and pictures are
+cropped to the object. Supports are distinct."""
 
 import json
 
@@ -21,7 +21,7 @@ def make(writer, draws, fold, shots):
         name, part, images = classes[i % len(classes)]
 
         def drawn(taken):
-            """A picture that is not `taken`, and an object of this name in it that has the part."""
+            """Draws a picture not in `taken`, and an object of this name in it that has the part."""
             while True:
                 image = draws.choose(images)
                 if image in taken:

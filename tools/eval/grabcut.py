@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What OpenCV's GrabCut makes of the boxes around the first supports' masks, beside what the boxes themselves are: mean IoU.
+"""Mean IoU of OpenCV's GrabCut from boxes around the first supports' masks, compared with the boxes themselves.
 
     pip install opencv-python-headless pillow
     python grabcut.py SETS/composites_1.json --root SETS [--limit 150]
 
-`eval --support-marks box` has the same of diffews-wgpu as `made_iou`, at the model's size.
+`eval --support-marks box` reports the same for diffews-wgpu as `made_iou`, at the model's size.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Spread `diffews-wgpu eval` over the machines of a Ray cluster: one shard for each task.
+"""Distributes `diffews-wgpu eval` over the machines of a Ray cluster: one shard per task.
 
     pip install ray
     python ray_shards.py --shards 8 --output DIR -- --episodes e.json --root DATA --weights ...
 
-What comes after `--` goes to every shard. DIR must be on storage that all machines share. A task that dies is started
-again with --resume and loses no episode.
+Arguments after `--` go to every shard. DIR must be on storage that all machines share. A task that dies is
+restarted with --resume and loses no episode.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 
 import ray
 
-SOME_FAILED = 6  # broken pictures: the shard is complete, and `eval merge` tells of them
+SOME_FAILED = 6  # broken pictures: the shard is complete, and `eval merge` reports them
 
 
 @ray.remote(max_retries=3)
@@ -31,7 +31,7 @@ def main():
     parser.add_argument("--shards", type=int, required=True)
     parser.add_argument("--output", required=True)
     parser.add_argument("--gpus", type=float, default=0, help="GPUs of one task, as Ray counts them")
-    parser.add_argument("--workers", type=int, help="start a Ray of this machine's own, with so many workers")
+    parser.add_argument("--workers", type=int, help="start Ray on this machine only, with this many workers")
     parser.add_argument("arguments", nargs="+")
     args = parser.parse_args()
     ray.init(num_cpus=args.workers, include_dashboard=False, log_to_driver=False)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What a score is worth: two runs of `diffews-wgpu eval` over the same episodes, once with supports of another class.
+"""The value of scores: compares two runs of `diffews-wgpu eval` over the same episodes, one with supports of another class.
 
     diffews-wgpu eval --episodes e.json --root DATA --output there
     diffews-wgpu eval --episodes e.json --root DATA --output not_there --control shuffled
     python roc.py there/results.jsonl not_there/results.jsonl
 
-In the first run the thing is in every query, in the second (but for chance) in none. Prints the area under the ROC curve, and for some
-values of --min-score how many are right, and the IoU that is lost. Python alone, no packages.
+In the first run the object is in every query, in the second (except by chance) in none. Prints the area under the ROC curve and, for
+some values of --min-score, the share of right answers and the lost IoU. Python only, without packages.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import json
 
 
 def read(path):
-    """(score, IoU of the foreground) of each episode that was done."""
+    """(score, IoU of the foreground) of each completed episode."""
     rows = []
     with open(path, encoding="utf-8") as lines:
         for line in lines:
@@ -28,7 +28,7 @@ def read(path):
 
 
 def area(there, others):
-    """The part of all pairs in which the thing that is there has the higher score; ties count half."""
+    """The share of all pairs in which the present object has the higher score; ties count half."""
     wins = sum((a > b) + 0.5 * (a == b) for a in there for b in others)
     return wins / (len(there) * len(others))
 
@@ -44,7 +44,7 @@ def main():
     print(f"{len(there)} episodes with the thing and {len(others)} without, area under the curve {area([s for s, _ in there], others):.3f}")
     print("| --min-score | found where it is | found where it is not | mean IoU of episodes |\n|---|---|---|---|")
     for least in [0.0, *args.least]:
-        # A mask that is empty anyway has the score 0.
+        # An empty mask has the score 0.
         kept = [(score, iou) for score, iou in there if score > 0 and score >= least]
         wrong = sum(score > 0 and score >= least for score in others) / len(others)
         iou = sum(iou for _, iou in kept) / len(there)

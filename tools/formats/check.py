@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Do other tools read what tests/formats.rs wrote, and find the masks that it was written from?
+"""Checks that other tools can read the output of tests/formats.rs, and find the original masks in it.
 
     tools/formats/check.py DIR        the test `other_tools_read_what_is_written` calls it
 
-Each tool that is not installed is left out with a word: pycocotools, label-studio-converter, ultralytics, labelme, shapely, Pillow, PyYAML.
+Tools that are not installed are skipped with a message: pycocotools, label-studio-converter, ultralytics, labelme, shapely, Pillow, PyYAML.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from pathlib import Path
 try:
     import numpy as np
 except ImportError:
-    sys.exit(print("all left out: no numpy"))
+    sys.exit(print("all skipped: numpy is not installed"))
 
 CASES = Path(__file__).resolve().parents[2] / "tests/golden/formats/cases.json"
 
 
 def masks():
-    """Of each case the mask [height, width] of 0 and 1."""
+    """For each case, the mask [height, width] of 0 and 1."""
     found = []
     for case in json.loads(CASES.read_text()):
         mask = np.zeros((case["height"], case["width"]), np.uint8)
@@ -35,7 +35,7 @@ def masks():
 
 
 def filled(lines, shape):
-    """Pixels whose centres lie inside of the lines by the even-odd rule."""
+    """Pixels with centres inside the lines, by the even-odd rule."""
     height, width = shape
     inside = np.zeros(shape, np.uint8)
     centres = np.arange(height) + 0.5
@@ -98,7 +98,7 @@ def yolo_ultralytics(directory, masks):
     with tempfile.TemporaryDirectory() as pictures:
         for number, mask in enumerate(masks, 1):
             if min(mask.shape) < 10:
-                continue  # It takes no pictures as small.
+                continue  # It does not accept such small pictures.
             picture = f"{pictures}/{number}.png"
             Image.fromarray(mask).save(picture)
             read = verify_image_label((picture, str(directory / f"{number}.txt"), "", False, 2, 0, 0, False))
@@ -117,7 +117,7 @@ def yolo_yaml(directory, _):
 
 
 def labelme(directory, masks):
-    # Its windows and models are not needed, but imported with the rest.
+    # Its windows and models are not needed, but are imported with the rest.
     for name in ["onnxruntime", "PyQt5", "PyQt5.QtCore", "PyQt5.QtGui", "PyQt5.QtWidgets"]:
         try:
             importlib.import_module(name)
@@ -134,7 +134,7 @@ def labelme(directory, masks):
         seen = np.zeros(mask.shape, bool)
         for shape in read_label_file(str(path)).shapes:
             seen |= shape_to_mask(mask.shape, shape["points"], shape["shape_type"])
-        # What fills it also draws the line itself.
+        # Its fill also draws the outline.
         assert seen[mask > 0].all(), number
 
 
@@ -187,9 +187,9 @@ def main():
         try:
             check(directory, every)
         except ImportError as error:
-            print(f"{check.__name__}: left out, {error}")
+            print(f"{check.__name__}: skipped, {error}")
         else:
-            print(f"{check.__name__}: {len(every)} masks, as they were")
+            print(f"{check.__name__}: {len(every)} masks, all unchanged")
 
 
 main()

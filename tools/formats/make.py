@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Masks, and what other tools make of them, into tests/golden/formats/cases.json, which tests/formats.rs compares with.
+"""Writes masks, as other tools encode them, to tests/golden/formats/cases.json, for comparison in tests/formats.rs.
 
     pip install numpy pycocotools label-studio-converter opencv-python-headless
     tools/formats/make.py
@@ -35,7 +35,7 @@ def masks():
     rng = np.random.default_rng(SEED)
     yield "noise", (rng.random((17, 23)) < 0.5).astype(np.uint8)
     yield "dense noise", (rng.random((12, 31)) < 0.7).astype(np.uint8)
-    # More than 2^16 equal bytes in Label Studio's lengths, and more than 2^15 pixels in COCO's.
+    # More than 2^16 equal bytes for Label Studio's lengths, and more than 2^15 pixels for COCO's.
     large = np.zeros((260, 300), np.uint8)
     large[40:230, 20:290] = 1
     large[100:150, 60:200] = 0
@@ -65,7 +65,7 @@ def case(name, mask):
         "area": int(coco.area(rle)),
         "bbox": [int(v) for v in coco.toBbox(rle)],
         "brush": brush.mask2rle(mask * 255),
-        # Area, and x, y, width, height, the largest first, then from the top and from the left.
+        # Area, and x, y, width, height; the largest first, then by top and left.
         "objects": sorted(
             ([int(s[4]), *map(int, s[:4])] for s in stats[1:count]), key=lambda o: (-o[0], o[2], o[1])
         ),

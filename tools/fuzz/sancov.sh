@@ -1,6 +1,6 @@
 #!/bin/sh
-# Stands before rustc: crates that read what comes from files are compiled with a counter on each edge (LLVM's coverage
-# sanitizer, which stable Rust passes on), all others as they are.
+# A wrapper of rustc: compiles the crates that read untrusted files with a counter on each edge (LLVM's coverage sanitizer, which stable
+# Rust can pass on), and all others unchanged.
 rustc=$1
 shift
 previous=

@@ -1,4 +1,4 @@
-"""A peer as a child of peers.py: answers lines of JSON on standard input, a line each (docs/performance.md, "Peers")."""
+"""A peer as a child process of peers.py: answers lines of JSON on standard input with a line each (docs/performance.md, "Peers")."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Ready(NamedTuple):
-    """An operation with its inputs where the peer has them: it runs so many times and waits, and tells what came of it."""
+    """An operation with its inputs on the peer: runs a number of times and waits, and returns its result."""
 
     run: Callable[[int], None]
     result: Callable[[], np.ndarray]
@@ -21,7 +21,7 @@ class Peer(Protocol):
     def about(self) -> dict: ...
 
     def variants(self, op: str) -> list[str]:
-        """Ways to compute an operation; none where the peer has no such operation."""
+        """Ways to compute an operation; empty if the peer has no such operation."""
 
     def prepare(self, row: dict, variant: str) -> Ready: ...
 
@@ -31,7 +31,7 @@ def inputs(row: dict) -> dict[str, np.ndarray]:
 
 
 def samples(ready: Ready, seconds: float) -> list[float]:
-    """Runs within one sample are so many that it takes 20 ms, at most 32: as `bench` has it."""
+    """A sample has as many runs as take 20 ms, but at most 32, as in `bench`."""
 
     def timed(copies: int) -> float:
         started = time.perf_counter()
@@ -65,11 +65,11 @@ def answer(peer: Peer, prepared: dict[str, Ready], asked: dict) -> dict:
         case "time":
             return {"samples": samples(prepared[variant], asked["seconds"])}
         case _:
-            return {"error": "what is asked?"}
+            return {"error": "unknown request"}
 
 
 def serve(make: Callable[[], Peer]) -> None:
-    # Libraries print what they like to standard output: it goes to standard error, and answers to what it was.
+    # Libraries may print to standard output: redirect that to standard error, and keep the original for answers.
     say = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     peer = make()
@@ -78,7 +78,7 @@ def serve(make: Callable[[], Peer]) -> None:
     for line in sys.stdin:
         try:
             answered = answer(peer, prepared, json.loads(line))
-        # Whatever a peer throws is a word about that peer.
+        # Any exception of a peer is reported as its result.
         except Exception as error:  # noqa: BLE001
             answered = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answered), file=say)

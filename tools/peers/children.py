@@ -1,4 +1,4 @@
-"""Peers as processes that answer, whatever becomes of them."""
+"""Peers as child processes, robust against crashes and hangs."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from types import TracebackType
 
 
 class Gone(Exception):
-    """A peer that says no more, or says that it cannot; its words are fit for a table."""
+    """A peer that no longer answers, or reports a failure; the message fits a table."""
 
 
 def plain(text: str, most: int = 160) -> str:
-    """Without paths and addresses of this machine, in one line."""
+    """The text in one line, without paths and addresses of this machine."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
     text = re.sub(r"\S*(?:://|/\w)\S*", "…", text)
     text = re.sub(r"[\s|]+", " ", text).strip()
@@ -43,7 +43,7 @@ class Child:
         self.end()
 
     def end(self) -> None:
-        """Nothing is worth waiting for once a peer is not asked any more."""
+        """Kills the process: once a peer is not needed, there is nothing to wait for."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -53,11 +53,11 @@ class Child:
         self.log.close()
 
     def lost(self) -> bool:
-        """Whether it will not answer what is asked next."""
+        """Whether it will not answer the next request."""
         return self.late or self.process.poll() is not None
 
     def line(self) -> dict:
-        """The next line that is an answer: libraries may print others."""
+        """The next line that is an answer; libraries may print others."""
         until = time.monotonic() + self.limit
         while True:
             line, end, rest = self.rest.partition(b"\n")

@@ -1,4 +1,4 @@
-"""Peers from the package indexes that pip and cargo use here, in fixed versions, into one folder."""
+"""Installs peers in fixed versions into one folder, from the package indexes that pip and cargo use here."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from children import Gone, plain
 
 HERE = Path(__file__).resolve().parent
 NUMPY, ONNX = "numpy==2.4.6", "onnx==1.23.2"
-# A virtual environment each: two of them are called onnxruntime where they are imported.
+# One virtual environment per peer, because two of them have the module name onnxruntime.
 REQUIREMENTS = {
     "torch": ["torch==2.15.0", NUMPY],
     "onnxruntime": ["onnxruntime==1.32.0", ONNX, NUMPY],
@@ -20,7 +20,7 @@ REQUIREMENTS = {
 
 
 def run(command: list[str], log: Path, seconds: float, env: dict[str, str] | None = None) -> None:
-    """What fails is told in the command's own last words about an error."""
+    """Runs a command. A failure is reported with the command's own last error message."""
     with log.open("wb") as out:
         try:
             done = subprocess.run(
@@ -33,11 +33,11 @@ def run(command: list[str], log: Path, seconds: float, env: dict[str, str] | Non
     if done.returncode:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         errors = [line for line in lines if "error" in line.lower()]
-        raise Gone(plain((errors or lines or ["no word why"])[-1]))
+        raise Gone(plain((errors or lines or ["no error message"])[-1]))
 
 
 def vulkan_sdk(into: Path, seconds: float) -> dict[str, str]:
-    """What a build of a source package finds glslc and Vulkan's headers by: those of tools/drivers.sh where the system has none."""
+    """Environment in which a source build finds glslc and Vulkan's headers: from tools/drivers.sh if the system has none."""
     options = "-DSD_VULKAN=ON"
     if shutil.which("glslc"):
         return {"CMAKE_ARGS": options}
@@ -50,7 +50,7 @@ def vulkan_sdk(into: Path, seconds: float) -> dict[str, str]:
 
 
 def venv(into: Path, name: str, seconds: float) -> Path:
-    """The interpreter of a virtual environment that has what REQUIREMENTS say."""
+    """The interpreter of a virtual environment with these REQUIREMENTS."""
     folder, wanted = into / name, "\n".join(REQUIREMENTS[name])
     stamp, python = folder / "installed", folder / "bin" / "python"
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -64,7 +64,7 @@ def venv(into: Path, name: str, seconds: float) -> Path:
 
 
 def rust(into: Path, features: str, seconds: float) -> Path:
-    """The program of `rust/` with these features, as fast as this CPU lets it be."""
+    """The program of `rust/` with these features, optimized for this CPU."""
     print(f"peers: building burn and candle {features and f'({features})'}", file=sys.stderr)
     target = into / "rust"
     command = ["cargo", "build", "--release", "--locked", "--manifest-path", str(HERE / "rust" / "Cargo.toml")]
@@ -72,7 +72,7 @@ def rust(into: Path, features: str, seconds: float) -> Path:
     env = {"RUSTFLAGS": "-C target-cpu=native"}
     run(command, into / f"rust{features}.cargo.log", seconds, env)
     program = into / f"diffews-peers{features and f'-{features}'}"
-    # Both builds have one name.
+    # Both builds have the same name.
     program.unlink(missing_ok=True)
     shutil.copy2(target / "release" / "diffews-peers", program)
     return program

@@ -1,4 +1,4 @@
-"""ggml's Vulkan kernels, those of stable-diffusion.cpp, out of the library that stable-diffusion-cpp-python builds."""
+"""ggml's Vulkan kernels, which stable-diffusion.cpp uses, from the library that stable-diffusion-cpp-python builds."""
 
 import ctypes
 import importlib.metadata
@@ -13,7 +13,7 @@ from child import Ready, inputs, serve
 PACKAGE = "stable-diffusion-cpp-python"
 F32 = 0
 GEGLU_ERF = 4
-# Where a device has half precision, products of f32 are computed in it otherwise. CPUs are devices only if they are named.
+# Otherwise products of f32 are computed in f16 on devices that support it. A CPU counts as a device only if it is named.
 os.environ |= {"GGML_VK_DISABLE_F16": "1", "GGML_VK_VISIBLE_DEVICES": "0"}
 
 
@@ -22,7 +22,7 @@ class InitParams(ctypes.Structure):
 
 
 def library() -> ctypes.CDLL:
-    # Not imported: that would load a model's interface.
+    # Not imported, because that would load a model's interface.
     spec = importlib.util.find_spec("stable_diffusion_cpp")
     found = sorted(Path(spec.origin).parent.rglob("libstable-diffusion.so*")) if spec and spec.origin else []
     if not found:
@@ -90,7 +90,7 @@ class Ggml:
 
 
 def laid_out(row: dict, variant: str, t: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """As ggml has them: weights with their inputs side by side, and what is broadcast with all its dimensions."""
+    """In ggml's layout: each weight's inputs are contiguous, and broadcast tensors have all dimensions."""
     match row["op"]:
         case "linear" | "geglu":
             t["weight"] = t["weight"].T

@@ -9,9 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 23
 CONTRIB = "com.microsoft"
-# A number of the result: it comes to the host, so that who waits for it has waited for all.
+# One element of the result. Copying it to the host waits for all of the computation.
 END = "end"
-# All scores at once may be more than a device binds.
+# All scores at once may exceed a device's binding limit.
 BY_HEADS = "MatMul and Softmax by heads"
 
 
@@ -24,12 +24,12 @@ def activated(of: str) -> list:
 
 
 def turned(nodes: list, first: str, last: str) -> list:
-    """The same between two transpositions, which the runtime takes out where it computes channels last itself."""
+    """The same between two transpositions, which the runtime removes if it computes with channels last itself."""
     return [node("Transpose", [first], "nchw", perm=[0, 3, 1, 2]), *nodes, node("Transpose", [last], "y", perm=[0, 2, 3, 1])]
 
 
 def graph(row: dict, variant: str, t: dict[str, np.ndarray]) -> tuple[list, list[int]]:
-    """Nodes from the inputs to `y`, and its shape. What a graph needs otherwise is put into `t`."""
+    """Nodes from the inputs to `y`, and its shape. Adds the graph's constants to `t`."""
     dims = row["dims"]
     match row["op"]:
         case "linear" | "geglu":
@@ -109,7 +109,7 @@ def attention(dims: dict[str, int], variant: str, t: dict[str, np.ndarray]) -> t
 
 
 def canonical(y: np.ndarray, row: dict, variant: str) -> np.ndarray:
-    """As all peers give it: NCHW, heads before positions."""
+    """In the layout that all peers return: NCHW, heads before positions."""
     if variant == "NHWC":
         return y.transpose(0, 3, 1, 2)
     if variant == "MultiHeadAttention":
@@ -139,7 +139,7 @@ class OnnxRuntime:
         }[op]
 
     def session(self, nodes: list, shape: list[int], t: dict[str, np.ndarray], given: list[str]) -> ort.InferenceSession:
-        """`given` are inputs; all else is constant. On WebGPU `end` is the result's first number."""
+        """`given` are inputs; everything else is constant. On WebGPU, `end` is the result's first element."""
         outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)]
         if self.webgpu:
             t |= {"begin": np.zeros(len(shape), np.int64), "stop": np.ones(len(shape), np.int64)}
@@ -156,9 +156,9 @@ class OnnxRuntime:
         if not self.webgpu:
             options.intra_op_num_threads = self.threads
             return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        # What the device cannot do is not done by the CPU instead.
+        # Operations that the device lacks must not fall back to the CPU.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        # All inputs are constants, which lie on the device: they must not be computed with beforehand.
+        # All inputs are constants on the device, so constant folding must be off.
         return ort.InferenceSession(
             model.SerializeToString(),
             options,
@@ -168,7 +168,7 @@ class OnnxRuntime:
 
     def prepare(self, row: dict, variant: str) -> Ready:
         t = inputs(row)
-        # A model's weights are constants, which a runtime may lay out as it likes; what goes through it is not.
+        # Weights are constants, which a runtime may lay out as it likes; the data is not.
         given = [] if self.webgpu else [name for name in t if name not in ("weight", "bias")]
         nodes, shape = graph(row, variant, t)
         session = self.session(nodes, shape, t, given)
@@ -189,13 +189,13 @@ class OnnxRuntime:
         on_device.bind_output(END, "webgpu")
         last.bind_output(END, "cpu")
 
-        # Runs do not wait for the device. The last one does: a number of it comes to the host.
+        # Runs do not wait for the device, except for the last: it copies an element to the host.
         def run(times: int) -> None:
             for _ in range(times - 1):
                 session.run_with_iobinding(on_device)
             session.run_with_iobinding(last)
             if np.isnan(last.get_outputs()[1].numpy()).any():
-                raise ValueError("the result is no number")
+                raise ValueError("the result is NaN")
 
         return Ready(run, lambda: canonical(session.run(["y"], {})[0], row, variant))
 

@@ -29,7 +29,7 @@ class Torch:
             t = {name: v.to(memory_format=torch.channels_last) if v.dim() == 4 else v for name, v in t.items()}
         match row["op"]:
             case "linear" | "geglu":
-                # As a layer has it: outputs first.
+                # In a layer's layout: outputs first.
                 weight = t["weight"].t().contiguous()
 
                 def compute() -> torch.Tensor:

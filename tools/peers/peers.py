@@ -3,7 +3,7 @@
 
     tools/peers/peers.py [--driver NAME] [--rounds N] [--only TEXT] [--peers LIST] [--json FILE] [--write FILE.md]
 
-A peer that cannot be had, or that computes wrong, is a line that says so.
+If a peer cannot be installed, or computes wrong results, its line says so.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from rows import ROWS, Row
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 OURS = "diffews-wgpu"
-# Relative L2 of what is computed in f32: sums in half precision are beyond it.
+# Relative L2 error for f32 computations: sums in half precision exceed it.
 BOUND = 1e-4
 SEED = 1
 
@@ -34,9 +34,9 @@ SEED = 1
 @dataclass(frozen=True)
 class Peer:
     key: str
-    # What it is called where it cannot say so itself.
+    # Its name if it cannot report one itself.
     name: str
-    # The virtual environment and the script with its arguments, or the Rust program's features and its argument.
+    # The virtual environment, and the script with its arguments; or the Rust program's features and its argument.
     venv: str | None
     command: tuple[str, ...]
     features: str = ""
@@ -64,17 +64,17 @@ PEERS = [
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--driver", help="of tools/with-driver.sh, for all that uses Vulkan; else what the loader finds")
-    parser.add_argument("--rounds", type=int, default=5, help="times that each is asked for a row, in turn (5)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="that a peer measures when it is asked; one run at least (1)")
-    parser.add_argument("--limit", type=float, default=300, help="seconds to wait for an answer, the first with all compiling (300)")
+    parser.add_argument("--driver", help="driver of tools/with-driver.sh for everything that uses Vulkan; default: the one that the loader finds")
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each row per engine, in turn (5)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="seconds of a peer's measurement; one run at least (1)")
+    parser.add_argument("--limit", type=float, default=300, help="seconds to wait for an answer; the first includes compilation (300)")
     parser.add_argument("--install-limit", type=float, default=3600, help="seconds to wait for an installation (3600)")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--peers", default=",".join(p.key for p in PEERS), help="%(default)s")
-    parser.add_argument("--into", type=Path, default=ROOT / "target" / "peers", help="where they are installed (target/peers)")
-    parser.add_argument("--json", type=Path, help="all that was measured")
-    parser.add_argument("--write", type=Path, help="the tables, in Markdown")
-    parser.add_argument("--note", default="", help="a remark for the report: what else the machine did")
+    parser.add_argument("--into", type=Path, default=ROOT / "target" / "peers", help="folder for their installation (target/peers)")
+    parser.add_argument("--json", type=Path, help="file for all measurements")
+    parser.add_argument("--write", type=Path, help="file for the tables, in Markdown")
+    parser.add_argument("--note", default="", help="a remark for the report: the machine's other load")
     args = parser.parse_args()
     unknown = set(args.peers.split(",")) - {p.key for p in PEERS}
     if unknown:
@@ -83,14 +83,14 @@ def arguments() -> argparse.Namespace:
 
 
 class Bench:
-    """Where and how all is run."""
+    """The environment and settings of all runs."""
 
     def __init__(self, args: argparse.Namespace, scratch: Path) -> None:
         self.args, self.scratch = args, scratch
         self.binary = os.environ.get("BINARY", str(ROOT / "target" / "release" / OURS))
         flags = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")), "")
         newest = (args.driver or "") == "lavapipe26"
-        # Lanes of a subgroup are a choice on Mesa's CPU driver: ours takes what its commands take, a peer what is faster.
+        # The subgroup size is a choice on Mesa's CPU driver: ours uses the one of its commands, a peer uses the fastest.
         self.widths = ["256", "512"] if newest and " avx512f" in flags else [""]
 
     def under_driver(self, command: list[str]) -> list[str]:
@@ -121,7 +121,7 @@ class Bench:
 
 @dataclass
 class Found:
-    """A peer's fastest right way to compute a row."""
+    """A peer's fastest correct way to compute a row."""
 
     child: Child
     about: dict
@@ -132,7 +132,7 @@ class Found:
 
 
 def prepared(bench: Bench, reference: Child, peer: Peer, command: list[str], row: Row) -> Found:
-    """Tries each way at each width, and keeps the child of the fastest that computes right."""
+    """Tries each way at each width, and keeps the child of the fastest that computes correctly."""
     asked, out = row.asked(str(bench.scratch)), str(bench.scratch / "out.f32")
     best: Found | None = None
     said: list[str] = []
@@ -162,7 +162,7 @@ def prepared(bench: Bench, reference: Child, peer: Peer, command: list[str], row
     if best is None:
         raise Gone("; ".join(dict.fromkeys(said)) or "no such operation")
     if best.child.lost():
-        # Another way ended it.
+        # The measurement of another way ended this child.
         best.child.end()
         best.child = bench.start(peer, command, best.width)
         best.child.line()
@@ -171,7 +171,7 @@ def prepared(bench: Bench, reference: Child, peer: Peer, command: list[str], row
 
 
 def measure(bench: Bench, reference: Child, commands: dict[str, list[str] | str], row: Row) -> dict:
-    """All of one row: rounds in which each is asked in turn."""
+    """Measures one row: rounds in which each engine has its turn."""
     print(f"peers: {row.name}", file=sys.stderr)
     reference.ask("draw", row=row.asked(str(bench.scratch)), seed=SEED)
     results: dict[str, dict] = {}
@@ -192,7 +192,7 @@ def measure(bench: Bench, reference: Child, commands: dict[str, list[str] | str]
         ours = []
         for turn in range(bench.args.rounds):
             ours.append(bench.ours(row))
-            # The other way round in each second round: none always follows the same one.
+            # Every second round is in reverse order, so that none always follows the same one.
             for key in list(found) if turn % 2 == 0 else reversed(list(found)):
                 try:
                     asked = {"variant": found[key].variant, "seconds": bench.args.seconds}
@@ -241,12 +241,12 @@ def main() -> None:
     args.into.mkdir(parents=True, exist_ok=True)
     rows = [row for row in ROWS if args.only.lower() in row.name.lower()]
     if not rows:
-        sys.exit("peers: no row contains what --only says")
-    # Without PyTorch nobody knows what is right.
+        sys.exit("peers: no row matches --only")
+    # PyTorch defines the correct results.
     try:
         judge = [str(install.venv(args.into, "torch", args.install_limit)), str(HERE / "reference.py")]
     except Gone as gone:
-        sys.exit(f"peers: PyTorch, which all are compared with, could not be installed: {gone}")
+        sys.exit(f"peers: could not install PyTorch, which defines the expected results: {gone}")
     commands: dict[str, list[str] | str] = {}
     for peer in PEERS:
         if peer.key in args.peers.split(","):
@@ -261,7 +261,7 @@ def main() -> None:
             found["reference"] = f"{reference.line()['version']}, f64"
             for row in rows:
                 found["rows"].append(measure(bench, reference, commands, row))
-                # What is there already is not lost with what follows.
+                # Save the results so far, in case the rest fails.
                 if args.json:
                     args.json.write_text(json.dumps(found, indent=1) + "\n")
     command = "tools/peers/peers.py" + (f" --driver {args.driver}" if args.driver else "") + f" --rounds {args.rounds}"

@@ -1,4 +1,4 @@
-"""Draws the inputs of rows, computes them with PyTorch in f64, and compares what peers computed. A child of peers.py like they are."""
+"""Draws the inputs of rows, computes them with PyTorch in f64, and compares peers' results. A child process of peers.py, like the peers."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 
 def draw(row: dict, seed: int) -> None:
-    """Normal numbers; weights of sums so that these are about 1."""
+    """Normally distributed numbers; weights are scaled such that sums are about 1."""
     rng = np.random.default_rng(seed)
     for name, tensor in row["tensors"].items():
         shape = tensor["shape"]
@@ -36,7 +36,7 @@ def expected(row: dict) -> torch.Tensor:
             return F.conv2d(t["x"], t["weight"], t["bias"], padding=1)
         case "attention":
             scale = t["q"].shape[-1] ** -0.5
-            # A head at a time: all scores in f64 would take gigabytes.
+            # One head at a time, because all scores in f64 would take gigabytes.
             heads = [torch.softmax(q @ k.T * scale, 1) @ v for q, k, v in zip(t["q"][0], t["k"][0], t["v"][0])]
             return torch.stack(heads)[None]
         case "group_norm":
@@ -48,7 +48,7 @@ def expected(row: dict) -> torch.Tensor:
 
 
 def error(found: np.ndarray, wanted: np.ndarray) -> float | None:
-    """Relative L2; none where the count differs or a number is none."""
+    """Relative L2 error; None if the count differs or a value is not finite."""
     if found.size != wanted.size or not np.isfinite(found).all():
         return None
     return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))

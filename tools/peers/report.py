@@ -1,4 +1,4 @@
-"""What was measured, as tables in Markdown."""
+"""Writes the measurements as tables in Markdown."""
 
 OURS = "diffews-wgpu"
 
@@ -17,7 +17,7 @@ def table(head: list[str], lines: list[list[str]]) -> list[str]:
 
 
 def names(found: dict) -> dict[str, str]:
-    """What peers call themselves, by their keys."""
+    """The peers' own names, by key."""
     known: dict[str, str] = {}
     for row in found["rows"]:
         for key, peer in row["peers"].items():

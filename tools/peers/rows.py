@@ -1,4 +1,4 @@
-"""What is computed: the rows of `diffews-wgpu bench` that other engines have, too."""
+"""The measured operations: the rows of `diffews-wgpu bench` that other engines have, too."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -6,18 +6,18 @@ from dataclasses import asdict, dataclass, field
 @dataclass(frozen=True)
 class Row:
     name: str
-    # Text that `bench --only` finds this row alone by.
+    # Text with which `bench --only` selects this row only.
     only: str
     op: str
     dims: dict[str, int]
-    # Multiplications and additions as a textbook counts them; 0 where memory is the limit.
+    # Multiplications and additions by the textbook definition; 0 if memory is the limit.
     flop: int = 0
     eps: float = 1e-5
-    # By name, how many numbers and of what shape; NCHW, [positions, channels], [1, heads, positions, channels].
+    # Shapes of the inputs by name: NCHW, [positions, channels], [1, heads, positions, channels].
     shapes: dict[str, list[int]] = field(default_factory=dict)
 
     def asked(self, folder: str) -> dict:
-        """As a child is asked for it, with inputs as raw f32 in `folder`."""
+        """The request to a child, with inputs as raw f32 in `folder`."""
         tensors = {name: {"file": f"{folder}/{name}.f32", "shape": shape} for name, shape in self.shapes.items()}
         return {"op": self.op, "dims": self.dims, "eps": self.eps, "tensors": tensors}
 

@@ -1,4 +1,4 @@
-"""Compare two maps: python compare.py A.npy B.npy [--bound R]. B is the reference; exit code 1 beyond the bound."""
+"""Compares two maps: python compare.py A.npy B.npy [--bound R]. B is the reference; the exit code is 1 beyond the bound."""
 
 import argparse
 import sys

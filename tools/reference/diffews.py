@@ -1,8 +1,8 @@
 """DiffewS (Zhu et al., NeurIPS 2024, arXiv 2410.02369): the forward pass in PyTorch.
 
-The layers are diffusers' and transformers' own; this file adds what DiffewS adds: the second input convolution
-`conv_in_ref`, the bank of self-attention keys and values, and the single noise-free step. It exists to produce
-numbers to compare with and is never needed to run the Rust program.
+The layers are diffusers' and transformers' own; this file adds DiffewS's parts: the second input convolution
+`conv_in_ref`, the bank of self-attention keys and values, and the single noise-free step. It produces numbers
+for comparison, and is never needed to run the Rust program.
 
     python diffews.py --weights DIR [--unet DIR] [--size S] [--dtype f32|f64]
                       --support IMAGE MASK [--support IMAGE MASK ...] --query IMAGE --output map.npy
@@ -55,9 +55,9 @@ def load_tensors(directory, stem):
 
 
 def fill(module, tensors, dtype):
-    """Strict load, whatever element type the file has; every stored value is exact in f32 and f64.
+    """Strict load from any element type in the file; every stored value is exact in f32 and f64.
 
-    The module may have been built on the meta device: it takes the converted tensors over, so there is one copy.
+    The module may have been built on the meta device: it takes over the converted tensors, so there is only one copy.
     """
     module.load_state_dict({k: v.to(dtype) for k, v in tensors.items()}, strict=True, assign=True)
     return module.eval().requires_grad_(False)
@@ -110,7 +110,7 @@ def load_prompt(directory, dtype):
     tensors = {
         name.removeprefix("text_model."): tensor
         for name, tensor in load_tensors(directory, "model").items()
-        if not name.endswith("position_ids")  # a buffer that old exports carry
+        if not name.endswith("position_ids")  # a buffer in old exports
     }
     fill(encoder, tensors, dtype)
     return encoder(torch.tensor(EMPTY_PROMPT)).last_hidden_state
@@ -158,7 +158,7 @@ def mask_tensor(path, size, dtype):
 
 
 class BankAttention:
-    """Self-attention that leaves K and V in `bank` (support pass) or also attends over what is there (query pass)."""
+    """Self-attention that stores K and V in `bank` (support pass) or also attends over the bank (query pass)."""
 
     def __init__(self):
         self.bank = []  # one (K, V) of [1, tokens, heads * head_dim] per support
@@ -236,7 +236,7 @@ class DiffewS:
 
     @torch.no_grad()
     def segment(self, supports, query, size, trace=None):
-        """supports: [(image path, mask path)]; returns the [S, S] map in [0, 1]. `trace` gathers intermediates."""
+        """supports: [(image path, mask path)]; returns the [S, S] map in [0, 1]. `trace` collects intermediates."""
         trace = trace or Trace()
         self.clear_bank()
         trace.put("prompt_embeds", self.prompt[0])
@@ -269,7 +269,7 @@ class DiffewS:
         trace.put("decoder", decoded)
         drawn = decoded.clamp(-1, 1).mean(dim=1)
         if self.guided_filter and self.guided_filter["radius"]:
-            # Its epsilon is of colours in 0 to 1, whose variances are a quarter of these.
+            # Its epsilon is for colours in 0 to 1, whose variances are a quarter of these.
             drawn = guided_filter(drawn, pixels, self.guided_filter["radius"], 4 * self.guided_filter["epsilon"])
         result = (drawn.clamp(-1, 1) * 0.5 + 0.5)[0]
         trace.put("map", result)
@@ -292,7 +292,7 @@ class Trace:
             tensor = tensor[0].permute(1, 2, 0)
         elif tensor.ndim == 3:
             tensor = tensor[0]
-            if grid is not None and tensor.shape[0] == grid[0] * grid[1]:  # not attn2's K and V: those are text
+            if grid is not None and tensor.shape[0] == grid[0] * grid[1]:  # excludes attn2's K and V, which are text
                 tensor = tensor.reshape(*grid, -1)
         if self.keep(name, tensor):
             self.tensors[name] = tensor.detach().to(torch.float32).contiguous().clone()
@@ -302,7 +302,7 @@ class Trace:
 
 
 class Following:
-    """Hooks on every submodule for the length of one pass."""
+    """Hooks on every submodule for one pass."""
 
     def __init__(self, trace, module, prefix):
         self.trace, self.module, self.prefix = trace, module, prefix

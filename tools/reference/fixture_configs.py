@@ -1,4 +1,4 @@
-"""The configurations of tests/golden. Each has a reason to exist; together they cover the published family's variety."""
+"""The configurations of tests/golden. Each has its purpose; together they cover the variety of the published family."""
 
 import torch
 
@@ -87,8 +87,8 @@ MODELS = {
         "vae": vae([8, 8, 16, 16], 4, scaling_factor=0.18215),
         "text": text(8, 2, 3, "gelu"),
     },
-    # Stable Diffusion 1.x: convolution projections and default scaling factor (keys absent), one head count, quick GELU,
-    # bf16, shards, the fine-tuned unet elsewhere and another unet beside the VAE that must not be read
+    # Stable Diffusion 1.x: convolution projections and default scaling factor (keys absent), one head count, quick GELU, bf16, shards, the
+    # fine-tuned unet elsewhere, and another unet beside the VAE that must not be read
     "sd15": {
         "seed": 1501, "size": 64, "threshold": 0.25, "dtype": torch.bfloat16, "unet_dir": "sd15_unet", "unet_shards": 2,
         "unet": unet([8, 16, 24, 24], 2, 8, 4, [CROSS] * 3 + [PLAIN]),
@@ -96,15 +96,15 @@ MODELS = {
         "vae": vae([8, 8, 16, 16], 4),
         "text": text(8, 2, 2, "quick_gelu"),
     },
-    # two levels, widths that are no multiple of 4, heads of 10 and 6, two transformer blocks in a row, a VAE of three
-    # levels, unusual constants, f32, latents of 10 x 10
+    # two levels, widths that are not multiples of 4, heads of 10 and 6, two consecutive transformer blocks, a VAE of three levels, unusual
+    # constants, f32, latents of 10 x 10
     "odd": {
         "seed": 3001, "size": 40, "threshold": 0.4, "dtype": torch.float32,
         "unet": unet([10, 18], [1, 3], 14, 2, layers=1, transformer_layers_per_block=2, use_linear_projection=True,
                      norm_eps=2e-4),
         "vae": vae([6, 12, 18], 6, layers=1, scaling_factor=0.31),
     },
-    # five levels of odd widths (an odd sinusoid too), three layers each, six latent channels at half the size
+    # five levels of odd widths (and an odd sinusoid), three layers each, six latent channels at half the size
     "five": {
         "seed": 5001, "size": 32, "threshold": 0.25, "dtype": torch.float16,
         "unet": unet([15, 15, 20, 20, 20], [1, 3, 5, 2, 4], 7, 5, [CROSS, CROSS, PLAIN, CROSS, PLAIN], layers=3, latent=6,

@@ -1,9 +1,9 @@
-"""Shows that the fixtures can tell right from wrong: breaks the reference on purpose and prints how far the map moves.
+"""Shows that the fixtures detect faults: breaks the reference on purpose and prints how far the map moves.
 
     python fixture_faults.py [NAME ...]
 
-Every fault must move the map by more than twice the bound of the f32 comparison (1e-5); the controls (supports in
-another order, the prompt's tokens exchanged: attention sees sets) must not move it.
+Every fault must move the map by more than twice the bound of the f32 comparison (1e-5). The controls (supports in
+another order, the prompt's tokens exchanged: attention is invariant to order) must not move it.
 """
 
 import json
@@ -124,7 +124,7 @@ def main():
                 undo()
             caught = moved < BOUND / 3 if title.startswith("control") else moved > 2 * BOUND
             missed += not caught
-            print(f"  {title:45s} {moved:.1e}{'' if caught else '   NOT AS IT SHOULD BE'}")
+            print(f"  {title:45s} {moved:.1e}{'' if caught else '   NOT AS EXPECTED'}")
     sys.exit(1 if missed else 0)
 
 

@@ -1,5 +1,5 @@
 """The guided filter (He, Sun and Tang, "Guided Image Filtering", IEEE TPAMI 35, 2013, section 3.4), which takes a map's
-outlines from the colours of the picture: the check of shaders/guided_filter.wgsl, and part of the loss in tools/train."""
+outlines from the colours of the picture: a check of shaders/guided_filter.wgsl, and a part of the loss in tools/train."""
 
 import torch
 import torch.nn.functional as F
@@ -8,15 +8,15 @@ PAIRS = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
 
 
 def means(x, radius):
-    """Of windows of 2 radius + 1 a side, cut off at the picture's edge; x [B, C, H, W]."""
+    """Means over windows of 2 radius + 1 pixels a side, cut off at the picture's edge; x [B, C, H, W]."""
     side = 2 * radius + 1
     x = F.avg_pool2d(x, (side, 1), 1, (radius, 0), count_include_pad=False)
     return F.avg_pool2d(x, (1, side), 1, (0, radius), count_include_pad=False)
 
 
 def guided_filter(map, guide, radius, epsilon):
-    """map [B, H, W] of any range; guide [B, 3, H, W], whose variances `epsilon` is added to. Differentiable in the map. Computed
-    in f64: differences of means of products, and cofactors, lose in grey windows what f32 has."""
+    """map [B, H, W] of any range; guide [B, 3, H, W]; `epsilon` is added to the guide's variances. Differentiable in the map.
+    Computed in f64, because differences of means of products, and cofactors, lose all f32 digits in grey windows."""
     result, map, guide = map.dtype, map.double(), guide.double()
     with torch.no_grad():
         products = torch.stack([guide[:, j] * guide[:, k] for j, k in PAIRS], 1)

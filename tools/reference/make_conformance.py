@@ -1,10 +1,10 @@
-"""Writes what the embedded model computes, in f64: src/conformance/recorded, block by block, of a drawn episode, and
+"""Writes the embedded model's results in f64: src/conformance/recorded, block by block for a drawn episode, and
 tests/golden/nano, the maps of the scenes in examples/.
 
     python make_conformance.py
 
-The conformance command carries these numbers, so that any machine can be compared with PyTorch without PyTorch.
-To be run again whenever weights/nano or examples/ changes. Of each block only every STRIDE-th element is kept.
+The conformance command includes these numbers, so that any machine can be compared with PyTorch without PyTorch.
+Run it again whenever weights/nano or examples/ changes. The record has every STRIDE-th element of each block.
 """
 
 import re
@@ -19,7 +19,7 @@ from diffews import DiffewS, Trace, read_json
 from pictures import write_episode
 
 ROOT = Path(__file__).resolve().parents[2]
-STRIDE = 61  # coprime to every width here, so that all channels are seen
+STRIDE = 61  # coprime to every width here, so that all channels occur
 SEED = 7
 
 KEEP = re.compile(
@@ -42,7 +42,7 @@ def main():
     for name, tensor in trace.tensors.items():
         whole = name == "decoder"
         tensors[name] = tensor.flatten()[:: 1 if whole else STRIDE].contiguous()
-        # The scale that errors are measured by.
+        # The scale for measuring errors.
         tensors[name + ".rms"] = tensor.double().square().mean().sqrt().float().reshape(1)
     metadata = {"stride": str(STRIDE), "size": str(size), "unet": f"{crc(weights / 'unet'):08x}", "vae": f"{crc(weights / 'vae'):08x}"}
     save_file(tensors, out / "expected.safetensors", metadata=metadata)

@@ -1,11 +1,11 @@
-"""Makes tests/golden/eval/: what `eval` must score. The published evaluator's steps, written straightforwardly in numpy.
+"""Makes tests/golden/eval/: the expected scores of `eval`. The published evaluator's steps, written straightforwardly in numpy.
 
     python make_eval_fixtures.py        # after make_fixtures.py, whose decoder outputs it reads
 
-metrics.json: random masks (some empty, some with ignored pixels) with their counts and the scores of all together.
+metrics.json: random masks (some empty, some with ignored pixels), with their counts and the joint scores.
 parity.json and *_truth.png: for each model fixture a random mask of the query (class number 7, 0 elsewhere, 255
-ignored), and the counts of the mask that PyTorch's decoder output gives, by the published rule. `uncertain` pixels may
-fall on the other side where every value of the decoder moves by at most `bound`: what the engine's f32 may be off.
+ignored), and the counts of the mask from PyTorch's decoder output by the published rule. `uncertain` pixels may
+change sides if every value of the decoder moves by at most `bound`, the possible error of the engine's f32.
 """
 
 import json
@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 GOLDEN = Path(__file__).parents[2] / "tests/golden"
 SEED = 4
-# The relative L2 error that tests/parity.rs allows the map of the decoder. One value is off by at most all of it.
+# The relative L2 error that tests/parity.rs permits for the decoder's map. A single value is off by at most all of it.
 RELATIVE_L2 = 1e-5
 THRESHOLDS = [0.25, 0.5, 0.65]
 IGNORE, CLASS = 255, 7
@@ -69,7 +69,7 @@ def metrics(random):
 
 
 def mask_of(decoder, threshold, shift, peak_shift):
-    """The published rule on the decoder's output, every value moved by `shift`, the maximum by `peak_shift`."""
+    """The published rule on the decoder's output, with every value moved by `shift`, and the maximum by `peak_shift`."""
 
     def to_bytes(values):
         return ((np.clip(values, -1, 1) * 0.5 + 0.5) * 255).astype(np.uint8)

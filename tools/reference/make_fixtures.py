@@ -1,8 +1,8 @@
-"""Writes tests/golden: small random checkpoints, pictures, and what DiffewS makes of them in f64.
+"""Writes tests/golden: small random checkpoints, pictures, and DiffewS's results in f64.
 
     python make_fixtures.py [--output DIR] [--only NAME ...]
 
-Everything follows from the seeds below. Expected values are computed in f64 from the weights as stored (rounded) and
+Everything derives from the seeds below. Expected values are computed in f64 from the weights as stored (rounded) and
 saved as f32, channels last.
 """
 
@@ -53,7 +53,7 @@ def write_scheduler(directory):
 
 
 def write_model(root, name, spec, supports, query):
-    """Draws, stores, calibrates on the given episode, stores again."""
+    """Draws, stores, calibrates on the given episode, and stores again."""
     base = root / name
     unet_dir = root / spec["unet_dir"] if "unet_dir" in spec else base / "unet"
     dtype, seed, variant = spec["dtype"], spec["seed"], spec.get("variant")
@@ -81,7 +81,7 @@ def write_model(root, name, spec, supports, query):
 
 
 def half_storage(model):
-    """Rounds the output of every leaf layer to f16, as an engine does that stores activations in half precision."""
+    """Rounds the output of every leaf layer to f16, like an engine that stores activations in half precision."""
     handles = []
     for part in (model.vae, model.unet):
         for module in part.modules():
@@ -95,7 +95,7 @@ def relative(a, b):
 
 
 def check_masks(sizes, size):
-    """torch's nearest rule works in f32; the pictures are chosen so that integers give the same rows."""
+    """torch's nearest rule uses f32; the pictures are chosen such that integers give the same rows."""
     for length in {n for pair in sizes for n in pair}:
         rows = torch.nn.functional.interpolate(torch.arange(length).double()[None, None], size=size, mode="nearest")
         assert rows.int().flatten().tolist() == nearest_rows(length, size).tolist(), (length, size)

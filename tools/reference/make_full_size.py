@@ -26,7 +26,7 @@ from make_fixtures import half_storage, relative, write_scheduler
 from pictures import write_episode
 
 SIZE = 512
-CALIBRATION_SIZE = 256  # scales hardly depend on it, and it is four times cheaper
+CALIBRATION_SIZE = 256  # scales hardly depend on the size, and this one is four times cheaper
 UNET = unet(
     [320, 640, 1280, 1280], [5, 10, 20, 20], 1024, 32, [CROSS] * 3 + [PLAIN],
     use_linear_projection=True, dual_cross_attention=False, num_class_embeds=None, only_cross_attention=False,
@@ -75,7 +75,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--seed", type=int, default=512)
-    parser.add_argument("--empty-prompt", action="store_true", help="empty_prompt.safetensors in place of text_encoder/")
+    parser.add_argument("--empty-prompt", action="store_true", help="empty_prompt.safetensors instead of text_encoder/")
     parser.add_argument("--expected", action="store_true", help="run PyTorch in f32 and save map.npy")
     parser.add_argument("--half-storage", action="store_true", help="also print the error of f16 activations in PyTorch")
     args = parser.parse_args()

@@ -1,8 +1,8 @@
-"""Writes tests/golden/masks: masks of every kind that files hold, with what is foreground in them.
+"""Writes tests/golden/masks: masks of every kind that files hold, with their foreground.
 
     python make_mask_fixtures.py [--output DIR]
 
-`cases.json` names for each file how it is read, the mask that comes of it, and what is said ("note: ..." or "warning:
+`cases.json` states for each file how to read it, the resulting mask, and the messages ("note: ..." or "warning:
 ..." with a part of the line).
 """
 
@@ -29,7 +29,7 @@ def chunk(kind, data):
 
 
 def png(samples, bits, colour_type, palette=None, transparent=None):
-    """A PNG of these numbers, [H, W] or [H, W, C], of any depth: PIL writes neither 16-bit colour nor 2 bits a pixel."""
+    """A PNG of these samples, [H, W] or [H, W, C], of any depth: PIL writes neither 16-bit colour nor 2 bits per pixel."""
     height, width = samples.shape[:2]
     if bits == 16:
         rows = [row.astype(">u2").tobytes() for row in samples.reshape(height, -1)]
@@ -55,7 +55,7 @@ GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 
 
 def voc_palette():
-    """PASCAL VOC's colours: three bits of the number after another go to the channels, from the highest bit down."""
+    """PASCAL VOC's colours: successive groups of three bits of the number go to the channels, from the highest bit down."""
     colours = []
     for number in range(256):
         for channel in range(3):

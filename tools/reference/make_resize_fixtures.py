@@ -56,7 +56,7 @@ def write_resizes(directory):
         picture.save(directory / names[0], optimize=True)
         resized = picture.resize(target, Image.BILINEAR)
         resized.save(directory / names[1], optimize=True)
-        # Pillow up to 11 goes along rows first, always; from 13 on along columns first where the height loses most.
+        # Pillow up to 11 always filters along rows first; from 13 on, along columns first if the height shrinks most.
         rows_first = picture.resize((target[0], source[1]), Image.BILINEAR).resize(target, Image.BILINEAR)
         order = names[1]
         if rows_first.tobytes() != resized.tobytes():

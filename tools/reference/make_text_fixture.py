@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Small random CLIP text encoders and what PyTorch makes of the empty prompt.
+"""Small random CLIP text encoders, and PyTorch's embeddings of the empty prompt.
 
 Writes tests/golden/text/<case>.json (config.json) and <case>.safetensors: the weights, but only the last two rows of the token
-embedding (`token_embedding_tail`; the other 49406 are never read and would only fill the repository), and `expected` [2, D], computed
+embedding (`token_embedding_tail`; the other 49406 are never read and would only enlarge the repository), and `expected` [2, D], computed
 by transformers' CLIPTextModel in float64 from the stored weights.
 
     python tools/reference/make_text_fixture.py [OUTPUT_DIRECTORY]
@@ -29,7 +29,7 @@ EMBEDDING = "embeddings.token_embedding.weight"
 
 
 def lively(name, tensor, generator):
-    """Norm weights around 1 with spread, nothing zero: a forgotten bias or a wrong order must show."""
+    """Norm weights around 1 with spread, and nothing zero: a forgotten bias or a wrong order must show."""
     noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
     if "norm" in name and name.endswith("weight"):
         return 1 + 0.3 * noise
@@ -40,9 +40,9 @@ def lively(name, tensor, generator):
 
 def make(name, out):
     act, dtype, prefix, seed = CASES[name]
-    # A large epsilon: with 1e-5 a wrong one would hide in the rounding.
+    # A large epsilon: at 1e-5, a wrong one would be lost in rounding.
     config = CLIPTextConfig(**SHAPES, hidden_act=act, layer_norm_eps=1e-2)
-    # The "eager" attention takes its softmax in float32 whatever the model's type; this one stays in float64.
+    # The "eager" attention computes its softmax in float32 whatever the model's type; this one stays in float64.
     config._attn_implementation = "sdpa"
     model = CLIPTextModel(config).double().eval()
     generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Drawn pictures with a mask: smooth ground, waves, a few shapes. Nothing here is taken from a photograph."""
+"""Drawn pictures with a mask: smooth backgrounds, waves, a few shapes. Nothing here derives from a photograph."""
 
 import numpy as np
 from PIL import Image, ImageDraw

@@ -1,4 +1,4 @@
-"""Random checkpoints in the diffusers layout, drawn so that mistakes show.
+"""Random checkpoints in the diffusers layout, drawn such that mistakes show.
 
 Norm weights lie around 1 with spread, biases are not zero, attention logits have a standard deviation near 1.5 (the
 softmax is neither flat nor one-hot), and the residual streams are kept near 0.1 to 0.2: a variance of 0.02 under a norm
@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-STREAM = 0.05  # standard deviation of what a convolution adds to a residual stream
+STREAM = 0.05  # standard deviation of a convolution's contribution to a residual stream
 VOCABULARY = 49408
 
-# what ends up in a residual stream, or directly under a norm
+# layers that write to a residual stream, or directly feed a norm
 INTO_STREAM = (
     "conv_in", "conv_in_ref", "conv1", "conv2", "conv_shortcut", "time_emb_proj", "downsamplers.0.conv",
     "upsamplers.0.conv", "proj_in", "fc2",
@@ -29,18 +29,18 @@ KEEPS_SCALE = ("conv_shortcut", "downsamplers.0.conv", "upsamplers.0.conv")  # t
 
 
 def gain_of(path):
-    """Standard deviation wanted of a layer's output over that of its input, and of its bias."""
+    """Standard deviation of a layer's output, relative to its input's, and of its bias."""
     if path.endswith(KEEPS_SCALE):
         return 1.0, 0.2 * STREAM
     if path.endswith("proj_out"):
         return 0.4, 0.3 * STREAM
     if path.endswith(MIXED):
         return 3 * STREAM, 0.3 * STREAM
-    if path.endswith("ff.net.0.proj"):  # far enough out that the two kinds of GELU differ
+    if path.endswith("ff.net.0.proj"):  # large enough for the two kinds of GELU to differ
         return 1.6, 0.2
     if path.endswith("ff.net.2"):
         return 1.5 * STREAM, 0.3 * STREAM
-    if path == "decoder.conv_in":  # latents come divided by the scaling factor
+    if path == "decoder.conv_in":  # its latents are divided by the scaling factor
         return 0.3 * STREAM, 0.3 * STREAM
     if path.endswith(INTO_STREAM):
         return 1.5 * STREAM, 0.3 * STREAM
@@ -50,7 +50,7 @@ def gain_of(path):
 
 
 def draw(seed, path, shape):
-    """Normal numbers that depend on the seed and the tensor's name only, not on the order of drawing."""
+    """Normally distributed numbers that depend only on the seed and the tensor's name, not on the order of drawing."""
     generator = np.random.default_rng([seed, zlib.crc32(path.encode())])
     return torch.from_numpy(generator.standard_normal(tuple(shape), dtype=np.float32))
 
@@ -101,7 +101,7 @@ def vae_tensors(config, seed, dtype=torch.float32):
 
 
 def text_tensors(config, seed, dtype=torch.float32):
-    """As published: under `text_model.`, with the position_ids buffer that old exports carry."""
+    """As published: under `text_model.`, with the position_ids buffer of old exports."""
     with torch.device("meta"):
         encoder = CLIPTextModel(CLIPTextConfig(**config))
     tensors = {f"text_model.{k}": v for k, v in lively(encoder, seed, dtype).items()}
@@ -158,9 +158,9 @@ def two_digits(value):
 
 @torch.no_grad()
 def calibrate(model, vae, unet, supports, query, size):
-    """Scales the last layers so that latents and v are near 1 and the picture stays mostly inside [-1, 1].
+    """Scales the last layers such that latents and v are near 1, and the picture stays mostly inside [-1, 1].
 
-    `model` is a loaded DiffewS, `vae` and `unet` the tensors that it was loaded from; both are changed alike.
+    `model` is a loaded DiffewS, `vae` and `unet` the tensors that it was loaded from; both are changed in the same way.
     """
     from diffews import image_tensor, mask_tensor
 

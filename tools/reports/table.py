@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The table of docs/accuracy.md of conformance, from the reports in docs/results/conformance.
+"""Writes the conformance table of docs/accuracy.md, from the reports in docs/results/conformance.
 
     tools/reports/table.py            writes it between its two markers
-    tools/reports/table.py --check    says whether it is there already, and the reports those of the model embedded now
+    tools/reports/table.py --check    checks that it is up to date, and that the reports are for the model embedded now
 
-`make reports` makes the reports anew, and then the table. Needs nothing but Python.
+`make reports` makes the reports and then the table. Needs only Python.
 """
 
 import argparse
@@ -20,12 +20,12 @@ RECORD = ROOT / "src/conformance/recorded/expected.safetensors"
 BEGIN, END = "<!-- conformance table: tools/reports/table.py -->", "<!-- end of conformance table -->"
 KINDS = {"crash": "failed", "timeout": "failed", "unexpected_improvement": "failed", "known_flake": "known", "flake": "passed"}
 LAYERS = ["language", "kernels", "blocks", "whole", "determinism", "stress"]
-# In the order of docs/drivers.md; others after them.
+# In the order of docs/drivers.md, then all others.
 ORDER = ["lavapipe", "lavapipe@128", "lavapipe@512", "lavapipe25", "lavapipe26", "swiftshader", "llvmpipe-gl"]
 
 
 class Wrong(Exception):
-    """Something about the reports that must not pass in silence."""
+    """A fault in the reports that must not pass silently."""
 
 
 def reports(folder):
@@ -37,7 +37,7 @@ def reports(folder):
 
 
 def sound(name, report):
-    """What the report says of itself must be what its rows say: the table copies neither blindly."""
+    """Checks that the report's summary matches its rows: the table trusts neither blindly."""
     counted = {"cases": len(report["results"]), "passed": 0, "failed": 0, "known": 0, "not_run": 0}
     for row in report["results"]:
         counted[KINDS.get(row["status"], row["status"])] += 1
@@ -53,7 +53,7 @@ def current(name, report):
         if adapter["made"].get("interrupted"):
             raise Wrong(f"{name}: the run was interrupted")
         if adapter["made"]["record"] != record:
-            raise Wrong(f"{name}: of another embedded model (its record {adapter['made']['record']}, now {record})")
+            raise Wrong(f"{name}: made with another embedded model (its record {adapter['made']['record']}, now {record})")
 
 
 def cell(rows):
@@ -93,7 +93,7 @@ def table(found):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 where the table is not in step")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if the table is out of date")
     parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR")
     parser.add_argument("--page", type=Path, default=ROOT / "docs/accuracy.md", metavar="FILE")
     args = parser.parse_args()
@@ -110,12 +110,12 @@ def main():
         written = before + table(found) + after
         if args.check:
             if written != page:
-                raise Wrong(f"the table in {args.page.name} is not that of the reports: run tools/reports/table.py")
+                raise Wrong(f"the table in {args.page.name} does not match the reports: run tools/reports/table.py")
         elif written != page:
             args.page.write_text(written)
     except Wrong as problem:
-        sys.exit(f"conformance table: {problem}. `make reports` makes reports and table anew.")
-    print(f"conformance table: in step with {len(found)} reports")
+        sys.exit(f"conformance table: {problem}. `make reports` makes the reports and the table.")
+    print(f"conformance table: up to date with {len(found)} reports")
 
 
 if __name__ == "__main__":

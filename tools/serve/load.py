@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Many clients at once against `diffews-wgpu serve`: is anything lost, does memory grow, does anybody wait too long?
+"""Load test of `diffews-wgpu serve` with many clients: checks for lost answers, memory growth and starving clients.
 
     tools/serve/load.py [--program target/release/diffews-wgpu] [--seconds 120] [--clients 64]
 
-Starts a server with one bank, and beside the clients slow ones, which send a byte a second, and ones who leave before their answer
-is there. Python's standard library alone. Ends with 1 where a promise is broken:
+Starts a server with one bank. Besides the normal clients there are slow ones, which send a byte per second, and ones that leave before
+their answer. Uses only Python's standard library. Exits with 1 if a promise is broken:
 
-- every request is answered with 200 and what was found, or with 503 and `Retry-After`;
+- every request is answered with 200 and the objects, or with 503 and `Retry-After`;
 - after the first quarter, memory grows by at most a tenth;
-- where there are places for all, every client gets answers, whatever the slow ones do.
+- if there are places for all, every client gets answers, whatever the slow ones do.
 """
 
 import argparse
@@ -34,7 +34,7 @@ class Load:
         self.lock = threading.Lock()
         self.answers = collections.Counter()
         self.waits = []
-        # Answers of each client.
+        # Number of answers per client.
         self.served = collections.Counter()
 
     def client(self, number):
@@ -42,7 +42,7 @@ class Load:
             started = time.monotonic()
             try:
                 status, pause = self.ask()
-            except Exception as error:  # Whatever it is, it is an answer that was lost.
+            except Exception as error:  # Any exception means a lost answer.
                 status, pause = f"lost: {error!r:.60}", 0.1
             with self.lock:
                 self.answers[status] += 1
@@ -77,7 +77,7 @@ class Load:
                         stream.sendall(b" ")
                         time.sleep(1)
             except OSError:
-                # It may be shut out; it comes again.
+                # It may be turned away, and then tries again.
                 time.sleep(0.1)
 
     def leaver(self, number):
@@ -89,7 +89,7 @@ class Load:
 
 
 def memory(pid):
-    """MiB of a process, where the system says it."""
+    """MiB of a process, where the system reports it."""
     try:
         lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -102,7 +102,7 @@ def main():
     parser.add_argument("--program", default=PROGRAM, type=pathlib.Path)
     parser.add_argument("--seconds", default=120.0, type=float)
     parser.add_argument("--clients", default=64, type=int)
-    parser.add_argument("--queue", type=int, help="places that the server has [default: enough for all]; with fewer it is chance who finds one")
+    parser.add_argument("--queue", type=int, help="the server's queue places [default: enough for all]; with fewer, chance decides who gets one")
     args = parser.parse_args()
     with server(args.program, "--queue", str(args.queue or args.clients + 16)) as (process, address):
         return run(Load(int(address.rsplit(":", 1)[1]), args.seconds), process, args)

@@ -1,4 +1,4 @@
-"""A server of ours for the checks of this folder."""
+"""Starts our server for the checks in this folder."""
 
 import contextlib
 import pathlib
@@ -12,7 +12,7 @@ PROGRAM = ROOT / "target/release/diffews-wgpu"
 
 @contextlib.contextmanager
 def server(program=PROGRAM, *flags):
-    """Its process and its address. It has one bank, called `bug`, whose label is `lady bug`."""
+    """The server's process and address. It has one bank, called `bug`, with the label `lady bug`."""
     with tempfile.TemporaryDirectory() as folder:
         bank = pathlib.Path(folder, "bug.bank")
         example = ["--support", EXAMPLE / "support.png", "--mask", EXAMPLE / "support_mask.png"]
@@ -28,5 +28,5 @@ def server(program=PROGRAM, *flags):
 
 def holds(so, what):
     if not so:
-        raise SystemExit(f"not so: {what}")
+        raise SystemExit(f"check failed: {what}")
     print(f"ok: {what}")

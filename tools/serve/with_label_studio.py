@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""A real Label Studio against `diffews-wgpu serve`: annotate one task, get the other.
+"""Tests `diffews-wgpu serve` with a real Label Studio: annotates one task, and gets a prediction for the other.
 
     python -m venv v && v/bin/pip install label-studio label-studio-converter && v/bin/python tools/serve/with_label_studio.py
 
-Starts Label Studio in a folder of its own, with a project of two pictures, and connects the server as its machine learning backend.
+Starts Label Studio in a temporary folder, with a project of two pictures, and connects the server as its machine learning backend.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class Studio:
         return {pathlib.Path(task["data"]["image"]).name.split("-", 1)[1]: task for task in found}
 
     def predictions(self, project, task):
-        """Those that it has after it asked the backend."""
+        """The predictions after it asked the backend."""
         selected = {"selectedItems": {"all": True, "excluded": []}}
         self.ask("POST", f"/api/dm/actions?id=retrieve_tasks_predictions&project={project}", selected)
         return self.ask("GET", f"/api/predictions?task={task['id']}")
@@ -84,7 +84,7 @@ def studio():
 
 
 def annotation():
-    """The example's mask, as Label Studio's own code encodes it."""
+    """The example's mask, encoded by Label Studio's own code."""
     from PIL import Image
     import numpy
 
@@ -138,11 +138,11 @@ def main():
         label_studio.ask("POST", f"/api/tasks/{example['id']}/annotations", {"result": [annotation()]})
         time.sleep(12)
         holds(label_studio.predictions(project, query)[-1]["result"], "without its webhook annotations are read")
-        # Another server knows nothing yet, and reads it.
+        # A new server has no data yet, and reads it.
         with backend_of(label_studio) as (_, other):
             label_studio.ask("PATCH", f"/api/ml/{backend['id']}", {"url": other, "project": project})
             again = label_studio.predictions(project, query)
-            holds(again[-1]["result"], "a server that was started anew reads the annotations")
+            holds(again[-1]["result"], "a restarted server reads the annotations")
 
 
 def backend_of(label_studio):

@@ -1,4 +1,4 @@
-// Every shader through Tint, the WGSL front end of Chromium, on Dawn's null backend: no driver needed.
+// Compiles every shader with Tint, the WGSL front end of Chromium, on Dawn's null backend, which needs no driver.
 //   cargo run --release -p diffews-helpers --bin dump_shaders -- DIR
 //   node tools/tint/lint.mjs --webgpu .drivers/tint/node_modules/webgpu DIR
 // Exits with 1 if any is refused, or if there are none.
@@ -25,7 +25,7 @@ const missing = wanted.filter((feature) => !adapter.features.has(feature));
 if (missing.length) throw new Error(`the null adapter lacks ${missing}`);
 const device = await adapter.requestDevice({ requiredFeatures: wanted });
 
-// Messages of the module, then of the pipeline: limits are checked only there.
+// Messages of the module, then of the pipeline: limits are only checked there.
 async function errors(code) {
   device.pushErrorScope('validation');
   const module = device.createShaderModule({ code });
@@ -43,7 +43,7 @@ const files = fs.readdirSync(dir).filter((f) => f.endsWith('.wgsl')).sort();
 let refused = 0;
 for (const file of files) {
   let code = fs.readFileSync(path.join(dir, file), 'utf8');
-  // The standard asks for this line; naga refuses it.
+  // The standard requires this line; naga rejects it.
   if (/\bsubgroup[A-Z]\w*\(|subgroup_invocation_id/.test(code)) code = `enable subgroups;\n${code}`;
   const found = await errors(code);
   if (found.length) {
@@ -51,7 +51,7 @@ for (const file of files) {
     console.log(`${file}: ${found.join('\n  ')}`);
   }
 }
-// That a refusal is seen as one.
+// Check that a refusal is detected.
 if (!(await errors('@compute @workgroup_size(1) fn main() { let a: u32 = 1.5; }')).length) {
   console.log('Tint took broken text: this check checks nothing');
   refused += 1;

@@ -1,5 +1,5 @@
-// Runs conformance cases through Dawn, an implementation of WebGPU that shares no code with wgpu, and compares them with
-// the exact values that the Rust side wrote.
+// Runs conformance cases through Dawn, an implementation of WebGPU that shares no code with wgpu, and compares the results with the exact
+// values that the Rust side wrote.
 //   cargo run --release -p diffews-helpers --bin dump_cases -- DIR
 //   tools/with-driver.sh lavapipe25 node tools/tint/run.mjs [--webgpu DIR] [--only REGEX] [--verbose] DIR
 // Exits with 1 if any case fails, or if there are none.
@@ -22,7 +22,7 @@ if (positionals.length !== 1) {
 }
 const { create, globals } = await import(pathToFileURL(path.resolve(values.webgpu, 'index.js')));
 Object.assign(globalThis, globals);
-// Held for as long as the program runs: Dawn aborts when it is collected.
+// Kept alive while the program runs: Dawn aborts when it is collected.
 globalThis.gpu = create(['backend=vulkan']);
 const adapter = await globalThis.gpu.requestAdapter();
 if (!adapter) throw new Error('Dawn finds no Vulkan adapter: lavapipe has to be 25 or newer');
@@ -40,7 +40,7 @@ console.log(`${adapter.info.description || adapter.info.vendor} through Dawn; ${
   + `subgroups of ${subgroupMinSize} to ${subgroupMaxSize}`);
 
 const read = JSON.parse(fs.readFileSync(path.join(positionals[0], 'cases.json'), 'utf8'));
-// Cases name their shaders by number.
+// Cases refer to their shaders by number.
 for (const dispatch of read.cases.flatMap((test) => test.dispatches)) dispatch.wgsl = read.texts[dispatch.wgsl];
 const bin = fs.readFileSync(path.join(positionals[0], 'cases.bin'));
 const bytes = bin.buffer.slice(bin.byteOffset, bin.byteOffset + bin.byteLength);
@@ -56,25 +56,25 @@ function lacks(test) {
   return null;
 }
 
-// The engine's own layouts, not those that the text leads to: it need not use every binding.
+// The engine's own layouts, because a text need not use every binding.
 function layouts({ bindings, inputs }) {
   const entry = (binding, type) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } });
   const tensors = bindings.map((_, i) => entry(i, i < inputs ? 'read-only-storage' : 'storage'));
   return [tensors, [entry(0, 'uniform')]].map((entries) => device.createBindGroupLayout({ entries }));
 }
 
-// Compiled once each, and all at the same time: Dawn has threads for it.
+// Each is compiled once, all at the same time: Dawn has threads for it.
 const pipelines = new Map();
 function pipeline(dispatch) {
   const { wgsl } = dispatch;
   if (!pipelines.has(wgsl)) {
-    // The standard asks for this line; naga refuses it.
+    // The standard requires this line; naga rejects it.
     const module = device.createShaderModule({ code: (needsSubgroups(wgsl) ? 'enable subgroups;\n' : '') + wgsl });
     const bindGroupLayouts = layouts(dispatch);
     const layout = device.createPipelineLayout({ bindGroupLayouts });
     const made = device.createComputePipelineAsync({ layout, compute: { module, entryPoint: 'main' } });
     const ready = made.then((compiled) => ({ compiled, bindGroupLayouts }));
-    ready.catch(() => {}); // whoever awaits it is told
+    ready.catch(() => {}); // reported where it is awaited
     pipelines.set(wgsl, ready);
   }
   return pipelines.get(wgsl);
@@ -86,7 +86,7 @@ function half(bits) {
   return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
 }
 
-// Bytes before and behind every buffer's content: NaN for whoever reads there, and unchanged afterwards.
+// Bytes before and after every buffer's content: NaN for readers, and unchanged afterwards.
 const GUARD = 4096;
 const POISON = 255; // NaN as f32 and as half
 
@@ -96,7 +96,7 @@ function poisoned(size) {
   return buffer;
 }
 
-// Worst error / bound of what came out; NaN, or Infinity, for what no bound allows.
+// Worst error / bound of the results; NaN, or Infinity, for values that no bound permits.
 function compare(check, content) {
   const content8 = new Uint8Array(content);
   const guards = [content8.subarray(0, GUARD), content8.subarray(GUARD + check.bytes)];
@@ -192,7 +192,7 @@ for (const test of possible) {
     console.log(`FAIL ${name(test)}: error/bound ${ratio} at ${at}`);
   }
 }
-// Faults that must be seen: a wrong factor, and an element that is not written.
+// Faults that must be detected: a wrong factor, and an element that is not written.
 const control = read.cases.find((test) => test.kernel === 'numbers' && test.case === 'exp');
 for (const wrong of ['output[i] = 1.0001 * exp(x)', 'if i > 0u { output[i] = exp(x); }']) {
   const faulty = structuredClone(control);

@@ -1,9 +1,9 @@
-"""Which of the annotated things in photographs look alike to ResNet-50: dogs of one breed, people dressed alike. Scenes
-take such for one class, as the photographs have few classes of their own.
+"""Finds annotated objects in photographs that look alike to ResNet-50: dogs of one breed, people dressed alike. Scenes
+treat them as one class, because the photographs have few classes of their own.
 
     python alike.py --data DATA --teacher package/ResNet50
 
-Writes DATA/alike.npz, of the training split: for each thing its photograph, its class and its vector of unit length.
+Writes DATA/alike.npz for the training split: for each object its photograph, its class and its vector of unit length.
 """
 
 import argparse
@@ -20,7 +20,7 @@ SIZE, LEAST = 256, 0.03  # pixels; a thing's part of the photograph
 
 
 def things(library):
-    """Each (photograph, class, picture [SIZE, SIZE, 3] of it alone on grey, how much of it each pixel shows)."""
+    """Each (photograph, class, picture [SIZE, SIZE, 3] of the object alone on grey, its coverage per pixel)."""
     for number, photo in enumerate(library.photos):
         pixels, mask = library.photo(photo)
         for c in np.unique(mask[(mask != 0) & (mask != IGNORE)]):
@@ -54,7 +54,7 @@ def main():
         of.append(number)
         classes.append(c)
         vectors.append((features * weight).sum((0, 2, 3)) / weight.sum())
-    vectors = torch.stack(vectors).sqrt()  # as few channels are large
+    vectors = torch.stack(vectors).sqrt()  # because only few channels are large
     vectors = F.normalize(vectors - vectors.mean(0), dim=1)
     arrays = {"of": np.array(of, np.int32), "classes": np.array(classes, np.uint8), "vectors": vectors.half().numpy()}
     np.savez(args.data / "alike.npz", **arrays)

@@ -1,6 +1,6 @@
-// Attention with heads of 32 channels on a CPU with AMX: scores live in registers and L1, never in memory (the way of
-// FlashAttention, Dao et al., 2022). Everything runs transposed, [keys, queries], so that what belongs to a query is a
-// lane of a vector and probabilities are written as the tiles that the next product reads.
+// Attention with heads of 32 channels on a CPU with AMX: scores live in registers and L1, never in memory (as in FlashAttention, Dao et
+// al., 2022). Everything is transposed, [keys, queries], so that a query is a lane of a vector, and probabilities are written as the tiles
+// that the next product reads.
 //
 // Compiled by attention.py.
 #include <immintrin.h>
@@ -13,7 +13,7 @@
 #include <cstring>
 #include <vector>
 
-// The compiler's own intrinsics do not tell it that they read and write memory (GCC 12).
+// The compiler's own intrinsics do not declare that they read and write memory (GCC 12).
 #define TILE_LOAD(t, from, stride) \
   asm volatile("tileloadd (%0,%1,1), %%tmm" #t ::"r"(from), "r"(int64_t(stride)) : "memory")
 #define TILE_STORE(t, to, stride) \
@@ -45,7 +45,7 @@ bf16 narrow(float f) {
   return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
-// 2^x for x <= 127, with a relative error of 5e-5; NaN stays NaN, which of a maximum's factors only the second does.
+// 2^x for x <= 127, with a relative error of 5e-5; NaN stays NaN, but of a maximum's operands only in the second.
 __m512 exp2(__m512 x) {
   x = _mm512_max_ps(_mm512_set1_ps(-126), x);
   __m512 whole = _mm512_roundscale_ps(x, 0), r = _mm512_sub_ps(x, whole);
@@ -69,13 +69,13 @@ void transpose(const bf16* from, int rows, int stride, int width, bf16* to) {
     for (int c = 0; c < width; c++) to[size_t(c) * rows + i] = from[size_t(i) * stride + c];
 }
 
-// 16 rows of 32 channels from row-major -> the tile of their transpose as a right factor: pairs of channels by rows.
+// Loads 16 rows of 32 channels from row-major order as a transposed right factor: pairs of channels by rows.
 void right_transposed(const bf16* from, int stride, uint32_t* to) {
   for (int q = 0; q < 16; q++)
     for (int c = 0; c < 16; c++) memcpy(to + c * 16 + q, from + size_t(q) * stride + 2 * c, 4);
 }
 
-// 32 rows of 16 channels -> their tile as a right factor: pairs of rows by channels.
+// Loads 32 rows of 16 channels as a right factor: pairs of rows by channels.
 void right(const bf16* from, int stride, uint32_t* to) {
   for (int r = 0; r < 16; r++)
     for (int c = 0; c < 16; c++)
@@ -95,7 +95,7 @@ inline void store(float* to) {
   TILE_STORE(3, to + 528, 128);
 }
 
-// scores^T of a block into `s`, next to nothing where only `count` of its keys exist.
+// scores^T of a block into `s`; entries beyond its `count` keys are almost minus infinity.
 inline void scores(const bf16* keys, int count, const uint32_t* queries, float* s) {
   TILE_ZERO(0); TILE_ZERO(1); TILE_ZERO(2); TILE_ZERO(3);
   TILE_LOAD(4, keys, D * 2);
@@ -108,7 +108,7 @@ inline void scores(const bf16* keys, int count, const uint32_t* queries, float* 
     for (int x = 0; x < 32; x++) s[r * 32 + x] = -1e30f;
 }
 
-// to [16 * tiles][32] += so many tiles of 16 rows of `from` times `right`: O^T += V^T P^T, dQ^T += K^T dS^T.
+// to [16 * tiles][32] += `tiles` tiles of 16 rows of `from` times `right`: O^T += V^T P^T, dQ^T += K^T dS^T.
 inline void add_transposed(const bf16* from, int stride, const uint32_t* right, float* to, int tiles) {
   TILE_LOAD(6, right, 64);
   TILE_LOAD(7, right + 256, 64);
@@ -123,7 +123,7 @@ inline void add_transposed(const bf16* from, int stride, const uint32_t* right, 
   }
 }
 
-// to [32][stride] += from [32][32] times so many tiles of 16 columns: dV += P^T dO, dK += dS^T Q.
+// to [32][stride] += from [32][32] times `tiles` tiles of 16 columns: dV += P^T dO, dK += dS^T Q.
 inline void add_product(const bf16* from, const uint32_t* columns, float* to, int stride, int tiles) {
   TILE_LOAD(4, from, 64);
   TILE_LOAD(5, from + 512, 64);
@@ -144,7 +144,7 @@ int up(int n) { return (n + BLOCK - 1) / BLOCK * BLOCK; }
 
 extern "C" {
 
-// Asks the kernel for the tiles; 0 if it grants them.
+// Requests AMX tiles from the kernel; returns 0 on success.
 int attention_init() { return syscall(SYS_arch_prctl, 0x1023, 18); }
 
 // q [batch, n, 32], k [batch, m, 32], v [batch, m, e], out [batch, n, e], all bf16; lse [batch, n] f32, to base 2.
@@ -199,7 +199,7 @@ void attention_forward(const bf16* q, const bf16* k, const bf16* v, bf16* out, f
   _tile_release();
 }
 
-// The gradients of the same, of its shapes.
+// The gradients of the above, with the same shapes.
 void attention_backward(const bf16* q, const bf16* k, const bf16* v, const bf16* out, const float* lse,
                         const bf16* grad, bf16* dq, bf16* dk, bf16* dv, int batch, int n, int m, int e) {
   Config config;

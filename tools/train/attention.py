@@ -1,7 +1,7 @@
-"""Attention with heads of 32 channels on a CPU with AMX, by attention.cpp: PyTorch's own spends most of its time on
-writing and reading the scores, of which this one keeps none.
+"""Attention with heads of 32 channels on a CPU with AMX, by attention.cpp. PyTorch's own spends most of its time
+writing and reading the scores, which this one never stores.
 
-    python attention.py        compares it with PyTorch in f64 and times both
+    python attention.py        compares it with PyTorch in f64, and times both
 """
 
 import ctypes
@@ -20,7 +20,7 @@ HEAD, MOST_VALUES = 32, 48
 
 @cache
 def library():
-    """attention.cpp, compiled where it was not yet; None on a machine without AMX or g++."""
+    """attention.cpp, compiled if necessary; None on a machine without AMX or g++."""
     source = Path(__file__).with_suffix(".cpp")
     try:
         if "amx_bf16" not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
@@ -30,7 +30,7 @@ def library():
         path = cache / f"attention-{name}.so"
         if not path.exists():
             cache.mkdir(parents=True, exist_ok=True)
-            # Several processes may get here at once.
+            # Several processes may compile at the same time.
             with tempfile.TemporaryDirectory(dir=cache) as place:
                 made = Path(place) / "attention.so"
                 flags = ["-O3", "-march=sapphirerapids", "-shared", "-fPIC"]
@@ -44,7 +44,7 @@ def library():
 
 
 def pointers(*tensors):
-    """They do not keep the tensors alive."""
+    """Pointers, which do not keep the tensors alive."""
     return [ctypes.c_void_p(t.data_ptr()) for t in tensors]
 
 
@@ -85,7 +85,7 @@ def softmax_attention(q, k, v):
 
 
 def main():
-    assert library(), "there is no AMX here, or no g++"
+    assert library(), "AMX or g++ is missing"
     torch.set_num_threads(1)
     torch.manual_seed(0)
 
@@ -101,7 +101,7 @@ def main():
     for shape in training + ragged:
         batch, heads, n, m, e = shape
         sizes = [(n, HEAD), (m, HEAD), (m, e)]
-        # Heads beside each other in memory, as the model has them.
+        # Heads are adjacent in memory, as in the model.
         drawn = lambda rows, width: torch.randn(batch, rows, heads, width).transpose(1, 2)
         inputs = [(drawn(*s) * by).bfloat16() for s, by in zip(sizes, (2, 2, 1))]
         grad = drawn(n, 2 * e).bfloat16()[..., :e]
@@ -113,8 +113,8 @@ def main():
             got = both_ways(f, inputs, grad)
             ms = 1000 * (time.process_time() - started)
             errors = [((a[some].double() - b).norm() / b.norm()).item() for a, b in zip(got, exact)]
-            # Roundings to 8 bits on the way, each at most 2^-9 of what is rounded: of P and the result; for the
-            # gradients of q and k of the output, dS and the result. Those of different elements are independent.
+            # Intermediates are rounded to 8 bits, by at most 2^-9 of their value: P and the result; for the gradients of q and k, the
+            # output, dS and the result. Roundings of different elements are independent.
             assert f is plain or all(x < r * 2**-9 for x, r in zip(errors, (2, 3, 3, 2))), errors
             name = "PyTorch" if f is plain else "fused"
             print(f"{str(shape):28} {name:8} {' '.join(f'{x:.1e}' for x in errors)} {ms:8.1f}", flush=True)

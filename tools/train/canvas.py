@@ -1,4 +1,4 @@
-"""What scenes are made of: colours changed, photographs cropped, grounds, cut-outs pasted."""
+"""Building blocks of scenes: colour changes, crops of photographs, backgrounds, pasted cut-outs."""
 
 import cv2
 import numpy as np
@@ -17,8 +17,8 @@ def jitter(rgb, rng, strength):
 
 
 def cropped(pixels, mask, height, width, rng, scale=(0.55, 1.0)):
-    """A random part of a photograph at height x width, with its class index. A square's aspect ratio is off by a third at
-    most; of that of a narrower part half is cropped and half is squeezed."""
+    """A random part of a photograph at height x width, with its class index. The aspect ratio is off by at most a third for a
+    square; for a narrower part, half of the difference is cropped and half is squeezed."""
     h, w = mask.shape
     s = rng.uniform(*scale)
     stretch = rng.uniform(0.87, 1.15)
@@ -51,8 +51,8 @@ def plain_ground(size, rng):
 
 
 def paste(canvas, label, number, cutout, rng, scale, strength, avoid):
-    """Puts a cut-out on a float canvas, turned, scaled and mirrored at random, and `number` where it is opaque in
-    `label`. Tries to cover little of `avoid`. Returns False where no place was found."""
+    """Pastes a cut-out on a float canvas, turned, scaled and mirrored at random, and writes `number` where it is opaque to
+    `label`. Tries to cover little of `avoid`. Returns False if it finds no position."""
     size = canvas.shape[0]
     h, w = cutout.shape[:2]
     long = max(h, w)
@@ -88,7 +88,7 @@ def paste(canvas, label, number, cutout, rng, scale, strength, avoid):
 
 
 def shrunk(b, size):
-    """A batch as the engine brings it to size x size: pictures by PIL's bilinear, masks by the nearest pixel."""
+    """Resizes a batch to size x size like the engine: pictures by PIL's bilinear filter, masks by the nearest pixel."""
     drawn = b["images"].shape[1]
     if drawn == size:
         return b

@@ -1,6 +1,6 @@
-"""Scenes for training and measuring: M pictures that hold the same T classes, with a mask of each class in each picture.
+"""Scenes for training and measuring: M pictures with the same T classes, and a mask of each class in each picture.
 
-Every picture of a scene can be a query and the others its supports, for each class in turn: the same pictures with
+Every picture of a scene can be a query with the others as its supports, for each class in turn. The same pictures with
 another mask must give another answer, so the support cannot be ignored.
 """
 
@@ -13,8 +13,8 @@ OTHER = 100
 
 
 class Scenes(Photographs):
-    """Draws scenes from a library. `hard` from 0 to 1: from plain grounds and the same drawing to photographs,
-    strangers' drawings, strong jitter. `natural`: the classes of photographs to draw, by default all."""
+    """Draws scenes from a library. `hard` goes from 0 (plain backgrounds and the same drawing) to 1 (photographs,
+    other artists' drawings, strong jitter). `natural`: the classes of photographs to draw, by default all."""
 
     def __init__(self, library, size, hard, rng, natural=None):
         self.library, self.size, self.hard, self.rng = library, size, hard, rng
@@ -25,30 +25,30 @@ class Scenes(Photographs):
         self.natural = [c for c in wanted if len(library.of_class.get(c, [])) >= 5]
         if not self.natural:
             self.weights[-1] = 0
-        # Between one class as often as any other and one photograph as often as any other.
+        # A compromise between equal frequency of classes and equal frequency of photographs.
         often = np.array([len(library.of_class[c]) ** 0.5 for c in self.natural])
         self.often = often / often.sum()
         self.weights /= self.weights.sum()
         self.other_instances = 0.4 + 0.6 * hard  # how often a class is drawn by different hands
         self.on_photographs = 0.75 * hard  # how often a composite lies on one
-        self.apart = False  # the first picture's drawing is in no other, where its class has more
+        self.apart = False  # the first picture's drawing occurs in no other, if its class has several
 
     def without_photographs(self, only=None):
-        """Draw no class that is cut out of photographs, or none but one kind of drawings."""
+        """Excludes classes cut out of photographs, or all but one kind of drawings."""
         self.natural = []
         self.weights[-1] = 0
         self.weights *= [only in (None, kind) for kind in [*self.kinds, None]]
         self.weights /= self.weights.sum()
 
     def draw_class(self):
-        """A class number: below len(classes) drawings, from there on VOC's classes, cut out of photographs."""
+        """A class number: below len(classes) drawings, then VOC's classes, cut out of photographs."""
         kind = self.rng.choice(len(self.weights), p=self.weights)
         if kind == len(self.kinds):
             return len(self.library.classes) + int(self.rng.choice(self.natural, p=self.often))
         return int(self.rng.choice(self.library.kinds[self.kinds[kind]]))
 
     def instances(self, number, count):
-        """Cut-outs of a class, different ones if there are."""
+        """Cut-outs of a class, different ones if possible."""
         drawn = len(self.library.classes)
         if number >= drawn:
             how = self.rng.random()  # there are few classes of photographs
@@ -90,8 +90,8 @@ class Scenes(Photographs):
         return images, np.array([labels == t + 1 for t in range(targets)], np.uint8), classes
 
     def labelled(self, pictures, targets=2, others=(0, 2)):
-        """(images [M, S, S, 3] uint8, labels [M, S, S] uint8, classes [T]): label t + 1 is the target t, OTHER one of
-        the further objects, of which there are between `others` in each picture."""
+        """(images [M, S, S, 3] uint8, labels [M, S, S] uint8, classes [T]): label t + 1 is the target t; OTHER is one of
+        the further objects, of which each picture has `others` or more."""
         while True:
             classes = [self.draw_class() for _ in range(targets)]
             if len(set(classes)) == targets:
@@ -124,7 +124,7 @@ class Scenes(Photographs):
         return all((label == t + 1).sum() > least for t in range(len(classes)))
 
     def photographs(self, pictures, pasted):
-        """The same of photographs of one of VOC's classes, IGNORE where the annotation says nothing; `pasted` adds a drawn
+        """The same for photographs of one of VOC's classes, with IGNORE where the annotation is undefined; `pasted` adds a drawn
         class to all of them as a second target."""
         c = int(self.rng.choice(self.natural, p=self.often))
         images, labels = [], []
@@ -146,7 +146,7 @@ class Scenes(Photographs):
                         break
                 mask[on == 1] = 0
                 second.append(on)
-            # Where a picture has no room for it, it is a further object: an empty mask asks for nothing.
+            # If a picture has no room for it, it is a further object, because an empty mask defines no target.
             if all(on.any() for on in second):
                 masks.append(second)
                 classes.append(number)
@@ -155,8 +155,8 @@ class Scenes(Photographs):
 
 def batch(scenes, pictures, counts, absent=0.0):
     """One batch: counts = (composites, photographs with something pasted, pairs of photographs, plain photographs, their
-    regions). The part `absent` of the episodes has the supports of a drawing that another scene asks for, if there is one:
-    nothing is to be found.
+    regions). The share `absent` of the episodes gets the supports of another scene's drawing, if there is one, so that
+    nothing should be found.
 
     images [I, S, S, 3], masks [E, S, S], image_of [E], supports [E, M - 1], classes [E], others [E]: the
     episode with the same picture and the scene's other class, or itself; absent [E]."""

@@ -1,9 +1,9 @@
-"""Draws the scenes of examples/ from held-out drawings of the Open Clip Art Library (public domain) on grounds of our own.
+"""Draws the scenes of examples/ from held-out drawings of the Open Clip Art Library (public domain) on our own backgrounds.
 
     python examples.py --data DIR [--output ../../examples] [--seeds 2 1 2]
 
-Support and query show different drawings of the same thing, and other things beside it. A seed for each scene, by default those
-of the scenes that are committed.
+Support and query show different drawings of the same object, among other objects. One seed per scene; the defaults are those
+of the committed scenes.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from library import Library
 from PIL import Image
 
 SIZE = 256
-# Target in the support, targets in the query, other things in both: (class, number of the drawing).
+# Target in the support, targets in the query, other objects in both: (class, number of the drawing).
 SETS = [
     (
         ("bugs c_rollandin_francesco_ar", 0),
@@ -33,7 +33,7 @@ SETS = [
         [("toys beach_ball", 0), ("toys kiddy_train_orlando_kara", 0), ("games 8ball_form_jarno_vasama", 0)],
     ),
 ]
-# Of docs/guide.md: three pictures of the thing with masks, and a folder to look in. Its last picture has none.
+# For docs/guide.md: three pictures of the object with masks, and a folder to search. Its last picture has no such object.
 GUIDE = [("fruit lemon_simple", 0), ("fruit lemon_whole_ganson", 0), ("fruit lemon", 0)]
 GUIDE_SEED = 5
 
@@ -66,7 +66,7 @@ def scene(cutouts, others, rng):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, type=Path, help="what prepare.py wrote")
+    parser.add_argument("--data", required=True, type=Path, help="the output of prepare.py")
     parser.add_argument("--output", type=Path, default=Path(__file__).resolve().parents[2] / "examples")
     parser.add_argument("--seeds", type=int, nargs=3, default=[2, 1, 2])
     args = parser.parse_args()

@@ -66,7 +66,7 @@ SCHEDULER = {
 
 
 def with_timestep(tensors):
-    """Adds the embedding of the timestep, which training leaves out because it is a constant: zeros."""
+    """Adds the embedding of the timestep as zeros: training omits it because it is a constant."""
     width = 4 * UNET_WIDTHS[0]
     added = {
         "time_embedding.linear_1.weight": torch.zeros(width, UNET_WIDTHS[0]),
@@ -86,7 +86,7 @@ def under(state, prefix):
 
 
 def exported(directory):
-    """The state of a DiffewS from what `write` wrote."""
+    """The state of a DiffewS from the output of `write`."""
     state = {"prompt_embeds": load_file(directory / "empty_prompt.safetensors")["prompt_embeds"].float()}
     for part in ("unet", "vae"):
         tensors = load_file(directory / part / STEM).items()
@@ -115,7 +115,7 @@ def write(state, output, settings):
 
 @torch.no_grad()
 def difference(state, output, size):
-    """Relative L2 between the map of the training code and of the reference, both in f64 with the weights as written."""
+    """Relative L2 error between the maps of the training code and of the reference, both in f64 with the weights as written."""
     rng = np.random.default_rng(0)
     model = DiffewS().double()
     model.load_state_dict({name: t.half().double() for name, t in state.items()})
@@ -129,7 +129,7 @@ def difference(state, output, size):
         expected = reference.DiffewS(output, dtype=torch.float64).segment([(support, support_mask)], query, size)
     images = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).double() / 127.5 - 1
     masks = torch.stack([torch.from_numpy(mask / 255.0), torch.zeros(size, size).double()])[:, None]
-    # The map averages three clipped channels, the model's output the unclipped ones: compare these before clipping.
+    # The map averages three clipped channels, but the model's output has unclipped ones: compare these before clipping.
     raw = []
     model.vae.decoder.conv_out.register_forward_hook(lambda _module, _inputs, out: raw.append(out))
     model(images, masks, torch.tensor([0, 1]), torch.tensor([[1], [0]]))
@@ -141,8 +141,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--mean-with", type=Path, help="exported weights that this run began with: write the mean of both")
-    parser.add_argument("--share", type=float, default=0.5, help="of this run in that mean")
+    parser.add_argument("--mean-with", type=Path, help="exported weights that this run started from: write the mean of both")
+    parser.add_argument("--share", type=float, default=0.5, help="weight of this run in that mean")
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--absolute-threshold", type=float, default=0.4)
     args = parser.parse_args()
@@ -157,7 +157,7 @@ def main():
     print(f"{args.output}: {parameters} parameters after {checkpoint['minutes']:.1f} minutes, {checkpoint['step']} steps")
     print(f"relative L2 from the reference, f64: {off:.2e}")
     if not off < 1e-9:
-        raise SystemExit("the reference computes something else")
+        raise SystemExit("the reference computes a different result")
 
 
 if __name__ == "__main__":

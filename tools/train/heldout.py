@@ -1,5 +1,5 @@
-"""Writes held-out scenes as pictures, masks and episodes for `diffews-wgpu eval`. None of their classes, and none of their
-photographs, was trained on.
+"""Writes held-out scenes as pictures, masks and episodes for `diffews-wgpu eval`. None of their classes and photographs
+were trained on.
 
     python heldout.py --data DIR --output SETS [--episodes 300]
     diffews-wgpu eval --episodes SETS/composites_1.json --root SETS --json
@@ -12,9 +12,10 @@ photographs, was trained on.
 | pairs_1 | two photographs of different ones of these side by side: what stands out is both, only the support tells which |
 | seen_1 | held-out photographs of classes that were trained on |
 
-Left out are drawings that are also in training under another name, and clock faces, of which other hours were trained on.
+Excluded are drawings that also occur in training under another name, and clock faces, because other times of day were trained on.
 
-In the masks 1 is the target, 100 another object, 255 counts nowhere. The pictures are made from the training material and are under its licences: not for publication.
+In the masks 1 is the target, 100 another object, and 255 is not scored. The pictures are made from the training material and are under its
+licences: not for publication.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from library import NOVEL, VOC, Library
 from PIL import Image
 
 SIZE = 256
-LEAST = 0.01  # of a photograph: smaller targets are left out of the novel and the seen set
+LEAST = 0.01  # of a photograph: smaller targets are excluded from the novel and the seen set
 SHOTS = 5
 SAME = ", same drawing"  # of a class that has no other
 
@@ -65,7 +66,7 @@ def whole(photo, library, c):
 
 
 def unseen(library, trained):
-    """`library` without drawings that are in training, too, and without clock faces."""
+    """`library` without drawings that also occur in training, and without clock faces."""
     digest = lambda lib, number: hashlib.sha256(lib.array("cutouts", number).tobytes()).digest()
     seen = {digest(trained, number) for c in trained.classes for number in c["cutouts"]}
     for kind, numbers in library.kinds.items():
@@ -80,7 +81,7 @@ def unseen(library, trained):
 
 
 def photographs(writer, library, wanted, count, shots, rng):
-    """Whole photographs at their own size; classes in turn, no query twice."""
+    """Whole photographs at their own size, with classes in turn, and no query twice."""
     usable = {c: [p for p in library.of_class.get(c, []) if share(p, library, c) > LEAST] for c in wanted}
     usable = {c: photos for c, photos in usable.items() if len(photos) > shots}
     queries = [(c, i) for i in range(count) for c, photos in usable.items() if i < len(photos)]
@@ -114,7 +115,7 @@ def pairs(writer, scenes, count):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, type=Path, help="what prepare.py wrote")
+    parser.add_argument("--data", required=True, type=Path, help="the output of prepare.py")
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("--episodes", type=int, default=300)
     parser.add_argument("--seed", type=int, default=77)

@@ -1,13 +1,13 @@
-"""What prepare.py, alike.py and regions.py made, as scenes are drawn from it."""
+"""The data of prepare.py, alike.py and regions.py, for drawing scenes from it."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 
-IGNORE = 255  # the annotation says nothing
-ANNOTATED = 100  # plus the class: the region of what is annotated
-ALIKE = 0.35  # the least cosine of the vectors of things that look alike
+IGNORE = 255  # the annotation is undefined
+ANNOTATED = 100  # plus the class: an annotated region
+ALIKE = 0.35  # least cosine between vectors of objects that look alike
 VOC = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
     "pottedplant sheep sofa train tvmonitor"
@@ -16,7 +16,7 @@ NOVEL = [VOC.index(name) for name in ("cow", "horse", "sheep")]
 
 
 class Library:
-    """One split of it; pictures are mapped into memory."""
+    """One split of it, with pictures mapped into memory."""
 
     def __init__(self, directory, split):
         directory = Path(directory)
@@ -33,7 +33,7 @@ class Library:
         for photo in self.photos:
             for c in photo["classes"]:
                 self.of_class.setdefault(c, []).append(photo)
-        # What alike.py and regions.py found, which is of the training split only.
+        # The results of alike.py and regions.py, for the training split only.
         files = (directory / "alike.npz", directory / "regions.npz")
         self.things, self.regions = (self.vectors(path) if split == "train" else None for path in files)
         if self.regions:
@@ -60,7 +60,7 @@ class Library:
         return self.photos[self.things["of"][number]], int(self.things["classes"][number])
 
     def lookalikes(self, thing, count, rng):
-        """`count` things, the first of which is `thing` and the others look like it; itself, where too few do."""
+        """`count` objects: first `thing`, then others that look like it, or itself if there are too few."""
         near = self.things["vectors"] @ self.things["vectors"][thing]
         near[self.things["of"] == self.things["of"][thing]] = -1
         nearest = np.argsort(-near)[: count + 4]
@@ -68,6 +68,6 @@ class Library:
         return [thing, *chosen, *[thing] * (count - 1 - len(chosen))]
 
     def region_labels(self, number):
-        """Of the photograph of this number, as regions.py wrote them."""
+        """The labels of this photograph, as regions.py wrote them."""
         shape = self.shape("photos", self.photos[number]["mask"])
         return self.regions["labels"][self.region_starts[number] :][: np.prod(shape)].reshape(shape)

@@ -1,10 +1,10 @@
-"""Runs `diffews-wgpu eval` over the sets that heldout.py wrote and prints the table of weights/nano/README.md.
+"""Runs `diffews-wgpu eval` over the sets of heldout.py, and prints the table of weights/nano/README.md.
 
     python measure.py --program target/release/diffews-wgpu --sets SETS --weights DIR --output DIR [--limit N]
 
-Mean over episodes of the foreground's IoU at the model's size, with a 95 % bootstrap interval over episodes; the same with
-the supports of another class, and how often these find nothing (less than half a per cent of the picture); with everything
-marked; and, where a picture holds other objects, with all of them marked.
+Prints the mean over episodes of the foreground's IoU at the model's size, with a 95 % bootstrap interval; the same with
+supports of another class, and how often these find nothing (less than half a per cent of the picture); with everything
+marked; and, if a picture has other objects, with all of them marked.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def scores(args, name, control):
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()[1:]]
     lines.sort(key=lambda line: line["episode"])
     both, either = (np.array([line["counts"][what][1] for line in lines]) for what in ("intersection", "union"))
-    # Marked and true pixels are the two together.
+    # The sum of marked and true pixels is both + either.
     found = both + either - true_pixels(args, name)
     nothing = (found < 0.005 * side(args) ** 2).mean()
     return both / np.maximum(either, 1), np.array([line["class"].endswith(SAME) for line in lines]), float(nothing)
@@ -40,7 +40,7 @@ def side(args):
 
 
 def true_pixels(args, name):
-    """How many are of the target, at the model's size."""
+    """Number of the target's pixels, at the model's size."""
     masks = [Image.open(path).resize([side(args)] * 2, Image.NEAREST) for path in truths(args, name)]
     return np.array([(np.array(mask) == 1).sum() for mask in masks])
 
@@ -51,7 +51,7 @@ def truths(args, name):
 
 
 def marked(args, name, what):
-    """IoU with the truth of marking all that `what` says."""
+    """IoU with the ground truth when everything in `what` is marked."""
     found = []
     for path in truths(args, name):
         label = np.array(Image.open(path))

@@ -1,7 +1,7 @@
 """DiffewS for training: one forward pass over a batch of episodes, its parameters named as in the diffusers checkpoint.
 
-The layers compute what diffusers' do (tools/reference/diffews.py is the check: export.py compares the two). Differences,
-none of which changes the result: the timestep is a constant, so its embedding is left out, its place taken by the biases
+The layers compute the same as diffusers' (export.py compares them with tools/reference/diffews.py). The differences do
+not change the result: the timestep is a constant, so its embedding is omitted in favour of the biases
 of the convolutions, and export writes zeros for it; supports and queries go through the UNet in batches.
 """
 
@@ -23,13 +23,13 @@ FILTER = {"radius": 8, "epsilon": 1e-5}
 
 
 def refined(out, pictures):
-    """The decoder's mean [E, S, S] in -1..1 as the engine shows it: its outlines are those of the pictures [E, 3, S, S] in
+    """The decoder's mean [E, S, S] in -1..1 as the engine shows it: refined by the pictures [E, 3, S, S] in
     -1..1, whose variances are four times those of colours in 0..1."""
     return guided_filter(out, pictures, FILTER["radius"], 4 * FILTER["epsilon"])
 
 
 class Conv2d(nn.Conv2d):
-    """On a CPU a convolution's result, and the gradient of its input, come channels last, where GroupNorm's backward takes
+    """On a CPU, a convolution's result and the gradient of its input have channels last, where GroupNorm's backward takes
     thirty times as long."""
 
     def forward(self, x):
@@ -101,7 +101,7 @@ class Attention(nn.Module):
         self.to_v = nn.Linear(context or channels, channels, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
         if context is None:
-            # Attention begins as a similarity: without this it ignores the support for most of the training.
+            # Attention starts as a similarity; otherwise it ignores the support during most of the training.
             nn.init.orthogonal_(self.to_q.weight)
             self.to_k.weight.data.copy_(self.to_q.weight.data)
 
@@ -115,11 +115,11 @@ class Attention(nn.Module):
         return self.to_out[0](joined(attend(self.to_q(x), k, v, self.heads))), (k, v)
 
     def query(self, x, bank, mask):
-        """Keys and values of its own and of the bank. Also what part of the attention to the supports fell on their
-        masks: [B, n] of (on the mask, on the supports), the mean over heads."""
+        """Attends over its own keys and values and the bank's. Also returns the attention to the supports' masks:
+        [B, n] of (on the mask, on the supports), the mean over heads."""
         k, v = torch.cat([self.to_k(x), bank[0]], 1), torch.cat([self.to_v(x), bank[1]], 1)
         own = x.shape[1]
-        # The mask and a one travel as two more channels of the values.
+        # The mask and a one are two more channels of the values.
         more = F.pad(torch.stack([mask, torch.ones_like(mask)], -1).to(v.dtype), (0, 0, own, 0))
         heads = self.heads
         v = torch.cat([v.unflatten(2, (heads, -1)), more[:, :, None].expand(-1, -1, heads, -1)], -1).flatten(2)
@@ -189,7 +189,7 @@ class Stage(nn.Module):
 
 
 class Support:
-    """The support pass: every attn1 leaves its keys and values."""
+    """The support pass: every attn1 stores its keys and values."""
 
     def __init__(self):
         self.bank = []
@@ -201,7 +201,7 @@ class Support:
 
 
 class Query:
-    """The query pass. `supports` [E, N] picks the N supports of each of E queries; `masks` [E, 1, S, S] in 0..1."""
+    """The query pass. `supports` [E, N] selects the N supports of each of E queries; `masks` [E, 1, S, S] in 0..1."""
 
     def __init__(self, bank, supports, masks):
         self.bank, self.supports, self.masks, self.carried = iter(bank), supports, masks, []
@@ -243,7 +243,7 @@ class Unet(nn.Module):
         self.conv_out = Conv2d(w[0], LATENT, 3, padding=1)
 
     def forward(self, x, prompt, run):
-        """Returns v and the features that the classification head reads, coarse to fine."""
+        """Returns v and the features for the classification head, coarse to fine."""
         skips, features = [x], []
         for stage in self.down_blocks:
             x = stage.attentions[0](stage.resnets[0](x), prompt, run)
@@ -364,8 +364,8 @@ class DiffewS(nn.Module):
         self.prompt_embeds = nn.Parameter(torch.randn(2, CONTEXT))
 
     def forward(self, images, masks, image_of, supports):
-        """images [I, 3, S, S] in -1..1; masks [E, 1, S, S] in 0..1, of image image_of[e]; episode e segments that image
-        by the N pictures and masks of the episodes supports[e].
+        """images [I, 3, S, S] in -1..1; masks [E, 1, S, S] in 0..1, for image image_of[e]; episode e segments that image
+        with the N pictures and masks of the episodes supports[e].
 
         Returns the decoder's mean over its channels [E, S, S]; per attn1 [E, tokens, 2] of Attention.query; features of
         the query pass and of the support pass."""

@@ -4,13 +4,13 @@ rest. Each process orthogonalizes its share of the matrices."""
 import torch
 import torch.distributed as dist
 
-# First and last layers, prompts and class vectors are no maps between hidden features.
+# First and last layers, prompts and class vectors do not map between hidden features.
 PLAIN = ("conv_in", "conv_in_ref", "conv_out", "prompt_embeds", "head", "quant_conv")
 MOMENTUM, WEIGHT_DECAY, CLIP = 0.95, 0.02, 1.0
 
 
 def orthogonalized(g):
-    """The nearest orthogonal matrix of each of [n, r, c], about: five Newton-Schulz steps."""
+    """The approximate nearest orthogonal matrix of each of [n, r, c]: five Newton-Schulz steps."""
     x = g.bfloat16()
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x

@@ -1,22 +1,22 @@
-"""Scenes of photographs alone."""
+"""Scenes that consist of photographs only."""
 
 import cv2
 import numpy as np
 from canvas import cropped, jitter
 from library import ANNOTATED, IGNORE
 
-UNLIKE = 0.15  # the most that the vectors of two things may have of a cosine for the things to be told apart
-SAME, UNSURE = 0.62, 0.42  # cosines of the vectors of regions: alike from the one on, perhaps from the other on
+UNLIKE = 0.15  # greatest cosine between vectors of objects that count as different
+SAME, UNSURE = 0.62, 0.42  # cosines of the vectors of regions: alike above the first, unsure above the second
 
 
 class Photographs:
-    """Draws them from `library`, at `size`, by `rng`; `natural`: the classes to draw, the i-th in `often`[i] of the scenes.
-    What is not of VOC's classes has a number beyond theirs."""
+    """Draws them from `library`, at `size`, with `rng`; `natural`: the classes to draw, the i-th in `often`[i] of the scenes.
+    Objects outside of VOC's classes have numbers beyond these."""
 
     library = size = hard = rng = natural = often = None
 
     def natural_cutout(self, c, photo=None):
-        """What shows class `c` in the photograph, or in any of the class."""
+        """The pixels that show class `c` in the photograph, or any object of the class."""
         best = None
         for _ in range(1 if photo else 4):
             pixels, mask = self.library.photo(photo or self.rng.choice(self.library.of_class[c]))
@@ -33,14 +33,14 @@ class Photographs:
         return best[1] if best is not None else np.full((16, 16, 4), 255, np.uint8)
 
     def photos_of(self, c, count):
-        """Different photographs of class `c`, where it is not tiny unless it always is."""
+        """Different photographs of class `c` in which it is not tiny, unless it always is."""
         chosen = self.rng.permutation(len(self.library.of_class[c]))[: 4 * count]
         photos = [self.library.of_class[c][i] for i in chosen]
         small = [(self.library.photo(p)[1] == c).mean() < 0.02 for p in photos]
         return [photos[i] for i in np.argsort(small, kind="stable")[:count]]
 
     def shown(self, photo, c, height, width, mask=None):
-        """A part of the photograph that shows class `c`, of its own mask if no other is given."""
+        """A part of the photograph that shows class `c`, by its own mask unless another is given."""
         pixels, annotated = self.library.photo(photo)
         mask = annotated if mask is None else mask
         whole, best = (mask == c).mean(), (-1.0,)
@@ -55,9 +55,9 @@ class Photographs:
         return best[1:]
 
     def pairs(self, pictures):
-        """(images, masks, classes) as `Scenes.composite` has them, IGNORE where the annotation says nothing, of pictures in
-        which two photographs lie side by side: what stands out is both, and only the support tells which is asked for.
-        They are of two of VOC's classes, or show two things and their lookalikes, or these same things elsewhere."""
+        """(images, masks, classes) as in `Scenes.composite`, with IGNORE where the annotation is undefined, of pictures that
+        join two photographs side by side: both objects are salient, and only the support tells which one is the target.
+        They have two of VOC's classes, or two objects and their lookalikes, or the same two objects elsewhere."""
         drawn = len(self.library.classes)
         of_voc = self.library.things is None or self.rng.random() < 0.25
         if of_voc:
@@ -77,7 +77,7 @@ class Photographs:
             halves = [self.shown(*both[i], self.size, w) for i, w in places]
             images.append(np.concatenate([jitter(image, self.rng, 0.3) for image, _ in halves], 1))
             for t, (_, c) in enumerate(both):
-                # A thing is asked for in its own half only: the other may be of its class.
+                # An object is the target in its own half only, because the other half may have its class, too.
                 marks = [(label == c) & (of_voc or i == t) for (i, _), (_, label) in zip(places, halves)]
                 ignored = [label == IGNORE for _, label in halves]
                 masks[t].append(np.where(np.concatenate(ignored, 1), IGNORE, np.concatenate(marks, 1)))
@@ -85,7 +85,7 @@ class Photographs:
         return self.finish(images), np.array(masks, np.uint8), [first + name for name in names]
 
     def unlike_things(self):
-        """Two that do not look alike, rather of rare classes than each as often as any other."""
+        """Two classes that do not look alike, preferring rare ones over equal frequency."""
         of, classes, vectors = (self.library.things[key] for key in ("of", "classes", "vectors"))
         often = np.bincount(classes)[classes] ** -0.5
         while True:
@@ -94,8 +94,8 @@ class Photographs:
                 return [a, b]
 
     def regions(self, pictures):
-        """The same of photographs, and one or two regions of their ground that look alike in all of them: seldom what
-        stands out. IGNORE where they might be."""
+        """The same for photographs, with one or two regions of their background that look alike in all of them and are seldom
+        salient. IGNORE where they might be."""
         r = self.library.regions
         ground = r["label"] < ANNOTATED
         asked = np.flatnonzero(ground & (r["share"] > 0.025) & (r["share"] < 0.5))
@@ -110,7 +110,7 @@ class Photographs:
             alike = np.flatnonzero(ground & (near > SAME) & (r["share"] > 0.02) & (r["of"] != photos[0]))
             others = list(dict.fromkeys(int(p) for p in r["of"][alike[np.argsort(-near[alike])]]))
             photos += [int(p) for p in self.rng.permutation(others[: pictures + 2])[: pictures - 1]]
-        # A second one, unlike the first, of which all of them have the like.
+        # A second region, unlike the first, that all of them have, too.
         best = SAME
         for i in np.flatnonzero((r["of"] == photos[0]) & ground & (r["share"] > 0.025) & (near < UNSURE)):
             alike = r["vectors"] @ r["vectors"][i]
@@ -119,7 +119,7 @@ class Photographs:
                 best, targets = least, [targets[0], int(i)]
         images, labels = [], []
         for number in photos:
-            # What is too small to be a region may be anything.
+            # Areas too small for a region are undefined.
             found = self.library.region_labels(number)
             label = np.where(found == 0, IGNORE, 0).astype(np.uint8)
             for i in np.flatnonzero(r["of"] == number):

@@ -1,8 +1,8 @@
-"""Cut-outs and photographs for training, as two files that a training process maps into memory.
+"""Prepares cut-outs and photographs for training, as two files that a training process maps into memory.
 
     python prepare.py --photos photos256.tar --output DIR
 
-Art comes from package registries by name (npm, apt-get), all of it of free licence, into DIR/packages; nothing else is
+Art comes from package registries by name (npm, apt-get), all under free licences, into DIR/packages; nothing else is
 fetched. DIR/cutouts.npy and DIR/photos.npy hold flat uint8 pixels with an offset and a shape each; DIR/index.json
 holds classes, licences and splits. See README.md for what is held out and why.
 """
@@ -24,7 +24,7 @@ from PIL import Image
 
 SIDE = 96  # the long side of a cut-out
 NPM = ["openmoji@17.0.0", "@iconify-json/noto@1.2.9", "@twemoji/svg@15.0.0", "@lobehub/fluent-emoji-3d@1.1.0"]
-# Further packages of Iconify's, for training only: the held-out scenes stay those of the others.
+# Further packages of Iconify's, for training only, so that the held-out scenes stay the same.
 HANDS = {
     "emojione": ("1.2.3", "CC BY 4.0"),
     "emojione-v1": ("1.2.3", "CC BY-SA 4.0"),
@@ -47,19 +47,19 @@ LICENCES = {
     "wesnoth": "GPL-2+",
     **{name: licence for name, (_, licence) in FURTHER.items()},
 }
-# Horse, sheep and cow are held out of everything; so are drawings of them and of what they are also called.
+# Horse, sheep and cow are held out of everything, and so are drawings of them and of their synonyms.
 NOVEL_WORDS = set(
     "cow horse sheep ox oxen bull buffalo ram ewe lamb calf cattle pony foal mare stallion racehorse unicorn goat "
     "mucca cavallo pecora horseman horsemen cavalier cavalryman knight lancer dragoon paladin rider carousel zebra "
     "donkey mule bison pegasus centaur bovine zebu yak mounted".split()
 )
-HELD_OUT = 8  # per cent of the words; a class with one of them is held out, whoever drew it
+HELD_OUT = 8  # per cent of the words; a class with one of them is held out for all artists
 WORD = re.compile("[a-z]{3,}")
 PLAIN = set(
     "face with and the of for from left right button symbol sign person man woman men women light dark medium skin "
     "tone architetto architect architett franc francesco frances red blue green yellow white black".split()
 )
-# What follows the unit's name in the file names of its frames.
+# Words that follow the unit's name in the file names of its frames.
 FRAMES = set(
     "attack idle die defend death n s ne se nw sw bow melee ranged magic run leading heal healing staff sword spear axe "
     "hammer moving move fly sit stand cast shield slash stab thrust throw bob block lead swim rise shoot".split()
@@ -71,7 +71,7 @@ def percent(text):
 
 
 def split_of(name):
-    """`name` begins with the kind of art and, but for emoji, the folder: these count for what is novel only."""
+    """`name` begins with the kind of art and, except for emoji, the folder; these only matter for the novel classes."""
     words = lambda text: {w.removesuffix("s") for w in WORD.findall(text.lower())} - PLAIN
     if words(name) & NOVEL_WORDS:
         return "novel"
@@ -101,7 +101,7 @@ def rasterized(svg):
 
 
 def collection(modules, name):
-    """The pictures of an Iconify package by name, with their other names, as what rasterized() takes."""
+    """The pictures of an Iconify package by name, with their aliases, as input of rasterized()."""
     of = json.loads((modules / f"@iconify-json/{name}/icons.json").read_text(encoding="utf-8"))
 
     def svg(icon):
@@ -112,13 +112,13 @@ def collection(modules, name):
         ).encode()
 
     own = {key: svg(icon) for key, icon in of["icons"].items()}
-    # An alias with more than a parent is a picture turned or mirrored.
+    # An alias with other keys than its parent is rotated or mirrored.
     other = {key: own[a["parent"]] for key, a in of.get("aliases", {}).items() if [*a] == ["parent"] and a["parent"] in own}
     return other | own
 
 
 def emoji(packages):
-    """(class, artist, loader) of every emoji that is no flag and no variant of skin: up to ten artists each."""
+    """(class, artist, loader) of every emoji except flags and skin tones: up to ten artists each."""
     modules = packages / "node_modules"
     noto = collection(modules, "noto")
     noto_names = json.loads((modules / "@iconify-json/noto/chars.json").read_text(encoding="utf-8"))
@@ -148,7 +148,7 @@ def emoji(packages):
 
 
 def icons(packages):
-    """Of one maker, in five styles, which have many names in common."""
+    """Icons of one maker in five styles, which share many names."""
     for style in ICONS:
         for name, svg in collection(packages / "node_modules", style).items():
             words = [w for w in name.split("-") if w.isalpha() and w not in ("flat", "duo", "bold")]
@@ -176,7 +176,7 @@ def drawings(packages):
 
 
 def cutout(image):
-    """RGBA, cut to what is opaque, long side SIDE; None where the alpha channel makes no good mask."""
+    """RGBA, cropped to its opaque part, long side SIDE; None if the alpha channel is not a good mask."""
     image = image.convert("RGBA")
     box = image.getchannel("A").point(lambda a: 255 * (a > 127)).getbbox()
     if box is None:
@@ -234,7 +234,7 @@ def photographs(archive):
 
 
 class Store:
-    """Arrays one after another in a flat file, with offsets and shapes."""
+    """Arrays concatenated in a flat file, with offsets and shapes."""
 
     def __init__(self):
         self.flat, self.places, self.end = [], [], 0
@@ -251,7 +251,7 @@ class Store:
 
 
 def keep_apart(classes, digests):
-    """Collections repeat themselves under other names: a class that shares a picture with one that is held out goes there."""
+    """Collections repeat pictures under other names: a class that shares a picture with a held-out class is held out, too."""
     changed = True
     while changed:
         changed = False

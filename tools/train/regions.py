@@ -1,10 +1,10 @@
-"""Regions of photographs, and which of them look alike to ResNet-50: grass, a cushion, a wall. Scenes ask for them, so
-that on photographs, too, the support must be looked at: what stands out is seldom what is meant.
+"""Finds regions of photographs, and which of them look alike to ResNet-50: grass, a cushion, a wall. Scenes use them as
+targets, so that the support matters on photographs, too: the salient object is seldom the target.
 
     python regions.py --data DATA --teacher package/ResNet50
 
-Writes DATA/regions.npz, of the training split: labels, one photograph after the other (0: none, from ANNOTATED on: an
-annotated class, 255: the annotation says nothing), and for each region its photograph, its label, its part of the
+Writes DATA/regions.npz for the training split: labels, one photograph after the other (0: none, from ANNOTATED on: an
+annotated class, 255: undefined in the annotation), and for each region its photograph, its label, its share of the
 photograph and its vector of unit length.
 """
 
@@ -21,10 +21,10 @@ from model import guided_filter
 from teacher import Teacher
 
 KEPT = 96  # principal components of the features
-PARTS = 7  # into how many the ground of a photograph is divided, at first
-LEAST = 0.012  # a region's part of the photograph
-ONE = 0.8  # parts whose centres have this cosine are one
-PLACE = 0.25  # what a distance of the whole photograph counts beside features of unit length
+PARTS = 7  # initial number of parts of a photograph's background
+LEAST = 0.012  # least share of a region in the photograph
+ONE = 0.8  # parts whose centres have this cosine are merged
+PLACE = 0.25  # weight of a distance of the whole photograph, relative to features of unit length
 
 
 def start(teacher, data):
@@ -41,23 +41,23 @@ def as_tensor(pixels):
 
 
 def sampled(number):
-    """Some positions' features."""
+    """The features of some positions."""
     features = TEACHER.seen(as_tensor(LIBRARY.photo(LIBRARY.photos[number])[0]))[0].flatten(1).T
     return features[:: max(1, len(features) // 60)].numpy()
 
 
 def mean_over(features, on):
-    """The unit vector of the features [h, w, KEPT] where the mask `on` covers most of a position; None if it hardly does."""
+    """The unit vector of the features [h, w, KEPT] where the mask `on` covers most of a position; None if there are few."""
     on = cv2.resize(on.astype(np.float32), features.shape[1::-1], interpolation=cv2.INTER_AREA)
     on = torch.from_numpy(on * (on > 0.5))
     return F.normalize((features * on[..., None]).sum((0, 1)), dim=0).numpy() if on.sum() >= 3 else None
 
 
 def kinds_of(features, ground):
-    """For each position of the ground a number, the same where the features are alike; -1 elsewhere."""
+    """A number for each position of the background, the same where the features are alike; -1 elsewhere."""
     h, w = ground.shape
     padded = F.pad(features.permute(2, 0, 1)[None], (1, 1, 1, 1), "replicate")
-    smooth = F.normalize(F.avg_pool2d(padded, 3, 1)[0], dim=0).permute(1, 2, 0)  # one position's are noisy
+    smooth = F.normalize(F.avg_pool2d(padded, 3, 1)[0], dim=0).permute(1, 2, 0)  # those of a single position are noisy
     places = np.stack(np.mgrid[0:h, 0:w], -1) / max(h, w) * PLACE
     points = np.concatenate([smooth.numpy(), places], -1)[ground].astype(np.float32)
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 30, 1e-4)
@@ -72,7 +72,7 @@ def kinds_of(features, ground):
 
 
 def divided(arguments):
-    """One photograph: labels [H, W] uint8 and for each region (label, part, vector)."""
+    """For one photograph, labels [H, W] uint8, and (label, part, vector) for each region."""
     number, mean, scale, axes = arguments
     pixels, mask = LIBRARY.photo(LIBRARY.photos[number])
     seen = TEACHER.seen(as_tensor(pixels))[0]
@@ -96,7 +96,7 @@ def divided(arguments):
                 if vector is not None and len(found) < ANNOTATED - 1:
                     found.append((len(found) + 1, share, vector))
                     labels[parts == part] = len(found)
-    # What is annotated is a region of its own, and is never asked for.
+    # Each annotated class is a region of its own, which is never a target.
     for c in np.unique(mask[(mask != 0) & (mask != IGNORE)]):
         vector = mean_over(features, mask == c)
         if vector is not None:

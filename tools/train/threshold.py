@@ -1,5 +1,5 @@
-"""Chooses `absolute_threshold` for export.py: the mean IoU of fresh composites of classes that were trained on, by the
-part of the map that is taken for foreground.
+"""Chooses `absolute_threshold` for export.py, by the mean IoU of new composites of trained classes as a function of
+the foreground threshold of the map.
 
     python threshold.py --data DIR --checkpoint RUN/last.pt [--size 160] [--scenes 80]
 """
@@ -23,7 +23,7 @@ def ious(model, b):
     """[thresholds, episodes]"""
     b = to_torch(b, torch.device("cpu"))
     out = model(b["images"], b["masks"][:, None], b["image_of"], b["supports"])[0]
-    # The engine clips each of the decoder's channels, this their mean: far from the ends that is the same.
+    # The engine clips each of the decoder's channels, this code clips their mean, which is the same far from the ends.
     shown = (refined(out.clamp(-1, 1), b["images"][b["image_of"]]).numpy() + 1) / 2
     true = b["masks"].numpy() > 0
     found = [shown > t for t in THRESHOLDS]
@@ -32,10 +32,10 @@ def ious(model, b):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, type=Path, help="what prepare.py wrote")
+    parser.add_argument("--data", required=True, type=Path, help="the output of prepare.py")
     parser.add_argument("--checkpoint", required=True, type=Path)
     parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--scenes", type=int, default=80, help="of two pictures and two classes: four episodes")
+    parser.add_argument("--scenes", type=int, default=80, help="scenes of two pictures and two classes: four episodes each")
     parser.add_argument("--seed", type=int, default=99)
     args = parser.parse_args()
     model = DiffewS().eval()

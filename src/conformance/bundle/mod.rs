@@ -1,5 +1,5 @@
-//! A case as one file that says everything: `conformance report` writes it, and `conformance replay` runs it on any other adapter,
-//! without the twin and without this program's shaders.
+//! A case as one self-contained file. `conformance report` writes it, and `conformance replay` runs it on any other adapter, without the
+//! twin and without this program's shaders.
 
 mod read;
 mod write;
@@ -13,15 +13,14 @@ use std::path::PathBuf;
 pub use read::{Bundle, Replayed, read_bundle};
 pub use write::{Captured, capture};
 
-/// Of the files' form; another one is refused.
+/// Version of the file format; others are refused.
 const FORMAT: u32 = 1;
-/// Where everything but shaders and numbers is.
+/// The file with everything except shaders and numbers.
 const CASE: &str = "case.json";
-/// The first line of the elements of a tensor: what must come, from where to where it may lie and by what errors are measured, by
-/// WGSL's text and strictly, and what came.
+/// Header of a tensor's element table: the exact value; range and unit of errors, as WGSL permits and strictly; and the result.
 const ELEMENTS: &str = "index,expected,low,high,unit,strict_low,strict_high,strict_unit,got";
 
-/// Why a bundle cannot be had. One line, with the file's name.
+/// Why a bundle cannot be read. One line, with the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     #[error("{path}: cannot be read: {cause}", path = shown::path(.path))]
@@ -36,7 +35,7 @@ struct Manifest {
     format: u32,
     made: Made,
     adapter: Adapter,
-    /// How it ended there; not run where the file is of before that.
+    /// Its outcome on that adapter; "not run" if the file was written before the run.
     row: Row,
     tensors: Vec<TensorOf>,
     dispatches: Vec<DispatchOf>,
@@ -59,7 +58,7 @@ enum ElementOf {
     F32,
     Packed,
     F16,
-    /// Of inputs alone.
+    /// Inputs only.
     Q8,
 }
 
@@ -68,7 +67,7 @@ enum ElementOf {
 enum Role {
     /// Its bytes are in `data/NUMBER.bin`.
     Input,
-    /// What must come out and what came is in `elements/NUMBER.csv`.
+    /// Expected and actual elements are in `elements/NUMBER.csv`.
     Output,
     Between,
 }
@@ -80,17 +79,17 @@ struct DispatchOf {
     kernel: String,
     form: String,
     defines: Vec<String>,
-    /// Bindings of group 0 in order: first what is read.
+    /// Bindings of group 0 in order: first the read-only ones.
     inputs: Vec<WindowOf>,
     outputs: Vec<WindowOf>,
-    /// The uniform of group 1, in words of four bytes: unsigned numbers, or the bits of f32.
+    /// The uniform of group 1, as four-byte words: unsigned numbers, or the bits of f32.
     params: Vec<u32>,
     names: Vec<String>,
     workgroups: [u32; 3],
     work: u64,
 }
 
-/// A part of a tensor, by its number, in bytes.
+/// A byte range of a tensor, given by its number.
 #[derive(Serialize, Deserialize)]
 struct WindowOf {
     tensor: usize,

@@ -1,4 +1,4 @@
-//! Reading a case from a file, which anyone may have written, and running it.
+//! Reads a case from an untrusted file, and runs it.
 
 use super::super::LANGUAGE;
 use super::super::on::{finish, open};
@@ -20,23 +20,24 @@ use std::io::Read;
 use std::path::Path;
 use tar::EntryType;
 
-/// Bytes of a file, and of what it unpacks to.
+/// Byte limits of a file, and of its unpacked contents.
 const MOST_PACKED: u64 = 256 << 20;
 const MOST: u64 = 512 << 20;
-/// A tensor's memory; what lies between dispatches may be as large as a binding.
+/// Limit of a tensor's memory: an intermediate may be as large as a binding.
 const MOST_TENSOR: u64 = 1 << 31;
 const MOST_MEMORY: u64 = 1 << 32;
 const MOST_TENSORS: usize = 1000;
 const MOST_DISPATCHES: usize = 10_000;
 const MOST_SHADER: usize = 1 << 18;
-/// Translators go down a text's nesting, which their own limits do not all know: a stack for the deepest that so many bytes make.
+/// Stack for translators, which recurse into a text's nesting, not always with a limit of their own. It suffices for the deepest nesting of
+/// a text of the permitted size.
 const STACK: usize = 1 << 30;
 const MOST_PARAMS: usize = 64;
 
-/// Elements that are compared, by their index.
+/// Compared elements, by index.
 type Elements = Vec<(usize, Allowed)>;
 
-/// A case from a file: whole in itself, but not yet fit for an adapter.
+/// A case from a file: consistent, but not yet checked against an adapter.
 pub struct Bundle {
     manifest: Manifest,
     tensors: Vec<Tensor>,
@@ -45,38 +46,38 @@ pub struct Bundle {
     texts: HashMap<String, String>,
 }
 
-/// How it ended here.
+/// Its outcome here.
 pub struct Replayed {
     pub row: Row,
-    /// Shaders that are not this program's own run with the translator's bounds checks.
+    /// Its shaders are not this program's own, so they ran with the translator's bounds checks.
     pub foreign: bool,
 }
 
 /// Reads a file of `conformance report`.
 ///
 /// # Errors
-/// [`BundleError`]: everything in it is looked at before anything is believed.
+/// [`BundleError`]: everything in the file is validated before use.
 pub fn read_bundle(path: &Path) -> Result<Bundle, BundleError> {
     let no_bundle = |reason: String| BundleError::NoBundle { path: path.into(), reason };
     let read = read_regular(path, MOST_PACKED).map_err(|cause| BundleError::Read { path: path.into(), cause })?;
-    let bytes = read.ok_or_else(|| no_bundle(format!("it has more than {MOST_PACKED} bytes")))?;
+    let bytes = read.ok_or_else(|| no_bundle(format!("it exceeds {MOST_PACKED} bytes")))?;
     bundle(&bytes).map_err(no_bundle)
 }
 
 fn bundle(bytes: &[u8]) -> Result<Bundle, String> {
     let mut files = unpacked(bytes)?;
-    let text = files.remove(CASE).ok_or_else(|| format!("there is no {CASE} in it"))?;
+    let text = files.remove(CASE).ok_or_else(|| format!("it lacks {CASE}"))?;
     let mut manifest: Manifest =
         serde_json::from_slice(&text).map_err(|e| format!("{CASE}: {}", shown::text(&e.to_string())))?;
     if !is_id(&manifest.row.id) {
-        return Err(format!("{} is no id of a case", shown::text(&manifest.row.id)));
+        return Err(format!("{} is not a case id", shown::text(&manifest.row.id)));
     }
     let Row { case, place, reason, adapter, driver, .. } = &mut manifest.row;
     for text in [case, place, adapter, driver].into_iter().chain(reason) {
         *text = shown::text(text);
     }
     if manifest.format != FORMAT {
-        return Err(format!("it is of format {}, this program reads {FORMAT}", manifest.format));
+        return Err(format!("it has format {}, but this program reads {FORMAT}", manifest.format));
     }
     if manifest.tensors.len() > MOST_TENSORS || manifest.dispatches.len() > MOST_DISPATCHES {
         return Err(format!("it has more than {MOST_TENSORS} tensors or {MOST_DISPATCHES} dispatches"));
@@ -85,14 +86,13 @@ fn bundle(bytes: &[u8]) -> Result<Bundle, String> {
     if tensors.iter().map(Tensor::bytes).sum::<u64>() > MOST_MEMORY {
         return Err(format!("its tensors take more than {MOST_MEMORY} bytes"));
     }
-    let mut take =
-        |name: String| files.remove(&name).ok_or_else(|| format!("there is no {} in it", shown::text(&name)));
+    let mut take = |name: String| files.remove(&name).ok_or_else(|| format!("it lacks {}", shown::text(&name)));
     let (mut data, mut expected) = (Vec::new(), Vec::new());
     for (i, (of, tensor)) in manifest.tensors.iter().zip(&tensors).enumerate() {
         if of.role == Role::Input {
             let bytes = take(format!("data/{i}.bin"))?;
             if bytes.len() as u64 != tensor.bytes() {
-                return Err(format!("data/{i}.bin has {} bytes, its tensor {}", bytes.len(), tensor.bytes()));
+                return Err(format!("data/{i}.bin has {} bytes, but its tensor has {}", bytes.len(), tensor.bytes()));
             }
             data.push((tensor.clone(), bytes));
         }
@@ -111,12 +111,15 @@ fn bundle(bytes: &[u8]) -> Result<Bundle, String> {
             let text = take(format!("shaders/{}.wgsl", dispatch.shader))?;
             let text = String::from_utf8(text).ok().filter(|text| text.len() <= MOST_SHADER);
             let text = text.ok_or_else(|| {
-                format!("shaders/{}.wgsl is no text of at most {MOST_SHADER} bytes", shown::text(&dispatch.shader))
+                format!(
+                    "shaders/{}.wgsl is not UTF-8 text of at most {MOST_SHADER} bytes",
+                    shown::text(&dispatch.shader)
+                )
             })?;
-            // Lines of our preprocessor, which may write much.
+            // Directives of our preprocessor, which may expand to a very long text.
             if text.lines().any(|line| line.trim_start().starts_with('#')) {
                 return Err(format!(
-                    "shaders/{}.wgsl has lines that begin with #, which WGSL has not",
+                    "shaders/{}.wgsl has lines that begin with #, which is not WGSL",
                     shown::text(&dispatch.shader)
                 ));
             }
@@ -126,12 +129,12 @@ fn bundle(bytes: &[u8]) -> Result<Bundle, String> {
     Ok(Bundle { manifest, tensors, data, expected, texts })
 }
 
-/// The regular files by their names below `case/`; nothing goes to the disk.
+/// Unpacks the regular files, by name below `case/`, in memory.
 fn unpacked(bytes: &[u8]) -> Result<HashMap<String, Vec<u8>>, String> {
     let wrong = |e: std::io::Error| shown::text(&e.to_string());
     let mut all = HashMap::new();
     let mut left = MOST;
-    // What is beyond the limit is missing, which the archive's end tells.
+    // Data beyond the limit is cut off, and the archive then lacks its end.
     let mut archive = tar::Archive::new(GzDecoder::new(bytes).take(MOST));
     for file in archive.entries().map_err(wrong)? {
         let file = file.map_err(wrong)?;
@@ -153,7 +156,7 @@ fn unpacked(bytes: &[u8]) -> Result<HashMap<String, Vec<u8>>, String> {
 }
 
 fn tensor(number: usize, of: &TensorOf) -> Result<Tensor, String> {
-    let wrong = || format!("tensor {number} ({}) has a shape that none can have", shown::text(&of.name));
+    let wrong = || format!("tensor {number} ({}) has an invalid shape", shown::text(&of.name));
     let vec4s = of.channels.iter().try_fold(0u64, |sum, &c| sum.checked_add(u64::from(c.div_ceil(4))));
     let positions = u64::from(of.height) * u64::from(of.width);
     let size = vec4s.and_then(|vec4s| positions.checked_mul(vec4s)?.checked_mul(16)).ok_or_else(wrong)?;
@@ -177,7 +180,7 @@ fn tensor(number: usize, of: &TensorOf) -> Result<Tensor, String> {
             ElementOf::Q8 if of.role == Role::Input => Element::Q8,
             ElementOf::Q8 => {
                 return Err(format!(
-                    "tensor {number} ({}) is of 8 bits, which weights alone have",
+                    "tensor {number} ({}) has 8-bit storage, which only weights can have",
                     shown::text(&of.name)
                 ));
             }
@@ -187,7 +190,7 @@ fn tensor(number: usize, of: &TensorOf) -> Result<Tensor, String> {
 
 /// Index, value and ranges of each line but the first.
 fn elements(name: &str, bytes: &[u8], tensor: &Tensor) -> Result<Elements, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| format!("{name} is no text"))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8 text"))?;
     let count = tensor.positions() as usize * tensor.channels.logical() as usize;
     let mut all = Vec::new();
     for (i, line) in text.lines().enumerate().skip(1) {
@@ -201,13 +204,18 @@ fn elements(name: &str, bytes: &[u8], tensor: &Tensor) -> Result<Elements, Strin
         };
         match (index, value, range(), range()) {
             (Some(index), Some(value), Some(wgsl), Some(strict)) => all.push((index, Allowed { value, wgsl, strict })),
-            _ => return Err(format!("{name}, line {}: no element of its tensor with a value and two ranges", i + 1)),
+            _ => {
+                return Err(format!(
+                    "{name}, line {}: expected an element of its tensor, a value and two ranges",
+                    i + 1
+                ));
+            }
         }
     }
-    if all.is_empty() { Err(format!("{name}: it names no element")) } else { Ok(all) }
+    if all.is_empty() { Err(format!("{name}: it lists no elements")) } else { Ok(all) }
 }
 
-/// What can be said of a dispatch before there is an adapter.
+/// The checks of a dispatch that do not depend on an adapter.
 fn checked(dispatch: &DispatchOf, tensors: &[Tensor]) -> Result<(), String> {
     let DispatchOf { inputs, outputs, params, workgroups, .. } = dispatch;
     let name = shown::text(&dispatch.shader);
@@ -215,7 +223,7 @@ fn checked(dispatch: &DispatchOf, tensors: &[Tensor]) -> Result<(), String> {
         let whole = tensors.get(*tensor).map(Tensor::bytes);
         let ends = offset.checked_add(*size);
         if whole.is_none_or(|whole| ends.is_none_or(|end| end > whole)) || *size == 0 || size % 4 != 0 {
-            return Err(format!("{name} binds {size} bytes from {offset} of tensor {tensor}, which has none there"));
+            return Err(format!("{name} binds {size} bytes at {offset} of tensor {tensor}, which is outside of it"));
         }
     }
     let bindings = inputs.len() + outputs.len();
@@ -223,15 +231,15 @@ fn checked(dispatch: &DispatchOf, tensors: &[Tensor]) -> Result<(), String> {
     {
         return Err(format!("{name} has {bindings} bindings, {} parameters, workgroups {workgroups:?}", params.len()));
     }
-    // A tensor that is read and written at once has no order.
+    // Reading and writing one tensor in a dispatch is a race.
     match inputs.iter().find(|read| outputs.iter().any(|written| written.tensor == read.tensor)) {
-        Some(both) => Err(format!("{name} reads and writes tensor {}", both.tensor)),
+        Some(both) => Err(format!("{name} both reads and writes tensor {}", both.tensor)),
         None => Ok(()),
     }
 }
 
 impl Bundle {
-    /// How it ended where the file was made.
+    /// Its outcome where the file was made.
     pub fn row(&self) -> &Row {
         &self.manifest.row
     }
@@ -239,13 +247,13 @@ impl Bundle {
     /// Runs it on an adapter that `choice` finds.
     ///
     /// # Errors
-    /// No device; an adapter that its bindings do not fit.
+    /// No device, or the adapter's limits are too small for its bindings.
     pub fn replay(&self, facts: &AdapterFacts, choice: &AdapterChoice, options: &Options) -> Result<Replayed, String> {
         let work = || panics::caught(|| self.run(facts, choice, options)).unwrap_or_else(Err);
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("replay".into()).stack_size(STACK);
             let thread = thread.spawn_scoped(scope, work).map_err(|e| e.to_string())?;
-            thread.join().unwrap_or_else(|_| Err("it broke down".into()))
+            thread.join().unwrap_or_else(|_| Err("it panicked".into()))
         })
     }
 
@@ -253,19 +261,19 @@ impl Bundle {
         let mut gpu = open(facts, choice, options)?;
         let (prepared, foreign) = self.prepared(gpu.limits())?;
         if foreign && !gpu.facts().range_checks {
-            // Nothing else would keep such a text from this process's memory.
+            // Nothing but these checks would keep such a shader from this process's memory.
             gpu = open(facts, &AdapterChoice { checked: true, ..choice.clone() }, options)?;
         }
         let mut outcome = Outcome::new(self.row().id.as_str(), "replayed", Policy::F32, "plain");
         let result = run_prepared(&gpu, "replay", prepared, &mut outcome, &mut |_, _| {});
-        // It may tell of the text.
+        // The message may quote the untrusted shader.
         outcome.fault = result.err().map(|fault| shown::text(&fault));
         let row = Row { adapter: facts.name.clone(), driver: facts.driver.clone(), ..self.row().clone() };
         Ok(Replayed { row: finish(row, options.strict, outcome), foreign })
     }
 
     fn prepared(&self, limits: Limits) -> Result<(Prepared, bool), String> {
-        // The texts are whole; a kernel lives as long as the program, which replays one case.
+        // The texts are complete. A kernel is leaked, which is fine because the program replays a single case.
         let mut kernels: HashMap<&str, (&'static Kernel, bool)> = HashMap::new();
         let mut dispatches = Vec::new();
         for dispatch in &self.manifest.dispatches {
@@ -282,7 +290,9 @@ impl Bundle {
                 params: bytemuck::cast_slice(&dispatch.params).to_vec(),
                 workgroups: match dispatch.workgroups.iter().all(|&n| n <= limits.max_workgroups) {
                     true => dispatch.workgroups,
-                    false => return Err(format!("the adapter has {} workgroups in a row", limits.max_workgroups)),
+                    false => {
+                        return Err(format!("the adapter allows {} workgroups per dimension", limits.max_workgroups));
+                    }
                 },
                 flops: dispatch.work.min(1 << 50),
                 padding: 0,
@@ -291,7 +301,7 @@ impl Bundle {
             });
         }
         let recording = Recording {
-            // The texts have it in them.
+            // The texts include their storage.
             storage: Policy::F32,
             limits,
             values: self.tensors.clone(),
@@ -311,12 +321,15 @@ impl Bundle {
         let window = |w: &WindowOf| {
             let tensor = self.tensors[w.tensor].clone();
             if w.size > limits.max_binding || tensor.bytes() > limits.max_buffer {
-                return Err(format!("{} takes a binding of {} bytes, which the adapter has not", tensor.name, w.size));
+                return Err(format!(
+                    "{} needs a binding of {} bytes, which exceeds the adapter's limit",
+                    tensor.name, w.size
+                ));
             }
             if !w.offset.is_multiple_of(limits.offset_alignment.max(1)) {
                 let unit = limits.offset_alignment;
                 return Err(format!(
-                    "a binding begins at byte {} of {}, the adapter asks for multiples of {unit}",
+                    "a binding begins at byte {} of {}, but the adapter requires multiples of {unit}",
                     w.offset, tensor.name
                 ));
             }
@@ -326,7 +339,7 @@ impl Bundle {
     }
 }
 
-/// Is this text one that this program makes itself, which bounds its own loops and indices?
+/// Whether this program generates this text itself, so that it bounds its own loops and indices.
 fn is_own(dispatch: &DispatchOf, text: &str) -> bool {
     let tested = LANGUAGE.iter().chain(&twins::ALL).map(|t: &Tested| t.kernel);
     let kernel = tested.into_iter().find(|kernel| kernel.name == dispatch.kernel);

@@ -1,4 +1,4 @@
-//! Writing a case as a file.
+//! Writes a case to a file.
 
 use super::super::dump;
 use super::super::on::{finish, open};
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
 
-/// A case made ready on an adapter.
+/// A case prepared for an adapter.
 pub struct Captured {
     gpu: Gpu,
     prepared: Prepared,
@@ -25,15 +25,15 @@ pub struct Captured {
     strict: bool,
 }
 
-/// Makes a case ready, by its id; nothing is run yet.
+/// Prepares a case, given its id, without running it.
 ///
 /// # Errors
-/// No case has this id, or it is of the whole model; the adapter lacks what it needs; no device.
+/// No case has this id, it is a whole-model case, the adapter lacks what it needs, or there is no device.
 pub fn capture(facts: &AdapterFacts, choice: &AdapterChoice, options: &Options, id: &str) -> Result<Captured, String> {
     let all = entries(&Options { full: true, ..Options::default() });
-    let entry: &Entry = all.iter().find(|e| e.id == id).ok_or_else(|| format!("no case is called {id}"))?;
+    let entry: &Entry = all.iter().find(|e| e.id == id).ok_or_else(|| format!("no case has the id {id}"))?;
     let Work::Case(i, form) = entry.work else {
-        return Err(format!("{id} is of the whole model; a report is of one kernel's case"));
+        return Err(format!("{id} runs the whole model; a report contains a single kernel's case"));
     };
     let (_, case) = &cases()[i];
     let gpu = open(facts, choice, options)?;
@@ -46,7 +46,7 @@ pub fn capture(facts: &AdapterFacts, choice: &AdapterChoice, options: &Options, 
 }
 
 impl Captured {
-    /// The file before the case is run: what is left where the driver ends the process.
+    /// The file before the case is run, which remains if the driver ends the process.
     ///
     /// # Errors
     /// The shaders cannot be translated.
@@ -54,7 +54,7 @@ impl Captured {
         self.packed(&HashMap::new())
     }
 
-    /// Runs it: how it ended, and the file with what came.
+    /// Runs it. Returns its outcome, and the file with the results.
     ///
     /// # Errors
     /// As [`Captured::before`].
@@ -105,7 +105,7 @@ impl Captured {
         tarred(files).map_err(|e| e.to_string())
     }
 
-    /// All tensors that a dispatch binds, in the order in which they are met.
+    /// All tensors that a dispatch binds, in the order of first use.
     fn tensors(&self) -> Vec<(Tensor, Role)> {
         let role = |tensor: &Tensor| {
             if self.prepared.data.iter().any(|(t, _)| t.id == tensor.id) {
@@ -170,9 +170,9 @@ impl Captured {
             "vulkan" => "the .spv",
             "metal" => "the .metal",
             "dx12" => "the .hlsl",
-            _ => "GLSL, which is not among these files,",
+            _ => "GLSL, which these files do not include,",
         };
-        let ratio = row.ratio.map_or("none that is a number".into(), |ratio| format!("{ratio}"));
+        let ratio = row.ratio.map_or("not a number".into(), |ratio| format!("{ratio}"));
         let ended = match row.status {
             super::super::Status::NotRun => "not run yet: the process may have ended while it ran".into(),
             status => format!("{status:?}, worst error / bound {ratio}"),

@@ -1,5 +1,5 @@
-//! Buffers and dispatches: the largest binding, more workgroups than one dimension holds, reads and writes out of
-//! range in the checked mode, the order of dispatches and the parameters of each.
+//! Buffers and dispatches: the largest binding, more workgroups than fit in one dimension, out-of-range reads and writes in the checked
+//! mode, and the order of dispatches and each one's parameters.
 
 use super::{record, record_elements};
 use crate::check::bound::Approx;
@@ -20,9 +20,9 @@ fn ramp(n: u32) -> Vec<f32> {
     (0..n).map(|i| (i % 8_388_593) as f32).collect()
 }
 
-/// A dispatch of more workgroups than fit one dimension.
+/// A dispatch of more workgroups than fit in one dimension.
 fn folded(b: &mut CaseBuilder) {
-    // Where one dimension holds millions, millions do.
+    // If one dimension holds millions, use millions.
     let n = b.recorder.limits.max_workgroups.min(1 << 21) + 4465;
     let values = ramp(4 * n);
     let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, values.clone());
@@ -32,29 +32,29 @@ fn folded(b: &mut CaseBuilder) {
     b.expect_all(&out, move |p, c| Approx::new(f64::from(values[4 * p + c]) + 1.0, 0.0));
 }
 
-/// A binding in the middle of a buffer; whatever an index out of range gives must come from inside of it, or be 0.
+/// A binding in the middle of a buffer. An out-of-range index must give a value from inside the binding, or 0.
 fn robust_reads(b: &mut CaseBuilder) {
     const ROWS: u32 = 256;
-    // The binding's rows hold one number, so that any of them will do; around it lies another.
+    // All of the binding's rows hold one number, so any of them will do; the rows around it hold another.
     let (first, last) = (ROWS / 4, ROWS / 2);
     let inside = |row: u32| (first..last).contains(&row);
     let values = (0..ROWS).flat_map(|row| [if inside(row) { 3.0 } else { 1000.0 }; 4]).collect();
     let x = b.input_of("x", 1, ROWS, Channels::one(4), Element::F32, values);
     let n = ROWS;
     let out = b.recorder.value_of("out", 1, n, Channels::one(4), Element::F32);
-    // Rows 64 to 128 begin at byte 1024, which every offset alignment divides.
+    // Rows 64 to 128 begin at byte 1024, which is a multiple of every offset alignment.
     let (window, _) = b.recorder.window(&x.tensor, first.into(), last.into());
     let windows = (window, b.recorder.whole(&out));
     record(&mut b.recorder, &KERNEL, &[CHECKED, "READS"], windows, (n, u64::from(n).div_ceil(LANES)), 5000);
     b.expect_all(&out, move |p, _| {
-        // Three reads, each 3 if in range, else 3 or 0: the sum is at most 9 and at least what is in range.
+        // Three reads, each 3 if in range, else 3 or 0: the sum is at most 9, and at least the sum of those in range.
         let sure = if p < (last - first) as usize { if p % 2 == 1 { 6.0 } else { 3.0 } } else { 0.0 };
         Approx::new((9.0 + sure) / 2.0, (9.0 - sure) / 2.0)
     });
 }
 
-/// Writes out of range may land anywhere in the binding, where all that is written is the same, and nowhere else: the
-/// rows right before and behind it are guard bands.
+/// Out-of-range writes may land anywhere in the binding, where every write has the same value, but nowhere else: the adjacent rows are
+/// guard bands.
 fn robust_writes(b: &mut CaseBuilder) {
     let n = 256;
     let x = b.input_of("x", 1, n, Channels::one(4), Element::F32, vec![3.0; 4 * n as usize]);
@@ -63,13 +63,12 @@ fn robust_writes(b: &mut CaseBuilder) {
     b.expect_all(&out, |_, _| Approx::new(3.0, 0.0));
 }
 
-/// As much as one binding may hold (where that is next to all memory: 2 GiB of it), written and read at both ends and in
-/// between.
+/// The largest binding (or 2 GiB where that is nearly all memory), written and read at both ends and in between.
 fn largest_binding(b: &mut CaseBuilder) {
     let limits = &b.recorder.limits;
     let vec4s = (limits.max_binding.min(limits.max_buffer).min(1 << 31) / 16) as u32;
     let n = 4096;
-    // The last of them is the last vec4 of the binding.
+    // The last one is the last vec4 of the binding.
     let stride = (vec4s - 1) / (n - 1);
     let vec4s = stride * (n - 1) + 1;
     let values = ramp(4 * n);
@@ -81,7 +80,7 @@ fn largest_binding(b: &mut CaseBuilder) {
     b.expect_all(&out, move |p, c| Approx::new(values[4 * p + c].into(), 0.0));
 }
 
-/// Forty dispatches, each of which reads what the one before has written in other lanes, and adds its own number.
+/// Forty dispatches, each of which reads what other lanes wrote in the previous one, and adds its own number.
 fn order(b: &mut CaseBuilder) {
     let (n, count) = (1000, 40);
     let values = ramp(4 * n);

@@ -1,4 +1,4 @@
-//! Layer 1: what the kernels take for granted of WGSL and of a driver, each feature on a small shader of its own.
+//! Layer 1: the WGSL and driver features that the kernels rely on, each tested by a small shader.
 
 mod memory;
 mod numbers;
@@ -9,7 +9,7 @@ use crate::kernels::LANES;
 use crate::plan::{Dispatch, Recorder, Tensor, Window};
 use crate::shader::Kernel;
 
-/// The kernels of this layer; they are listed apart from the engine's own.
+/// The kernels of this layer, listed apart from the engine's.
 pub static LANGUAGE: [Tested; 5] = [
     Tested { kernel: &numbers::KERNEL, cases: numbers::cases },
     Tested { kernel: &workgroup::BARRIERS, cases: workgroup::barriers },
@@ -18,11 +18,10 @@ pub static LANGUAGE: [Tested; 5] = [
     Tested { kernel: &memory::KERNEL, cases: memory::cases },
 ];
 
-/// No kernel of this layer has longer loops.
+/// Upper bound on the loops of this layer's kernels.
 const MOST_TURNS: u64 = 256;
 
-/// Records `kernel` over `n` invocations (or workgroups of its own size), its parameters being n, the folding of
-/// the workgroups and `extra`.
+/// Records `kernel` over `n` invocations (or workgroups of its own size). Its parameters are n, the folding of the workgroups, and `extra`.
 fn record(
     r: &mut Recorder,
     kernel: &'static Kernel,
@@ -47,7 +46,7 @@ fn record(
     });
 }
 
-/// [`record`] with one invocation for each of `n` vec4s, over whole tensors.
+/// Like [`record`], with one invocation per vec4, over whole tensors.
 fn record_elements(
     r: &mut Recorder,
     kernel: &'static Kernel,

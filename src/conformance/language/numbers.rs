@@ -1,5 +1,4 @@
-//! Accuracy of functions (in ULP, WGSL 15.7.4 "Accuracy of operations"), integers, and conversions to and from
-//! half precision.
+//! Accuracy of functions (in ULP, WGSL 15.7.4 "Accuracy of operations"), integers, and conversions to and from f16.
 
 use super::record_elements;
 use crate::check::bound::{Approx, EPS, TINY};
@@ -37,7 +36,7 @@ pub static KERNEL: Kernel = Kernel {
     forms: &[Form::plain(include_str!("../../../shaders/conformance/numbers.wgsl"))],
 };
 
-/// The kinds of storage that read and write differently.
+/// The storages that differ in reading and writing.
 const HALVES: &[Policy] = &[Policy::F32, Policy::PACKED, Policy::F16];
 
 /// One unit in the last place of the f32 nearest to `x`.
@@ -46,13 +45,13 @@ fn ulp(x: f64) -> f64 {
     (exponent - 23.0).exp2()
 }
 
-/// `n` ULP of `x`; below the normal numbers anything down to zero.
+/// `n` ULP of `x`; subnormal results may be flushed to zero.
 fn within(x: f64, n: f64) -> Approx {
     Approx::new(x, n * ulp(x) + TINY)
 }
 
-/// Accuracy as WGSL asks: exp and exp2 3 + 2 |x| ULP, inverseSqrt 2, sqrt inherited from 1 / inverseSqrt,
-/// division 2.5, tanh the larger of 1e-5 and what sinh / cosh inherit.
+/// Accuracy that WGSL requires: exp and exp2 3 + 2 |x| ULP, inverseSqrt 2, sqrt inherited from 1 / inverseSqrt, division 2.5, tanh the
+/// larger of 1e-5 and the error inherited from sinh / cosh.
 fn accuracy(define: &str, x: [f64; 3]) -> Approx {
     let [x, y, z] = x;
     match define {
@@ -61,10 +60,10 @@ fn accuracy(define: &str, x: [f64; 3]) -> Approx {
         "SQRT" => within(x.sqrt(), 2.0 + 2.5),
         "INVERSE_SQRT" => within(1.0 / x.sqrt(), 2.0),
         "DIVIDE" => within(x / y, 2.5),
-        // Two roundings, or one of a fused operation.
+        // Two roundings, or a single one if fused.
         "MULTIPLY_ADD" => Approx::new(x * y + z, ulp(x * y) + ulp(x * y + z) + TINY),
         _ if x == 0.0 => Approx::new(0.0, 1e-5),
-        // sinh and cosh are differences and sums of two exp; near 0 the difference cancels, where 1e-5 holds.
+        // sinh and cosh are differences and sums of two exp. Near 0 the difference cancels, and 1e-5 applies.
         _ => {
             let (e, f) = (x.exp(), (-x).exp());
             let relative = EPS * (3.0 + 2.0 * x.abs()) * (e + f);
@@ -74,29 +73,29 @@ fn accuracy(define: &str, x: [f64; 3]) -> Approx {
     }
 }
 
-/// Signs whose neighbours, and whose places in a vec4, are of all kinds: period 11.
+/// Signs of period 11, so that neighbours and positions in a vec4 combine in all ways.
 fn sign(i: i32) -> f32 {
     if (i * 7 % 11) % 2 == 0 { 1.0 } else { -1.0 }
 }
 
-/// Operands of a function: even spacing over its range, and the powers of two where that makes sense; `ends` in every place of a vec4.
+/// Operands of a function: evenly spaced over its range, with powers of two where useful, and `ends` at every position of a vec4.
 fn operands(define: &str) -> Vec<f32> {
     let n = 4096;
     let line = |from: f32, to: f32, ends: &[f32]| -> Vec<f32> {
         let even = (0..n).map(|i| from + (to - from) * (i as f32 + 0.5) / n as f32);
         even.chain(ends.iter().flat_map(|&v| [v; 4])).collect()
     };
-    // All binades, several places in each, positive.
+    // All binades, several positions in each, positive.
     let binades = || (0..n).map(|i| ((i % 240 - 120) as f32).exp2() * (1.0 + (i / 240) as f32 / 17.3)).collect();
     match define {
-        // Far below, where nothing is left but a zero: softmax and SiLU ask for it.
+        // Far below the range, where the result is zero: softmax and SiLU rely on it.
         "EXP" => {
             line(-86.0, 86.0, &[0.0, -0.0, 1e-30, -1e-7, 88.5, -87.5, -95.0, -104.5, -200.0, -1e4, -65_504.0, -3e38])
         }
         "EXP2" => {
             line(-124.0, 124.0, &[0.0, -0.0, 1.0, -1.0, 1e-7, 127.9, -126.0, -130.5, -149.0, -150.0, -1e4, -3e38])
         }
-        // Where sinh and cosh are still numbers.
+        // Where sinh and cosh are finite.
         "TANH" => line(-20.0, 20.0, &[0.0, -0.0, 1e-30, -1e-3, 30.0, -43.0, 45.0, -45.0, 80.0, -80.0]),
         "SQRT" | "INVERSE_SQRT" => binades(),
         // Neighbours are up to 2^120 apart, so that quotients stay normal.
@@ -118,13 +117,13 @@ fn function(define: &'static str, name: &'static str) -> Case {
     case.stored_as(&[Policy::F32])
 }
 
-/// Whole numbers over all magnitudes, and the edges.
+/// Integers of all magnitudes, and the extremes.
 fn integers() -> Vec<(u32, u32)> {
     let edges = [0, 1, 2, 3, 7, 64, 65_535, 65_536, 1 << 24, (1 << 24) + 1, 0x7fff_ffff, 0x8000_0001, u32::MAX];
     let mut pairs: Vec<(u32, u32)> = edges.iter().flat_map(|&a| edges.iter().map(move |&b| (a, b))).collect();
     let mut rng = fastrand::Rng::with_seed(3);
     pairs.extend((0..3000).map(|_| (rng.u32(..) >> rng.u32(..32), rng.u32(..) >> rng.u32(..32))));
-    // A divisor of zero, and the one signed quotient that does not fit, are the specification's special cases.
+    // Division by zero and the one signed quotient that overflows are the specification's special cases.
     pairs.retain(|&(_, b)| b != 0);
     pairs
 }
@@ -146,7 +145,7 @@ fn whole(define: &'static str, name: &'static str, twin: fn(u32, u32) -> (u32, u
     case.stored_as(&[Policy::F32])
 }
 
-/// Products of neighbours: each of the n products and n - 1 sums may err by one unit of no more than sum |x y|.
+/// Products of neighbours: each of the n products and n - 1 sums errs by at most one unit of sum |x y|.
 fn dot_products() -> Case {
     let case = Case::new(&KERNEL, "dot product".into(), move |b: &mut CaseBuilder| {
         let values = operands("DOT");
@@ -172,7 +171,7 @@ fn dot_products() -> Case {
 fn exact() -> Case {
     let case = Case::new(&KERNEL, "sign, minimum, maximum, selection".into(), move |b: &mut CaseBuilder| {
         let mut values = operands("EXACT");
-        // Zeros of both signs, equal neighbours, pairs of one sign in both orders; each moved on by one place after the other.
+        // Zeros of both signs, equal neighbours, pairs of one sign in both orders; each shifted through all positions.
         let edges =
             [0.0, -0.0, 1.0, 1.0, -0.0, 0.0, -1.0, -1.0, 2.0, -2.0, 0.0, 0.0, -1.5, -1.0, -3e38, -0.5, 3e38, 0.5];
         values.extend((0..5).flat_map(|by| edges.iter().copied().cycle().skip(by).take(20)));
@@ -202,7 +201,7 @@ fn exact() -> Case {
     case.stored_as(&[Policy::F32])
 }
 
-/// Whole numbers as f32: exact where f32 holds them, else one of its two neighbours.
+/// Integers as f32: exact if representable, else one of the two neighbours.
 fn convert() -> Case {
     let case = Case::new(&KERNEL, "u32 and i32 to f32".into(), move |b: &mut CaseBuilder| {
         let pairs = integers();
@@ -221,23 +220,23 @@ fn convert() -> Case {
     case.stored_as(&[Policy::F32])
 }
 
-/// What the shader makes visible of a half.
+/// The shader's output for an f16 value.
 fn half_read(v: f64) -> Approx {
     match v {
         v if !v.is_finite() => Approx::new(f64::from(1e30f32), 0.0),
-        // Subnormal halves may be flushed to zero (WGSL): anything from 0 to the value.
+        // Subnormal f16 may be flushed to zero (WGSL): anything from 0 to the value.
         v if v != 0.0 && v.abs() < f64::from(f16::MIN_POSITIVE) => Approx::new(v / 2.0, v.abs() / 2.0),
         v => Approx::new(v, 0.0),
     }
 }
 
-/// Every half that there is, in each place of a vec4: a compiler unpacks each place by other instructions.
+/// Every f16 value, at each position of a vec4, because compilers unpack each position with other instructions.
 fn halves() -> Vec<f32> {
     let half = |bits: u16| f16::from_bits(bits).to_f32();
     (0..=u16::MAX).flat_map(|bits| [0, 16_421, 32_839, 49_253].map(|on| half(bits.wrapping_add(on)))).collect()
 }
 
-/// Every half that there is, read; infinities and NaN must show.
+/// Reads every f16 value; infinities and NaN must show.
 fn unpack() -> Case {
     Case::new(&KERNEL, "all 65,536 halves read".into(), move |b: &mut CaseBuilder| {
         let halves = halves();
@@ -250,8 +249,8 @@ fn unpack() -> Case {
     .stored_as(HALVES)
 }
 
-/// Every half that there is, from f32 and back: what halves hold exactly, no rounding may change. In the place of infinities and
-/// NaN stands 1: with one of them in a pair WGSL leaves both halves of pack2x16float open (SwiftShader changes the other one).
+/// Writes every f16 value from f32 and reads it back: exact values must not change. 1 replaces infinities and NaN, because with one of them
+/// in a pair, WGSL leaves both halves of pack2x16float undefined (SwiftShader changes the other one).
 fn repack() -> Case {
     Case::new(&KERNEL, "all 65,536 halves written and read".into(), move |b: &mut CaseBuilder| {
         let halves: Vec<f32> = halves().into_iter().map(|v| if v.is_finite() { v } else { 1.0 }).collect();
@@ -264,7 +263,7 @@ fn repack() -> Case {
     .stored_as(&[Policy::PACKED, Policy::F16])
 }
 
-/// Values over the range of halves and beyond both of its ends, rounded.
+/// Values over the f16 range and beyond both of its ends, rounded.
 fn pack() -> Case {
     Case::new(&KERNEL, "written as halves".into(), move |b: &mut CaseBuilder| {
         let value = |i: i32| sign(i) * ((i % 41 - 26) as f32).exp2() * (1.0 + (i * 613 % 4096) as f32 / 4097.0);
@@ -287,7 +286,7 @@ fn overflow() -> Case {
         move |b: &mut CaseBuilder| {
             let ends = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, -f32::NAN, 65_520.0, -65_536.0, 1e30, -1e9];
             let ends = ends.into_iter().chain([1.0, -65_504.0, 0.0, 6e-8]);
-            // Each among numbers, in every place of a vec4, and all beside each other.
+            // Each among finite numbers, at every position of a vec4, and all of them side by side.
             let alone = |v: f32| (0..4).flat_map(move |place| (0..4).map(move |i| if i == place { v } else { -1.0 }));
             let values: Vec<f32> = ends.clone().flat_map(alone).chain(ends).collect();
             let expected: Vec<f64> = values.iter().map(|v| if v.abs() <= 65_504.0 { 0.0 } else { 1.0 }).collect();

@@ -1,4 +1,4 @@
-//! Invocations that work together: barriers with workgroup memory, subgroups.
+//! Cooperation of invocations: barriers with workgroup memory, and subgroups.
 
 use super::record;
 use crate::check::bound::Approx;
@@ -27,7 +27,7 @@ pub static SUBGROUPS: Kernel = Kernel {
     forms: &[Form::plain(include_str!("../../../shaders/conformance/subgroups.wgsl"))],
 };
 
-/// Whole numbers, of which f32 makes exact sums, and halves do not.
+/// Integers whose sums are exact in f32, but not in f16.
 fn numbers(n: usize, most: i32) -> Vec<f32> {
     let mut rng = fastrand::Rng::with_seed(n as u64);
     (0..n).map(|_| rng.i32(-most..most) as f32).collect()
@@ -56,7 +56,7 @@ pub fn barriers() -> Vec<Case> {
     vec![case(1), case(200)]
 }
 
-/// As many bytes as an adapter must have: 16 KiB.
+/// The workgroup memory that every adapter must have: 16 KiB.
 pub fn memory() -> Vec<Case> {
     const VEC4S: usize = 1024;
     let case = Case::new(&MEMORY, "16 KiB in 50 workgroups of 256".into(), move |b: &mut CaseBuilder| {
@@ -82,9 +82,9 @@ pub fn subgroups() -> Vec<Case> {
         &SUBGROUPS,
         "broadcast, shuffle, sum and maximum, 60 workgroups".into(),
         move |b: &mut CaseBuilder| {
-            // A sum of 64 numbers times up to 64 is below 2^24, where f32 holds all whole numbers.
+            // A sum of 64 numbers times up to 64 is below 2^24, so it is exact in f32.
             let mut values = numbers(60 * 64, 8000);
-            // Workgroups of negative numbers only, whose maximum is not zero, and of positive ones.
+            // Workgroups of only negative numbers, whose maximum is not zero, and of only positive ones.
             values[30 * 64..45 * 64].iter_mut().for_each(|v| *v = -v.abs() - 1.0);
             values[45 * 64..].iter_mut().for_each(|v| *v = v.abs() + 1.0);
             let n = values.len() as u32;
@@ -99,7 +99,7 @@ pub fn subgroups() -> Vec<Case> {
                 let value = match c {
                     6 | 11 => values[p].into(),
                     7 => 1.0,
-                    // Differences from the same made by hand.
+                    // Differences from the same operations without subgroups.
                     _ => 0.0,
                 };
                 Approx::new(value, 0.0)

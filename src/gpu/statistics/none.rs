@@ -1,16 +1,16 @@
-//! wgpu has no Vulkan here: no driver is asked.
+//! wgpu has no Vulkan on these targets, so no driver can be asked.
 
 use super::Code;
 use crate::gpu::{Gpu, GpuError};
 
-/// There are none.
+/// Has no values.
 pub enum Statistics {}
 
 impl Statistics {
-    /// Nothing.
+    /// Always `None`.
     ///
     /// # Errors
-    /// None.
+    /// Never fails.
     pub fn open(_: &Gpu) -> Result<Option<Statistics>, GpuError> {
         Ok(None)
     }
@@ -19,7 +19,7 @@ impl Statistics {
     /// It cannot be called.
     ///
     /// # Errors
-    /// None.
+    /// Never fails.
     pub unsafe fn of(&self, _: &str, _: &[u32], _: usize) -> Result<Vec<Code>, GpuError> {
         match *self {}
     }

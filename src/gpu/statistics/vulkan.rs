@@ -1,5 +1,5 @@
-//! VK_KHR_pipeline_executable_properties, which tells registers, spills and waves. wgpu does not ask for it, so pipelines are made
-//! once more, as wgpu makes them, on a Vulkan device of our own of the same adapter.
+//! VK_KHR_pipeline_executable_properties, which reports registers, spills and waves. wgpu does not enable it, so this module makes the
+//! pipelines again, as wgpu makes them, on its own Vulkan device of the same adapter.
 
 use super::Code;
 use crate::gpu::{Gpu, GpuError};
@@ -7,7 +7,7 @@ use ash::{ext, khr, vk};
 use std::ffi::CStr;
 use wgpu::hal::api::Vulkan;
 
-/// Asks a driver for what it says of its code.
+/// Asks a driver for statistics of its code.
 pub struct Statistics {
     /// Keeps the instance alive.
     gpu: Gpu,
@@ -17,12 +17,12 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Nothing where the adapter is not one of Vulkan's, or its driver tells nothing.
+    /// `None` if the adapter is not a Vulkan one, or its driver reports no statistics.
     ///
     /// # Errors
     /// The driver gives no device.
     pub fn open(gpu: &Gpu) -> Result<Option<Statistics>, GpuError> {
-        // SAFETY: the handles stay owned by wgpu, which `gpu` keeps alive; they are only read from.
+        // SAFETY: the handles stay owned by wgpu, which `gpu` keeps alive; we only read from them.
         let Some(hal) = (unsafe { gpu.shared.device.as_hal::<Vulkan>() }) else { return Ok(None) };
         let (instance, physical) = (hal.shared_instance().raw_instance(), hal.raw_physical_device());
         let failed = |what: &str, error: vk::Result| gpu.failed(&format!("statistics: {what}"), error);
@@ -52,7 +52,7 @@ impl Statistics {
                 has_all = has_all.push_next(&mut robustness);
             }
             instance.get_physical_device_features2(physical, &mut has_all);
-            // What wgpu asks for that code depends on: buffers with checked ends, halves, subgroups of any size, matrices.
+            // What wgpu enables that affects code: buffers with checked ends, f16, subgroups of any size, matrices.
             let checks = vk::Bool32::from(gpu.facts().range_checks);
             let core = vk::PhysicalDeviceFeatures {
                 robust_buffer_access: has_all.features.robust_buffer_access * checks,
@@ -112,13 +112,13 @@ impl Statistics {
     /// Makes a pipeline of `spirv`, entry point `main`: `tensors` storage buffers in set 0, the parameters in set 1.
     ///
     /// # Safety
-    /// Nobody checks the module: it must be valid SPIR-V.
+    /// The module is not checked: it must be valid SPIR-V.
     ///
     /// # Errors
-    /// What the driver reports.
+    /// The driver reports an error.
     pub unsafe fn of(&self, what: &str, spirv: &[u32], tensors: usize) -> Result<Vec<Code>, GpuError> {
         let mut made = Made { device: &self.device, sets: vec![], layout: None, module: None, pipeline: None };
-        // SAFETY: all handles are of this device, and live until `made` is dropped.
+        // SAFETY: all handles belong to this device, and live until `made` is dropped.
         unsafe { self.make(&mut made, spirv, tensors) }.map_err(|e| self.gpu.failed(what, e))
     }
 
@@ -131,7 +131,7 @@ impl Statistics {
             (0..count).map(one).collect()
         };
         let sets = [(tensors, vk::DescriptorType::STORAGE_BUFFER), (1, vk::DescriptorType::UNIFORM_BUFFER_DYNAMIC)];
-        // SAFETY: as the caller's.
+        // SAFETY: the caller's.
         unsafe {
             for (count, kind) in sets {
                 let bindings = bindings(count, kind);
@@ -185,12 +185,12 @@ fn text<E>(name: Result<&CStr, E>) -> String {
 
 impl Drop for Statistics {
     fn drop(&mut self) {
-        // SAFETY: what was made on it is gone, and nothing was submitted to it.
+        // SAFETY: its objects are destroyed, and nothing was submitted to it.
         unsafe { self.device.destroy_device(None) };
     }
 }
 
-/// What has been made so far of a pipeline.
+/// The parts of a pipeline that exist so far.
 struct Made<'a> {
     device: &'a ash::Device,
     sets: Vec<vk::DescriptorSetLayout>,
@@ -201,7 +201,7 @@ struct Made<'a> {
 
 impl Drop for Made<'_> {
     fn drop(&mut self) {
-        // SAFETY: nothing uses them any more.
+        // SAFETY: nothing uses them any longer.
         unsafe {
             self.pipeline.into_iter().for_each(|p| self.device.destroy_pipeline(p, None));
             self.module.into_iter().for_each(|m| self.device.destroy_shader_module(m, None));

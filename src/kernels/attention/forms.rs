@@ -1,5 +1,5 @@
-//! The forms of `attention`: one row each, all of the same bound: each score is a sum over a head's channels, each output a sum over
-//! keys that is rescaled once for each tile of 16 keys or more, in whatever order; so their error grows by 1.
+//! The forms of `attention`, one row each. All have the same bound: each score is a sum over a head's channels, and each output a sum over
+//! keys, rescaled once per tile of 16 keys or more, in any order. So their error grows by 1.
 
 use super::straight;
 use crate::plan::{Offer, Recorder, turns};
@@ -16,9 +16,9 @@ const fn broadcast(name: &'static str, consts: &'static [(&'static str, u32)]) -
     Form { name, consts, needs, pace: Pace { cpu: 1.0, gpu: 0.05 }, ..Form::plain(source) }
 }
 
-/// Of `lanes` lanes. A tile of it is what a dispatch takes in: 32 keys, with the same online softmax. f32 holds maximum and sums between two
-/// dispatches as it does within one, keys that fill up a tile have no weight, and what a head's scores are added up in are its
-/// channels one after the other. So its error grows by 1, too.
+/// A straight-line form of `lanes` lanes. One dispatch handles one tile of 32 keys, with the same online softmax. Maximum and sums pass
+/// between two dispatches in f32, as they do within one; padding keys have zero weight; and a score adds up its channels one after the
+/// other. So its error grows by 1, too.
 const fn straight(name: &'static str, consts: &'static [(&'static str, u32)], lanes: u32, cpu: f64) -> Form {
     let source = include_str!("../../../shaders/attention/straight.wgsl");
     let needs = Needs { lanes, ranges: Ranges::Unchecked, ..Needs::NOTHING };
@@ -34,12 +34,12 @@ const fn straight(name: &'static str, consts: &'static [(&'static str, u32)], la
     }
 }
 
-/// These texts are long, and made for CPUs. By `make vendors`, with Mesa 26.2.6.
+/// These shaders are long, and made for CPUs. Measured by `make vendors`, with Mesa 26.2.6.
 const UNROLLED: &[(Maker, &str)] =
     &[(Maker::Nvidia, "its compiler takes 1 to 7 s for one of them and spills up to 760 registers")];
 
-/// A name's number is the channels of a head whose output a workgroup makes at once; more are made in slices, with the scores
-/// computed again for each. The lanes, of straight forms.
+/// The number in a name is the channels of a head whose output a workgroup makes at once. Wider heads are made in slices, and the scores
+/// are computed again for each. In straight forms it is the lanes.
 pub(super) static FORMS: &[Form] = &[
     tiled("tiled-64", &[("CHUNKS", 4)]),
     tiled("tiled-32", &[("CHUNKS", 2)]),
@@ -58,32 +58,32 @@ pub(super) static FORMS: &[Form] = &[
     ),
 ];
 
-/// What a form has to compute.
+/// The shape of the problem.
 pub(super) struct Problem {
     pub queries: u32,
-    /// Of both sources.
+    /// Keys of each source.
     pub keys: [u32; 2],
     pub heads: u32,
-    /// Vec4s of a head.
+    /// Vec4s per head.
     pub d4: u32,
 }
 
 impl Problem {
-    /// Keys of both sources, each filled up to whole tiles of so many.
+    /// Keys of both sources, each rounded up to whole tiles of `tile`.
     pub fn all_keys(&self, tile: u32) -> u64 {
         self.keys.iter().map(|&keys| u64::from(keys).next_multiple_of(tile.into())).sum()
     }
 }
 
-/// A form with loops, and how a workgroup of it works.
+/// A form with loops, and the block of its workgroups.
 pub(super) struct Candidate {
     pub form: &'static Form,
-    /// Queries of a workgroup, keys of a tile.
+    /// Queries per workgroup, keys per tile.
     pub rows: u32,
     pub keys: u32,
-    /// Vec4s of the output that a workgroup makes of each query.
+    /// Vec4s of the output that a workgroup makes per query.
     pub slice: u32,
-    /// Turns of a lane's loops: for each tile of keys, and before and after all tiles.
+    /// Loop iterations of an invocation: per tile of keys, and before and after all tiles.
     turns_tile: u64,
     turns_ends: u64,
 }
@@ -106,19 +106,18 @@ impl Candidate {
         problem.d4.div_ceil(self.slice)
     }
 
-    /// Workgroups of a head and slice.
+    /// Workgroups per head and slice.
     pub fn tiles(&self, problem: &Problem) -> u32 {
         problem.queries.div_ceil(self.rows)
     }
 
-    /// Multiplications and additions of a tile of queries in all heads and slices. Scores are computed again for each slice of
-    /// the output's channels.
+    /// Multiply-adds of all queries, heads and slices. Each slice of the output's channels computes the scores again.
     pub fn flops(&self, problem: &Problem) -> u64 {
         let channels = problem.d4 as u64 * (self.slices(problem) as u64 + 1);
         self.rows as u64 * problem.all_keys(1) * 8 * problem.heads as u64 * channels
     }
 
-    /// Those beside them that lanes beyond the last channel go through.
+    /// Multiply-adds of lanes beyond the last channel, not included above.
     pub fn padding(&self, problem: &Problem) -> u64 {
         let idle = (self.slices(problem) * self.slice - problem.d4) as u64;
         self.rows as u64 * problem.all_keys(1) * 8 * problem.heads as u64 * idle
@@ -128,7 +127,7 @@ impl Candidate {
         self.turns_ends + turns(tiles, self.turns_tile)
     }
 
-    /// Tiles of keys that one dispatch can go through.
+    /// The most tiles of keys that one dispatch can process.
     pub fn most_tiles(&self, max_turns: u64) -> u64 {
         max_turns.saturating_sub(self.turns_ends + 1) / (self.turns_tile + 1)
     }
@@ -145,7 +144,7 @@ impl Candidate {
     }
 }
 
-/// All forms, for `problem`.
+/// Offers of all forms for `problem`.
 pub(super) fn offers(problem: &Problem, r: &Recorder) -> Vec<Offer> {
     let offer = |form| match straight::is_of(form) {
         true => straight::offer(form, problem, r),

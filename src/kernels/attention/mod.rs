@@ -43,15 +43,15 @@ impl KeyValue {
     }
 }
 
-/// A problem, as far as the speed of forms depends on it.
+/// The properties of a problem that affect the speed of forms.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer {
     pub queries: u32,
-    /// Keys of the two sources; none of the second where there is but one.
+    /// Keys of the two sources; zero for a missing second one.
     pub own: u32,
     pub bank: u32,
     pub heads: u32,
-    /// Vec4s of a head.
+    /// Vec4s per head.
     pub d4: u32,
 }
 
@@ -62,8 +62,7 @@ impl fmt::Display for Layer {
     }
 }
 
-/// Of each form: queries of a workgroup, keys of a tile, vec4s of the output that are made at once. For cases of every number that
-/// may be left over.
+/// For each form: queries per workgroup, keys per tile, vec4s of the output made at once. Test cases use them to cover every remainder.
 pub(crate) fn blocks() -> impl Iterator<Item = [u32; 3]> {
     FORMS.iter().map(|form| match straight::is_of(form) {
         true => straight::blocks(form),
@@ -74,7 +73,7 @@ pub(crate) fn blocks() -> impl Iterator<Item = [u32; 3]> {
     })
 }
 
-/// What a dispatch reads of the keys, and what becomes of its softmax.
+/// The keys that a dispatch reads, and whether it begins or ends the softmax.
 struct Part {
     defines: Vec<&'static str>,
     own: u32,
@@ -86,10 +85,10 @@ struct Part {
 }
 
 /// `q` `[H, W, heads x D]` over the keys of `own`, then of `bank` (any number of pieces and rows) -> `q`'s shape.
-/// The scores are scaled by 1 / sqrt(D), D being the head size without padding.
+/// The scores are scaled by 1 / sqrt(D), where D is the head size without padding.
 ///
-/// More keys than a dispatch may go through, or than a binding holds, and a bank of several pieces, are read in parts: each goes on
-/// with the maximum and the sums of the one before.
+/// A bank of several pieces, and more keys than a dispatch may process or a binding holds, are read in parts. Each part continues
+/// with the maximum and the sums of the previous one.
 pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: &[KeyValue]) -> Tensor {
     let out = r.value(name, q.height, q.width, q.channels.clone());
     let head_dim = q.channels.segments()[0];
@@ -177,12 +176,12 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: &[
     out
 }
 
-/// Of scores, in units of exp2.
+/// The scale of scores, in units of exp2.
 fn scale(head_dim: u32) -> f32 {
     std::f32::consts::LOG2_E / (head_dim as f32).sqrt()
 }
 
-/// Keys of a source that one dispatch can go through.
+/// The most keys of a source that one dispatch can process.
 fn most_keys(r: &Recorder, form: &Candidate, source: &KeyValue) -> u32 {
     let row = source.k.channels.vec4s() as u64 * source.k.vec4_bytes();
     let room = r.limits.max_binding.saturating_sub(r.limits.offset_alignment) / row.max(1);
@@ -190,7 +189,7 @@ fn most_keys(r: &Recorder, form: &Candidate, source: &KeyValue) -> u32 {
     (form.most_tiles(r.limits.max_turns) * keys).min(room / keys * keys).clamp(1, u32::MAX as u64) as u32
 }
 
-/// Records one part for all queries, in as many dispatches as the adapter's limits ask for.
+/// Records one part for all queries, in as many dispatches as the adapter's limits require.
 fn push(r: &mut Recorder, form: &Candidate, q: &Tensor, part: Part) {
     let heads = q.channels.segments().len() as u32;
     let head_dim = q.channels.segments()[0];

@@ -1,29 +1,28 @@
-//! Attention by texts without a loop: a dispatch for each few keys, which goes on with the maximum and the sums that the one before
-//! it has left.
+//! Attention by straight-line shaders: one dispatch per few keys, which continues with the maximum and the sums that the previous one left.
 
 use super::forms::Problem;
 use super::{KERNEL, KeyValue, Params, scale};
 use crate::plan::{Channels, Dispatch, Element, Limits, Offer, Recorder, Tensor, Window};
 use crate::shader::{Form, Ranges};
 
-/// Queries are turned over, for each few keys scores and sums are made (those of wide heads one after the other), the sums are turned back.
+/// Stages: transpose the queries; for each few keys compute scores and sums (in wide heads one after the other); transpose the sums back.
 pub(super) const VARIANTS: &[&[&str]] = &[&["QUERIES"], &[], &["SCORES"], &["WIDE"], &["OUT"]];
 
-/// No index that the shader tells its compiler of is as large.
+/// An upper bound on every index, which the shader passes on to its compiler.
 const MOST_ELEMENTS: u64 = 1 << 26;
 
-/// Bytes of the sums of a band of queries: they stay in the caches of a CPU from one dispatch to the next, and there are two of them,
-/// and as many queries.
+/// Bytes of the sums of a band of queries. They stay in a CPU's caches from one dispatch to the next. A band holds two such tensors, and
+/// its queries take as much again.
 const BAND_BYTES: u64 = 2 << 20;
 
-/// What turning a channel of a query over and back costs, in multiplications and additions: a gather and a scatter each.
+/// Cost of transposing a channel of a query there and back, in multiply-adds: a gather and a scatter each.
 const COST: u64 = 200;
 
 pub(super) fn is_of(form: &Form) -> bool {
     form.needs.ranges == Ranges::Unchecked
 }
 
-/// Queries of a workgroup, keys of a dispatch, vec4s of a section.
+/// Queries per workgroup, keys per dispatch, vec4s per section.
 pub(super) fn blocks(form: &Form) -> [u32; 3] {
     let at_once = form.constant("AT_ONCE");
     [form.constant("LANES"), at_once * form.constant("KEY_BLOCKS"), at_once * form.constant("HEAD_BLOCKS") / 4]
@@ -35,7 +34,7 @@ struct Plan<'a> {
     problem: &'a Problem,
     lanes: u32,
     keys: u32,
-    /// Vec4s of a section, sections of a head.
+    /// Vec4s per section, sections per head.
     d4: u32,
     sections: u32,
 }
@@ -50,7 +49,7 @@ impl<'a> Plan<'a> {
         self.problem.queries.div_ceil(self.lanes)
     }
 
-    /// Sections of a head whose scores a dispatch adds up, where there are several.
+    /// Sections of a head whose scores one dispatch adds up, where there are several.
     fn step(&self) -> u32 {
         self.form.constant("STEP")
     }
@@ -61,12 +60,12 @@ impl<'a> Plan<'a> {
         self.problem.heads as u64 * self.sections as u64 * section
     }
 
-    /// Multiplications and additions of `queries` x `keys`, of the scores or the sums alone, and of so many vec4s of each head.
+    /// Multiply-adds of `queries` x `keys` for the scores or the sums alone, over `d4` vec4s per head.
     fn products(&self, queries: u64, keys: u64, d4: u32) -> u64 {
         8 * queries * keys * self.problem.heads as u64 * d4 as u64
     }
 
-    /// Blocks of queries of a band. None: not even one can be.
+    /// Blocks of queries per band; `None` if not even one fits.
     fn band(&self, limits: &Limits) -> Option<u32> {
         let (all, heads, each) = (self.blocks(), self.problem.heads, self.elements());
         let scores = if self.sections > 1 { (heads * self.keys * self.lanes) as u64 } else { 0 };
@@ -83,7 +82,7 @@ impl<'a> Plan<'a> {
         fits.then(|| all.div_ceil((all as u64).div_ceil(most) as u32))
     }
 
-    /// Keys that one binding holds, whole tiles of them.
+    /// Keys that one binding holds, in whole tiles.
     fn keys_of_binding(&self, limits: &Limits) -> u32 {
         let tile = self.keys as u64 * self.problem.heads as u64 * self.problem.d4 as u64 * 16;
         let room = limits.max_binding.saturating_sub(limits.offset_alignment).min(2 * MOST_ELEMENTS);
@@ -98,14 +97,14 @@ impl<'a> Plan<'a> {
             return lacks;
         }
         if !r.storage.suits(form) {
-            return Some("it takes values in f32 alone".into());
+            return Some("it only takes f32 values".into());
         }
         let sections = self.sections;
         if self.problem.d4 != sections * self.d4 || (sections != 1 && !sections.is_multiple_of(self.step())) {
             let (one, step) = (4 * self.d4, 4 * self.d4 * self.step());
-            return Some(format!("it is for heads of {one} channels or a multiple of {step}"));
+            return Some(format!("it only takes heads of {one} channels or a multiple of {step}"));
         }
-        self.band(&r.limits).is_none().then(|| "a row of its sums takes more than a binding or a grid holds".into())
+        self.band(&r.limits).is_none().then(|| "a row of its sums exceeds a binding or a grid".into())
     }
 }
 
@@ -122,21 +121,21 @@ pub(super) fn offer(form: &'static Form, problem: &Problem, r: &Recorder) -> Off
     Offer { form, refused, dear: false, work, workgroups }
 }
 
-/// What a dispatch of a band reads and writes.
+/// The buffers that a dispatch of a band reads and writes.
 struct Step<'a> {
     defines: &'static [&'static str],
     inputs: Vec<Window>,
     output: &'a Tensor,
-    /// Along the third axis of its grid.
+    /// Workgroups along the third axis of the grid.
     groups: u32,
-    /// Keys, where they begin, and vec4s of each head.
+    /// Keys, the first of them, and vec4s per head.
     keys: u32,
     base: u32,
     first: u32,
     d4: u32,
 }
 
-/// Some blocks of queries.
+/// A range of blocks of queries.
 struct Band<'a> {
     plan: &'a Plan<'a>,
     first: u32,
@@ -181,11 +180,11 @@ impl Band<'_> {
     }
 }
 
-/// What the bands hold, one after the other: so that their dispatches bind the same, again and again.
+/// Tensors of a band, allocated once and shared, so that all dispatches bind the same buffers.
 struct Held {
     queries: Tensor,
     sums: [Tensor; 2],
-    /// Of heads with several sections.
+    /// For heads with several sections.
     scores: Option<[Tensor; 2]>,
 }
 
@@ -213,7 +212,7 @@ pub(super) fn record(
     out: &Tensor,
 ) {
     let plan = Plan::new(form, problem);
-    // Refused before where there is none.
+    // `refuses` has excluded the case of no band.
     let blocks = plan.band(&r.limits).unwrap_or(1);
     let mut held = Held::new(r, &plan, blocks, &out.name);
     for first in (0..plan.blocks()).step_by(blocks as usize) {
@@ -235,7 +234,7 @@ fn record_band(r: &mut Recorder, band: &Band, held: &mut Held, q: &Tensor, sourc
     };
     let whole = r.whole(q);
     band.push(r, ends(&["QUERIES"], whole, queries));
-    // The first dispatch finds queries in the place of sums, and lets them be.
+    // The first dispatch gets queries in place of sums, and ignores them.
     let mut before = &*queries;
     let row = problem.heads as u64 * problem.d4 as u64;
     let most = band.plan.keys_of_binding(&r.limits);
@@ -264,7 +263,8 @@ fn record_band(r: &mut Recorder, band: &Band, held: &mut Held, q: &Tensor, sourc
     band.push(r, ends(&["OUT"], whole, out));
 }
 
-/// Those of all sections, some after the others: each dispatch adds to what the one before has left. The first of `scores` are they.
+/// Scores over all sections, a few sections at a time: each dispatch adds to those of the previous one. The result is in the first of
+/// `scores`.
 fn record_scores(
     r: &mut Recorder,
     band: &Band,
@@ -276,7 +276,7 @@ fn record_scores(
     for first in (0..plan.sections).step_by(plan.step() as usize) {
         scores.reverse();
         let [output, before] = &*scores;
-        // In the place of scores that are not there yet, queries.
+        // Where there are no scores yet, bind the queries instead.
         let before = if first == 0 { queries } else { before };
         let inputs = vec![r.whole(queries), k.clone(), r.whole(before)];
         let (groups, d4) = (plan.form.constant("KEY_BLOCKS"), plan.d4 * plan.step());
@@ -318,7 +318,7 @@ mod tests {
             assert!(!chosen(Policy::F32, queries, keys, heads, d, checked).starts_with("straight"));
             assert!(!chosen(Policy::PACKED, queries, keys, heads, d, FACTS).starts_with("straight"));
         }
-        // Most of its keys would be there to fill up a tile; heads that have no sections of 64 channels.
+        // Most of its keys would be padding of a tile; heads that have no sections of 64 channels.
         assert_eq!(chosen(Policy::F32, 4096, [2, 0], 5, 64, FACTS), "broadcast-64");
         assert_eq!(chosen(Policy::F32, 4096, [4096, 0], 8, 80, FACTS), "broadcast-160");
         assert_eq!(chosen(Policy::F32, 4096, [4096, 0], 8, 192, FACTS), "broadcast-256");
@@ -332,7 +332,7 @@ mod tests {
         r.finish().expect("it records")
     }
 
-    /// What it is cut into is the same work, and whole blocks.
+    /// The parts add up to the same work, in whole blocks.
     #[test]
     fn bands_are_small_and_hold_all_queries() {
         for d in [64, 256] {

@@ -1,11 +1,11 @@
-//! Sums as they are defined, by one dispatch or several.
+//! Direct sums, by one dispatch or several.
 
 use super::forms::Candidate;
 use super::{Epilogue, KERNEL, Operands, Params, Problem};
 use crate::plan::{Dispatch, Recorder, Tensor};
 use bytemuck::Zeroable;
 
-/// Sums as they are written in the twin, in as many dispatches as the adapter's limits ask for.
+/// Sums in the twin's order, in as many dispatches as the adapter's limits require.
 pub(super) fn record(r: &mut Recorder, chosen: &Candidate, problem: &Problem, operands: &Operands, out: &Tensor) {
     let &Operands { source, weights: w, geometry, epilogue } = operands;
     let (x, _) = &source.rows(r, (0, problem.input.0));
@@ -77,8 +77,7 @@ pub(super) fn record(r: &mut Recorder, chosen: &Candidate, problem: &Problem, op
     }
 }
 
-/// Output rows of a dispatch: as many as the adapter's bindings hold and a short submission allows, but no fewer than keep the
-/// device busy.
+/// Output rows per dispatch: at most what the adapter's bindings hold and a short submission allows, but enough to keep the device busy.
 fn band_rows(r: &Recorder, chosen: &Candidate, problem: &Problem, x: &Tensor, out: &Tensor) -> u32 {
     let geometry = problem.geometry;
     let room = r.limits.max_binding.saturating_sub(r.limits.offset_alignment);

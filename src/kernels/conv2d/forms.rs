@@ -1,34 +1,34 @@
 //! The forms of `conv2d`: one row each.
 //!
-//! Direct ones add bias and products one after the other, taps before channels, some with zeros in between: a sum of n terms
-//! whatever their order, which the twin's bound holds for. So their error grows by 1. Winograd's are texts of these that multiply its
-//! matrices, in sums of as many terms as there are channels; the twin has a bound for what comes of them.
+//! Direct forms add the bias and the products one after the other, taps before channels, some with zeros in between. That is a sum of n
+//! terms in some order, and the twin's bound holds for any order, so their error grows by 1. Winograd's forms multiply its matrices with
+//! the same shaders, in sums of as many terms as there are channels; the twin has a bound of its own for the result.
 
 use super::coop::{self, coop};
 use super::{Problem, direct, straight, winograd};
 use crate::plan::{Element, Limits, Offer, Packing, Panels, Read, Recorder, Tensor, turns};
 use crate::shader::{Form, Maker, Needs, Pace, Ranges, Stored, Sums};
 
-/// A form, the problems that it fits, and how it is recorded.
+/// A form, the problems that it fits, and how to record it.
 pub(super) struct Candidate {
     pub form: &'static Form,
-    /// How its weights lie in memory, but see [`Candidate::packed`].
+    /// Memory layout of its weights, but see [`Candidate::packed`].
     pub packing: Packing,
-    /// Why it is not for a problem, if so.
+    /// The reason why it does not fit a problem, if there is one.
     pub refuses: fn(&Candidate, &Problem, &Recorder) -> Option<String>,
-    /// Whether it can have matrices of so many rows, if it is one of Winograd's.
+    /// For Winograd's forms: whether matrices of that many rows fit the limits.
     pub takes: fn(&Candidate, &Problem, u64, &Limits) -> bool,
-    /// Whether what it saves is not worth its memory.
+    /// Whether it takes more memory than its savings justify.
     pub is_dear: fn(&Candidate, &Problem, &Recorder) -> bool,
-    /// The products that it computes for a problem, and what it does beside them, in multiplications and additions.
+    /// The products that it computes for a problem, and its other costs in multiply-adds.
     pub computes: fn(&Candidate, &Problem, &Recorder) -> (Problem, u64),
-    /// Positions and vec4 columns that a workgroup makes.
+    /// Positions and vec4 columns per workgroup.
     pub block: fn(&Form, &Problem) -> (u32, u32),
-    /// Vec4s of input channels that it takes in at once.
+    /// Vec4s of input channels per step.
     pub step: u32,
     /// Workgroups that keep a core of a GPU busy.
     pub fill: u64,
-    /// Turns of an invocation's loops.
+    /// Loop iterations of an invocation.
     pub turns: fn(&Form, &Problem, u64) -> u64,
     pub record: fn(&mut Recorder, &Candidate, &Problem, &super::Operands, &Tensor),
 }
@@ -38,8 +38,8 @@ const fn tiled(name: &'static str, consts: &'static [(&'static str, u32)], gpu: 
     Form { name, consts, pace: Pace { cpu: 0.1, gpu }, ..Form::plain(source) }
 }
 
-/// Of SIDE x SIDE invocations. Its pace is what others saw of 8 x 8 sums for 4 x 4 (1.5 to 2 times), not measured here; a CPU driver keeps
-/// no 64 sums of each lane in registers.
+/// SIDE x SIDE invocations. Its pace is the gain that others report for 8 x 8 sums over 4 x 4 (1.5 to 2 times), not measured here. A CPU
+/// driver cannot keep 64 sums per lane in registers.
 const fn reg(name: &'static str, consts: &'static [(&'static str, u32)], gpu: f64) -> Form {
     let source = include_str!("../../../shaders/conv2d/reg.wgsl");
     let needs = Needs { unfit: SUMS_64, ..Needs::NOTHING };
@@ -57,8 +57,8 @@ const fn rows(name: &'static str, consts: &'static [(&'static str, u32)]) -> For
     Form { name, consts, pace: Pace { cpu: 0.55, gpu: 0.05 }, ..Form::plain(source) }
 }
 
-/// Of LANES lanes, ROWS rows and STEP channels, by direct sums: f32 holds a sum between two dispatches as it does within
-/// one, so its error is a direct form's.
+/// LANES lanes, ROWS rows and STEP channels, by direct sums. Sums pass between two dispatches in f32, as they do within one, so its error
+/// is that of a direct form.
 const fn straight(name: &'static str, consts: &'static [(&'static str, u32)], cpu: f64) -> Form {
     let source = include_str!("../../../shaders/conv2d/straight.wgsl");
     let needs = Needs { lanes: consts[0].1, ranges: Ranges::Unchecked, ..Needs::NOTHING };
@@ -67,13 +67,13 @@ const fn straight(name: &'static str, consts: &'static [(&'static str, u32)], cp
     Form { name, consts, needs, variants, stored: Stored::F32Values, pace, ..Form::plain(source) }
 }
 
-/// The same text, for Winograd's products: zeros that fill up channels add nothing, so Winograd's bound is its own as it is. What it
-/// multiplies is in f32 whatever values are stored as.
+/// The same shader for Winograd's products. Channels of padding add zeros, so Winograd's bound holds unchanged. It multiplies in f32
+/// whatever the storage is.
 const fn straight_winograd(name: &'static str, form: Form) -> Form {
     Form { name, variants: Some(&[&[]]), stored: Stored::Any, sums: Sums::Winograd, ..form }
 }
 
-/// A direct form's text, for the products of Winograd's algorithm.
+/// The shader of a direct form, applied to the products of Winograd's algorithm.
 const fn of_winograd(name: &'static str, form: Form) -> Form {
     Form { name, variants: Some(&[&["MATRICES"]]), sums: Sums::Winograd, ..form }
 }
@@ -85,25 +85,22 @@ const TILED_16: &[(&str, u32)] = &[("TX", 4), ("TY", 16), ("TM", 4), ("A_LOADS",
 const REG_128: &[(&str, u32)] = &[("SIDE", 16), ("STEP", 8), ("LOADS", 1)];
 const REG_64: &[(&str, u32)] = &[("SIDE", 8), ("STEP", 8), ("LOADS", 2)];
 
-/// By `make vendors`, with Mesa 26.2.6.
+/// Found by `make vendors`, with Mesa 26.2.6.
 const STAGES_FOUR: &[(Maker, &str)] =
-    &[(Maker::Intel, "with the four vec4s of input that it stages, gates spill 12 registers on an Arc A770")];
+    &[(Maker::Intel, "it stages four vec4s of input, and with gates it spills 12 registers on an Arc A770")];
 
 const SUMS_64: &[(Maker, &str)] = &[
-    (Maker::Intel, "of 128 registers 64 hold sums, and 113 to 152 are spilled"),
-    (
-        Maker::Apple,
-        "a multiplication takes 1.57 instructions, where tiled-64's take 1.46, and half as many threads have room",
-    ),
+    (Maker::Intel, "sums take 64 of 128 registers, and it spills 113 to 152"),
+    (Maker::Apple, "it takes 1.57 instructions per multiplication (tiled-64 takes 1.46), and half as many threads fit"),
 ];
 
-/// A name's number is the channels of a block, and of rows-12, -8 and -4 the most channels that they are for. The pace of smaller
-/// tiles is that of what they load for each product.
+/// The number in a name is the channels of a block; in rows-12, -8 and -4 it is the most channels that they take. The pace of smaller tiles
+/// follows from the loads per product.
 pub(super) static FORMS: &[Form] = &[
     tiled("tiled-64", TILED_64, 1.0),
     tiled("tiled-32", TILED_32, 0.8),
     Form { needs: Needs { unfit: STAGES_FOUR, ..Needs::NOTHING }, ..tiled("tiled-16", TILED_16, 0.5) },
-    // For 3 channels and the like.
+    // For inputs of few channels, such as 3.
     tiled("tiled-4", &[("TX", 1), ("TY", 64), ("TM", 1), ("A_LOADS", 4), ("B_LOADS", 1)], 0.2),
     // For few positions.
     tiled("small-64", &[("TX", 16), ("TY", 4), ("TM", 4), ("A_LOADS", 1), ("B_LOADS", 4)], 0.5),
@@ -111,7 +108,7 @@ pub(super) static FORMS: &[Form] = &[
     broadcast("broadcast-32", &[("WG", 8), ("PANEL", 8)]),
     rows("rows-64", &[("WG", 16), ("COLS", 16)]),
     rows("rows-32", &[("WG", 8), ("COLS", 8)]),
-    // Few columns would leave most lanes idle: they take more rows instead.
+    // Few columns would leave most lanes idle, so these take more rows instead.
     rows("rows-12", &[("WG", 16), ("COLS", 4)]),
     rows("rows-8", &[("WG", 16), ("COLS", 2)]),
     rows("rows-4", &[("WG", 16), ("COLS", 1)]),
@@ -148,9 +145,9 @@ pub(super) static FORMS: &[Form] = &[
     coop("coop8", coop::TEXT_8, 8, &[("LANES", 128), ("LOADS", 1), ("SHARE", 1)]),
 ];
 
-// Straight texts' numbers are lanes and channels of a step: long steps are faster, and take a compiler longer, in proportion where no segment
-// is long. Rows are what positions of
-// pictures are multiples of, and 256 bytes of any columns, where bindings may begin.
+// The numbers of straight forms are lanes and channels per step. Long steps are faster, but take longer to compile, in proportion as long
+// as no segment is long. ROWS divides the positions of common image sizes; rows of any width then take a multiple of 256 bytes, at which
+// bindings may begin.
 const EIGHT_32: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 32), ("SEGMENT", 32)];
 const EIGHT_64: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 64), ("SEGMENT", 32)];
 const EIGHT_128: &[(&str, u32)] = &[("LANES", 8), ("ROWS", 4), ("STEP", 128), ("SEGMENT", 32)];
@@ -161,9 +158,9 @@ const SIXTEEN_160: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 160),
 const SIXTEEN_256: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 256), ("SEGMENT", 64)];
 const SIXTEEN_320: &[(&str, u32)] = &[("LANES", 16), ("ROWS", 8), ("STEP", 320), ("SEGMENT", 80)];
 
-/// The most vec4s of output channels that it is for.
+/// The most vec4s of output channels that it takes.
 fn columns<const MOST: u32>(_: &Candidate, problem: &Problem, _: &Recorder) -> Option<String> {
-    (problem.out_n4 > MOST).then(|| format!("it is not for {} channels", problem.out_n4 * 4))
+    (problem.out_n4 > MOST).then(|| format!("it does not take {} channels", problem.out_n4 * 4))
 }
 
 const TILED: Candidate = Candidate {
@@ -180,7 +177,7 @@ const TILED: Candidate = Candidate {
     record: direct::record,
 };
 
-/// A subgroup goes through a panel from its beginning to its end.
+/// A subgroup reads a panel from beginning to end.
 const BROADCAST: Candidate = Candidate {
     form: &FORMS[5],
     packing: Packing::Panels { of: Panels::Taps, columns: 4 * FORMS[5].consts[1].1, step: 4, read: Read::Vec4s },
@@ -195,7 +192,7 @@ const BROADCAST: Candidate = Candidate {
     record: direct::record,
 };
 
-/// Goes through its rows before, for each tap, and at the end.
+/// Loops over its rows before the taps, in each tap, and at the end.
 const ROWS: Candidate = Candidate {
     form: &FORMS[7],
     packing: Packing::Taps,
@@ -227,7 +224,7 @@ const REG: Candidate = Candidate {
     ..TILED
 };
 
-/// Of 64 invocations.
+/// 64 invocations.
 const REG_SMALL: Candidate = Candidate { form: &FORMS[36], fill: 4, ..REG };
 
 /// In the order of [`FORMS`].
@@ -285,7 +282,7 @@ const fn of_matrices(form: &'static Form, direct: Candidate) -> Candidate {
     Candidate { form, packing, refuses, is_dear, computes, record: winograd::record, ..direct }
 }
 
-/// Of whole blocks: nothing asks whether it is inside.
+/// Takes whole blocks only, because it has no bounds tests.
 const fn straight_linear(form: &'static Form) -> Candidate {
     let step = form.consts[2].1;
     Candidate {
@@ -307,25 +304,25 @@ const fn straight_matrices(form: &'static Form) -> Candidate {
     Candidate { takes, record, ..of_matrices(form, straight_linear(form)) }
 }
 
-/// Loops over the window's rows and columns, and `inner` in each.
+/// Iterations of loops over the window's rows and columns, with `inner` in each.
 fn taps(problem: &Problem, inner: u64) -> u64 {
     let kernel = problem.geometry.kernel as u64;
     turns(kernel, turns(kernel, inner))
 }
 
 impl Candidate {
-    /// Has it a dispatch for each step over the channels?
+    /// Whether it takes a dispatch for each step over the channels.
     pub fn is_straight(&self) -> bool {
         matches!(self.packing, Packing::Panels { read: Read::Numbers, .. })
     }
 
-    /// How its weights lie in memory for a problem: those of 8 bits in rows, which have their scales, gates beside what they are of, and
-    /// few columns in a panel that is no wider.
+    /// The layout of its weights for a problem: 8-bit weights keep rows, which have the scales; gates lie beside their hidden columns; and
+    /// a panel is no wider than the few columns of a narrow layer.
     pub fn packed(&self, problem: &Problem, weights: Element) -> Packing {
         match self.packing {
             Packing::Panels { of: Panels::Taps, read: Read::Vec4s, .. } if weights == Element::Q8 => Packing::Taps,
             Packing::Panels { of, columns, step, read } => {
-                // Straight texts have whole blocks of as many columns, gates or not.
+                // Straight forms take whole blocks of as many columns, with gates or without.
                 let columns =
                     if read != Read::Vec4s { columns } else { columns.min(4 * problem.out_n4) * problem.halves() };
                 Packing::Panels { of: if problem.geglu { Panels::Gated } else { of }, columns, step, read }
@@ -338,7 +335,7 @@ impl Candidate {
         (self.turns)(self.form, problem, problem.in_c4.div_ceil(self.step).into())
     }
 
-    /// What workgroups compute of `positions`: whole blocks, of which much may lie beyond the last position or channel.
+    /// Multiply-adds that workgroups compute for `positions`, in whole blocks: much may lie beyond the last position or channel.
     pub fn work(&self, problem: &Problem, positions: u64) -> u64 {
         let (rows, columns) = (self.block)(self.form, problem);
         let filled = |n: u64, block: u32| n.next_multiple_of(block.into());
@@ -366,18 +363,19 @@ impl Candidate {
             refused,
             dear: (self.is_dear)(self, problem, r),
             work: self.work(&products, products.positions()) + beside,
-            workgroups: self.filling(self.workgroups(&products, products.positions()), r.forms.facts.cores.into()),
+            workgroups: self
+                .effective_workgroups(self.workgroups(&products, products.positions()), r.forms.facts.cores.into()),
         }
     }
 
-    /// So many workgroups, as many as those that keep a core busy each would be: where there are fewer than that, some of the
-    /// device idles, wherever they lie.
-    fn filling(&self, workgroups: u64, cores: u64) -> u64 {
+    /// The workgroups that the rule counts, which assumes that each keeps a core busy. If they are too few to fill the device, `fill` of
+    /// them count as one.
+    fn effective_workgroups(&self, workgroups: u64, cores: u64) -> u64 {
         if workgroups < self.fill * cores { workgroups.div_ceil(self.fill) } else { workgroups }
     }
 }
 
-/// All forms, for `problem`.
+/// Offers of all forms for `problem`.
 pub(super) fn offers(problem: &Problem, r: &Recorder) -> Vec<Offer> {
     CANDIDATES.iter().map(|candidate| candidate.offer(problem, r)).collect()
 }

@@ -1,5 +1,5 @@
-//! `conv2d`: 2-D convolution as an implicit GEMM, and with kernel size 1 every linear layer
-//! (torch.nn.Conv2d, torch.nn.Linear), with the epilogues of the blocks that they end.
+//! `conv2d`: 2-D convolution as an implicit GEMM, and with kernel size 1 every linear layer (torch.nn.Conv2d, torch.nn.Linear), with fused
+//! epilogues.
 
 mod coop;
 mod direct;
@@ -49,14 +49,14 @@ params! {
     row_step: u32,
 }
 
-/// Where the window of a convolution lies.
+/// The window of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     pub kernel: u32,
     pub stride: u32,
-    /// Zero rows and columns above and to the left, below and to the right.
+    /// Zero rows and columns above and to the left, and below and to the right.
     pub pad: (u32, u32),
-    /// The input is read as if each position were repeated 2 x 2 (nearest upsampling).
+    /// Reads the input as if each position were repeated 2 x 2 (nearest upsampling).
     pub upsample: bool,
 }
 
@@ -79,18 +79,18 @@ impl Geometry {
     }
 }
 
-/// What is done to a sum before it is stored.
+/// An operation on a sum before it is stored.
 #[derive(Clone, Copy, Debug)]
 pub enum Epilogue<'a> {
     None,
     /// Adds a tensor of the output's shape.
     Residual(&'a Tensor),
-    /// hidden * gelu(gate), the weights holding both halves side by side.
+    /// hidden * gelu(gate); the weights hold both halves side by side.
     Geglu,
     Tanh,
 }
 
-/// A layer's constants: `weight` `[Cout, Cin, kernel^2]`, which the chosen form packs, `bias` `[Cout]` in f32.
+/// A layer's constants: `weight` `[Cout, Cin, kernel^2]`, which the chosen form packs, and `bias` `[Cout]` in f32.
 #[derive(Clone, Debug)]
 pub struct Weights {
     pub weight: Param,
@@ -108,7 +108,8 @@ impl Epilogue<'_> {
     }
 }
 
-/// A problem, as far as the speed of forms depends on it: what is normalized first takes the same time for all.
+/// The properties of a problem that affect the speed of forms. A preceding normalization takes the same time in all, so it is not part of
+/// them.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer {
     pub input: (u32, u32),
@@ -134,7 +135,7 @@ impl fmt::Display for Layer {
     }
 }
 
-/// What a form has to compute.
+/// The shape of the problem.
 #[derive(Clone, Copy)]
 struct Problem {
     geometry: Geometry,
@@ -143,7 +144,7 @@ struct Problem {
     output: (u32, u32),
     in_c4: u32,
     out_n4: u32,
-    /// What is done to the sums, but for what is added.
+    /// The epilogue, without additions.
     geglu: bool,
     tanh: bool,
 }
@@ -155,12 +156,12 @@ impl Problem {
         Problem { geometry: Geometry::LINEAR, input, output, in_c4, out_n4, geglu: false, tanh: false }
     }
 
-    /// Of the output.
+    /// Positions of the output.
     fn positions(&self) -> u64 {
         self.output.0 as u64 * self.output.1 as u64
     }
 
-    /// Of each output channel: the hidden half and the gate, or one.
+    /// Columns per output channel: hidden half and gate, or one.
     fn halves(&self) -> u32 {
         if self.geglu { 2 } else { 1 }
     }
@@ -171,8 +172,8 @@ impl Problem {
     }
 }
 
-/// Of each form: positions and vec4 columns of a workgroup, vec4s of channels that it takes in at once. For cases of every number
-/// that may be left over; of those with a dispatch for each step the most channels of one are [`longest_step`].
+/// For each form: positions and vec4 columns per workgroup, and vec4s of channels per step. Test cases use them to cover every remainder.
+/// For forms with a dispatch per step, the most channels of a step are [`longest_step`].
 pub(crate) fn blocks() -> impl Iterator<Item = [u32; 3]> {
     let problem = Problem::linear(1, 1, 1);
     let of = move |candidate: &Candidate| ((candidate.block)(candidate.form, &problem), candidate.step);
@@ -183,14 +184,14 @@ pub(crate) fn longest_step() -> u32 {
     CANDIDATES.iter().filter(|c| c.is_straight()).map(|c| 4 * c.step).max().unwrap_or_default()
 }
 
-/// What is convolved.
+/// The input of the convolution.
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Tensor(&'a Tensor),
     Normalized(Normalized<'a>),
 }
 
-/// `[a | b]`, scaled, shifted and put through SiLU: as [`affine`] makes it, but perhaps in parts.
+/// `[a | b]`, scaled, shifted and put through SiLU. Same values as [`affine`], but possibly computed in parts.
 #[derive(Clone, Copy)]
 pub struct Normalized<'a> {
     pub a: &'a Tensor,
@@ -213,7 +214,7 @@ impl Source<'_> {
         }
     }
 
-    /// For tiles, which are normalized as they are read.
+    /// As an input for tiles, which are normalized while they are read.
     fn tiled(&self) -> winograd_input::Input<'_> {
         match *self {
             Source::Tensor(x) => x.into(),
@@ -234,7 +235,7 @@ impl Source<'_> {
     }
 }
 
-/// What it computes it from.
+/// The operands of the sums.
 struct Operands<'a> {
     source: Source<'a>,
     weights: &'a Weights,
@@ -247,7 +248,7 @@ pub fn record(r: &mut Recorder, name: &str, x: &Tensor, w: &Weights, geometry: G
     record_source(r, name, Source::Tensor(x), w, geometry, epilogue)
 }
 
-/// [`record`] of what is normalized first: where the form goes from band to band, the whole of that is never there.
+/// Like [`record`], with a normalization first. A form that works in bands never stores the whole normalized tensor.
 pub fn record_normalized(
     r: &mut Recorder,
     name: &str,

@@ -1,5 +1,5 @@
-//! Products of matrices by texts without a loop: a dispatch for each step over the channels, which adds to what the one before it has
-//! left. Winograd's matrices, those of a linear layer, or of each tap of a convolution's windows.
+//! Matrix products by straight-line shaders: one dispatch per step over the channels, which adds to the result of the previous one. The
+//! matrices are those of Winograd's algorithm, of a linear layer, or of each tap of a convolution's windows.
 
 use super::forms::Candidate;
 use super::winograd::{self, Products};
@@ -9,18 +9,18 @@ use crate::plan::winograd::MATRICES;
 use crate::plan::{Channels, Dispatch, Element, Limits, Recorder, Tensor, Window};
 use bytemuck::Zeroable;
 
-/// No index of a binding is as large: what the shader tells its compiler of them.
+/// An upper bound on every index of a binding, which the shader passes on to its compiler.
 const MOST_ELEMENTS: u64 = 1 << 26;
 
-/// Bytes of sums that several steps come back to: what stays in the caches of a CPU meanwhile.
+/// Bytes of sums that several steps revisit: they stay in a CPU's caches meanwhile.
 const CACHED: u64 = 1 << 20;
 
-/// What there is to add, as the text has it.
+/// The shader's flags for what to add.
 const BIAS: u32 = 1;
 const BEFORE: u32 = 2;
 const RESIDUAL: u32 = 4;
 
-/// Whether tensors and grids of matrices of so many rows can be: it asks for a workgroup for each block, and no other.
+/// Whether tensors and grids of matrices with that many rows fit the limits. The grid has exactly one workgroup per block.
 pub(super) fn takes(chosen: &Candidate, problem: &Problem, rows: u64, limits: &Limits) -> bool {
     let (in_c4, out_n4) = winograd::columns(chosen, problem);
     let (block_rows, block_columns) = (chosen.block)(chosen.form, problem);
@@ -32,7 +32,7 @@ pub(super) fn takes(chosen: &Candidate, problem: &Problem, rows: u64, limits: &L
         && MATRICES <= most
 }
 
-/// Why it is not for `problem` by direct sums, if so: nothing asks whether it is inside.
+/// The reason why direct sums do not fit `problem`, if there is one: the shader has no bounds tests.
 pub(super) fn refuses(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Option<String> {
     let (rows, columns) = (chosen.block)(chosen.form, problem);
     let line = if problem.geometry == Geometry::LINEAR { problem.positions() } else { problem.output.1.into() };
@@ -44,29 +44,28 @@ pub(super) fn refuses(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Op
     let weights = vec4s * chosen.packing.element(r.storage.weights).vec4_bytes();
     let room = r.limits.max_binding.min(r.limits.max_buffer).min(4 * MOST_ELEMENTS);
     if !r.storage.suits(chosen.form) {
-        Some("it takes values in f32 alone".into())
+        Some("it only takes f32 values".into())
     } else if problem.tanh {
-        Some("it is for layers without tanh".into())
+        Some("it does not take layers with tanh".into())
     } else if !whole {
         let (step, columns) = (4 * chosen.step, 4 * columns);
-        Some(format!("it is for rows of multiples of {rows}, {step} input and {columns} output channels"))
+        Some(format!("it takes rows, input and output channels in multiples of {rows}, {step} and {columns} only"))
     } else if weights >= room || problem.out_n4 / columns > r.limits.max_workgroups {
-        Some("its weights take more than a binding or a grid of workgroups holds".into())
+        Some("its weights exceed a binding or a grid of workgroups".into())
     } else {
-        band_rows(problem, r).is_none().then(|| "a row of its input takes more than a binding holds".into())
+        band_rows(problem, r).is_none().then(|| "a row of its input exceeds a binding".into())
     }
 }
 
-/// Weights that are stored otherwise take twice the memory.
+/// Weights stored in f32 instead take twice the memory.
 pub(super) fn is_dear(chosen: &Candidate, _: &Problem, r: &Recorder) -> bool {
     chosen.packing.element(r.storage.weights) != r.storage.weights
 }
 
-/// What a value costs that is copied to where it has its padding, in multiplications and additions by a form of pace 1: 5 GB/s beside
-/// 50 GFLOP/s.
+/// Cost of copying a value into a padded tensor, in multiply-adds of a form of pace 1: 5 GB/s against 50 GFLOP/s.
 const COPY: f64 = 40.0;
 
-/// The products, and what copies cost beside them.
+/// The products, and the cost of copies.
 pub(super) fn work(chosen: &Candidate, problem: &Problem, r: &Recorder) -> (Problem, u64) {
     if problem.geometry == Geometry::LINEAR {
         return (*problem, 0);
@@ -76,7 +75,7 @@ pub(super) fn work(chosen: &Candidate, problem: &Problem, r: &Recorder) -> (Prob
     (*problem, (values as f64 * COPY * chosen.form.pace.on(r.forms.facts.device)) as u64)
 }
 
-/// Rows and columns of the input of so many rows of the output, with what its windows reach beyond the edges.
+/// Rows and columns of the padded input that `rows` rows of the output need.
 fn padded(problem: &Problem, rows: u32) -> (u32, u32) {
     let Geometry { kernel, stride, .. } = problem.geometry;
     ((rows - 1) * stride + kernel, (problem.output.1 - 1) * stride + kernel)
@@ -85,7 +84,7 @@ fn padded(problem: &Problem, rows: u32) -> (u32, u32) {
 /// Most bytes of such an input.
 const MOST_BYTES: u64 = 32 << 20;
 
-/// Output rows of a band, of which as few are made as bindings and memory allow.
+/// Output rows per band. There are as few bands as bindings and memory allow.
 fn band_rows(problem: &Problem, r: &Recorder) -> Option<u32> {
     if problem.geometry == Geometry::LINEAR {
         return Some(problem.output.0);
@@ -109,7 +108,7 @@ pub(super) fn record(r: &mut Recorder, chosen: &Candidate, problem: &Problem, op
         _ => None,
     };
     let height = problem.input.0;
-    // Refused before where there is none.
+    // `refuses` has excluded the case of no band.
     let rows = band_rows(problem, r).unwrap_or(1);
     for y0 in (0..out.height).step_by(rows as usize) {
         let y1 = (y0 + rows).min(out.height);
@@ -180,27 +179,27 @@ struct Job<'a> {
     bias: Option<&'a Tensor>,
     residual: Option<&'a Tensor>,
     out: &'a Tensor,
-    /// Of `out`, where the first matrix begins.
+    /// Row of `out` where the first matrix begins.
     out_row: u32,
     matrices: u32,
-    /// Of each matrix: whole blocks.
+    /// Rows per matrix, in whole blocks.
     rows: u32,
     in_c4: u32,
-    /// Of the sums: with gates.
+    /// Vec4s of the sums, including gates.
     out_n4: u32,
     geglu: bool,
-    /// Of a picture with its padding, if it is one.
+    /// For a padded picture.
     lines: Option<Lines>,
-    /// Multiplications and additions that are needed, and those that direct sums had more.
+    /// Multiply-adds that the product needs, and those that direct sums would need beyond them.
     flops: u64,
     saved: u64,
 }
 
-/// Rows of output from left to right, each the sum of a window's taps.
+/// Lines of output from left to right; each element is the sum of a window's taps.
 #[derive(Clone, Copy)]
 struct Lines {
     geometry: Geometry,
-    /// Of the output.
+    /// Columns of the output.
     width: u32,
 }
 
@@ -211,7 +210,7 @@ impl Lines {
     }
 }
 
-/// Rows of a matrix, and of so many behind it.
+/// Rows of a matrix, and of a number of matrices after it.
 #[derive(Clone, Copy)]
 struct Part {
     matrix: u32,
@@ -221,7 +220,8 @@ struct Part {
 }
 
 impl Part {
-    /// Vec4s from its first row to its last, of rows of so many, where a matrix has `all` and the first one begins at row `from`.
+    /// First and last vec4 that the part covers, where rows have `width` vec4s, a matrix has `all` rows, and the first one begins at row
+    /// `from`.
     fn span(self, from: u32, all: u32, width: u32) -> (u64, u64) {
         let first = from as u64 + self.matrix as u64 * all as u64 + self.row as u64;
         let rows = (self.matrices as u64 - 1) * all as u64 + self.rows as u64;
@@ -229,20 +229,20 @@ impl Part {
     }
 }
 
-/// A window of whole blocks, which begin where an adapter lets a window begin.
+/// A window of whole blocks, which must begin at an aligned address.
 fn aligned(r: &mut Recorder, tensor: &Tensor, (from, to): (u64, u64)) -> Window {
     let (window, base) = r.window(tensor, from, to);
-    r.check(base == 0, || format!("{}: a block of it begins at no aligned address", tensor.name));
+    r.check(base == 0, || format!("{}: a block of it does not begin at an aligned address", tensor.name));
     window
 }
 
 impl Job<'_> {
-    /// Multiplications and additions of a step over so many vec4s of channels.
+    /// Multiply-adds of a step over `channels` vec4s of channels.
     fn work(&self, rows: u64, channels: u32) -> u64 {
         2 * rows * 4 * channels as u64 * 4 * self.out_n4 as u64
     }
 
-    /// Over the channels of a tap.
+    /// Steps over the channels of a tap.
     fn channel_steps(&self, chosen: &Candidate) -> u32 {
         self.in_c4.div_ceil(chosen.step)
     }
@@ -251,14 +251,14 @@ impl Job<'_> {
         self.channel_steps(chosen) * self.lines.map_or(1, |lines| lines.geometry.kernel * lines.geometry.kernel)
     }
 
-    /// Rows of a matrix, and matrices, that go through all steps before others do.
+    /// Rows of a matrix, and matrices, that go through all steps before the next ones start.
     fn together(&self, r: &Recorder, chosen: &Candidate) -> (u32, u32) {
         let wider = self.in_c4.max(self.out_n4) as u64;
         let cached = if self.steps(chosen) > 1 { CACHED / (16 * self.out_n4 as u64) } else { u64::MAX };
         let indexed = (MOST_ELEMENTS - 1) / (4 * wider) - 1;
         let bound = r.limits.max_binding.saturating_sub(r.limits.offset_alignment) / (16 * wider);
         let short = r.limits.max_work / self.work(1, chosen.step);
-        // Whole lines, or so many blocks that any column of them has 256 bytes.
+        // Whole lines, or enough blocks for a multiple of 256 bytes whatever the columns.
         let unit = self.lines.map_or(4 * chosen.form.constant("ROWS"), |lines| lines.width) as u64;
         let grid = r.limits.max_workgroups as u64 * chosen.form.constant("ROWS") as u64;
         let most = cached.min(short).min(indexed).min(bound).min(grid).max(unit);
@@ -291,7 +291,7 @@ impl Job<'_> {
         }
     }
 
-    /// All steps of a part. `done`: multiplications and additions of those before it.
+    /// Records all steps of a part. `done`: multiply-adds of the previous parts.
     fn record_part(&self, r: &mut Recorder, chosen: &Candidate, part: Part, scratch: &[Tensor], done: &mut u64) {
         let [lanes, rows] = ["LANES", "ROWS"].map(|name| chosen.form.constant(name));
         let (steps, channel_steps) = (self.steps(chosen), self.channel_steps(chosen));
@@ -304,7 +304,7 @@ impl Job<'_> {
         let own = self.out_n4 / if self.geglu { 2 } else { 1 };
         let span = part.span(self.out_row, self.rows, own);
         let out = aligned(r, self.out, span);
-        // In the place of what is not there: enough for two loads.
+        // Bound where an operand is missing: large enough for two loads.
         let (nothing, _) = r.window(self.weight, 0, 8 * lanes as u64 / self.weight.vec4_bytes());
         let residual = self.residual.map_or(nothing.clone(), |residual| aligned(r, residual, span));
         let bias = self.bias.map_or(nothing.clone(), |bias| r.whole(bias));
@@ -312,7 +312,7 @@ impl Job<'_> {
         for step in 0..steps {
             let (first, left) = (step == 0, steps - 1 - step);
             let tap = step / channel_steps;
-            // Every other step writes to `out`, where that has all columns.
+            // Every other step writes to `out`, if that has all columns.
             let target = match left {
                 0 => out.clone(),
                 _ if !self.geglu && left % 2 == 0 => out.clone(),
@@ -343,7 +343,7 @@ impl Job<'_> {
                 params.row_step = stride * self.in_c4;
             }
             let work = self.work(part.matrices as u64 * part.rows as u64, chosen.step);
-            // Its share of what is needed and of what is saved, by its share of the work: products of two counts pass 64 bits.
+            // Splits the needed and the saved operations by the share of the work. Products of two counts exceed 64 bits.
             let part_of = |of: u64, work: u64| (u128::from(of) * u128::from(work) / u128::from(all)) as u64;
             let share = |of: u64| part_of(of, *done + work) - part_of(of, *done);
             let window = |has: bool, window: &Window| if has { window.clone() } else { nothing.clone() };

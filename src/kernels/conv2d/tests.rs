@@ -1,10 +1,10 @@
-//! Which forms layers have, and what is counted of them.
+//! Which forms layers get, and how their operations are counted.
 
 use super::*;
 use crate::plan::{Dispatch, Element, Forms, Limits, Policy};
 use crate::shader::{Device, Facts, Maker};
 
-/// Multiplications and additions of a layer, what fills up its blocks, and its form: a direct one, as Winograd's have no tanh.
+/// Multiply-adds of a layer, those of padding, and its form: a direct one, because Winograd's have no tanh.
 fn recorded(forms: Forms, (h, w): (u32, u32), cin: u32, cout: u32) -> (u64, u64, &'static str) {
     let mut r = Recorder::new(Policy::F32, forms, Limits::TEST);
     let x = r.input("x", h, w, Channels::one(cin));
@@ -20,7 +20,7 @@ fn recorded(forms: Forms, (h, w): (u32, u32), cin: u32, cout: u32) -> (u64, u64,
 
 #[test]
 fn what_fills_up_blocks_counts() {
-    // Blocks of the first form are 64 positions of 64 channels, from 16 at a time.
+    // Blocks of the first form are 64 positions by 64 channels, with 16 input channels per step.
     for (size, cin, channels, times) in [
         ((32, 24), 64, 3, 16),
         ((32, 24), 64, 16, 4),
@@ -36,7 +36,7 @@ fn what_fills_up_blocks_counts() {
     }
 }
 
-/// The form that a 3 x 3 layer has by rule, the share of its products that is executed, and in how many bands.
+/// The form that the rule gives a 3 x 3 layer, the share of its products that is executed, and the number of bands.
 fn by_rule(facts: Facts, limits: Limits, side: u32, cin: u32, cout: u32) -> (&'static str, f64, usize) {
     let mut r = Recorder::new(Policy::F32, Forms::by_rule(facts), limits);
     let x = r.input("x", side, side, Channels::one(cin));
@@ -59,7 +59,7 @@ fn winograds_algorithm_is_taken_where_it_pays() {
     for (facts, name, of) in [(cpu, "winograd-broadcast-64", 2), (gpu, "winograd-reg-64", 1)] {
         let (form, executed, bands) = by_rule(facts, Limits::TEST, 64, 320, 320);
         assert!(form == name && executed < 0.3 && bands == of, "{form}: {executed} in {bands} bands");
-        // Too few positions for so much more memory; too few channels for the transforms.
+        // Too few positions for so much more memory; too few channels to pay for the transforms.
         for (side, cin, cout) in [(8, 1280, 1280), (64, 320, 4), (64, 4, 320)] {
             let (form, executed, _) = by_rule(facts, Limits::TEST, side, cin, cout);
             assert!(!form.starts_with("winograd") && executed >= 1.0, "{side}, {cin} -> {cout}: {form}");
@@ -75,7 +75,7 @@ fn straight_texts_are_for_devices_without_range_checks() {
         assert!(form == name && executed < 0.3, "{form}: {executed}");
         let checked = Facts { range_checks: true, ..facts };
         assert_eq!(by_rule(checked, Limits::TEST, 64, 320, 320).0, "winograd-broadcast-64");
-        // Larger indices than the text is told of.
+        // Indices beyond the bound that the shader states.
         let large = Limits { max_binding: 1 << 31, max_buffer: 1 << 31, ..Limits::TEST };
         assert!(!by_rule(facts, large, 64, 2560, 2560).0.starts_with("winograd-straight"));
     }
@@ -122,22 +122,22 @@ fn matrices_of_halves_are_taken_where_they_were_asked_for() {
         r.output(&out);
         r.finish().map(|recording| recording.dispatches[0].form.name).map_err(|error| error.to_string())
     };
-    // That they are listed says nothing of their speed.
+    // Listing matrices says nothing about their speed.
     assert_eq!(form(nvidia, Policy::PACKED, None).unwrap(), "reg-64");
     for storage in [Policy::PACKED, Policy::F16] {
         assert_eq!(form(nvidia, storage, Some("coop16")).unwrap(), "coop16");
     }
     for storage in [Policy::F32, Policy::MIXED, Policy::Q8, Policy::Q8_PACKED] {
-        assert!(form(nvidia, storage, Some("coop16")).unwrap_err().contains("in halves alone"), "{storage:?}");
+        assert!(form(nvidia, storage, Some("coop16")).unwrap_err().contains("only takes f16"), "{storage:?}");
     }
-    // Subgroups of 64 lanes have a form of their own; no shape but those that are listed.
+    // Subgroups of 64 lanes have a form of their own. Only the listed matrix sizes have forms.
     let amd = Facts { most_lanes: 64, ..nvidia };
     assert!(form(amd, Policy::F16, Some("coop16")).unwrap_err().contains("more than 32 lanes"));
     assert_eq!(form(amd, Policy::F16, Some("coop16-wide")).unwrap(), "coop16-wide");
     assert!(form(nvidia, Policy::F16, Some("coop8")).unwrap_err().contains("8 x 8"));
 }
 
-/// Shares of a wide layer's work passed 64 bits, and a fifth of a network's was not counted.
+/// Shares of a wide layer's work exceeded 64 bits, so a fifth of a network's was not counted.
 #[test]
 fn straight_texts_count_what_direct_sums_have() {
     let facts = Facts { device: Device::Cpu, cores: 2, least_lanes: 8, range_checks: false, ..Facts::LEAST };
@@ -153,7 +153,7 @@ fn straight_texts_count_what_direct_sums_have() {
     assert_eq!(dispatches.iter().map(|d| d.flops + d.saved).sum::<u64>(), 2 * 9 * 128 * 128 * 512 * 512);
 }
 
-/// Bands of 32 tiles, filled up to 64, took twice the work, and none of them was shorter.
+/// Bands of 32 tiles, padded to 64, took twice the work, and none of them was shorter.
 #[test]
 fn short_submissions_do_not_fill_up_bands() {
     let gpu = Facts { device: Device::Integrated, cores: 8, least_lanes: 32, ..Facts::LEAST };
@@ -162,7 +162,7 @@ fn short_submissions_do_not_fill_up_bands() {
     assert!(form.starts_with("winograd") && executed < 0.3 && bands == 1, "{form}: {executed} in {bands} bands");
 }
 
-/// 3 channels took 16 times their work on a GPU, where one tile was for all shapes.
+/// With a single tile for all shapes, 3 channels took 16 times their work on a GPU.
 #[test]
 fn narrow_and_small_layers_have_forms_of_their_own_on_gpus() {
     let gpu = Facts { device: Device::Discrete, cores: 64, least_lanes: 32, f16: true, ..Facts::LEAST };
@@ -176,11 +176,11 @@ fn narrow_and_small_layers_have_forms_of_their_own_on_gpus() {
         let (flops, padding, name) = recorded(Forms::by_rule(gpu), size, 64, channels);
         assert_eq!((name, padding), (form, 0), "{size:?} x {channels}: {flops}");
     }
-    // Larger blocks where they fill the device, and none of them where compilers make nothing of them.
+    // Larger blocks where they fill the device, and none where compilers spill them.
     assert_eq!(recorded(Forms::by_rule(gpu), (128, 128), 64, 512).2, "reg-128");
     let intel = Facts { maker: Maker::Intel, ..gpu };
     assert_eq!(recorded(Forms::by_rule(intel), (64, 64), 64, 320).2, "tiled-64");
-    // Few positions alone are no reason on one core.
+    // On one core, few positions alone are no reason.
     let cpu = Facts { device: Device::Cpu, cores: 1, least_lanes: 8, ..Facts::LEAST };
     let name = |channels| recorded(Forms::by_rule(cpu), (16, 16), 64, channels).2;
     assert_eq!([64, 32, 12, 8, 3].map(name), ["broadcast-64", "broadcast-32", "rows-12", "rows-8", "rows-4"]);
@@ -188,7 +188,7 @@ fn narrow_and_small_layers_have_forms_of_their_own_on_gpus() {
     assert_eq!([64, 32, 12, 8, 3].map(name), ["rows-64", "rows-32", "rows-12", "rows-8", "rows-4"]);
 }
 
-/// Halves of weights are read as they are; of values they are not, and nothing else takes more memory.
+/// f16 weights are read directly. f16 values are not, and no other storage takes more memory.
 #[test]
 fn straight_texts_take_weights_in_halves() {
     let facts = Facts { device: Device::Cpu, cores: 2, least_lanes: 16, range_checks: false, ..Facts::LEAST };

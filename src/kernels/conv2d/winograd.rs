@@ -1,5 +1,5 @@
-//! Windows of 3 x 3, one apart, by Winograd's algorithm (see [`crate::plan::winograd`]): inputs become 36 matrices, which are
-//! multiplied with those of the weights, and the products become outputs, band by band of the image.
+//! 3 x 3 windows of stride 1 by Winograd's algorithm (see [`crate::plan::winograd`]). Inputs become 36 matrices, which are multiplied with
+//! those of the weights; the products become outputs. This goes band by band over the image.
 
 use super::forms::Candidate;
 use super::{Epilogue, Geometry, KERNEL, Operands, Params, Problem};
@@ -10,25 +10,25 @@ use crate::plan::{Channels, Dispatch, Element, Packing, Read, Recorder, Tensor};
 use crate::shader::Device;
 use bytemuck::Zeroable;
 
-/// Most bytes of a band's matrices, of inputs and of products each. A CPU's last cache holds a few MiB for each core: bands of 8 MiB
-/// gave 137 GFLOP/s of 128 x 128 channels where 32 gave 118 (lavapipe 26.2.6).
+/// Most bytes of a band's matrices, of inputs and of products each. A CPU's last-level cache holds a few MiB per core: with 128 x 128
+/// channels, bands of 8 MiB gave 137 GFLOP/s, and bands of 32 gave 118 (lavapipe 26.2.6).
 fn most_bytes(device: Device) -> u64 {
     if device == Device::Cpu { 8 << 20 } else { LARGE }
 }
 
-/// A tensor that is worth a copy of each band to lie in its place.
+/// From this size on, a tensor is copied band by band, so that the output may take its place.
 const LARGE: u64 = 32 << 20;
 
-/// What making and reading an element of these matrices costs, in multiplications and additions of the products by a form of pace 1: on a
-/// CPU driver the transforms of 320 channels take a third of the time of such products. No GPU was measured.
+/// Cost of making and reading an element of these matrices, in multiply-adds of the products by a form of pace 1. On a CPU driver the
+/// transforms of 320 channels take a third of the time of such products. No GPU was measured.
 const COST: f64 = 110.0;
 
-/// The same where transforms have straight texts: 0.4 ns, where a form of pace 1 does 50 GFLOP/s.
+/// The same where the transforms have straight forms: 0.4 ns, where a form of pace 1 does 50 GFLOP/s.
 const STRAIGHT_COST: f64 = 20.0;
 
-/// Multiplications and additions that a byte of weights must save, beyond those that direct sums have, to be worth its memory:
-/// who stores halves has little of it, and who stores 8 bits none but for the pictures of the VAE.
-fn least_saved(element: Element) -> u64 {
+/// Multiply-adds that a byte of weights, beyond those of direct sums, must save to be worth its memory. f16 storage is chosen where memory
+/// is short, and 8-bit storage where it is shorter still: there only the VAE's large pictures pay.
+fn min_saved_per_byte(element: Element) -> u64 {
     match element {
         Element::F32 => 100,
         Element::Packed | Element::F16 => 300,
@@ -36,16 +36,16 @@ fn least_saved(element: Element) -> u64 {
     }
 }
 
-/// Bytes that are worth it in any case.
-const LITTLE: u64 = 1 << 20;
+/// An amount that is always worth it.
+const ALWAYS_WORTH_BYTES: u64 = 1 << 20;
 
-/// Rows of one matrix for so many rows of tiles: whole blocks.
+/// Rows of one matrix for `tile_rows` rows of tiles, in whole blocks.
 fn matrix_rows(chosen: &Candidate, problem: &Problem, tile_rows: u32) -> u64 {
     let (block, _) = (chosen.block)(chosen.form, problem);
     (tile_rows as u64 * problem.output.1.div_ceil(TILE) as u64).next_multiple_of(block.into())
 }
 
-/// Vec4s of channels of the matrices of inputs and of products: panels of weights are filled up, and with them the matrices.
+/// Vec4s of channels of the matrices of inputs and of products. Weights are padded to whole panels, and the matrices with them.
 pub(super) fn columns(chosen: &Candidate, problem: &Problem) -> (u32, u32) {
     let (_, block) = (chosen.block)(chosen.form, problem);
     match chosen.packing {
@@ -56,14 +56,14 @@ pub(super) fn columns(chosen: &Candidate, problem: &Problem) -> (u32, u32) {
     }
 }
 
-/// The products of matrices of so many rows, below each other.
+/// The products of matrices of `rows` rows, stacked.
 fn products(chosen: &Candidate, problem: &Problem, rows: u64) -> Problem {
     let rows = (MATRICES as u64 * rows).min(u32::MAX.into());
     let (in_c4, out_n4) = columns(chosen, problem);
     Problem::linear(rows as u32, in_c4, out_n4)
 }
 
-/// The products of all bands, and what their transforms cost beside them.
+/// The products of all bands, and the cost of their transforms.
 pub(super) fn work(chosen: &Candidate, problem: &Problem, r: &Recorder) -> (Problem, u64) {
     let all = problem.output.0.div_ceil(TILE);
     let band = band_rows(chosen, problem, r).map_or(all, |rows| rows / TILE);
@@ -75,7 +75,7 @@ pub(super) fn work(chosen: &Candidate, problem: &Problem, r: &Recorder) -> (Prob
     (products, (elements as f64 * cost * pace) as u64)
 }
 
-/// Bytes of the weights, as direct sums and as this has them.
+/// Bytes of the weights by direct sums, and by this form.
 fn weight_bytes(chosen: &Candidate, problem: &Problem, element: Element) -> [u64; 2] {
     let each = |of: Element, (in_c4, out_n4): (u32, u32)| 4 * in_c4 as u64 * out_n4 as u64 * of.vec4_bytes();
     let (in_c4, out_n4) = columns(chosen, problem);
@@ -88,35 +88,35 @@ fn weight_bytes(chosen: &Candidate, problem: &Problem, element: Element) -> [u64
     [9 * each(element, (problem.in_c4, problem.out_n4)), MATRICES as u64 * own]
 }
 
-/// Why it is not for `problem`, if so.
+/// The reason why it does not fit `problem`, if there is one.
 pub(super) fn refuses(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Option<String> {
     let window = Geometry { upsample: false, ..problem.geometry };
     if window != Geometry::SAME || problem.geglu || problem.tanh {
-        return Some("it is for windows of 3 x 3, one apart, without GEGLU or tanh".into());
+        return Some("it only takes 3 x 3 windows of stride 1, without GEGLU or tanh".into());
     }
     let [_, weights] = weight_bytes(chosen, problem, r.storage.weights);
     if weights > r.limits.max_binding.min(r.limits.max_buffer) {
-        return Some(format!("its weights take {weights} bytes, more than a binding or a buffer holds here"));
+        return Some(format!("its weights take {weights} bytes, which exceeds a binding or a buffer"));
     }
     band_rows(chosen, problem, r)
         .is_none()
-        .then(|| "a row of its tiles takes more than a binding or a grid of workgroups holds".into())
+        .then(|| "a row of its tiles exceeds a binding or a grid of workgroups".into())
 }
 
-/// Whether what it saves is not worth the memory of its weights.
+/// Whether it saves too little for the memory of its weights.
 pub(super) fn is_dear(chosen: &Candidate, problem: &Problem, r: &Recorder) -> bool {
     let weights = r.storage.weights;
     let [direct, own] = weight_bytes(chosen, problem, weights);
     let sums = problem.flops(problem.positions(), problem.in_c4.into(), problem.out_n4.into());
     let (products, _) = work(chosen, problem, r);
     let saved = sums.saturating_sub(chosen.work(&products, products.positions()));
-    // In the place of 8 bits halves do.
+    // f16 can stand in for 8 bits.
     let large = weights == Element::Q8 && chosen.packing.element(weights) == Element::F32;
-    large || own - direct > LITTLE && saved < least_saved(weights) * (own - direct)
+    large || own - direct > ALWAYS_WORTH_BYTES && saved < min_saved_per_byte(weights) * (own - direct)
 }
 
-/// Output rows of a band. There are as few bands as bindings, memory and short submissions allow. Short submissions alone make none
-/// that is smaller than a block.
+/// Output rows per band. There are as few bands as bindings, memory and short submissions allow; but short submissions alone never make a
+/// band smaller than a block.
 fn band_rows(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Option<u32> {
     let room = r.limits.max_binding.saturating_sub(r.limits.offset_alignment);
     let (height, value) = (problem.output.0, r.storage.values.vec4_bytes());
@@ -131,7 +131,7 @@ fn band_rows(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Option<u32>
         let target = (rows * TILE).min(height) as u64 * problem.output.1 as u64 * problem.out_n4 as u64;
         let groups = chosen.workgroups(problem, elements);
         let whole = matrix.max(source * value).max(target * value) <= room && elements <= u32::MAX.into();
-        // The transforms have a workgroup for 64 elements or pairs of one matrix.
+        // The transforms have a workgroup per 64 elements or pairs of one matrix.
         let groups = groups.max(each * wider.div_ceil(16));
         whole
             && matrix <= r.limits.max_buffer
@@ -141,7 +141,7 @@ fn band_rows(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Option<u32>
     };
     let all = products(chosen, problem, matrix_rows(chosen, problem, tile_rows));
     let pieces = r.limits.pieces(chosen.work(&all, all.positions()), chosen.workgroups(&all, all.positions()));
-    // A smaller band is filled up to a block, and takes no less time.
+    // A smaller band is padded to a block, and takes no less time.
     let (block, _) = (chosen.block)(chosen.form, problem);
     let least = block.div_ceil(problem.output.1.div_ceil(TILE)).min(tile_rows);
     let mut count = pieces.clamp(1, (tile_rows / least).into()) as u32;
@@ -154,11 +154,11 @@ fn band_rows(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Option<u32>
 
 /// Products of the matrices of a band.
 pub(super) struct Products {
-    /// Of all matrices, below each other.
+    /// Of all matrices, stacked.
     pub problem: Problem,
-    /// Of one of them.
+    /// Rows of one matrix.
     pub rows: u32,
-    /// Multiplications and additions that are needed, and those that direct sums had more.
+    /// Multiply-adds that the product needs, and those that direct sums would need beyond them.
     pub flops: u64,
     pub saved: u64,
 }
@@ -185,12 +185,12 @@ pub(super) fn record_by(
         _ => None,
     };
     let weight = chosen.packed(problem, r.storage.weights).tensor(&w.weight, r.storage.weights);
-    // Channels lie as the layer's do, where nothing fills them up.
+    // Channels keep the layer's order, unless there is padding.
     let filled = |channels: &Channels, vec4s: u32| match channels.vec4s() == vec4s {
         true => channels.clone(),
         false => Channels::one(4 * vec4s),
     };
-    // Refused before where there is none.
+    // `refuses` has excluded the case of no band.
     let rows = band_rows(chosen, problem, r).unwrap_or(TILE);
     for y0 in (0..out.height).step_by(rows as usize) {
         let y1 = (y0 + rows).min(out.height);
@@ -204,7 +204,7 @@ pub(super) fn record_by(
         let channels = filled(&out.channels, products.problem.out_n4);
         let sums = r.value_of(&format!("{}.products", out.name), MATRICES, band.rows, channels, Element::F32);
         multiply(r, chosen, &products, &tiles, &weight, &sums);
-        // A copy is worth the memory of a large tensor.
+        // Copying bands saves the memory of a large tensor.
         let residual = residual.map(|t| match t.bytes() > LARGE {
             true => Residual::aside(r, t, (y0, y1)),
             false => Residual::of(t, y0),
@@ -222,7 +222,7 @@ fn of_band(band: Band, chosen: &Candidate, problem: &Problem) -> Products {
     Products { problem: all, rows: band.rows, flops, saved: direct.saturating_sub(flops + transforms) }
 }
 
-/// By a text that computes direct sums, too.
+/// By a shader that computes direct sums, too.
 fn multiply(r: &mut Recorder, chosen: &Candidate, products: &Products, tiles: &Tensor, weight: &Tensor, sums: &Tensor) {
     let &Products { problem: ref all, rows, flops, saved } = products;
     let (block_rows, block_columns) = (chosen.block)(chosen.form, all);

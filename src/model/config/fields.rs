@@ -1,4 +1,4 @@
-//! Reading one config.json key by key, with errors that name file and key.
+//! Reads one config.json key by key, with errors that name file and key.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -10,10 +10,10 @@ use super::ConfigError;
 use crate::shown;
 use crate::weights::ConfigText;
 
-/// Most unknown keys of one file that are told.
+/// Limit of reported unknown keys per file.
 const MOST_UNKNOWN: usize = 10;
 
-/// The object in a config.json, and which of its keys somebody has asked for.
+/// The object in a config.json, and the set of its keys that were read.
 pub(super) struct Fields<'a> {
     file: &'a str,
     map: Map<String, Value>,
@@ -21,17 +21,17 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// `serde_json` limits the depth to 128, refuses NaN, and [`ConfigText`] limits the length.
+    /// `serde_json` limits the depth to 128 and rejects NaN; [`ConfigText`] limits the length.
     pub fn parse(config: &'a ConfigText) -> Result<Fields<'a>, ConfigError> {
         let bad = |reason: String| ConfigError::Json { file: config.file.clone(), reason };
         match serde_json::from_str(&config.text) {
             Ok(Value::Object(map)) => Ok(Fields { file: &config.file, map, seen: RefCell::default() }),
-            Ok(_) => Err(bad("it is no JSON object".to_owned())),
+            Ok(_) => Err(bad("it is not a JSON object".to_owned())),
             Err(e) => Err(bad(shown::text(&e.to_string()))),
         }
     }
 
-    /// The value of a key, `null` being a value.
+    /// The value of a key; `null` counts as a value.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.seen.borrow_mut().insert(key.to_owned());
         self.map.get(key)
@@ -66,7 +66,7 @@ impl<'a> Fields<'a> {
         n.ok_or_else(|| self.error(key, value, format!("a whole number from {} to {}", range.start(), range.end())))
     }
 
-    /// A whole number for all levels, or a list with one for each.
+    /// A whole number for all levels, or a list with one per level.
     pub fn per_level(
         &self,
         key: &str,
@@ -107,7 +107,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A finite number that satisfies `valid`, which `expected` puts into words.
+    /// A finite number that satisfies `valid`; `expected` describes the condition.
     pub fn number(
         &self,
         key: &str,
@@ -129,7 +129,7 @@ impl<'a> Fields<'a> {
         self.get(key).map_or(Ok(default), |v| v.as_str().ok_or_else(|| self.error(key, v, "a text")))
     }
 
-    /// One block type for each level: true for `attending`, false for `plain` (which may be absent).
+    /// One block type per level: true for `attending`, false for `plain` (which may be absent).
     pub fn block_types(
         &self,
         key: &str,
@@ -165,7 +165,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Refuses every value but `allowed` (absent counts as allowed; numbers compare by value; a list of allowed values too).
+    /// Rejects every value except `allowed`. An absent key is accepted, numbers compare by value, and a list may contain only allowed
+    /// values.
     pub fn only(&self, key: &str, allowed: &[Value]) -> Result<(), ConfigError> {
         let matches = |v: &Value| allowed.iter().any(|a| a == v || (a.is_number() && a.as_f64() == v.as_f64()));
         match self.get(key) {
@@ -179,7 +180,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// One warning for each key with a value that nobody asked for, but for `_private` and `harmless` ones.
+    /// Adds a warning for each unread key with a value, except `_private` and `harmless` ones.
     pub fn warn_unknown(&self, harmless: &[&str], warnings: &mut Vec<String>) {
         let seen = self.seen.borrow();
         let unknown = |(key, value): &(&String, &Value)| {
@@ -198,7 +199,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A value for a message: at most 60 characters.
+/// A value for a message, shortened to 60 characters.
 fn short(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() <= 60 {

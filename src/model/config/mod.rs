@@ -1,8 +1,8 @@
-//! config.json of the UNet, the VAE, the text encoder and the scheduler: read, checked, and checked against each other.
+//! config.json of the UNet, the VAE, the text encoder and the scheduler: read, validated, and checked against each other.
 //!
-//! Every hyper-parameter comes from these files; what they leave out has diffusers' default. A key that would change the mathematics
-//! in a way that this program does not compute is refused by name, so that no checkpoint runs with another meaning than its own.
-//! Unknown keys with a value give a warning.
+//! Every hyper-parameter comes from these files; omitted keys have diffusers' defaults. A key that would change the mathematics in a way
+//! that this program does not compute is rejected by name, so that no checkpoint runs with another meaning. Unknown keys with a value give
+//! a warning.
 
 mod fields;
 mod scheduler;
@@ -19,7 +19,7 @@ pub use vae::VaeConfig;
 
 use crate::weights::{ModelFiles, TextSource, Weights, WeightsError};
 
-/// Widest layer that is believed (SD 2.1: 1280); larger numbers are nonsense, not models.
+/// Widest layer that is accepted (SD 2.1: 1280); larger numbers are nonsense, not models.
 pub(crate) const MAX_WIDTH: usize = 65_536;
 /// Most resolution levels (SD: 4).
 const MAX_LEVELS: usize = 8;
@@ -37,11 +37,11 @@ pub enum ConfigError {
     Json {
         /// The file.
         file: String,
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
-    /// A value that no model can have, or of another type.
-    #[error("{file}: `{key}` is {value}, it must be {expected}")]
+    /// A value that no model can have, or of the wrong type.
+    #[error("{file}: `{key}` is {value}, but must be {expected}")]
     Value {
         /// The file.
         file: String,
@@ -49,10 +49,10 @@ pub enum ConfigError {
         key: String,
         /// The value found, shortened.
         value: String,
-        /// What would be right.
+        /// What would be valid.
         expected: String,
     },
-    /// A sound value for something that this program does not compute.
+    /// A valid value for something that this program does not compute.
     #[error("{file}: `{key}` = {value} is not supported; {supported}")]
     Unsupported {
         /// The file.
@@ -64,25 +64,25 @@ pub enum ConfigError {
         /// What is supported.
         supported: String,
     },
-    /// Two files that do not belong together.
+    /// Two files that do not match.
     #[error("{first} and {second} do not belong together: {reason}")]
     Apart {
         /// One file.
         first: String,
         /// The other.
         second: String,
-        /// What disagrees.
+        /// The difference.
         reason: String,
     },
     /// An image size that the network cannot halve evenly, or that is too large.
     #[error(
-        "size {size} does not fit this model: it must be a multiple of {multiple} up to {MAX_SIZE}; the nearest valid sizes \
+        "size {size} does not suit this model: it must be a multiple of {multiple} up to {MAX_SIZE}; the nearest valid sizes \
          are {below} and {above}"
     )]
     Size {
-        /// The size asked for.
+        /// The requested size.
         size: usize,
-        /// What it must be a multiple of.
+        /// The size must be a multiple of this.
         multiple: usize,
         /// Largest valid size not above it (or the smallest of all).
         below: usize,
@@ -101,13 +101,13 @@ pub struct ModelConfig {
     pub unet: UNetConfig,
     /// `vae/config.json`.
     pub vae: VaeConfig,
-    /// `text_encoder/config.json`, where the prompt is not given as embeddings.
+    /// `text_encoder/config.json`, unless the prompt is given as embeddings.
     pub text: Option<TextConfig>,
-    /// What looked odd but changes nothing: one line each, naming file and key.
+    /// Oddities that change nothing: one line each, naming file and key.
     pub warnings: Vec<String>,
 }
 
-/// Whether a UNet is one of Stable Diffusion, without the second entrance of DiffewS.
+/// Whether a UNet is plain Stable Diffusion, without DiffewS's `conv_in_ref`.
 pub(super) fn is_plain(unet: &Weights) -> bool {
     ["conv_in.weight", "conv_in_ref.weight", "conv_in_ref.bias"].map(|name| unet.has(name)) == [true, false, false]
 }
@@ -121,7 +121,7 @@ impl ModelConfig {
         let mut warnings = Vec::new();
         let unet = UNetConfig::parse(&files.unet_config, &mut warnings)?;
         if is_plain(&files.unet) {
-            // Told before its scheduler is, which is another model's, too.
+            // Reported before the scheduler, which is a plain model's, too.
             return Err(WeightsError::PlainUNet { file: files.unet.name().to_owned() }.into());
         }
         let vae = VaeConfig::parse(&files.vae_config, &mut warnings)?;
@@ -164,12 +164,12 @@ impl ModelConfig {
         Ok(ModelConfig { unet, vae, text, warnings })
     }
 
-    /// What the side of an image must be a multiple of: each level of the VAE and of the UNet but the last halves it.
+    /// The side of an image must be a multiple of this: each level of the VAE and the UNet except the last halves it.
     pub fn size_multiple(&self) -> usize {
         1 << (self.vae.block_out_channels.len() - 1 + self.unet.block_out_channels.len() - 1)
     }
 
-    /// The valid sizes around `size`: the largest not above it and the next; the two smallest where it is below both.
+    /// The valid sizes around `size`: the largest one up to it and the next; or the two smallest if it is below both.
     pub fn nearest_sizes(&self, size: usize) -> (usize, usize) {
         let multiple = self.size_multiple();
         let most = MAX_SIZE / multiple - 1;
@@ -195,7 +195,7 @@ impl ModelConfig {
         size >> (self.vae.block_out_channels.len() - 1)
     }
 
-    /// Has no level fewer than 64 channels? Narrower ones have no texts without loop or branch.
+    /// Whether every level has at least 64 channels. Narrower levels have no straight-line forms.
     pub fn is_wide(&self) -> bool {
         let widths = self.unet.block_out_channels.iter().chain(&self.vae.block_out_channels);
         widths.copied().all(|channels| channels >= 64)

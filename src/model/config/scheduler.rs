@@ -1,4 +1,4 @@
-//! `scheduler/scheduler_config.json`: accepted only where it means what the engine computes, x0 = -v.
+//! `scheduler/scheduler_config.json`: accepted only if it means x0 = -v, which the engine computes.
 
 use serde_json::{Value, json};
 
@@ -20,13 +20,13 @@ const HARMLESS: &[&str] = &[
     "timestep_spacing",
 ];
 const HELP: &str = "DiffewS needs the DDIM scheduler with beta_start = beta_end = 1, prediction_type = v_prediction and \
-                    clip_sample = false (abar = 0 at timestep 1); replace the file by that, or remove it";
+                    clip_sample = false (abar = 0 at timestep 1); use such a file, or remove this one";
 
 impl SchedulerConfig {
     /// Reads and checks a scheduler configuration as diffusers' `DDIMScheduler` would understand it.
     ///
     /// # Errors
-    /// [`ConfigError::Unsupported`] where one step would not give x0 = -v; other [`ConfigError`]s for senseless values.
+    /// [`ConfigError::Unsupported`] if one step would not give x0 = -v; other [`ConfigError`]s for invalid values.
     pub fn parse(config: &ConfigText, warnings: &mut Vec<String>) -> Result<SchedulerConfig, ConfigError> {
         let f = Fields::parse(config)?;
         let prediction = f.text("prediction_type", "epsilon")?;
@@ -37,7 +37,7 @@ impl SchedulerConfig {
         let unit = |key: &str, default: f64| f.number(key, default, "from 0 to 1", |b| (0.0..=1.0).contains(&b));
         let (start, end) = (unit("beta_start", 0.0001)?, unit("beta_end", 0.02)?);
         let schedule = f.text("beta_schedule", "linear")?;
-        // beta at timesteps 0 and 1, the factors 1 - beta of abar at timestep 1; in f32, as diffusers computes them.
+        // beta at timesteps 0 and 1, which give the factors 1 - beta of abar at timestep 1; in f32, as diffusers computes them.
         let line = |a: f64, b: f64| [a as f32, (a + (b - a) / (steps - 1) as f64) as f32];
         let (betas, key, value) = match (f.get("trained_betas"), schedule) {
             (Some(list), _) if !list.is_null() => (trained(&f, list)?, "trained_betas", list.clone()),

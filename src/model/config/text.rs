@@ -36,7 +36,7 @@ pub struct TextConfig {
     pub max_position_embeddings: usize,
 }
 
-/// What transformers writes and inference does not use: pooling, training, bookkeeping.
+/// Keys that transformers writes and inference does not use: pooling, training, bookkeeping.
 const HARMLESS: &[&str] = &[
     "architectures",
     "attention_dropout",

@@ -6,8 +6,8 @@ use super::fields::Fields;
 use super::{ConfigError, MAX_LAYERS, MAX_WIDTH};
 use crate::weights::ConfigText;
 
-/// The UNet. Lists have one entry for each resolution level, the finest first, as `down_blocks` are numbered;
-/// `up_blocks.i` belongs to level `levels - 1 - i`.
+/// The UNet. Lists have one entry per resolution level, the finest first, in the numbering of `down_blocks`; `up_blocks.i` belongs to level
+/// `levels - 1 - i`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UNetConfig {
     /// Channels of the query's latent (`conv_in`).
@@ -24,7 +24,7 @@ pub struct UNetConfig {
     pub up_attention: Vec<bool>,
     /// ResNets in `down_blocks.i`; `up_blocks` have one more.
     pub layers_per_block: Vec<usize>,
-    /// Transformer blocks in each attention of a level; the middle block has those of the last level.
+    /// Transformer blocks in each attention of a level; the middle block uses the last level's number.
     pub transformer_layers_per_block: Vec<usize>,
     /// Number of attention heads of each level (`attention_head_dim` in the file, by a historical misnomer).
     pub num_heads: Vec<usize>,
@@ -34,7 +34,7 @@ pub struct UNetConfig {
     pub norm_num_groups: usize,
     /// Epsilon of the ResNets' GroupNorms and of `conv_norm_out`. (The transformers' group norm has 1e-6, layer norms 1e-5.)
     pub norm_eps: f64,
-    /// `proj_in` and `proj_out` are linear layers rather than 1x1 convolutions: the same numbers, `[o, i]` in place of `[o, i, 1, 1]`.
+    /// `proj_in` and `proj_out` are linear layers rather than 1x1 convolutions: the same numbers, `[o, i]` instead of `[o, i, 1, 1]`.
     pub use_linear_projection: bool,
     /// The time sinusoid is [cos, sin] rather than [sin, cos].
     pub flip_sin_to_cos: bool,
@@ -56,7 +56,7 @@ const HARMLESS: &[&str] = &[
     "projection_class_embeddings_input_dim",
 ];
 
-/// Keys with the only values that are computed here.
+/// Keys with the only values that are supported.
 fn fixed() -> Vec<(&'static str, Vec<Value>)> {
     vec![
         ("mid_block_type", vec![json!("UNetMidBlock2DCrossAttn")]),
@@ -157,7 +157,7 @@ impl UNetConfig {
     }
 }
 
-/// One width for all levels: the text is the same for all.
+/// One width for all levels, because all get the same text.
 fn cross_attention_dim(f: &Fields, levels: usize) -> Result<usize, ConfigError> {
     let widths = f.per_level("cross_attention_dim", 1280, levels, 1..=MAX_WIDTH)?;
     match widths.iter().find(|&&w| w != widths[0]) {

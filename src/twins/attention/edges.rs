@@ -1,13 +1,13 @@
-//! Scores, values and numbers that data of a normal distribution never reaches.
+//! Scores, values and sizes that normally distributed data never reaches.
 
 use super::{Shape, build, normal};
 use crate::check::{Case, Fill};
 use crate::kernels::attention::{KERNEL, blocks};
 use crate::plan::Policy;
-use crate::twins::{HALVES, MANY, WIDE, ZEROS, beyond, of_many, sweep};
+use crate::twins::{HALVES, MANY, WIDE, ZEROS, bound_whole, overflows, sweep};
 
-/// In the first channel of each head `of`, in the others next to nothing: scores come of the first, a score is q k log2(e) / 4 in heads of
-/// 16 channels, and in heads of 64, of whose queries it is twice as much.
+/// Returns `of` in the first channel of each head, and almost nothing in the others. So a score depends on the first channel alone: it is q
+/// k log2(e) / 4 in heads of 16 channels, and the same in heads of 64, whose queries are twice as large.
 fn first<const HEAD: usize>(channel: usize, of: f32) -> f32 {
     if channel.is_multiple_of(HEAD) { of } else { (channel % 5) as f32 / 16.0 - 0.125 }
 }
@@ -34,10 +34,10 @@ fn of<const HEAD: usize>(name: &str, keys: (u32, u32), fills: [Fill; 3]) -> Case
 fn scores<const HEAD: usize>() -> Vec<Case> {
     let value = normal(1.0);
     let forty = Fill::At(|_, c| first::<HEAD>(c, 40.0));
-    // 0 to -288, in steps of 14: a maximum that begins anywhere but at the lowest number is seen.
+    // 0 to -288, in steps of 14: reveals a maximum that starts anywhere but at the lowest number.
     let falling = Fill::At(|p, c| query::<HEAD>(c, -(p as f32)));
     let ten = Fill::At(|_, c| query::<HEAD>(c, 10.0));
-    // 27 units apart in base 2: the other keys' weights are below 2^-24, and all of the result.
+    // 27 units apart in base 2: the other keys' weights are below 2^-24, and yet make up all of the result.
     let first_key = Fill::At(|p, c| if p == 0 { first::<HEAD>(c, 7.5) } else { 0.0 });
     let first_value = Fill::At(|p, c| if p == 0 { 0.0 } else { large(c) });
     let last_key = Fill::At(|p, c| if p == 65 { first::<HEAD>(c, 7.5) } else { 0.0 });
@@ -52,7 +52,7 @@ fn scores<const HEAD: usize>() -> Vec<Case> {
         of("scores of 0 to -288", (40, 66), [falling, forty, value]),
         of("scores of 0 to -288 of one source", (40, 0), [falling, forty, value]),
         of("scores of -577 and less", (40, 66), [lowest, forty, value]),
-        // As many bytes as 32 keys and 21 queries take.
+        // The bytes of 32 keys and 21 queries.
         of("scores of -577 and less in parts", (40, 66), [lowest, forty, value]).with_binding_limit(if HEAD == 16 {
             4096
         } else {
@@ -69,13 +69,13 @@ fn scores<const HEAD: usize>() -> Vec<Case> {
     ]
 }
 
-/// What is still a normal half when 2^-27 of it, 100 times, is left.
+/// A value that is still a normal f16 number after scaling by 2^-27 and summing 100 of them.
 fn large(channel: usize) -> f32 {
     2e4 + 500.0 * (channel % 7) as f32
 }
 
 fn infinite(key: usize, channel: usize) -> f32 {
-    if key == 5 && beyond(channel) { f32::INFINITY } else { 0.37 * key as f32 - channel as f32 }
+    if key == 5 && overflows(channel) { f32::INFINITY } else { 0.37 * key as f32 - channel as f32 }
 }
 
 fn values<const HEAD: usize>() -> Vec<Case> {
@@ -85,7 +85,7 @@ fn values<const HEAD: usize>() -> Vec<Case> {
         with("values of zeros", Fill::Of(ZEROS)),
         with("values that are one number", Fill::Of(&[-0.7])),
         with("values that are the largest half", Fill::Of(&[65_504.0])),
-        // Its results are means of halves, which halves hold. What came in infinite must not get lost.
+        // The results are means of f16 values, which f16 can represent. An infinite input must not get lost.
         with("values that are infinite", Fill::At(infinite)).stored_as(HALVES),
         with("values of alternating signs", Fill::Of(&[6e4, -6e4])),
     ]
@@ -98,7 +98,7 @@ fn numbers() -> Vec<Case> {
     };
     let [rows, keys, slice] = blocks().reduce(|a, b| std::array::from_fn(|i| a[i].max(b[i]))).unwrap_or_default();
     let (rows, keys) = (2 * rows + 2, 2 * keys + 2);
-    // Titles follow the forms' constants, ids stay.
+    // Titles follow the forms' constants; ids stay.
     vec![
         few(&format!("1 to {rows} queries"), (1..=rows).map(|n| (n, 3, 5, 2, 5)).collect()).called("queries-left-over"),
         few(&format!("1 to {keys} own keys"), (1..=keys).map(|n| (2, n, 3, 1, 4)).collect())
@@ -120,7 +120,7 @@ fn numbers() -> Vec<Case> {
         few("8300 queries", vec![(8300, 1, 0, 1, 4)]),
         few("65600 queries", vec![(65_600, 3, 2, 1, 4)]).in_full_only(),
         few("70001 own keys", vec![(2, 70_001, 5, 1, 4)]),
-        of_many(few("1050625 queries of 16 vec4s", vec![(MANY.0 * MANY.1 / 16, 3, 2, 1, 64)])),
+        bound_whole(few("1050625 queries of 16 vec4s", vec![(MANY.0 * MANY.1 / 16, 3, 2, 1, 64)])),
         few("1048700 queries", vec![(1_048_700, 3, 2, 1, 4)]).in_full_only(),
     ]
 }

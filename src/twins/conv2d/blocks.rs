@@ -1,5 +1,5 @@
-//! Shapes of whole blocks, which straight texts take and nothing else does: of one step over the channels, of an even and of an odd number
-//! of them, by each epilogue and geometry.
+//! Shapes of whole blocks, which straight forms require: with one step over the channels, and with an even and an odd number of them, for
+//! each epilogue and geometry.
 
 use super::{Act, Shape};
 use crate::check::Case;
@@ -38,7 +38,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// Height and width, channels in and out, and what is done.
+/// Height and width, channels in and out, geometry and epilogue.
 type Blocks = ((u32, u32), u32, u32, Geometry, Act);
 
 fn blocks(name: &str, shapes: Vec<Blocks>) -> Case {

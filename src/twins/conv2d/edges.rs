@@ -1,12 +1,12 @@
-//! Values and numbers that data of a normal distribution in the shapes of networks never reaches.
+//! Values and sizes that normally distributed data in the shapes of networks never reaches.
 
 use super::{Act, Fills, Shape};
 use crate::check::{Case, Fill};
 use crate::kernels::conv2d::{Geometry, KERNEL, blocks, longest_step};
 use crate::plan::{Channels, Policy};
-use crate::twins::{HALVES, MANY, WIDE, ZEROS, beyond, of_many, sweep};
+use crate::twins::{HALVES, MANY, WIDE, ZEROS, bound_whole, overflows, sweep};
 
-/// Where GELU has nothing left on the negative side, and all on the other; products of two stay below the largest half.
+/// Inputs at which GELU saturates on either side; products of two stay below the largest f16.
 const GATES: &[f32] = &[
     0.0, -0.0, 0.5, -0.5, -2.0, -4.4, 4.5, -4.6, -5.0, -5.6, 6.0, -7.0, -8.5, -10.0, -13.5, -15.0, 20.0, -20.0, 50.0,
     -50.0,
@@ -24,9 +24,9 @@ fn shape(size: (u32, u32), cin: u32, cout: u32, geometry: Geometry, act: Act) ->
     Shape { size, cin: Channels::one(cin), cout, geometry, act, whole: false }
 }
 
-/// Of one input channel, whose values come out scaled, in a few columns and in many: for all forms.
+/// One input channel, whose scaled values are the results, in few columns and in many: for all forms.
 fn values() -> Vec<Case> {
-    // One product to a sum in linear layers: of a weight of about 1.
+    // Linear layers have one product per sum, with a weight of about 1.
     let normal = shape((1, 1), 1, 1, Geometry::LINEAR, Act::None).fills();
     let fills = |x: Fill| Fills { x, bias: Fill::Of(ZEROS), ..normal };
     let mut cases = Vec::new();
@@ -59,7 +59,7 @@ fn values() -> Vec<Case> {
         Act::Residual,
         Fills { residual: Fill::Of(ZEROS), ..fills(Fill::Of(ZEROS)) },
     );
-    // Gates far beyond those, which a bias gives as they are, beside hidden halves of about 1.
+    // Gates far beyond these, set by the bias alone, with hidden halves of about 1.
     let wide = shape((1, 3), 4, 40, linear, Act::Geglu);
     let far = Fills {
         x: Fill::Of(ZEROS),
@@ -70,12 +70,12 @@ fn values() -> Vec<Case> {
     cases
 }
 
-/// Results that no half holds, by a sum, a residual, and a gate: tanh has none.
+/// Results that overflow f16, by a sum, a residual, and a gate. tanh cannot overflow.
 fn overflow() -> Vec<Case> {
     let zeros = Fill::Of(ZEROS);
     let sum = Fills {
         x: Fill::At(|p, _| 3e4 - 97.0 * p as f32),
-        weight: Fill::At(|n, _| match beyond(n) {
+        weight: Fill::At(|n, _| match overflows(n) {
             true if n % 4 < 2 => 1.0,
             true => -1.0,
             false => 0.03,
@@ -86,7 +86,7 @@ fn overflow() -> Vec<Case> {
     let added = Fills {
         x: Fill::At(|p, _| 3e3 - 9.7 * p as f32),
         weight: Fill::Of(&[1.0]),
-        residual: Fill::At(|_, n| if beyond(n) { 6e4 } else { -1e4 }),
+        residual: Fill::At(|_, n| if overflows(n) { 6e4 } else { -1e4 }),
         ..sum
     };
     let gated = |gates: Fill| Fills { x: zeros, bias: gates, ..sum };
@@ -105,26 +105,26 @@ fn overflow() -> Vec<Case> {
     [both(4, Fill::At(gates::<4>)), both(34, Fill::At(gates::<34>))].into_iter().flatten().collect()
 }
 
-/// The bias of so many hidden columns, and of as many gates.
+/// The bias of N hidden columns, and of as many gates.
 fn gates<const N: usize>(_: usize, c: usize) -> f32 {
     match c {
         c if c >= N => 300.0 - (c - N) as f32,
-        c if beyond(c) => 401.0 + c as f32,
+        c if overflows(c) => 401.0 + c as f32,
         c => 3.1 - c as f32 / 9.0,
     }
 }
 
-/// What depends on numbers alone.
+/// For cases that depend on sizes alone.
 fn few(case: Case) -> Case {
     case.stored_as(&[Policy::F32])
 }
 
-/// Every number of positions, channels and columns that may be left over of a block.
+/// Every remainder of positions, channels and columns in a block.
 fn remainders() -> Vec<Case> {
     let linear = Geometry::LINEAR;
     let [rows, columns, step] = blocks().reduce(|a, b| std::array::from_fn(|i| a[i].max(b[i]))).unwrap_or_default();
     let wide_rows = blocks().filter(|b| b[1] > 3).map(|b| b[0]).max().unwrap_or_default();
-    // Titles follow the forms' constants, ids stay. The same weights for all.
+    // Titles follow the forms' constants; ids stay. All use the same weights.
     let positions = |most: u32, cout: u32, act: Act| {
         let act_name = if act == Act::Geglu { "geglu" } else { "plain" };
         let name = format!("1 to {most} positions of {cout} {act_name}");
@@ -176,6 +176,6 @@ fn large() -> Vec<Case> {
         plain((1, 66_000), 3, 14, linear).in_full_only(),
         plain((1, 2), 3, 65_540, linear),
         plain((2049, 2048), 3, 4, linear).in_full_only(),
-        of_many(plain(MANY, 3, 4, linear)),
+        bound_whole(plain(MANY, 3, 4, linear)),
     ]
 }

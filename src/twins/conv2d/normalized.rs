@@ -1,4 +1,4 @@
-//! Convolutions of what is normalized first, which some forms take from band to band.
+//! Convolutions with a normalization first, which some forms apply band by band.
 
 use super::{Act, Geometry, KERNEL, Shape, Winograd, of_winograd, stored, sum};
 use crate::check::bound::{Approx, Bound, EPS};
@@ -7,7 +7,7 @@ use crate::kernels::conv2d::{Epilogue, Normalized, Weights, record_normalized};
 use crate::plan::{Channels, Element};
 use crate::twins::affine;
 
-/// Height and width, channels of a and b, outputs, and whether a residual is added.
+/// Height and width, channels of a and b, outputs, and whether to add a residual.
 type Size = ((u32, u32), u32, u32, u32, bool);
 
 pub(super) fn cases() -> Vec<Case> {
@@ -41,7 +41,7 @@ fn build(b: &mut CaseBuilder, ((h, w), ca, cb, cout, residual): Size) {
     let epilogue = residual.as_ref().map_or(Epilogue::None, |t| Epilogue::Residual(&t.tensor));
     let out = record_normalized(&mut b.recorder, "out", source, &weights, Geometry::SAME, epilogue);
 
-    // What is convolved: as f32 has it, and how far it may be off.
+    // The normalized input, rounded to f32, and its bound.
     let (n, half) = ((ca + cb) as usize, b.values().is_half());
     let of = |p: usize, c: usize| {
         let v = if c < ca as usize { x.at(p, c) } else { y.as_ref().map_or(0.0, |y| y.at(p, c - ca as usize)) };

@@ -1,15 +1,16 @@
-//! How far a convolution by Winograd's algorithm may be off.
+//! The error bound of a convolution by Winograd's algorithm.
 //!
-//! With V = B^T d B of an input channel's tile and U = G g G^T of its window, the products are T_ab = sum over channels of V_ab U_ab, and an
-//! output is sum over a, b of C_ab T_ab, C_ab = A_ia A_jb. On the way there err
-//! - V_ab, by the roundings of its transform, each of at most its magnitude |B^T| |d| |B|; then times U_ab;
-//! - U_ab, rounded to the nearest once, by the host;
-//! - the products and sums of T_ab, as in [`Sum`];
-//! - the output's transform, by its roundings, each of at most sum |C_ab T_ab|.
+//! With V = B^T d B for an input channel's tile and U = G g G^T for its window, the products are T_ab = sum over channels of V_ab U_ab, and
+//! an output is the sum over a, b of C_ab T_ab, with C_ab = A_ia A_jb. The errors are:
+//! - V_ab: the roundings of its transform, each at most its magnitude |B^T| |d| |B|; then times U_ab;
+//! - U_ab: rounded to nearest once, by the host;
+//! - T_ab: its products and sums, as in [`Sum`];
+//! - the output: the roundings of its transform, each at most sum |C_ab T_ab|.
 //!
-//! WGSL lets all roundings go one way: they add up as they are. Rounded to the nearest, of the first three the squares add up, at four
-//! standard deviations of errors of variance unit^2 / 12, as if all were independent. Those of the first half of a transform are not:
-//! six elements share them. But each is taken as large as its terms without their signs, which is several times what it is.
+//! WGSL permits all roundings to go one way, so that bound is their plain sum. With rounding to nearest, the first three add up as squares,
+//! at four standard deviations of errors of variance unit^2 / 12, as if all were independent. The roundings of the first half of a
+//! transform are not independent, because six elements share them. But each is bounded by the magnitudes of its terms, which is several
+//! times its actual size.
 
 use crate::check::bound::{Bound, EPS};
 use crate::check::sum::Sum;
@@ -22,17 +23,17 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Four standard deviations of an error of a unit, squared.
+/// Four standard deviations of an error of one unit, squared.
 const SURE: f64 = 16.0 / 12.0;
 
-/// Of each input channel.
+/// One entry per input channel.
 type Each<T> = Rc<Vec<T>>;
 
 pub struct Winograd {
     x: HostTensor,
     w: HostWeight,
     upsample: bool,
-    /// How the turned windows are stored.
+    /// Storage of the transformed windows.
     element: Element,
     tiles: RefCell<HashMap<(usize, usize), Each<Tile>>>,
     windows: RefCell<HashMap<usize, Each<[[f64; 6]; 6]>>>,
@@ -54,18 +55,18 @@ impl Winograd {
         self.windows.borrow_mut().entry(n).or_insert_with(make).clone()
     }
 
-    /// What is lost of a product with the element `u` of a turned window by how that is stored: an error that the host rounds to the
-    /// nearest, as its unit; and what may be flushed to zero.
+    /// Error of a product with the element `u` of a transformed window, caused by its storage: the unit of an error that the host rounds to
+    /// nearest, and the magnitude that may be flushed to zero.
     fn stored(&self, u: f64) -> (f64, f64) {
         match self.element {
             Element::F32 => (EPS * u.abs(), 0.0),
-            // 11 bits, but no less than 2^-24 apart.
+            // 11 bits, with a spacing of at least 2^-24.
             _ if u.abs() < 2f64.powi(-14) => (2f64.powi(-24), u.abs()),
             _ => (2f64.powi(-10) * u.abs(), 0.0),
         }
     }
 
-    /// Of output `n` at `(y, x)`, before anything is added.
+    /// The bound of output `n` at `(y, x)`, before anything is added.
     pub fn bound(&self, (y, x): (usize, usize), n: usize) -> Bound {
         let (tiles, windows) = (self.tiles((y / 4, x / 4)), self.windows(n));
         let mut sums = [[0.0; 6]; 6];

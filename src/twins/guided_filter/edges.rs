@@ -1,4 +1,4 @@
-//! Values and numbers that pictures of a usual size never reach.
+//! Values and sizes that pictures of a usual size never reach.
 
 use super::{Colours, Part, build, case};
 use crate::check::{Case, Fill};
@@ -22,7 +22,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.push(of("large slopes", Part::Apply, Fill::Of(&[1e4, -1e4, 3e3, -2e3, 0.0])));
     cases.push(of("zeros", Part::Apply, Fill::Of(ZEROS)));
     for part in [Part::Fit, Part::Apply] {
-        // Blocks are of 64 pixels.
+        // Blocks have 64 pixels.
         let sizes = |of: fn(u32) -> (u32, u32)| (1..=130).map(of).collect::<Vec<_>>();
         for (name, sizes) in [("1 to 130 columns", sizes(|n| (1, n))), ("1 to 130 rows", sizes(|n| (n, 1)))] {
             let name = format!("{} {name}", part.name());
@@ -31,7 +31,7 @@ pub(super) fn cases() -> Vec<Case> {
             });
             cases.push(all.stored_as(&[Policy::F32]));
         }
-        // More pixels than 16 bits hold, and more rows and columns than 13.
+        // More pixels than 16 bits hold, and more rows and columns than 13 bits hold.
         for (height, width) in [(257, 256), (8200, 2), (2, 8200)] {
             cases.push(case((height, width, 1, 4e-4, colours), part).stored_as(&[Policy::F32]));
         }

@@ -1,4 +1,4 @@
-//! Tiles of what is normalized as it is read.
+//! Tiles whose values are normalized while they are read.
 
 use super::ROUNDINGS;
 use crate::check::bound::{Approx, Bound, EPS, TINY};
@@ -8,7 +8,7 @@ use crate::plan::winograd::{BT, both};
 use crate::plan::{Channels, Element};
 use crate::twins::affine;
 
-/// Height and width, channels of a and b, whether it is upsampled, rows of the output, rows and channels that only fill up.
+/// Height and width, channels of a and b, whether it is upsampled, rows of the output, and padding rows and channels.
 type Shape = ((u32, u32), (u32, u32), bool, (u32, u32), (u32, u32));
 
 pub(super) fn cases() -> Vec<Case> {
@@ -24,10 +24,10 @@ pub(super) fn cases() -> Vec<Case> {
         case(((16, 16), (64, 32), false, (0, 16), (0, 0)), normal),
         case(((7, 5), (6, 0), false, (0, 7), (28, 0)), normal),
         case(((5, 9), (5, 13), true, (0, 10), (17, 0)), normal),
-        // Bands in the middle and at the end, which have a row of the input above.
+        // Bands in the middle and at the end, which have an input row above them.
         case(((37, 19), (12, 8), false, (8, 24), (14, 0)), normal).with_alignment(256),
         case(((9, 11), (16, 16), true, (16, 18), (5, 0)), normal),
-        // As wide as panels of weights are long.
+        // Matrices as wide as the panels of weights.
         case(((7, 9), (12, 4), false, (4, 7), (3, 48)), normal),
         case(((7, 9), (32, 16), false, (4, 7), (3, 16)), normal),
         case(((41, 67), (6, 0), false, (0, 41), (1, 0)), normal).with_workgroup_limit(19),
@@ -61,7 +61,7 @@ fn build(b: &mut CaseBuilder, ((h, w), (ca, cb), upsample, (y0, y1), (spare, bes
             return Approx::new(0.0, 0.0);
         }
         let corner = (4 * (first + tile / tiles_x), 4 * (tile % tiles_x));
-        // Tiles begin one above and to the left of their outputs.
+        // Tiles begin one position above and to the left of their outputs.
         let of = |k: usize, l: usize| {
             let (row, column) = (corner.0 + k, corner.1 + l);
             if !(1..=height).contains(&row) || !(1..=width).contains(&column) {
@@ -76,7 +76,7 @@ fn build(b: &mut CaseBuilder, ((h, w), (ca, cb), upsample, (y0, y1), (spare, bes
         let sizes = BT.map(|row| row.map(f64::abs));
         let (i, j) = (matrix / 6, matrix % 6);
         let roundings = EPS * (ROUNDINGS[i] + ROUNDINGS[j]);
-        // A value is rounded to f32 where it is made. What errs there goes on through the transform, as do the roundings of what it adds up.
+        // A value is rounded to f32 where it is made. Its error passes through the transform, whose own roundings add to it.
         let bound = |off: [[f64; 6]; 6], roundings: f64| {
             let handed_on = both(&sizes, &off)[i][j];
             let magnitude = both(&sizes, &all(|v| v.value.abs()))[i][j] + handed_on;

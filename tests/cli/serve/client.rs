@@ -1,4 +1,4 @@
-//! A server in a process of its own, and a client over sockets of the standard library.
+//! A server in its own process, and a client on the standard library's sockets.
 
 use crate::command::{Place, repository};
 use base64::Engine as _;
@@ -19,7 +19,7 @@ pub struct Server {
     _place: Place,
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -33,7 +33,7 @@ impl Answer {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
-    /// A problem of this status that says `part`.
+    /// Expects a problem with this status whose text contains `part`.
     #[track_caller]
     pub fn refused(&self, status: u16, part: &str) {
         let text = String::from_utf8_lossy(&self.body);
@@ -46,12 +46,12 @@ impl Answer {
 }
 
 impl Server {
-    /// A server with the model `bug`, and these flags beside.
+    /// Starts a server with the model `bug` and these additional flags.
     pub fn start(flags: &[&str]) -> Server {
         Server::of(&[], flags)
     }
 
-    /// The same of a network for pictures of a certain size.
+    /// Like the above, for a network with a given picture size.
     pub fn of(size: &[&str], flags: &[&str]) -> Server {
         let place = Place::new();
         std::fs::create_dir(place.path("banks")).unwrap();
@@ -91,7 +91,7 @@ impl Server {
             body.len()
         );
         stream.write_all(head.as_bytes()).unwrap();
-        // A server that refuses need not read it all.
+        // A server that refuses need not read everything.
         let _ = stream.write_all(body);
         stream
     }
@@ -115,13 +115,13 @@ impl Server {
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
-    /// Waits until stderr says so.
+    /// Waits until stderr contains `part`.
     #[track_caller]
     pub fn says(&self, part: &str) {
         until(|| self.err.lock().unwrap().contains(part), part);
     }
 
-    /// Waits until so many have a place in the queue; false where a fast device has done some of it by then.
+    /// Waits until the queue has that many requests; false if a fast device has finished some by then.
     #[track_caller]
     pub fn works(&self, places: f64) -> bool {
         let done = || self.metric("diffews_work_seconds_count") > 0.0;

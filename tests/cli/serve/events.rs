@@ -38,7 +38,7 @@ fn steps_come_before_the_answer() {
     let at_once = segment("", &by_examples()).json();
     assert_eq!((&found["mask"], &found["score"]), (&at_once["mask"], &at_once["score"]));
 
-    // What is wrong before the device is asked has a status of its own.
+    // Errors found before the device runs have a status of their own.
     segment(EVENTS, &json!({"image": base64("query.png")})).refused(400, "no example");
     let banks =
         server.ask("POST", "/v1/banks", EVENTS, json!({"examples": by_examples()["examples"]}).to_string().as_bytes());
@@ -57,7 +57,7 @@ fn closing_a_stream_stops_its_work() {
     drop(streams);
     until(|| server.metric("diffews_queue_length") == 0.0, "the queue is empty");
     if all_wait {
-        // The one that ran was stopped or had just ended; the others never began.
+        // The running one was stopped or had just finished; the others never started.
         let ended = || server.metric("diffews_work_left_total") + server.metric("diffews_work_seconds_count");
         until(|| ended() >= 1.0, "the device has stopped");
         assert_eq!(ended(), 1.0);

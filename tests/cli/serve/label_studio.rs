@@ -14,10 +14,10 @@ const CONFIG: &str = r#"<View><Image name="image" value="$image"/><BrushLabels n
     <Label value="bug"/><Label value="bee"/></BrushLabels></View>"#;
 const PROJECT: &str = "7.1700000000";
 
-/// Paths and what lies there.
+/// Paths and their contents.
 type Files = Vec<(&'static str, Vec<u8>)>;
 
-/// What stands for Label Studio: files by their paths, for who has the token.
+/// Stands in for Label Studio: serves files by path to clients with the token.
 struct Studio {
     url: String,
     files: Arc<Mutex<Files>>,
@@ -57,7 +57,7 @@ impl Studio {
         Studio { url, files, asked }
     }
 
-    /// From now on the project's export is this.
+    /// Sets the project's export.
     fn exports(&self, all: Value) {
         let export = "/api/projects/7/export?exportType=JSON";
         let mut files = self.files.lock().unwrap();
@@ -145,7 +145,7 @@ fn annotations_become_examples() {
         (&json!("brushlabels"), &json!("tag"), &json!("image"))
     );
     assert_eq!((&region["value"]["brushlabels"], &region["original_width"]), (&json!(["bug"]), &json!(256)));
-    // What the command finds, less what is too small to be deleted by hand.
+    // The command's result, without regions too small to be deleted by hand.
     let by_the_command: Vec<bool> =
         super::by_the_command(&["--min-area", "7"]).pixels().map(|p| p.0[0] > 127).collect();
     assert!(found(prediction) == by_the_command);
@@ -154,7 +154,7 @@ fn annotations_become_examples() {
     let fetched = studio.asked.lock().unwrap().iter().filter(|path| path.ends_with("support.png")).count();
     assert_eq!(fetched, 1);
 
-    // Another project reads what was annotated before it was connected.
+    // Another project reads annotations from before it was connected.
     let mut other = predict(tasks.clone(), Value::Null);
     other["project"] = json!("8.1");
     server.post("/setup", &json!({"project": "8.1", "schema": CONFIG, "access_token": "t0ken"}));
@@ -220,7 +220,7 @@ fn what_label_studio_would_not_send_is_refused() {
         json!({"annotation": {"id": 2, "result": [bug]}, "task": {"data": {"image": "data:image/png;base64,aGk="}}});
     assert_eq!(server.post("/webhook", &webhook("ANNOTATION_CREATED", damaged)).status, 201);
     let url = format!("data:image/png;base64,{}", super::base64("query.png"));
-    // One broken picture takes nothing from the others.
+    // One broken picture does not affect the others.
     let tasks = json!([{"data": {"image": url}}, {"data": {"image": "/a.png"}}]);
     let answer = server.post("/predict", &predict(tasks, Value::Null));
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -236,9 +236,9 @@ fn what_cannot_be_read_brings_no_empty_predictions() {
     let studio = Studio::start(vec![("/q.png", file("query.png"))]);
     let server = connected(&studio);
     let tasks = json!([{"id": 2, "data": {"image": "/q.png"}}]);
-    // Nothing is known of the project, and its annotations cannot be had.
+    // The project is unknown, and its annotations cannot be fetched.
     server.post("/predict", &predict(tasks.clone(), Value::Null)).refused(502, "404");
-    // An example whose picture is not there.
+    // An example whose picture is missing.
     let annotation = json!({"id": 10, "result": annotated()});
     let task = json!({"data": {"image": "/gone.png"}});
     studio.exports(json!([{"data": task["data"], "annotations": [annotation]}]));

@@ -1,4 +1,4 @@
-//! `serve` as its clients meet it.
+//! `serve` as its clients see it.
 
 mod client;
 mod events;
@@ -17,7 +17,7 @@ fn predict() -> Value {
     json!({"model": "bug", "image": format!("data:image/png;base64,{}", base64("query.png")), "params": {"iou_threshold": 0.1}})
 }
 
-/// The mask that the command writes of the same query.
+/// The mask that the command writes for the same query.
 fn by_the_command(flags: &[&str]) -> image::GrayImage {
     let place = Place::new();
     let [support, mask, query] = ["support.png", "support_mask.png", "query.png"].map(example);
@@ -48,7 +48,7 @@ fn annotation_tools_get_polygons() {
     let models = server.get("/v1/models").json();
     assert_eq!((&models["success"], &models["data"]["bug"]["display_name"]), (&json!(true), &json!("lady bug")));
     assert_eq!(server.get("/v1/models/bug/info").json()["data"]["examples"], 1);
-    // Its client hides what is not named here.
+    // The client hides what is not named here.
     assert_eq!(models["data"]["bug"]["widgets"][0], json!({"name": "button_run"}));
     let found = server.post("/v1/predict", &predict()).json();
     assert_eq!((&found["success"], &found["data"]["replace"]), (&json!(true), &Value::Null));
@@ -61,7 +61,7 @@ fn annotation_tools_get_polygons() {
     let shape = &found["data"]["shapes"][0];
     assert_eq!((&shape["label"], &shape["shape_type"]), (&json!("lady bug"), &json!("polygon")));
     assert!(shape["points"].as_array().unwrap().len() > 3 && shape["score"].as_f64().unwrap() > 0.0, "{shape}");
-    // A size that nothing has, and a score that nothing reaches.
+    // A minimum size and a minimum score that nothing reaches.
     for params in [json!({"min_area": 1e8}), json!({"min_score": 1.0})] {
         let mut body = predict();
         body["params"] = params;
@@ -90,11 +90,11 @@ fn banks_are_made_and_used() {
     assert!(by_bank["found"] == true && by_bank["objects"][0]["polygons"][0].as_array().unwrap().len() > 3);
     let inline = server.post("/v1/segment", &json!({"examples": [shown], "image": base64("query.png")})).json();
     assert_eq!((&inline["mask"], &inline["map"]), (&by_bank["mask"], &Value::Null));
-    // Marks in place of a mask.
+    // Marks instead of a mask.
     let boxed = json!({"image": base64("support.png"), "boxes": [[10, 10, 100, 100]]});
     let second = server.post("/v1/banks", &json!({"examples": [boxed]}));
     assert_eq!(second.status, 201, "{}", String::from_utf8_lossy(&second.body));
-    // The first was used before the second was made, so that it goes.
+    // The first bank was used before the second was made, so the first one is dropped.
     assert_eq!(server.post("/v1/banks", &json!({"examples": [shown]})).status, 201);
     server.post("/v1/segment", &asked).refused(404, "there is no bank");
     let all = server.get("/v1/banks").json();
@@ -155,7 +155,7 @@ fn what_makes_no_sense_is_refused() {
 
     let large = vec![b' '; 3 << 20];
     raw(&large).refused(413, "larger than 1048576 bytes");
-    // In pieces, without a length; and where the client asks before it sends.
+    // In chunks, without a length; and with a client that asks before it sends.
     let mut stream = server.connect();
     write!(
         stream,
@@ -228,7 +228,7 @@ fn a_key_is_needed_beyond_this_machine() {
     place.run(&["serve", "--listen", &server.address]).expect(2, &["cannot be listened on"]);
 }
 
-/// Large enough that a CPU driver is busy for some time.
+/// Large enough to keep a CPU driver busy for some time.
 const SLOW: [&str; 2] = ["--size", "256"];
 
 #[test]
@@ -257,7 +257,7 @@ fn who_goes_away_is_forgotten() {
     server.says("\"POST /v1/predict\" 499 - ");
     until(|| server.metric("diffews_queue_length") == 0.0, "the queue is empty");
     assert_eq!(server.post("/v1/predict", &predict()).status, 200);
-    // What waited was not computed, and what ran was stopped.
+    // Waiting requests were not computed, and the running one was stopped.
     if all_wait {
         let [done, left] = ["seconds_count", "left_total"].map(|name| server.metric(&format!("diffews_work_{name}")));
         assert!(done == 1.0 && left == 1.0, "{done} done, {left} left");

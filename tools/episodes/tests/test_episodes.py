@@ -1,7 +1,7 @@
 """Small trees in the benchmarks' layouts, and the episodes that the published evaluation would draw from them.
 
-Each expectation walks the data with numpy's own global generator, as the published code does; the tools use another
-form of the same draws. Run with pytest, or as a script.
+Each expectation walks the data with numpy's own global generator, like the published code; the tools implement the
+same draws differently. Run with pytest, or as a script.
 """
 
 import json
@@ -224,7 +224,7 @@ def test_pascal_part(tmp_path):
         picture(voc / f"JPEGImages/{image}.jpg")
         head, tail = ({"name": n, "mask": [rle(square)]} for n in ("HEAD", "TAIL"))
         box = {"xmin": "1", "ymin": "1", "xmax": "9", "ymax": "6"}
-        # Of two cats one shows no tail: drawing it means drawing anew.
+        # One of two cats shows no tail, so drawing it means drawing again.
         objects = [
             {"name": "dog", "bndbox": box, "parts": [head]},
             {"name": "cat", "bndbox": box, "parts": [head, tail]},
@@ -238,7 +238,7 @@ def test_pascal_part(tmp_path):
     leave_out = {"object": {"aeroplane": {"part": {"TAIL": split, "WHEEL": split}}}}
     (voc / "all_obj_part_to_image.json").write_text(json.dumps({"animals": tree, "vehicles": leave_out}))
     made = run("pascal_part", tmp_path, 0, 2)
-    # Every listed picture counts, also those of parts that are no class.
+    # Every listed picture counts, including those of parts that are not classes.
     check_head(made, "pascal_part", 15, 0, 2)
     np.random.seed(0)
     for i, episode in enumerate(made["episodes"]):
@@ -260,7 +260,7 @@ def test_pascal_part(tmp_path):
 
 
 def test_pictures_lie_as_they_are_stored(tmp_path):
-    """A picture with an EXIF orientation is copied without, so that it fits its mask in any program."""
+    """A picture with an EXIF orientation is copied without it, so that it matches its mask in any program."""
     exif = Image.Exif()
     exif[0x0112] = 6
     for i in range(1, 11):

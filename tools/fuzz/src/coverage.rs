@@ -1,4 +1,4 @@
-//! Which edges an input takes: counters that LLVM's coverage sanitizer has put into the crates named in sancov.sh.
+//! Measures which edges an input covers, with counters that LLVM's coverage sanitizer inserts into the crates named in sancov.sh.
 
 use std::slice;
 use std::sync::Mutex;
@@ -6,10 +6,10 @@ use std::sync::Mutex;
 /// Start and length of each crate's counters.
 static COUNTERS: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
 
-/// Called before `main`, once for each object that has counters.
+/// Called before `main`, once per object with counters.
 ///
 /// # Safety
-/// The compiler calls it, with the two ends of a section.
+/// Only the compiler's code may call it, with the two ends of a section.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __sanitizer_cov_8bit_counters_init(start: *mut u8, end: *mut u8) {
     let range = (start as usize, end as usize - start as usize);
@@ -21,16 +21,16 @@ pub unsafe extern "C" fn __sanitizer_cov_8bit_counters_init(start: *mut u8, end:
     }
 }
 
-/// What has been seen so far.
+/// The coverage so far.
 pub struct Coverage {
     ranges: Vec<(usize, usize)>,
-    /// For each counter the orders of magnitude that it had, as bits.
+    /// For each counter, the orders of magnitude that it had, as bits.
     seen: Vec<Vec<u8>>,
     /// Counters that were not zero at least once.
     pub edges: usize,
 }
 
-/// The counters themselves, to be let go before other code runs.
+/// The counters themselves. Release the slice before other code runs.
 fn section<'a>(&(start, len): &(usize, usize)) -> &'a mut [u8] {
     // SAFETY: a section of bytes that lives as long as the process. The code that counts in it runs in this thread, between
     // calls of the functions below; these hold one slice of it at a time.
@@ -52,7 +52,7 @@ impl Coverage {
         self.ranges.iter().for_each(|r| section(r).fill(0));
     }
 
-    /// Whether the counters show what was not seen before; from now on it was.
+    /// Whether the counters show something new, which then counts as seen.
     pub fn gained(&mut self) -> bool {
         let mut gained = false;
         for (range, seen) in self.ranges.iter().zip(&mut self.seen) {

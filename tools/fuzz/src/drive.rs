@@ -1,4 +1,4 @@
-//! A process for each target, and what is said of it.
+//! Runs one process per target, and reports its results.
 
 use crate::Run;
 use crate::coverage::Coverage;
@@ -11,14 +11,14 @@ use std::io::{BufRead, BufReader, Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-/// How often a target is started again after its process has ended early.
+/// How often a target is restarted after its process has ended early.
 const RESTARTS: u64 = 3;
 
-/// Runs targets; whether there were no findings.
+/// Runs targets; returns whether there were no findings.
 pub fn run(run: &Run) -> Result<bool> {
     if Coverage::new().counters() == 0 && !run.blind {
         return Err(Error::other(
-            "no code is counted: build with sancov.sh as rustc's wrapper (cargo called in tools/fuzz does, unless RUSTC_WRAPPER is set), \
+            "there are no coverage counters: build with sancov.sh as rustc's wrapper (cargo called in tools/fuzz does, unless RUSTC_WRAPPER is set), \
              or pass --blind",
         ));
     }
@@ -59,7 +59,7 @@ pub fn run(run: &Run) -> Result<bool> {
     Ok(all == 0)
 }
 
-/// Runs files; whether there were no findings.
+/// Runs files; returns whether there were no findings.
 pub fn replay(target: &str, files: &[PathBuf]) -> Result<bool> {
     let targets = chosen(&[target.to_string()])?;
     let mut sound = true;
@@ -110,7 +110,7 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// Starts the target's process once; whether it came to its end.
+    /// Starts the target's process once; returns whether it ran to its end.
     fn once(&mut self, arguments: &[String]) -> Result<bool> {
         let shm = Path::new("/dev/shm");
         let root = if shm.is_dir() { shm.to_path_buf() } else { std::env::temp_dir() };
@@ -134,7 +134,7 @@ impl Row<'_> {
         Ok(whole)
     }
 
-    /// Takes in what the process says; whether it was its last word.
+    /// Handles an event of the process; returns whether it was its last one.
     fn event(&mut self, event: &Value) -> bool {
         let text = |key: &str| event[key].as_str().unwrap_or_default().to_string();
         match event["event"].as_str() {
@@ -158,7 +158,7 @@ impl Row<'_> {
         println!("    (cd tools/fuzz && cargo run --locked -- replay {} {file})", self.target.name);
     }
 
-    /// The process ended on an input without a word: an abort, or a signal.
+    /// The process ended on an input without an event: an abort, or a signal.
     fn ended(&mut self, status: ExitStatus, dir: &Path, findings: &Path) -> Result<()> {
         let input = fs::read(dir.join("current")).unwrap_or_default();
         let said = fs::read(dir.join("stderr")).unwrap_or_default();

@@ -1,10 +1,10 @@
-//! Fuzzing of everything that diffews-wgpu reads from files. docs/fuzzing.md says how to use it.
+//! Fuzzes everything that diffews-wgpu reads from files. docs/fuzzing.md says how to use it.
 //!
 //! ```text
-//! drive: for each target a process --> work: seeds, then changed inputs --> target's Runner --> coverage: kept where new
-//!     ^------- events, one line of JSON each --------|
+//! drive: a process per target --> work: seeds, then changed inputs --> target's Runner --> coverage: keep new ones
+//!     ^------ events, one line of JSON each --------|
 //! ```
-//! A process for each target, so that an abort or a loop without end is told, and the others go on.
+//! Each target has its own process, so that an abort or an endless loop is reported, and the others continue.
 
 mod coverage;
 mod drive;
@@ -26,9 +26,9 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Name the targets
+    /// List the targets
     List,
-    /// Run the seeds of targets, then changed inputs; exit code 1 where there are findings
+    /// Run the seeds of targets, then changed inputs; exit code 1 if there are findings
     Run(Run),
     /// Run files again, exactly as they are
     Replay {
@@ -44,22 +44,22 @@ enum Verb {
 struct Run {
     /// [default: all]
     targets: Vec<String>,
-    /// Of all targets together; the seeds are run in any case
+    /// For all targets together; the seeds always run
     #[arg(long, default_value_t = 60.0)]
     seconds: f64,
-    /// So many changed inputs of each target, in place of a time, all of them of seeds and the corpus: the same each time
+    /// Number of changed inputs per target, instead of a time; only from seeds and the corpus, so that every run is the same
     #[arg(long, conflicts_with = "seconds")]
     runs: Option<u64>,
-    /// Of the random numbers [default: another each time]
+    /// Of the random numbers [default: a different one each time]
     #[arg(long)]
     seed: Option<u64>,
-    /// Where inputs that led to new code are kept from run to run [default: nowhere]
+    /// Directory that keeps inputs with new coverage from run to run [default: none]
     #[arg(long, value_name = "DIR")]
     corpus: Option<PathBuf>,
-    /// Where inputs that are findings are written
+    /// Directory for inputs that are findings
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/fuzz/findings"))]
     findings: PathBuf,
-    /// Run without counters, too, where nothing tells new inputs from old ones
+    /// Also run without counters, where new inputs cannot be told from old ones
     #[arg(long)]
     blind: bool,
 }

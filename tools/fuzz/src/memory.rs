@@ -1,4 +1,4 @@
-//! How much memory a run takes: an allocator that counts.
+//! Measures the memory of a run, with a counting allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -16,7 +16,7 @@ fn taken(bytes: usize) {
     PEAK.fetch_max(now, Relaxed);
 }
 
-// SAFETY: the system's allocator does the work, with the arguments that came.
+// SAFETY: the system's allocator does the work, with the same arguments.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         taken(layout.size());
@@ -34,21 +34,21 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Where it moves, both are there for a moment; the old one is not counted, as the system mostly remaps large ones.
+        // If it moves, both exist for a moment. The old one is not counted, because the system mostly remaps large ones.
         NOW.fetch_sub(layout.size(), Relaxed);
         taken(size);
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
 
-/// Starts a measurement; what is given to [`peak_since`].
+/// Starts a measurement; returns the mark for [`peak_since`].
 pub fn mark() -> usize {
     let now = NOW.load(Relaxed);
     PEAK.store(now, Relaxed);
     now
 }
 
-/// Most bytes held at one time beyond those at the mark.
+/// Peak of the bytes held, beyond those at the mark.
 pub fn peak_since(mark: usize) -> usize {
     PEAK.load(Relaxed).saturating_sub(mark)
 }

@@ -1,4 +1,4 @@
-//! One target's process: inputs are run, measured, and kept where they lead to code that no other did.
+//! One target's process: runs and measures inputs, and keeps those that reach new code.
 
 use crate::coverage::Coverage;
 use crate::memory;
@@ -19,16 +19,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Longest that one input may take of the processor's time.
+/// Limit of CPU time per input.
 const LONGEST_CPU: u64 = 10_000;
-/// Longest that it may take in all: it then waits for something, or the machine has much else to do. In milliseconds, both.
+/// Limit of wall time per input: beyond it, the input waits for something, or the machine is busy. Both in milliseconds.
 const LONGEST: u64 = 600_000;
-/// Memory that every input may take, and more for each of its bytes.
+/// Memory that every input may take, plus more for each of its bytes.
 const MEMORY: usize = 32 << 20;
 const MEMORY_PER_BYTE: usize = 256;
-/// Nothing that this program reads may need more, whatever a header announces.
+/// Upper limit of memory for any input, whatever its header announces.
 const MEMORY_AT_MOST: usize = 3 << 30;
-/// What takes longer is not changed further: there is more to see in many fast runs.
+/// Slower inputs are not changed further: many fast runs find more.
 const SLOW: u64 = 250;
 /// Exit code after an input that took too long.
 pub const HANGS: i32 = 77;
@@ -45,7 +45,7 @@ pub struct Order {
     corpus: Option<PathBuf>,
     #[arg(long, default_value_t = 0.0)]
     seconds: f64,
-    /// Changed inputs, in place of a time
+    /// Number of changed inputs, instead of a time
     #[arg(long)]
     runs: Option<u64>,
     #[arg(long, default_value_t = 0)]
@@ -55,16 +55,16 @@ pub struct Order {
     only: Option<PathBuf>,
 }
 
-/// What a process has done.
+/// Results of a process.
 #[derive(Clone, Copy, Default)]
 pub struct Stats {
     pub runs: u64,
     pub accepted: u64,
     pub edges: u64,
     pub corpus: u64,
-    /// Milliseconds of the processor.
+    /// Milliseconds of CPU time.
     pub slowest: u64,
-    /// Bytes, of the input that came closest to what it was allowed; and that.
+    /// Peak bytes of the input that came closest to its limit, and that limit.
     pub most: u64,
     pub most_allowed: u64,
     pub caught: u64,
@@ -76,7 +76,7 @@ impl Stats {
             "slowest": self.slowest, "most": self.most, "most_allowed": self.most_allowed, "caught": self.caught})
     }
 
-    /// Takes in what another process has done for the same target.
+    /// Adds the results of another process for the same target.
     pub fn add(&mut self, event: &Value) {
         let of = |key: &str| event[key].as_u64().unwrap_or(0);
         self.runs += of("runs");
@@ -89,7 +89,7 @@ impl Stats {
     }
 
     fn near(&mut self, most: u64, allowed: u64) {
-        // By the shares, without dividing.
+        // Compare the shares without dividing.
         if u128::from(most) * u128::from(self.most_allowed.max(1)) >= u128::from(self.most) * u128::from(allowed.max(1))
         {
             (self.most, self.most_allowed) = (most, allowed);
@@ -97,9 +97,9 @@ impl Stats {
     }
 }
 
-/// The last panic: where and what.
+/// The last panic: location and message.
 static PANICKED: Mutex<Option<String>> = Mutex::new(None);
-/// When the run that is going on began, in milliseconds of both clocks; 0 where none is.
+/// Start of the current run, in milliseconds of both clocks; 0 if none is running.
 static SINCE: AtomicU64 = AtomicU64::new(0);
 static SINCE_CPU: AtomicU64 = AtomicU64::new(0);
 
@@ -112,7 +112,7 @@ fn now(clock: ClockId) -> u64 {
     time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000
 }
 
-/// Writes an input that is to be kept, named by its content.
+/// Writes an input to keep, named by its hash.
 pub fn keep(dir: &Path, kind: &str, input: &[u8]) -> Result<PathBuf> {
     let mut hash = DefaultHasher::new();
     input.hash(&mut hash);
@@ -124,7 +124,7 @@ pub fn keep(dir: &Path, kind: &str, input: &[u8]) -> Result<PathBuf> {
 
 pub fn work(order: &Order) -> Result<()> {
     let target = targets::named(&order.target).ok_or_else(|| Error::other("no such target"))?;
-    // The library's own hook comes with the first picture and hides what it catches; ours takes its place.
+    // The library's own hook is installed with the first picture and hides panics that it catches; replace it.
     let _ = diffews_wgpu::image_io::load_rgb(&targets::picture());
     panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(String::new, |l| format!("{}:{}", short(l.file()), l.line()));
@@ -137,7 +137,7 @@ pub fn work(order: &Order) -> Result<()> {
             *last = Some(format!("{place}: {text}"));
         }
     }));
-    // More than any input may take: an allocation that fails ends the process, which is then a finding.
+    // Above every limit: a failing allocation ends the process, which then is a finding.
     let most = Some((MEMORY_AT_MOST as u64) * 2);
     setrlimit(Resource::As, Rlimit { current: most, maximum: most })?;
     let current = order.dir.join("current");
@@ -166,15 +166,15 @@ pub fn work(order: &Order) -> Result<()> {
 
 fn text_of(payload: &dyn std::any::Any) -> &str {
     let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
-    text.unwrap_or("a panic without words")
+    text.unwrap_or("a panic without a message")
 }
 
-/// The part of a source file's path that tells where it is from.
+/// The part of a source file's path that identifies it.
 fn short(path: &str) -> &str {
     path.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/')).map_or(path, |(_, rest)| rest)
 }
 
-/// Ends the process where a run takes too long.
+/// Ends the process if a run takes too long.
 fn watch(current: &Path, findings: &Path) {
     loop {
         std::thread::sleep(Duration::from_millis(200));
@@ -184,11 +184,11 @@ fn watch(current: &Path, findings: &Path) {
         }
         let (wall, cpu) =
             (now(ClockId::Monotonic).saturating_sub(since), now(ClockId::ProcessCPUTime).saturating_sub(cpu));
-        // The run may have ended meanwhile; then its own clock tells.
+        // The run may have ended meanwhile; then it checks its time itself.
         if SINCE.load(Relaxed) == since && (cpu > LONGEST_CPU || wall > LONGEST) {
             let input = fs::read(current).unwrap_or_default();
             let file = keep(findings, "slow", &input).map_or_else(|e| e.to_string(), |f| f.display().to_string());
-            let what = format!("not done after {cpu} ms of the processor, {wall} ms in all ({} bytes)", input.len());
+            let what = format!("not done after {cpu} ms of CPU time, {wall} ms in total ({} bytes)", input.len());
             say(&json!({"event": "finding", "kind": "slow", "what": what, "file": file}));
             std::process::exit(HANGS);
         }
@@ -202,16 +202,16 @@ struct Worker<'a> {
     current: PathBuf,
     coverage: Coverage,
     corpus: Vec<Vec<u8>>,
-    /// Of inputs that are in the corpus' directory already.
+    /// Inputs that are already in the corpus directory.
     known: HashSet<Vec<u8>>,
     caught: BTreeMap<String, (u64, PathBuf)>,
-    /// Findings that were told, by place.
+    /// Reported findings, by location.
     told: HashSet<String>,
     stats: Stats,
 }
 
 impl Worker<'_> {
-    /// Seeds, then what was kept, then changes of both until the time is over or there were enough.
+    /// Runs the seeds, then the kept inputs, then changes of both until the time or the number of runs is used up.
     fn search(&mut self) -> Result<()> {
         let started = Instant::now();
         let order = self.order;
@@ -243,12 +243,12 @@ impl Worker<'_> {
         while order.runs.map_or_else(|| !late(), |runs| changed < runs) {
             changed += 1;
             let count = self.corpus.len();
-            // The newest lead furthest.
+            // The newest inputs lead furthest.
             let at = if rng.bool() { rng.usize(..count.max(1)) } else { count.saturating_sub(1 + rng.usize(..32)) };
             let mut input = self.corpus.get(at).cloned().unwrap_or_default();
             (self.target.mutate)(&mut input, &mut Source { rng: &mut rng, corpus: &self.corpus });
             let (new, fast) = self.run(&input)?;
-            // What is new may differ from run to run (maps are seeded anew), and so would all inputs that come of it.
+            // Coverage may differ from run to run (maps are seeded randomly), and so would all inputs derived from it.
             if order.runs.is_some() || !(new && fast && input.len() <= self.target.longest) {
                 continue;
             }
@@ -262,7 +262,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Runs an input; whether it led to new code, and whether it was fast.
+    /// Runs an input; returns whether it reached new code, and whether it was fast.
     fn run(&mut self, input: &[u8]) -> Result<(bool, bool)> {
         fs::write(&self.current, input)?;
         self.coverage.clear();
@@ -289,12 +289,12 @@ impl Worker<'_> {
             (Err(_), what) => self.tell("panic", &what.unwrap_or_default(), input)?,
         }
         if took > LONGEST_CPU {
-            self.tell("slow", &format!("{took} ms of the processor ({} bytes)", input.len()), input)?;
+            self.tell("slow", &format!("{took} ms of CPU time ({} bytes)", input.len()), input)?;
         }
         Ok((self.coverage.gained(), took <= SLOW))
     }
 
-    /// A panic that the library caught: no fault of it, but one of what it uses. Its own are faults.
+    /// A panic that the library caught is not its own fault, but one of a dependency. Its own panics are findings.
     fn note(&mut self, what: String, input: &[u8]) -> Result<()> {
         if what.starts_with("src/") {
             return self.tell("panic", &what, input);
@@ -313,12 +313,12 @@ impl Worker<'_> {
         let allowed = (MEMORY + MEMORY_PER_BYTE * input.len()).saturating_add(ran.allowed).min(MEMORY_AT_MOST);
         self.stats.near(peak as u64, allowed as u64);
         if peak > allowed {
-            self.tell("memory", &format!("{peak} bytes where {allowed} are allowed ({} bytes)", input.len()), input)?;
+            self.tell("memory", &format!("{peak} bytes, but the limit is {allowed} ({} bytes)", input.len()), input)?;
         }
         Ok(())
     }
 
-    /// Writes a finding and tells of it: the first of each place, or of each kind where there is no place.
+    /// Writes and reports a finding: the first of each location, or of each kind if there is no location.
     fn tell(&mut self, kind: &str, what: &str, input: &[u8]) -> Result<()> {
         let place = if kind == "panic" { what.split(": ").next().unwrap_or_default() } else { kind };
         if self.told.insert(place.to_string()) {

@@ -1,8 +1,8 @@
-//! Is each kind of fault seen?
+//! Checks that each kind of fault is found.
 
 use std::process::Command;
 
-/// What replaying the target `planted` says of an input, and whether there was no finding.
+/// The output of replaying the target `planted` on an input, and whether there was no finding.
 fn replayed(input: &str) -> (String, bool) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("input");

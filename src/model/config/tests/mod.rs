@@ -1,4 +1,4 @@
-//! Published configurations, diffusers' defaults, everything that is refused, and nonsense.
+//! Published configurations, diffusers' defaults, everything that is rejected, and nonsense.
 
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ fn with(base: &Value, changes: Value) -> Value {
     out
 }
 
-/// A small UNet without defaults in the way: three levels, attention on two.
+/// A small UNet that sets every key: three levels, attention on two.
 fn small() -> Value {
     json!({
         "block_out_channels": [8, 16, 24], "norm_num_groups": 4, "attention_head_dim": [2, 4, 3], "cross_attention_dim": 12,
@@ -105,7 +105,7 @@ fn only_a_scheduler_with_x0_equal_minus_v_is_accepted() {
     let good = json!({"_class_name": "DDIMScheduler", "beta_start": 1.0, "beta_end": 1.0, "beta_schedule": "scaled_linear", "clip_sample": false,
         "prediction_type": "v_prediction", "num_train_timesteps": 1000, "trained_betas": null, "steps_offset": 1, "skip_prk_steps": true});
     assert!(scheduler(&good).is_ok());
-    // abar at timestep 1 is the product over timesteps 0 and 1: one of the two suffices, a later one does not.
+    // abar at timestep 1 is the product over timesteps 0 and 1: a zero in one of the two suffices, a later one does not.
     assert!(scheduler(&with(&good, json!({"beta_schedule": "linear", "beta_end": 0.5}))).is_ok());
     assert!(scheduler(&with(&good, json!({"trained_betas": [0.1, 1.0, 0.3]}))).is_ok());
     let refused = [
@@ -176,7 +176,7 @@ fn files_that_do_not_belong_together_are_refused() {
     let text = change(&|f| f.text = TextSource::Embeds { file: "p".to_owned(), width: 64, values: vec![0.0; 128] });
     assert!(text.unwrap_err().to_string().contains("64"));
 
-    // The base model's own scheduler is refused as the model's, and only mentioned where the UNet came from elsewhere.
+    // The base model's own scheduler is rejected as the model's, but only mentioned if the UNet came from elsewhere.
     let stock =
         || Some(text_of("base", &json!({"beta_start": 0.00085, "beta_end": 0.012, "prediction_type": "v_prediction"})));
     assert!(matches!(change(&|f| f.scheduler_config = stock()), Err(ConfigError::Unsupported { .. })));

@@ -1,4 +1,4 @@
-//! What is refused: unsupported mathematics and nonsense.
+//! What is rejected: unsupported mathematics and nonsense.
 
 use super::*;
 

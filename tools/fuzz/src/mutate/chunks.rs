@@ -1,5 +1,4 @@
-//! PNG, WebP and JPEG: files of named pieces. They are taken apart, changed piece by piece and put together with right lengths
-//! and checksums.
+//! PNG, WebP and JPEG: files of named chunks. They are split, changed chunk by chunk, and reassembled with correct lengths and checksums.
 
 use super::fields::{self, ANMF, IHDR, SOF, VP8X};
 use super::{Source, bytes};
@@ -20,7 +19,7 @@ enum Format {
 }
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
-/// What unpacks to more is left packed.
+/// Chunks that unpack to more stay packed.
 const UNPACKED: u64 = 1 << 18;
 
 pub fn mutate(input: &mut Vec<u8>, source: &mut Source) {
@@ -48,7 +47,7 @@ fn edit(format: Format, chunks: &mut Vec<Chunk>, source: &mut Source) {
         1 => drop(chunks.remove(at)),
         2 => chunks.swap(at, source.below(count)),
         3 => {
-            // One of another file of the format.
+            // A chunk of another file of the format.
             let other = source.other().to_vec();
             if let Some((_, others)) = parse(&other).filter(|(f, o)| *f == format && !o.is_empty()) {
                 let piece = source.one_of(&others).clone();
@@ -86,7 +85,7 @@ fn new_kind(format: Format, source: &mut Source) -> Vec<u8> {
     }
 }
 
-/// Changes what a piece holds, by what it is.
+/// Changes the contents of a chunk, depending on its kind.
 fn content(chunk: &mut Chunk, source: &mut Source) {
     let known = match chunk.kind.as_slice() {
         b"IHDR" => Some((IHDR, true)),
@@ -98,10 +97,10 @@ fn content(chunk: &mut Chunk, source: &mut Source) {
     match (known, chunk.kind.as_slice()) {
         (Some((known, big_endian)), _) if !source.once_in(4) => fields::set(&mut chunk.data, known, big_endian, source),
         (_, b"IDAT" | b"fdAT") if source.rng.bool() => {
-            // The sequence number of fdAT stays before what is packed.
+            // The sequence number of fdAT precedes the compressed data.
             let start = if chunk.kind == b"fdAT" { 4.min(chunk.data.len()) } else { 0 };
             let mut raw = Vec::new();
-            // A cut or damaged one gives what there is.
+            // Truncated or damaged data is unpacked as far as possible.
             let _ = ZlibDecoder::new(&chunk.data[start..]).take(UNPACKED).read_to_end(&mut raw);
             bytes(&mut raw, source);
             let mut encoder = ZlibEncoder::new(chunk.data[..start].to_vec(), Compression::fast());
@@ -147,7 +146,7 @@ fn riff(input: &[u8]) -> Vec<Chunk> {
     chunks
 }
 
-/// A segment's piece is what follows its length; entropy-coded data is a piece without a name.
+/// A segment's chunk is the data after its length; entropy-coded data is a chunk without a name.
 fn jpeg(input: &[u8]) -> Vec<Chunk> {
     let (mut chunks, mut at) = (Vec::new(), 2);
     while at + 1 < input.len() {

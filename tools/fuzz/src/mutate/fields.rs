@@ -1,8 +1,8 @@
-//! Headers with fields at known places.
+//! Headers with fields at fixed offsets.
 
 use super::{Source, put};
 
-/// Offset, bytes, and values of its own that a field may have beside any.
+/// Offset, bytes, and special values of a field.
 pub type Field = (usize, usize, &'static [u64]);
 
 /// Sets one or a few of `fields`.
@@ -34,7 +34,7 @@ pub const BMP: &[Field] = &[
     (66, 4, &[0xff00_0000, 0]),
 ];
 
-/// A GIF's screen, and a frame behind a palette of two colours.
+/// A GIF's screen, and a frame after a palette of two colours.
 pub const GIF: &[Field] = &[
     (4, 1, &[0x37, 0x39]),
     (6, 2, SIDE),
@@ -71,5 +71,5 @@ const SAMPLING: &[u64] = &[0x11, 0x12, 0x21, 0x22, 0x14, 0x41, 0x24, 0x42, 0x44,
 
 /// VP8X of WebP: flags and the canvas.
 pub const VP8X: &[Field] = &[(0, 1, &[0, 2, 4, 8, 16, 32, 18, 0x3e]), (4, 3, SIDE), (7, 3, SIDE)];
-/// ANMF of WebP: a frame's place, size and flags.
+/// ANMF of WebP: a frame's position, size and flags.
 pub const ANMF: &[Field] = &[(0, 3, SIDE), (3, 3, SIDE), (6, 3, SIDE), (9, 3, SIDE), (15, 1, &[0, 1, 2, 3])];

@@ -1,9 +1,9 @@
-//! JSON: values are changed where they stand in the tree.
+//! JSON: changes values in the tree.
 
 use super::{Source, bytes};
 use serde_json::{Value, json};
 
-/// Strings that paths, names, kinds and pages may trip over.
+/// Strings that paths, names, kinds and pages may mishandle.
 const WORDS: [&str; 32] = [
     "",
     ".",
@@ -49,7 +49,7 @@ pub fn mutate(input: &mut Vec<u8>, source: &mut Source) {
     }
 }
 
-/// Lines of JSON, and lines that are none.
+/// Lines of JSON, and lines that are not JSON.
 pub fn mutate_lines(input: &mut Vec<u8>, source: &mut Source) {
     if source.once_in(8) {
         return bytes(input, source);
@@ -76,7 +76,7 @@ pub fn mutate_lines(input: &mut Vec<u8>, source: &mut Source) {
     *input = lines.join(&b'\n');
 }
 
-/// Changes one or a few places of a tree.
+/// Changes one or a few nodes of a tree.
 pub fn edit(value: &mut Value, source: &mut Source) {
     for _ in 0..source.few() {
         let mut at = source.below(size(value));
@@ -171,7 +171,7 @@ fn size(value: &Value) -> usize {
     1 + children(value).map(size).sum::<usize>()
 }
 
-/// The value that is numbered `at`, from the root down.
+/// The value numbered `at`, counted from the root down.
 fn find<'a>(value: &'a Value, at: &mut usize) -> Option<&'a Value> {
     if *at == 0 {
         return Some(value);

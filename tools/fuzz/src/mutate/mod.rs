@@ -1,5 +1,4 @@
-//! Changes to inputs: of bytes alike, and of formats by their own structure, so that what lies behind checksums, lengths and
-//! syntax is reached.
+//! Mutations of inputs: of any bytes, and of formats by their structure, in order to get past checksums, lengths and syntax.
 
 pub mod chunks;
 pub mod fields;
@@ -9,7 +8,7 @@ pub mod tiff;
 
 use fastrand::Rng;
 
-/// What a mutator draws from.
+/// A mutator's source of randomness and material.
 pub struct Source<'a> {
     pub rng: &'a mut Rng,
     pub corpus: &'a [Vec<u8>],
@@ -68,7 +67,7 @@ impl Source<'_> {
         EDGES[self.below(EDGES.len())]
     }
 
-    /// A number that a field may hold: mostly small or an edge.
+    /// A number for a field: mostly small or an edge.
     pub fn number(&mut self) -> u64 {
         match self.below(8) {
             0 => self.rng.u64(..),
@@ -82,7 +81,7 @@ impl Source<'_> {
         &of[self.below(of.len())]
     }
 
-    /// A few: one is the most likely.
+    /// A small count; one is the most likely.
     pub fn few(&mut self) -> usize {
         1 + self.rng.u32(..).trailing_ones() as usize
     }
@@ -99,7 +98,7 @@ impl Source<'_> {
     }
 }
 
-/// Changes that need to know nothing.
+/// Mutations that need no knowledge of the format.
 pub fn bytes(input: &mut Vec<u8>, source: &mut Source) {
     for _ in 0..source.few() {
         one(input, source);
@@ -139,7 +138,7 @@ fn one(input: &mut Vec<u8>, source: &mut Source) {
         }
         10 if source.once_in(4) => input.truncate(at),
         11 => {
-            // A piece of another input, in place or in between.
+            // A piece of another input, overwriting or inserted.
             let other = source.other().to_vec();
             let from = source.below(other.len());
             let count = source.below(256.min(other.len() - from) + 1);
@@ -160,7 +159,7 @@ fn one(input: &mut Vec<u8>, source: &mut Source) {
     }
 }
 
-/// Writes the low `width` bytes of `value` at `at`, as far as there is room.
+/// Writes the low `width` bytes of `value` at `at`, as far as they fit.
 pub fn put(input: &mut [u8], at: usize, width: usize, big_endian: bool, value: u64) {
     let mut bytes = value.to_le_bytes();
     let bytes = &mut bytes[..width];

@@ -1,4 +1,4 @@
-//! safetensors: the header is changed as JSON and its length set right.
+//! safetensors: changes the header as JSON, and corrects its length.
 
 use super::{Source, bytes, json};
 use serde_json::Value;
@@ -29,7 +29,7 @@ fn resize(data: &mut Vec<u8>, source: &mut Source) {
     data.resize((around as usize).min(1 << 16), 0x3c);
 }
 
-/// Header and data, where the length leads to them.
+/// Header and data, if the length is valid.
 pub fn split(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = input.split_first_chunk::<8>()?;
     rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)

@@ -1,8 +1,8 @@
-//! TIFF and BigTIFF: the directory's entries are changed, added and taken out; what they point to stays where it is.
+//! TIFF and BigTIFF: changes, adds and removes the directory's entries; the data that they point to stays in place.
 
 use super::{Source, bytes, put};
 
-/// Tags with values that lead to other code. Size of a value by type: 3 is two bytes, 4 is four.
+/// Tags, with values that lead to different code. Value sizes by type: 3 is two bytes, 4 is four.
 const TAGS: [(u16, &[u64]); 26] = [
     (254, &[0, 1, 2, 4]),
     (256, &[1, 7, 8, 24, 33, 100]),
@@ -32,7 +32,7 @@ const TAGS: [(u16, &[u64]); 26] = [
     (34_675, &[8]),
 ];
 
-/// How a file writes its numbers.
+/// A file's number format.
 #[derive(Clone, Copy)]
 struct Form {
     big_endian: bool,
@@ -52,7 +52,7 @@ impl Form {
         Some(Form { big_endian, word })
     }
 
-    /// Where the place of the first directory is told, and bytes of a directory's count.
+    /// Position of the offset of the first directory, and bytes of a directory's count.
     fn head(self) -> (usize, usize) {
         if self.word == 8 { (8, 8) } else { (4, 2) }
     }
@@ -80,7 +80,7 @@ pub fn mutate(input: &mut Vec<u8>, source: &mut Source) {
     if !source.once_in(8) {
         entries.sort_by_key(|e| form.number(&e[..2]));
     }
-    // A new directory at the end; all offsets stay right.
+    // Append a new directory; all offsets stay valid.
     input.resize(input.len() + input.len() % 2, 0);
     let (start, (first, count)) = (input.len(), form.head());
     form.put(input, first, form.word, start as u64);
@@ -129,7 +129,7 @@ fn set_value(entry: &mut [u8], values: &[u64], form: Form, source: &mut Source) 
     form.put(entry, 4 + form.word, width, value);
 }
 
-/// The first directory's.
+/// The entries of the first directory.
 fn entries(input: &[u8], form: Form) -> Option<Vec<Vec<u8>>> {
     let (first, count) = form.head();
     let start = form.number(input.get(first..first + form.word)?) as usize;

@@ -1,4 +1,4 @@
-//! Annotations of other tools and marks, read as masks of examples.
+//! Marks, and annotations of other tools, read as masks of examples.
 
 use super::{Ran, Runner, picture};
 use diffews_wgpu::formats::label_studio::brush as label_studio_rle;
@@ -7,7 +7,7 @@ use diffews_wgpu::image_io::{self, MAX_PIXELS, Marks, Mask, Region, RgbImage};
 use serde_json::Value;
 use std::path::Path;
 
-/// Bytes of memory for each pixel of a mask that a file announces: the pixels, and a copy of them.
+/// Bytes of memory per pixel of a mask that a file announces: the pixels, and a copy of them.
 const PER_PIXEL: u64 = 4;
 
 pub fn coco_seeds() -> Vec<Vec<u8>> {
@@ -30,7 +30,7 @@ pub fn open_coco(_: &Path) -> Runner {
     })
 }
 
-/// Of the largest of the pictures that a file tells of, as far as their masks may be made.
+/// Memory for the largest announced picture, if its mask may be made.
 fn announced(bytes: &[u8], list: &str, [width, height]: [&str; 2]) -> usize {
     let json: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let all = json.pointer(list).map_or(std::slice::from_ref(&json), |list| list.as_array().map_or(&[], Vec::as_slice));
@@ -58,7 +58,7 @@ pub fn strokes_seeds() -> Vec<Vec<u8>> {
     vec![whole.as_bytes().to_vec()]
 }
 
-/// Strokes, and the mask that they make on a picture.
+/// Strokes, and the mask that they draw on a picture.
 pub fn open_strokes(dir: &Path) -> Runner {
     let copy = dir.join("strokes.json");
     let picture = image_io::open_image(picture()).expect("a picture that is sound");
@@ -75,7 +75,7 @@ pub fn open_strokes(dir: &Path) -> Runner {
     })
 }
 
-/// Regions of every kind on the picture of 16 x 8 pixels that they are drawn on.
+/// Regions of every kind on the 16 x 8 picture that they are drawn on.
 pub fn label_studio_seeds() -> Vec<Vec<u8>> {
     let mask = Mask::new(16, 8, (0..128).map(|i| i % 5 < 2).collect()).expect("a mask of that size");
     let rle = label_studio_rle(&Region::of(&mask)).expect("few pixels");

@@ -1,4 +1,4 @@
-//! Banks in files, told of and written anew.
+//! Banks in files: described and written again.
 
 use super::{Ran, Runner};
 use crate::mutate::safetensors::join;
@@ -7,7 +7,7 @@ use diffews_wgpu::segment::BankOptions;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
-/// Of two examples and two layers, in f32 and in halves.
+/// With two examples and two layers, in f32 and in f16.
 pub fn seeds() -> Vec<Vec<u8>> {
     [("F32", 4), ("F16", 2)].map(|(dtype, size)| bank(dtype, size)).to_vec()
 }

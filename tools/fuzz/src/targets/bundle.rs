@@ -1,4 +1,4 @@
-//! What `conformance` reads beside reports: the files of `conformance report`, and lists of ids and of expectations.
+//! Other inputs of `conformance`: the files of `conformance report`, and lists of ids and of expectations.
 
 use super::{Ran, Runner, seeds};
 use crate::mutate::{self, Source};
@@ -7,7 +7,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use std::io::Read;
 use std::path::Path;
 
-/// As in the library.
+/// The same limit as in the library.
 const LONGEST: u64 = 512 << 20;
 
 fn unpacked(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -42,7 +42,7 @@ pub fn mutate(input: &mut Vec<u8>, source: &mut Source) {
     let Some(mut all) = files(input).filter(|all| !all.is_empty() && !source.once_in(8)) else {
         return mutate::bytes(input, source);
     };
-    // What is described, or what it is described of.
+    // Change the description or its data.
     let json = all.iter().position(|(name, _)| name == "case/case.json").filter(|_| !source.once_in(3));
     match json {
         Some(at) => mutate::json::mutate(&mut all[at].1, source),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Models of the tests that are small: with embeddings, and with a text encoder.
+/// Small models of the tests: with embeddings, and with a text encoder.
 const MODELS: [&str; 3] = ["odd", "five", "sd21"];
 const CONFIGS: [&str; 5] = [
     "unet/config.json",
@@ -23,7 +23,7 @@ const CONFIGS: [&str; 5] = [
     "scheduler/scheduler_config.json",
     "diffews.json",
 ];
-/// Plans of larger pictures take long to record, rightly.
+/// Plans for larger pictures legitimately take long to record.
 const MOST: u32 = 512;
 
 /// A JSON object with the model's number, a size, and its configurations by path.
@@ -66,7 +66,7 @@ pub fn open(dir: &Path) -> Runner {
             let file = models[number].join(path);
             match &input[path] {
                 Value::Null => drop(fs::remove_file(file)),
-                // Text that need not be JSON.
+                // Text, which need not be JSON.
                 Value::String(text) => seeds::write(&file, text.as_bytes()),
                 value => seeds::write(&file, value.to_string().as_bytes()),
             }
@@ -88,7 +88,7 @@ fn load(dir: &Path) -> Option<Model> {
     model.ok()
 }
 
-/// Records the four plans as `Segmenter` does it, for an adapter that allows what most do.
+/// Records the four plans as `Segmenter` does, for an adapter with common limits.
 fn record(model: &Model, size: u32, storage: Policy) -> bool {
     let limits = Limits { max_buffer: 1 << 31, max_work: 1 << 36, ..Limits::WEBGPU };
     let recorder = || Recorder::new(storage, Forms::by_rule(Facts::LEAST), limits.clone());
@@ -126,13 +126,13 @@ fn record(model: &Model, size: u32, storage: Policy) -> bool {
 
 const PARTS: [&str; 3] = ["unet", "vae", "text_encoder"];
 
-/// The file of a part's tensors.
+/// The file of a component's tensors.
 fn tensors(dir: &Path) -> Option<PathBuf> {
     let mut files = fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
     files.find(|p| p.extension().is_some_and(|e| e == "safetensors"))
 }
 
-/// A JSON object with the model's number, the part, the header of its tensors, and by how much its data is too long.
+/// A JSON object with the model's number, the component, the header of its tensors, and the excess length of its data.
 pub fn layer_seeds() -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     for (number, model) in MODELS.iter().enumerate() {
@@ -167,7 +167,7 @@ pub fn open_layers(dir: &Path) -> Runner {
     })
 }
 
-/// Loads all that would go to the GPU.
+/// Loads everything that would be uploaded to the GPU.
 fn constants(dir: &Path) -> bool {
     let named = ModelFiles::open(dir, None).is_ok_and(|files| fingerprint(&files).is_ok());
     let Some(model) = load(dir) else { return false };

@@ -32,7 +32,7 @@ pub fn open_episodes(_: &Path) -> Runner {
     })
 }
 
-/// Two files, with a line between them that is "=".
+/// Two files, separated by a line "=".
 pub fn results_seeds() -> Vec<Vec<u8>> {
     let header = |shard: u8| {
         format!(
@@ -72,7 +72,7 @@ fn sums(records: &[Record], seed: u64) {
     let summary = Summary::of(scored(), seed);
     let mut running = Running::default();
     scored().for_each(|(class, counts)| running.add(class, counts));
-    assert!((running.miou() - summary.miou).abs() < 1e-9, "the sum so far is the sum in the end");
+    assert!((running.miou() - summary.miou).abs() < 1e-9, "the running sum equals the final sum");
     let share = |value: f64| (0.0..=1.0).contains(&value);
     assert!(share(summary.miou) && share(summary.fb_iou), "mIoU {}, FB-IoU {}", summary.miou, summary.fb_iou);
 }

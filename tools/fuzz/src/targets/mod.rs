@@ -1,4 +1,4 @@
-//! What is fuzzed: each target is one way of files into the library. A new one is a line in [`TARGETS`].
+//! The fuzz targets: each is one way of files into the library. To add one, add a line to [`TARGETS`].
 
 mod annotations;
 mod bank;
@@ -15,11 +15,11 @@ mod weights;
 use crate::mutate::{self, Source};
 use std::path::{Path, PathBuf};
 
-/// What came of one input.
+/// The result of one input.
 pub struct Ran {
-    /// It was read to the end, and not refused.
+    /// It was read to the end without an error.
     pub accepted: bool,
-    /// Bytes of memory that it may take beyond what every input may, for what its own header announces.
+    /// Bytes of memory beyond the general limit that its own header justifies.
     pub allowed: usize,
 }
 
@@ -29,7 +29,7 @@ impl Ran {
     }
 }
 
-/// A picture that is sound.
+/// A valid picture.
 pub fn picture() -> PathBuf {
     seeds::repository("tests/golden/images/grey.png")
 }
@@ -41,11 +41,11 @@ pub struct Target {
     pub name: &'static str,
     pub about: &'static str,
     pub mutate: fn(&mut Vec<u8>, &mut Source),
-    /// Made from files of the repository or by code, the same each time.
+    /// Made from files of the repository or by code, always the same.
     pub seeds: fn() -> Vec<Vec<u8>>,
-    /// Makes ready in an empty directory.
+    /// Prepares a runner, in an empty directory.
     pub open: fn(&Path) -> Runner,
-    /// Longest input that is kept to be changed further.
+    /// Longest input that is kept for further changes.
     pub longest: usize,
 }
 
@@ -121,7 +121,7 @@ pub const TARGETS: &[Target] = &[
     target("flags", "what stands behind flags", mutate::bytes, text::flag_seeds, text::open_flags),
 ];
 
-/// Not among them, as it is faulty.
+/// Not in the list, because it is faulty on purpose.
 static PLANTED: Target = target("planted", "", mutate::bytes, Vec::new, planted::open);
 
 /// The target of a name.

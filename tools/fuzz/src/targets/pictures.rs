@@ -1,15 +1,15 @@
-//! Picture files: as pictures, as masks and as class numbers.
+//! Picture files, read as pictures, as masks and as class numbers.
 
 use super::{Ran, Runner};
 use crate::mutate::{self, Source, fields};
 use diffews_wgpu::image_io::{self, MaskReading, MaskSource, PictureOptions, PictureStrips, RgbImage};
 use std::path::Path;
 
-/// Most bytes of memory for each pixel that a file's header announces: the decoder's own, the samples of up to 8 bytes, and
-/// RGB, upright and as stored.
+/// Limit of memory in bytes per pixel that a file's header announces: the decoder's own memory, samples of up to 8 bytes, and RGB, both
+/// upright and as stored.
 const PER_PIXEL: usize = 16;
 
-/// Larger pictures are read once: a few bytes may announce so many pixels that four readings take all of a run's time.
+/// Larger pictures are read once: a few bytes may announce so many pixels that four reads would take all of a run's time.
 const LARGE: u64 = 1 << 20;
 
 const SOURCES: [MaskSource; 4] =
@@ -19,7 +19,7 @@ pub fn mutate_bmp(input: &mut Vec<u8>, source: &mut Source) {
     if source.rng.bool() { fields::set(input, fields::BMP, false, source) } else { mutate::bytes(input, source) }
 }
 
-/// GIF's screen, and its first frame where that follows a palette of two colours.
+/// GIF's screen, and its first frame if that follows a palette of two colours.
 pub fn mutate_gif(input: &mut Vec<u8>, source: &mut Source) {
     if source.once_in(3) { fields::set(input, fields::GIF, false, source) } else { mutate::bytes(input, source) }
 }
@@ -39,7 +39,7 @@ pub fn open(_: &Path) -> Runner {
         let picture = image_io::load_rgb_with(file, &PictureOptions::default());
         if let Ok(picture) = &picture {
             let size = picture.rgb.dimensions();
-            assert!(announced.as_ref().is_ok_and(|a| *a == size), "{announced:?} announced, {size:?} read");
+            assert!(announced.as_ref().is_ok_and(|a| *a == size), "announced {announced:?}, but read {size:?}");
             picture.notes.iter().for_each(|note| one_line(&note.to_string()));
             let seen = image_io::resize_bilinear_rgb(&picture.rgb, 9, 9);
             assert_eq!(image_io::to_model_input(&seen).len(), 9 * 9 * 3);
@@ -51,7 +51,7 @@ pub fn open(_: &Path) -> Runner {
             assert_eq!(loaded.mask.foreground().len(), size.0 as usize * size.1 as usize);
             loaded.warnings.iter().for_each(|warning| one_line(&warning.to_string()));
         }
-        // One of the other readings, told by the input alone.
+        // One of the other ways to read, selected by the input alone.
         let source = SOURCES[bytes.len() % SOURCES.len()];
         let how = MaskReading { source, invert: bytes.len() & 8 != 0 };
         let other = image_io::load_mask_with(file, size, how);
@@ -72,7 +72,7 @@ pub fn open(_: &Path) -> Runner {
     })
 }
 
-/// TIFFs in parts: what both ways read is the same.
+/// TIFFs in parts: both ways to read give the same result.
 pub fn open_rows(_: &Path) -> Runner {
     Box::new(|_, file| {
         let options = PictureOptions::default();
@@ -96,7 +96,7 @@ pub fn open_rows(_: &Path) -> Runner {
     })
 }
 
-/// What is said to people is a line, with an end.
+/// A message is a single line of limited length.
 fn one_line(text: &str) {
     assert!(!text.contains('\n') && text.len() < 2000, "one line of sense: {text}");
 }
@@ -119,10 +119,7 @@ pub fn open_resize(_: &Path) -> Runner {
         let small = image_io::resize_bilinear_rgb(&picture, to_w, to_h);
         assert_eq!(small.dimensions(), (to_w, to_h));
         let (least, most) = (picture.iter().min(), picture.iter().max());
-        assert!(
-            small.iter().min() >= least && small.iter().max() <= most,
-            "resizing leaves the range of what it reads"
-        );
+        assert!(small.iter().min() >= least && small.iter().max() <= most, "resizing leaves the range of its input");
         let Ok(mask) = image_io::Mask::new(w, h, endless().take(count).map(|b| b > 127).collect()) else {
             return Ran::new(false);
         };

@@ -1,4 +1,4 @@
-//! Faults on purpose, for the fuzzer's own tests: each word is one that must be told.
+//! Deliberate faults, for the fuzzer's own tests: each word triggers one that must be reported.
 
 use super::{Ran, Runner};
 use std::path::Path;

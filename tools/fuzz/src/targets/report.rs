@@ -1,4 +1,4 @@
-//! Conformance reports, as `conformance --from A --compare B` reads and writes them.
+//! Conformance reports, read and written as by `conformance --from A --compare B`.
 
 use super::{Ran, Runner, seeds};
 use crate::mutate::{self, Source};
@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// As in the command.
+/// The same limit as in the command.
 const LONGEST: u64 = 1 << 24;
 
 fn unpacked(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -19,7 +19,7 @@ fn unpacked(bytes: &[u8]) -> Option<Vec<u8>> {
 
 fn packed(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    // Into memory nothing fails.
+    // Writing to memory cannot fail.
     let _ = encoder.write_all(bytes);
     encoder.finish().unwrap_or_default()
 }
@@ -34,7 +34,7 @@ pub fn mutate(input: &mut Vec<u8>, source: &mut Source) {
     }
 }
 
-/// A few rows of a report that is kept in the repository.
+/// A few rows of a report in the repository.
 fn rows(count: usize, driver: &str) -> Vec<u8> {
     let text = unpacked(&seeds::read("docs/results/conformance/lavapipe@128.json.gz")).unwrap_or_default();
     let mut report: Value = serde_json::from_slice(&text).unwrap_or_default();
@@ -57,15 +57,15 @@ pub fn open(dir: &Path) -> Runner {
         let (Ok(report), Ok(beside)) = (read_report(file), read_report(&beside)) else { return Ran::new(false) };
         let text = report.json().unwrap_or_default();
         let again = serde_json::from_str::<Report>(&text).map(|r| r.results.len());
-        assert!(again.is_ok_and(|n| n == report.results.len()), "what is written is read again");
+        assert!(again.is_ok_and(|n| n == report.results.len()), "a written report can be read again");
         let page = html(&report, Some(&beside), None);
         let scripts = |page: &str| page.to_lowercase().matches("</script").count();
         let plain = html(&beside, None, None).map_or(0, |page| scripts(&page));
-        assert!(page.is_ok_and(|page| scripts(&page) == plain), "no text of a report ends its script");
+        assert!(page.is_ok_and(|page| scripts(&page) == plain), "no text of a report can end its script");
         assert!(junit(&report).ends_with("</testsuites>\n"));
         let told =
             compare(&report, &beside, &mut |line| if line.contains('\n') { Err(line.to_string()) } else { Ok(()) });
-        assert_eq!(told, Ok(()), "a comparison is told in lines");
+        assert_eq!(told, Ok(()), "a comparison consists of lines");
         report.gone();
         let allowed = 256 * text.len();
         Ran { accepted: Report::joined(vec![report, beside]).is_ok(), allowed }

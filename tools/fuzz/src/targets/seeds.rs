@@ -1,10 +1,10 @@
-//! Inputs to begin with: the repository's own files, and some that code makes.
+//! Initial inputs: the repository's own files, and generated ones.
 
 use crate::mutate::put;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Larger files only slow the search down.
+/// Larger files only slow down the search.
 const LARGEST: u64 = 1 << 16;
 
 /// `path` in the repository.
@@ -12,13 +12,13 @@ pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// The repository's file, which must be there.
+/// Reads a file of the repository, which must exist.
 pub fn read(path: &str) -> Vec<u8> {
     let path = repository(path);
     fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Writes a file and the directories above it.
+/// Writes a file and creates its directories.
 pub fn write(path: &Path, bytes: &[u8]) {
     let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, bytes));
     made.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -44,7 +44,7 @@ pub fn pictures(magic: &[u8]) -> Vec<Vec<u8>> {
 pub fn tiff() -> Vec<Vec<u8>> {
     let mut all = [pictures(b"II"), pictures(b"MM")].concat();
     for big_endian in [false, true] {
-        // Width, height, bits, compression, photometric, samples a pixel, strip's offset and length, rows a strip.
+        // Width, height, bits, compression, photometric, samples per pixel, strip's offset and length, rows per strip.
         for (bits, photometric, samples) in
             [(8, 1, 1), (8, 2, 3), (16, 1, 1), (1, 0, 1), (8, 3, 1), (8, 2, 4), (8, 5, 4)]
         {
@@ -82,7 +82,7 @@ pub fn tiff() -> Vec<Vec<u8>> {
     all
 }
 
-/// The tests' own; one of a pixel; and one with a transparent colour, interlaced, of two frames.
+/// The tests' own; one with a single pixel; and one with two interlaced frames and a transparent colour.
 pub fn gif() -> Vec<Vec<u8>> {
     let screen = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff";
     let frame = b"\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0";
@@ -93,7 +93,7 @@ pub fn gif() -> Vec<Vec<u8>> {
     [pictures(b"GIF8"), vec![plain, two]].concat()
 }
 
-/// The tests' own, and one for each number of bits and each header.
+/// The tests' own, and one for each bit depth and each header.
 pub fn bmp() -> Vec<Vec<u8>> {
     let mut all = pictures(b"BM");
     for (bits, header, compression) in [
@@ -141,7 +141,7 @@ pub fn bmp() -> Vec<Vec<u8>> {
     all
 }
 
-/// Small files of the tests and one of each element type.
+/// Small files of the tests, and one for each element type.
 pub fn safetensors() -> Vec<Vec<u8>> {
     let small = files(&repository("tests/golden"));
     let mut all: Vec<Vec<u8>> = small

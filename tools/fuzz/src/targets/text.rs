@@ -1,4 +1,4 @@
-//! Short texts: what stands behind flags, and `diffews.json`.
+//! Short texts: values of flags, and `diffews.json`.
 
 use super::{Ran, Runner};
 use diffews_wgpu::GuidedFilter;
@@ -31,7 +31,7 @@ pub fn open_diffews(_: &Path) -> Runner {
         let parsed = DiffewsJson::parse(&text);
         if let Ok(parsed) = &parsed {
             assert!((1..=16_384).contains(&parsed.size_or_default()));
-            assert!(parsed.threshold.is_none_or(|t| t.check().is_ok()), "a threshold that makes sense");
+            assert!(parsed.threshold.is_none_or(|t| t.check().is_ok()), "a valid threshold");
         }
         Ran::new(parsed.is_ok())
     })

@@ -12,7 +12,7 @@ pub fn open(_: &Path) -> Runner {
     })
 }
 
-/// Decodes every tensor; whether all could be.
+/// Decodes every tensor; returns whether all succeeded.
 fn all(weights: &Weights) -> bool {
     weights.count();
     weights.dtypes();
@@ -27,7 +27,7 @@ fn all(weights: &Weights) -> bool {
         assert_eq!(values.len(), view.len(), "as many values as the shape says");
         let half = view.len() / 2;
         let part = view.to_f32_range(half..view.len()).map(|v| v.len());
-        assert!(part.is_ok_and(|n| n == view.len() - half), "a part of what can be read can be read");
+        assert!(part.is_ok_and(|n| n == view.len() - half), "a part of a readable tensor is readable");
     }
     weights.finish().is_ok() && sound
 }

@@ -1,5 +1,5 @@
-//! Writes the small conformance cases as plain data, for implementations of WebGPU outside Rust (`tools/tint/run.mjs`):
-//! `cargo run --release -p diffews-helpers --bin dump_cases -- DIR` leaves `DIR/cases.json` and, for all bytes in it, `DIR/cases.bin`.
+//! Writes the small conformance cases as plain data, for implementations of WebGPU outside Rust (`tools/tint/run.mjs`): `cargo run
+//! --release -p diffews-helpers --bin dump_cases -- DIR` writes `DIR/cases.json` and, for all bytes in it, `DIR/cases.bin`.
 
 use diffews_wgpu::check::bound::Allowed;
 use diffews_wgpu::check::{Case, Check, Expected, Recorded, STORAGES};
@@ -14,23 +14,23 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Cases with more bytes in all their tensors are left out.
+/// Cases with more bytes in all their tensors are skipped.
 const MOST_BYTES: u64 = 2 << 20;
-/// And those with longer loops, which take minutes there: drivers run them.
+/// Cases with longer loops are skipped, too: they take minutes there, and drivers run them.
 const MOST_TURNS: u64 = 10_000;
 const SEED: u64 = 20241;
-/// What cases refer to: forms of a kernel share most of it.
+/// Data that cases refer to: forms of a kernel share most of it.
 #[derive(Default)]
 struct Shared {
     data: Vec<u8>,
-    /// Where bytes of a hash lie.
+    /// Positions of bytes, by hash.
     places: HashMap<u64, Vec<(usize, usize)>>,
     texts: Vec<String>,
     numbers: HashMap<String, usize>,
 }
 
 impl Shared {
-    /// Where such bytes lie, appended where they are new.
+    /// The position of these bytes, which are appended if they are new.
     fn put(&mut self, bytes: &[u8]) -> Value {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
@@ -40,7 +40,7 @@ impl Shared {
         if at == self.data.len() {
             places.push((at, length));
             self.data.extend_from_slice(bytes);
-            // Float64Array wants its start aligned.
+            // Float64Array requires an aligned start.
             self.data.resize(self.data.len().next_multiple_of(8), 0);
         }
         json!([at, length])
@@ -57,8 +57,8 @@ impl Shared {
     }
 }
 
-/// For every element that is compared: its place in the tensor's bytes, the middle of what is allowed, and how far that
-/// reaches to either side; three f64 each. An infinite middle: what comes must not be finite.
+/// Three f64 for each compared element: its offset in the tensor's bytes, and the middle and the half width of the permitted range. If the
+/// middle is infinite, the result must not be finite.
 fn expected(check: &Check, exact: &Expected, growth: f64) -> Vec<u8> {
     let places = check.tensor.channels.places();
     let bytes = check.tensor.vec4_bytes() / 4;
@@ -66,7 +66,7 @@ fn expected(check: &Check, exact: &Expected, growth: f64) -> Vec<u8> {
     let triple = |(i, allowed): (usize, Allowed)| {
         let wgsl = allowed.wgsl;
         let (position, place) = ((i / places.len()) as u64, u64::from(places[i % places.len()]));
-        // The largest half's neighbour is infinite, which has no middle; a result that is infinite fails anyway.
+        // The range of the largest f16 extends to infinity, which has no middle; an infinite result fails anyway.
         let most = f64::from(f32::MAX);
         let (low, high) = (wgsl.low.max(-most), wgsl.high.min(most));
         let middle = if allowed.is_overflow() { f64::INFINITY } else { (low + high) / 2.0 };
@@ -83,12 +83,12 @@ fn variant(kernel: &str, form: &str, defines: &[&str], storage: Policy) -> Strin
     format!("{kernel} {form}{defines} {}", storage.name())
 }
 
-/// Not of use on one driver alone, where wgpu makes the device, and in WGSL as other implementations have it.
+/// Excludes forms for a single driver on devices that wgpu makes, and WGSL that other implementations lack.
 fn is_portable(form: &Form) -> bool {
     form.needs.ranges != Ranges::Unchecked && form.needs.matrices == 0
 }
 
-/// None for a case that is too large. What it would run goes into `variants`, whatever its size.
+/// `None` for a case that is too large. Adds its shaders to `variants`, whatever its size.
 fn dump(
     case: &Case,
     storage: Policy,
@@ -97,12 +97,12 @@ fn dump(
     shared: &mut Shared,
     variants: &mut BTreeSet<String>,
 ) -> Result<Option<Value>, Failure> {
-    // Every form is written out; whoever runs them knows what its adapter has.
+    // Every form is written; the reader knows its adapter's features.
     let forms = Forms::first(Facts { least_lanes: u32::MAX, f16: true, range_checks: false, ..Facts::LEAST });
     let recorded = case.record(storage, forms.forcing(case.kernel.name, form.name), Limits::WEBGPU, SEED)?;
     let constants = recorded.constants();
     let Recorded { recording, inputs, checks, .. } = recorded;
-    // A number for everything that has a buffer: values by their own, constants after them.
+    // A number for everything with a buffer: first the values, then the constants.
     let number = |id: TensorId| match id {
         TensorId::Value(v) => v as usize,
         TensorId::Constant(..) => {
@@ -138,14 +138,14 @@ fn dump(
             buffer["data"] = shared.put(&bytes);
         }
     }
-    // The same for all forms of the kernel that add up alike.
+    // The same for all forms of the kernel with the same kind of sums.
     let exact = exact.entry(form.sums).or_insert_with(|| checks.iter().map(|check| check.exact(SEED)).collect());
     let mut wanted = Vec::new();
     for (check, exact) in checks.iter().zip(exact.iter()) {
         let v = number(check.tensor.id);
         wanted.push(json!({
             "buffer": v, "bytes": check.tensor.bytes(), "half": check.tensor.element.is_half(),
-            // For the lanes that are padding, which hold zero.
+            // For the padding lanes, which must hold zero.
             "row": check.tensor.channels.vec4s() * 4, "places": check.tensor.channels.places(),
             "expected": shared.put(&expected(check, exact, form.growth)),
         }));
@@ -160,7 +160,7 @@ fn main() -> Result<(), Failure> {
     let dir = std::path::PathBuf::from(std::env::args().nth(1).ok_or("usage: dump_cases DIR")?);
     std::fs::create_dir_all(&dir)?;
     let (mut cases, mut shared, mut too_large) = (Vec::new(), Shared::default(), 0);
-    // What has to run: all that the engine can record, and what the cases do.
+    // Shaders that must run: all that the engine can record, and all that the cases use.
     let declared = |kernel: &&'static Kernel| {
         let of = |(form, defines): (&Form, &[&str])| {
             STORAGES.iter().map(|storage| variant(kernel.name, form.name, defines, *storage)).collect::<Vec<_>>()

@@ -1,6 +1,6 @@
-//! Writes every shader that the engine can hand to a driver, for compilers outside Rust (but those with cooperative matrices, which are
-//! none of WGSL's), and naga's HLSL of it, unless it is for one driver alone:
-//! `cargo run --release -p diffews-helpers --bin dump_shaders -- DIR` leaves `DIR/<kernel>-<form>-<symbols>-<storage>.{wgsl,hlsl}`.
+//! Writes every shader that the engine can pass to a driver, for compilers outside Rust (except those with cooperative matrices, which
+//! standard WGSL lacks), and naga's HLSL of each, unless it is for a single driver: `cargo run --release -p diffews-helpers --bin
+//! dump_shaders -- DIR` writes `DIR/<kernel>-<form>-<symbols>-<storage>.{wgsl,hlsl}`.
 
 #[path = "../../../../tests/common/shaders.rs"]
 mod shaders;

@@ -1,9 +1,9 @@
-//! The conformance cases as DX12 would compute them, on a Vulkan driver: naga's HLSL of every dispatch, which DXC makes
-//! SPIR-V of, runs in place of wgpu's own translation and is compared with the f64 twins.
+//! Runs the conformance cases as DX12 would compute them, on a Vulkan driver: DXC compiles naga's HLSL of every dispatch to SPIR-V, which
+//! runs in place of wgpu's own translation and is compared with the f64 twins.
 //!   through_dxc translate DIR [REGEX]                      leaves DIR/<kernel>-<hash>.hlsl
 //!   python3 tools/dxc/compile.py --only-spirv DIR          makes DIR/<kernel>-<hash>.spv
 //!   through_dxc run DIR [REGEX]                            exits with 1 if a case fails, or if none ran
-//! DIFFEWS_CHECKED=1 in the environment: the HLSL with run-time checks, of `translate` as of `run`.
+//! DIFFEWS_CHECKED=1 in the environment: use HLSL with run-time checks, in both `translate` and `run`.
 
 #[path = "../../../../src/cli/environment.rs"]
 mod environment;
@@ -22,7 +22,7 @@ type Failure = Box<dyn std::error::Error>;
 
 const SEED: u64 = 20241;
 
-/// A case in one storage and form, called as `conformance --list` calls it.
+/// A case in one storage and form, with its name in `conformance --list`.
 struct Job {
     name: String,
     case: usize,
@@ -32,12 +32,12 @@ struct Job {
     left_out: Option<String>,
 }
 
-/// The control is always wanted.
+/// The control is always included.
 fn wanted(job: &Job, only: &regex::Regex) -> bool {
     only.is_match(&job.name) || job.name.starts_with("language/numbers/exp/")
 }
 
-/// All cases, and each in all storages and forms.
+/// All cases, in all storages and forms.
 fn jobs(gpu: &Gpu) -> (Vec<Case>, Vec<Job>) {
     let tested = LANGUAGE.iter().map(|t| ("language", t)).chain(twins::ALL.iter().map(|t| ("kernels", t)));
     let (layers, cases): (Vec<_>, Vec<_>) =
@@ -47,9 +47,9 @@ fn jobs(gpu: &Gpu) -> (Vec<Case>, Vec<Job>) {
         let forms: Vec<&'static Form> = case.kernel.forms.iter().filter(|form| case.takes(form)).collect();
         for (&storage, &form) in case.storages.iter().flat_map(|s| forms.iter().map(move |f| (s, f))) {
             let name = format!("{}/{}/{}/{}/{}", layers[i], case.kernel.name, case.name, storage.name(), form.name);
-            // As `conformance --quick`: the others are run in all forms on smaller data.
+            // As in `conformance --quick`: the others run in all forms on smaller data.
             let spare = || case.is_spare(gpu, storage, form).then(|| "run in another form".into());
-            // What naga's HLSL gets wrong, it gets wrong for every driver.
+            // naga's errors in HLSL affect every driver.
             let id = format!("{}.{}.{}.{}.{}", layers[i], case.kernel.name, form.name, storage.name(), case.id);
             let known = KNOWN.iter().find(|known| known.backend == "dx12" && id.starts_with(known.case));
             let known = known.map(|known| format!("known deviation: {}", known.reason));
@@ -60,7 +60,7 @@ fn jobs(gpu: &Gpu) -> (Vec<Case>, Vec<Job>) {
     (cases, jobs)
 }
 
-/// What a file of this text is called: its name tells the kernel, and the whole text apart from any other.
+/// The file name of this text: it names the kernel, and hashes the whole text.
 fn stem(kernel: &str, hlsl: &str) -> String {
     let hash = Sha256::digest(hlsl);
     let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -103,11 +103,11 @@ fn open(dir: &Path) -> Result<Gpu, Failure> {
 }
 
 fn through(translator: Translator) -> Result<Gpu, Failure> {
-    // SAFETY: DXC made the modules of kernels that bound themselves; whether they still do is what guard bands tell.
+    // SAFETY: DXC made the modules of kernels that bound themselves; guard bands show whether they still do.
     Ok(unsafe { Gpu::with_translator(&environment::choice(None, None)?, translator) }?)
 }
 
-/// exp with the module of exp2 has to fail: that what DXC made is what runs.
+/// exp with the module of exp2 must fail, which proves that DXC's modules are what runs.
 fn control(dir: &Path, cases: &[Case]) -> Result<(), Failure> {
     let exp = cases.iter().find(|c| c.kernel.name == "numbers" && c.name == "exp").ok_or("there is no case of exp")?;
     let right = run_case_with(&open(dir)?, exp, Policy::F32, &exp.kernel.forms[0], SEED, &mut Twins::default());
@@ -143,7 +143,7 @@ fn run(dir: &Path, only: &regex::Regex) -> Result<bool, Failure> {
         }
         failed += 1;
         println!("{}: {outcome}", job.name);
-        // A device that has failed may go on failing, which is not the next case's fault.
+        // A failed device may go on failing, which is not the next case's fault.
         gpu = open(dir)?;
     }
     for (reason, count) in &left_out {

@@ -1,4 +1,5 @@
-//! burn or candle as a child of `tools/peers/peers.py`: answers lines of JSON on standard input, a line each (docs/performance.md, "Peers").
+//! burn or candle as a child process of `tools/peers/peers.py`: answers lines of JSON on standard input with a line each
+//! (docs/performance.md, "Peers").
 //!
 //!     diffews-peers burn|candle
 
@@ -11,13 +12,13 @@ use std::io::{BufRead, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-/// An operation with its inputs where the peer has them: it runs so many times and waits, and tells what came of it.
+/// An operation with its inputs on the peer: runs a number of times and waits, and returns its result.
 struct Ready {
     run: Box<dyn FnMut(usize)>,
     result: Box<dyn Fn() -> Vec<f32>>,
 }
 
-/// An operation as the driver asks for it.
+/// An operation as the driver requests it.
 struct Row<'a>(&'a Value);
 
 impl Row<'_> {
@@ -44,14 +45,14 @@ impl Row<'_> {
 }
 
 trait Peer {
-    /// What it runs on, in the words of its report.
+    /// The device and versions, for the report.
     fn about(&self) -> Value;
-    /// Ways to compute an operation; none where it has no such operation.
+    /// Ways to compute an operation; empty if the peer has no such operation.
     fn variants(&self, op: &str) -> &'static [&'static str];
     fn prepare(&self, row: &Row, variant: &str) -> Ready;
 }
 
-/// Runs within one sample are so many that it takes 20 ms, at most 32: as `bench` has it.
+/// A sample has as many runs as take 20 ms, but at most 32, as in `bench`.
 fn samples(ready: &mut Ready, seconds: f64) -> Vec<f64> {
     let timed = |ready: &mut Ready, copies: usize| {
         let started = Instant::now();
@@ -74,7 +75,7 @@ fn answer(peer: &dyn Peer, prepared: &mut HashMap<String, Ready>, asked: &Value)
         Some("variants") => json!({ "variants": peer.variants(asked["op"].as_str().unwrap_or_default()) }),
         Some("prepare") => {
             let mut ready = peer.prepare(&Row(&asked["row"]), variant);
-            // The first run compiles, and tries kernels where a peer does that.
+            // The first run compiles, and some peers then try several kernels.
             (ready.run)(1);
             let started = Instant::now();
             (ready.run)(1);
@@ -92,7 +93,7 @@ fn answer(peer: &dyn Peer, prepared: &mut HashMap<String, Ready>, asked: &Value)
             prepared.clear();
             json!({})
         }
-        _ => json!({ "error": "what is asked?" }),
+        _ => json!({ "error": "unknown request" }),
     }
 }
 
@@ -113,7 +114,7 @@ fn main() {
         let answered = catch_unwind(AssertUnwindSafe(|| answer(&*peer, &mut prepared, &asked)));
         say(answered.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            json!({ "error": text.unwrap_or("a panic without words") })
+            json!({ "error": text.unwrap_or("a panic without a message") })
         }));
     }
 }

@@ -1,4 +1,4 @@
-//! burn on wgpu: the driver that the loader finds, with its autotuning and its fusion of element-wise operations.
+//! burn on wgpu: uses the driver that the loader finds, with burn's autotuning and fusion of elementwise operations.
 
 use crate::{Peer, Ready, Row};
 use burn::module::Param;
@@ -31,7 +31,7 @@ impl Burn {
     }
 }
 
-/// What is computed is kept until the device has done all of it: nothing is left out because nobody reads it.
+/// Results are kept until the device has computed all of them, so that nothing is optimized away.
 fn ready<const D: usize>(device: &Device, compute: impl Fn() -> Tensor<D> + 'static) -> Ready {
     let last: Rc<RefCell<Option<Tensor<D>>>> = Rc::default();
     let (kept, device) = (last.clone(), device.clone());

@@ -1,4 +1,4 @@
-//! candle on the CPU, with as many threads as the driver sets (`RAYON_NUM_THREADS`).
+//! candle on the CPU, with the number of threads that the driver sets (`RAYON_NUM_THREADS`).
 
 use crate::{Peer, Ready, Row};
 use candle_core::{Device, Result, Tensor};
@@ -67,7 +67,7 @@ impl Peer for Candle {
                 let [q, k, v] = ["q", "k", "v"].map(|name| tensor(row, name));
                 let scale = (row.dim("head") as f64).sqrt().recip();
                 if variant == "flash_attn" {
-                    // It takes positions before heads, which it gets beforehand.
+                    // It takes positions before heads; the transposition is done beforehand.
                     let turned = |t: &Tensor| t.transpose(1, 2).and_then(|t| t.contiguous()).expect("no tensor");
                     let [q, k, v] = [turned(&q), turned(&k), turned(&v)];
                     return ready(move || flash_attn::<f32>(&q, &k, &v, scale as f32, AttnMask::None, None, None));

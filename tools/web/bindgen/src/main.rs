@@ -1,4 +1,4 @@
-//! The JavaScript beside a module of wasm-bindgen: `diffews-bindgen MODULE.wasm FOLDER`.
+//! Generates the JavaScript for a module with wasm-bindgen: `diffews-bindgen MODULE.wasm FOLDER`.
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
