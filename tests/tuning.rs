@@ -8,7 +8,7 @@ use common::{gpu, relative_l2};
 use diffews_wgpu::gpu::Gpu;
 use diffews_wgpu::image_io::{Mask, RgbImage};
 use diffews_wgpu::segment::{Planned, SegmenterBuilder, SelfCheck};
-use diffews_wgpu::tune::{Found, Tally, Tuning};
+use diffews_wgpu::tune::{Tally, Tuning, Verdict};
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Error, Example, Segmenter};
 use std::path::Path;
@@ -133,8 +133,8 @@ fn a_form_that_is_wrong_is_refused_by_its_bound_and_named() {
     let mut seen = 0;
     for problem in problems.iter().filter(|p| p.name.starts_with("conv2d") && !p.finding.forms.is_empty()) {
         for (form, found) in &problem.finding.forms {
-            assert!(!(wrong(form) && matches!(found, Found::Seconds(_))), "{}: {form} is {found:?}", problem.name);
-            seen += usize::from(wrong(form) && matches!(found, Found::Wrong(_)));
+            assert!(!(wrong(form) && matches!(found, Verdict::Seconds(_))), "{}: {form} is {found:?}", problem.name);
+            seen += usize::from(wrong(form) && matches!(found, Verdict::Wrong(_)));
         }
         let chosen = problem.finding.chosen().unwrap_or_else(|| panic!("{problem:?}"));
         assert!(!wrong(chosen), "{}: {chosen}", problem.name);

@@ -16,7 +16,7 @@ use diffews_wgpu::weights::WeightsError;
 const SMALLER: &str = ". Try a smaller --size, or --precision f16 where f32 is used; q8 takes the least";
 
 /// What is printed of `error`: its facts, and what to do.
-pub fn told(error: &anyhow::Error) -> String {
+pub fn describe(error: &anyhow::Error) -> String {
     let (text, advice) = (error.to_string(), of_any(error).unwrap_or_default());
     // Lists follow a message's first line.
     match text.split_once('\n') {
@@ -175,12 +175,12 @@ mod tests {
     #[test]
     fn advice_ends_the_first_line() {
         let error = |less| anyhow::Error::from(Error::Plan(PlanError::new("too large\n  weights".into(), less)));
-        assert_eq!(told(&error(Less::Size)), "too large. Try a smaller --size\n  weights");
-        assert_eq!(told(&error(Less::Nothing)), "too large\n  weights");
+        assert_eq!(describe(&error(Less::Size)), "too large. Try a smaller --size\n  weights");
+        assert_eq!(describe(&error(Less::Nothing)), "too large\n  weights");
         let exists = || ImageError::Exists { path: "m.png".into() };
         let all: [anyhow::Error; 3] = [exists().into(), Error::from(exists()).into(), EvalError::from(exists()).into()];
         for error in all {
-            assert!(told(&error).ends_with("; pass --force to replace it, or name another file"), "{error}");
+            assert!(describe(&error).ends_with("; pass --force to replace it, or name another file"), "{error}");
         }
     }
 

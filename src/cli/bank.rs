@@ -154,7 +154,7 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
     let planned = args.examples.plan(false)?;
     let read = planned.iter().flat_map(|example| example.files().chain(example.made()));
-    output::keep_files(&args.output, args.examples.files().chain(read))?;
+    output::refuse_input_as_output(&args.output, args.examples.files().chain(read))?;
     if let Some(name) = planned.iter().find_map(|example| match &example.kind {
         Kind::Thing(name) => name.as_ref(),
         Kind::Negative => None,
@@ -181,15 +181,15 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     };
     let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
-    examples::tell_of_size(&class.supports, engine.segmenter.size(), engine.segmenter.framing());
+    examples::warn_of_small_masks(&class.supports, engine.segmenter.size(), engine.segmenter.framing());
     let storage = if args.engine.precision == Precision::F32 { BankStorage::F32 } else { BankStorage::Half };
     let Some(bank) = engine.banks.first() else { return Err(usage("there is no example")) };
     let _writing = progress::writing();
     engine.segmenter.save_bank(bank, &args.output, &args.written.options(storage))?;
-    tell_written(&args.output, bank.shots(), args.quiet)
+    print_written(&args.output, bank.shots(), args.quiet)
 }
 
-fn tell_written(path: &Path, shots: usize, quiet: bool) -> anyhow::Result<()> {
+fn print_written(path: &Path, shots: usize, quiet: bool) -> anyhow::Result<()> {
     if quiet {
         return Ok(());
     }
@@ -264,5 +264,5 @@ fn write(parts: &[(&BankFile, Range<usize>)], output: &Path, written: &WrittenAr
     let common = names.clone().next().flatten().filter(|first| names.clone().all(|name| name == Some(first)));
     let options = BankOptions { name: written.name.as_deref().or(common), ..written.options(storage) };
     BankFile::join(parts, output, &options)?;
-    tell_written(output, parts.iter().map(|(_, range)| range.len()).sum(), false)
+    print_written(output, parts.iter().map(|(_, range)| range.len()).sum(), false)
 }

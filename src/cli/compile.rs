@@ -33,7 +33,7 @@ pub struct Args {
 
 /// What a run found.
 #[derive(Serialize)]
-struct Found<'a> {
+struct Report<'a> {
     version: &'static str,
     commit: &'static str,
     adapter: &'a AdapterFacts,
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Err(Error::Interrupted.into());
     }
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
-    let found = Found {
+    let found = Report {
         version: env!("CARGO_PKG_VERSION"),
         commit: env!("DIFFEWS_COMMIT"),
         adapter: gpu.facts(),

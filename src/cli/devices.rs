@@ -37,7 +37,7 @@ struct Row<'a> {
     facts: &'a AdapterFacts,
 }
 
-fn standing(facts: &AdapterFacts) -> Standing {
+fn self_check_of(facts: &AdapterFacts) -> Standing {
     cache().map_or(Standing::NotChecked, |dir| Standing::of(facts, &dir))
 }
 
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             // What is opened tells more than what is listed.
             let opened = chosen.as_ref().ok().map(Gpu::facts).filter(|opened| opened.index == facts.index);
             let facts = opened.unwrap_or(facts);
-            Row { chosen: opened.is_some(), self_check: standing(facts), tuned: tuned(facts), facts }
+            Row { chosen: opened.is_some(), self_check: self_check_of(facts), tuned: tuned(facts), facts }
         })
         .collect();
     if args.json {

@@ -1,6 +1,6 @@
 //! A model on a device with its supports' bank; opened again where the device is lost.
 
-use super::advice::told;
+use super::advice::describe;
 use super::classes::Class;
 use super::open::{self, Told, Wanted};
 use super::options::{EngineArgs, MaskArgs};
@@ -54,7 +54,7 @@ impl Engine {
         let made = Engine::new(setup, watch);
         match made {
             Err(error) if is_lost(&error) => {
-                tell_lost(&error, watch);
+                warn_device_lost(&error, watch);
                 Engine::new(setup, watch)
             }
             made => made,
@@ -82,7 +82,7 @@ impl Engine {
         let mut engine = Engine { segmenter, banks, begun, load_seconds, told: false };
         let overflows = engine.banks.iter().map(SupportBank::overflow);
         for overflow in overflows.chain([engine.segmenter.overflow()]).flatten() {
-            engine.told |= tell_overflow(engine.told, overflow, watch);
+            engine.told |= warn_overflow(engine.told, overflow, watch);
         }
         Ok(engine)
     }
@@ -105,13 +105,13 @@ fn is_lost(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Error>().is_some_and(Error::device_lost)
 }
 
-fn tell_lost(error: &anyhow::Error, watch: &mut dyn Watch) {
+fn warn_device_lost(error: &anyhow::Error, watch: &mut dyn Watch) {
     watch.clear();
-    tell(&format!("warning: {}; trying again on the device opened anew", told(error)));
+    tell(&format!("warning: {}; trying again on the device opened anew", describe(error)));
 }
 
 /// Says once why what was asked of half precision was done in f32; that it did.
-fn tell_overflow(before: bool, overflow: &Error, watch: &mut dyn Watch) -> bool {
+fn warn_overflow(before: bool, overflow: &Error, watch: &mut dyn Watch) -> bool {
     if !before {
         watch.clear();
         tell(&format!("warning: {overflow}; tried again with everything in f32"));
@@ -140,7 +140,7 @@ pub fn segment<'a>(
                 match found {
                     Ok(results) => {
                         if let Some(overflow) = results.iter().find_map(Segmentation::overflow) {
-                            engine.told = tell_overflow(engine.told, overflow, watch);
+                            engine.told = warn_overflow(engine.told, overflow, watch);
                         }
                         return Ok((slot.insert(engine), results));
                     }
@@ -154,7 +154,7 @@ pub fn segment<'a>(
             return Err(error);
         }
         opened_anew = true;
-        tell_lost(&error, watch);
+        warn_device_lost(&error, watch);
         // The engine ends here: two at once may not fit the device.
     }
 }

@@ -1,6 +1,6 @@
 //! Exit codes: what scripts learn of a failure.
 
-use super::advice::told;
+use super::advice::describe;
 use super::interrupt;
 use diffews_wgpu::Error;
 use diffews_wgpu::bench::BenchError;
@@ -32,8 +32,8 @@ pub enum CliError {
     #[error("{0}")]
     Weights(String),
     /// A run over several queries that ended before its last.
-    #[error("{}{standing}", told(cause))]
-    Ended { cause: anyhow::Error, standing: String },
+    #[error("{}{status}", describe(cause))]
+    Ended { cause: anyhow::Error, status: String },
     #[error("{failed} of {total} queries failed, see above; the others are done")]
     SomeFailed { failed: usize, total: usize },
     #[error("{failed} of {total} episodes failed, see above; the scores are those of the others")]
@@ -185,10 +185,10 @@ mod tests {
             assert_eq!(is_of_query(&write(number).into()), !ends, "{number}");
             assert_eq!(is_of_query(&Error::from(write(number)).into()), !ends, "{number}");
         }
-        let ended = CliError::Ended { cause: write(28).into(), standing: "; 1 of 2 is done".into() };
+        let ended = CliError::Ended { cause: write(28).into(), status: "; 1 of 2 is done".into() };
         assert!(ended.to_string().ends_with("; 1 of 2 is done"));
         assert_eq!(exit_code(&ended.into()), 1);
-        let usage = CliError::Ended { cause: usage("no"), standing: String::new() };
+        let usage = CliError::Ended { cause: usage("no"), status: String::new() };
         assert_eq!(exit_code(&usage.into()), 2);
     }
 }

@@ -6,7 +6,7 @@ use super::open::Wanted;
 use super::open::{self, Told};
 use super::options::{EngineArgs, MaskArgs, SampleArgs};
 use super::progress;
-use super::scores::{file_name, finish, keep_strangers, stage_times};
+use super::scores::{file_name, finish, refuse_foreign_files, stage_times};
 use super::tell;
 use clap::{Subcommand, ValueEnum};
 use diffews_wgpu::eval::{
@@ -197,7 +197,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             dir.display()
         ));
     }
-    watcher.tell_warnings();
+    watcher.print_warnings();
     if watcher.in_f32 > 0 {
         tell(&format!(
             "warning: {} episodes overflowed in half precision; they were done again in f32",
@@ -244,7 +244,7 @@ impl Place {
         let sheets = if args.visualize > 0 { dir.join("sheets") } else { dir.clone() };
         fs::create_dir_all(&sheets).map_err(|cause| EvalError::Write { path: sheets, cause })?;
         let path = dir.join(file_name("results", header.shard, "jsonl"));
-        keep_strangers(dir, header.shard)?;
+        refuse_foreign_files(dir, header.shard)?;
         let (results, done) = if args.resume {
             ResultsFile::resume(&path, header)?
         } else {
@@ -309,7 +309,7 @@ impl Watcher {
         Ok(())
     }
 
-    fn tell_warnings(&self) {
+    fn print_warnings(&self) {
         self.warnings.iter().take(MOST_WARNINGS).for_each(|warning| tell(&format!("warning: {warning}")));
         if let Some(more @ 1..) = self.warnings.len().checked_sub(MOST_WARNINGS) {
             tell(&format!("warning: {more} more such masks"));

@@ -4,7 +4,7 @@ use super::drawn::{CocoArgs, Drawn};
 use super::errors::usage;
 use super::label_names::LabelNames;
 use super::marks::MarkArgs;
-use super::mask_file::{MaskFileArgs, tell_of};
+use super::mask_file::{MaskFileArgs, print_mask_warnings};
 use super::notes::Notes;
 use super::report::Support;
 use super::tell;
@@ -259,7 +259,7 @@ impl ExampleArgs {
             let (path, mask) = match source {
                 Source::File(path, reading) => {
                     let loaded = image_io::load_mask_for(&path, (size, picture.orientation), reading)?;
-                    tell_of(&path, &loaded.warnings, quiet);
+                    print_mask_warnings(&path, &loaded.warnings, quiet);
                     (Some(path), loaded.mask)
                 }
                 Source::Labelme(path) => {
@@ -301,7 +301,7 @@ fn named(given: &Path) -> (Option<String>, &Path) {
 }
 
 /// Warns of masks of which little is left as the network sees them.
-pub fn tell_of_size<'a>(supports: impl IntoIterator<Item = &'a Support>, size: u32, framing: Framing) {
+pub fn warn_of_small_masks<'a>(supports: impl IntoIterator<Item = &'a Support>, size: u32, framing: Framing) {
     for support in supports {
         let mask = support.data.mask();
         if let Some(warning) = MaskWarning::between(mask, &framing.mask(mask, size)) {

@@ -61,7 +61,7 @@ pub fn pictures(dir: &Path, search: &Search, some: bool) -> anyhow::Result<(Vec<
             n => bail!("--query {}: of {n} pictures in this directory{below} none matches --glob", dir.display()),
         }
     }
-    Ok((pictures, left.told(dir)))
+    Ok((pictures, left.notice(dir)))
 }
 
 impl Search {
@@ -157,7 +157,7 @@ fn is_result(path: &Path, stems: &HashSet<Vec<u8>>) -> bool {
 }
 
 impl Left {
-    fn told(&self, dir: &Path) -> Option<String> {
+    fn notice(&self, dir: &Path) -> Option<String> {
         let count = |n: usize, one: &str, many: &str| match n {
             0 => None,
             1 => Some(format!("1 {one}")),

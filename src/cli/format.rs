@@ -1,7 +1,7 @@
 //! In which format results are written, and what counts as an object in them.
 
 use super::errors::usage;
-use super::job::Found;
+use super::job::Prediction;
 use clap::ValueEnum;
 use diffews_wgpu::formats::coco::{CocoFile, CocoResultsFile};
 use diffews_wgpu::formats::geojson::Georeference;
@@ -111,7 +111,7 @@ impl FormatArgs {
         &self,
         path: &Path,
         picture: &Picture,
-        (classes, found): (&[Category], &Found),
+        (classes, found): (&[Category], &Prediction),
         place: Option<&GeoTags>,
         force: bool,
     ) -> Result<(), FormatError> {
@@ -152,20 +152,20 @@ impl Format {
     pub fn write_picture(
         self,
         path: &Path,
-        found: &Found,
+        found: &Prediction,
         place: Option<&GeoTags>,
         force: bool,
     ) -> Result<(), FormatError> {
         match (self, found) {
-            (Format::Tiff, Found::Mask { mask, .. }) => {
+            (Format::Tiff, Prediction::Mask { mask, .. }) => {
                 let bytes: Vec<u8> = mask.foreground().iter().map(|&f| if f { 255 } else { 0 }).collect();
                 geotiff::save(path, &bytes, mask.size(), place, force)
             }
-            (Format::Tiff, Found::Labels { labels, .. }) => {
+            (Format::Tiff, Prediction::Labels { labels, .. }) => {
                 geotiff::save(path, labels.labels(), labels.size(), place, force)
             }
-            (_, Found::Mask { mask, .. }) => Ok(image_io::write_mask(path, mask, force)?),
-            (_, Found::Labels { labels, .. }) => Ok(labels.write(path, force)?),
+            (_, Prediction::Mask { mask, .. }) => Ok(image_io::write_mask(path, mask, force)?),
+            (_, Prediction::Labels { labels, .. }) => Ok(labels.write(path, force)?),
         }
     }
 

@@ -176,11 +176,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let read: Vec<&Path> = args.inputs().chain(planned.iter().flat_map(Planned::files)).collect();
     for made in planned.iter().filter_map(Planned::made) {
         let queries = known.iter().map(|query| query.path.as_path());
-        output::keep_files(made, read.iter().copied().chain(queries).chain(args.trace.as_deref()))?;
+        output::refuse_input_as_output(made, read.iter().copied().chain(queries).chain(args.trace.as_deref()))?;
     }
     let folder = args.output.as_deref().filter(|path| path.is_dir());
     if let Some((path, _)) = folder.map(|folder| args.format.names_file(folder, &categories)).transpose()?.flatten() {
-        output::keep_files(&path, read.iter().copied().chain(known.iter().map(|query| query.path.as_path())))?;
+        output::refuse_input_as_output(
+            &path,
+            read.iter().copied().chain(known.iter().map(|query| query.path.as_path())),
+        )?;
         image_io::check_place(&path, args.force)?;
     }
     let Plan { jobs, run_file, notes, later } = output::plan(Wanted {
@@ -203,7 +206,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let mut source = Source::new(jobs);
     if let Some(more) = more {
-        source = source.and_later(more, later)?;
+        source = source.followed_by(more, later)?;
     }
     if source.is_over() {
         if !args.quiet {
@@ -241,7 +244,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
-    examples::tell_of_size(
+    examples::warn_of_small_masks(
         classes.iter().flat_map(|class| &class.supports),
         engine.segmenter.size(),
         engine.segmenter.framing(),

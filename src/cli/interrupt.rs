@@ -47,7 +47,7 @@ pub fn asked() -> bool {
     SIGNAL.load(Ordering::SeqCst) != 0
 }
 
-fn grace() -> Duration {
+fn grace_period() -> Duration {
     if FINISHES.load(Ordering::SeqCst) { SERVER_GRACE } else { GRACE }
 }
 
@@ -65,12 +65,12 @@ pub fn writing() -> RwLockReadGuard<'static, ()> {
 }
 
 /// Says how far the run is, should it be ended from here.
-pub fn standing(text: String) {
+pub fn set_status(text: String) {
     *STANDING.lock().unwrap_or_else(PoisonError::into_inner) = text;
 }
 
 /// Ends the process once nobody writes.
-fn leave() -> ! {
+fn exit_now() -> ! {
     let started = Instant::now();
     let _nobody_writes = loop {
         match WRITING.try_write() {
@@ -111,10 +111,10 @@ fn watch() -> std::io::Result<()> {
         let Some(signal) = signals.forever().next() else { return };
         let first = Instant::now();
         SIGNAL.store(signal as u8, Ordering::SeqCst);
-        while first.elapsed() < grace() && signals.pending().next().is_none() {
+        while first.elapsed() < grace_period() && signals.pending().next().is_none() {
             std::thread::sleep(STEP);
         }
-        leave()
+        exit_now()
     };
     std::thread::Builder::new().name("signals".into()).spawn(run)?;
     started.recv().map_err(std::io::Error::other)?
@@ -124,7 +124,7 @@ fn watch() -> std::io::Result<()> {
 fn watch() -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(|| {
         if SIGNAL.swap(SIGINT, Ordering::SeqCst) != 0 {
-            leave();
+            exit_now();
         }
         // Without a thread there is no clock, and a second Ctrl-C ends the process.
         let _ = std::thread::Builder::new().name("clock".into()).spawn(clock);
@@ -133,8 +133,8 @@ fn watch() -> Result<(), ctrlc::Error> {
 
 #[cfg(not(unix))]
 fn clock() {
-    std::thread::sleep(grace());
-    leave();
+    std::thread::sleep(grace_period());
+    exit_now();
 }
 
 /// A file beyond the limit of `ulimit -f` is an error of that file, not the end of the process.

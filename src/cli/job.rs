@@ -30,7 +30,7 @@ pub struct ClassFiles {
 }
 
 /// What was found in a query.
-pub enum Found {
+pub enum Prediction {
     Mask {
         mask: Mask,
         map: DecodedMap,
@@ -42,27 +42,27 @@ pub enum Found {
     },
 }
 
-impl Found {
+impl Prediction {
     pub fn maps(&self) -> &[DecodedMap] {
         match self {
-            Found::Mask { map, .. } => std::slice::from_ref(map),
-            Found::Labels { maps, .. } => maps,
+            Prediction::Mask { map, .. } => std::slice::from_ref(map),
+            Prediction::Labels { maps, .. } => maps,
         }
     }
 
     /// Pixels of anything that was to be found.
     pub fn foreground(&self) -> Cow<'_, Mask> {
         match self {
-            Found::Mask { mask, .. } => Cow::Borrowed(mask),
-            Found::Labels { labels, .. } => Cow::Owned(labels.foreground()),
+            Prediction::Mask { mask, .. } => Cow::Borrowed(mask),
+            Prediction::Labels { labels, .. } => Cow::Owned(labels.foreground()),
         }
     }
 
     /// The picture with it painted over.
     pub fn painted(&self, rgb: &RgbImage) -> Result<RgbImage, ImageError> {
         match self {
-            Found::Mask { mask, .. } => image_io::paint_overlay(rgb, mask),
-            Found::Labels { labels, maps } => (1..=maps.len() as u8).try_fold(rgb.clone(), |painted, label| {
+            Prediction::Mask { mask, .. } => image_io::paint_overlay(rgb, mask),
+            Prediction::Labels { labels, maps } => (1..=maps.len() as u8).try_fold(rgb.clone(), |painted, label| {
                 image_io::paint_overlay_in(&painted, &labels.mask(label), image_io::voc_colour(label))
             }),
         }
@@ -122,7 +122,7 @@ impl Job {
     pub fn write(
         &self,
         rgb: Option<&RgbImage>,
-        found: &Found,
+        found: &Prediction,
         size: (u32, u32),
         existing: Existing,
         result: &dyn Fn(&Path, bool) -> Result<(), FormatError>,
@@ -143,12 +143,12 @@ impl Job {
             )?;
         }
         match found {
-            Found::Mask { map, .. } => {
+            Prediction::Mask { map, .. } => {
                 if let Some(path) = &self.probability {
                     settle(write_probability(path, map, size, force).map_err(Into::into))?;
                 }
             }
-            Found::Labels { labels, maps } => {
+            Prediction::Labels { labels, maps } => {
                 for (label, (class, map)) in (1..=255).zip(self.classes.iter().zip(maps)) {
                     if let Some(path) = &class.mask {
                         settle(image_io::write_mask(path, &labels.mask(label), force).map_err(Into::into))?;

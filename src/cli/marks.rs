@@ -82,7 +82,7 @@ impl MarkArgs {
             if !taken.insert(path.clone()) {
                 return Err(usage(format!("--save-mask: the masks of two pictures would go to {}", path.display())));
             }
-            output::keep_files(&path, inputs.clone())?;
+            output::refuse_input_as_output(&path, inputs.clone())?;
             // One of a run before this one may be there, and the same.
             image_io::check_output(&path, "png", true)?;
             Ok(Some(path))

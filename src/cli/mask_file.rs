@@ -41,7 +41,7 @@ impl MaskFileArgs {
 }
 
 /// Says what there is to say of a mask; notes unless `quiet`.
-pub fn tell_of(mask: &Path, warnings: &[MaskWarning], quiet: bool) {
+pub fn print_mask_warnings(mask: &Path, warnings: &[MaskWarning], quiet: bool) {
     for said in warnings {
         match said.is_note() {
             true if quiet => {}

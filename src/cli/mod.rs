@@ -170,7 +170,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&format!("error: {}", advice::told(&error)));
+            tell(&format!("error: {}", advice::describe(&error)));
             ExitCode::from(errors::exit_code(&error))
         }
     }

@@ -152,12 +152,12 @@ fn info(args: &ModelArgs) -> anyhow::Result<()> {
         bytes(2 * total)
     ))?;
     config.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
-    tell_prefixes(&files);
+    print_prefixes(&files);
     Ok(())
 }
 
 /// Names that begin otherwise than they are published, which does not matter.
-fn tell_prefixes(files: &ModelFiles) {
+fn print_prefixes(files: &ModelFiles) {
     components(files).iter().filter_map(|(_, weights)| weights.note()).for_each(|note| tell(&format!("note: {note}")));
 }
 
@@ -210,7 +210,7 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
     let mut told = std::collections::HashSet::new();
     faults.retain(|fault| told.insert(fault.clone()));
     notes.iter().for_each(|note| tell(&format!("warning: {note}")));
-    tell_prefixes(&files);
+    print_prefixes(&files);
     if faults.is_empty() {
         return print(&format!(
             "{}: sound; {tensors} tensors, {} parameters, all finite, {} warnings",

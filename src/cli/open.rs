@@ -1,6 +1,6 @@
 //! The one way from flags to a model on an adapter.
 
-use super::advice::told;
+use super::advice::describe;
 use super::engine::Watch;
 use super::errors::{CliError, usage};
 use super::forms::FormArgs;
@@ -127,15 +127,15 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
         width::widen(planned);
     }
     // Not before: it may have started again.
-    wanted.adapter.tell_of_cpu(&adapter, told_of.quiet);
+    wanted.adapter.warn_of_cpu(&adapter, told_of.quiet);
     let planned = planned.map_err(|error| match error {
         Error::Plan(ref plan) if plan.less == Less::OtherForm => usage(format!("--form: {error}")),
         Error::Plan(ref plan) if wanted.max_memory.is_some() && plan.less == Less::SizeOrPrecision => {
-            usage(format!("--max-memory: {}", told(&error.into())))
+            usage(format!("--max-memory: {}", describe(&error.into())))
         }
         // As any other size that will not do.
         Error::Plan(ref plan) if wanted.size.is_some() && plan.less != Less::Nothing => {
-            usage(format!("--size {size}: {}", told(&error.into())))
+            usage(format!("--size {size}: {}", describe(&error.into())))
         }
         other => other.into(),
     })?;

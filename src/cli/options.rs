@@ -56,7 +56,7 @@ impl AdapterArgs {
     }
 
     /// Says once that the CPU does the work, where nobody asked for that.
-    pub fn tell_of_cpu(&self, facts: &AdapterFacts, quiet: bool) {
+    pub fn warn_of_cpu(&self, facts: &AdapterFacts, quiet: bool) {
         static TOLD: AtomicBool = AtomicBool::new(false);
         if facts.device_type == "Cpu" && self.adapter.is_none() && !quiet && !TOLD.swap(true, Ordering::Relaxed) {
             tell(&format!("note: no GPU found: this runs on the CPU, by the driver {}, and is slow", facts.name));

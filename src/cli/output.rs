@@ -13,7 +13,7 @@ use diffews_wgpu::image_io::{self, ImageError, is_standard};
 pub use later::Later;
 use naming::Naming;
 use places::Places;
-pub use places::{keep_files, place_of};
+pub use places::{place_of, refuse_input_as_output};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,7 +72,7 @@ pub fn plan(wanted: Wanted) -> anyhow::Result<Plan> {
         }
         image_io::check_place(path, force)?;
         let queries = wanted.queries.iter().map(|query| query.path.as_path());
-        keep_files(path, wanted.inputs.iter().copied().chain(queries))?;
+        refuse_input_as_output(path, wanted.inputs.iter().copied().chain(queries))?;
     }
     let naming = Naming::new(&wanted, run_file.is_none())?;
     let mut jobs = wanted.queries.into_iter().map(|query| naming.job(query)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -83,7 +83,7 @@ pub fn plan(wanted: Wanted) -> anyhow::Result<Plan> {
         notes.push(format!("left out {results} pictures where results of this run go"));
     }
     no_two_alike(&jobs, &mut places)?;
-    keep_inputs(&jobs, &wanted.inputs, &mut places)?;
+    refuse_inputs_as_outputs(&jobs, &wanted.inputs, &mut places)?;
     naming.make()?;
     let others = run_file.as_deref().into_iter().chain(wanted.trace);
     let mut later = Later::new(naming, (format, force, skip_existing), &wanted.inputs, others, &jobs);
@@ -130,7 +130,7 @@ fn no_two_alike(jobs: &[Job], places: &mut Places) -> anyhow::Result<()> {
 }
 
 /// No result may replace what it is made from, `--force` or not.
-fn keep_inputs(jobs: &[Job], others: &[&Path], places: &mut Places) -> anyhow::Result<()> {
+fn refuse_inputs_as_outputs(jobs: &[Job], others: &[&Path], places: &mut Places) -> anyhow::Result<()> {
     let queries = jobs.iter().map(|j| j.query.as_path());
     let inputs = others.iter().copied().chain(queries).filter(|i| !is_standard(i));
     let inputs: HashSet<PathBuf> = inputs.map(|input| places.behind(input)).collect();

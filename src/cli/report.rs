@@ -1,8 +1,8 @@
 //! What is said of a result: one line for people, one JSON object for programs.
 
-use super::advice::told;
+use super::advice::describe;
 use super::classes::Class;
-use super::job::{ClassFiles, Found, Job, is_picture};
+use super::job::{ClassFiles, Job, Prediction, is_picture};
 use super::{json_line, one_line};
 use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Object, Tiles};
 use diffews_wgpu::names::percent_encoded;
@@ -123,7 +123,7 @@ impl Report {
         machine: Machine,
         examples: &Examples,
         job: &Job,
-        (found, objects): (&Found, Option<&[Vec<Object>]>),
+        (found, objects): (&Prediction, Option<&[Vec<Object>]>),
         rule: MaskRule,
         times: &[(Stage, f64)],
     ) -> Report {
@@ -133,11 +133,11 @@ impl Report {
             foreground_fraction: mask.foreground_fraction(),
             bounding_box: mask.bounding_box(),
             score: match found {
-                Found::Mask { map, .. } => Some(map.score(rule.threshold)),
-                Found::Labels { maps, .. } if !examples.are_named() => {
+                Prediction::Mask { map, .. } => Some(map.score(rule.threshold)),
+                Prediction::Labels { maps, .. } if !examples.are_named() => {
                     maps.first().map(|map| map.score(rule.threshold))
                 }
-                Found::Labels { .. } => None,
+                Prediction::Labels { .. } => None,
             },
         };
         Report {
@@ -249,11 +249,11 @@ impl Examples {
     fn of(
         &self,
         job: &Job,
-        found: &Found,
+        found: &Prediction,
         objects: Option<&[Vec<Object>]>,
         threshold: Threshold,
     ) -> Option<Vec<Value>> {
-        let (Found::Labels { labels, maps }, true) = (found, self.are_named()) else { return None };
+        let (Prediction::Labels { labels, maps }, true) = (found, self.are_named()) else { return None };
         let of = |label: u8| objects.and_then(|all| all.get(usize::from(label) - 1)).into_iter().flatten().map(object);
         let class = |(label, (((name, examples), files), map)): (u8, ((&Told, &ClassFiles), &DecodedMap))| {
             let mask = labels.mask(label);
@@ -288,6 +288,6 @@ fn support(support: &Support) -> Value {
 pub fn failure(job: &Job, error: &anyhow::Error) -> anyhow::Result<String> {
     let mut object = exact([("query_bytes", Some(&job.query))]);
     object.insert("query".into(), text(&job.query).into());
-    object.insert("error".into(), told(error).into());
+    object.insert("error".into(), describe(error).into());
     json_line(&object)
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Tables of a run whose results are not there are not this run's to replace.
-pub(super) fn keep_strangers(dir: &Path, shard: Shard) -> anyhow::Result<()> {
+pub(super) fn refuse_foreign_files(dir: &Path, shard: Shard) -> anyhow::Result<()> {
     let results = file_name("results", shard, "jsonl");
     for (stem, extension) in [("episodes", "csv"), ("summary", "json")] {
         let path = dir.join(file_name(stem, shard, extension));

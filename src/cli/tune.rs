@@ -11,7 +11,7 @@ use super::{columns, json_line, print, print_lines, tell};
 use diffews_wgpu::Precision;
 use diffews_wgpu::gpu::AdapterFacts;
 use diffews_wgpu::image_io::Framing;
-use diffews_wgpu::tune::{Finding, Found, Kept, Problem, Tuning};
+use diffews_wgpu::tune::{Finding, Kept, Problem, Tuning, Verdict};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -165,24 +165,24 @@ fn lines(problem: &Problem, all: bool) -> Vec<Vec<String>> {
     let chosen = finding.chosen();
     let layers = layers.map_or(String::new(), |layers| layers.to_string());
     let rule = finding.seconds(&finding.rule);
-    let line = |form: &str, found: &Found| {
+    let line = |form: &str, found: &Verdict| {
         let mut words = Vec::new();
         words.extend((all && chosen == Some(form)).then(|| "taken".to_string()));
         words.extend((form == finding.rule).then(|| "the rule's".to_string()));
         let mut numbers = [String::new(), String::new()];
         match found {
-            Found::Seconds(seconds) => {
+            Verdict::Seconds(seconds) => {
                 let ratio = rule.map_or(String::new(), |rule| format!("{:.2}", seconds / rule));
                 numbers = [format!("{:.3}", 1e3 * seconds), ratio];
             }
-            Found::Wrong(what) => words.push(format!("not within its bound: {what}")),
-            Found::Failed(what) => words.push(format!("does not run: {what}")),
-            Found::Behind => words.push("left out: far behind before".into()),
+            Verdict::Wrong(what) => words.push(format!("not within its bound: {what}")),
+            Verdict::Failed(what) => words.push(format!("does not run: {what}")),
+            Verdict::Behind => words.push("left out: far behind before".into()),
         }
         let [ms, ratio] = numbers;
         vec![name.clone(), layers.clone(), form.to_string(), ms, ratio, words.join(", ")]
     };
-    let shown = |form: &str, found: &Found| all || chosen == Some(form) || matches!(found, Found::Wrong(_));
+    let shown = |form: &str, found: &Verdict| all || chosen == Some(form) || matches!(found, Verdict::Wrong(_));
     let lines: Vec<_> = finding.forms.iter().filter(|(f, found)| shown(f, found)).map(|(f, w)| line(f, w)).collect();
     if !lines.is_empty() {
         return lines;

@@ -209,9 +209,9 @@ mod tests {
     use super::*;
 
     /// Files, base and UNet.
-    type Found = (Vec<String>, Option<String>, Option<String>);
+    type Choice = (Vec<String>, Option<String>, Option<String>);
 
-    fn chosen(paths: &[&str], unet: Option<&str>) -> Result<Found, String> {
+    fn chosen(paths: &[&str], unet: Option<&str>) -> Result<Choice, String> {
         let repository = Repository::new(PUBLISHED, &Mirrors::default()).unwrap();
         let entries: Vec<Entry> =
             paths.iter().map(|path| Entry { path: (*path).to_owned(), size: 9, sha256: None }).collect();

@@ -1,6 +1,6 @@
 //! One file: its part, which grows over any number of connections and runs, until all of it is there and right.
 
-use super::http::{Client, Failure, Part};
+use super::http::{Client, ContentRange, Failure};
 use super::listing::Entry;
 use super::{FetchError, Patience, Watch};
 use crate::files::{open_or_make, open_regular};
@@ -23,12 +23,12 @@ pub(super) fn part_of(path: &Path) -> PathBuf {
 }
 
 /// Bytes of it that are there.
-pub(super) fn held(path: &Path) -> u64 {
+pub(super) fn partial_len(path: &Path) -> u64 {
     fs::symlink_metadata(part_of(path)).map_or(0, |about| about.len())
 }
 
 /// Whether `path` is the file of `entry`, as far as is known of that.
-pub(super) fn is_right(path: &Path, entry: &Entry, watch: &mut Watch) -> Result<bool, FetchError> {
+pub(super) fn is_intact(path: &Path, entry: &Entry, watch: &mut Watch) -> Result<bool, FetchError> {
     match fs::metadata(path) {
         Ok(about) if about.is_file() && about.len() == entry.size => {}
         _ => return Ok(false),
@@ -36,12 +36,18 @@ pub(super) fn is_right(path: &Path, entry: &Entry, watch: &mut Watch) -> Result<
     let Some(wanted) = entry.sha256 else { return Ok(true) };
     let mut file = open_regular(path).map_err(FetchError::io(path))?;
     let mut hash = Sha256::new();
-    let read = take_in(&mut file, entry.size, &mut hash, path, watch)?;
+    let read = hash_existing(&mut file, entry.size, &mut hash, path, watch)?;
     Ok(read == entry.size && hash.finalize() == wanted.into())
 }
 
 /// Gives the next `size` bytes of a file to `hash`; says how many there were.
-fn take_in(file: &mut File, size: u64, hash: &mut Sha256, path: &Path, watch: &mut Watch) -> Result<u64, FetchError> {
+fn hash_existing(
+    file: &mut File,
+    size: u64,
+    hash: &mut Sha256,
+    path: &Path,
+    watch: &mut Watch,
+) -> Result<u64, FetchError> {
     let (mut buffer, mut read) = (vec![0; CHUNK], 0);
     while read < size {
         let most = buffer.len().min((size - read) as usize);
@@ -50,7 +56,7 @@ fn take_in(file: &mut File, size: u64, hash: &mut Sha256, path: &Path, watch: &m
             Ok(n) => {
                 hash.update(&buffer[..n]);
                 read += n as u64;
-                watch.come(n as u64)?;
+                watch.received(n as u64)?;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(FetchError::io(path)(error)),
@@ -103,7 +109,7 @@ pub(super) fn fetch(
         Err(TryLockError::Error(_)) | Ok(()) => {}
     }
     let mut growing = Growing { entry, address, part, file, hash: Sha256::new(), held: 0, before: 0, ranges: true };
-    growing.take_up(watch)?;
+    growing.resume(watch)?;
     growing.fill(client, patience, watch)?;
     let Growing { part, file, .. } = growing;
     file.sync_all().map_err(FetchError::io(&part))?;
@@ -112,13 +118,13 @@ pub(super) fn fetch(
 
 impl Growing<'_> {
     /// Reads what an earlier run has left.
-    fn take_up(&mut self, watch: &mut Watch) -> Result<(), FetchError> {
+    fn resume(&mut self, watch: &mut Watch) -> Result<(), FetchError> {
         let len = self.file.metadata().map_err(FetchError::io(&self.part))?.len();
         if len > self.entry.size {
             return self.begin_again(watch);
         }
         let mut file = open_regular(&self.part).map_err(FetchError::io(&self.part))?;
-        self.held = take_in(&mut file, len, &mut self.hash, &self.part, watch)?;
+        self.held = hash_existing(&mut file, len, &mut self.hash, &self.part, watch)?;
         self.before = self.held;
         self.file.seek(SeekFrom::Start(self.held)).map_err(FetchError::io(&self.part)).map(drop)
     }
@@ -136,7 +142,7 @@ impl Growing<'_> {
         let (mut failures, mut most) = (0, self.held);
         for _ in 0..MAX_CONNECTIONS {
             let failure = match self.connect(client, watch) {
-                End::All if self.is_right() => return Ok(()),
+                End::All if self.is_intact() => return Ok(()),
                 // What was there before may be of another file.
                 End::All if self.before > 0 => {
                     self.begin_again(watch)?;
@@ -160,7 +166,7 @@ impl Growing<'_> {
         Err(FetchError::Network { address: self.address.clone(), reason })
     }
 
-    fn is_right(&self) -> bool {
+    fn is_intact(&self) -> bool {
         self.entry.sha256.is_none_or(|wanted| self.hash.clone().finalize() == wanted.into())
     }
 
@@ -182,7 +188,7 @@ impl Growing<'_> {
         }
         match self.receive(client, watch) {
             Ok(()) if self.held == self.entry.size => End::All,
-            Ok(()) => End::Broken(Failure::early(self.held, self.entry.size)),
+            Ok(()) => End::Broken(Failure::truncated(self.held, self.entry.size)),
             Err(end) => end,
         }
     }
@@ -195,14 +201,14 @@ impl Growing<'_> {
         let size = self.entry.size;
         let from = if self.ranges { self.held } else { 0 };
         let answer = client.file(&self.address, from).map_err(End::Broken)?;
-        let told = match answer.part {
-            Part::Whole(told) => {
+        let told = match answer.range {
+            ContentRange::Whole(told) => {
                 if self.held > 0 {
                     self.begin_again(watch)?;
                 }
                 told
             }
-            Part::From { start, total } if start == from && from > 0 => total,
+            ContentRange::From { start, total } if start == from && from > 0 => total,
             // From now on without ranges: this server's are not to be trusted.
             _ if self.ranges && from > 0 => {
                 self.ranges = false;
@@ -231,7 +237,7 @@ impl Growing<'_> {
             self.file.write_all(&buffer[..n]).map_err(|error| self.not_written(error))?;
             self.hash.update(&buffer[..n]);
             self.held += n as u64;
-            watch.come(n as u64)?;
+            watch.received(n as u64)?;
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn lasting(reason: impl Into<String>) -> Failure {
+    fn permanent(reason: impl Into<String>) -> Failure {
         Failure { reason: reason.into(), passes: false, wait: None }
     }
 
@@ -40,7 +40,7 @@ impl Failure {
         Failure { reason: format!("the connection broke: {error}"), passes: true, wait: None }
     }
 
-    pub fn early(held: u64, size: u64) -> Failure {
+    pub fn truncated(held: u64, size: u64) -> Failure {
         Failure { reason: format!("the connection ended after {held} of {size} bytes"), passes: true, wait: None }
     }
 
@@ -62,18 +62,18 @@ impl From<ureq::Error> for Failure {
 }
 
 /// Which bytes of a file an answer has.
-pub(super) enum Part {
+pub(super) enum ContentRange {
     /// All of them; so many, if the server says it.
     Whole(Option<u64>),
     /// Those from `start` on, of so many, if the server says it.
     From { start: u64, total: Option<u64> },
     /// A part that makes no sense: what was asked for cannot be had so.
-    Senseless,
+    Invalid,
 }
 
 /// An answer with a body.
 pub(super) struct Answer {
-    pub part: Part,
+    pub range: ContentRange,
     body: Body,
 }
 
@@ -88,12 +88,12 @@ fn text(answer: &http::Response<Body>, name: HeaderName) -> Option<&str> {
 }
 
 /// `bytes 5-9/10`, whose last byte must be the file's.
-fn range(text: &str) -> Option<Part> {
+fn content_range(text: &str) -> Option<ContentRange> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (start, end) = range.split_once('-')?;
     let (start, end): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
     let total: Option<u64> = if total == "*" { None } else { Some(total.parse().ok()?) };
-    (start <= end && total.is_none_or(|total| end < total)).then_some(Part::From { start, total })
+    (start <= end && total.is_none_or(|total| end < total)).then_some(ContentRange::From { start, total })
 }
 
 /// Where `to`, which a server at `from` names, leads: a whole address of http, or a path on that server.
@@ -139,16 +139,16 @@ impl Client {
             }
             let answer = request.call()?;
             if !matches!(answer.status().as_u16(), 301..=303 | 307 | 308) {
-                return Self::judged(answer);
+                return Self::check_status(answer);
             }
             let next = text(&answer, LOCATION).and_then(|to| redirected(&address, to));
             address =
-                next.ok_or_else(|| Failure::lasting("the server sends elsewhere, and the address makes no sense"))?;
+                next.ok_or_else(|| Failure::permanent("the server sends elsewhere, and the address makes no sense"))?;
         }
-        Err(Failure::lasting(format!("the server sends elsewhere more than {MAX_REDIRECTS} times")))
+        Err(Failure::permanent(format!("the server sends elsewhere more than {MAX_REDIRECTS} times")))
     }
 
-    fn judged(answer: http::Response<Body>) -> Result<http::Response<Body>, Failure> {
+    fn check_status(answer: http::Response<Body>) -> Result<http::Response<Body>, Failure> {
         let status = answer.status().as_u16();
         match status {
             200 | 206 | 416 => Ok(answer),
@@ -157,35 +157,35 @@ impl Client {
                 let wait = seconds.map(Duration::from_secs).map(|wait| wait.min(MAX_WAIT));
                 Err(Failure { reason: format!("the server answers with {status}"), passes: true, wait })
             }
-            404 => Err(Failure::lasting("the server does not have it (404)")),
-            401 | 403 => Err(Failure::lasting(format!("the server does not give it ({status})"))),
-            _ => Err(Failure::lasting(format!("the server answers with {status}"))),
+            404 => Err(Failure::permanent("the server does not have it (404)")),
+            401 | 403 => Err(Failure::permanent(format!("the server does not give it ({status})"))),
+            _ => Err(Failure::permanent(format!("the server answers with {status}"))),
         }
     }
 
     /// A file's bytes from `from` on, or what the server takes for that.
     pub fn file(&self, address: &str, from: u64) -> Result<Answer, Failure> {
         let answer = self.ask(address, from, None)?;
-        let part = match answer.status().as_u16() {
-            200 => Part::Whole(text(&answer, CONTENT_LENGTH).and_then(|text| text.parse().ok())),
-            206 => text(&answer, CONTENT_RANGE).and_then(range).unwrap_or(Part::Senseless),
-            _ => Part::Senseless,
+        let range = match answer.status().as_u16() {
+            200 => ContentRange::Whole(text(&answer, CONTENT_LENGTH).and_then(|text| text.parse().ok())),
+            206 => text(&answer, CONTENT_RANGE).and_then(content_range).unwrap_or(ContentRange::Invalid),
+            _ => ContentRange::Invalid,
         };
-        Ok(Answer { part, body: answer.into_body() })
+        Ok(Answer { range, body: answer.into_body() })
     }
 
     /// A page of a list of at most `most` bytes, and where the next one is.
     pub fn page(&self, address: &str, most: u64) -> Result<(Vec<u8>, Option<String>), Failure> {
         let answer = self.ask(address, 0, Some(PAGE))?;
         if answer.status() != 200 {
-            return Err(Failure::lasting(format!("the server answers with {}", answer.status().as_u16())));
+            return Err(Failure::permanent(format!("the server answers with {}", answer.status().as_u16())));
         }
         let next = text(&answer, LINK).and_then(next_page).map(str::to_owned);
         let mut bytes = Vec::new();
         let read = answer.into_body().into_reader().take(most + 1).read_to_end(&mut bytes);
         read.map_err(|error| Failure::broken(&error))?;
         if bytes.len() as u64 > most {
-            return Err(Failure::lasting(format!("the list has more than the {most} bytes that are read of one")));
+            return Err(Failure::permanent(format!("the list has more than the {most} bytes that are read of one")));
         }
         Ok((bytes, next))
     }
@@ -214,8 +214,8 @@ mod tests {
 
     #[test]
     fn ranges_are_taken_as_they_are_written_or_not_at_all() {
-        assert!(matches!(range("bytes 5-9/10"), Some(Part::From { start: 5, total: Some(10) })));
-        assert!(matches!(range("bytes 5-9/*"), Some(Part::From { start: 5, total: None })));
+        assert!(matches!(content_range("bytes 5-9/10"), Some(ContentRange::From { start: 5, total: Some(10) })));
+        assert!(matches!(content_range("bytes 5-9/*"), Some(ContentRange::From { start: 5, total: None })));
         for bad in [
             "",
             "bytes",
@@ -227,7 +227,7 @@ mod tests {
             "items 5-9/10",
             "bytes 5-9/-",
         ] {
-            assert!(range(bad).is_none(), "{bad}");
+            assert!(content_range(bad).is_none(), "{bad}");
         }
         assert_eq!(next_page("<https://h/1>; rel=\"prev\", </2?c=3>; rel=\"next\""), Some("/2?c=3"));
         assert_eq!(next_page("https://h/1; rel=next"), None);

@@ -20,7 +20,7 @@ pub use error::FetchError;
 
 use crate::weights::shards_in;
 use choose::{Chosen, Tree};
-use file::{held, is_right, part_of};
+use file::{is_intact, part_of, partial_len};
 use http::Client;
 use listing::{Entry, MAX_PAGE, MAX_PAGES};
 use std::fs;
@@ -99,15 +99,15 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    fn tell(&mut self, trouble: Option<(&str, Duration)>) -> Result<(), FetchError> {
+    fn report(&mut self, trouble: Option<(&str, Duration)>) -> Result<(), FetchError> {
         let Watch { told, file, done, total } = self;
         let progress = Progress { file, done: *done, total: *total, trouble };
         if told(&progress).is_break() { Err(FetchError::Interrupted) } else { Ok(()) }
     }
 
-    fn come(&mut self, bytes: u64) -> Result<(), FetchError> {
+    fn received(&mut self, bytes: u64) -> Result<(), FetchError> {
         self.done += bytes;
-        self.tell(None)
+        self.report(None)
     }
 
     fn gone(&mut self, bytes: u64) {
@@ -117,11 +117,11 @@ impl Watch<'_> {
     /// Waits before something is tried again.
     fn wait(&mut self, file: &str, reason: &str, time: Duration) -> Result<(), FetchError> {
         file.clone_into(&mut self.file);
-        self.tell(Some((reason, time)))?;
+        self.report(Some((reason, time)))?;
         let start = Instant::now();
         while let Some(rest) = time.checked_sub(start.elapsed()).filter(|rest| !rest.is_zero()) {
             std::thread::sleep(rest.min(Duration::from_millis(50)));
-            self.tell(None)?;
+            self.report(None)?;
         }
         Ok(())
     }
@@ -150,12 +150,12 @@ pub fn fetch(
     run.fetched.unet = unet.map(|unet| request.dir.join(unet));
     // They say what else there is to fetch.
     for index in indices {
-        run.bring(&[index], &mut watch)?;
+        run.download_all(&[index], &mut watch)?;
         for name in shards_in(&request.dir.join(&index.path))? {
             files.push(tree.shard(index, &name)?);
         }
     }
-    run.bring(&files, &mut watch)?;
+    run.download_all(&files, &mut watch)?;
     Ok(run.fetched)
 }
 
@@ -197,7 +197,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Fetches those of `files` that are not there.
-    fn bring(&mut self, files: &[&Entry], watch: &mut Watch) -> Result<(), FetchError> {
+    fn download_all(&mut self, files: &[&Entry], watch: &mut Watch) -> Result<(), FetchError> {
         (watch.done, watch.total) = (0, files.iter().map(|entry| entry.size).sum());
         let mut missing: Vec<(&Entry, PathBuf)> = Vec::new();
         for entry in files {
@@ -205,7 +205,7 @@ impl Run<'_> {
             entry.path.clone_into(&mut watch.file);
             let before = watch.done;
             let there = path.symlink_metadata().is_ok();
-            if there && !self.request.force && !is_right(&path, entry, watch)? {
+            if there && !self.request.force && !is_intact(&path, entry, watch)? {
                 return Err(FetchError::Exists { path });
             }
             self.fetched.bytes += entry.size;
@@ -219,7 +219,7 @@ impl Run<'_> {
         self.check_room(&missing)?;
         for (entry, path) in missing {
             entry.path.clone_into(&mut watch.file);
-            watch.tell(None)?;
+            watch.report(None)?;
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(FetchError::io(parent))?;
             }
@@ -232,7 +232,7 @@ impl Run<'_> {
 
     /// Told before hours of waiting, where the system says how much room there is.
     fn check_room(&self, missing: &[(&Entry, PathBuf)]) -> Result<(), FetchError> {
-        let still = |(entry, path): &(&Entry, PathBuf)| entry.size.saturating_sub(held(path));
+        let still = |(entry, path): &(&Entry, PathBuf)| entry.size.saturating_sub(partial_len(path));
         let need: u64 = missing.iter().map(still).sum();
         let dir = self.request.dir;
         let there = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));

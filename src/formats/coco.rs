@@ -130,7 +130,7 @@ fn bbox(region: &Region) -> [u32; 4] {
 pub struct CocoResultsFile(RunFile);
 
 #[derive(Serialize)]
-struct Found {
+struct ResultEntry {
     image_id: u64,
     category_id: u32,
     bbox: [u32; 4],
@@ -152,7 +152,7 @@ impl CocoResultsFile {
     /// # Errors
     /// Whatever the system says.
     pub fn add(&mut self, picture: &Picture) -> Result<(), FormatError> {
-        self.0.add(&[lines(picture.instances().iter().map(|instance| found(picture.id(), instance)))])
+        self.0.add(&[lines(picture.instances().iter().map(|instance| result_entry(picture.id(), instance)))])
     }
 
     /// As [`CocoFile::finish`].
@@ -164,8 +164,8 @@ impl CocoResultsFile {
     }
 }
 
-fn found(image_id: u64, Instance { category, region, score }: &Instance) -> Found {
-    Found { image_id, category_id: category.id, bbox: bbox(region), score: *score, segmentation: Rle::of(region) }
+fn result_entry(image_id: u64, Instance { category, region, score }: &Instance) -> ResultEntry {
+    ResultEntry { image_id, category_id: category.id, bbox: bbox(region), score: *score, segmentation: Rle::of(region) }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::gpu::{Arena, Gpu, Port, Wait};
 use crate::image_io::{self, DecodedMap};
 use crate::plan::{Forms, Policy, Tensor, TensorId};
-use crate::threads::beside;
+use crate::threads::run_with_others;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The query pass, bound to the keys and values of a bank.
@@ -46,7 +46,7 @@ impl Setup {
             ended.store(uploaded.is_err(), Relaxed);
             uploaded
         };
-        let (weights, compiled) = beside(1, compile, upload);
+        let (weights, compiled) = run_with_others(1, compile, upload);
         let weights = weights?;
         compiled.into_iter().collect::<Result<(), _>>()?;
         let arena = Arena::new(gpu, &memory.arena)?;

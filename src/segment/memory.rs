@@ -5,7 +5,7 @@ use super::planned::Fit;
 use super::record::Passes;
 use crate::Error;
 use crate::gpu::Arena;
-use crate::plan::{Less, Part, PlanError, Policy, Residency, Schedule, Tensor};
+use crate::plan::{Less, Phase, PlanError, Policy, Residency, Schedule, Tensor};
 use crate::tune::Tally;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -147,7 +147,7 @@ impl MemoryPlan {
         if let Some(residency) = room.and_then(|room| Residency::within(room, &schedules)) {
             let stay = |tensor: &&Tensor| !residency.passing.contains(&tensor.id);
             let parts = passes.schedules().map(|schedule| schedule.parts(&residency));
-            let bytes = |parts: &[Part]| parts.iter().flat_map(|p| &p.weights).map(|(t, _)| t.bytes()).sum::<u64>();
+            let bytes = |parts: &[Phase]| parts.iter().flat_map(|p| &p.weights).map(|(t, _)| t.bytes()).sum::<u64>();
             self.in_turn = Some(InTurn {
                 stay: passes.constants().values().filter(stay).map(Tensor::bytes).sum(),
                 window: residency.window,

@@ -5,7 +5,7 @@ use super::{Progress, Stage};
 use crate::Error;
 use crate::gpu::{Placed, Uploads};
 use crate::plan::{Tensor, TensorId};
-use crate::threads::{beside, cores};
+use crate::threads::{cores, run_with_others};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -50,7 +50,7 @@ impl Setup {
         };
         let other = || work.run(&mut |_| true);
         let own = || work.run(&mut |share| progress(Stage::Load, share).is_continue());
-        let (own, others) = beside(work.threads - 1, other, own);
+        let (own, others) = run_with_others(work.threads - 1, other, own);
         let Work { all, ended, .. } = work;
         let mut placed = Constants::new();
         for ((id, _), ended) in all.into_iter().zip(ended) {

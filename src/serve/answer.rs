@@ -60,7 +60,7 @@ impl Query {
 }
 
 /// What was found in a query.
-pub struct Found {
+pub struct Prediction {
     pub map: DecodedMap,
     pub mask: Mask,
     pub score: f32,
@@ -104,7 +104,7 @@ impl Wanted {
     }
 
     /// What the network's map of the square shows of a query of `size`.
-    pub fn found(&self, app: &App, map: DecodedMap, size: (u32, u32), rule: MaskRule) -> Result<Found, Problem> {
+    pub fn predict(&self, app: &App, map: DecodedMap, size: (u32, u32), rule: MaskRule) -> Result<Prediction, Problem> {
         let map = app.framing.map(map, size);
         let mask = map.mask_at(size.0, size.1, rule);
         let options =
@@ -121,7 +121,7 @@ impl Wanted {
         } else {
             mask_of_objects(&objects, size).map_err(internal)?
         };
-        Ok(Found { score: map.score(rule.threshold), map, mask, objects })
+        Ok(Prediction { score: map.score(rule.threshold), map, mask, objects })
     }
 
     /// The outlines of all objects, each a line around its holes, too.

@@ -164,7 +164,7 @@ pub async fn predict(State(app): State<Arc<App>>, entered: Entered) -> Result<Re
         let map = on_device(&app, &ticket, steps, segment).await?;
         let writing = app.clone();
         let text = app.blocking(move || {
-            let found = wanted.found(&writing, map, size, rule)?;
+            let found = wanted.predict(&writing, map, size, rule)?;
             let shape = |outline: answer::Outline| Shape {
                 label: held.label.clone(),
                 shape_type: "polygon",

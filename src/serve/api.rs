@@ -7,9 +7,9 @@ use super::body;
 use super::describe::{Busy, Events, Refused};
 use super::entered::Entered;
 use super::events::{self, Done};
-use super::found::{Found, Told};
 use super::pictures::{self, Shown};
 use super::problem::Problem;
+use super::result::{ResultOptions, SegmentResult};
 use super::worker::on_device;
 use crate::segment::{Example, Progress, Segmenter};
 use crate::shown;
@@ -102,7 +102,7 @@ pub struct Asked<'a> {
     wanted: Wanted,
 }
 
-/// What a query is asked for.
+/// A query, and what the client wants of it.
 enum By {
     Bank(Arc<Held>),
     Examples(Vec<Example>),
@@ -112,7 +112,7 @@ enum By {
 struct Task {
     by: By,
     query: Query,
-    asked: Told,
+    options: ResultOptions,
 }
 
 /// JSON of a request.
@@ -144,7 +144,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Result<Response, Problem> {
 #[utoipa::path(get, path = "/metrics", responses(
     (status = 200, description = "In its text format", body = String), (status = "default", response = Refused)))]
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let mut response = app.told().into_response();
+    let mut response = app.metrics_text().into_response();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
@@ -230,14 +230,14 @@ fn read_examples(app: &App, examples: &[Shown], gone: &AtomicBool) -> Result<(Ve
 /// Segments a picture by a bank or by examples.
 #[utoipa::path(post, path = "/v1/segment", request_body = Asked, responses(
     (status = 200, description = "What was found; with Accept: text/event-stream the steps before it",
-        content((Found = "application/json"), (String = "text/event-stream"))),
+        content((SegmentResult = "application/json"), (String = "text/event-stream"))),
     (status = 503, response = Busy), (status = "default", response = Refused)))]
 pub async fn segment(State(app): State<Arc<App>>, entered: Entered) -> Result<Response, Problem> {
     let Entered { upload, ticket, events } = entered;
     let (reading, gone) = (app.clone(), ticket.gone());
     let task = app.blocking(move || Task::read(&reading, &upload.bytes, &gone)).await?;
     let compute = async move |steps| {
-        let Task { by, query: Query { small, size }, asked } = task;
+        let Task { by, query: Query { small, size }, options } = task;
         let compute = move |segmenter: &Segmenter, progress: Progress| match by {
             By::Bank(held) => segmenter.segment_with(&held.bank, &small, progress),
             By::Examples(examples) => {
@@ -247,7 +247,7 @@ pub async fn segment(State(app): State<Arc<App>>, entered: Entered) -> Result<Re
         };
         let found = on_device(&app, &ticket, steps, compute).await?;
         let writing = app.clone();
-        Ok(Done::ok(app.blocking(move || asked.told(&writing, found, size)).await?))
+        Ok(Done::ok(app.blocking(move || options.json(&writing, found, size)).await?))
     };
     events::answer(events, compute).await
 }
@@ -281,6 +281,6 @@ impl Task {
             }
         };
         let query = Query::new(app, &pictures::picture("image", &image)?.rgb);
-        Ok(Task { by, query, asked: Told { wanted, rule, map, polygons, warnings } })
+        Ok(Task { by, query, options: ResultOptions { wanted, rule, map, polygons, warnings } })
     }
 }

@@ -94,7 +94,7 @@ impl App {
         self.has_failed() || (self.host.stop)()
     }
 
-    pub fn told(&self) -> String {
+    pub fn metrics_text(&self) -> String {
         let (banks, bank_bytes) = self.banks.taken();
         let upload_bytes = self.uploads.load(Ordering::Relaxed);
         self.metrics.text(&Now { queue: self.queue.len(), banks, bank_bytes, upload_bytes })
@@ -105,7 +105,7 @@ impl App {
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        Self::apart(&self.pictures, work).await
+        Self::spawn_blocking_limited(&self.pictures, work).await
     }
 
     /// What `work`, which waits for another server, gives on a thread of its own.
@@ -113,10 +113,10 @@ impl App {
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        Self::apart(&self.fetches, work).await
+        Self::spawn_blocking_limited(&self.fetches, work).await
     }
 
-    async fn apart<T: Send + 'static>(
+    async fn spawn_blocking_limited<T: Send + 'static>(
         permits: &Arc<Semaphore>,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {

@@ -17,7 +17,6 @@ mod connections;
 mod describe;
 mod entered;
 mod events;
-mod found;
 mod guard;
 mod label_studio;
 mod metrics;
@@ -25,6 +24,7 @@ mod page;
 mod pictures;
 mod problem;
 mod queue;
+mod result;
 mod routes;
 mod worker;
 

@@ -15,14 +15,14 @@ export interface NamedBank {
 /** Where things lie: left, top, right, bottom in pixels. */
 export type Box = [number, number, number, number];
 
-export interface FoundObject {
+export interface PredictedObject {
   area: number;
   box: Box;
   score: number;
 }
 
 /** What was found in a picture, at the picture's own size. */
-export interface Found {
+export interface Prediction {
   width: number;
   height: number;
   /** The map before the threshold, row by row, 255 for 1. */
@@ -61,5 +61,5 @@ export interface Engine {
   encode(examples: readonly Example[], progress: Progress, signal: AbortSignal): Promise<Encoded>;
   /** The mask of what lies in a box of the picture, as a PNG of the picture's size. */
   outline(image: Blob, box: Box, signal: AbortSignal): Promise<Blob>;
-  segment(bank: string, image: Blob, progress: Progress, signal: AbortSignal): Promise<Found>;
+  segment(bank: string, image: Blob, progress: Progress, signal: AbortSignal): Promise<Prediction>;
 }

@@ -1,7 +1,7 @@
 // The engine on the browser's own GPU: nothing leaves this machine.
 
 import { manifest } from "./assets.js";
-import { EngineError, type Box, type Encoded, type Engine, type Example, type Found, type NamedBank, type Progress } from "./engine.js";
+import { EngineError, type Box, type Encoded, type Engine, type Example, type Prediction, type NamedBank, type Progress } from "./engine.js";
 import { gpuName } from "./gpu.js";
 import { CallError, Remote } from "./remote.js";
 
@@ -25,7 +25,7 @@ export class LocalEngine implements Engine {
     return { id: `${this.remote.age}.${bank}`, warnings };
   }
 
-  async segment(bank: string, image: Blob, progress: Progress, signal: AbortSignal): Promise<Found> {
+  async segment(bank: string, image: Blob, progress: Progress, signal: AbortSignal): Promise<Prediction> {
     const [age, number] = bank.split(".").map(Number);
     if (age !== this.remote.age) throw new EngineError("The examples are no longer on the GPU.", true);
     return this.call({ what: "segment", bank: number ?? 0, image }, progress, signal, true);

@@ -2,7 +2,7 @@
 
 import { Board } from "./board.js";
 import { at, button, download, input, say, takeFiles } from "./dom.js";
-import { EngineError, type Encoded, type Engine, type Example, type Found, type Progress } from "./engine.js";
+import { EngineError, type Encoded, type Engine, type Example, type Prediction, type Progress } from "./engine.js";
 import { coco } from "./files.js";
 import { open, type Picture } from "./picture.js";
 import { Result } from "./result.js";
@@ -119,7 +119,7 @@ function wanted(): Wanted {
 }
 
 /** What is found, with the warnings of its examples. */
-async function find(engine: Engine, picture: Picture, { bank, examples }: Wanted, progress: Progress, signal: AbortSignal): Promise<Found> {
+async function find(engine: Engine, picture: Picture, { bank, examples }: Wanted, progress: Progress, signal: AbortSignal): Promise<Prediction> {
   if (bank) return engine.segment(bank, picture.blob, progress, signal);
   for (let again = true; ; again = false) {
     const encoded = made.get(examples) ?? (await engine.encode(examples, progress, signal));

@@ -1,6 +1,6 @@
 // Calls of the engine's worker, which is started when it is needed, and again after whatever ended it.
 
-import type { Asked, Told } from "./worker.js";
+import type { Asked, WorkerMessage } from "./worker.js";
 
 type Call = Exclude<Asked, { what: "abort" }> extends infer Each ? (Each extends { id: number } ? Omit<Each, "id"> : never) : never;
 
@@ -14,7 +14,7 @@ export class CallError extends Error {
 interface Waiting {
   give(value: any): void;
   fail(error: Error): void;
-  hear(told: Told): void;
+  hear(told: WorkerMessage): void;
 }
 
 export class Remote {
@@ -25,7 +25,7 @@ export class Remote {
   age = 0;
 
   // Whoever calls knows what comes: worker.ts has it.
-  call(call: Call, hear: (told: Told) => void, signal: AbortSignal): Promise<any> {
+  call(call: Call, hear: (told: WorkerMessage) => void, signal: AbortSignal): Promise<any> {
     signal.throwIfAborted();
     const worker = (this.worker ??= this.start());
     const id = this.next++;
@@ -40,7 +40,7 @@ export class Remote {
   private start(): Worker {
     const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     this.age++;
-    worker.addEventListener("message", ({ data }: MessageEvent<Told>) => this.hear(data));
+    worker.addEventListener("message", ({ data }: MessageEvent<WorkerMessage>) => this.onMessage(data));
     worker.addEventListener("error", (event) => {
       event.preventDefault();
       this.end(new CallError("Broken", `The engine broke down: ${event.message || "its script cannot be loaded"}`));
@@ -48,7 +48,7 @@ export class Remote {
     return worker;
   }
 
-  private hear(told: Told): void {
+  private onMessage(told: WorkerMessage): void {
     const waiting = this.waiting.get(told.id);
     if (told.what === "progress" || told.what === "row") return waiting?.hear(told);
     this.waiting.delete(told.id);

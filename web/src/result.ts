@@ -1,7 +1,7 @@
 // One picture that was searched: what was found in it, and what users do with it.
 
 import { button, download, input, say } from "./dom.js";
-import type { Found } from "./engine.js";
+import type { Prediction } from "./engine.js";
 import { labelMap, type Annotated } from "./files.js";
 import { parts, type Parts } from "./mask.js";
 import { canvasOf, grey, levels, png, type Picture } from "./picture.js";
@@ -18,7 +18,7 @@ interface Page {
 
 export class Result {
   readonly figure = document.createElement("figure");
-  private found: Found | null = null;
+  private found: Prediction | null = null;
   private parts: Parts = { of: new Int32Array(), all: [] };
   /** The top of each object that is switched off: objects change with the threshold, and what holds it stays off. It is the last to go. */
   private readonly off = new Set<number>();
@@ -28,7 +28,7 @@ export class Result {
     this.figure.append(picture.canvas, caption(picture.name), this.remove);
   }
 
-  show(found: Found): void {
+  show(found: Prediction): void {
     this.found = found;
     this.draw();
   }
@@ -50,7 +50,7 @@ export class Result {
   }
 
   /** The map's parts; none where the thing is not there. */
-  private partsOf(found: Found, map: Uint8ClampedArray, width: number, height: number): Parts {
+  private partsOf(found: Prediction, map: Uint8ClampedArray, width: number, height: number): Parts {
     return found.found ? parts(map, this.level, width, height) : { of: new Int32Array(width * height), all: [] };
   }
 

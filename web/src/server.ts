@@ -1,6 +1,6 @@
 // The engine behind HTTP: docs/serve.md.
 
-import { EngineError, type Box, type Encoded, type Engine, type Example, type Found, type NamedBank, type Progress } from "./engine.js";
+import { EngineError, type Box, type Encoded, type Engine, type Example, type Prediction, type NamedBank, type Progress } from "./engine.js";
 import { levels } from "./picture.js";
 
 /** So often a busy server is asked. */
@@ -27,7 +27,7 @@ interface Segmented {
   min_score: number;
   /** Whether the mask has a pixel. */
   found: boolean;
-  threshold: Found["threshold"];
+  threshold: Prediction["threshold"];
   warnings: string[];
 }
 
@@ -58,7 +58,7 @@ export class ServerEngine implements Engine {
     return fromBase64(mask);
   }
 
-  async segment(bank: string, image: Blob, progress: Progress, signal: AbortSignal): Promise<Found> {
+  async segment(bank: string, image: Blob, progress: Progress, signal: AbortSignal): Promise<Prediction> {
     const body = { bank, image: await base64(image), map: true };
     const found = await this.stream<Segmented>("v1/segment", body, progress, signal);
     const bitmap = await createImageBitmap(fromBase64(found.map));

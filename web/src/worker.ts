@@ -1,7 +1,7 @@
 // The engine in a thread of its own: loading weights and resizing pictures would hold up the page. Calls are done one after the other.
 
 import { at, manifest, weights, type Manifest } from "./assets.js";
-import type { Box, Example, Found } from "./engine.js";
+import type { Box, Example, Prediction } from "./engine.js";
 
 /** What the page asks for, by a number of its own. */
 export type Asked = { id: number } & (
@@ -13,7 +13,7 @@ export type Asked = { id: number } & (
 );
 
 /** What becomes of it. */
-export type Told = { id: number } & (
+export type WorkerMessage = { id: number } & (
   | { what: "progress"; part: string; done: number }
   /** A case of conformance, as JSON, and how many there are. */
   | { what: "row"; row: string; of: number }
@@ -76,7 +76,7 @@ addEventListener("message", ({ data }: MessageEvent<Asked>) => {
   });
 });
 
-function tell(told: Told): void {
+function tell(told: WorkerMessage): void {
   postMessage(told);
 }
 
@@ -124,7 +124,7 @@ async function bytes(blob: Blob): Promise<Uint8Array> {
   return new Uint8Array(await blob.arrayBuffer());
 }
 
-function found(searched: Searched): Found {
+function found(searched: Searched): Prediction {
   const { width, height, peak, score, relative, threshold } = searched;
   const [map, warnings] = [searched.map(), searched.warnings()];
   searched.free();

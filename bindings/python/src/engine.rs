@@ -1,7 +1,7 @@
 //! The segmenter and its banks.
 
 use crate::errors;
-use crate::found::{self, Found};
+use crate::found::{self, Prediction};
 use crate::owned::Owned;
 use crate::picture::{self, Examples, Picture, Shape};
 use crate::watch;
@@ -219,7 +219,7 @@ impl Engine {
         min_score: Option<f64>,
         tiles: Option<(u32, u32)>,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<Vec<Found>> {
+    ) -> PyResult<Vec<Prediction>> {
         let (segmenter, banks) = (&self.open, banks.iter().map(Py::get).collect::<Vec<&Bank>>());
         watch::watched(py, enter(&self.open)?, progress.as_ref(), |progress| {
             let rule = found::rule(segmenter.mask_rule(), threshold, absolute, min_score)?;
@@ -231,8 +231,8 @@ impl Engine {
                 Some(tiles) => segmenter.segment_tiled(&banks, &loaded.rgb, tiles, progress)?,
                 None => segmenter.segment_classes(&banks, &loaded.rgb, progress)?,
             };
-            let mut found: Vec<Found> =
-                found.into_iter().map(|found| Found::new(found, loaded.rgb.dimensions(), rule)).collect();
+            let mut found: Vec<Prediction> =
+                found.into_iter().map(|found| Prediction::new(found, loaded.rgb.dimensions(), rule)).collect();
             if let Some(first) = found.first_mut() {
                 // The picture is one for all banks: it is told once.
                 first.warnings.splice(..0, odd);

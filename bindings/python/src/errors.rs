@@ -107,10 +107,10 @@ fn of_system(kind: ErrorKind) -> Class {
 
 /// What `work` returns. A panic is an error as others are: pyo3's own exception for it passes by `except Exception`.
 pub fn caught<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(other(told(panic.as_ref()))))
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(other(panic_message(panic.as_ref()))))
 }
 
-fn told(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     format!("a fault of diffews-wgpu itself, please report it: {}", text.unwrap_or("it did not say why"))
 }

@@ -13,7 +13,7 @@ mod _native {
     #[pymodule_export]
     use super::engine::{Bank, Engine};
     #[pymodule_export]
-    use super::found::{Found, Part};
+    use super::found::{MaskObject, Prediction};
     use super::picture::{Picture, Shape};
     use super::{engine, errors, watch};
     use diffews_wgpu::gpu::list;

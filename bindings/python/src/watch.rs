@@ -65,7 +65,7 @@ fn step(callback: Option<&Py<PyAny>>, stage: Stage, done: f64) -> ControlFlow<()
     let told = match callback {
         None => Ok(()),
         Some(callback) => Python::try_attach(|py| callback.call1(py, (stage.to_string(), done)).map(drop))
-            .unwrap_or_else(|| Err(ending())),
+            .unwrap_or_else(|| Err(interrupt_error())),
     };
     match told {
         Err(error) => {
@@ -91,7 +91,7 @@ pub fn interrupted() -> bool {
     match standing {
         None => false,
         Some(true) => true,
-        Some(false) => match Python::try_attach(|py| py.check_signals()).unwrap_or_else(|| Err(ending())) {
+        Some(false) => match Python::try_attach(|py| py.check_signals()).unwrap_or_else(|| Err(interrupt_error())) {
             Ok(()) => false,
             Err(error) => {
                 stop(error);
@@ -109,6 +109,6 @@ fn stop(error: PyErr) {
     });
 }
 
-fn ending() -> PyErr {
+fn interrupt_error() -> PyErr {
     pyo3::exceptions::PySystemExit::new_err("Python ends")
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 /// Milliseconds of this thread; what a driver does in threads of its own does not count.
 #[derive(Serialize)]
-struct Found<'a> {
+struct Report<'a> {
     model: &'a str,
     size: u32,
     precision: &'static str,
@@ -20,7 +20,7 @@ struct Found<'a> {
     query_ms: f64,
     least_ms: f64,
     most_ms: f64,
-    stages: Vec<Part>,
+    stages: Vec<StageReport>,
     submissions: u64,
     repetitions: u16,
     #[serde(flatten)]
@@ -30,7 +30,7 @@ struct Found<'a> {
 }
 
 #[derive(Serialize)]
-struct Part {
+struct StageReport {
     stage: String,
     ms: f64,
     dispatches: usize,
@@ -63,12 +63,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         submissions = segmenter.gpu().submissions() - before;
     }
     let (first, others) = (all[0], sorted(&all[1..]));
-    let part = |((stage, pass), all): (&(Stage, Pass), &Vec<f64>)| Part {
+    let part = |((stage, pass), all): (&(Stage, Pass), &Vec<f64>)| StageReport {
         stage: stage.to_string(),
         ms: bench::median(&sorted(&all[1..])),
         dispatches: segmenter.memory().of(*pass).dispatches,
     };
-    let found = Found {
+    let found = Report {
         model: args.network.name(),
         size: segmenter.size(),
         precision: segmenter.precision().name(),
@@ -103,12 +103,12 @@ fn milliseconds(last: &mut ThreadTime) -> f64 {
     spent
 }
 
-impl Found<'_> {
+impl Report<'_> {
     fn print(&self) -> anyhow::Result<()> {
-        let Found { model, size, precision, adapter, .. } = self;
+        let Report { model, size, precision, adapter, .. } = self;
         print(&format!("{} ({}, {}), commit {COMMIT}", adapter.name, adapter.backend, adapter.driver))?;
         print(&format!("{model} at {size} x {size}, {precision}; milliseconds of the host's thread:"))?;
-        for Part { stage, ms, dispatches } in &self.stages {
+        for StageReport { stage, ms, dispatches } in &self.stages {
             print(&format!("  {stage:<14} {ms:>9.3}  {dispatches} dispatches"))?;
         }
         let (least, most, submissions) = (self.least_ms, self.most_ms, self.submissions);

@@ -21,7 +21,7 @@ const PARTS: [f64; 5] = [0.25, 0.375, 0.5, 0.75, 1.0];
 const LARGEST: u32 = 1024;
 
 #[derive(Serialize)]
-struct Found<'a> {
+struct Report<'a> {
     model: String,
     precision: &'static str,
     curves: [Curve; 3],
@@ -96,7 +96,7 @@ pub fn run(args: &Args, file: &Path) -> anyhow::Result<()> {
         each("supports", &SUPPORTS.map(u32::from), &|supports| bed.point(other, supports as u16, 1))?,
         each("queries", &QUERIES.map(u32::from), &|queries| bed.point(other, 1, queries as u16))?,
     ];
-    let found = Found {
+    let found = Report {
         model: args.network.told(),
         precision: args.model_precision().name(),
         curves,
@@ -195,7 +195,7 @@ impl Curve {
     }
 }
 
-impl Found<'_> {
+impl Report<'_> {
     fn draw(&self) -> String {
         let panel = |curve: &Curve, y: &'static str, value: fn(&Point) -> f64, count: bool| Panel {
             title: curve.title(),
@@ -209,13 +209,13 @@ impl Found<'_> {
         let mib = |point: &Point| point.memory_bytes as f64 / 1048576.0;
         let memory = self.curves.iter().map(|curve| panel(curve, "MiB planned", mib, false));
         let panels: Vec<Panel> = seconds.chain(memory).collect();
-        let Found { model, precision, adapter, .. } = self;
+        let Report { model, precision, adapter, .. } = self;
         let title = format!("{model}, {precision}, on {} ({}, {})", adapter.name, adapter.backend, adapter.driver);
         svg::draw(&title, self.curves.len(), &panels)
     }
 
     fn print(&self) -> anyhow::Result<()> {
-        let Found { model, precision, adapter, .. } = self;
+        let Report { model, precision, adapter, .. } = self;
         print(&format!("{} ({}, {}), commit {COMMIT}", adapter.name, adapter.backend, adapter.driver))?;
         print(&format!("{model}, {precision}"))?;
         print("    size supports queries    seconds     GFLOP  GFLOP/s  MiB planned")?;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::time::Instant;
 
 #[derive(Serialize)]
-struct Found<'a> {
+struct Report<'a> {
     model: &'a str,
     random_weights: bool,
     size: u32,
@@ -24,7 +24,7 @@ struct Found<'a> {
     roof_gbytes: f64,
     /// From files or random numbers to the device, with pipelines.
     load_seconds: f64,
-    stages: Vec<Part>,
+    stages: Vec<StageReport>,
     /// Supports and a query.
     first_query: Seconds,
     /// What each further query of the same supports takes.
@@ -39,7 +39,7 @@ struct Found<'a> {
 }
 
 #[derive(Serialize)]
-struct Part {
+struct StageReport {
     stage: String,
     #[serde(flatten)]
     seconds: Seconds,
@@ -107,7 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let (flops, traffic) = (times * plan.flops, times * plan.traffic);
         let (percent_of_roof, binds) = roof.percent(flops, traffic, seconds.median_seconds);
         let published_flop = times * (plan.flops + plan.saved + plan.dropped_flops);
-        Part {
+        StageReport {
             stage: stage.to_string(),
             published_flop,
             executed_flop: times * (plan.flops + plan.padding),
@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     };
     let sum = |from: usize| Seconds::of(&runs.iter().map(|run| run[from..].iter().sum()).collect::<Vec<f64>>());
-    let found = Found {
+    let found = Report {
         model: args.network.name(),
         random_weights: args.network.is_random(),
         size: segmenter.size(),
@@ -174,9 +174,9 @@ fn overflowed(cause: &diffews_wgpu::Error) -> anyhow::Error {
     anyhow::anyhow!("{cause}: nothing was measured; --precision f32 has room for it")
 }
 
-impl Found<'_> {
+impl Report<'_> {
     fn print(&self, model: &str, roof: &Roof) -> anyhow::Result<()> {
-        let Found { size, shots, precision, adapter, load_seconds, repetitions, .. } = self;
+        let Report { size, shots, precision, adapter, load_seconds, repetitions, .. } = self;
         print(&format!("{} ({}, {}), commit {COMMIT}", adapter.name, adapter.backend, adapter.driver))?;
         print(&roof_line(roof))?;
         let memory = self.planned_memory_bytes as f64 / 1048576.0;
@@ -184,7 +184,7 @@ impl Found<'_> {
             "{model} at {size} x {size}, {shots} supports, {precision}; {memory:.0} MiB planned; loaded in {load_seconds:.2} s"
         ))?;
         print("seconds             first    median  (least to most)   GFLOP/s as published, of roof")?;
-        let line = |name: &str, seconds: &Seconds, part: Option<&Part>| {
+        let line = |name: &str, seconds: &Seconds, part: Option<&StageReport>| {
             let Seconds { first_seconds, median_seconds, least_seconds, most_seconds } = seconds;
             let rate = part.map_or(String::new(), |part| {
                 format!("{:>9.1} {:>6.1} % {}", part.gflops, part.percent_of_roof, part.bound)

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// Multiplications and additions, each counted.
 #[derive(Serialize)]
-struct Found<'a> {
+struct Report<'a> {
     model: &'a str,
     size: u32,
     shots: u64,
@@ -23,7 +23,7 @@ struct Found<'a> {
     /// What that is of.
     memory: Memory,
     dispatches: u64,
-    stages: Vec<Part>,
+    stages: Vec<StageReport>,
     adapter: &'a str,
     version: &'static str,
     commit: &'static str,
@@ -45,7 +45,7 @@ struct Memory {
 }
 
 #[derive(Serialize)]
-struct Part {
+struct StageReport {
     stage: String,
     /// How often its plan runs.
     runs: u64,
@@ -79,10 +79,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.json { print(&json_line(&found)?) } else { found.print() }
 }
 
-fn found<'a>(args: &'a Args, plan: &MemoryPlan, size: u32, precision: Precision, adapter: &'a str) -> Found<'a> {
+fn found<'a>(args: &'a Args, plan: &MemoryPlan, size: u32, precision: Precision, adapter: &'a str) -> Report<'a> {
     let part = |(stage, pass, runs): (Stage, Pass, u64)| {
         let PassPlan { dispatches, flops, padding, saved, dropped_flops, .. } = plan.of(pass);
-        Part {
+        StageReport {
             stage: stage.to_string(),
             runs,
             published_flop: runs * (flops + saved + dropped_flops),
@@ -91,9 +91,10 @@ fn found<'a>(args: &'a Args, plan: &MemoryPlan, size: u32, precision: Precision,
         }
     };
     let stages = stages(args.shots.into()).map(part);
-    let sum = |of: fn(&Part) -> u64, stages: &[Part]| stages.iter().map(of).sum::<u64>();
-    let [published, executed] = [|p: &Part| p.published_flop, |p: &Part| p.executed_flop].map(|of| sum(of, &stages));
-    Found {
+    let sum = |of: fn(&StageReport) -> u64, stages: &[StageReport]| stages.iter().map(of).sum::<u64>();
+    let [published, executed] =
+        [|p: &StageReport| p.published_flop, |p: &StageReport| p.executed_flop].map(|of| sum(of, &stages));
+    Report {
         model: args.network.name(),
         size,
         shots: args.shots.into(),
@@ -119,16 +120,16 @@ fn found<'a>(args: &'a Args, plan: &MemoryPlan, size: u32, precision: Precision,
     }
 }
 
-impl Found<'_> {
+impl Report<'_> {
     fn print(&self) -> anyhow::Result<()> {
-        let Found { model, size, shots, precision, adapter, .. } = self;
+        let Report { model, size, shots, precision, adapter, .. } = self;
         print(&format!("{model} at {size} x {size}, {shots} supports, {precision}, as planned for {adapter}; GFLOP:"))?;
         print("  stage          runs  published   executed  dispatches")?;
         let line = |name: &str, runs: &str, published: u64, executed: u64, dispatches: u64| {
             let [published, executed] = [published, executed].map(|flop| flop as f64 / 1e9);
             print(&format!("  {name:<14} {runs:>4} {published:>10.1} {executed:>10.1} {dispatches:>11}"))
         };
-        for Part { stage, runs, published_flop, executed_flop, dispatches } in &self.stages {
+        for StageReport { stage, runs, published_flop, executed_flop, dispatches } in &self.stages {
             line(stage, &runs.to_string(), *published_flop, *executed_flop, *dispatches)?;
         }
         line("all", "", self.published_flop, self.executed_flop, self.dispatches)?;

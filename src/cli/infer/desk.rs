@@ -1,6 +1,6 @@
 //! What is said of each query, in their order, and what has become of the run.
 
-use super::super::advice::told;
+use super::super::advice::describe;
 use super::super::engine::{Engine, Watch};
 use super::super::errors::{CliError, is_of_query};
 use super::super::format::RunFile;
@@ -10,7 +10,7 @@ use super::super::notes::Notes;
 use super::super::progress::{self, Bar};
 use super::super::{print, print_raw, report, tell};
 use super::crew::Crew;
-use super::finish::{Computed, Finished, Said};
+use super::finish::{Computed, Finished, Message};
 use super::source::Task;
 use super::trace::Trace;
 use super::{Args, standard};
@@ -80,7 +80,7 @@ impl<'a, 'env> Desk<'a, 'env> {
     }
 
     /// Queries that are being written.
-    pub fn flying(&self) -> usize {
+    pub fn in_flight(&self) -> usize {
         self.writers.waiting()
     }
 
@@ -122,7 +122,7 @@ impl<'a, 'env> Desk<'a, 'env> {
     }
 
     /// How far the run is, behind the reason why it ends there.
-    fn standing(&self) -> String {
+    fn status(&self) -> String {
         if self.alone {
             return String::new();
         }
@@ -135,17 +135,17 @@ impl<'a, 'env> Desk<'a, 'env> {
     }
 
     fn note(&self) {
-        interrupt::standing(self.standing());
+        interrupt::set_status(self.status());
     }
 
     /// Whether the run goes on.
-    pub fn goes_on(&self) -> bool {
+    pub fn continues(&self) -> bool {
         self.fatal.is_none()
     }
 
     pub fn give(&mut self, item: Item) {
         match self.writers.give(item) {
-            Ok(()) => self.say_ready(),
+            Ok(()) => self.print_ready(),
             Err(error) => self.end(error),
         }
     }
@@ -164,7 +164,7 @@ impl<'a, 'env> Desk<'a, 'env> {
     }
 
     /// Prints what there is to say.
-    pub fn say_ready(&mut self) {
+    pub fn print_ready(&mut self) {
         while let Some(done) = self.writers.take_ready() {
             self.say(done);
         }
@@ -177,13 +177,13 @@ impl<'a, 'env> Desk<'a, 'env> {
                 let _writing = progress::writing();
                 let added = self.run_file.as_mut().zip(picture).map_or(Ok(()), |(file, picture)| file.add(&picture));
                 self.failed.remove(&task.number);
-                *(if matches!(said, Said::Found) { &mut self.found } else { &mut self.done }) += 1;
+                *(if matches!(said, Message::AlreadyThere) { &mut self.found } else { &mut self.done }) += 1;
                 added.map_err(Into::into).and_then(|()| self.print(said))
             }
             Err(error) if !self.alone && is_of_query(&error) => {
                 // A file that comes again is told of once.
                 match self.failed.insert(task.number) {
-                    true => self.tell_failure(&task.job, &error),
+                    true => self.report_failure(&task.job, &error),
                     false => Ok(()),
                 }
             }
@@ -195,17 +195,17 @@ impl<'a, 'env> Desk<'a, 'env> {
         }
     }
 
-    fn tell_failure(&self, job: &Job, error: &anyhow::Error) -> anyhow::Result<()> {
+    fn report_failure(&self, job: &Job, error: &anyhow::Error) -> anyhow::Result<()> {
         let again = if self.args.queries.is_watch() { "; it is tried again when it changes" } else { "" };
-        tell(&format!("error: {}{again}", told(error)));
+        tell(&format!("error: {}{again}", describe(error)));
         if self.args.json { print_raw(&report::failure(job, error)?) } else { Ok(()) }
     }
 
-    fn print(&self, said: Said) -> anyhow::Result<()> {
+    fn print(&self, said: Message) -> anyhow::Result<()> {
         match said {
-            Said::Found => Ok(()),
-            Said::Json(line) => print_raw(&line),
-            Said::Line(line, drawing) => {
+            Message::AlreadyThere => Ok(()),
+            Message::Json(line) => print_raw(&line),
+            Message::Line(line, drawing) => {
                 match line {
                     // What goes to standard output is a picture.
                     Some(line) if standard::is_taken(self.args) => tell(&line),
@@ -230,7 +230,7 @@ impl<'a, 'env> Desk<'a, 'env> {
             let (found, left) = (self.found, self.left);
             tell(&format!("note: other runs have done {found} of these queries meanwhile, and are at {left} more"));
         }
-        let standing = self.standing();
+        let status = self.status();
         // Also of a run that failed: it says what came before.
         let writing = progress::writing();
         let shared = self.run_file.take().map_or(Ok(()), RunFile::finish);
@@ -242,7 +242,7 @@ impl<'a, 'env> Desk<'a, 'env> {
         }
         match (self.fatal, self.failed.len()) {
             (Some(cause), _) if self.alone => Err(cause),
-            (Some(cause), _) => Err(CliError::Ended { cause, standing }.into()),
+            (Some(cause), _) => Err(CliError::Ended { cause, status }.into()),
             (None, 0) => traced,
             (None, failed) => Err(CliError::SomeFailed { failed, total }.into()),
         }
@@ -252,9 +252,9 @@ impl<'a, 'env> Desk<'a, 'env> {
 impl Watch for Desk<'_, '_> {
     /// Results are told while the next query is computed, not behind it.
     fn step(&mut self, stage: Stage, done: f64) -> ControlFlow<()> {
-        self.say_ready();
+        self.print_ready();
         self.bar.step(stage, done)?;
-        if self.goes_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if self.continues() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     fn clear(&mut self) {

@@ -1,7 +1,7 @@
 //! A query's map to its files and to what is said of it: beside the GPU's thread.
 
 use super::super::format::{Format, picture};
-use super::super::job::{Existing, Found, Job};
+use super::super::job::{Existing, Job, Prediction};
 use super::super::report::{Examples, Machine, Report};
 use super::super::{json_line, show};
 use super::Args;
@@ -24,13 +24,13 @@ pub struct Computed {
 }
 
 /// What is printed of a query that is done.
-pub enum Said {
+pub enum Message {
     /// The object for programs.
     Json(String),
     /// The line for people, and a drawing.
     Line(Option<String>, Option<String>),
     /// Nothing: another run has written all of it meanwhile.
-    Found,
+    AlreadyThere,
 }
 
 /// What is written of each query.
@@ -45,7 +45,7 @@ pub struct Written<'a> {
 
 /// What was done with a query.
 pub struct Finished {
-    pub said: Said,
+    pub said: Message,
     /// For the file that all queries share.
     pub picture: Option<Picture>,
 }
@@ -75,15 +75,15 @@ impl Written<'_> {
             None => format.format.write_picture(path, &found, place, force),
         };
         if !job.write(loaded.whole.as_ref(), &found, size, existing, &result)? && job.result.is_some() {
-            return Ok(Finished { said: Said::Found, picture: None });
+            return Ok(Finished { said: Message::AlreadyThere, picture: None });
         }
         let mask = found.foreground();
         let report = Report::new(machine, examples, job, (&found, objects.as_deref()), rule, &times);
         let said = match args.json {
-            true => Said::Json(json_line(&report)?),
+            true => Message::Json(json_line(&report)?),
             false => {
                 let drawing = loaded.whole.filter(|_| args.show).map(|rgb| show::draw(&rgb, &mask));
-                Said::Line((!args.quiet).then(|| report.summary()), drawing)
+                Message::Line((!args.quiet).then(|| report.summary()), drawing)
             }
         };
         Ok(Finished { said, picture: picture.filter(|_| job.result.is_none()) })
@@ -98,10 +98,10 @@ fn found(
     rule: MaskRule,
     margin: Option<f32>,
     negatives: bool,
-) -> Result<Found, ImageError> {
+) -> Result<Prediction, ImageError> {
     if let (None, false) = (margin, negatives) {
         let map = maps.swap_remove(0);
-        return Ok(Found::Mask { mask: map.mask_at(size.0, size.1, rule), map });
+        return Ok(Prediction::Mask { mask: map.mask_at(size.0, size.1, rule), map });
     }
     let mut labels = image_io::label_maps(&maps, size, rule, margin.unwrap_or(0.0))?;
     if negatives {
@@ -110,25 +110,25 @@ fn found(
         labels.remove(number);
     }
     Ok(match margin {
-        Some(_) => Found::Labels { labels, maps },
-        None => Found::Mask { mask: labels.mask(1), map: maps.swap_remove(0) },
+        Some(_) => Prediction::Labels { labels, maps },
+        None => Prediction::Mask { mask: labels.mask(1), map: maps.swap_remove(0) },
     })
 }
 
 /// The objects of each class, and nothing else is left of what was found.
 fn objects(
-    found: &mut Found,
+    found: &mut Prediction,
     (width, height): (u32, u32),
     options: &ObjectOptions,
 ) -> Result<Vec<Vec<Object>>, ImageError> {
     let of = |mask: &Mask, map: &DecodedMap| find_objects(mask, Some(&map.map_at(width, height)), options);
     match found {
-        Found::Mask { mask, map } => {
+        Prediction::Mask { mask, map } => {
             let objects = of(mask, map)?;
             *mask = mask_of_objects(&objects, (width, height))?;
             Ok(vec![objects])
         }
-        Found::Labels { labels, maps } => (1..=255)
+        Prediction::Labels { labels, maps } => (1..=255)
             .zip(maps)
             .map(|(label, map)| {
                 let objects = of(&labels.mask(label), map)?;

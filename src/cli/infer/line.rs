@@ -80,10 +80,10 @@ impl<'env> Line<'_, 'env> {
         readers: &mut Crew<'env, Task, anyhow::Result<Ready>>,
     ) -> anyhow::Result<()> {
         let (mut given, mut last, mut asked) = (VecDeque::new(), false, Instant::now());
-        while self.desk.goes_on() {
+        while self.desk.continues() {
             self.fill(source, readers, &mut given)?;
             if let Some(task) = given.pop_front() {
-                let ready = readers.take(&mut || self.desk.say_ready())?.unwrap_or(Ok(Ready::There));
+                let ready = readers.take(&mut || self.desk.print_ready())?.unwrap_or(Ok(Ready::There));
                 self.compute(task, ready);
                 continue;
             }
@@ -114,8 +114,9 @@ impl<'env> Line<'_, 'env> {
         given: &mut VecDeque<Task>,
     ) -> anyhow::Result<()> {
         while given.len() < readers.ahead() {
-            let flying = (given.len() + self.desk.flying()) as u64;
-            let fits = flying == 0 || (flying + 1).saturating_mul(self.largest.unwrap_or(ROOM_BYTES)) <= ROOM_BYTES;
+            let in_flight = (given.len() + self.desk.in_flight()) as u64;
+            let fits =
+                in_flight == 0 || (in_flight + 1).saturating_mul(self.largest.unwrap_or(ROOM_BYTES)) <= ROOM_BYTES;
             if !fits && !given.is_empty() {
                 break;
             }
@@ -147,7 +148,7 @@ impl<'env> Line<'_, 'env> {
             }
             return false;
         }
-        self.desk.say_ready();
+        self.desk.print_ready();
         self.desk.is_idle();
         source.wait(NOW_AND_THEN);
         true
@@ -172,6 +173,6 @@ impl<'env> Line<'_, 'env> {
         // What ends the run ends it when it is told.
         let last = computed.as_ref().is_err_and(|error| !is_of_query(error));
         desk.give((task, computed));
-        while last && desk.goes_on() && desk.wait() {}
+        while last && desk.continues() && desk.wait() {}
     }
 }

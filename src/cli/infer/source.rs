@@ -1,6 +1,6 @@
 //! The queries of a run in their order: those that are known, then those that come.
 
-use super::super::advice::told;
+use super::super::advice::describe;
 use super::super::errors::is_of_query;
 use super::super::job::Job;
 use super::super::list::{self, Input};
@@ -65,7 +65,7 @@ impl Source {
     ///
     /// # Errors
     /// The system gives no thread; a list that cannot be read.
-    pub fn and_later(mut self, from: From, later: Later) -> anyhow::Result<Source> {
+    pub fn followed_by(mut self, from: From, later: Later) -> anyhow::Result<Source> {
         let (send, came) = sync_channel(AHEAD);
         let again = matches!(from, From::Folders(_));
         let known = self.next.iter().filter(|_| again).map(|task| (task.job.query.clone(), task.number)).collect();
@@ -167,7 +167,7 @@ impl Planning {
         let (job, refused) = match self.later.add(query, self.again) {
             Ok(Some(job)) => (job, None),
             Ok(None) => return ControlFlow::Continue(()),
-            Err(error) if is_of_query(&error) => (Job::without_files(path.clone()), Some(told(&error))),
+            Err(error) if is_of_query(&error) => (Job::without_files(path.clone()), Some(describe(&error))),
             Err(error) => {
                 let _ = self.send(Came::Failed(error));
                 return ControlFlow::Break(());

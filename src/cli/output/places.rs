@@ -47,7 +47,7 @@ impl Places {
 ///
 /// # Errors
 /// Wrong usage, in words.
-pub fn keep_files<'a>(output: &Path, mut inputs: impl Iterator<Item = &'a Path>) -> anyhow::Result<()> {
+pub fn refuse_input_as_output<'a>(output: &Path, mut inputs: impl Iterator<Item = &'a Path>) -> anyhow::Result<()> {
     let mut places = Places::default();
     let own = places.behind(output);
     match inputs.any(|input| !is_standard(input) && places.behind(input) == own) {

@@ -93,7 +93,7 @@ fn outline(shape: &Shape) -> Result<Vec<[f64; 2]>, String> {
 mod tests {
     use super::*;
 
-    fn told(text: &str, label: Option<&str>) -> Result<usize, String> {
+    fn count_shapes(text: &str, label: Option<&str>) -> Result<usize, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.json");
         std::fs::write(&path, text).unwrap();
@@ -113,12 +113,12 @@ mod tests {
             r#"{"label": "cat", "points": [[1, 1], [5, 1], [5, 4], [1, 4]], "shape_type": "polygon", "flags": {}}"#;
         let rectangle = r#"{"label": "cat", "points": [[8, 9], [6, 6]], "shape_type": "rectangle"}"#;
         let circle = r#"{"label": "dog", "points": [[14, 5], [14, 8]], "shape_type": "circle"}"#;
-        assert_eq!(told(&file(polygon), None), Ok(12));
-        assert_eq!(told(&file(&format!("{polygon},{rectangle},{circle}")), Some("cat")), Ok(18));
-        let disc = told(&file(circle), Some("dog")).unwrap();
+        assert_eq!(count_shapes(&file(polygon), None), Ok(12));
+        assert_eq!(count_shapes(&file(&format!("{polygon},{rectangle},{circle}")), Some("cat")), Ok(18));
+        let disc = count_shapes(&file(circle), Some("dog")).unwrap();
         assert!((26..=32).contains(&disc), "{disc}");
-        assert!(told(&file(&format!("{polygon},{circle}")), None).unwrap_err().contains("cat, dog"));
-        assert!(told(&file(polygon), Some("cow")).unwrap_err().contains("no shape is labelled cow"));
+        assert!(count_shapes(&file(&format!("{polygon},{circle}")), None).unwrap_err().contains("cat, dog"));
+        assert!(count_shapes(&file(polygon), Some("cow")).unwrap_err().contains("no shape is labelled cow"));
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
             (&file(one), "1 points"),
             (&wide, "21 x 10"),
         ] {
-            let error = told(text, None).unwrap_err();
+            let error = count_shapes(text, None).unwrap_err();
             assert!(error.contains(word) && error.contains("a.json"), "{error}");
         }
     }

@@ -12,11 +12,11 @@ pub fn of(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Orientation {
     // JPEG's header before EXIF may have come along.
     let tiff = exif.map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
     let directory = tiff.and_then(File::new).and_then(|file| file.directories().into_iter().next());
-    told(directory.as_ref(), xmp)
+    from_tags(directory.as_ref(), xmp)
 }
 
 /// What a directory tells; where it says nothing, what XMP does.
-pub fn told(directory: Option<&Directory>, xmp: Option<&[u8]>) -> Orientation {
+pub fn from_tags(directory: Option<&Directory>, xmp: Option<&[u8]>) -> Orientation {
     let number = directory.and_then(|directory| directory.number(ORIENTATION));
     let number = number.or_else(|| in_xmp(xmp?).map(u64::from));
     number.and_then(|n| Orientation::from_exif(u8::try_from(n).ok()?)).unwrap_or(Orientation::NoTransforms)

@@ -6,7 +6,7 @@ use std::path::Path;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage};
 
-use super::reading::{self, Found, MaskReading, MaskSource, Refusal};
+use super::reading::{self, MaskReading, MaskSource, ReadMask, Refusal};
 use super::stored::{Stored, Values};
 use super::warning::{MaskValue, MaskWarning};
 use super::{ImageError, Mask};
@@ -110,7 +110,7 @@ fn load(
     let size = (stored.width as u32, stored.height as u32);
     let found = reading::read(&stored, how.source).map_err(|refusal| refused(path, how.source, refusal))?;
     drop(stored);
-    let Found { foreground, mut said, brightest, alpha } = found;
+    let ReadMask { foreground, mut said, brightest, alpha } = found;
     if how.invert {
         said = said.into_iter().filter_map(MaskWarning::inverted).collect();
     }

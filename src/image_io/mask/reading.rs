@@ -33,7 +33,7 @@ pub struct MaskReading {
 }
 
 /// What was found in a mask's file, in the file's own orientation.
-pub(super) struct Found {
+pub(super) struct ReadMask {
     pub foreground: Vec<bool>,
     pub said: Vec<MaskWarning>,
     /// The brightest luma or, of a mask drawn in `alpha`, alpha, in percent.
@@ -51,7 +51,7 @@ pub(super) enum Refusal {
     Absent(Vec<MaskValue>),
 }
 
-pub(super) fn read(stored: &Stored, source: MaskSource) -> Result<Found, Refusal> {
+pub(super) fn read(stored: &Stored, source: MaskSource) -> Result<ReadMask, Refusal> {
     match source {
         MaskSource::Auto => Ok(auto(stored)),
         MaskSource::HalfOfWhite => Ok(half_of_white(stored)),
@@ -85,7 +85,7 @@ fn asked(
     value: impl Fn(usize) -> u32,
     right: impl Fn(u32) -> bool,
     name: impl Fn(u32) -> MaskValue,
-) -> Result<Found, Refusal> {
+) -> Result<ReadMask, Refusal> {
     let visible = stored.visible();
     let foreground: Vec<bool> = (0..stored.len()).map(|i| right(value(i)) && visible(i)).collect();
     if !foreground.contains(&true) {
@@ -93,18 +93,18 @@ fn asked(
         entries.sort_by_key(|e| std::cmp::Reverse(e.count));
         return Err(Refusal::Absent(entries.iter().map(|e| name(e.value)).collect()));
     }
-    Ok(Found { foreground, said: Vec::new(), brightest: stored.brightest(), alpha: false })
+    Ok(ReadMask { foreground, said: Vec::new(), brightest: stored.brightest(), alpha: false })
 }
 
 /// As published evaluations read black and white masks.
-fn half_of_white(stored: &Stored) -> Found {
+fn half_of_white(stored: &Stored) -> ReadMask {
     let table = Table::new(stored.width, stored.height, |i| stored.colour(i));
     let name = number_of;
     let scale = Scale { white: 255, lossy: true, numbers: false, name: &name };
     let grey = levels::choose(&colours::by_level(&table), scale).said;
     let said = grey.into_iter().filter(|s| matches!(s, MaskWarning::Grey { .. })).collect();
     let foreground = each(stored, |i| stored.colour(i), |value| Rule::Luma.holds(value));
-    Found { foreground, said, brightest: stored.brightest(), alpha: false }
+    ReadMask { foreground, said, brightest: stored.brightest(), alpha: false }
 }
 
 fn each(stored: &Stored, value: impl Fn(usize) -> u32, holds: impl Fn(u32) -> bool) -> Vec<bool> {
@@ -120,10 +120,10 @@ fn each(stored: &Stored, value: impl Fn(usize) -> u32, holds: impl Fn(u32) -> bo
 }
 
 /// Foreground is what has at least `least` alpha.
-fn by_alpha(stored: &Stored, least: u8, said: Vec<MaskWarning>) -> Found {
+fn by_alpha(stored: &Stored, least: u8, said: Vec<MaskWarning>) -> ReadMask {
     let alpha = stored.alpha.as_deref().unwrap_or(&[]);
     let brightest = 100.0 * f32::from(alpha.iter().copied().max().unwrap_or(255)) / 255.0;
-    Found { foreground: alpha.iter().map(|&a| a >= least).collect(), said, brightest, alpha: true }
+    ReadMask { foreground: alpha.iter().map(|&a| a >= least).collect(), said, brightest, alpha: true }
 }
 
 /// More colours than this, on transparent ground, are a picture.
@@ -136,7 +136,7 @@ enum View {
     Colour,
 }
 
-fn auto(stored: &Stored) -> Found {
+fn auto(stored: &Stored) -> ReadMask {
     let (choice, view) = by_values(stored);
     let value = |i| match view {
         View::Value => stored.value(i),
@@ -146,7 +146,7 @@ fn auto(stored: &Stored) -> Found {
     let by_colour = |said: Vec<MaskWarning>| {
         let mut foreground = each(stored, value, |v| choice.rule.holds(v));
         foreground.iter_mut().enumerate().for_each(|(i, fore)| *fore &= visible(i));
-        Found { foreground, said, brightest: stored.brightest(), alpha: false }
+        ReadMask { foreground, said, brightest: stored.brightest(), alpha: false }
     };
     let Some(alpha) = stored.alpha.as_deref() else {
         return by_colour(choice.said.into_iter().collect());
@@ -203,7 +203,7 @@ fn is_one_colour(stored: &Stored) -> bool {
 }
 
 /// One colour, of which alpha says where it is.
-fn drawn_in_alpha(stored: &Stored, alpha: &[u8], percent: f32) -> Found {
+fn drawn_in_alpha(stored: &Stored, alpha: &[u8], percent: f32) -> ReadMask {
     let table = Table::new(stored.width, stored.height, |i| u32::from(alpha[i]));
     if table.entries.last().is_none_or(|e| e.value < u32::from(OPAQUE)) {
         // Faint all over: perhaps labels, or levels of few bits.

@@ -210,14 +210,14 @@ pub async fn webhook(State(app): State<Arc<App>>, headers: HeaderMap, body: Body
     let hearing = app.clone();
     let heard = app.blocking(move || {
         let event: Event = parse(&upload.bytes)?;
-        hearing.projects.hear(&event)
+        hearing.projects.handle_event(&event)
     });
     heard.await?;
     Ok(json(StatusCode::CREATED, text(&Heard { result: "ok" })?))
 }
 
 impl Projects {
-    fn hear(&self, event: &Event) -> Result<(), Problem> {
+    fn handle_event(&self, event: &Event) -> Result<(), Problem> {
         let all = || event.annotation.iter().chain(&event.annotations);
         match event.action.as_str() {
             "ANNOTATION_CREATED" | "ANNOTATION_UPDATED" | "ANNOTATIONS_CREATED" => {

@@ -106,7 +106,9 @@ impl Source {
                 200 => break answer,
                 301..=303 | 307 | 308 if redirects < MOST_REDIRECTS => {
                     let to = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok());
-                    at = to.and_then(|to| led(&at, to)).ok_or_else(|| failed("its server sends elsewhere".into()))?;
+                    at = to
+                        .and_then(|to| redirect_target(&at, to))
+                        .ok_or_else(|| failed("its server sends elsewhere".into()))?;
                     let of = at.parse::<Uri>().ok().as_ref().and_then(origin).filter(|of| self.allows(of));
                     of.ok_or_else(|| failed("its server sends to another one, which was not allowed".into()))?;
                     redirects += 1;
@@ -150,7 +152,7 @@ impl Source {
 }
 
 /// Where `to` leads from `from`: a whole address of http, or a path of the same server.
-fn led(from: &str, to: &str) -> Option<String> {
+fn redirect_target(from: &str, to: &str) -> Option<String> {
     if to.starts_with("http://") || to.starts_with("https://") {
         return Some(to.to_owned());
     }
@@ -211,8 +213,11 @@ mod tests {
         ] {
             assert_eq!(source.key(other, Some("t")), None, "{other}");
         }
-        assert_eq!(led("http://a:1/x/y", "/z").as_deref(), Some("http://a:1/z"));
-        assert!(led("http://a:1/x", "//evil.example/").is_none() && led("http://a/x", "file:///etc").is_none());
+        assert_eq!(redirect_target("http://a:1/x/y", "/z").as_deref(), Some("http://a:1/z"));
+        assert!(
+            redirect_target("http://a:1/x", "//evil.example/").is_none()
+                && redirect_target("http://a/x", "file:///etc").is_none()
+        );
         assert_eq!(Source::new(None, 100).picture("data:image/png;base64,aGk=", None).unwrap(), b"hi");
     }
 }

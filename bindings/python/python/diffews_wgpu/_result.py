@@ -16,7 +16,7 @@ from ._inputs import Box, whole
 class Object:
     """A connected part of a mask."""
 
-    def __init__(self, native: _native.Part, shape: Tuple[int, int]) -> None:
+    def __init__(self, native: _native.MaskObject, shape: Tuple[int, int]) -> None:
         self._native = native
         self._shape = shape
         self.area = native.area
@@ -37,7 +37,7 @@ class Object:
 class Result:
     """What was found in one image. Arrays are made when they are asked for, and kept."""
 
-    def __init__(self, native: _native.Found) -> None:
+    def __init__(self, native: _native.Prediction) -> None:
         self._native = native
         width, height = native.size
         self.shape: Tuple[int, int] = (height, width)

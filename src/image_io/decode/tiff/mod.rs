@@ -117,5 +117,5 @@ fn place(directory: &Directory) -> Option<GeoTags> {
 }
 
 fn upright(directory: &Directory) -> Orientation {
-    orientation::told(Some(directory), directory.bytes(XMP))
+    orientation::from_tags(Some(directory), directory.bytes(XMP))
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// What a client wants to be told.
-pub struct Told {
+pub struct ResultOptions {
     pub wanted: Wanted,
     pub rule: MaskRule,
     pub map: bool,
@@ -21,7 +21,7 @@ pub struct Told {
 
 /// What was found.
 #[derive(Serialize, ToSchema)]
-pub struct Found {
+pub struct SegmentResult {
     width: u32,
     height: u32,
     /// Whether the mask has a pixel.
@@ -31,7 +31,7 @@ pub struct Found {
     /// Left, top, right and bottom of all that was found.
     r#box: Option<[u32; 4]>,
     foreground_fraction: f64,
-    objects: Vec<FoundObject>,
+    objects: Vec<SegmentObject>,
     /// PNG in base64, 255 where the thing is.
     mask: String,
     /// PNG in base64 of the map before the threshold, 255 for 1.
@@ -49,7 +49,7 @@ pub struct Found {
 
 /// A connected part of the mask.
 #[derive(Serialize, ToSchema)]
-pub struct FoundObject {
+pub struct SegmentObject {
     /// In pixels.
     area: u64,
     /// Left, top, right and bottom.
@@ -74,18 +74,18 @@ fn corners(b: BoundingBox) -> [u32; 4] {
     [b.x, b.y, b.x + b.width, b.y + b.height]
 }
 
-impl Told {
+impl ResultOptions {
     /// What was found in a query of `size`, as JSON.
-    pub fn told(self, app: &App, found: Segmentation, size: (u32, u32)) -> Result<String, Problem> {
+    pub fn json(self, app: &App, found: Segmentation, size: (u32, u32)) -> Result<String, Problem> {
         let seconds: f64 = found.times().iter().map(|(_, seconds)| seconds).sum();
         let precision = found.precision().name();
-        let found = self.wanted.found(app, found.into_map(), size, self.rule)?;
-        let mut objects: Vec<FoundObject> = found
+        let found = self.wanted.predict(app, found.into_map(), size, self.rule)?;
+        let mut objects: Vec<SegmentObject> = found
             .objects
             .iter()
             .map(|object| {
                 let polygons = self.polygons.then(Vec::new);
-                FoundObject { area: object.area, r#box: corners(object.bounding_box), score: object.score, polygons }
+                SegmentObject { area: object.area, r#box: corners(object.bounding_box), score: object.score, polygons }
             })
             .collect();
         if self.polygons {
@@ -104,7 +104,7 @@ impl Told {
             settings::Threshold::Relative(value) => Threshold::Relative(value),
             settings::Threshold::Absolute(value) => Threshold::Absolute(value),
         };
-        answer::text(&Found {
+        answer::text(&SegmentResult {
             width: size.0,
             height: size.1,
             found: found.mask.bounding_box().is_some(),
