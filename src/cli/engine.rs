@@ -1,4 +1,4 @@
-//! A model on a device with its supports' bank; opened again where the device is lost.
+//! A model and its banks on a device; opened again after the device is lost.
 
 use super::advice::describe;
 use super::classes::Class;
@@ -12,7 +12,7 @@ use diffews_wgpu::{Error, Example, Segmentation, Segmenter, Stage, SupportBank};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-/// What an engine is made of.
+/// The parts of an engine.
 pub struct Setup<'a> {
     pub args: &'a EngineArgs,
     /// Opened once, so that all queries get the same model.
@@ -20,20 +20,20 @@ pub struct Setup<'a> {
     pub masks: Option<&'a MaskArgs>,
     pub kv_sample: Option<KvSample>,
     pub framing: Framing,
-    /// Of queries, where they are cut.
+    /// Tiles of the queries, if they are cut.
     pub tiles: Option<Tiles>,
-    /// What is to be found.
+    /// The classes to find.
     pub classes: &'a [Class],
     pub told: Told,
-    /// The device is opened with its clock, and dispatches have their times.
+    /// Whether to measure dispatches with the device's timestamps.
     pub timed: bool,
 }
 
-/// Who is told of the progress, and where lines can be printed in between.
+/// Receives the progress, and makes room for lines in between.
 pub trait Watch {
-    /// Told of the share of a stage that is done; says whether to go on.
+    /// Receives the completed part of a stage; returns whether to go on.
     fn step(&mut self, stage: Stage, done: f64) -> ControlFlow<()>;
-    /// Makes room for a line.
+    /// Clears the bar before a line is printed.
     fn clear(&mut self);
 }
 
@@ -41,15 +41,15 @@ pub trait Watch {
 pub struct Engine {
     pub segmenter: Segmenter,
     pub banks: Vec<SupportBank>,
-    /// When its model was loaded, and how long that took.
+    /// When loading began.
     pub begun: Instant,
     pub load_seconds: f64,
-    /// The user knows that half precision is not enough.
+    /// The overflow warning was printed.
     told: bool,
 }
 
 impl Engine {
-    /// Opens everything; where the device is lost, once more.
+    /// Opens everything; tries once more if the device is lost.
     pub fn with_retry(setup: &Setup, watch: &mut dyn Watch) -> anyhow::Result<Engine> {
         let made = Engine::new(setup, watch);
         match made {
@@ -87,7 +87,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Seconds by stage: those of loading and of the supports, which all queries share, and the result's.
+    /// Seconds by stage: loading and supports, which all queries share, and the query's own.
     pub fn times(&self, of_result: &[(Stage, f64)]) -> Vec<(Stage, f64)> {
         let mut times = vec![(Stage::Load, self.load_seconds)];
         let banks = self.banks.iter().flat_map(|bank| bank.times());
@@ -107,19 +107,19 @@ fn is_lost(error: &anyhow::Error) -> bool {
 
 fn warn_device_lost(error: &anyhow::Error, watch: &mut dyn Watch) {
     watch.clear();
-    tell(&format!("warning: {}; trying again on the device opened anew", describe(error)));
+    tell(&format!("warning: {}; opening the device again and retrying", describe(error)));
 }
 
-/// Says once why what was asked of half precision was done in f32; that it did.
+/// Warns once that half precision overflowed; returns true.
 fn warn_overflow(before: bool, overflow: &Error, watch: &mut dyn Watch) -> bool {
     if !before {
         watch.clear();
-        tell(&format!("warning: {overflow}; tried again with everything in f32"));
+        tell(&format!("warning: {overflow}; ran again with everything in f32"));
     }
     true
 }
 
-/// A query's results, one for each class, and the engine that made them: another one where the device was lost.
+/// A query's results, one for each class, and the engine that computed them: a new one if the device was lost.
 pub fn segment<'a>(
     setup: &Setup,
     slot: &'a mut Option<Engine>,
@@ -155,6 +155,6 @@ pub fn segment<'a>(
         }
         opened_anew = true;
         warn_device_lost(&error, watch);
-        // The engine ends here: two at once may not fit the device.
+        // Drop the engine here: two may not fit the device.
     }
 }

@@ -1,4 +1,4 @@
-//! `eval merge`: the shards of a run of `eval` put together.
+//! `eval merge`: merges the shards of a run of `eval`.
 
 use super::scores::{finish, refuse_foreign_files};
 use diffews_wgpu::eval::{EvalError, ResultsFile, merge};
@@ -16,7 +16,7 @@ pub struct Args {
     /// Print the scores as one JSON object
     #[arg(long)]
     json: bool,
-    /// Errors only
+    /// Print errors only
     #[arg(long, short)]
     quiet: bool,
 }

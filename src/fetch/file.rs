@@ -1,4 +1,4 @@
-//! One file: its part, which grows over any number of connections and runs, until all of it is there and right.
+//! Fetches a file: its partial file grows over any number of connections and runs until it is complete and verified.
 
 use super::http::{Client, ContentRange, Failure};
 use super::listing::Entry;
@@ -10,24 +10,24 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 const CHUNK: usize = 256 << 10;
-/// A connection that brings so much has done something.
+/// Bytes after which a connection counts as progress.
 const PROGRESS: u64 = 64 << 10;
-/// Connections for one file, whatever they bring.
+/// Most connections for one file.
 const MAX_CONNECTIONS: usize = 1000;
 
-/// The part of a file that is on its way.
+/// Path of the partial file.
 pub(super) fn part_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     path.with_file_name(name)
 }
 
-/// Bytes of it that are there.
+/// Length of the partial file.
 pub(super) fn partial_len(path: &Path) -> u64 {
     fs::symlink_metadata(part_of(path)).map_or(0, |about| about.len())
 }
 
-/// Whether `path` is the file of `entry`, as far as is known of that.
+/// Whether `path` matches the size and hash of `entry`, as far as they are known.
 pub(super) fn is_intact(path: &Path, entry: &Entry, watch: &mut Watch) -> Result<bool, FetchError> {
     match fs::metadata(path) {
         Ok(about) if about.is_file() && about.len() == entry.size => {}
@@ -40,7 +40,7 @@ pub(super) fn is_intact(path: &Path, entry: &Entry, watch: &mut Watch) -> Result
     Ok(read == entry.size && hash.finalize() == wanted.into())
 }
 
-/// Gives the next `size` bytes of a file to `hash`; says how many there were.
+/// Feeds the next `size` bytes of a file to `hash`; returns their number.
 fn hash_existing(
     file: &mut File,
     size: u64,
@@ -65,7 +65,7 @@ fn hash_existing(
     Ok(read)
 }
 
-/// What is known of a part.
+/// A partial file being fetched.
 struct Growing<'a> {
     entry: &'a Entry,
     address: String,
@@ -73,9 +73,9 @@ struct Growing<'a> {
     file: File,
     hash: Sha256,
     held: u64,
-    /// Bytes of it that came before this run.
+    /// Bytes from earlier runs.
     before: u64,
-    /// Whether the server gives what is missing alone.
+    /// Whether the server supports ranges.
     ranges: bool,
 }
 
@@ -92,7 +92,7 @@ impl From<FetchError> for End {
     }
 }
 
-/// Fetches `entry` to `path`, which is replaced where there is something.
+/// Fetches `entry` to `path` and replaces an existing file.
 pub(super) fn fetch(
     client: &Client,
     address: String,
@@ -105,7 +105,7 @@ pub(super) fn fetch(
     let file = open_or_make(&part).map_err(FetchError::io(&part))?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => return Err(FetchError::Busy { path: part }),
-        // Where there are no locks, everybody has it.
+        // Without file locks, every run may continue.
         Err(TryLockError::Error(_)) | Ok(()) => {}
     }
     let mut growing = Growing { entry, address, part, file, hash: Sha256::new(), held: 0, before: 0, ranges: true };
@@ -117,7 +117,7 @@ pub(super) fn fetch(
 }
 
 impl Growing<'_> {
-    /// Reads what an earlier run has left.
+    /// Hashes the partial file of an earlier run.
     fn resume(&mut self, watch: &mut Watch) -> Result<(), FetchError> {
         let len = self.file.metadata().map_err(FetchError::io(&self.part))?.len();
         if len > self.entry.size {
@@ -137,13 +137,13 @@ impl Growing<'_> {
         emptied.map_err(FetchError::io(&self.part)).map(drop)
     }
 
-    /// Connects until all of it is there and right.
+    /// Connects until the file is complete and verified.
     fn fill(&mut self, client: &Client, patience: &Patience, watch: &mut Watch) -> Result<(), FetchError> {
         let (mut failures, mut most) = (0, self.held);
         for _ in 0..MAX_CONNECTIONS {
             let failure = match self.connect(client, watch) {
                 End::All if self.is_intact() => return Ok(()),
-                // What was there before may be of another file.
+                // The earlier part may be of another version of the file.
                 End::All if self.before > 0 => {
                     self.begin_again(watch)?;
                     continue;
@@ -162,7 +162,7 @@ impl Growing<'_> {
             }
             watch.wait(&self.entry.path, &failure.reason, failure.wait.unwrap_or(patience.wait(failures)))?;
         }
-        let reason = format!("{MAX_CONNECTIONS} connections did not bring all of it");
+        let reason = format!("{MAX_CONNECTIONS} connections did not deliver all of it");
         Err(FetchError::Network { address: self.address.clone(), reason })
     }
 
@@ -170,7 +170,7 @@ impl Growing<'_> {
         self.entry.sha256.is_none_or(|wanted| self.hash.clone().finalize() == wanted.into())
     }
 
-    /// The whole file came in this run, and it is another one: nothing of it is of use.
+    /// Deletes a file that arrived completely in this run with a wrong hash.
     fn wrong(&mut self, watch: &mut Watch) -> FetchError {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let got = hex(&self.hash.clone().finalize());
@@ -209,19 +209,19 @@ impl Growing<'_> {
                 told
             }
             ContentRange::From { start, total } if start == from && from > 0 => total,
-            // From now on without ranges: this server's are not to be trusted.
+            // Stop using ranges: this server's are wrong.
             _ if self.ranges && from > 0 => {
                 self.ranges = false;
                 self.begin_again(watch)?;
                 return self.receive(client, watch);
             }
             _ => {
-                let reason = "the server sends a part of the file, which was not asked for".to_owned();
+                let reason = "the server sends a part of the file that was not requested".to_owned();
                 return Err(End::Error(FetchError::Network { address: self.address.clone(), reason }));
             }
         };
         if let Some(told) = told.filter(|&told| told != size) {
-            return Err(self.changed(format!("the server has {told} bytes, {size} were listed")));
+            return Err(self.changed(format!("the server has {told} bytes, but {size} were listed")));
         }
         let (mut body, mut buffer) = (answer.reader(), vec![0; CHUNK]);
         loop {

@@ -1,4 +1,4 @@
-//! `bench --host`: what is left of a query where the device takes no time.
+//! `bench --host`: the time of a query that the host takes.
 
 use super::{Args, COMMIT, json_line, noise, print, progress, sorted};
 use cpu_time::ThreadTime;
@@ -8,7 +8,7 @@ use diffews_wgpu::segment::{Pass, SelfCheck};
 use diffews_wgpu::{Precision, Segmenter, Stage, bench};
 use serde::Serialize;
 
-/// Milliseconds of this thread; what a driver does in threads of its own does not count.
+/// Milliseconds of this thread; a driver's own threads do not count.
 #[derive(Serialize)]
 struct Report<'a> {
     model: &'a str,
@@ -16,7 +16,7 @@ struct Report<'a> {
     precision: &'static str,
     /// The first query after loading and encoding one support.
     first_query_ms: f64,
-    /// Of those after it: the median, and by stage.
+    /// Median of the later queries.
     query_ms: f64,
     least_ms: f64,
     most_ms: f64,
@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             now = STAGES.iter().position(|s| s.0 == stage).unwrap_or(now);
             progress::go_on()
         })?;
-        // What comes after the last word of a stage is the next one's, but for the last stage.
+        // Time after a stage's last report counts for the next stage; after the last stage, for that one.
         spent[now] += milliseconds(&mut last);
         all.push(1e3 * started.elapsed().as_secs_f64());
         stages.iter_mut().zip(spent).for_each(|(all, ms)| all.push(ms));
@@ -86,7 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.json { print(&json_line(&found)?) } else { found.print() }
 }
 
-/// On a device that is not asked to prove anything.
+/// Loads the model without a self-check.
 fn loaded(args: &Args, precision: Precision) -> anyhow::Result<Segmenter> {
     let choice = AdapterChoice { unproved: true, ..args.adapter.choice()? };
     let gpu = args.forms.on(Gpu::new(&choice)?.interrupted_by(progress::interrupted))?;

@@ -1,4 +1,4 @@
-//! A query's map to its files and to what is said of it: beside the GPU's thread.
+//! From a query's map to its files and its report, on a worker thread.
 
 use super::super::format::{Format, picture};
 use super::super::job::{Existing, Job, Prediction};
@@ -14,36 +14,36 @@ use diffews_wgpu::image_io::{
 use diffews_wgpu::settings::MaskRule;
 use std::path::Path;
 
-/// A query that was computed.
+/// A computed query.
 pub struct Computed {
     pub loaded: Loaded,
-    /// Of each class.
+    /// One for each class.
     pub maps: Vec<DecodedMap>,
     pub machine: Machine,
     pub times: Vec<(Stage, f64)>,
 }
 
-/// What is printed of a query that is done.
+/// The message for a finished query.
 pub enum Message {
     /// The object for programs.
     Json(String),
     /// The line for people, and a drawing.
     Line(Option<String>, Option<String>),
-    /// Nothing: another run has written all of it meanwhile.
+    /// Nothing: another run has written all files meanwhile.
     AlreadyThere,
 }
 
-/// What is written of each query.
+/// How queries are written.
 pub struct Written<'a> {
     pub args: &'a Args,
-    /// What is said of the classes.
+    /// The classes, for the reports.
     pub examples: &'a Examples,
-    /// The classes as formats have them.
+    /// The classes, for the formats.
     pub categories: &'a [Category],
     pub rule: MaskRule,
 }
 
-/// What was done with a query.
+/// The outcome of a query.
 pub struct Finished {
     pub said: Message,
     /// For the file that all queries share.
@@ -51,7 +51,7 @@ pub struct Finished {
 }
 
 impl Written<'_> {
-    /// Writes the files of a query, which is that of `job` and of this number.
+    /// Writes the files of the query of `job`, which has this number.
     pub fn write(&self, number: usize, job: &Job, computed: Computed, existing: Existing) -> anyhow::Result<Finished> {
         let Written { args, examples, categories, rule } = *self;
         let (format, options) = (&args.format, args.format.objects());
@@ -90,8 +90,8 @@ impl Written<'_> {
     }
 }
 
-/// A mask; of classes with names a label map, in which they are at least `margin` apart. The last map may be that of what is not meant: it
-/// keeps its pixels, and is found nowhere.
+/// A mask, or with named classes a label map, where the best two maps differ by at least `margin`. The last map may be the negative
+/// class, which keeps its pixels and gets no label.
 fn found(
     mut maps: Vec<DecodedMap>,
     size: (u32, u32),
@@ -115,7 +115,7 @@ fn found(
     })
 }
 
-/// The objects of each class, and nothing else is left of what was found.
+/// The objects of each class; pixels outside them are removed from the prediction.
 fn objects(
     found: &mut Prediction,
     (width, height): (u32, u32),
