@@ -1,12 +1,12 @@
-//! Work for several threads, where there are any: a browser has one.
+//! Work on several threads; a browser has only one.
 
-/// As many as there are cores.
+/// Number of cores.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
 }
 
-/// Does `own` on this thread, and `other` on so many others meanwhile; a browser does `own` alone. What came of each, once all have ended. A
-/// panic of one goes on here.
+/// Runs `own` on this thread and `other` on `others` further threads, and returns all results; a browser runs only `own`. A panic of
+/// any thread continues here.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn run_with_others<R, T: Send>(
     others: usize,

@@ -1,4 +1,4 @@
-//! What was found in a picture.
+//! The result for a picture.
 
 use crate::errors;
 use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Mask, Object, ObjectOptions, find_objects, write_mask};
@@ -15,11 +15,11 @@ fn corner(b: BoundingBox) -> Corner {
     (b.x, b.y, b.width, b.height)
 }
 
-/// A map, and the rule by which it becomes a mask.
+/// A map, and the rule that makes it a mask.
 #[pyclass(frozen, module = "diffews_wgpu._native")]
 pub struct Prediction {
     map: Arc<DecodedMap>,
-    /// Of the picture: width and height.
+    /// Width and height of the picture.
     size: (u32, u32),
     rule: MaskRule,
     mask: OnceLock<Mask>,
@@ -31,7 +31,7 @@ pub struct Prediction {
     pub warnings: Vec<String>,
 }
 
-/// What a rule is where less than all of it is given.
+/// Completes a partial rule with defaults.
 pub fn rule(
     of: MaskRule,
     threshold: Option<f64>,
@@ -79,7 +79,7 @@ impl Prediction {
         self.size
     }
 
-    /// Side of the network's map, where that is square.
+    /// Side of the network's map, if it is square.
     #[getter]
     fn map_size(&self) -> (u32, u32) {
         (self.map.width(), self.map.height())
@@ -120,7 +120,7 @@ impl Prediction {
         })
     }
 
-    /// The same map by another rule.
+    /// The same map with another rule.
     fn at(&self, threshold: Option<f64>, absolute: Option<f64>, min_score: Option<f64>) -> PyResult<Prediction> {
         let rule = rule(self.rule, threshold, absolute, min_score).map_err(|error| errors::of(&error))?;
         Ok(Prediction {
@@ -142,7 +142,7 @@ impl Prediction {
     }
 }
 
-/// A connected part of a mask.
+/// A connected component of a mask.
 #[pyclass(frozen, module = "diffews_wgpu._native")]
 pub struct MaskObject {
     object: Object,
@@ -165,7 +165,7 @@ impl MaskObject {
         self.object.score
     }
 
-    /// Of the picture's size.
+    /// Its mask, of the picture's size.
     fn mask<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
         errors::caught(|| {
             let bytes = py.detach(|| {
