@@ -112,7 +112,7 @@ fn a_file_chooses_no_form_that_is_not_there_and_a_bad_one_costs_a_note() {
     }
     // If nothing can be written, nothing is measured, because the next run would have to measure again.
     let nowhere = planned(gpu(), Path::new("/dev/null/x"), 2.0).tune().unwrap();
-    assert!(nowhere.notes().iter().any(|note| note.contains("go by the rule")), "{:?}", nowhere.notes());
+    assert!(nowhere.notes().iter().any(|note| note.contains("chosen by rule")), "{:?}", nowhere.notes());
     assert_eq!((nowhere.memory().tuned.unwrap().measured, &nowhere.memory().forms), (0, &rule.memory().forms));
 }
 

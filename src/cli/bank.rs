@@ -26,7 +26,7 @@ Examples:
   diffews-wgpu bank merge monday.bank tuesday.bank -o week.bank
   diffews-wgpu bank info week.bank
 
-A bank is of one model and one size of pictures, and no other can read it. Any adapter can.";
+A bank belongs to one model and one size of pictures. Any adapter can read it.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]

@@ -11,7 +11,7 @@ const AFTER_HELP: &str = "\
 Examples:
   diffews-wgpu devices
   diffews-wgpu devices --json
-  diffews-wgpu devices --backend gl --adapter llvmpipe      whether that one can be used";
+  diffews-wgpu devices --backend gl --adapter llvmpipe      check whether this one can be used";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]

@@ -31,7 +31,7 @@ Examples:
   diffews-wgpu eval --episodes e.json --root DATA --weights DIR --unet DIR --output out --resume
   diffews-wgpu eval merge out --output out
 
-What a file of episodes holds, and what is scored how: docs/eval.md.";
+docs/eval.md describes the file of episodes and the scoring.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]

@@ -53,7 +53,7 @@ Examples:
   diffews-wgpu infer --class cat=cat.bank --support dog:d.png --mask d_m.png --query q.png  writes q_labels.png
   diffews-wgpu infer --bank cat.bank --query photos/ --recursive --output masks/        photos/a/b.jpg: masks/a/b_mask.png
   find . -name '*_rgb.png' | diffews-wgpu infer --bank cat.bank --query - --output masks/ --skip-existing
-  diffews-wgpu infer --bank cat.bank --query incoming/ --watch --output masks/          takes pictures as they come
+  diffews-wgpu infer --bank cat.bank --query incoming/ --watch --output masks/          takes pictures as they arrive
   curl -s URL | diffews-wgpu infer --support a.png --mask a_m.png --query - --output - > mask.png
 
 Exit codes, environment variables and where to get the published weights: diffews-wgpu --help";

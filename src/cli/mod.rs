@@ -69,36 +69,36 @@ Examples:
   diffews-wgpu model verify --weights DIR --unet DIR
 
 Weights:
-  Without --weights a small demonstration model inside this program is used. It runs anywhere and shows what the
-  method does, but it is poor on photographs. `model fetch published` brings the published weights of ModelScope, repository zzzmmz/Diffews:
+  Without --weights, a small demonstration model inside this program is used. It runs anywhere and shows the method,
+  but it is poor on photographs. `model fetch published` downloads the published weights from ModelScope, repository zzzmmz/Diffews:
     --weights  the base, Stable Diffusion 2.1 in the diffusers layout with vae/ and text_encoder/: the directory
                stable-diffusion-2-1-ref8inchannels-tag4inchannels
     --unet     a fine-tuned UNet: the directory incontext, or one of coco_fold0 to coco_fold3
-  Their licences are their own: academic use (BSD 2-Clause), and CreativeML Open RAIL++-M of Stable Diffusion 2.1.
-  `model verify` checks every tensor of what was downloaded.
+  They have their own licences: academic use (BSD 2-Clause), and CreativeML Open RAIL++-M of Stable Diffusion 2.1.
+  `model verify` checks every downloaded tensor.
 
 Exit codes:
-  0  everything done           4  no usable adapter (GPU or CPU driver), or one that does not compute right
+  0  success                   4  no usable adapter (GPU or CPU driver), or one that computes wrong results
   1  failure                   5  conformance failed
   2  wrong usage               6  some queries or episodes failed, the others are done
-  3  weights unusable          130, 143, 129  interrupted by Ctrl-C, SIGTERM, SIGHUP (infer --watch that waits, and serve, end well, with 0 or 6)
+  3  weights unusable          130, 143, 129  interrupted by Ctrl-C, SIGTERM, SIGHUP (serve and a waiting infer --watch end with 0 or 6 instead)
 
-Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the defaults):
+Environment (flags override DIFFEWS_*, which override WGPU_*, which override the defaults):
   DIFFEWS_WEIGHTS, DIFFEWS_UNET, DIFFEWS_SIZE, DIFFEWS_PRECISION, DIFFEWS_MAX_MEMORY, DIFFEWS_BACKEND, DIFFEWS_ADAPTER
-                       the defaults of these flags (size, precision and memory: of infer and eval)
+                       defaults of the flags (size, precision and memory only for infer and eval)
   DIFFEWS_CHECKED=1    keep the shader translator's and the driver's bounds checks (slower)
-  DIFFEWS_SELF_CHECK=0 believe the adapter, as --no-self-check
-  DIFFEWS_TUNE=0       choose the forms of kernels by rule, as --no-tune; a number N measures them for N seconds at most
-  DIFFEWS_CACHE        where it is remembered which adapters passed, and which forms are fast [default: diffews-wgpu in the
-                       system's place for caches]
+  DIFFEWS_SELF_CHECK=0 skip the self-check, as --no-self-check
+  DIFFEWS_TUNE=0       choose kernel forms by rule, as --no-tune; a number N measures them for at most N seconds
+  DIFFEWS_CACHE        directory for results of self-checks and measured forms [default: diffews-wgpu in the system's
+  cache directory]
   DIFFEWS_MIRROR, HF_ENDPOINT
-                       servers that `model fetch` asks in the place of others
+                       servers that `model fetch` uses instead of the usual ones
   LP_NATIVE_VECTOR_WIDTH
-                       of Mesa's CPU driver: bits of a vector. Where it is not set, infer, eval and tune start again with 512 if that
-                       is faster (Mesa 26, a CPU with AVX-512, large models but in q8)
+                       vector width of Mesa's CPU driver in bits. If it is not set, infer, eval and tune restart with 512 if that
+                       is faster (Mesa 26, a CPU with AVX-512, large models except in q8)
   WGPU_BACKEND, WGPU_ADAPTER_NAME
                        wgpu's own choice of backends (of vulkan, metal, dx12, gl) and adapter
-  RUST_LOG             what is logged to stderr, such as diffews_wgpu=debug; -v wins over it";
+  RUST_LOG             filter of the log on stderr, such as diffews_wgpu=debug; -v overrides it";
 
 #[derive(Parser)]
 #[command(name = "diffews-wgpu", version = env!("DIFFEWS_VERSION"), about = ABOUT, after_help = AFTER_HELP)]

@@ -23,8 +23,8 @@ Examples:
   diffews-wgpu serve --label-studio http://localhost:8080  a machine learning backend: annotate three, get the rest
   diffews-wgpu serve --listen 0.0.0.0:7777 --api-key-file key.txt --banks banks/
 
-docs/serve.md has the API. A first Ctrl-C or SIGTERM takes no more requests and finishes those that are there, for 25 s at most; a
-second one ends at once. There is no encryption: beyond a network that is trusted, put a proxy with TLS before it.";
+docs/serve.md has the API. After a first Ctrl-C or SIGTERM the server takes no more requests and finishes the others within 25 s; a
+second one ends it at once. There is no encryption: outside a trusted network, put a TLS proxy in front of it.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]

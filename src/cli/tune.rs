@@ -17,14 +17,14 @@ use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
 Examples:
-  diffews-wgpu tune --weights DIR --unet DIR --seconds 60      for runs of that model to come
+  diffews-wgpu tune --weights DIR --unet DIR --seconds 60      for later runs of that model
   diffews-wgpu tune --show
   diffews-wgpu tune --clear
 
-A form is one way to compute a kernel. Which is the fastest differs from device to device and from layer to layer; a rule guesses,
-and this measures: each form that can run computes the model's own layers, heaviest first, and what it computes must lie within
-its bound. `infer` and `eval` do the same where a model is new to an adapter, and take the fastest. Results never leave their
-bounds, but their last bits depend on the forms: --no-tune goes by the rule, --form names a form.";
+A form is one way to compute a kernel. The fastest form differs between devices and layers. A rule guesses it; this command
+measures it: each form that can run computes the model's own layers, heaviest first, and its results must be within their error
+bounds. `infer` and `eval` do the same when a model is new on an adapter, and use the fastest forms. Results always stay within
+their bounds, but their last bits depend on the forms: --no-tune uses the rule, --form names a form.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]

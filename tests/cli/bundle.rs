@@ -81,7 +81,7 @@ fn a_wrong_result_is_seen_and_a_foreign_shader_told_of() {
     let text = String::from_utf8(files[shader].clone()).unwrap();
     files.insert(shader.into(), (text + "\n// mended\n").into_bytes());
     place.write("foreign.tar.gz", &packed(&files));
-    let note = "not those of this program";
+    let note = "differ from this program's";
     place.run(&["conformance", "replay", "foreign.tar.gz"]).expect(0, &[note]);
 
     let mut files = reported_again(&place);

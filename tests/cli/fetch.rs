@@ -144,7 +144,7 @@ fn ctrl_c_leaves_the_part_for_the_next_time() {
     assert_eq!(fs::metadata(&part).unwrap().len() as usize, whole / 2);
     // An incomplete download is not a model, and is reported as a download.
     let sound = repository().join("tests/golden/sd21").display().to_string();
-    place.run(&["model", "verify", "--weights", &sound, "--unet", "w/incontext"]).expect(3, &["not finished"]);
+    place.run(&["model", "verify", "--weights", &sound, "--unet", "w/incontext"]).expect(3, &["unfinished"]);
     let server = good();
     run(&place, &[("DIFFEWS_MIRROR", &server.address)], &["published", "--to", "w"]).expect(0, &[]);
     assert_eq!(server.starts(UNET), [whole / 2]);

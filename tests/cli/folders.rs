@@ -117,7 +117,7 @@ fn patterns_choose_among_the_pictures() {
         drop(place.run_with(&NO_DRIVER, &infer(args)).expect(code, says));
     };
     refused(2, &["--query", "in", "--glob", "a[b"], &["--glob", "a[b", "unclosed"]);
-    refused(2, &["--query", "q.png", "--glob", "*"], &["--glob", "no --query is one"]);
+    refused(2, &["--query", "q.png", "--glob", "*"], &["--glob", "a --query that is a directory"]);
     refused(1, &["--query", "in", "--glob", "*_IR.gif"], &["in: of 2 pictures in this directory none matches --glob"]);
     refused(4, &["--query", "in", "--glob", "*_ir.png"], &["left out 1 picture that does not match --glob"]);
 }

@@ -49,7 +49,7 @@ fn sigterm_has_its_own_code_and_says_how_to_go_on() {
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
         signal(&child, which);
-        ends(child, code, &["interrupted", "queries are done", "goes on from there"]);
+        ends(child, code, &["interrupted", "queries are done", "run the same command"]);
     }
 }
 

@@ -31,7 +31,7 @@ fn a_batch_goes_on_after_a_device_was_lost() {
         copies(&bed);
         let run = bed.run(&fault, &strs(&args));
         assert_eq!((run.code, run.out.lines().count()), (0, 3), "{fault}: {}", run.err);
-        assert!(run.err.contains("trying again on the device opened anew"), "{fault}: {}", run.err);
+        assert!(run.err.contains("opening the device again and retrying"), "{fault}: {}", run.err);
         for mask in ["0_mask.png", "1_mask.png", "2_mask.png"] {
             assert!(bed.read(mask) == sound.read(mask), "{fault}: {mask}");
         }

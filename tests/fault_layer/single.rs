@@ -98,7 +98,7 @@ fn a_device_that_stays_lost_is_named() {
         let bed = Bed::new();
         let run = bed.run(fault, &strs(&args));
         assert!(run.code == 1 && run.hit, "{fault}: exit {}: {}", run.code, run.err);
-        for part in ["warning: ", "trying again on the device opened anew", "device lost", "failed on"] {
+        for part in ["warning: ", "opening the device again and retrying", "device lost", "failed on"] {
             assert!(run.err.contains(part), "{fault}: {part:?} is not in {}", run.err);
         }
         assert_eq!(run.err.matches("trying again").count(), 1, "{fault}: {}", run.err);

@@ -10,7 +10,7 @@ export class LocalEngine implements Engine {
 
   private constructor(readonly about: string) {}
 
-  /** None where this browser has no WebGPU for this machine, or the page was put up without the engine. */
+  /** Null if this browser has no WebGPU on this machine, or the page is served without the engine. */
   static async find(): Promise<LocalEngine | null> {
     const name = await gpuName();
     return name !== null && (await manifest()) ? new LocalEngine(`this browser's own GPU (${name})`) : null;
@@ -41,7 +41,7 @@ export class LocalEngine implements Engine {
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       if (error.name === "Interrupted") signal.throwIfAborted();
-      // A bank goes with its GPU, or with the worker.
+      // A bank is lost with its GPU or worker.
       const gone = error.name === "Gone" || (ofBank && ["Lost", "Broken", "RuntimeError"].includes(error.name));
       throw new EngineError(error.message, gone);
     }

@@ -1,10 +1,10 @@
-// Calls of the engine's worker, which is started when it is needed, and again after whatever ended it.
+// Calls of the engine's worker, which is started on demand and restarted after it ends.
 
 import type { Asked, WorkerMessage } from "./worker.js";
 
 type Call = Exclude<Asked, { what: "abort" }> extends infer Each ? (Each extends { id: number } ? Omit<Each, "id"> : never) : never;
 
-/** Of a call that failed: `name` as in web/engine/src/error.rs, or `Broken` where the worker itself ended. */
+/** A failed call: `name` as in web/engine/src/error.rs, or `Broken` if the worker itself ended. */
 export class CallError extends Error {
   constructor(override readonly name: string, message: string) {
     super(message);
@@ -21,10 +21,10 @@ export class Remote {
   private worker: Worker | null = null;
   private readonly waiting = new Map<number, Waiting>();
   private next = 1;
-  /** How many workers there were: what one of them held is gone with it. */
+  /** Number of workers so far: banks of earlier ones are gone. */
   age = 0;
 
-  // Whoever calls knows what comes: worker.ts has it.
+  // The caller knows the type of the value: see worker.ts.
   call(call: Call, hear: (told: WorkerMessage) => void, signal: AbortSignal): Promise<any> {
     signal.throwIfAborted();
     const worker = (this.worker ??= this.start());
@@ -43,7 +43,7 @@ export class Remote {
     worker.addEventListener("message", ({ data }: MessageEvent<WorkerMessage>) => this.onMessage(data));
     worker.addEventListener("error", (event) => {
       event.preventDefault();
-      this.end(new CallError("Broken", `The engine broke down: ${event.message || "its script cannot be loaded"}`));
+      this.end(new CallError("Broken", `The engine stopped: ${event.message || "its script cannot be loaded"}`));
     });
     return worker;
   }
@@ -55,7 +55,7 @@ export class Remote {
     if (told.what === "done") return waiting?.give(told.value);
     const error = new CallError(told.name, told.message);
     waiting?.fail(error);
-    // What else is of that GPU is of no use either.
+    // Other calls on that GPU fail, too.
     if (told.name === "Lost" || told.name === "RuntimeError") this.end(error);
   }
 

@@ -21,9 +21,9 @@ use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
 Examples:
-  diffews-wgpu bench                                           what the adapter can do at most, and each kernel beside it
+  diffews-wgpu bench                                           the adapter's roofs, and each kernel compared with them
   diffews-wgpu bench --model sd21 --random --precision f16     a whole model with random weights
-  diffews-wgpu bench --work --model sd21 --size 512            what a network costs; nothing runs";
+  diffews-wgpu bench --work --model sd21 --size 512            count a network's work without running it";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP, group = ArgGroup::new(NETWORK).multiple(true))]

@@ -11,11 +11,11 @@ const AFTER_HELP: &str = "\
 Examples:
   diffews-wgpu model convert DIR -o halves                        weights of 16 bits
   diffews-wgpu model convert DIR --unet incontext -o small --q8   base and UNet in one, with weights of 8 bits
-  diffews-wgpu model convert stable-diffusion-2-1 -o start        what training DiffewS starts from
+  diffews-wgpu model convert stable-diffusion-2-1 -o start        a starting point for training DiffewS
 
-A UNet of plain Stable Diffusion gets conv_in_ref: both parts of its weights, for the latents of a picture and of its mask, are those
-of conv_in times 0.5, and its bias is that of conv_in. The scheduler becomes DiffewS's (one step, x0 = -v). Such a model runs, and
-segments nothing before it is trained.";
+A UNet of plain Stable Diffusion gets conv_in_ref: both halves of its weights, for the latents of a picture and of its mask, are
+conv_in's times 0.5, and its bias equals conv_in's. The scheduler becomes DiffewS's (one step, x0 = -v). Such a model runs, but
+segments nothing until it is trained.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]

@@ -10,12 +10,12 @@ Examples:
   diffews-wgpu model fetch published --to weights --unet coco_fold0
   diffews-wgpu model fetch https://huggingface.co/OWNER/NAME         any model in the diffusers layout
 
-Fetched are the files that this program reads, each checked by its size and, where the repository lists one, its SHA-256. Run it again
-after an interruption: it goes on where it was. On stdout come the flags that name the model to other commands.
+Downloads only the files that this program reads, and checks the size of each and, if the repository lists it, the SHA-256. After an
+interruption, run it again: it resumes. Prints the flags that name the model for other commands to stdout.
 
 Environment:
-  DIFFEWS_MIRROR  a server in the place of www.modelscope.cn and huggingface.co, as https://HOST
-  HF_ENDPOINT     one in the place of huggingface.co
+  DIFFEWS_MIRROR  a server instead of www.modelscope.cn and huggingface.co, as https://HOST
+  HF_ENDPOINT     a server instead of huggingface.co
   HTTPS_PROXY, ALL_PROXY, NO_PROXY";
 
 const LICENCES: &str = "note: these weights have their own licences: academic use (BSD 2-Clause), and CreativeML Open RAIL++-M of \

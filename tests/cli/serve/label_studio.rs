@@ -204,8 +204,8 @@ fn what_label_studio_would_not_send_is_refused() {
     }
     server.post("/predict", &predict(json!([]), Value::Null)).refused(400, "0 tasks");
     let task = |image: &str| predict(json!([{"data": {"image": image}}]), Value::Null);
-    server.post("/predict", &task("/data/upload/7/a.png")).refused(403, "not told where Label Studio is");
-    server.post("/predict", &task("http://127.0.0.1:9/a.png")).refused(403, "not told where Label Studio is");
+    server.post("/predict", &task("/data/upload/7/a.png")).refused(403, "does not know the address of Label Studio");
+    server.post("/predict", &task("http://127.0.0.1:9/a.png")).refused(403, "does not know the address of Label Studio");
     server.post("/predict", &predict(json!([{"data": {}}]), Value::Null)).refused(400, "field image");
     server.post("/predict", &task("data:image/png;base64,aGk=")).refused(400, "picture");
     assert_eq!(server.post("/webhook", &json!({"action": "PROJECT_UPDATED"})).status, 201);

@@ -1,4 +1,4 @@
-"""The compiled part, for use by this package alone."""
+"""The compiled module, private to this package."""
 
 from os import PathLike
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union, final
