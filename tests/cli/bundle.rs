@@ -182,5 +182,5 @@ fn strange_files_are_refused() {
         place.run(&["conformance", "replay", name]).expect(2, &["not a case of conformance report"]);
     }
     place.run(&["conformance", "replay", "absent"]).expect(1, &["absent: cannot be read"]);
-    place.run(&["conformance", "replay", "."]).expect(1, &["is no regular file"]);
+    place.run(&["conformance", "replay", "."]).expect(1, &["is not a regular file"]);
 }

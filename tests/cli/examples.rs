@@ -307,6 +307,6 @@ fn what_would_be_left_out_is_refused() {
     ] {
         run(&[&["--support", "s.png"], args].concat()).expect(2, &[word]);
     }
-    run(&["--bank", "a.bank", "--box", "1,1,9,9"]).expect(2, &["--box", "there is none"]);
+    run(&["--bank", "a.bank", "--box", "1,1,9,9"]).expect(2, &["--box", "add one"]);
     assert!(!place.path("x.png").exists());
 }

@@ -64,7 +64,7 @@ fn what_is_published_is_fetched_and_runs() {
     assert!(place.path("q_mask.png").is_file() && !place.path("w/coco_fold0").exists());
     // Another UNet; the base is already there.
     let more = run(&place, &mirror, &["published", "--to", "w", "--unet", "coco_fold0"]);
-    more.expect(0, &["2 files fetched, 5 were there"]);
+    more.expect(0, &["2 files fetched, 5 existed already"]);
     let quiet = run(&place, &mirror, &["published", "--to", "w", "-q"]).expect(0, &[]);
     assert_eq!(quiet.err, "");
     place.write(&format!("w/{UNET}"), b"mine");

@@ -36,7 +36,7 @@ fn nothing_is_written_over_and_nothing_is_left() {
     fs::create_dir(place.path("there")).unwrap();
     fs::write(place.path("there/mine"), "mine").unwrap();
     let before = place.names();
-    place.run(&["model", "convert", "m", "-o", "there", "--q8"]).expect(1, &["there: it is there already"]);
+    place.run(&["model", "convert", "m", "-o", "there", "--q8"]).expect(1, &["there: it exists already"]);
     place.run(&["model", "convert", "m", "-o", "m/unet/config.json"]).expect(1, &["already"]);
     place.run(&["model", "convert", "m", "-o", "no/such/place", "--q8"]).expect(3, &["no/such"]);
     place.run(&["model", "convert", "m", "--weights", "m", "-o", "x"]).expect(2, &["--weights"]);

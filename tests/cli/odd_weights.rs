@@ -200,7 +200,7 @@ fn prefixes_of_all_names() {
     let place = model();
     retell(&place, UNET, |all| prefixed(&all, "module.unet."));
     retell(&place, VAE, |all| prefixed(&all, "vae."));
-    accepted(&place, &["all names begin with `module.unet.`, which is left out", "`vae.`"]);
+    accepted(&place, &["all names begin with `module.unet.`, which is ignored", "`vae.`"]);
     place.run(&["model", "info", "--weights", "m"]).expect(0, &["`module.unet.`"]);
     let run = place.infer(&["--query", "q.png", "--weights", "m", "--size", "32", "-v", "--force"]);
     run.expect(0, &["`module.unet.`"]);

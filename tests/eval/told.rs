@@ -112,7 +112,7 @@ fn a_link_in_place_of_the_lock_is_not_followed() {
     place.run(&["--output", "out"]).expect(1).says(".results.jsonl.lock: cannot be written");
     assert_eq!(place.text("victim"), "mine");
     std::os::unix::fs::symlink("/dev/zero", place.path("out/results-0-of-1.jsonl")).unwrap();
-    place.merge(&["out"]).expect(1).says("results-0-of-1.jsonl: cannot be read: is no regular file");
+    place.merge(&["out"]).expect(1).says("results-0-of-1.jsonl: cannot be read: is not a regular file");
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn eval_keeps_what_was_done() {
         let early = fault.ends_with(":0");
         assert!(run.hit && (run.code == 1 || early && run.code == 4), "{fault}: exit {}: {}", run.code, run.err);
         if !early {
-            assert!(run.err.contains("of 6 episodes are in out; --resume goes on"), "{fault}: {}", run.err);
+            assert!(run.err.contains("of 6 episodes are in out; --resume continues"), "{fault}: {}", run.err);
             assert!(scores(&bed).len() < 6, "{fault}");
         }
         let resumed = bed.run("none", &[&args[..], &["--resume"]].concat());
