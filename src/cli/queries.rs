@@ -100,7 +100,7 @@ impl QueryArgs {
     /// Folders that cannot be read or hold no picture; flags that do not fit the queries.
     pub fn find(&self, search: &Search) -> anyhow::Result<Queries> {
         if self.watch && self.paths().any(|path| !is_folder(path)) {
-            return Err(usage("--watch needs directories: each --query must be one"));
+            return Err(usage("--watch: each --query must be a directory"));
         }
         if !self.glob.is_empty() && self.folders().next().is_none() {
             return Err(usage("--glob needs a --query that is a directory"));

@@ -299,7 +299,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(EpisodeFile::open(&pipe, &[]).unwrap_err().to_string().contains("is no regular file"));
+        assert!(EpisodeFile::open(&pipe, &[]).unwrap_err().to_string().contains("is not a regular file"));
     }
 
     #[test]

@@ -108,6 +108,6 @@ fn a_pipe_is_an_error_of_its_episode() {
     nix::unistd::mkfifo(&place.path("pipe.png"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let loaded = place.loaded("", "pipe.png", "");
     for error in [loaded.query.unwrap_err(), loaded.supports.unwrap().unwrap_err()] {
-        assert!(error.contains("pipe.png: cannot be read: is no regular file"), "{error}");
+        assert!(error.contains("pipe.png: cannot be read: is not a regular file"), "{error}");
     }
 }

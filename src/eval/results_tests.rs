@@ -173,7 +173,7 @@ fn endless_files_and_pipes_are_refused_at_once_and_locks_harm_nothing() {
     let [pipe, victim, path, lock] = ["pipe", "victim", "r.jsonl", ".r.jsonl.lock"].map(|n| dir.path().join(n));
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     for endless in [&pipe, Path::new("/dev/zero")] {
-        assert!(read_results(endless).unwrap_err().to_string().contains("is no regular file"));
+        assert!(read_results(endless).unwrap_err().to_string().contains("is not a regular file"));
         assert!(ResultsFile::resume(endless, &header(0, 1)).is_err());
     }
     fs::write(&victim, "mine").unwrap();

@@ -78,7 +78,7 @@ fn other_things_in_the_place_of_weights() {
         (page.as_bytes().to_vec(), "web page"),
         (vec![0xff, 0xfe, b'{', 0, b'}', 0], "UTF-16"),
         (b"{\"_class_name\": \"\xe9\"}".to_vec(), "UTF-8"),
-        (vec![b' '; 2 << 20], "more than the 1048576 bytes"),
+        (vec![b' '; 2 << 20], "more than 1048576 bytes"),
         (b"[".repeat(100_000), "recursion"),
         ([b"{\"a\":".repeat(90_000), b"1".to_vec()].concat(), "recursion"),
     ] {
@@ -106,7 +106,7 @@ fn files_by_other_names() {
         ("x.gguf", "x.gguf holds quantised weights"),
         ("diffusion_pytorch_model.safetensors.incomplete", "unfinished"),
         ("diffusion_pytorch_model-00001-of-00002.safetensors", "one of several shards"),
-        ("my_unet.safetensors", "my_unet.safetensors is not among the names"),
+        ("my_unet.safetensors", "my_unet.safetensors is not a published name"),
         ("diffusion_pytorch_model.ckpt", "convert the file once"),
     ] {
         let place = model();
@@ -132,7 +132,7 @@ fn directories_and_files_that_are_near_a_model() {
     fs::rename(place.path("m/unet"), place.path("unet")).unwrap();
     fs::create_dir_all(place.path("parent/inner/unet")).unwrap();
     for (weights, says) in [
-        ("single", "there is v2-1_512-ema-pruned.safetensors: a model in one file"),
+        ("single", "there is v2-1_512-ema-pruned.safetensors: single-file models"),
         ("single/v2-1_512-ema-pruned.safetensors", "from_single_file"),
         ("unet/diffusion_pytorch_model.safetensors", "weights of one component"),
         ("unet/config.json", "name the model directory"),

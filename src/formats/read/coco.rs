@@ -240,7 +240,7 @@ mod tests {
                 FILE.replace("[[1, 1, 3, 1, 3, 3, 1, 3]]", "[[9, 9, 9, 8, 8, 8]]").replace("[0, 1, 23]", "[24]"),
                 "cat",
                 2,
-                "no pixel",
+                "no annotated pixel",
             ),
         ] {
             let error = told(&text, category, count);

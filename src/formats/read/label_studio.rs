@@ -326,7 +326,7 @@ mod tests {
             (json!([{"type": "choices", "value": {"choices": ["a"]}}]), "no pixel"),
             (json!([{"type": "brushlabels", "value": {"rle": "x"}}]), "no pixel"),
             (json!([{"type": "brushlabels", "value": {"rle": [0, 0, 0]}}]), "cut off"),
-            (json!([{"type": "brushlabels", "value": {"rle": [255, 255, 255, 255]}}]), "run lengths are of"),
+            (json!([{"type": "brushlabels", "value": {"rle": [255, 255, 255, 255]}}]), "RLE has"),
             (json!([{"type": "polygonlabels", "value": {"points": [[1, 1]]}}]), "three"),
             (
                 json!([{"type": "polygonlabels", "original_width": 9, "original_height": 4, "value": {"points": []}}]),

@@ -190,15 +190,15 @@ mod tests {
             let pictures_from = vec!["http://127.0.0.1:3".into()];
             Some(LabelStudio { url: "http://127.0.0.1:1/ls".into(), key: None, pictures_from })
         };
-        refused("/data/upload/1/a.png", None, "not told where");
+        refused("/data/upload/1/a.png", None, "does not know the address");
         for (address, part) in [
-            ("http://127.0.0.1:2/a.png", "pictures of http://127.0.0.1:2 were not allowed"),
-            ("http://127.0.0.1:1@evil.example/a.png", "no address"),
-            ("//evil.example/a.png", "no address"),
-            ("file:///etc/passwd", "no address"),
-            ("s3://bucket/a.png", "through Label Studio"),
-            ("ftp://127.0.0.1:1/a", "no address"),
-            ("a.png", "no address"),
+            ("http://127.0.0.1:2/a.png", "permission to fetch from http://127.0.0.1:2"),
+            ("http://127.0.0.1:1@evil.example/a.png", "not an http or https address"),
+            ("//evil.example/a.png", "not an http or https address"),
+            ("file:///etc/passwd", "not an http or https address"),
+            ("s3://bucket/a.png", "let Label Studio serve"),
+            ("ftp://127.0.0.1:1/a", "not an http or https address"),
+            ("a.png", "not an http or https address"),
         ] {
             refused(address, known(), part);
         }
