@@ -1,5 +1,5 @@
-//! What is remembered of adapters from run to run, in one file for each purpose. It may be anyone's: what cannot be read is as good as
-//! nothing.
+//! Facts about adapters kept from run to run, in one file for each purpose. The files are untrusted: a file that cannot be read is
+//! ignored.
 
 use crate::files::read_regular;
 use crate::gpu::AdapterFacts;
@@ -12,12 +12,12 @@ use std::hash::{Hash, Hasher};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a file, at most.
+/// Largest file, in bytes.
 const MOST: u64 = 4 << 20;
-/// Adapters, drivers and programs that are kept; the oldest goes.
+/// Most entries, one for each adapter, driver and program; the oldest goes.
 const KEPT: usize = 32;
 
-/// Whom something is known of: an adapter under a driver, with this program.
+/// The key of an entry: an adapter with its driver and this program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Subject {
     adapter: String,
@@ -29,7 +29,7 @@ pub(crate) struct Subject {
 
 impl Subject {
     pub fn of(facts: &AdapterFacts) -> Subject {
-        // It makes other code then.
+        // The driver compiles other code then.
         let driver = facts.driver.clone() + if facts.range_checks { "" } else { ", without range checks" };
         Subject {
             adapter: facts.name.clone(),
@@ -40,21 +40,21 @@ impl Subject {
         }
     }
 
-    /// A number of the adapter alone, whatever its driver and this program are.
+    /// A hash of the adapter alone, without driver and program.
     pub fn adapter_number(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         (&self.adapter, &self.backend, &self.device_id).hash(&mut hasher);
         hasher.finish()
     }
 
-    /// All of it.
+    /// All fields as text.
     pub fn whole(&self) -> String {
         [&self.adapter, &self.backend, &self.device_id, &self.driver, &self.program]
             .map(|part| format!("{part:?}"))
             .join(" ")
     }
 
-    /// The same where `more` is the same, too.
+    /// The subject with `more` as a further part of the key.
     pub fn with(mut self, more: &str) -> Subject {
         self.program = format!("{} {more}", self.program);
         self
@@ -73,7 +73,7 @@ struct Entry<T> {
 pub(crate) struct Cache<T> {
     path: PathBuf,
     entries: Vec<Entry<T>>,
-    /// Why what the file holds is of no use, if so.
+    /// Why the file cannot be used, if so.
     pub fault: Option<String>,
 }
 
@@ -97,10 +97,10 @@ impl<T: Serialize + DeserializeOwned> Cache<T> {
         self.entries.iter().find(|entry| entry.subject == *subject).map(|entry| &entry.content)
     }
 
-    /// Puts `content` in the place of what is known of `subject`, and writes the file. The directory is made where it is not there.
+    /// Replaces the entry of `subject` by `content` and writes the file. Creates the directory if needed.
     ///
     /// # Errors
-    /// Why it was not written.
+    /// Why it could not be written.
     pub fn put(&mut self, subject: &Subject, content: T) -> Result<(), String> {
         self.entries.retain(|entry| entry.subject != *subject);
         self.entries.push(Entry { subject: subject.clone(), content });
@@ -116,10 +116,10 @@ impl<T: Serialize + DeserializeOwned> Cache<T> {
     }
 }
 
-/// Writes a file of the cache as a whole. The directory is made where it is not there.
+/// Writes a file of the cache atomically. Creates the directory if needed.
 ///
 /// # Errors
-/// Why it was not written.
+/// Why it could not be written.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let dir = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;

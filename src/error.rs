@@ -1,4 +1,4 @@
-//! What can go wrong, for callers that care which.
+//! Errors of the library.
 
 use crate::gpu::GpuError;
 use crate::plan::Policy;
@@ -21,17 +21,17 @@ pub enum Error {
     Gpu(GpuError),
     #[error(transparent)]
     Plan(#[from] crate::plan::PlanError),
-    /// In f32 the weights or the driver are at fault; in half precision also the range of numbers may be.
+    /// In f32 the weights or the driver are at fault; in half precision an overflow is possible, too.
     #[error("NaN or infinity after the stage \"{stage}\" (elements stored as {})", storage.name())]
     NotFinite { stage: Stage, storage: Policy },
-    /// Half precision was not enough, and there is no f32.
-    #[error("{halves}, and there is no f32: {full}")]
+    /// Half precision overflowed, and f32 failed, too.
+    #[error("{halves}, and f32 failed, too: {full}")]
     Overflow { halves: Box<Error>, full: Box<Error> },
-    /// The adapter computed something else than what is known.
+    /// The adapter computed a wrong result.
     #[error("{adapter} ({driver}) does not pass the self-check: {what}")]
     SelfCheck { adapter: String, driver: String, what: String },
-    /// Banks are read by the segmenter that made them.
-    #[error("the bank is of another segmenter: of {bank}; this one is of {segmenter}")]
+    /// Only the segmenter that made a bank can read it.
+    #[error("the bank belongs to another segmenter, {bank}; this one is {segmenter}")]
     ForeignBank { bank: String, segmenter: String },
     #[error(transparent)]
     Bank(#[from] BankError),
@@ -42,7 +42,7 @@ pub enum Error {
 }
 
 impl From<GpuError> for Error {
-    /// An interrupt is one, wherever it was heard.
+    /// Keeps an interrupt an interrupt.
     fn from(error: GpuError) -> Error {
         match error {
             GpuError::Interrupted => Error::Interrupted,
@@ -52,12 +52,12 @@ impl From<GpuError> for Error {
 }
 
 impl Error {
-    /// The device is gone: the adapter, opened once more, may do what failed.
+    /// Whether the device was lost: a retry on the adapter opened again may succeed.
     pub fn device_lost(&self) -> bool {
         matches!(self, Error::Gpu(GpuError::Lost { .. }))
     }
 
-    /// `full`, which came of trying again in f32 what had failed as `halves` tells.
+    /// Combines the overflow `halves` with the error `full` of the retry in f32.
     pub(crate) fn after(halves: Option<Error>, full: Error) -> Error {
         match (halves, full) {
             (Some(halves), full @ (Error::Plan(_) | Error::Gpu(GpuError::OutOfMemory { .. }))) => {
@@ -67,7 +67,7 @@ impl Error {
         }
     }
 
-    /// A weight, NaN or infinity where half precision is or may be the cause: f32 may do what failed.
+    /// Whether half precision may be the cause, so that f32 may succeed.
     pub(crate) fn halves_overflowed(&self) -> bool {
         match self {
             Error::NotFinite { storage, .. } => *storage != Policy::F32,

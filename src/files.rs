@@ -1,23 +1,23 @@
-//! Files that others have put there, read without a wait and without an end.
+//! Opening foreign files without blocking, and reading them with a limit.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Opens a regular file to read it; a symbolic link to one is one. A pipe, a device, a socket or a directory is refused
-/// without waiting for it.
+/// Opens a regular file, or a symbolic link to one, for reading. Refuses a pipe, device, socket or directory
+/// without blocking.
 ///
 /// # Errors
-/// Whatever the system says, and [`io::ErrorKind::InvalidInput`] for what is no regular file.
+/// I/O errors; [`io::ErrorKind::InvalidInput`] if it is not a regular file.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    // Opening alone may do something to a device, so it is looked at first; what is opened may be another one by then.
+    // Opening may affect a device, so check first; check again after opening, because the path may have changed.
     regular(&fs::metadata(path)?)?;
     let file = at_once(OpenOptions::new().read(true), 0).open(path)?;
     regular(&file.metadata()?)?;
     Ok(file)
 }
 
-/// All of a regular file of at most `most` bytes; `None` where it has more.
+/// Reads a regular file of at most `most` bytes; `None` if it has more.
 ///
 /// # Errors
 /// As [`open_regular`].
@@ -29,11 +29,11 @@ pub(crate) fn read_regular(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>
     Ok((bytes.len() as u64 <= most).then_some(bytes))
 }
 
-/// Opens a regular file to write to it, or makes it; what it holds stays. Where `path` is a symbolic link or anything else,
-/// nothing is opened, made or waited for.
+/// Opens or creates a regular file for writing and keeps its content. Refuses a symbolic link and anything else without
+/// opening it or blocking.
 ///
 /// # Errors
-/// Whatever the system says, and [`io::ErrorKind::InvalidInput`] for what is no regular file.
+/// I/O errors; [`io::ErrorKind::InvalidInput`] if it is not a regular file.
 #[cfg(any(feature = "eval", feature = "fetch", test))]
 pub(crate) fn open_or_make(path: &Path) -> io::Result<File> {
     match fs::symlink_metadata(path) {
@@ -52,7 +52,7 @@ const NO_LINK: i32 = libc::O_NOFOLLOW;
 #[cfg(all(not(unix), any(feature = "eval", feature = "fetch", test)))]
 const NO_LINK: i32 = 0;
 
-/// With the system's flag for opening without a wait, where it has one, and `more`.
+/// Adds the system's flag for opening without blocking, if it has one, and `more`.
 #[cfg(unix)]
 fn at_once(options: &mut OpenOptions, more: i32) -> &OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
@@ -69,7 +69,7 @@ fn regular(about: &Metadata) -> io::Result<()> {
 }
 
 fn not_regular() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "is no regular file")
+    io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file")
 }
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(read_regular(&link, 9).unwrap().as_deref(), Some(&b"mine"[..]));
         for path in [&link, &dangling] {
             assert!(open_or_make(path).is_err(), "{}", path.display());
-            // Nor where the link came up after it was looked for.
+            // Also if the link appears after the check.
             let opened = at_once(OpenOptions::new().write(true).create(true).truncate(false), NO_LINK).open(path);
             assert!(opened.is_err(), "{}", path.display());
         }

@@ -2,34 +2,34 @@
 //! kernels on wgpu.
 //!
 //! ```text
-//! picture --image_io--> [S,S,3] --VAE encoder plan--> latents --UNet support plan--> KV bank (per support set, kept)
+//! picture --image_io--> [S,S,3] --VAE encoder plan--> latents --UNet support plan--> KV bank (one for each support set, reusable)
 //!                                 query latent --UNet query plan (reads the bank)--> -v --VAE decoder plan--> [S,S] map --> mask
-//!                                                     where a model asks for it: outlines from the query (guided filter) --^
+//!                                                               optional: outlines from the query (guided filter) --^
 //! ```
 //!
-//! | module | is |
+//! | module | content |
 //! |---|---|
-//! | [`segment`] | pictures in, maps out: the four plans and their order, and what is computed again in f32 |
+//! | [`segment`] | pictures in, maps out: the four plans, their order, and fallback to f32 |
 //! | [`model`] | the network as functions of a recorder; `model::fold` holds every constant folding |
-//! | [`weights`] | checkpoints as published, read tensor by tensor |
+//! | [`weights`] | published checkpoints, read tensor by tensor |
 //! | [`kernels`] | one file or folder per WGSL kernel: parameters, wrapper, and a table of its forms |
 //! | [`plan`] | recording, choosing forms, packing weights, pruning, liveness: plain data, no GPU |
-//! | [`gpu`] | the only room that calls wgpu |
-//! | [`shader`] | WGSL as text and tables: kernels, forms, what they need of an adapter; the preprocessor |
-//! | [`tune`] | forms measured on the model's own problems, and kept in a file |
-//! | [`twins`] | one file per kernel: what it must compute in f64, the bound, and cases |
-//! | [`check`] | how a case is run and judged |
-//! | [`conformance`] | does this adapter compute right? |
-//! | [`eval`] | measuring: episodes, scores, shards, resuming |
-//! | [`fetch`] | weights from where they are published, resumed and checked |
-//! | [`serve`] | the engine behind HTTP: a bounded queue, annotation tools' protocol, a page to paint on |
-//! | [`formats`] | what was found as other tools read it: COCO, YOLO, labelme, Label Studio, label maps, npz, GeoJSON |
-//! | [`image_io`] | pictures, masks, resizing as PIL does it, atomic writes |
-//! | [`settings`] | threshold and guided filter, and what `diffews.json` may say of them |
+//! | [`gpu`] | the only module that calls wgpu |
+//! | [`shader`] | WGSL as text and tables: kernels, forms, the features they need; the preprocessor |
+//! | [`tune`] | measures forms on the model's own problems and keeps the times in a file |
+//! | [`twins`] | one file per kernel: a reference in f64, its error bound, and cases |
+//! | [`check`] | runs cases and compares them with their bounds |
+//! | [`conformance`] | checks whether an adapter computes right |
+//! | [`eval`] | evaluation: episodes, scores, shards, resuming |
+//! | [`fetch`] | downloads of published weights, resumed and verified |
+//! | [`serve`] | the engine behind HTTP: a bounded queue, protocols of annotation tools, a page to paint on |
+//! | [`formats`] | results for other tools: COCO, YOLO, labelme, Label Studio, label maps, npz, GeoJSON |
+//! | [`image_io`] | pictures, masks, resizing like PIL, atomic writes |
+//! | [`settings`] | threshold and guided filter, and their defaults in `diffews.json` |
 //!
-//! A module uses those below it; `tests/structure.rs` has the order, from the command to the ground.
+//! A module uses only modules below it; `tests/structure.rs` has the order.
 //!
-//! The names of the top level are all that most programs need:
+//! Most programs need only the top-level names:
 //!
 //! ```no_run
 //! use diffews_wgpu::{Example, Segmenter, open_image};
@@ -39,13 +39,13 @@
 //! let cat = Example::open("support.png", "support_mask.png")?;
 //! let bank = segmenter.encode(&[cat])?;
 //! let found = segmenter.segment(&bank, &open_image("query.png")?)?;
-//! found.mask().save("query_mask.png")?; // of the query's own size, by the model's own threshold; refuses to overwrite
+//! found.mask().save("query_mask.png")?; // at the query's size, by the model's own threshold; refuses to overwrite
 //! println!("{:?} in {:?}", found.bounding_box(), found.times());
 //! # Ok(())
 //! # }
 //! ```
 
-// Futures of `serve` hold banks, and so wgpu's types, which are nested deeper than the default.
+// Futures of `serve` hold wgpu's types, which are nested deeper than the default limit.
 #![cfg_attr(feature = "serve", recursion_limit = "256")]
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod cache;
 pub mod check;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-/// Tests that need a device choose it as the command does.
+/// Tests choose their device as the command does.
 #[cfg(test)]
 #[path = "cli/environment.rs"]
 mod environment;

@@ -1,4 +1,4 @@
-//! The `diffews-wgpu` command; everything of it is in [`cli`].
+//! The `diffews-wgpu` command, implemented in [`cli`].
 
 mod cli;
 
@@ -8,16 +8,16 @@ fn main() -> std::process::ExitCode {
     cli::main()
 }
 
-/// Mesa's EGL prints an error for each look at the adapters where a session has no runtime directory, as in
-/// containers. Nothing here needs one; any directory satisfies it.
+/// Mesa's EGL prints an error whenever adapters are listed without a runtime directory, as in
+/// containers. Nothing here needs one, so any directory will do.
 fn quiet_egl() {
     if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        // SAFETY: the process has only this thread yet; no other reads the environment.
+        // SAFETY: the process has only this thread so far; no other reads the environment.
         unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
     }
 }
 
-/// What is set to nothing counts as not set, as users expect; clap would take it for a flag without its value.
+/// Treats empty variables as unset, as users expect; clap would treat them as flags without a value.
 fn forget_empty_variables() {
     for (name, value) in std::env::vars_os() {
         if value.is_empty() && name.to_string_lossy().starts_with("DIFFEWS_") {

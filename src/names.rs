@@ -1,10 +1,10 @@
-//! Names of files where only UTF-8 may stand.
+//! File names in formats that allow only UTF-8.
 
 use std::fmt::Write;
 use std::path::Path;
 
-/// The exact name of a file that is not UTF-8 and would be lost in JSON: its bytes, percent-encoded but for ASCII letters,
-/// digits and `-._~/`. Nothing for a name that is UTF-8. (On Windows the bytes are WTF-8.)
+/// The exact name of a file that is not UTF-8: its bytes, percent-encoded except for ASCII letters,
+/// digits and `-._~/`. `None` for a UTF-8 name. (On Windows the bytes are WTF-8.)
 pub fn percent_encoded(path: &Path) -> Option<String> {
     if path.to_str().is_some() {
         return None;

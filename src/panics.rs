@@ -1,4 +1,4 @@
-//! Panics of other people's code as errors: a decoder that a broken picture upsets, wgpu where a device is lost.
+//! Turns panics of dependencies into errors: decoders on broken pictures, wgpu on a lost device.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -6,22 +6,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 thread_local! {
-    /// How many calls of [`caught`] this thread is in.
+    /// Number of nested calls of [`caught`] on this thread.
     static SILENT: Cell<u32> = const { Cell::new(0) };
 }
 
-/// What `work` returns, or what it panicked with. Nothing is printed by the panic hook on this thread meanwhile.
+/// Runs `work` and returns its panic as an error. The panic hook prints nothing on this thread meanwhile.
 ///
-/// What `work` changed may be in any state after a panic: drop it, or use it no more.
+/// After a panic, values that `work` changed may be in any state: drop them.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
-    // A thread that panics may not set the hook: what it drops may come here.
+    // A panicking thread must not set the hook: its destructors may call this.
     if !std::thread::panicking() {
-        // The hook belongs to the whole process, so it is set once, and lets through what it is not for.
+        // The hook belongs to the whole process, so it is set once and passes other panics on.
         HOOK.call_once(|| {
             let before = take_hook();
             set_hook(Box::new(move |info| {
-                // A thread that ends has no such value any more, and is not in `caught`.
+                // An ending thread has lost this value, and is not in `caught`.
                 if SILENT.try_with(Cell::get).unwrap_or(0) == 0 {
                     before(info);
                 }
@@ -34,7 +34,7 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     result.map_err(|panic| message(panic.as_ref()))
 }
 
-/// What `future` comes to, or what it panicked with. In a browser a panic is the end of the program.
+/// Awaits `future` and returns its panic as an error. In a browser a panic ends the program.
 #[cfg(feature = "conformance")]
 pub(crate) async fn caught_async<T>(future: impl Future<Output = T>) -> Result<T, String> {
     let mut future = std::pin::pin!(future);
@@ -45,10 +45,10 @@ pub(crate) async fn caught_async<T>(future: impl Future<Output = T>) -> Result<T
     .await
 }
 
-/// What was said, on one line.
+/// The panic's message on one line.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    let words: Vec<&str> = text.unwrap_or("it did not say why").split_whitespace().collect();
+    let words: Vec<&str> = text.unwrap_or("without a message").split_whitespace().collect();
     words.join(" ")
 }
 
@@ -66,10 +66,10 @@ mod tests {
             panic!("outer")
         });
         assert_eq!((outer, SILENT.get()), (Err::<(), _>("outer".into()), 0));
-        assert_eq!(caught(|| std::panic::panic_any(7)), Err("it did not say why".into()));
+        assert_eq!(caught(|| std::panic::panic_any(7)), Err("without a message".into()));
     }
 
-    /// The first call of all may be that of a destructor: this test has a process of its own where one test is one process.
+    /// The first call of all may come from a destructor: this test needs a process of its own, as nextest gives it.
     #[test]
     fn what_a_panic_drops_may_come_here() {
         struct Dropped;

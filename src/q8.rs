@@ -1,28 +1,28 @@
 //! Weights of 8 bits: blocks of whole numbers from -127 to 127, each number times the scale of its block.
 //!
-//! A scale has 16 significant bits, so that a number times its scale has 23: f32 holds it as it is. So a kernel has the weights that the
-//! host has, to the last bit, and what was quantised once stays what it is when it is quantised again.
+//! A scale has 16 significant bits, so a number times its scale has 23 and is exact in f32. So kernels and host have equal weights to the
+//! last bit, and quantising twice changes nothing.
 
-/// Numbers that have one scale.
+/// Numbers that share a scale.
 pub const BLOCK: usize = 64;
 
 /// The largest number.
 const MOST: f32 = 127.0;
 
-/// Of a block whose largest magnitude is `most`. 0 where that is so small that no normal number would do.
+/// The scale of a block whose largest magnitude is `most`; 0 if it would not be a normal number.
 pub fn scale(most: f32) -> f32 {
     let scale = f32::from_bits((most / MOST).to_bits() & !0xff);
     if scale.is_normal() { scale } else { 0.0 }
 }
 
-/// The number whose multiple of `scale` is the nearest to `value`.
+/// The integer whose product with `scale` is nearest to `value`.
 pub fn number(value: f32, scale: f32) -> i8 {
-    // What is added has no bits below 1.
+    // Adding this rounds to an integer: the sum has no bits below 1.
     const WHOLE: f32 = 12_582_912.0;
     if scale == 0.0 { 0 } else { (value / scale + WHOLE - WHOLE) as i8 }
 }
 
-/// What becomes of a block.
+/// Quantises and decodes a block in place.
 pub fn round(block: &mut [f32]) {
     let scale = scale(block.iter().fold(0.0, |most, v| v.abs().max(most)));
     block.iter_mut().for_each(|v| *v = f32::from(number(*v, scale)) * scale);
@@ -47,7 +47,7 @@ mod tests {
             let mut twice = once.clone();
             round(&mut twice);
             assert_eq!(once, twice);
-            // No product is rounded.
+            // All products are exact.
             assert!((-128..=127).all(|n| f64::from(n as f32 * scale) == f64::from(n) * f64::from(scale)));
         }
     }

@@ -1,16 +1,16 @@
-//! What a model or a user may set: the threshold, the guided filter, and what `diffews.json` may say of them.
+//! Settings of a model or user: threshold, guided filter, and their defaults in `diffews.json`.
 
 use crate::shown;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// What the mean of a pixel's three channels must exceed to be foreground.
+/// The value that the mean of a pixel's three channels must exceed for foreground.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Threshold {
-    /// This part of the largest value of any channel anywhere in the output (the paper's rule, best at 0.25). Of a map whose
-    /// outlines were refined: of the largest value of that.
+    /// A part of the largest value of any channel anywhere in the output (the paper's rule, best at 0.25). For a refined map, of
+    /// the largest value of that map.
     Relative(f64),
-    /// This value, in [0, 1].
+    /// A fixed value in [0, 1].
     Absolute(f64),
 }
 
@@ -21,14 +21,14 @@ impl Threshold {
     /// Fails unless the number is from 0 to 1.
     ///
     /// # Errors
-    /// What is wrong with it, for NaN too.
+    /// The reason, also for NaN.
     pub fn check(self) -> Result<Self, String> {
         let (Self::Relative(value) | Self::Absolute(value)) = self;
-        let told = || format!("a threshold of {value} makes no sense; give a number from 0 to 1");
+        let told = || format!("the threshold is {value}; it must be a number from 0 to 1");
         if (0.0..=1.0).contains(&value) { Ok(self) } else { Err(told()) }
     }
 
-    /// The level that a mean must exceed where the largest channel is `peak` and white is `white`.
+    /// The level that a mean must exceed if the largest channel is `peak` and white is `white`.
     pub(crate) fn level(self, peak: f64, white: f64) -> f64 {
         match self {
             Self::Relative(ratio) => ratio * peak,
@@ -41,7 +41,7 @@ impl Threshold {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MaskRule {
     pub threshold: Threshold,
-    /// In [0, 1]: a map whose score is lower shows nothing, and its mask is empty. 0 never asks.
+    /// In [0, 1]: if the map's score is lower, the mask is empty. 0: no limit.
     pub min_score: f64,
 }
 
@@ -49,10 +49,10 @@ impl MaskRule {
     /// Fails unless both numbers are from 0 to 1.
     ///
     /// # Errors
-    /// What is wrong with them, for NaN too.
+    /// The reason, also for NaN.
     pub fn check(self) -> Result<Self, String> {
         self.threshold.check()?;
-        let told = || format!("a least score of {} makes no sense; give a number from 0 to 1", self.min_score);
+        let told = || format!("the minimum score is {}; it must be a number from 0 to 1", self.min_score);
         if (0.0..=1.0).contains(&self.min_score) { Ok(self) } else { Err(told()) }
     }
 }
@@ -63,16 +63,16 @@ impl From<Threshold> for MaskRule {
     }
 }
 
-/// Where none is given.
+/// Default epsilon.
 const EPSILON: f64 = 1e-5;
 
-/// How the map is filtered.
+/// Parameters of the guided filter.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuidedFilter {
-    /// Windows are of 2 radius + 1 pixels of the map a side; 0 leaves it as it is.
+    /// Windows have 2 radius + 1 pixels of the map per side; 0 turns the filter off.
     pub radius: u32,
-    /// What is added to the variances of colours in 0 to 1: edges far weaker than its root do not count.
+    /// Added to the variances of colours in 0 to 1: edges far weaker than its root do not count.
     pub epsilon: f64,
 }
 
@@ -80,10 +80,10 @@ impl GuidedFilter {
     pub const OFF: GuidedFilter = GuidedFilter { radius: 0, epsilon: EPSILON };
 
     /// Fails for a radius above 64, whose windows are larger than the embedded model's pictures, or an epsilon outside 1e-6 to 1:
-    /// below, f32's own roundings are edges; above, none is one.
+    /// below, rounding errors of f32 count as edges; above, no edge does.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The reason.
     pub fn check(self) -> Result<Self, String> {
         if self.radius > 64 {
             return Err(format!("a radius of {} pixels; it must be from 0 to 64", self.radius));
@@ -108,27 +108,27 @@ impl FromStr for GuidedFilter {
     }
 }
 
-/// Most unknown keys that are named.
+/// Most unknown keys in a message.
 const MOST_KEYS: usize = 10;
 
-/// Defaults that a model may carry: `{"size": 256, "threshold": 0.25, "guided_filter": {"radius": 8, "epsilon": 1e-5}}`, each
-/// optional; `absolute_threshold` may stand in the place of `threshold`.
+/// A model's own defaults: `{"size": 256, "threshold": 0.25, "guided_filter": {"radius": 8, "epsilon": 1e-5}}`, each
+/// optional; `absolute_threshold` may replace `threshold`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DiffewsJson {
     /// Side of the square input in pixels, 1 to 16384.
     pub size: Option<usize>,
-    /// What is foreground; the number is in [0, 1).
+    /// Threshold of the foreground, in [0, 1).
     pub threshold: Option<Threshold>,
     pub guided_filter: Option<GuidedFilter>,
 }
 
 impl DiffewsJson {
-    /// The size that it names, or the paper's 512.
+    /// Its size, or the paper's 512.
     pub fn size_or_default(&self) -> usize {
         self.size.unwrap_or(512)
     }
 
-    /// As [`DiffewsJson::parse`] reads it.
+    /// The JSON that [`DiffewsJson::parse`] reads.
     pub fn text(&self) -> String {
         let mut all = serde_json::Map::new();
         let mut put = |key: &str, value: serde_json::Value| drop(all.insert(key.into(), value));
@@ -149,7 +149,7 @@ impl DiffewsJson {
     /// Parses `diffews.json`.
     ///
     /// # Errors
-    /// What is wrong with it: unknown keys and senseless values by name.
+    /// The reason: names unknown keys and invalid values.
     pub fn parse(text: &str) -> Result<DiffewsJson, String> {
         let json: serde_json::Value = serde_json::from_str(text).map_err(|e| shown::text(&e.to_string()))?;
         let Some(map) = json.as_object() else {

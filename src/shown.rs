@@ -1,15 +1,15 @@
-//! What files say, made fit for a message: on one line, without marks that move the cursor or reorder text, and with an end.
+//! Foreign text made fit for messages: on one line, of limited length, without characters that move the cursor or reorder text.
 
 use std::path::Path;
 
-/// Most characters of one foreign name or value in a message; a tensor's full name has about 80.
+/// Most characters of a foreign name or value in a message; a tensor's full name has about 80.
 const MOST_CHARS: usize = 160;
-/// Characters kept from the end of what is longer.
+/// Characters kept from the end of longer text.
 const TAIL: usize = 40;
 /// Most dimensions of a shape in a message; weights have four.
 const MOST_DIMENSIONS: usize = 8;
 
-/// Most tensors that a message lists; `model verify` lists more.
+/// Most tensors in a message; `model verify` lists more.
 pub const MOST_TENSORS: usize = 10;
 
 /// A name, a value or a parser's words: escaped, and shortened in the middle.
@@ -23,7 +23,7 @@ pub fn text(from: &str) -> String {
     format!("{}[... {} characters ...]{}", whole(&head), long - MOST_CHARS, whole(&tail))
 }
 
-/// The same in full length.
+/// Escapes text without shortening it.
 pub fn whole(from: &str) -> String {
     let mut out = String::with_capacity(from.len());
     for c in from.chars() {
@@ -37,7 +37,7 @@ pub fn path(from: &Path) -> String {
     whole(&from.display().to_string())
 }
 
-/// A shape as `[1, 2, 3]`, its first dimensions where it has very many.
+/// A shape as `[1, 2, 3]`, shortened if it has very many dimensions.
 pub fn shape(dimensions: &[usize]) -> String {
     match dimensions.get(..MOST_DIMENSIONS) {
         Some(first) if dimensions.len() > MOST_DIMENSIONS => {
@@ -57,12 +57,12 @@ pub fn first<T: ToString>(lines: &[T], most: usize) -> Vec<String> {
     out
 }
 
-/// What to do where a list of `most` tensors is not all of them.
+/// How to see all tensors, to follow a list of `most`.
 pub fn where_all(most: usize) -> &'static str {
     if most <= MOST_TENSORS { "; `model verify` lists them" } else { "" }
 }
 
-/// Characters that show nothing and change how the rest is shown: marks of direction, joiners, line and paragraph separators.
+/// Invisible characters that change how text is shown: direction marks, joiners, line and paragraph separators.
 pub fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

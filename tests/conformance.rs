@@ -27,7 +27,7 @@ fn what_an_adapter_lacks_is_not_run_and_says_so() {
 
 /// Two identical GPUs in a machine: each row, and each JUnit test case, belongs to one of them.
 #[test]
-fn alike_adapters_are_told_apart() {
+fn equal_adapters_get_unique_names() {
     let choice = choice();
     let one = list(&choice).swap_remove(0);
     let only = regex::Regex::new("^language/numbers/all 65,536 halves read").ok();

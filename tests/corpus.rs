@@ -20,7 +20,7 @@ fn outcome(folder: &Path, case: &serde_json::Value) -> (String, bool) {
         Err(error) => {
             let message = error.to_string();
             // A refusal names the file and is not a panic.
-            let wrong = !message.starts_with(&path.display().to_string()) || message.contains("broke down");
+            let wrong = !message.starts_with(&path.display().to_string()) || message.contains("decoder panicked");
             let reason = message.replace(&format!("{}: ", path.display()), "");
             return (told("refused", reason.split(';').next().unwrap_or_default()), wrong);
         }

@@ -326,7 +326,7 @@ fn weights_in_turn_change_no_result() {
             assert_eq!(bits(&segmenter, &bank, &query), expected[1], "{precision:?} in {memory} bytes");
         }
         let error = builder().memory(least - 1).plan().err().unwrap().to_string();
-        let told = format!("no less than {:.1} MiB where its weights take turns", least as f64 / 1048576.0);
+        let told = format!("at least {:.1} MiB if weights take turns", least as f64 / 1048576.0);
         assert!(error.contains(&told), "{error}");
     }
 }

@@ -80,7 +80,7 @@ fn published_evaluations_know_white_and_nothing_else() {
 fn what_no_pixel_has_is_an_error_that_says_what_is_there() {
     let refused = |file: &str, source| {
         let how = MaskReading { source, invert: false };
-        let text = advice::told(&load_mask_with(&golden(file), (46, 34), how).unwrap_err().into());
+        let text = advice::describe(&load_mask_with(&golden(file), (46, 34), how).unwrap_err().into());
         assert!(text.contains(file) && text.lines().count() == 1, "{text}");
         text
     };

@@ -4,7 +4,7 @@
 mod common;
 
 use common::choice;
-use diffews_wgpu::conformance::{Adapter, KNOWN, On, Options, Report, Row, Status, Suite, html, junit, told_apart};
+use diffews_wgpu::conformance::{Adapter, KNOWN, On, Options, Report, Row, Status, Suite, html, junit, unique_names};
 use diffews_wgpu::gpu::list;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::process::ExitCode;
@@ -108,7 +108,7 @@ fn main() -> ExitCode {
     // There is one device, and one case at a time uses it.
     arguments.test_threads = Some(1);
     let choice = choice();
-    let adapters = told_apart(&list(&choice));
+    let adapters = unique_names(&list(&choice));
     if adapters.is_empty() {
         eprintln!("no adapter is present, so nothing was tested");
         return ExitCode::FAILURE;

@@ -8,7 +8,7 @@ use common::{gpu, relative_l2};
 use diffews_wgpu::gpu::Gpu;
 use diffews_wgpu::image_io::{Mask, RgbImage};
 use diffews_wgpu::segment::{Planned, SegmenterBuilder, SelfCheck};
-use diffews_wgpu::tune::{Found, Tally, Tuning};
+use diffews_wgpu::tune::{Tally, Tuning, Verdict};
 use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{Error, Example, Segmenter};
 use std::path::Path;
@@ -112,7 +112,7 @@ fn a_file_chooses_no_form_that_is_not_there_and_a_bad_one_costs_a_note() {
     }
     // If nothing can be written, nothing is measured, because the next run would have to measure again.
     let nowhere = planned(gpu(), Path::new("/dev/null/x"), 2.0).tune().unwrap();
-    assert!(nowhere.notes().iter().any(|note| note.contains("go by the rule")), "{:?}", nowhere.notes());
+    assert!(nowhere.notes().iter().any(|note| note.contains("chosen by rule")), "{:?}", nowhere.notes());
     assert_eq!((nowhere.memory().tuned.unwrap().measured, &nowhere.memory().forms), (0, &rule.memory().forms));
 }
 
@@ -133,14 +133,14 @@ fn a_form_that_is_wrong_is_refused_by_its_bound_and_named() {
     let mut seen = 0;
     for problem in problems.iter().filter(|p| p.name.starts_with("conv2d") && !p.finding.forms.is_empty()) {
         for (form, found) in &problem.finding.forms {
-            assert!(!(wrong(form) && matches!(found, Found::Seconds(_))), "{}: {form} is {found:?}", problem.name);
-            seen += usize::from(wrong(form) && matches!(found, Found::Wrong(_)));
+            assert!(!(wrong(form) && matches!(found, Verdict::Seconds(_))), "{}: {form} is {found:?}", problem.name);
+            seen += usize::from(wrong(form) && matches!(found, Verdict::Wrong(_)));
         }
         let chosen = problem.finding.chosen().unwrap_or_else(|| panic!("{problem:?}"));
         assert!(!wrong(chosen), "{}: {chosen}", problem.name);
     }
     assert!(seen > 1, "{problems:?}");
-    let named = |note: &&String| note.contains("conv2d") && note.contains("left out") && note.contains("error / bound");
+    let named = |note: &&String| note.contains("conv2d") && note.contains("skipped") && note.contains("error / bound");
     assert!(tuned.notes().iter().filter(named).count() > 1, "{:?}", tuned.notes());
 }
 

@@ -1,4 +1,4 @@
-//! What to do about what the library tells, with this command's flags.
+//! Advice on the library's errors and warnings, in this command's flags.
 
 use diffews_wgpu::Error;
 use diffews_wgpu::bench::BenchError;
@@ -15,10 +15,10 @@ use diffews_wgpu::weights::WeightsError;
 
 const SMALLER: &str = ". Try a smaller --size, or --precision f16 where f32 is used; q8 takes the least";
 
-/// What is printed of `error`: its facts, and what to do.
-pub fn told(error: &anyhow::Error) -> String {
+/// The message for `error`: what happened, and what to do.
+pub fn describe(error: &anyhow::Error) -> String {
     let (text, advice) = (error.to_string(), of_any(error).unwrap_or_default());
-    // Lists follow a message's first line.
+    // The advice ends the first line; lists follow it.
     match text.split_once('\n') {
         Some((first, list)) => format!("{first}{advice}\n{list}"),
         None => text + &advice,
@@ -70,8 +70,8 @@ fn of_library(error: &Error) -> Option<String> {
             ": `model verify` checks the weights, `conformance` the adapter and its driver"
         }
         Error::SelfCheck { .. } => {
-            "; no result is written. `conformance --html report.html` tells what else is wrong: its report is for the driver's makers, and for \
-             us. --adapter chooses another adapter, --no-self-check goes on in spite of it"
+            "; no result is written. `conformance --html report.html` checks every kernel: send its report to the driver's makers and to us. \
+            --adapter chooses another adapter; --no-self-check runs anyway"
         }
         Error::Plan(PlanError { less, .. }) => match less {
             Less::Size => ". Try a smaller --size",
@@ -95,14 +95,14 @@ fn of_gpu(error: &GpuError) -> Option<String> {
     Some(advice.into())
 }
 
-/// What to do about weights, behind their message.
+/// Advice on an error of the weights, to follow its message.
 pub fn of_weights(error: &WeightsError) -> Option<String> {
     let advice = match error {
         WeightsError::Value { half: true, value, .. } if value.is_finite() => "; use --precision f32",
         WeightsError::Value { .. } => " (`model verify` shows which tensors)",
         WeightsError::PlainUNet { .. } => {
-            "; name a UNet of DiffewS with --unet (`diffews-wgpu --help` says where they are). `model convert` makes of this one what a \
-             training starts from"
+            "; name a UNet of DiffewS with --unet (`diffews-wgpu --help` says where they are). `model convert` turns this one into a starting \
+            point for training"
         }
         _ => return None,
     };
@@ -113,7 +113,7 @@ fn of_image(error: &ImageError) -> Option<String> {
     Some(match error {
         ImageError::FloatSamples { .. } => "; pass infer --stretch 2,98, or save it with 8 or 16 bits a sample".into(),
         ImageError::FewBits { used, .. } => {
-            format!("; in infer pass --bits {used}, or --stretch 2,98, else scale its values first")
+            format!("; pass infer --bits {used} or --stretch 2,98, or scale its values first")
         }
         ImageError::ManyBits { used, .. } => format!("; pass --bits {used}, or --stretch 2,98"),
         ImageError::NoAlpha { .. } => "; leave out --mask-alpha".into(),
@@ -124,7 +124,7 @@ fn of_image(error: &ImageError) -> Option<String> {
     })
 }
 
-/// The flags that say otherwise than what was done with a picture.
+/// The flags that change how the picture was read.
 pub fn of_note(note: &Note) -> &'static str {
     match note {
         Note::Bits { .. } => " (--bits)",
@@ -133,7 +133,7 @@ pub fn of_note(note: &Note) -> &'static str {
     }
 }
 
-/// The flags that say how a mask is meant.
+/// The flags that say how to read the mask.
 pub fn of_mask(warning: &MaskWarning) -> String {
     const NAMED: &str = "; --mask-value K or --mask-color R,G,B says which label or colour is meant";
     let advice = match warning {
@@ -175,12 +175,12 @@ mod tests {
     #[test]
     fn advice_ends_the_first_line() {
         let error = |less| anyhow::Error::from(Error::Plan(PlanError::new("too large\n  weights".into(), less)));
-        assert_eq!(told(&error(Less::Size)), "too large. Try a smaller --size\n  weights");
-        assert_eq!(told(&error(Less::Nothing)), "too large\n  weights");
+        assert_eq!(describe(&error(Less::Size)), "too large. Try a smaller --size\n  weights");
+        assert_eq!(describe(&error(Less::Nothing)), "too large\n  weights");
         let exists = || ImageError::Exists { path: "m.png".into() };
         let all: [anyhow::Error; 3] = [exists().into(), Error::from(exists()).into(), EvalError::from(exists()).into()];
         for error in all {
-            assert!(told(&error).ends_with("; pass --force to replace it, or name another file"), "{error}");
+            assert!(describe(&error).ends_with("; pass --force to replace it, or name another file"), "{error}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! `bank`: examples in files, encoded once for any number of runs.
+//! `bank`: examples encoded once and kept in a file for any number of runs.
 
 use super::classes::Class;
 use super::engine::{Engine, Setup, Watch};
@@ -26,7 +26,7 @@ Examples:
   diffews-wgpu bank merge monday.bank tuesday.bank -o week.bank
   diffews-wgpu bank info week.bank
 
-A bank is of one model and one size of pictures, and no other can read it. Any adapter can.";
+A bank belongs to one model and one size of pictures. Any adapter can read it.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -52,15 +52,15 @@ enum What {
 struct EncodeArgs {
     #[command(flatten)]
     examples: ExampleArgs,
-    /// Examples that were encoded before, to be the first ones of the new bank
+    /// Banks of earlier runs, whose examples come first in the new bank
     #[arg(long, value_name = "FILE.bank", num_args = 1.., help_heading = "What to find")]
     bank: Vec<PathBuf>,
-    /// The bank to write; with --precision f32 its numbers have 32 bits, and results are the same to the last bit as without it; else 16
+    /// The bank to write; its numbers have 16 bits, or with --precision f32 32 bits, which give the same results to the last bit as no bank
     #[arg(long, short, value_name = "FILE.bank", help_heading = "Output")]
     output: PathBuf,
     #[command(flatten)]
     written: WrittenArgs,
-    /// No progress, notes and summaries; warnings and errors stay
+    /// Print warnings and errors only
     #[arg(long, short, help_heading = "Output")]
     quiet: bool,
     #[command(flatten)]
@@ -97,7 +97,7 @@ struct InfoArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Print the JSON Schema of that object, and do nothing else
+    /// Print the JSON Schema of that object and exit
     #[arg(long)]
     json_schema: bool,
 }
@@ -117,7 +117,7 @@ struct MergeArgs {
 struct SplitArgs {
     #[arg(value_name = "FILE.bank")]
     bank: PathBuf,
-    /// Directory for the banks, each called as this one with its example's number
+    /// Directory for the banks, which are named after this one with the example's number
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
     #[command(flatten)]
@@ -133,20 +133,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// A place for a bank: a file, as others read it by its name.
+/// Checks that a bank can be written to `output`: a file, because other runs read it by name.
 fn check(output: &Path, force: bool) -> anyhow::Result<()> {
     if is_standard(output) {
-        return Err(usage("-: a bank is a file; name one"));
+        return Err(usage("-: a bank cannot go to standard output; name a file"));
     }
     Ok(image_io::check_place(output, force)?)
 }
 
 fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     if args.examples.has_negatives() {
-        return Err(usage("--negative: a bank is of one thing; name what is not meant where a query is segmented"));
+        return Err(usage("--negative: a bank holds one class; pass --negative to infer instead"));
     }
     if args.examples.files().any(is_standard) {
-        return Err(usage("-: examples of a bank are files"));
+        return Err(usage("-: examples of a bank cannot come from standard input; name files"));
     }
     gpu::check_backend(&args.engine.adapter.choice()?)?;
     check(&args.output, args.written.force)?;
@@ -154,13 +154,13 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let (mut pictures, mut notes) = (args.pictures.options(), Notes::new(args.quiet));
     let planned = args.examples.plan(false)?;
     let read = planned.iter().flat_map(|example| example.files().chain(example.made()));
-    output::keep_files(&args.output, args.examples.files().chain(read))?;
+    output::refuse_input_as_output(&args.output, args.examples.files().chain(read))?;
     if let Some(name) = planned.iter().find_map(|example| match &example.kind {
         Kind::Thing(name) => name.as_ref(),
         Kind::Negative => None,
     }) {
         return Err(usage(format!(
-            "{name}: a bank is of one class; --name says what it shows, --value takes one of several in a mask"
+            "{name}: a bank holds one class; --name names it, --value selects one of several values in a mask"
         )));
     }
     let loaded = args.examples.load(planned, (&mut pictures, &mut notes), args.quiet, args.written.force)?;
@@ -181,15 +181,15 @@ fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     };
     let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
-    examples::tell_of_size(&class.supports, engine.segmenter.size(), engine.segmenter.framing());
+    examples::warn_of_small_masks(&class.supports, engine.segmenter.size(), engine.segmenter.framing());
     let storage = if args.engine.precision == Precision::F32 { BankStorage::F32 } else { BankStorage::Half };
     let Some(bank) = engine.banks.first() else { return Err(usage("there is no example")) };
     let _writing = progress::writing();
     engine.segmenter.save_bank(bank, &args.output, &args.written.options(storage))?;
-    tell_written(&args.output, bank.shots(), args.quiet)
+    print_written(&args.output, bank.shots(), args.quiet)
 }
 
-fn tell_written(path: &Path, shots: usize, quiet: bool) -> anyhow::Result<()> {
+fn print_written(path: &Path, shots: usize, quiet: bool) -> anyhow::Result<()> {
     if quiet {
         return Ok(());
     }
@@ -250,19 +250,19 @@ fn split(args: &SplitArgs) -> anyhow::Result<()> {
         name.push(format!("_{example}.bank"));
         args.output.join(name)
     };
-    // All of them before the first is written.
+    // Check all files before writing the first.
     (0..bank.shots()).try_for_each(|example| check(&named(example), args.written.force))?;
     (0..bank.shots()).try_for_each(|example| write(&[(&bank, example..example + 1)], &named(example), &args.written))
 }
 
-/// Numbers keep 32 bits where one of the banks has them.
+/// Numbers have 32 bits if those of one bank have.
 fn write(parts: &[(&BankFile, Range<usize>)], output: &Path, written: &WrittenArgs) -> anyhow::Result<()> {
     let exact = parts.iter().any(|(bank, _)| bank.storage() == BankStorage::F32);
     let storage = if exact { BankStorage::F32 } else { BankStorage::Half };
     let names = parts.iter().map(|(bank, _)| bank.name());
-    // A name that all of them have stays.
+    // Keep the name if all of them have the same.
     let common = names.clone().next().flatten().filter(|first| names.clone().all(|name| name == Some(first)));
     let options = BankOptions { name: written.name.as_deref().or(common), ..written.options(storage) };
     BankFile::join(parts, output, &options)?;
-    tell_written(output, parts.iter().map(|(_, range)| range.len()).sum(), false)
+    print_written(output, parts.iter().map(|(_, range)| range.len()).sum(), false)
 }

@@ -1,4 +1,4 @@
-//! What is to be found: one thing without a name, or several with names.
+//! The classes to find: one without a name, or several with names.
 
 use super::errors::usage;
 use super::examples::{ExampleArgs, Kind, Planned};
@@ -8,22 +8,22 @@ use diffews_wgpu::BankFile;
 use diffews_wgpu::image_io::{MOST_CLASSES, PictureOptions};
 use std::path::{Path, PathBuf};
 
-/// Banks of a command line.
+/// The banks of the command line.
 #[derive(clap::Args)]
 pub struct ClassArgs {
-    /// Examples that `bank encode` has encoded; several are one set, together with --support
+    /// Examples encoded by `bank encode`; several form one set, together with --support
     #[arg(long, value_name = "FILE.bank", num_args = 1.., help_heading = "What to find")]
     bank: Vec<PathBuf>,
-    /// A class and its bank; with several classes each query is encoded once, and gets a label map. --support NAME:IMAGE names a class, too
+    /// A class and its bank; with several classes each query is encoded once and gets a label map. --support NAME:IMAGE also names a class
     #[arg(long, value_name = "NAME=FILE.bank", num_args = 1.., value_parser = class, help_heading = "What to find")]
     class: Vec<(String, PathBuf)>,
 }
 
-/// A thing to be found, and its examples.
+/// A class and its examples.
 pub struct Class {
-    /// None where there is one thing alone, and nobody named it.
+    /// `None` for a single class without a name.
     pub name: Option<String>,
-    /// It is not to be found, but keeps its pixels from the others; the last one, if any.
+    /// A negative class: it keeps its pixels from the others and is not found itself. It is the last one, if any.
     pub negative: bool,
     pub banks: Vec<BankFile>,
     pub supports: Vec<Support>,
@@ -41,15 +41,15 @@ impl ClassArgs {
         !self.class.is_empty()
     }
 
-    /// All files that are read.
+    /// All files of banks.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.bank.iter().chain(self.class.iter().map(|(_, path)| path)).map(PathBuf::as_path)
     }
 
-    /// The classes in the order of the command line: those of banks first. The names alone: nothing is read.
+    /// Names of the classes in the order of the command line, classes of banks first. Reads no files.
     ///
     /// # Errors
-    /// No example, or things without a name beside others.
+    /// No example, or classes with and without names.
     pub fn names(&self, planned: &[Planned]) -> anyhow::Result<Vec<Option<String>>> {
         let named = self.class.iter().map(|(name, _)| Some(name.clone()));
         let unnamed = self.bank.iter().map(|_| None);
@@ -65,26 +65,24 @@ impl ClassArgs {
         }
         if names.len() > 1 && names.contains(&None) {
             return Err(usage(
-                "some examples have a class and some have none: name all of them, as --support cat:a.png or --class cat=a.bank",
+                "some examples have a class and some do not: name the class of each, as --support cat:a.png or --class cat=a.bank",
             ));
         }
         if names.is_empty() {
-            return Err(usage(
-                "there is a --negative alone; what is to be found is shown by --support, --bank, --class or --coco",
-            ));
+            return Err(usage("--negative needs a --support, --bank, --class or --coco that shows what to find"));
         }
         let negatives = usize::from(planned.iter().any(|example| example.kind == Kind::Negative));
         let most = MOST_CLASSES - negatives;
         match names.len() > most {
-            true => Err(usage(format!("{} classes are too many: a label map holds {most} here", names.len()))),
+            true => Err(usage(format!("{} classes are too many: the label map holds at most {most}", names.len()))),
             false => Ok(names),
         }
     }
 
-    /// Reads all of them.
+    /// Reads all examples and banks.
     ///
     /// # Errors
-    /// Whatever is wrong with a file.
+    /// A file that cannot be read or is invalid.
     pub fn load(
         &self,
         (examples, planned): (&ExampleArgs, Vec<Planned>),

@@ -1,4 +1,4 @@
-//! `compile`: what an adapter's driver makes of every kernel.
+//! `compile`: has an adapter's driver compile every kernel, and reports the results.
 
 use super::options::AdapterArgs;
 use super::{columns, json_line, print, print_lines, progress};
@@ -20,10 +20,10 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     adapter: AdapterArgs,
-    /// Only pipelines that a model runs on this adapter
+    /// Compile only pipelines that a model runs on this adapter
     #[arg(long)]
     models: bool,
-    /// Print JSON in place of the table; or write it to a file
+    /// Print JSON instead of the table, or write it to a file
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = STDOUT)]
     json: Option<PathBuf>,
     /// Replace a file that exists
@@ -31,9 +31,9 @@ pub struct Args {
     force: bool,
 }
 
-/// What a run found.
+/// The report of a run.
 #[derive(Serialize)]
-struct Found<'a> {
+struct Report<'a> {
     version: &'static str,
     commit: &'static str,
     adapter: &'a AdapterFacts,
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Err(Error::Interrupted.into());
     }
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
-    let found = Found {
+    let found = Report {
         version: env!("CARGO_PKG_VERSION"),
         commit: env!("DIFFEWS_COMMIT"),
         adapter: gpu.facts(),
@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     match failed {
         0 => Ok(()),
-        _ => anyhow::bail!("{failed} of {} pipelines could not be made, see above", rows.len()),
+        _ => anyhow::bail!("{failed} of {} pipelines could not be compiled, see above", rows.len()),
     }
 }
 

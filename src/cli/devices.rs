@@ -1,4 +1,4 @@
-//! `devices`: what there is to run on.
+//! `devices`: lists the adapters.
 
 use super::options::AdapterArgs;
 use super::schema;
@@ -11,7 +11,7 @@ const AFTER_HELP: &str = "\
 Examples:
   diffews-wgpu devices
   diffews-wgpu devices --json
-  diffews-wgpu devices --backend gl --adapter llvmpipe      whether that one can be used";
+  diffews-wgpu devices --backend gl --adapter llvmpipe      check whether this one can be used";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -19,7 +19,7 @@ pub struct Args {
     /// Print a JSON array of all adapters and their limits
     #[arg(long)]
     json: bool,
-    /// Print the JSON Schema of that array, and do nothing else
+    /// Print the JSON Schema of that array and exit
     #[arg(long)]
     json_schema: bool,
     #[command(flatten)]
@@ -31,13 +31,13 @@ pub struct Args {
 struct Row<'a> {
     chosen: bool,
     self_check: Standing,
-    /// Problems of kernels whose forms were measured.
+    /// Kernel problems with measured forms.
     tuned: usize,
     #[serde(flatten)]
     facts: &'a AdapterFacts,
 }
 
-fn standing(facts: &AdapterFacts) -> Standing {
+fn self_check_of(facts: &AdapterFacts) -> Standing {
     cache().map_or(Standing::NotChecked, |dir| Standing::of(facts, &dir))
 }
 
@@ -59,15 +59,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let choice = args.adapter.choice()?;
     let all = list(&choice);
-    // Opening it is the only proof that it can be used.
+    // Only opening an adapter proves that it works.
     let chosen = Gpu::new(&choice);
     let rows: Vec<Row> = all
         .iter()
         .map(|facts| {
-            // What is opened tells more than what is listed.
+            // An opened adapter has more facts than a listed one.
             let opened = chosen.as_ref().ok().map(Gpu::facts).filter(|opened| opened.index == facts.index);
             let facts = opened.unwrap_or(facts);
-            Row { chosen: opened.is_some(), self_check: standing(facts), tuned: tuned(facts), facts }
+            Row { chosen: opened.is_some(), self_check: self_check_of(facts), tuned: tuned(facts), facts }
         })
         .collect();
     if args.json {
@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Ok(_) => Ok(()),
         Err(error @ (GpuError::NoAdapter(_) | GpuError::NoDevice { .. })) => Err(error.into()),
         Err(error) => {
-            tell("the adapters above were found, but the chosen one does not work");
+            tell("the adapters above were found, but the chosen one cannot be opened");
             Err(error.into())
         }
     }

@@ -1,4 +1,4 @@
-//! Examples drawn from annotations of COCO's kind.
+//! Examples drawn at random from COCO annotations.
 
 use super::errors::usage;
 use diffews_wgpu::formats::read::coco::{Instances, Shot};
@@ -8,24 +8,24 @@ use std::path::{Component, Path, PathBuf};
 #[derive(clap::Args)]
 #[command(next_help_heading = "Examples from COCO")]
 pub struct CocoArgs {
-    /// Draw the examples from a file of COCO's instances
+    /// Draw the examples at random from a COCO instances file
     #[arg(long, value_name = "instances.json", requires = "category")]
     pub coco: Option<PathBuf>,
-    /// What to draw; several are classes
+    /// Category to draw; several are classes
     #[arg(long, value_name = "NAME", num_args = 1.., requires = "coco")]
     category: Vec<String>,
-    /// Examples of each
+    /// Examples of each category
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..), requires = "coco")]
     shots: u16,
-    /// Of the draw
+    /// Seed of the draw
     #[arg(long, value_name = "SEED", default_value_t = 0, requires = "coco")]
     seed: u64,
-    /// Where its pictures lie [default: beside it]
+    /// Directory of the pictures [default: the file's own]
     #[arg(long, value_name = "DIR", requires = "coco")]
     coco_images: Option<PathBuf>,
 }
 
-/// A picture that was drawn, and its class where there are several.
+/// A drawn picture, and its class if there are several.
 pub struct Drawn {
     pub class: Option<String>,
     pub image: PathBuf,
@@ -33,10 +33,10 @@ pub struct Drawn {
 }
 
 impl CocoArgs {
-    /// Draws. A category alone is a class where others are `named`.
+    /// Draws the examples. A single category is a class if other classes are `named`.
     ///
     /// # Errors
-    /// Whatever is wrong with the file, and pictures that it names outside the folder.
+    /// An invalid file, or pictures outside the folder.
     pub fn draw(&self, named: bool) -> anyhow::Result<Vec<Drawn>> {
         let Some(path) = &self.coco else { return Ok(Vec::new()) };
         let folder = self.coco_images.as_deref().or(path.parent()).unwrap_or(Path::new(""));
@@ -49,7 +49,7 @@ impl CocoArgs {
                 if name.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
                     let name = shown::text(shot.file_name());
                     return Err(usage(format!(
-                        "{}: the picture {name} does not lie below the folder of pictures",
+                        "{}: the picture {name} is outside the folder of pictures",
                         path.display()
                     )));
                 }

@@ -1,6 +1,6 @@
-//! A model on a device with its supports' bank; opened again where the device is lost.
+//! A model and its banks on a device; opened again after the device is lost.
 
-use super::advice::told;
+use super::advice::describe;
 use super::classes::Class;
 use super::open::{self, Told, Wanted};
 use super::options::{EngineArgs, MaskArgs};
@@ -12,7 +12,7 @@ use diffews_wgpu::{Error, Example, Segmentation, Segmenter, Stage, SupportBank};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-/// What an engine is made of.
+/// The parts of an engine.
 pub struct Setup<'a> {
     pub args: &'a EngineArgs,
     /// Opened once, so that all queries get the same model.
@@ -20,20 +20,20 @@ pub struct Setup<'a> {
     pub masks: Option<&'a MaskArgs>,
     pub kv_sample: Option<KvSample>,
     pub framing: Framing,
-    /// Of queries, where they are cut.
+    /// Tiles of the queries, if they are cut.
     pub tiles: Option<Tiles>,
-    /// What is to be found.
+    /// The classes to find.
     pub classes: &'a [Class],
     pub told: Told,
-    /// The device is opened with its clock, and dispatches have their times.
+    /// Whether to measure dispatches with the device's timestamps.
     pub timed: bool,
 }
 
-/// Who is told of the progress, and where lines can be printed in between.
+/// Receives the progress, and makes room for lines in between.
 pub trait Watch {
-    /// Told of the share of a stage that is done; says whether to go on.
+    /// Receives the completed part of a stage; returns whether to go on.
     fn step(&mut self, stage: Stage, done: f64) -> ControlFlow<()>;
-    /// Makes room for a line.
+    /// Clears the bar before a line is printed.
     fn clear(&mut self);
 }
 
@@ -41,20 +41,20 @@ pub trait Watch {
 pub struct Engine {
     pub segmenter: Segmenter,
     pub banks: Vec<SupportBank>,
-    /// When its model was loaded, and how long that took.
+    /// When loading began.
     pub begun: Instant,
     pub load_seconds: f64,
-    /// The user knows that half precision is not enough.
+    /// The overflow warning was printed.
     told: bool,
 }
 
 impl Engine {
-    /// Opens everything; where the device is lost, once more.
+    /// Opens everything; tries once more if the device is lost.
     pub fn with_retry(setup: &Setup, watch: &mut dyn Watch) -> anyhow::Result<Engine> {
         let made = Engine::new(setup, watch);
         match made {
             Err(error) if is_lost(&error) => {
-                tell_lost(&error, watch);
+                warn_device_lost(&error, watch);
                 Engine::new(setup, watch)
             }
             made => made,
@@ -82,12 +82,12 @@ impl Engine {
         let mut engine = Engine { segmenter, banks, begun, load_seconds, told: false };
         let overflows = engine.banks.iter().map(SupportBank::overflow);
         for overflow in overflows.chain([engine.segmenter.overflow()]).flatten() {
-            engine.told |= tell_overflow(engine.told, overflow, watch);
+            engine.told |= warn_overflow(engine.told, overflow, watch);
         }
         Ok(engine)
     }
 
-    /// Seconds by stage: those of loading and of the supports, which all queries share, and the result's.
+    /// Seconds by stage: loading and supports, which all queries share, and the query's own.
     pub fn times(&self, of_result: &[(Stage, f64)]) -> Vec<(Stage, f64)> {
         let mut times = vec![(Stage::Load, self.load_seconds)];
         let banks = self.banks.iter().flat_map(|bank| bank.times());
@@ -105,21 +105,21 @@ fn is_lost(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Error>().is_some_and(Error::device_lost)
 }
 
-fn tell_lost(error: &anyhow::Error, watch: &mut dyn Watch) {
+fn warn_device_lost(error: &anyhow::Error, watch: &mut dyn Watch) {
     watch.clear();
-    tell(&format!("warning: {}; trying again on the device opened anew", told(error)));
+    tell(&format!("warning: {}; opening the device again and retrying", describe(error)));
 }
 
-/// Says once why what was asked of half precision was done in f32; that it did.
-fn tell_overflow(before: bool, overflow: &Error, watch: &mut dyn Watch) -> bool {
+/// Warns once that half precision overflowed; returns true.
+fn warn_overflow(before: bool, overflow: &Error, watch: &mut dyn Watch) -> bool {
     if !before {
         watch.clear();
-        tell(&format!("warning: {overflow}; tried again with everything in f32"));
+        tell(&format!("warning: {overflow}; ran again with everything in f32"));
     }
     true
 }
 
-/// A query's results, one for each class, and the engine that made them: another one where the device was lost.
+/// A query's results, one for each class, and the engine that computed them: a new one if the device was lost.
 pub fn segment<'a>(
     setup: &Setup,
     slot: &'a mut Option<Engine>,
@@ -140,7 +140,7 @@ pub fn segment<'a>(
                 match found {
                     Ok(results) => {
                         if let Some(overflow) = results.iter().find_map(Segmentation::overflow) {
-                            engine.told = tell_overflow(engine.told, overflow, watch);
+                            engine.told = warn_overflow(engine.told, overflow, watch);
                         }
                         return Ok((slot.insert(engine), results));
                     }
@@ -154,7 +154,7 @@ pub fn segment<'a>(
             return Err(error);
         }
         opened_anew = true;
-        tell_lost(&error, watch);
-        // The engine ends here: two at once may not fit the device.
+        warn_device_lost(&error, watch);
+        // Drop the engine here: two may not fit the device.
     }
 }

@@ -1,14 +1,14 @@
-//! What the environment says of the adapter. The library reads none of it; tests share this file, so that a driver can be chosen for
+//! Environment variables that choose the adapter. The library reads none; tests share this file, so that a driver can be chosen for
 //! them too.
 
 use diffews_wgpu::gpu::{AdapterChoice, GpuError, no_backend};
 use wgpu::Backends;
 
-/// What flags say of backend and adapter, else the environment: `WGPU_BACKEND` and `WGPU_ADAPTER_NAME`, and `DIFFEWS_CHECKED` with
-/// wgpu's other variables for what no flag says.
+/// Backend and adapter from the flags, else from `WGPU_BACKEND` and `WGPU_ADAPTER_NAME`; `DIFFEWS_CHECKED` and wgpu's other variables
+/// set the rest.
 ///
 /// # Errors
-/// [`GpuError::Backend`] where `WGPU_BACKEND` is needed and names one that there is not.
+/// [`GpuError::Backend`] if `WGPU_BACKEND` is needed and names no backend.
 pub fn choice(backends: Option<Backends>, adapter: Option<String>) -> Result<AdapterChoice, GpuError> {
     Ok(AdapterChoice {
         backends: match backends {
@@ -26,12 +26,12 @@ pub fn choice(backends: Option<Backends>, adapter: Option<String>) -> Result<Ada
 
 const BACKEND: &str = "WGPU_BACKEND";
 
-/// A variable of the environment; one that is empty is none.
+/// A variable of the environment; an empty one counts as unset.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Names with commas between.
+/// Names separated by commas.
 fn listed(text: &str) -> Result<Backends, GpuError> {
     let mut listed = Backends::empty();
     for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {

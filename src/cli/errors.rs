@@ -1,6 +1,6 @@
-//! Exit codes: what scripts learn of a failure.
+//! Exit codes for scripts.
 
-use super::advice::told;
+use super::advice::describe;
 use super::interrupt;
 use diffews_wgpu::Error;
 use diffews_wgpu::bench::BenchError;
@@ -19,30 +19,30 @@ const NO_ADAPTER: u8 = 4;
 const CONFORMANCE: u8 = 5;
 const SOME_FAILED: u8 = 6;
 
-/// Errors that only the command has.
+/// Errors of the command itself.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// Arguments that do not make sense together.
     #[error("{0}")]
     Usage(String),
-    /// What is wrong with one query of several.
+    /// An error of one query of several.
     #[error("{0}")]
     Query(String),
-    /// A model that cannot be used, found by the command itself.
+    /// The model cannot be used.
     #[error("{0}")]
     Weights(String),
-    /// A run over several queries that ended before its last.
-    #[error("{}{standing}", told(cause))]
-    Ended { cause: anyhow::Error, standing: String },
+    /// A run that ended before its last query.
+    #[error("{}{status}", describe(cause))]
+    Ended { cause: anyhow::Error, status: String },
     #[error("{failed} of {total} queries failed, see above; the others are done")]
     SomeFailed { failed: usize, total: usize },
-    #[error("{failed} of {total} episodes failed, see above; the scores are those of the others")]
+    #[error("{failed} of {total} episodes failed, see above; the scores are of the others")]
     EpisodesFailed { failed: usize, total: usize },
-    #[error("{failed} of {total} conformance cases failed: this adapter and driver do not compute right")]
+    #[error("{failed} of {total} conformance cases failed: this adapter and driver compute wrong results")]
     Conformance { failed: usize, total: usize },
-    #[error("the adapter is {is}, and {expected} was expected: nothing was run")]
+    #[error("the adapter is {is}, but --expect-driver says {expected}: nothing was run")]
     OtherDriver { is: String, expected: String },
-    #[error("nothing was compared: the adapter lacks what these cases need (each says what)")]
+    #[error("nothing was compared: the adapter lacks features that these cases need, see above")]
     NothingRun,
 }
 
@@ -104,7 +104,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 fn library(error: &Error) -> u8 {
     match error {
         Error::Image(error) => image(error),
-        // The weights are as they should be.
+        // The weights themselves are good.
         Error::Weights(WeightsError::Exists { .. }) => FAILURE,
         Error::Weights(_) => WEIGHTS,
         Error::Config(error) => config(error),
@@ -116,7 +116,7 @@ fn library(error: &Error) -> u8 {
     }
 }
 
-/// Errors after which the next query may still do: not where the place for results has no room or is gone.
+/// Whether the next query may still succeed: not if the disk is full or the directory of results is gone.
 pub fn is_of_query(error: &anyhow::Error) -> bool {
     if let Some(CliError::Query(_)) = error.downcast_ref() {
         return true;
@@ -131,7 +131,7 @@ pub fn is_of_query(error: &anyhow::Error) -> bool {
     }
 }
 
-/// Failures to write that are not this file's alone.
+/// Whether a failure to write will hit other files, too.
 fn is_of_place(error: &ImageError) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match error {
@@ -143,7 +143,7 @@ fn is_of_place(error: &ImageError) -> bool {
     }
 }
 
-/// Outputs that will not do are the command line's fault, unreadable inputs are not.
+/// Unsuitable outputs are wrong usage, unreadable inputs are not.
 fn image(error: &ImageError) -> u8 {
     match error {
         ImageError::Extension { .. } => USAGE,
@@ -185,10 +185,10 @@ mod tests {
             assert_eq!(is_of_query(&write(number).into()), !ends, "{number}");
             assert_eq!(is_of_query(&Error::from(write(number)).into()), !ends, "{number}");
         }
-        let ended = CliError::Ended { cause: write(28).into(), standing: "; 1 of 2 is done".into() };
+        let ended = CliError::Ended { cause: write(28).into(), status: "; 1 of 2 is done".into() };
         assert!(ended.to_string().ends_with("; 1 of 2 is done"));
         assert_eq!(exit_code(&ended.into()), 1);
-        let usage = CliError::Ended { cause: usage("no"), standing: String::new() };
+        let usage = CliError::Ended { cause: usage("no"), status: String::new() };
         assert_eq!(exit_code(&usage.into()), 2);
     }
 }

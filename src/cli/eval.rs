@@ -1,4 +1,4 @@
-//! `eval`: a model scored over a file of episodes.
+//! `eval`: scores a model over a file of episodes.
 
 use super::errors::usage;
 use super::merge;
@@ -6,7 +6,7 @@ use super::open::Wanted;
 use super::open::{self, Told};
 use super::options::{EngineArgs, MaskArgs, SampleArgs};
 use super::progress;
-use super::scores::{file_name, finish, keep_strangers, stage_times};
+use super::scores::{file_name, finish, refuse_foreign_files, stage_times};
 use super::tell;
 use clap::{Subcommand, ValueEnum};
 use diffews_wgpu::eval::{
@@ -22,7 +22,7 @@ use std::fs;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-/// Warnings that are printed; the others are counted.
+/// Most warnings to print; the rest are counted.
 const MOST_WARNINGS: usize = 5;
 
 const AFTER_HELP: &str = "\
@@ -31,35 +31,35 @@ Examples:
   diffews-wgpu eval --episodes e.json --root DATA --weights DIR --unet DIR --output out --resume
   diffews-wgpu eval merge out --output out
 
-What a file of episodes holds, and what is scored how: docs/eval.md.";
+docs/eval.md describes the file of episodes and the scoring.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
     #[command(subcommand)]
     merge: Option<Verb>,
-    /// What to measure: a JSON file of episodes (docs/eval.md; tools/episodes writes those of six benchmarks)
+    /// The episodes to run, a JSON file (docs/eval.md; tools/episodes writes the files of six benchmarks)
     #[arg(long, value_name = "FILE.json", required = true)]
     episodes: Option<PathBuf>,
-    /// Directory that paths in FILE are relative to; several are searched in order, FILE's own comes last
+    /// Directory that paths in FILE are relative to; several are searched in order, FILE's own directory last
     #[arg(long, value_name = "DIR")]
     root: Vec<PathBuf>,
     /// Use the first N supports of each episode [default: all]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     shots: Option<usize>,
-    /// Do the first N episodes only
+    /// Run the first N episodes only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     limit: Option<usize>,
-    /// Do the episodes whose number is I modulo N; I is from 0 to N - 1
+    /// Run the episodes whose number is I modulo N; I is from 0 to N - 1
     #[arg(long, value_name = "I/N", default_value = "0/1")]
     shard: Shard,
-    /// shuffled: give every query the supports of another class. Scores must fall
+    /// shuffled: give every query supports of another class, as a control; scores must fall
     #[arg(long, value_enum, default_value = "none")]
     control: ControlArg,
-    /// Make the masks of supports of marks: of the boxes around them, or of points in their middle
+    /// Replace the masks of supports by masks made from marks: from their bounding boxes, or from points in their middle
     #[arg(long, value_enum)]
     support_marks: Option<MarkedArg>,
-    /// Of the control's draws and of the bootstrap
+    /// Seed of the control and of the bootstrap
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
@@ -69,11 +69,11 @@ pub struct Args {
     #[command(flatten)]
     sample: SampleArgs,
 
-    /// Directory for results.jsonl (one line for each episode, at once), episodes.csv and summary.json; those of a
+    /// Directory for results.jsonl (a line as each episode ends), episodes.csv and summary.json; files of a
     /// shard carry its number
     #[arg(long, short, value_name = "DIR", help_heading = "Output")]
     output: Option<PathBuf>,
-    /// Go on with the results in --output: what is done is not done again, what failed is
+    /// Continue the run in --output: skip finished episodes, repeat failed ones
     #[arg(long, requires = "output", help_heading = "Output")]
     resume: bool,
     /// Write contact sheets of the first N episodes to DIR/sheets
@@ -82,14 +82,14 @@ pub struct Args {
     /// Print the scores as one JSON object
     #[arg(long, help_heading = "Output")]
     json: bool,
-    /// No progress, notes and table; warnings and errors stay
+    /// Print warnings and errors only
     #[arg(long, short, help_heading = "Output")]
     quiet: bool,
 }
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Put the results of all shards of one run together
+    /// Merge the results of all shards of a run
     Merge(merge::Args),
 }
 
@@ -143,7 +143,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     progress::catch_interrupts();
     if args.engine.model.weights.is_none() && !args.quiet {
-        tell("note: no --weights given; this measures the small demonstration model inside this program");
+        tell("note: no --weights given; this runs the small demonstration model inside this program");
     }
     let (segmenter, model) = open_model(args, shots)?;
     let rule = segmenter.mask_rule();
@@ -181,7 +181,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         .filter(|work| !there.contains(&work.episode))
         .collect();
     if shown_before > 0 && !args.quiet {
-        tell(&format!("note: {shown_before} episodes of --visualize were done before, and get no new sheets"));
+        tell(&format!(
+            "note: {shown_before} episodes of --visualize were finished by an earlier run and get no new sheets"
+        ));
     }
     let mut watcher = Watcher::new(args, done, mine.len());
     let job = &Job { shots: args.shots, control, marked, seed: args.seed, rule };
@@ -191,18 +193,15 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     watcher.bar.finish_and_clear();
     if let (Err(_), Some(dir)) = (&result, &args.output) {
         tell(&format!(
-            "{} of {} episodes are in {}; --resume goes on",
+            "{} of {} episodes are in {}; --resume continues",
             watcher.records.len(),
             mine.len(),
             dir.display()
         ));
     }
-    watcher.tell_warnings();
+    watcher.print_warnings();
     if watcher.in_f32 > 0 {
-        tell(&format!(
-            "warning: {} episodes overflowed in half precision; they were done again in f32",
-            watcher.in_f32
-        ));
+        tell(&format!("warning: {} episodes overflowed in half precision and were run again in f32", watcher.in_f32));
     }
     result?;
     if !args.quiet {
@@ -211,11 +210,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(results) = &place.results {
         results.sync()?;
     }
-    // The lock on the results is held until the tables are there.
+    // Hold the lock on the results until the tables are written.
     finish(&watcher.records, &header, place.dir.as_deref(), args.json, args.quiet)
 }
 
-/// The segmenter, and the fingerprint of its model.
+/// The segmenter and the fingerprint of its model.
 fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, String)> {
     let files = args.engine.model.files()?;
     let name = fingerprint(&files)?;
@@ -230,11 +229,11 @@ fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, String)> 
     Ok((segmenter, name))
 }
 
-/// Where results go, if they go anywhere.
+/// Where results go, if anywhere.
 struct Place {
     dir: Option<PathBuf>,
     results: Option<ResultsFile>,
-    /// Found there: episodes of an earlier run.
+    /// Episodes of an earlier run in the same directory.
     done: Vec<Record>,
 }
 
@@ -244,7 +243,7 @@ impl Place {
         let sheets = if args.visualize > 0 { dir.join("sheets") } else { dir.clone() };
         fs::create_dir_all(&sheets).map_err(|cause| EvalError::Write { path: sheets, cause })?;
         let path = dir.join(file_name("results", header.shard, "jsonl"));
-        keep_strangers(dir, header.shard)?;
+        refuse_foreign_files(dir, header.shard)?;
         let (results, done) = if args.resume {
             ResultsFile::resume(&path, header)?
         } else {
@@ -254,15 +253,15 @@ impl Place {
     }
 }
 
-/// Takes each episode as it is done: to the disk, to the bar, to the records.
+/// Receives finished episodes: writes them, updates the bar, keeps the records.
 struct Watcher {
     bar: ProgressBar,
     running: Running,
     records: Vec<Record>,
-    /// Each once, and those that were seen.
+    /// Warnings to print, each once.
     warnings: Vec<String>,
     seen: HashSet<String>,
-    /// Episodes of this run that half precision was not enough for.
+    /// Episodes of this run that overflowed in half precision.
     in_f32: usize,
 }
 
@@ -275,7 +274,7 @@ impl Watcher {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
-        // What an earlier run did is not this run's speed.
+        // Episodes of an earlier run do not count for the speed.
         bar.reset_eta();
         let mut running = Running::default();
         records.iter().for_each(|r| _ = r.counts.as_ref().map(|counts| running.add(&r.class, counts)));
@@ -309,7 +308,7 @@ impl Watcher {
         Ok(())
     }
 
-    fn tell_warnings(&self) {
+    fn print_warnings(&self) {
         self.warnings.iter().take(MOST_WARNINGS).for_each(|warning| tell(&format!("warning: {warning}")));
         if let Some(more @ 1..) = self.warnings.len().checked_sub(MOST_WARNINGS) {
             tell(&format!("warning: {more} more such masks"));

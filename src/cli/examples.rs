@@ -1,10 +1,10 @@
-//! Examples of a command line: pictures, and where in them the thing is.
+//! The examples of a command line: pictures with masks, marks or labels.
 
 use super::drawn::{CocoArgs, Drawn};
 use super::errors::usage;
 use super::label_names::LabelNames;
 use super::marks::MarkArgs;
-use super::mask_file::{MaskFileArgs, tell_of};
+use super::mask_file::{MaskFileArgs, print_mask_warnings};
 use super::notes::Notes;
 use super::report::Support;
 use super::tell;
@@ -21,14 +21,14 @@ use std::sync::Arc;
 
 #[derive(Args)]
 struct Given {
-    /// Example picture; several are shots of one example set, or of the class that is named in NAME:IMAGE
+    /// Example picture; several are shots of one set, or of the class named in NAME:IMAGE
     #[arg(long, value_name = "[NAME:]IMAGE", num_args = 1.., help_heading = "What to find")]
     support: Vec<PathBuf>,
-    /// Mask of the example picture of the same place: white (>= 50 %) is what to find, or the one label or colour on black. A .json is
-    /// labelme's
+    /// Mask of the example picture at the same position: white (>= 50 %) is what to find, or the single label or colour on black. A .json
+    /// is a labelme file
     #[arg(long, value_name = "IMAGE|FILE.json", num_args = 1.., help_heading = "What to find")]
     mask: Vec<PathBuf>,
-    /// A picture of what looks alike but is not meant, with its --mask: it keeps its pixels
+    /// Picture of something similar that is not meant, with its --mask: its pixels are never foreground
     #[arg(long, value_name = "IMAGE", num_args = 1.., help_heading = "What to find")]
     negative: Vec<PathBuf>,
     #[command(flatten)]
@@ -41,7 +41,7 @@ struct Given {
     coco: CocoArgs,
 }
 
-/// With the pictures in the order of the command line, which says whose mask is whose.
+/// The arguments, with the order of pictures on the command line, which assigns the masks.
 pub struct ExampleArgs {
     given: Given,
     /// Whether each picture is a negative one.
@@ -75,25 +75,25 @@ impl FromArgMatches for ExampleArgs {
     }
 }
 
-/// What an example is of.
+/// What an example shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The one thing, or the class of this name.
+    /// The only class, or the class of this name.
     Thing(Option<String>),
-    /// What is not meant.
+    /// A negative example.
     Negative,
 }
 
-/// Where in its picture the thing is.
+/// Where the foreground comes from.
 enum Source {
     File(PathBuf, MaskReading),
     Labelme(PathBuf),
-    /// As marks say, those of the example of this index; and where the mask goes.
+    /// From the marks of the example of this index; and the file for the mask.
     Marks(usize, Option<PathBuf>),
     Drawn(PathBuf, Shot),
 }
 
-/// An example that is still to be read.
+/// An example that has not been read yet.
 pub struct Planned {
     pub kind: Kind,
     image: PathBuf,
@@ -101,7 +101,7 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// The files that it is read from.
+    /// The files to read.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let mask = match &self.source {
             Source::File(path, _) | Source::Labelme(path) | Source::Drawn(path, _) => Some(path.as_path()),
@@ -110,7 +110,7 @@ impl Planned {
         [self.image.as_path()].into_iter().chain(mask)
     }
 
-    /// Where a mask goes that is made of marks.
+    /// The file for a mask made from marks.
     pub fn made(&self) -> Option<&Path> {
         match &self.source {
             Source::Marks(_, place) => place.as_deref(),
@@ -132,11 +132,11 @@ impl ExampleArgs {
         !self.given.negative.is_empty()
     }
 
-    /// Which examples there are: their pictures are not read yet, of masks the label numbers where these are classes, and files of COCO.
-    /// `named_beside`: there are classes with names beside these.
+    /// Lists the examples. Reads no pictures, only the label numbers of masks with several classes, and COCO files.
+    /// `named_beside`: there are other classes with names.
     ///
     /// # Errors
-    /// Pictures without masks or marks, masks without pictures, and whatever is wrong with those files.
+    /// Pictures without masks or marks, masks without pictures, invalid files.
     pub fn plan(&self, named_beside: bool) -> anyhow::Result<Vec<Planned>> {
         let Given { support, negative, mask, mask_file, labels, marks, coco } = &self.given;
         let (mut supports, mut negatives) = (support.iter().map(|given| named(given)), negative.iter());
@@ -151,23 +151,20 @@ impl ExampleArgs {
         let (flags, annotated) = (mask_file.is_given(), mask.iter().any(|mask| is_labelme(mask)));
         let unused = [
             (
-                "--mask-label: it chooses among labelme's labels, and no --mask is a .json",
+                "--mask-label selects a label of a labelme file, and no --mask is a .json",
                 labels.mask_label.is_some() && !annotated,
             ),
+            ("--all-values excludes marks; give each picture a mask", labels.all_values && !marked.is_empty()),
             (
-                "--all-values and marks: a picture has a mask or marks; give all of them masks",
-                labels.all_values && !marked.is_empty(),
-            ),
-            (
-                "--mask-value, --mask-color, --mask-alpha and --invert-mask are of masks, and no --mask is read so",
+                "--mask-value, --mask-color, --mask-alpha and --invert-mask need a --mask that is a picture",
                 flags && (annotated || mask.is_empty()),
             ),
             (
-                "--all-values: labelme's shapes have labels and no values; --mask-label takes one",
+                "--all-values: labelme files have labels and no values; select one with --mask-label",
                 labels.all_values && annotated,
             ),
             (
-                "--all-values: a mask that is read twice must be a file",
+                "--all-values: the mask is read twice, so it cannot be standard input; name a file",
                 labels.all_values && mask.iter().any(|mask| is_standard(mask)),
             ),
         ];
@@ -198,7 +195,7 @@ impl ExampleArgs {
                 planned.push(Planned { kind, image, source: Source::Labelme(mask.clone()) });
             } else if labels.all_values && kind != Kind::Negative {
                 if kind != Kind::Thing(None) {
-                    return Err(usage("--all-values: each value of a mask is a class, so --support names none"));
+                    return Err(usage("--all-values: each value of a mask is a class, so --support must not name one"));
                 }
                 for (number, name) in labels.of(mask)? {
                     let reading = MaskReading { source: MaskSource::Value(number), invert: false };
@@ -218,10 +215,10 @@ impl ExampleArgs {
         Ok(planned)
     }
 
-    /// Reads them. What they have together is decided in `options`; made masks are written.
+    /// Reads the examples. Settles in `options` what they share, and writes masks made from marks.
     ///
     /// # Errors
-    /// Whatever is wrong with a file.
+    /// A file that cannot be read or is invalid.
     pub fn load(
         &self,
         planned: Vec<Planned>,
@@ -232,7 +229,7 @@ impl ExampleArgs {
         if planned.is_empty() {
             return Ok(Vec::new());
         }
-        // One picture may be an example of several classes: it is read once.
+        // One picture may be an example of several classes: read it once.
         let mut paths: Vec<&Path> = Vec::new();
         let mut place_of = HashMap::new();
         for example in &planned {
@@ -259,7 +256,7 @@ impl ExampleArgs {
             let (path, mask) = match source {
                 Source::File(path, reading) => {
                     let loaded = image_io::load_mask_for(&path, (size, picture.orientation), reading)?;
-                    tell_of(&path, &loaded.warnings, quiet);
+                    print_mask_warnings(&path, &loaded.warnings, quiet);
                     (Some(path), loaded.mask)
                 }
                 Source::Labelme(path) => {
@@ -269,7 +266,7 @@ impl ExampleArgs {
                 Source::Marks(index, place) => {
                     let mask = self.given.marks.mask(index, &image, rgb)?;
                     if let Some(path) = &place {
-                        // Of a run before this one.
+                        // An earlier run may have written the same mask.
                         let same = path.exists() && image_io::load_mask(path, size).is_ok_and(|old| old.mask == mask);
                         if !same {
                             image_io::write_mask(path, &mask, force)?;
@@ -290,7 +287,7 @@ impl ExampleArgs {
     }
 }
 
-/// The class and the picture of `cat:a.png`. A file that is called so as a whole has no class, and a drive's letter is none.
+/// The class and the picture of `cat:a.png`. If a file has the whole name, there is no class; a drive letter is no class either.
 fn named(given: &Path) -> (Option<String>, &Path) {
     let Some((name, path)) = given.to_str().and_then(|text| text.split_once(':')) else { return (None, given) };
     let is_name = name.chars().count() > 1 && !name.contains(['/', '\\']) && !path.is_empty();
@@ -300,8 +297,8 @@ fn named(given: &Path) -> (Option<String>, &Path) {
     }
 }
 
-/// Warns of masks of which little is left as the network sees them.
-pub fn tell_of_size<'a>(supports: impl IntoIterator<Item = &'a Support>, size: u32, framing: Framing) {
+/// Warns of masks that nearly vanish at the network's size.
+pub fn warn_of_small_masks<'a>(supports: impl IntoIterator<Item = &'a Support>, size: u32, framing: Framing) {
     for support in supports {
         let mask = support.data.mask();
         if let Some(warning) = MaskWarning::between(mask, &framing.mask(mask, size)) {

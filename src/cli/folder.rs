@@ -13,30 +13,30 @@ use std::path::{Path, PathBuf};
 /// Extensions that count as pictures.
 const PICTURES: [&str; 13] =
     ["jpg", "jpeg", "jpe", "jfif", "pjpeg", "png", "apng", "webp", "bmp", "dib", "gif", "tif", "tiff"];
-/// What results are called beside their query: its name less the extension, and one of these.
+/// Endings of results: the query's name without its extension, then one of these.
 pub const RESULTS: [&str; 6] =
     ["_mask.png", "_overlay.png", "_probability.png", "_labels.png", "_mask.tif", "_labels.tif"];
 
 /// Which files of a folder are queries.
 pub struct Search {
-    /// Those of the folders below, too.
+    /// Search the folders below, too.
     pub recursive: bool,
-    /// Those whose paths within the folder match.
+    /// Only pictures whose paths within the folder match.
     pub globs: Option<GlobSet>,
-    /// Where results go: folders below that are these are left out.
+    /// Folders of results, which are skipped.
     pub results: Vec<PathBuf>,
 }
 
-/// What is in a folder.
+/// The content of a folder.
 pub struct Listing {
-    /// In the natural order of their paths.
+    /// In natural order of their paths.
     pub pictures: Vec<Query>,
     left: Left,
     /// Folders that cannot be read, and why.
     pub unreadable: Vec<(PathBuf, ImageError)>,
 }
 
-/// What was left out of a folder.
+/// Counts of files that were skipped.
 #[derive(Default)]
 struct Left {
     files: usize,
@@ -45,10 +45,10 @@ struct Left {
     unmatched: usize,
 }
 
-/// The picture files of a folder, and what was left out, in words.
+/// The pictures of a folder, and a notice of skipped files.
 ///
 /// # Errors
-/// A folder that cannot be read, or holds no picture though `some` must be there.
+/// A folder that cannot be read, or has no picture although `some` is set.
 pub fn pictures(dir: &Path, search: &Search, some: bool) -> anyhow::Result<(Vec<Query>, Option<String>)> {
     let Listing { pictures, left, unreadable } = search.look(dir);
     if let Some((_, error)) = unreadable.into_iter().next() {
@@ -57,15 +57,15 @@ pub fn pictures(dir: &Path, search: &Search, some: bool) -> anyhow::Result<(Vec<
     if pictures.is_empty() && some {
         let below = if search.recursive { " and those below it" } else { "" };
         match left.unmatched {
-            0 => bail!("--query {}: no pictures in this directory{below} ({})", dir.display(), PICTURES.join(", ")),
-            n => bail!("--query {}: of {n} pictures in this directory{below} none matches --glob", dir.display()),
+            0 => bail!("--query {}: no picture in this directory{below} ({})", dir.display(), PICTURES.join(", ")),
+            n => bail!("--query {}: --glob matches none of the {n} pictures in this directory{below}", dir.display()),
         }
     }
-    Ok((pictures, left.told(dir)))
+    Ok((pictures, left.notice(dir)))
 }
 
 impl Search {
-    /// The pictures of `root`. Each folder is searched once, whatever links lead to it, and by the path without links where there is one.
+    /// The pictures of `root`. Searches each folder once, however many links lead to it, and prefers the path without links.
     pub fn look(&self, root: &Path) -> Listing {
         let mut found = Listing { pictures: Vec::new(), left: Left::default(), unreadable: Vec::new() };
         let (mut folders, mut links) = (BTreeSet::from([PathBuf::new()]), BTreeSet::new());
@@ -73,7 +73,7 @@ impl Search {
         let results: Vec<PathBuf> = self.results.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
         while let Some(below) = folders.pop_first().or_else(|| links.pop_first()) {
             let dir = inside(root, &below);
-            // What cannot be found cannot be read, which says why.
+            // A folder that does not resolve fails below with the reason.
             let real = fs::canonicalize(&dir).unwrap_or_else(|_| dir.clone());
             let top = below.as_os_str().is_empty();
             if !top && results.contains(&real) || !searched.insert(real) {
@@ -86,7 +86,7 @@ impl Search {
         found
     }
 
-    /// One folder, which is at `below` in the one that was asked for.
+    /// Searches one folder, at `below` in the root.
     fn look_into(
         &self,
         dir: &Path,
@@ -125,7 +125,7 @@ impl Search {
     }
 }
 
-/// A path with an empty one behind it would end in a separator.
+/// Joining an empty path would add a separator.
 fn inside(root: &Path, below: &Path) -> PathBuf {
     if below.as_os_str().is_empty() { root.to_owned() } else { root.join(below) }
 }
@@ -134,7 +134,7 @@ fn is_link(entry: &DirEntry) -> bool {
     entry.file_type().is_ok_and(|kind| kind.is_symlink())
 }
 
-/// What it is, or what it leads to.
+/// The type of the entry, or of the link's target.
 fn kind_of(entry: &DirEntry) -> Option<fs::FileType> {
     match entry.file_type() {
         Ok(kind) if !kind.is_symlink() => Some(kind),
@@ -147,17 +147,17 @@ fn is_named_like_one(name: &Path) -> bool {
     PICTURES.contains(&extension.as_str())
 }
 
-/// Whether a file is called as the result of a picture is that lies beside it.
+/// Whether a file is named like the result of a picture beside it.
 fn is_result(path: &Path, stems: &HashSet<Vec<u8>>) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    // With a class between the two, perhaps.
+    // A class name may stand between the two.
     let begins = |stem: &[u8]| (0..stem.len()).any(|at| stem[at] == b'_' && stems.contains(&stem[..at]));
     let is_one = |stem: &[u8]| stems.contains(stem) || begins(stem);
     RESULTS.iter().any(|end| name.strip_suffix(end.as_bytes()).is_some_and(is_one))
 }
 
 impl Left {
-    fn told(&self, dir: &Path) -> Option<String> {
+    fn notice(&self, dir: &Path) -> Option<String> {
         let count = |n: usize, one: &str, many: &str| match n {
             0 => None,
             1 => Some(format!("1 {one}")),
@@ -176,6 +176,6 @@ impl Left {
         .into_iter()
         .flatten()
         .collect();
-        (!parts.is_empty()).then(|| format!("{}: left out {}", dir.display(), parts.join(", ")))
+        (!parts.is_empty()).then(|| format!("{}: skipped {}", dir.display(), parts.join(", ")))
     }
 }

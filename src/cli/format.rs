@@ -1,7 +1,7 @@
-//! In which format results are written, and what counts as an object in them.
+//! The format of results, and which objects they hold.
 
 use super::errors::usage;
-use super::job::Found;
+use super::job::Prediction;
 use clap::ValueEnum;
 use diffews_wgpu::formats::coco::{CocoFile, CocoResultsFile};
 use diffews_wgpu::formats::geojson::Georeference;
@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// A mask for each query, white on black; with classes a label map
+    /// A white-on-black mask for each query; with classes a label map
     Png,
-    /// The same as .tif, with the query's place on the map (GeoTIFF)
+    /// The same as .tif, with the query's georeference (GeoTIFF)
     Tiff,
     /// COCO instances: one file for all queries
     Coco,
@@ -27,33 +27,33 @@ pub enum Format {
     Yolo,
     /// A .json for each query
     Labelme,
-    /// Label Studio's tasks with predictions (brush): one file for all queries
+    /// Label Studio tasks with brush predictions: one file for all queries
     Labelstudio,
     /// A palette PNG of class numbers for each query
     Labelmap,
     /// The maps of all classes: a .npz for each query
     Npz,
-    /// Polygons, in pixels or where the query is a GeoTIFF on the map: a .geojson for each query
+    /// Polygons in pixels, or in map coordinates if the query is a GeoTIFF: a .geojson for each query
     Geojson,
 }
 
-/// What is written of a result.
+/// How a result is written.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Output")]
 pub struct FormatArgs {
-    /// How results are written
+    /// Format of the results
     #[arg(long, value_enum, default_value = "png")]
     pub format: Format,
-    /// Polygons leave the outlines by at most so many pixels; without it COCO has runs, and other formats each corner
+    /// Simplify polygons, which stay within this distance of the outline; without it COCO gets RLE, and other formats every corner
     #[arg(long, value_name = "PIXELS", value_parser = tolerance)]
     tolerance: Option<Tolerance>,
-    /// Leave out objects (connected parts) of fewer pixels
+    /// Drop objects (connected components) of fewer pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 0)]
     min_area: u64,
     /// Fill holes in objects
     #[arg(long)]
     fill_holes: bool,
-    /// Keep the largest object alone, of each class
+    /// Keep only the largest object of each class
     #[arg(long)]
     largest: bool,
 }
@@ -67,10 +67,10 @@ impl FormatArgs {
         self.tolerance.unwrap_or(Tolerance::EXACT)
     }
 
-    /// The one file of a run, begun.
+    /// Begins the file that all queries share.
     ///
     /// # Errors
-    /// A place where no file can be.
+    /// The file cannot be created.
     pub fn begin(&self, path: &Path, force: bool, classes: &[Category]) -> Result<RunFile, FormatError> {
         Ok(match self.format {
             Format::CocoResults => RunFile::Results(CocoResultsFile::create(path, force)?),
@@ -79,10 +79,10 @@ impl FormatArgs {
         })
     }
 
-    /// Writes the names of the classes to `classes.txt` in a folder of results, for a format whose files have numbers alone.
+    /// Writes the names of the classes to `classes.txt` in a folder of results, for formats whose files hold class numbers only.
     ///
     /// # Errors
-    /// Another file of this name that is not to be replaced, or a name that the format cannot hold.
+    /// A different file of this name exists, or the format cannot hold a name.
     pub fn write_names(&self, folder: &Path, force: bool, classes: &[Category]) -> Result<(), FormatError> {
         match self.names_file(folder, classes)? {
             Some((path, text)) => Ok(write_whole(&path, text.as_bytes(), force)?),
@@ -90,10 +90,10 @@ impl FormatArgs {
         }
     }
 
-    /// Where and what that would be, if it is not there already.
+    /// The path and content of `classes.txt`, unless it exists already.
     ///
     /// # Errors
-    /// A name that the format cannot hold.
+    /// The format cannot hold a name.
     pub fn names_file(&self, folder: &Path, classes: &[Category]) -> Result<Option<(PathBuf, String)>, FormatError> {
         if self.format != Format::Yolo {
             return Ok(None);
@@ -103,15 +103,15 @@ impl FormatArgs {
         Ok((!same).then_some((path, text)))
     }
 
-    /// Writes what was found in a query to its own file, in a format that is no picture.
+    /// Writes a query's prediction to its own file, in a format that is not a picture.
     ///
     /// # Errors
-    /// Whatever the format cannot hold, or the system says.
+    /// The format cannot hold the prediction, or the file cannot be written.
     pub fn write(
         &self,
         path: &Path,
         picture: &Picture,
-        (classes, found): (&[Category], &Found),
+        (classes, found): (&[Category], &Prediction),
         place: Option<&GeoTags>,
         force: bool,
     ) -> Result<(), FormatError> {
@@ -137,7 +137,7 @@ impl FormatArgs {
     }
 }
 
-/// Where a picture lies, as far as one transformation says it.
+/// The georeference, if it is a single affine transformation.
 fn georeference(place: Option<&GeoTags>) -> Result<Option<Georeference>, FormatError> {
     let Some((place, affine)) = place.and_then(|place| Some((place, place.affine()?))) else { return Ok(None) };
     let crs = place.epsg().map(|number| format!("urn:ogc:def:crs:EPSG::{number}"));
@@ -152,20 +152,20 @@ impl Format {
     pub fn write_picture(
         self,
         path: &Path,
-        found: &Found,
+        found: &Prediction,
         place: Option<&GeoTags>,
         force: bool,
     ) -> Result<(), FormatError> {
         match (self, found) {
-            (Format::Tiff, Found::Mask { mask, .. }) => {
+            (Format::Tiff, Prediction::Mask { mask, .. }) => {
                 let bytes: Vec<u8> = mask.foreground().iter().map(|&f| if f { 255 } else { 0 }).collect();
                 geotiff::save(path, &bytes, mask.size(), place, force)
             }
-            (Format::Tiff, Found::Labels { labels, .. }) => {
+            (Format::Tiff, Prediction::Labels { labels, .. }) => {
                 geotiff::save(path, labels.labels(), labels.size(), place, force)
             }
-            (_, Found::Mask { mask, .. }) => Ok(image_io::write_mask(path, mask, force)?),
-            (_, Found::Labels { labels, .. }) => Ok(labels.write(path, force)?),
+            (_, Prediction::Mask { mask, .. }) => Ok(image_io::write_mask(path, mask, force)?),
+            (_, Prediction::Labels { labels, .. }) => Ok(labels.write(path, force)?),
         }
     }
 
@@ -179,7 +179,7 @@ impl Format {
         matches!(self, Format::Png | Format::Labelmap | Format::Tiff)
     }
 
-    /// How the names of results end, without the dot.
+    /// Extension of results, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Format::Png | Format::Labelmap => "png",
@@ -192,10 +192,10 @@ impl Format {
     }
 }
 
-/// Classes as formats have them: numbers from 1.
+/// The classes as categories, numbered from 1.
 ///
 /// # Errors
-/// A name that the format cannot hold.
+/// The format cannot hold a name.
 pub fn categories(format: Format, names: &[String]) -> anyhow::Result<Vec<Category>> {
     let names: Vec<String> = if names.is_empty() { vec!["object".into()] } else { names.to_vec() };
     if format == Format::Npz {
@@ -204,7 +204,7 @@ pub fn categories(format: Format, names: &[String]) -> anyhow::Result<Vec<Catego
     Ok((1..).zip(names).map(|(id, name)| Category { id, name }).collect())
 }
 
-/// A picture's objects as formats have them, each class's in turn.
+/// A picture's objects for the formats, class by class.
 pub fn picture(
     number: usize,
     query: &Path,
@@ -223,7 +223,7 @@ pub fn picture(
     Picture::new(number as u64 + 1, &query.to_string_lossy(), size, instances)
 }
 
-/// The one file of a run.
+/// The file that all queries of a run share.
 pub enum RunFile {
     Coco(CocoFile),
     Results(CocoResultsFile),
@@ -247,7 +247,7 @@ impl RunFile {
         }
     }
 
-    /// Where it is written if nobody says.
+    /// The file's name by default.
     pub fn default_path() -> PathBuf {
         "annotations.json".into()
     }

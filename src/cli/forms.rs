@@ -1,4 +1,4 @@
-//! `--form`: a kernel in the form that the user names.
+//! `--form`: the form of a kernel, chosen by the user.
 
 use clap::Args;
 use diffews_wgpu::gpu::{Gpu, GpuError};
@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 #[derive(Args)]
 pub struct FormArgs {
-    /// Compute this kernel in this form alone, for tests and measurements; given several times, in the first that a layer's shape
-    /// allows. That there is none, or one that the adapter does not allow, is an error [default: by the kind of adapter and each
-    /// layer's shape]
+    /// Run this kernel in this form only, for tests and measurements; if given several times, in the first form that a layer's shape
+    /// allows. It is an error if no form fits a layer, or the adapter does not support one [default: by adapter and layer
+    /// shape]
     #[arg(long = "form", value_name = "KERNEL=FORM", value_parser = asked, help_heading = "Adapter")]
     forms: Vec<Asked>,
 }
@@ -26,22 +26,27 @@ fn asked(text: &str) -> Result<Asked, String> {
     let several = || kernels::ALL.into_iter().filter(|kernel| kernel.forms.len() > 1);
     let list = |names: Vec<&str>| names.join(", ");
     let Some((kernel, form)) = text.split_once('=') else {
-        return Err("KERNEL=FORM is wanted, as conv2d=tiled-64".into());
+        return Err("it must be KERNEL=FORM, as conv2d=tiled-64".into());
     };
     let Some(kernel) = several().find(|k| k.name == kernel) else {
-        return Err(format!("the kernels that have several forms are {}", list(several().map(|k| k.name).collect())));
+        return Err(format!(
+            "unknown kernel; kernels with several forms are {}",
+            list(several().map(|k| k.name).collect())
+        ));
     };
     match kernel.form(form) {
         Some(form) => Ok(Asked { kernel, form }),
-        None => Err(format!("{} has {}", kernel.name, list(kernel.forms.iter().map(|f| f.name).collect()))),
+        None => {
+            Err(format!("unknown form; {} has {}", kernel.name, list(kernel.forms.iter().map(|f| f.name).collect())))
+        }
     }
 }
 
 impl FormArgs {
-    /// The same device, with these forms.
+    /// The device with these forms.
     ///
     /// # Errors
-    /// A form that needs what the adapter lacks.
+    /// The adapter lacks a feature that a form needs.
     pub fn on(&self, mut gpu: Gpu) -> anyhow::Result<Gpu> {
         for Asked { kernel, form } in &self.forms {
             if let Some(lacks) = form.needs.lacks(&gpu.forms.facts) {

@@ -1,4 +1,4 @@
-//! `infer`: supports and masks in, masks of the queries out.
+//! `infer`: segments queries by examples.
 
 mod claim;
 mod crew;
@@ -42,7 +42,7 @@ use trace::Trace;
 use watch::Watched;
 
 const NOTE: &str = "note: no --weights given; this is the small demonstration model inside this program, which is poor on \
-     photographs. `diffews-wgpu model fetch published` brings the paper's, and says how to name them";
+photographs. `diffews-wgpu model fetch published` downloads the paper's model and says how to use it";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -53,7 +53,7 @@ Examples:
   diffews-wgpu infer --class cat=cat.bank --support dog:d.png --mask d_m.png --query q.png  writes q_labels.png
   diffews-wgpu infer --bank cat.bank --query photos/ --recursive --output masks/        photos/a/b.jpg: masks/a/b_mask.png
   find . -name '*_rgb.png' | diffews-wgpu infer --bank cat.bank --query - --output masks/ --skip-existing
-  diffews-wgpu infer --bank cat.bank --query incoming/ --watch --output masks/          takes pictures as they come
+  diffews-wgpu infer --bank cat.bank --query incoming/ --watch --output masks/          takes pictures as they arrive
   curl -s URL | diffews-wgpu infer --support a.png --mask a_m.png --query - --output - > mask.png
 
 Exit codes, environment variables and where to get the published weights: diffews-wgpu --help";
@@ -75,24 +75,24 @@ pub struct Args {
     #[command(flatten)]
     sample: SampleArgs,
 
-    /// Mask to write [default: <query>_mask.png here]; a directory for several queries, but one file where --format has one
-    /// [default: annotations.json]. - is standard output, for one of
+    /// Mask to write [default: <query>_mask.png in the working directory]; a directory for several queries, unless --format has one file
+    /// for all [default: annotations.json]. - is standard output, for one of
     /// --output, --overlay and --probability
     #[arg(long, short, value_name = "FILE.png|DIR", help_heading = "Output")]
     output: Option<PathBuf>,
     #[command(flatten)]
     format: FormatArgs,
-    /// Also write the query with its mask painted over it (in DIR: <query>_overlay.png)
+    /// Also write the query with its mask painted on it (in DIR: <query>_overlay.png)
     #[arg(long, value_name = "FILE.png|DIR", help_heading = "Output")]
     overlay: Option<PathBuf>,
     /// Also write the map before the threshold: .png has 16 bits and the query's size, .npy is [S, S] float32 in
     /// [0, 1], before it is enlarged (in DIR: <query>_probability.png)
     #[arg(long, value_name = "FILE.png|FILE.npy|DIR", help_heading = "Output")]
     probability: Option<PathBuf>,
-    /// With classes: also write the mask of each, as <query>_<class>_mask.png
+    /// With classes: also write a mask of each class, as <query>_<class>_mask.png
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     class_masks: Option<PathBuf>,
-    /// With classes: pixels for which the best two maps, of 0 to 1, are closer than this are of none (255 in the label map)
+    /// With classes: a pixel whose best two maps differ by less than this gets no class (255 in the label map)
     #[arg(long, value_name = "0..1", value_parser = part, default_value_t = 0.0, help_heading = "Output")]
     margin: f64,
     #[command(flatten)]
@@ -101,36 +101,36 @@ pub struct Args {
     frame: FrameArgs,
     #[command(flatten)]
     tiles: TileArgs,
-    /// Also write what host and device did when: every dispatch with its form, shapes and rate, to be opened in Perfetto or
-    /// chrome://tracing. The run is a little slower with it
+    /// Also write a trace of host and device, every dispatch with its form, shapes and rate, for Perfetto or
+    /// chrome://tracing. The run gets a little slower
     #[arg(long, value_name = "FILE.json", help_heading = "Output")]
     trace: Option<PathBuf>,
     /// Replace files that exist
     #[arg(long, help_heading = "Output")]
     force: bool,
-    /// Leave out queries whose results are all there: goes on with a batch that was interrupted, and several runs at once
-    /// share one; with --force those of which a part is there are done again
+    /// Skip queries whose results all exist: continues an interrupted batch, and lets several runs share one batch; with --force,
+    /// queries with incomplete results are repeated
     #[arg(long, help_heading = "Output")]
     skip_existing: bool,
     /// Print one JSON object for each query
     #[arg(long, help_heading = "Output")]
     json: bool,
-    /// Print the JSON Schema of these objects, and do nothing else
+    /// Print the JSON Schema of these objects and exit
     #[arg(long, help_heading = "Output")]
     json_schema: bool,
-    /// Draw each result with characters on the terminal
+    /// Draw each result in the terminal with characters
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     show: bool,
-    /// No progress, notes and summaries; warnings and errors stay
+    /// Print warnings and errors only
     #[arg(long, short, help_heading = "Output")]
     quiet: bool,
-    /// Say what runs where and print the memory plan first; twice: log kernels, and the device's times by kernel after each query
+    /// Print the model, the adapter and the memory plan first; twice: log kernels, and print device times by kernel after each query
     #[arg(long, short, action = ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
 }
 
 impl Args {
-    /// Files that are read beside the queries.
+    /// Files that are read besides the queries.
     fn inputs(&self) -> impl Iterator<Item = &Path> {
         self.examples.files().chain(self.classes.files())
     }
@@ -145,23 +145,21 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.json_schema {
         return schema::print(schema::INFER);
     }
-    // All that is cheap comes before the weights and the GPU, in the order of its cost.
+    // Cheap checks come first, in the order of their cost, then the weights and the GPU.
     let planned = args.examples.plan(args.classes.are_named())?;
     let names: Vec<String> = args.classes.names(&planned)?.into_iter().flatten().collect();
     if let (Some(_), true) = (&args.class_masks, names.is_empty()) {
-        return Err(usage(
-            "--class-masks: there is no class; name some, as --class cat=cat.bank or --support cat:a.png",
-        ));
+        return Err(usage("--class-masks needs named classes, as --class cat=cat.bank or --support cat:a.png"));
     }
     if args.margin > 0.0 && names.is_empty() {
-        return Err(usage("--margin: there is no class; name some, as --class cat=cat.bank or --support cat:a.png"));
+        return Err(usage("--margin needs named classes, as --class cat=cat.bank or --support cat:a.png"));
     }
     standard::check(args)?;
     args.tiles.tiles()?;
     gpu::check_backend(&args.engine.adapter.choice()?)?;
     if args.skip_existing && args.format.format.is_of_run() {
         return Err(usage(
-            "--skip-existing: all queries share one file in this format, so there is none of each to be left out",
+            "--skip-existing: all queries share one file in this format, so none can be skipped by its own file",
         ));
     }
     let categories = format::categories(args.format.format, &names)?;
@@ -172,15 +170,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         More::List => Some(From::List { input: std::mem::take(&mut input), tree: args.queries.recursive() }),
         More::Watch => Some(From::Folders(Watched::new(args.queries.folders(), search, &known))),
     };
-    // No result may replace what is read, nor a mask that was made of marks, which may replace nothing that is read either.
+    // Neither results nor masks made from marks may replace an input, and results may not replace such masks.
     let read: Vec<&Path> = args.inputs().chain(planned.iter().flat_map(Planned::files)).collect();
     for made in planned.iter().filter_map(Planned::made) {
         let queries = known.iter().map(|query| query.path.as_path());
-        output::keep_files(made, read.iter().copied().chain(queries).chain(args.trace.as_deref()))?;
+        output::refuse_input_as_output(made, read.iter().copied().chain(queries).chain(args.trace.as_deref()))?;
     }
     let folder = args.output.as_deref().filter(|path| path.is_dir());
     if let Some((path, _)) = folder.map(|folder| args.format.names_file(folder, &categories)).transpose()?.flatten() {
-        output::keep_files(&path, read.iter().copied().chain(known.iter().map(|query| query.path.as_path())))?;
+        output::refuse_input_as_output(
+            &path,
+            read.iter().copied().chain(known.iter().map(|query| query.path.as_path())),
+        )?;
         image_io::check_place(&path, args.force)?;
     }
     let Plan { jobs, run_file, notes, later } = output::plan(Wanted {
@@ -203,11 +204,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let mut source = Source::new(jobs);
     if let Some(more) = more {
-        source = source.and_later(more, later)?;
+        source = source.followed_by(more, later)?;
     }
     if source.is_over() {
         if !args.quiet {
-            tell("nothing to do: all results are there");
+            tell("nothing to do: all results exist");
         }
         return Ok(());
     }
@@ -241,7 +242,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let engine = Engine::with_retry(&setup, &mut bar)?;
     bar.clear();
-    examples::tell_of_size(
+    examples::warn_of_small_masks(
         classes.iter().flat_map(|class| &class.supports),
         engine.segmenter.size(),
         engine.segmenter.framing(),
@@ -264,31 +265,31 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     )
 }
 
-/// Most threads that read, and as many that write.
+/// Most threads for reading, and the same for writing.
 const MOST_THREADS: usize = 4;
-/// Memory for pictures and maps on their way; one query is on its way whatever it takes.
+/// Memory for queries in flight; one query is always allowed.
 const ROOM_BYTES: u64 = 1 << 30;
-/// Of a query on its way, for each pixel: the picture, its enlarged map, mask and painted copy.
+/// For each pixel of a query in flight: the picture, its enlarged map, mask and painted copy.
 const BYTES_PER_PIXEL: u64 = 12;
 
 /// The queries of a run.
 struct Batch<'a> {
     args: &'a Args,
-    /// What is said of the classes.
+    /// The classes, for the reports.
     examples: Examples,
-    /// The classes as formats have them.
+    /// The classes, for the formats.
     categories: Vec<Category>,
-    /// One query, named by itself.
+    /// A single query, named on the command line.
     alone: bool,
     /// How queries are read.
     pictures: PictureOptions,
     tiles: Option<Tiles>,
-    /// Standard input, where a query is that.
+    /// Standard input, if a query comes from it.
     input: Input,
 }
 
 impl Batch<'_> {
-    /// Whether there is nothing left to do for a query, be it by another run.
+    /// Whether a query's results exist, be it from another run.
     fn is_there(&self, job: &Job) -> bool {
         self.args.skip_existing && job.is_done()
     }
@@ -300,13 +301,13 @@ impl Batch<'_> {
         let (job, mut claim) = (&task.job, None);
         if self.args.skip_existing {
             claim = Claim::on(job);
-            // In this order: who had the claim until now has written.
+            // Check after claiming: another run writes before it releases its claim.
             match (self.is_there(job), &claim) {
                 (true, _) => return Ok(Ready::There),
                 (false, None) => return Ok(Ready::Busy),
                 (false, Some(_)) => {}
             }
-            // What was known from the beginning had nothing then.
+            // Results of a query that was known at the start did not exist then.
             if let (Some(path), true, false) = (job.begun(), task.late, self.args.force) {
                 return Err(ImageError::Exists { path: path.to_owned() }.into());
             }
@@ -316,13 +317,13 @@ impl Batch<'_> {
 
     fn loaded(&self, picture: LoadedPicture, side: u32, claim: Option<Claim>) -> Loaded {
         let keep = self.args.overlay.is_some() || self.args.show;
-        // Tiles are cut of the picture as it is.
+        // Tiles are cut from the full picture.
         let small = self.tiles.is_none().then(|| self.args.frame.framing().picture(&picture.rgb, side));
         Loaded::new(picture, small, keep, claim)
     }
 
     fn write(&self, (task, computed): Item, rule: MaskRule) -> Done {
-        // One that changed while it was computed comes twice.
+        // A file that changed while it was computed comes twice.
         let keep = self.args.skip_existing || self.args.queries.is_watch();
         let existing = Existing { force: self.args.force, keep };
         let (args, examples, categories) = (self.args, &self.examples, &self.categories);
@@ -348,7 +349,7 @@ fn compute(
     desk.add_times(engine, first, job);
     let (machine, times) =
         (Machine::of(&engine.segmenter, setup.tiles, first.precision()), engine.times(first.times()));
-    // What was scaled down beforehand was square.
+    // Without tiles the map is of the square input.
     let whole = |found: Segmentation| match setup.tiles {
         Some(_) => found.into_map(),
         None => setup.framing.map(found.into_map(), loaded.size),

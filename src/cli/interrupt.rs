@@ -1,4 +1,4 @@
-//! Signals: the first one stops at the next submission, and the process is gone within seconds whatever hangs.
+//! Signals: the first one stops the run at the next submission; the process ends within seconds even if something hangs.
 
 use super::tell;
 #[cfg(unix)]
@@ -7,37 +7,37 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 use std::time::{Duration, Instant};
 
-/// The signal that came, 0 before.
+/// The received signal, or 0.
 static SIGNAL: AtomicU8 = AtomicU8::new(0);
-/// Shared by those who write a result; who ends the process takes it whole, so that no part of a file is left.
+/// Writers hold it shared; the thread that ends the process takes it exclusively, so that no partial file is left.
 static WRITING: RwLock<()> = RwLock::new(());
-/// How far the run is, for who ends the process.
+/// The progress of the run, printed when the process is ended.
 static STANDING: Mutex<String> = Mutex::new(String::new());
 const SIGINT: u8 = 2;
-/// The run may end by itself so long after the first signal.
+/// Time for the run to end by itself after the first signal.
 const GRACE: Duration = Duration::from_secs(5);
-/// A write may take so long then: a disk may be what hangs.
+/// Time for a write to finish after that: the disk may hang.
 const LAST_WRITE: Duration = Duration::from_secs(2);
-/// The same of a server, which finishes what runs.
+/// Grace period of a server, which finishes running requests.
 const SERVER_GRACE: Duration = Duration::from_secs(25);
-/// What runs goes on after the first signal.
+/// Whether running work continues after the first signal.
 static FINISHES: AtomicBool = AtomicBool::new(false);
 const STEP: Duration = Duration::from_millis(20);
 
-/// From here on the first signal is what [`interrupted`] tells; a second one ends the process at once, and so does a run
-/// that is still there after [`GRACE`], which waits for a device or a file that does not answer.
+/// From here on the first signal sets [`interrupted`]. A second one ends the process at once, as does the end of [`GRACE`]: then
+/// a device or a file does not answer.
 pub fn catch_interrupts() {
     if let Err(error) = watch() {
-        log::warn!("a signal ends this program without cleaning up: {error}");
+        log::warn!("signals cannot be caught and will end this program without cleaning up: {error}");
     }
 }
 
-/// Whether what runs is to stop.
+/// Whether the run must stop.
 pub fn interrupted() -> bool {
     asked() && !FINISHES.load(Ordering::SeqCst)
 }
 
-/// From here on a first signal interrupts nothing: it is told by [`asked`] alone, and what runs has [`SERVER_GRACE`].
+/// From here on the first signal only sets [`asked`], and running work has [`SERVER_GRACE`] to finish.
 pub fn finish_what_runs() {
     FINISHES.store(true, Ordering::SeqCst);
 }
@@ -47,11 +47,11 @@ pub fn asked() -> bool {
     SIGNAL.load(Ordering::SeqCst) != 0
 }
 
-fn grace() -> Duration {
+fn grace_period() -> Duration {
     if FINISHES.load(Ordering::SeqCst) { SERVER_GRACE } else { GRACE }
 }
 
-/// 128 and the signal's number, as shells have it; that of Ctrl-C where none came.
+/// 128 plus the signal's number, as in shells; Ctrl-C's if none came.
 pub fn exit_code() -> u8 {
     match SIGNAL.load(Ordering::SeqCst) {
         0 => 128 + SIGINT,
@@ -64,13 +64,13 @@ pub fn writing() -> RwLockReadGuard<'static, ()> {
     WRITING.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says how far the run is, should it be ended from here.
-pub fn standing(text: String) {
+/// Sets the progress to print if the process is ended.
+pub fn set_status(text: String) {
     *STANDING.lock().unwrap_or_else(PoisonError::into_inner) = text;
 }
 
-/// Ends the process once nobody writes.
-fn leave() -> ! {
+/// Ends the process once no result is being written.
+fn exit_now() -> ! {
     let started = Instant::now();
     let _nobody_writes = loop {
         match WRITING.try_write() {
@@ -85,7 +85,7 @@ fn leave() -> ! {
     exit(exit_code().into())
 }
 
-/// Not the usual way out: drivers clean up there, and may be what hangs.
+/// Exits without running cleanup of drivers, which may hang.
 #[cfg(unix)]
 fn exit(code: i32) -> ! {
     signal_hook::low_level::exit(code)
@@ -101,7 +101,7 @@ fn watch() -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
     let (ready, started) = std::sync::mpsc::sync_channel(1);
-    // Caught on that thread: where it cannot start, signals end the process as they do by themselves.
+    // Signals are caught on that thread: if it cannot start, they end the process by default.
     let run = move || {
         let mut signals = match Signals::new([SIGHUP, SIGINT, SIGTERM]) {
             Ok(signals) => signals,
@@ -111,10 +111,10 @@ fn watch() -> std::io::Result<()> {
         let Some(signal) = signals.forever().next() else { return };
         let first = Instant::now();
         SIGNAL.store(signal as u8, Ordering::SeqCst);
-        while first.elapsed() < grace() && signals.pending().next().is_none() {
+        while first.elapsed() < grace_period() && signals.pending().next().is_none() {
             std::thread::sleep(STEP);
         }
-        leave()
+        exit_now()
     };
     std::thread::Builder::new().name("signals".into()).spawn(run)?;
     started.recv().map_err(std::io::Error::other)?
@@ -124,23 +124,23 @@ fn watch() -> std::io::Result<()> {
 fn watch() -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(|| {
         if SIGNAL.swap(SIGINT, Ordering::SeqCst) != 0 {
-            leave();
+            exit_now();
         }
-        // Without a thread there is no clock, and a second Ctrl-C ends the process.
+        // If no thread starts, there is no timeout, and a second Ctrl-C ends the process.
         let _ = std::thread::Builder::new().name("clock".into()).spawn(clock);
     })
 }
 
 #[cfg(not(unix))]
 fn clock() {
-    std::thread::sleep(grace());
-    leave();
+    std::thread::sleep(grace_period());
+    exit_now();
 }
 
-/// A file beyond the limit of `ulimit -f` is an error of that file, not the end of the process.
+/// Makes a file beyond `ulimit -f` an error of that file instead of the end of the process.
 pub fn keep_file_limit_an_error() {
     #[cfg(unix)]
     if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::<AtomicBool>::default()) {
-        log::warn!("a file beyond the process's limit ends this program: {error}");
+        log::warn!("SIGXFSZ cannot be caught, so a file beyond `ulimit -f` will end this program: {error}");
     }
 }

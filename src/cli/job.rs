@@ -1,4 +1,4 @@
-//! A query, what was found in it, and its files.
+//! A query, its prediction and its files.
 
 use super::progress;
 use diffews_wgpu::formats::FormatError;
@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Job {
     pub query: PathBuf,
-    /// Where it lies in the folder that was searched, and its results in theirs.
+    /// Path within the searched folder, and of results within theirs.
     pub below: PathBuf,
-    /// A folder or a list named it, not the user: what it is may have changed since.
+    /// Named by a folder or a list, not by the user: it may have changed since.
     pub listed: bool,
-    /// The mask, the label map of several classes, or a file of another format; none where all queries share one.
+    /// The mask, the label map of several classes, or a file of another format; `None` if all queries share one.
     pub result: Option<PathBuf>,
     pub overlay: Option<PathBuf>,
     pub probability: Option<PathBuf>,
-    /// Of each class that has a name.
+    /// Files of each named class.
     pub classes: Vec<ClassFiles>,
 }
 
@@ -29,57 +29,57 @@ pub struct ClassFiles {
     pub probability: Option<PathBuf>,
 }
 
-/// What was found in a query.
-pub enum Found {
+/// The result for a query.
+pub enum Prediction {
     Mask {
         mask: Mask,
         map: DecodedMap,
     },
-    /// Of classes in their order.
+    /// Maps in the order of the classes.
     Labels {
         labels: LabelMap,
         maps: Vec<DecodedMap>,
     },
 }
 
-impl Found {
+impl Prediction {
     pub fn maps(&self) -> &[DecodedMap] {
         match self {
-            Found::Mask { map, .. } => std::slice::from_ref(map),
-            Found::Labels { maps, .. } => maps,
+            Prediction::Mask { map, .. } => std::slice::from_ref(map),
+            Prediction::Labels { maps, .. } => maps,
         }
     }
 
-    /// Pixels of anything that was to be found.
+    /// The foreground of all classes.
     pub fn foreground(&self) -> Cow<'_, Mask> {
         match self {
-            Found::Mask { mask, .. } => Cow::Borrowed(mask),
-            Found::Labels { labels, .. } => Cow::Owned(labels.foreground()),
+            Prediction::Mask { mask, .. } => Cow::Borrowed(mask),
+            Prediction::Labels { labels, .. } => Cow::Owned(labels.foreground()),
         }
     }
 
-    /// The picture with it painted over.
+    /// The picture with the prediction painted on it.
     pub fn painted(&self, rgb: &RgbImage) -> Result<RgbImage, ImageError> {
         match self {
-            Found::Mask { mask, .. } => image_io::paint_overlay(rgb, mask),
-            Found::Labels { labels, maps } => (1..=maps.len() as u8).try_fold(rgb.clone(), |painted, label| {
+            Prediction::Mask { mask, .. } => image_io::paint_overlay(rgb, mask),
+            Prediction::Labels { labels, maps } => (1..=maps.len() as u8).try_fold(rgb.clone(), |painted, label| {
                 image_io::paint_overlay_in(&painted, &labels.mask(label), image_io::voc_colour(label))
             }),
         }
     }
 }
 
-/// What may happen to files that exist.
+/// What to do with existing files.
 #[derive(Clone, Copy)]
 pub struct Existing {
-    /// They are replaced.
+    /// Replace them.
     pub force: bool,
-    /// They are as good as ours, and stay.
+    /// Keep them: they are equal to ours.
     pub keep: bool,
 }
 
 impl Job {
-    /// A query that is not to be done.
+    /// A job for a query that will not be run.
     pub fn without_files(query: PathBuf) -> Job {
         Job {
             query,
@@ -92,7 +92,7 @@ impl Job {
         }
     }
 
-    /// All files that it reads or writes.
+    /// All files that the job reads or writes.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.outputs().chain([self.query.as_path()])
     }
@@ -107,22 +107,22 @@ impl Job {
         self.probability.iter().chain(self.classes.iter().filter_map(|class| class.probability.as_ref()))
     }
 
-    /// Whether all files of the result are there.
+    /// Whether all files of the result exist.
     pub fn is_done(&self) -> bool {
         self.outputs().all(Path::exists)
     }
 
-    /// A file of the result that is there.
+    /// A file of the result that exists.
     pub fn begun(&self) -> Option<&Path> {
         self.outputs().find(|output| output.exists())
     }
 
-    /// Writes all files of what was found, each whole or not at all; false where none had to be. `rgb` is needed for an overlay, `result`
-    /// writes the file of that name, over another one or not.
+    /// Writes all files of the prediction atomically; false if none had to be written. An overlay needs `rgb`; `result` writes the main
+    /// file, replacing another one or not.
     pub fn write(
         &self,
         rgb: Option<&RgbImage>,
-        found: &Found,
+        found: &Prediction,
         size: (u32, u32),
         existing: Existing,
         result: &dyn Fn(&Path, bool) -> Result<(), FormatError>,
@@ -143,12 +143,12 @@ impl Job {
             )?;
         }
         match found {
-            Found::Mask { map, .. } => {
+            Prediction::Mask { map, .. } => {
                 if let Some(path) = &self.probability {
                     settle(write_probability(path, map, size, force).map_err(Into::into))?;
                 }
             }
-            Found::Labels { labels, maps } => {
+            Prediction::Labels { labels, maps } => {
                 for (label, (class, map)) in (1..=255).zip(self.classes.iter().zip(maps)) {
                     if let Some(path) = &class.mask {
                         settle(image_io::write_mask(path, &labels.mask(label), force).map_err(Into::into))?;

@@ -1,4 +1,4 @@
-//! Masks of several classes: which value is called what.
+//! Masks of several classes: names of their values.
 
 use super::errors::usage;
 use diffews_wgpu::image_io::{self, MOST_CLASSES};
@@ -6,21 +6,21 @@ use diffews_wgpu::shown;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Larger files of names are none.
+/// Largest file of names.
 const MAX_BYTES: u64 = 1 << 20;
-/// What the first line says where it is of the number 0.
+/// First lines that name the value 0.
 const BACKGROUND: [&str; 3] = ["background", "__background__", "_background_"];
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Masks")]
 pub struct LabelNames {
-    /// Each value of the masks but 0 and 255 is a class
+    /// Make each value of the masks except 0 and 255 a class
     #[arg(long, conflicts_with_all = ["mask_source", "invert_mask"])]
     pub all_values: bool,
-    /// Names of the values from 1 on, one a line; a first line "background" is of 0 [default: the values themselves]
+    /// Names of the values from 1, one per line; a first line "background" names 0 [default: the values themselves]
     #[arg(long, value_name = "FILE.txt", requires = "all_values")]
     pub names: Option<PathBuf>,
-    /// In labelme's files: what to find has this label
+    /// In labelme files, find the shapes with this label
     #[arg(long, value_name = "LABEL")]
     pub mask_label: Option<String>,
 }
@@ -29,15 +29,15 @@ impl LabelNames {
     /// The values of a mask, and their names.
     ///
     /// # Errors
-    /// A mask without values, or with too many; names that cannot be read, or are too few.
+    /// A mask without values or with too many; names that cannot be read, or too few names.
     pub fn of(&self, mask: &Path) -> anyhow::Result<Vec<(u16, String)>> {
         let numbers = image_io::label_numbers(mask)?;
         let shown_mask = mask.display();
         match numbers.len() {
-            0 => return Err(usage(format!("{shown_mask}: the mask has no value but 0 and 255"))),
+            0 => return Err(usage(format!("{shown_mask}: the mask has no values except 0 and 255"))),
             many if many > MOST_CLASSES => {
                 return Err(usage(format!(
-                    "{shown_mask}: the mask has {many} values, as levels of grey; a label map holds {MOST_CLASSES}"
+                    "{shown_mask}: the mask has {many} values, as a greyscale picture; a label map holds {MOST_CLASSES}"
                 )));
             }
             _ => {}
@@ -48,12 +48,12 @@ impl LabelNames {
         let names = read(file)?;
         let named = |number: u16| match names.get(usize::from(number) - 1) {
             Some(name) if name.is_empty() => Err(usage(format!(
-                "{}: the line of the value {number}, which {shown_mask} has, is empty",
+                "{}: the line for value {number}, which {shown_mask} uses, is empty",
                 file.display()
             ))),
             Some(name) => Ok((number, name.clone())),
             None => Err(usage(format!(
-                "{}: has {} names, and {shown_mask} has the value {number}",
+                "{}: has {} names, but {shown_mask} has the value {number}",
                 file.display(),
                 names.len()
             ))),
@@ -64,7 +64,7 @@ impl LabelNames {
 
 /// The names from 1 on.
 fn read(path: &Path) -> anyhow::Result<Vec<String>> {
-    // No pipe, in which nothing may ever come.
+    // Refuse a pipe, which may never send anything.
     image_io::check_ordinary(path)?;
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
@@ -78,7 +78,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<String>> {
     let names: Vec<String> = lines.into_iter().skip(skip).collect();
     let mut seen = std::collections::HashSet::new();
     match names.iter().find(|name| !name.is_empty() && !seen.insert(name.as_str())) {
-        Some(twice) => Err(usage(format!("{}: two lines are {}", path.display(), shown::text(twice)))),
+        Some(twice) => Err(usage(format!("{}: two lines have the name {}", path.display(), shown::text(twice)))),
         None => Ok(names),
     }
 }

@@ -7,27 +7,27 @@ use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read, stdin};
 use std::ops::ControlFlow;
 use std::path::{Component, Path, PathBuf};
 
-/// No system opens a path of more bytes.
+/// Longest path that any system opens, in bytes.
 const LONGEST: usize = 1 << 15;
 
-/// Standard input, of which the first bytes were read.
+/// Standard input, with its first bytes already read.
 #[derive(Default)]
 pub struct Input {
     first: Vec<u8>,
 }
 
 impl Input {
-    /// Waits for enough of standard input to tell what it is.
+    /// Waits for enough of standard input to recognise a picture or a list.
     ///
     /// # Errors
-    /// Nothing comes, or it cannot be read.
+    /// It is empty or cannot be read.
     pub fn begin() -> anyhow::Result<(Input, Beginning)> {
         let (mut first, mut ended) = (Vec::new(), false);
         let mut part = [0; 4096];
         loop {
             match beginning(&first, ended) {
                 _ if ended && first.is_empty() => {
-                    bail!("--query -: standard input is empty; a picture, or a list of paths, is wanted")
+                    bail!("--query -: standard input is empty; send a picture or a list of paths")
                 }
                 Beginning::Short => {}
                 told => return Ok((Input { first }, told)),
@@ -47,8 +47,8 @@ impl Input {
     }
 }
 
-/// Gives each path of a list as it comes. Where a NUL is in the first part that comes, NULs end them, else line feeds. `tree`: results keep the folders of the
-/// paths.
+/// Gives each path of a list as it arrives. NULs end the paths if the first block has one, else line feeds. `tree`: results keep the
+/// folders of the paths.
 ///
 /// # Errors
 /// A list that cannot be read to its end.
@@ -72,7 +72,7 @@ pub fn each(source: impl Read, tree: bool, give: &mut dyn FnMut(Query) -> Contro
     }
 }
 
-/// The next line without its end, cut at [`LONGEST`]; false where it is the last.
+/// Reads the next line without its end, cut at [`LONGEST`]; false at the last one.
 fn read_line(source: &mut impl BufRead, end: &mut Option<u8>, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     loop {
@@ -84,7 +84,7 @@ fn read_line(source: &mut impl BufRead, end: &mut Option<u8>, line: &mut Vec<u8>
         if part.is_empty() {
             return Ok(false);
         }
-        // Names may hold line feeds, and no NUL.
+        // Names may hold line feeds, but no NUL.
         if end.is_none() {
             *end = [0, b'\n'].into_iter().find(|end| part.contains(end));
         }
@@ -101,7 +101,7 @@ fn read_line(source: &mut impl BufRead, end: &mut Option<u8>, line: &mut Vec<u8>
 
 fn query(line: &[u8], tree: bool) -> Query {
     let path = path(line);
-    // Within the list this is a file.
+    // In a list, `-` is a file.
     let path = if is_standard(&path) { Path::new(".").join(path) } else { path };
     let below = |part: Component| matches!(part, Component::Normal(_)).then(|| PathBuf::from(part.as_os_str()));
     let below = match tree {
@@ -128,7 +128,7 @@ mod tests {
 
     fn read(list: &[u8], tree: bool) -> Vec<(String, String)> {
         let mut found = Vec::new();
-        // In parts of all sizes.
+        // Blocks of several sizes.
         for part in [1, 3, 1 << 16] {
             let mut these = Vec::new();
             let parts = BufReader::with_capacity(part, list);

@@ -1,4 +1,4 @@
-//! Marks on example pictures in place of masks.
+//! Marks on example pictures instead of masks.
 
 use super::errors::usage;
 use super::output;
@@ -6,27 +6,26 @@ use diffews_wgpu::image_io::{self, BoundingBox, ImageError, Mark, Marks, Mask, R
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Marks, each for the example of a number from 1, or for the only one.
+/// Marks, each for the example of a number from 1, or for the only example.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Marks in place of masks")]
 pub struct MarkArgs {
-    /// The thing lies in this box: corners in pixels from the top left. N counts --support and --negative from 1, where there are
-    /// several
+    /// Box around the thing: two corners in pixels from the top left. N is the number of the --support or --negative, from 1, if there
+    /// are several
     #[arg(long = "box", value_name = "[N:]X0,Y0,X1,Y1", value_parser = boxed)]
     boxes: Vec<Of<BoundingBox>>,
-    /// The thing is there (+), or not (-)
+    /// Point on the thing (+) or off it (-)
     #[arg(long = "point", value_name = "[N:]X,Y[,+|-]", value_parser = point)]
     points: Vec<Of<Stroke>>,
-    /// Strokes on the picture: a picture of its size with the thing in green or white and the rest in red, or strokes as JSON
-    /// (docs/pictures.md)
+    /// Strokes: a picture of the same size with the thing in green or white and the rest in red, or JSON (docs/pictures.md)
     #[arg(long, value_name = "[N:]FILE.png|FILE.json", value_parser = scribble)]
     scribble: Vec<Of<PathBuf>>,
-    /// Also write the masks that were made of marks (in DIR: <support>_mask.png)
+    /// Also write the masks made from marks (in DIR: <support>_mask.png)
     #[arg(long, value_name = "FILE.png|DIR")]
     save_mask: Option<PathBuf>,
 }
 
-/// Of an example of this index from 0, where it has one.
+/// A mark with the index of its example from 0, if given.
 type Of<T> = (Option<usize>, T);
 
 impl MarkArgs {
@@ -34,10 +33,10 @@ impl MarkArgs {
         self.scribble.iter().map(|(_, path)| path.as_path())
     }
 
-    /// The examples of `count` that have marks.
+    /// Indices of the examples that have marks, of `count`.
     ///
     /// # Errors
-    /// Marks of no example.
+    /// A mark for an example that does not exist.
     pub fn marked(&self, count: usize) -> anyhow::Result<BTreeSet<usize>> {
         let of_boxes = self.boxes.iter().map(|b| ("--box", b.0));
         let of_points = self.points.iter().map(|p| ("--point", p.0));
@@ -45,23 +44,21 @@ impl MarkArgs {
         let all = of_boxes.chain(of_points).chain(of_scribbles);
         let index = |(flag, index): (&str, Option<usize>)| match index.or((count == 1).then_some(0)) {
             Some(index) if index < count => Ok(index),
-            _ if count == 0 => Err(usage(format!("{flag}: it marks a --support or a --negative, and there is none"))),
-            Some(index) => Err(usage(format!("{flag} {}:...: there are {count} examples", index + 1))),
-            None => {
-                Err(usage(format!("{flag}: there are {count} examples, so say of which one it is, as {flag} 1:...")))
-            }
+            _ if count == 0 => Err(usage(format!("{flag} marks a --support or --negative; add one"))),
+            Some(index) => Err(usage(format!("{flag} {}:...: there are only {count} examples", index + 1))),
+            None => Err(usage(format!("{flag}: there are {count} examples; name one by its number, as {flag} 1:..."))),
         };
         let marked = all.map(index).collect::<anyhow::Result<BTreeSet<usize>>>()?;
         match (&self.save_mask, marked.is_empty()) {
-            (Some(_), true) => Err(usage("--save-mask: there are no marks to make a mask of")),
+            (Some(_), true) => Err(usage("--save-mask: there are no marks to make a mask from")),
             _ => Ok(marked),
         }
     }
 
-    /// Where the made mask of each picture goes, checked.
+    /// Checked paths for the masks made from marks.
     ///
     /// # Errors
-    /// Places that are taken, and inputs of the run.
+    /// Paths that exist, and inputs of the run.
     pub fn places<'a>(
         &self,
         marked: &[&Path],
@@ -82,18 +79,18 @@ impl MarkArgs {
             if !taken.insert(path.clone()) {
                 return Err(usage(format!("--save-mask: the masks of two pictures would go to {}", path.display())));
             }
-            output::keep_files(&path, inputs.clone())?;
-            // One of a run before this one may be there, and the same.
+            output::refuse_input_as_output(&path, inputs.clone())?;
+            // The same mask of an earlier run may exist.
             image_io::check_output(&path, "png", true)?;
             Ok(Some(path))
         };
         marked.iter().map(place).collect()
     }
 
-    /// The mask that is meant in the picture of an example.
+    /// The mask that the marks of an example give.
     ///
     /// # Errors
-    /// Marks that make no mask, by the picture's name.
+    /// Marks that give no mask, with the picture's name.
     pub fn mask(&self, index: usize, name: &Path, picture: &RgbImage) -> anyhow::Result<Mask> {
         let of = |given: &Option<usize>| given.is_none_or(|given| given == index);
         let mut marks = Marks {
@@ -111,7 +108,7 @@ impl MarkArgs {
     }
 }
 
-/// The number before a colon, from 1, and what comes after.
+/// The number before a colon, from 1, and the rest.
 fn numbered(text: &str) -> Result<(Option<usize>, &str), String> {
     let Some((number, rest)) = text.split_once(':') else { return Ok((None, text)) };
     if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
@@ -140,12 +137,12 @@ fn point(text: &str) -> Result<Of<Stroke>, String> {
     let mark = match parts.get(2) {
         None | Some(&"+") => Mark::Inside,
         Some(&"-") => Mark::Outside,
-        Some(_) => return Err("behind a point may stand + (the thing) or - (not the thing), as 120,80,-".into()),
+        Some(_) => return Err("a point may end in + (on the thing) or - (off it), as 120,80,-".into()),
     };
     let coordinate = |at: usize| parts.get(at).and_then(|v| v.parse::<f32>().ok()).filter(|v| v.is_finite());
     match (coordinate(0), coordinate(1), parts.len()) {
         (Some(x), Some(y), 2 | 3) => Ok((number, Stroke { points: vec![[x, y]], width: None, mark })),
-        _ => Err("it must be a place in pixels, as 120,80 or 120,80,-".into()),
+        _ => Err("it must be a position in pixels, as 120,80 or 120,80,-".into()),
     }
 }
 

@@ -9,22 +9,22 @@ use std::path::Path;
 #[derive(Args)]
 #[command(next_help_heading = "Masks")]
 pub struct MaskFileArgs {
-    /// What to find has this label number in all masks: a grey value, or an index of the palette, as the file stores it
+    /// Find this label number in all masks: a grey value or palette index, as the file stores it
     #[arg(long, visible_alias = "value", value_name = "K", group = "mask_source")]
     mask_value: Option<u16>,
-    /// What to find has this colour in all masks (also as #rrggbb); in JPEG and lossy WebP within 32 levels a channel
+    /// Find this colour in all masks (also as #rrggbb); within 32 levels per channel in JPEG and lossy WebP
     #[arg(long, value_name = "R,G,B", value_parser = color, group = "mask_source")]
     mask_color: Option<[u8; 3]>,
-    /// What to find is what is opaque in all masks (alpha >= 50 %), whatever its colour
+    /// Find the opaque pixels of all masks (alpha >= 50 %), whatever their colour
     #[arg(long, group = "mask_source")]
     mask_alpha: bool,
-    /// What to find is what would be background in all masks
+    /// Find the background of all masks instead
     #[arg(long)]
     invert_mask: bool,
 }
 
 impl MaskFileArgs {
-    /// Whether any of these was said.
+    /// Whether any of these flags was given.
     pub fn is_given(&self) -> bool {
         self.reading() != MaskReading::default()
     }
@@ -40,8 +40,8 @@ impl MaskFileArgs {
     }
 }
 
-/// Says what there is to say of a mask; notes unless `quiet`.
-pub fn tell_of(mask: &Path, warnings: &[MaskWarning], quiet: bool) {
+/// Prints a mask's warnings, and unless `quiet` its notes.
+pub fn print_mask_warnings(mask: &Path, warnings: &[MaskWarning], quiet: bool) {
     for said in warnings {
         match said.is_note() {
             true if quiet => {}

@@ -1,6 +1,6 @@
-//! `eval merge`: the shards of a run of `eval` put together.
+//! `eval merge`: merges the shards of a run of `eval`.
 
-use super::scores::{finish, keep_strangers};
+use super::scores::{finish, refuse_foreign_files};
 use diffews_wgpu::eval::{EvalError, ResultsFile, merge};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub struct Args {
     /// Print the scores as one JSON object
     #[arg(long)]
     json: bool,
-    /// Errors only
+    /// Print errors only
     #[arg(long, short)]
     quiet: bool,
 }
@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (header, records) = merge(&files)?;
     if let Some(dir) = &args.output {
         fs::create_dir_all(dir).map_err(|cause| EvalError::Write { path: dir.clone(), cause })?;
-        keep_strangers(dir, header.shard)?;
+        refuse_foreign_files(dir, header.shard)?;
         ResultsFile::replace(&dir.join("results.jsonl"), &header, &records)?;
     }
     finish(&records, &header, args.output.as_deref(), args.json, args.quiet)

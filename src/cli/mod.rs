@@ -69,36 +69,36 @@ Examples:
   diffews-wgpu model verify --weights DIR --unet DIR
 
 Weights:
-  Without --weights a small demonstration model inside this program is used. It runs anywhere and shows what the
-  method does, but it is poor on photographs. `model fetch published` brings the published weights of ModelScope, repository zzzmmz/Diffews:
+  Without --weights, a small demonstration model inside this program is used. It runs anywhere and shows the method,
+  but it is poor on photographs. `model fetch published` downloads the published weights from ModelScope, repository zzzmmz/Diffews:
     --weights  the base, Stable Diffusion 2.1 in the diffusers layout with vae/ and text_encoder/: the directory
                stable-diffusion-2-1-ref8inchannels-tag4inchannels
     --unet     a fine-tuned UNet: the directory incontext, or one of coco_fold0 to coco_fold3
-  Their licences are their own: academic use (BSD 2-Clause), and CreativeML Open RAIL++-M of Stable Diffusion 2.1.
-  `model verify` checks every tensor of what was downloaded.
+  They have their own licences: academic use (BSD 2-Clause), and CreativeML Open RAIL++-M of Stable Diffusion 2.1.
+  `model verify` checks every downloaded tensor.
 
 Exit codes:
-  0  everything done           4  no usable adapter (GPU or CPU driver), or one that does not compute right
+  0  success                   4  no usable adapter (GPU or CPU driver), or one that computes wrong results
   1  failure                   5  conformance failed
   2  wrong usage               6  some queries or episodes failed, the others are done
-  3  weights unusable          130, 143, 129  interrupted by Ctrl-C, SIGTERM, SIGHUP (infer --watch that waits, and serve, end well, with 0 or 6)
+  3  weights unusable          130, 143, 129  interrupted by Ctrl-C, SIGTERM, SIGHUP (serve and a waiting infer --watch end with 0 or 6 instead)
 
-Environment (flags win over DIFFEWS_*, these over WGPU_*, these over the defaults):
+Environment (flags override DIFFEWS_*, which override WGPU_*, which override the defaults):
   DIFFEWS_WEIGHTS, DIFFEWS_UNET, DIFFEWS_SIZE, DIFFEWS_PRECISION, DIFFEWS_MAX_MEMORY, DIFFEWS_BACKEND, DIFFEWS_ADAPTER
-                       the defaults of these flags (size, precision and memory: of infer and eval)
+                       defaults of the flags (size, precision and memory only for infer and eval)
   DIFFEWS_CHECKED=1    keep the shader translator's and the driver's bounds checks (slower)
-  DIFFEWS_SELF_CHECK=0 believe the adapter, as --no-self-check
-  DIFFEWS_TUNE=0       choose the forms of kernels by rule, as --no-tune; a number N measures them for N seconds at most
-  DIFFEWS_CACHE        where it is remembered which adapters passed, and which forms are fast [default: diffews-wgpu in the
-                       system's place for caches]
+  DIFFEWS_SELF_CHECK=0 skip the self-check, as --no-self-check
+  DIFFEWS_TUNE=0       choose kernel forms by rule, as --no-tune; a number N measures them for at most N seconds
+  DIFFEWS_CACHE        directory for results of self-checks and measured forms [default: diffews-wgpu in the system's
+  cache directory]
   DIFFEWS_MIRROR, HF_ENDPOINT
-                       servers that `model fetch` asks in the place of others
+                       servers that `model fetch` uses instead of the usual ones
   LP_NATIVE_VECTOR_WIDTH
-                       of Mesa's CPU driver: bits of a vector. Where it is not set, infer, eval and tune start again with 512 if that
-                       is faster (Mesa 26, a CPU with AVX-512, large models but in q8)
+                       vector width of Mesa's CPU driver in bits. If it is not set, infer, eval and tune restart with 512 if that
+                       is faster (Mesa 26, a CPU with AVX-512, large models except in q8)
   WGPU_BACKEND, WGPU_ADAPTER_NAME
                        wgpu's own choice of backends (of vulkan, metal, dx12, gl) and adapter
-  RUST_LOG             what is logged to stderr, such as diffews_wgpu=debug; -v wins over it";
+  RUST_LOG             filter of the log on stderr, such as diffews_wgpu=debug; -v overrides it";
 
 #[derive(Parser)]
 #[command(name = "diffews-wgpu", version = env!("DIFFEWS_VERSION"), about = ABOUT, after_help = AFTER_HELP)]
@@ -111,27 +111,27 @@ struct Cli {
 enum Verb {
     /// Segment pictures by example
     Infer(Box<infer::Args>),
-    /// Examples in files, encoded once for any number of runs
+    /// Encode examples once and keep them in a file for any number of runs
     Bank(Box<bank::Args>),
-    /// Answer over HTTP: annotation tools, programs, and a page to paint on
+    /// Serve over HTTP: for annotation tools, programs, and a page to paint on
     Serve(Box<serve::Args>),
     /// Measure segmentation over a file of episodes, as the paper does
     Eval(Box<eval::Args>),
-    /// List the adapters (GPUs and CPU drivers) and the one that would be used
+    /// List the adapters (GPUs and CPU drivers) and mark the one in use
     Devices(devices::Args),
-    /// Fetch a model, look into it, check all of it or write it anew
+    /// Fetch, inspect, verify or convert a model
     Model(model::Args),
-    /// Check kernel by kernel whether an adapter and its driver compute right
+    /// Check, kernel by kernel, whether an adapter and its driver compute right
     Conformance(Box<conformance::Args>),
-    /// Have an adapter's driver compile every kernel, form and storage; nothing runs
+    /// Compile every kernel, form and storage with an adapter's driver, without running them
     Compile(compile::Args),
-    /// Measure the kernels and the embedded model on an adapter
+    /// Benchmark the kernels and the embedded model on an adapter
     Bench(bench::Args),
-    /// Measure which forms of the kernels are the fastest for a model on an adapter, so that runs take them
+    /// Measure the fastest kernel forms for a model on an adapter, for later runs
     Tune(Box<tune::Args>),
-    /// Print a script that completes this command in a shell
+    /// Print a shell completion script
     Completions(shell::CompletionArgs),
-    /// Write manual pages, one for each verb
+    /// Write manual pages, one for each subcommand
     Man(shell::ManArgs),
 }
 
@@ -142,9 +142,9 @@ pub fn main() -> ExitCode {
         Verb::Infer(args) => args.verbose,
         _ => 0,
     };
-    // wgpu and its drivers talk much about things that users cannot change.
+    // wgpu and its drivers log much that users cannot change.
     let level = match &cli.verb {
-        // A server says what its clients are not told.
+        // A server logs what it does not tell its clients.
         Verb::Serve(_) => "error,diffews_wgpu::serve=warn",
         _ => ["error", "error,diffews_wgpu=info", "error,diffews_wgpu=debug"][usize::from(verbosity.min(2))],
     };
@@ -170,19 +170,19 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&format!("error: {}", advice::told(&error)));
+            tell(&format!("error: {}", advice::describe(&error)));
             ExitCode::from(errors::exit_code(&error))
         }
     }
 }
 
-/// A line on stderr. Unlike `eprintln!` it does not panic where nobody listens.
+/// Prints a line to stderr. Unlike `eprintln!` it does not panic if stderr is closed.
 fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", harmless(line));
 }
 
-/// Names come from files: they must not move the cursor, reorder what is read, or begin a line that looks like ours.
-/// Where we go on in a new line, that begins with two spaces.
+/// Escapes names from files: they must not move the cursor, reorder text, or begin a line that looks like ours.
+/// Our own continuation lines begin with two spaces.
 fn harmless(text: &str) -> String {
     let shown = |(at, c): (usize, char)| match c {
         '\n' if text[at..].starts_with("\n  ") => c,
@@ -192,17 +192,17 @@ fn harmless(text: &str) -> String {
     text.char_indices().map(shown).collect()
 }
 
-/// The same of what has no lines of ours.
+/// The same for text without line breaks of ours.
 fn one_line(name: &str) -> String {
     name.chars().map(|c| if c.is_control() || is_invisible(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// A JSON object in one line whose strings are what they were, and whose text does no harm on a terminal.
+/// A JSON object on one line, escaped so that it does no harm on a terminal.
 fn json_line(value: &impl serde::Serialize) -> anyhow::Result<String> {
     let mut line = String::new();
     for c in serde_json::to_string(value)?.chars() {
         if c.is_control() || is_invisible(c) {
-            // They come in strings only, where such escapes stand for them.
+            // Such characters occur only in strings, where JSON allows these escapes.
             c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| line.push_str(&format!("\\u{unit:04x}")));
         } else {
             line.push(c);
@@ -211,17 +211,17 @@ fn json_line(value: &impl serde::Serialize) -> anyhow::Result<String> {
     Ok(line)
 }
 
-/// One line of results on stdout. A reader that has gone (`| head`) is no failure; a full disk is.
+/// Prints a line of results to stdout. A closed pipe (`| head`) is no failure; a full disk is.
 fn print(line: &str) -> anyhow::Result<()> {
     print_raw(&one_line(line))
 }
 
-/// Several lines of ours, in which foreign names have gone through [`one_line`].
+/// Prints several lines, in which foreign names have gone through [`one_line`].
 fn print_lines(text: &str) -> anyhow::Result<()> {
     text.split('\n').try_for_each(print)
 }
 
-/// The same of a text that is ours to the last character, and moves the cursor where it likes.
+/// Prints text unescaped: it must not contain foreign names.
 fn print_raw(line: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{line}").and_then(|()| out.flush()) {
@@ -230,7 +230,7 @@ fn print_raw(line: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Bytes as people read them.
+/// A size for people.
 fn bytes(n: u64) -> String {
     match n {
         0..=0xfff => format!("{n} B"),
@@ -240,7 +240,7 @@ fn bytes(n: u64) -> String {
     }
 }
 
-/// Rows of cells as lines of left-aligned columns.
+/// Formats rows of cells as left-aligned columns.
 fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
@@ -272,7 +272,7 @@ mod tests {
             let help = help.replace("\\\n", " ");
             let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  ")).collect();
             let examples = examples.into_iter().filter_map(|line| line.find("diffews-wgpu ").map(|at| &line[at..]));
-            // What follows two spaces says what comes of it.
+            // Text after two spaces is a comment.
             let words = |line: &str| {
                 let line =
                     line.split("  ").next().unwrap_or_default().split(" > ").next().unwrap_or_default().to_owned();
@@ -294,7 +294,7 @@ mod tests {
         let name = "a\nerror: b\u{202e}c\u{1b}[2J\u{9b}1m\u{2028}d";
         assert_eq!(harmless(name), "a\u{fffd}error: b\u{fffd}c\u{fffd}[2J\u{fffd}1m\u{fffd}d");
         assert_eq!(one_line("a\n  b"), "a\u{fffd}  b");
-        // Ours go on.
+        // Our own continuation lines stay.
         assert_eq!(harmless("there are:\n  0: x\n  1: y"), "there are:\n  0: x\n  1: y");
         let line = json_line(&serde_json::json!({ "query": name })).unwrap();
         assert!(!line.chars().any(|c| c.is_control() || super::is_invisible(c)), "{line}");

@@ -1,4 +1,4 @@
-//! `model`: what a model is, whether all of it can be used, where it comes from, and the same of less memory.
+//! `model`: inspects, verifies, fetches and converts models.
 
 mod convert;
 mod fetch;
@@ -33,17 +33,17 @@ pub struct Args {
 enum What {
     /// Print the configuration, the number of parameters and their types
     Info(ModelArgs),
-    /// Read all of it: every missing, mismatched and unused tensor by name, and no NaN or infinity anywhere
+    /// Check all of a model: lists missing, mismatched and unused tensors, and values that are not finite
     Verify(ModelArgs),
-    /// Fetch the published weights, or others of the same kind, and check them
+    /// Download the published weights, or a similar repository, and check them
     Fetch(fetch::FetchArgs),
-    /// Write the model to a new directory with weights of fewer bits; of a plain Stable Diffusion model make DiffewS's starting point
+    /// Write the model to a new directory with weights of fewer bits, or turn a plain Stable Diffusion model into DiffewS's starting point
     Convert(convert::ConvertArgs),
 }
 
-/// Values read at once, so that a large tensor does not fill the memory.
+/// Values read at once, so that a large tensor does not fill memory.
 const CHUNK: usize = 1 << 22;
-/// Most tensors of one component that are listed: an end for configurations that ask for any number.
+/// Most tensors listed of one component: a configuration may ask for any number.
 const MOST_LISTED: usize = 2000;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -116,7 +116,10 @@ fn info(args: &ModelArgs) -> anyhow::Result<()> {
         ("empty prompt", text),
         (
             "size",
-            format!("{default} by default, multiples of {multiple} ({} and {} are nearest to it)", sizes.0, sizes.1),
+            format!(
+                "{default} by default, multiples of {multiple} (the nearest to it are {} and {})",
+                sizes.0, sizes.1
+            ),
         ),
         (
             "threshold",
@@ -152,12 +155,12 @@ fn info(args: &ModelArgs) -> anyhow::Result<()> {
         bytes(2 * total)
     ))?;
     config.warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
-    tell_prefixes(&files);
+    print_prefixes(&files);
     Ok(())
 }
 
-/// Names that begin otherwise than they are published, which does not matter.
-fn tell_prefixes(files: &ModelFiles) {
+/// Notes tensor names with a prefix, which does no harm.
+fn print_prefixes(files: &ModelFiles) {
     components(files).iter().filter_map(|(_, weights)| weights.note()).for_each(|note| tell(&format!("note: {note}")));
 }
 
@@ -170,8 +173,8 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
     let config = ModelConfig::read(&files)?;
     let mut faults: Vec<String> = Vec::new();
     let mut notes = config.warnings.clone();
-    // Every component is described even where another is broken, so that one run names all faults; zeros stand in
-    // for a prompt that cannot be computed.
+    // Check every component even if another is broken, so that one run names all faults; zeros replace
+    // a prompt that cannot be computed.
     let prompt = match text_encoder::prompt_embeds(&files, &config) {
         Ok(prompt) => prompt,
         Err(error) => {
@@ -206,11 +209,11 @@ fn verify(args: &ModelArgs) -> anyhow::Result<()> {
     if let Err(error) = config.check_size(files.diffews.size_or_default()) {
         faults.push(format!("diffews.json: {error}"));
     }
-    // The text encoder's faults came with the prompt already.
+    // The prompt has reported the text encoder's faults already.
     let mut told = std::collections::HashSet::new();
     faults.retain(|fault| told.insert(fault.clone()));
     notes.iter().for_each(|note| tell(&format!("warning: {note}")));
-    tell_prefixes(&files);
+    print_prefixes(&files);
     if faults.is_empty() {
         return print(&format!(
             "{}: sound; {tensors} tensors, {} parameters, all finite, {} warnings",
@@ -227,7 +230,7 @@ fn listing(error: &WeightsError) -> String {
     error.listing(MOST_LISTED) + &of_weights(error).unwrap_or_default()
 }
 
-/// What is wrong with the values of a tensor; nothing is wrong with integers, which carry no weights.
+/// Describes values of a tensor that are not finite. Integers are no weights and always pass.
 fn not_finite(weights: &Weights, name: &str) -> Result<Option<String>, WeightsError> {
     let Some(tensor) = weights.look(name) else { return Ok(None) };
     let (mut bad, mut first) = (0, None);

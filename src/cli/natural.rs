@@ -1,10 +1,10 @@
-//! The order in which people number files: frame2 before frame10.
+//! Natural order of file names: frame2 before frame10.
 
 use std::cmp::Ordering;
 use std::path::Path;
 
-/// Folder by folder, digits in a row as one number. Names that differ in zeros before numbers alone are in the order of their bytes, so
-/// that no two names are equal.
+/// Compares folder by folder, runs of digits as numbers. Names that differ only in leading zeros are compared by bytes, so that no two
+/// names are equal.
 pub fn compare(a: &Path, b: &Path) -> Ordering {
     let (mut left, mut right) = (a.components(), b.components());
     loop {
@@ -39,7 +39,7 @@ fn names(a: &[u8], b: &[u8]) -> Ordering {
     }
 }
 
-/// Takes the digits at the beginning; gives them without the zeros before them.
+/// Takes the leading digits; returns them without leading zeros.
 fn number<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     let end = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
     let (digits, after) = rest.split_at(end);

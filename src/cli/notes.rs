@@ -1,11 +1,11 @@
-//! What a user is told of the pictures, once a run.
+//! Notes on pictures, each kind printed once a run.
 
 use super::{advice, tell};
 use diffews_wgpu::image_io::Note;
 use std::mem::{Discriminant, discriminant};
 use std::path::Path;
 
-/// Kinds of notes that were told.
+/// Kinds of notes that were printed.
 pub struct Notes {
     told: Vec<Discriminant<Note>>,
     quiet: bool,
@@ -16,7 +16,7 @@ impl Notes {
         Notes { told: Vec::new(), quiet }
     }
 
-    /// Tells the notes of a picture, of each kind the first of a run only. `clear` makes room on the terminal.
+    /// Prints the notes on a picture whose kind is new in this run. `clear` makes room on the terminal.
     pub fn tell(&mut self, path: &Path, notes: &[Note], mut clear: impl FnMut()) {
         for note in notes {
             let kind = discriminant(note);

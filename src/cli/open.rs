@@ -1,6 +1,6 @@
-//! The one way from flags to a model on an adapter.
+//! From flags to a model on an adapter.
 
-use super::advice::told;
+use super::advice::describe;
 use super::engine::Watch;
 use super::errors::{CliError, usage};
 use super::forms::FormArgs;
@@ -16,15 +16,15 @@ use diffews_wgpu::weights::ModelFiles;
 use diffews_wgpu::{BankFile, Error, GuidedFilter, Precision, Segmenter, Threshold};
 use std::thread::available_parallelism;
 
-/// A model as the flags have it.
+/// A model and its settings, from the flags.
 pub struct Wanted<'a> {
     pub files: ModelFiles,
-    /// What the model is called.
+    /// The model's name for messages.
     pub name: String,
     pub adapter: &'a AdapterArgs,
     pub forms: &'a FormArgs,
     pub self_check: &'a SelfCheckArgs,
-    /// The device is opened with its clock, where it has one.
+    /// Whether to open the device with timestamps, if it has them.
     pub timed: bool,
     /// Whether forms are chosen by measurement.
     pub tuning: Option<Tuning>,
@@ -34,7 +34,7 @@ pub struct Wanted<'a> {
     /// Examples of the largest bank.
     pub shots: usize,
     pub kv_sample: Option<KvSample>,
-    /// Banks that are to be read; their size is the default one.
+    /// Banks to read; their size is the default.
     pub banks: Vec<&'a BankFile>,
     pub threshold: Option<Threshold>,
     pub min_score: f64,
@@ -43,10 +43,10 @@ pub struct Wanted<'a> {
 }
 
 impl EngineArgs {
-    /// `files` for banks of `shots` supports, on a device that has its clock where `timed`.
+    /// `files` for banks of `shots` supports, on a device with timestamps if `timed`.
     ///
     /// # Errors
-    /// A variable of the environment that makes no sense.
+    /// An invalid variable of the environment.
     pub fn wanted(&self, files: ModelFiles, shots: usize, timed: bool) -> anyhow::Result<Wanted<'_>> {
         Ok(Wanted {
             files,
@@ -71,13 +71,13 @@ impl EngineArgs {
 }
 
 impl Wanted<'_> {
-    /// With masks as the flags have them.
+    /// Sets the rule for masks from the flags.
     pub fn with_masks(self, masks: &MaskArgs) -> Self {
         Wanted { threshold: masks.threshold(), min_score: masks.min_score, guided_filter: masks.guided_filter, ..self }
     }
 }
 
-/// What the user is told on the way.
+/// What is printed meanwhile.
 #[derive(Clone, Copy)]
 pub struct Told {
     /// The memory plan.
@@ -86,11 +86,11 @@ pub struct Told {
     pub quiet: bool,
 }
 
-/// Plans what is wanted, and measures forms where that was not done before; tells what is to be known of model and adapter.
+/// Plans the model and measures kernel forms if that was not done before; prints notes on model and adapter.
 pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Result<Planned> {
     let model = Model::load(wanted.files)?;
     model.warnings().iter().for_each(|warning| tell(&format!("warning: {warning}")));
-    // The flag is the user's to correct, a default the model's.
+    // A wrong flag is wrong usage, a wrong default is the model's fault.
     let of_bank = wanted.banks.first().map(|bank| bank.size());
     let size = wanted.size.or(of_bank).unwrap_or_else(|| model.default_size());
     if let Err(error) = model.config().check_size(size as usize) {
@@ -126,16 +126,16 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
     if let Ok(planned) = &planned {
         width::widen(planned);
     }
-    // Not before: it may have started again.
-    wanted.adapter.tell_of_cpu(&adapter, told_of.quiet);
+    // Not earlier: the process may have restarted itself.
+    wanted.adapter.warn_of_cpu(&adapter, told_of.quiet);
     let planned = planned.map_err(|error| match error {
         Error::Plan(ref plan) if plan.less == Less::OtherForm => usage(format!("--form: {error}")),
         Error::Plan(ref plan) if wanted.max_memory.is_some() && plan.less == Less::SizeOrPrecision => {
-            usage(format!("--max-memory: {}", told(&error.into())))
+            usage(format!("--max-memory: {}", describe(&error.into())))
         }
-        // As any other size that will not do.
+        // Reported like other invalid sizes.
         Error::Plan(ref plan) if wanted.size.is_some() && plan.less != Less::Nothing => {
-            usage(format!("--size {size}: {}", told(&error.into())))
+            usage(format!("--size {size}: {}", describe(&error.into())))
         }
         other => other.into(),
     })?;
@@ -150,14 +150,14 @@ pub fn plan(wanted: Wanted, told_of: Told, watch: &mut dyn Watch) -> anyhow::Res
     Ok(planned)
 }
 
-/// Has forms measured of which nothing is known.
+/// Measures kernel forms that have not been measured yet.
 fn tuned(planned: Planned, told_of: Told, watch: &mut dyn Watch) -> anyhow::Result<Planned> {
     let (unknown, seconds) = planned.untuned();
     if unknown > 0 && !told_of.quiet {
         let name = &planned.gpu().facts().name;
         tell(&format!(
-            "note: measuring which forms of the kernels are the fastest on {name}, for {seconds} s at most, which later runs of this \
-             model need not; --no-tune leaves it out"
+            "note: measuring the fastest kernel forms on {name} once for this model, for at most {seconds} s; \
+            --no-tune skips it"
         ));
     }
     let planned = planned.tune_with(&mut |stage, done| watch.step(stage, done))?;
@@ -170,12 +170,12 @@ fn tuned(planned: Planned, told_of: Told, watch: &mut dyn Watch) -> anyhow::Resu
     Ok(planned)
 }
 
-/// Seconds that a query may take without a word before.
+/// Seconds of a query above which a note is printed.
 const LONG: f64 = 60.0;
-/// What one core does in a second, measured with Mesa's CPU driver on several convolutions and products.
+/// Operations of one core in a second, measured with Mesa's CPU driver on several convolutions and matrix products.
 const CPU_FLOPS: f64 = 15e9;
 
-/// How long a query takes, where it is a CPU that needs long.
+/// A note on the duration of a query if it is long on this CPU.
 fn duration(planned: &Planned) -> Option<String> {
     if planned.gpu().facts().device_type != "Cpu" {
         return None;

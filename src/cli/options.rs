@@ -36,7 +36,7 @@ enum Backend {
 }
 
 impl AdapterArgs {
-    /// What flags and environment say.
+    /// The choice that flags and environment make.
     pub fn choice(&self) -> Result<AdapterChoice, GpuError> {
         let backends = self.backend.map(|b| match b {
             Backend::Vulkan => wgpu::Backends::VULKAN,
@@ -47,7 +47,7 @@ impl AdapterArgs {
         environment::choice(backends, self.adapter.clone())
     }
 
-    /// Flags that choose the adapter of that number anew, in another process of this program.
+    /// Flags that choose the adapter of this number in another process of this program.
     pub fn again(&self, index: Option<usize>) -> Vec<String> {
         let backend = self.backend.and_then(|b| b.to_possible_value()).map(|value| value.get_name().to_owned());
         let adapter = index.map(|index| index.to_string()).or_else(|| self.adapter.clone());
@@ -55,20 +55,20 @@ impl AdapterArgs {
         flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?])).flatten().collect()
     }
 
-    /// Says once that the CPU does the work, where nobody asked for that.
-    pub fn tell_of_cpu(&self, facts: &AdapterFacts, quiet: bool) {
+    /// Notes that the CPU does the work, unless the user chose it.
+    pub fn warn_of_cpu(&self, facts: &AdapterFacts, quiet: bool) {
         static TOLD: AtomicBool = AtomicBool::new(false);
         if facts.device_type == "Cpu" && self.adapter.is_none() && !quiet && !TOLD.swap(true, Ordering::Relaxed) {
-            tell(&format!("note: no GPU found: this runs on the CPU, by the driver {}, and is slow", facts.name));
+            tell(&format!("note: no GPU found: this runs on the CPU with the driver {}, which is slow", facts.name));
         }
     }
 
-    /// Opens it. Waits for it end where the program is interrupted.
+    /// Opens the adapter. An interrupt ends waits for it.
     pub fn open(&self) -> Result<Gpu, GpuError> {
         self.open_with(false)
     }
 
-    /// The same; `timed` with its clock, where it has one.
+    /// The same; if `timed`, with timestamps if it has them.
     pub fn open_with(&self, timed: bool) -> Result<Gpu, GpuError> {
         let choice = AdapterChoice { timed, ..self.choice()? };
         Ok(Gpu::new(&choice)?.interrupted_by(progress::interrupted))
@@ -81,7 +81,7 @@ pub struct ModelArgs {
     /// Model directory in the diffusers layout [default: the small demonstration model inside this program]
     #[arg(long, value_name = "DIR", env = "DIFFEWS_WEIGHTS", hide_env_values = true)]
     pub weights: Option<PathBuf>,
-    /// Directory of the fine-tuned UNet, where it is not in --weights
+    /// Directory of the fine-tuned UNet, if it is not in --weights
     #[arg(long, value_name = "DIR", env = "DIFFEWS_UNET", hide_env_values = true)]
     pub unet: Option<PathBuf>,
 }
@@ -91,13 +91,13 @@ impl ModelArgs {
         match (&self.weights, &self.unet) {
             (Some(dir), unet) => Ok(ModelFiles::open(dir, unet.as_deref())?),
             (None, Some(_)) => {
-                Err(usage("--unet (or DIFFEWS_UNET) needs the base model's --weights (or DIFFEWS_WEIGHTS) beside it"))
+                Err(usage("--unet (or DIFFEWS_UNET) also needs the base model's --weights (or DIFFEWS_WEIGHTS)"))
             }
             (None, None) => Ok(ModelFiles::embedded()?),
         }
     }
 
-    /// What the model is called in reports.
+    /// The model's name in reports.
     pub fn name(&self) -> String {
         match (&self.weights, &self.unet) {
             (Some(dir), Some(unet)) => format!("{} with the UNet of {}", dir.display(), unet.display()),
@@ -107,7 +107,7 @@ impl ModelArgs {
     }
 }
 
-/// A model, where it runs and how: what `infer` and `eval` share.
+/// The model, its adapter and its settings: flags that `infer` and `eval` share.
 #[derive(Args)]
 pub struct EngineArgs {
     #[command(flatten)]
@@ -120,10 +120,10 @@ pub struct EngineArgs {
     pub self_check: SelfCheckArgs,
     #[command(flatten)]
     pub tuning: TuningArgs,
-    /// Side of the square that pictures are scaled to [default: what the model says, else 512]
+    /// Side of the square that pictures are scaled to [default: the model's own, else 512]
     #[arg(long, value_name = "PIXELS", env = "DIFFEWS_SIZE", hide_env_values = true, help_heading = "Model")]
     pub size: Option<u32>,
-    /// How values are stored on the adapter; sums are f32 always. auto picks f32 where it fits, else half precision; q8 has weights
+    /// How values are stored on the adapter; sums are always f32. auto picks f32 if it fits, else half precision; q8 has weights
     /// of 8 bits
     #[arg(long, value_parser = precision(), default_value = "auto", env = "DIFFEWS_PRECISION", hide_env_values = true)]
     #[arg(help_heading = "Model")]
@@ -134,14 +134,14 @@ pub struct EngineArgs {
 
 #[derive(Args)]
 pub struct MemoryArgs {
-    /// Take at most so much of the adapter's memory, as 1.5GiB or 800MiB: where weights have no room, they come and go in turn. Drivers
-    /// take some more for themselves [default: what the adapter has]
+    /// Use at most this much of the adapter's memory, as 1.5GiB or 800MiB; weights that do not fit are uploaded for each query. Drivers
+    /// take some more for themselves [default: all that the adapter has]
     #[arg(long, value_name = "SIZE", value_parser = bytes, env = "DIFFEWS_MAX_MEMORY", hide_env_values = true)]
     #[arg(help_heading = "Model")]
     pub max_memory: Option<u64>,
 }
 
-/// Bytes, as users write them.
+/// Parses a size in bytes.
 pub fn bytes(text: &str) -> Result<u64, String> {
     let wrong = || "it must be a number with its unit, as 1.5GiB, 800MiB or 800MB".to_string();
     let text = text.trim();
@@ -165,11 +165,11 @@ pub fn precision() -> impl TypedValueParser<Value = Precision> {
     PossibleValuesParser::new(Precision::ALL.map(Precision::name)).try_map(|name| name.parse::<Precision>())
 }
 
-/// What becomes of pictures that are not square.
+/// How pictures are made square.
 #[derive(clap::Args)]
 pub struct FrameArgs {
-    /// Pictures that are not square, examples and queries alike: squash them, as the paper does; pad them; or crop them to the square in
-    /// their middle
+    /// How to make examples and queries square: squash them, as the paper does; pad them; or crop them to the square in the
+    /// middle
     #[arg(long, value_enum, default_value = "squash", help_heading = "Pictures")]
     fit: Fit,
 }
@@ -191,34 +191,34 @@ impl FrameArgs {
     }
 }
 
-/// How large queries are cut.
+/// How large queries are cut into tiles.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Pictures")]
 pub struct TileArgs {
-    /// Cut queries into squares of so many pixels, of which each is segmented by itself: for small things in large pictures
+    /// Cut queries into square tiles of this size and segment each by itself: for small things in large pictures
     #[arg(long, value_name = "PIXELS")]
     tile: Option<u32>,
-    /// Pixels by which tiles overlap and are blended [default: a quarter of a tile]
+    /// Overlap in pixels in which tiles are blended [default: a quarter of a tile]
     #[arg(long, value_name = "PIXELS", requires = "tile")]
     overlap: Option<u32>,
 }
 
 impl TileArgs {
     /// # Errors
-    /// Tiles that make no sense.
+    /// Invalid tiles.
     pub fn tiles(&self) -> anyhow::Result<Option<Tiles>> {
         let tiles = self.tile.map(|side| Tiles::new(side, self.overlap.unwrap_or(side / 4)));
         tiles.transpose().map_err(|reason| usage(format!("--tile: {reason}")))
     }
 }
 
-/// How much of a bank is kept.
+/// How many keys of a bank are kept.
 #[derive(clap::Args)]
 pub struct SampleArgs {
-    /// Keep of all supports' keys as many as N supports have, drawn at random: time and memory stop growing with the supports
+    /// Keep a random sample of all supports' keys, as many as N supports have: time and memory stop growing with the supports
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Model")]
     kv_sample: Option<u16>,
-    /// Of that draw, which is the same on every adapter
+    /// Seed of that sample, which is the same on every adapter
     #[arg(long, value_name = "SEED", default_value_t = 0, requires = "kv_sample", help_heading = "Model")]
     kv_seed: u64,
 }
@@ -229,28 +229,28 @@ impl SampleArgs {
     }
 }
 
-/// How the network's output becomes a mask.
+/// How the output becomes a mask.
 #[derive(clap::Args)]
 pub struct MaskArgs {
-    /// Foreground is what exceeds this part of the output's maximum [default: what the model says, else 0.25]
+    /// Threshold of the foreground, as a part of the output's maximum [default: the model's own, else 0.25]
     #[arg(long, value_name = "0..1", value_parser = part, help_heading = "Model")]
     threshold: Option<f64>,
-    /// Foreground is what exceeds this value, whatever the maximum
+    /// Threshold of the foreground as a fixed value, whatever the maximum
     #[arg(long, value_name = "0..1", value_parser = part, conflicts_with = "threshold", help_heading = "Model")]
     absolute_threshold: Option<f64>,
-    /// Nothing is there where the score is lower, and the mask is empty: the score is the mean of the output over the mask, printed by
-    /// --json (docs/eval.md has what to expect of which number) [default: 0, which never asks]
+    /// Write an empty mask if the score is lower. The score is the mean of the output over the mask; --json prints it (docs/eval.md
+    /// says what to expect of a value) [default: 0, no limit]
     #[arg(long, value_name = "0..1", value_parser = part, default_value_t = 0.0, hide_default_value = true, help_heading = "Model")]
     pub min_score: f64,
-    /// Take outlines from the query's colours, in windows of 2 RADIUS + 1 pixels of the map (RADIUS to 64); edges far
-    /// below the root of EPSILON (1e-5; 1e-6 to 1, of colours in 0 to 1) do not count. 0: the network's own outlines [default:
-    /// what the model says, else 0]
+    /// Refine outlines by the query's colours with a guided filter: windows of 2 RADIUS + 1 pixels of the map (RADIUS to 64); edges far
+    /// weaker than the root of EPSILON (1e-5; 1e-6 to 1, for colours in 0 to 1) do not count. 0: no filter [default:
+    /// the model's own, else 0]
     #[arg(long, value_name = "RADIUS[,EPSILON]", help_heading = "Model")]
     pub guided_filter: Option<GuidedFilter>,
 }
 
 impl MaskArgs {
-    /// The threshold that was asked for.
+    /// The threshold from the flags.
     pub fn threshold(&self) -> Option<Threshold> {
         self.threshold.map(Threshold::Relative).or(self.absolute_threshold.map(Threshold::Absolute))
     }
@@ -267,16 +267,16 @@ pub fn part(text: &str) -> Result<f64, String> {
 #[derive(Args)]
 #[command(next_help_heading = "Pictures")]
 pub struct PictureArgs {
-    /// Colour that transparent parts are put on: R,G,B of 0 to 255, #rrggbb, white, black or grey
+    /// Colour behind transparent parts: R,G,B of 0 to 255, #rrggbb, white, black or grey
     #[arg(long, value_name = "COLOUR", default_value = "white", value_parser = colour)]
     background: Colour,
-    /// Bits that all pictures of 16 bits use, 8 to 16 [default: what the supports use]
+    /// Bits that 16-bit pictures really use, 8 to 16 [default: as many as the supports use]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(8..=16), conflicts_with = "stretch")]
     bits: Option<u32>,
-    /// Stretch each band of each picture from one of its percentiles to another, as 2,98; also reads floating-point samples
+    /// Stretch each band of each picture between two percentiles, as 2,98; needed for floating-point samples
     #[arg(long, value_name = "LOW,HIGH", value_parser = percentiles)]
     stretch: Option<Depth>,
-    /// Bands of all pictures to take for red, green and blue, from 1, as 4,3,2; one is grey
+    /// Bands to use as red, green and blue, from 1, as 4,3,2; a single band is grey
     #[arg(long, value_name = "R,G,B|N", value_parser = bands)]
     bands: Option<Bands>,
 }
@@ -292,7 +292,7 @@ impl PictureArgs {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Colour(pub [u8; 3]);
 
-/// A colour as users write it: R,G,B of 0 to 255, #rrggbb, or one of three names.
+/// Parses a colour: R,G,B of 0 to 255, #rrggbb, or one of three names.
 pub fn colour(text: &str) -> Result<Colour, String> {
     let wrong = || "it must be R,G,B of 0 to 255, #rrggbb, white, black or grey".to_string();
     let hex = |at: usize| text.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());

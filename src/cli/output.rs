@@ -1,4 +1,4 @@
-//! Which query goes to which files: settled, and checked, before anything is computed; of queries that come later before they are read.
+//! The output files of each query, planned and checked before anything is computed; for queries that arrive later, before they are read.
 
 mod check;
 mod later;
@@ -13,21 +13,21 @@ use diffews_wgpu::image_io::{self, ImageError, is_standard};
 pub use later::Later;
 use naming::Naming;
 use places::Places;
-pub use places::{keep_files, place_of};
+pub use places::{place_of, refuse_input_as_output};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What begins the names of the hidden files that a run makes.
+/// Prefix of a run's hidden files.
 pub const HIDDEN: &str = ".diffews-";
-/// Another run needs about so long between a query's mask and its other files.
+/// Time another run may take between a query's mask and its other files.
 const BETWEEN_FILES: Duration = Duration::from_secs(2);
 
-/// What the user asked for.
+/// The user's request.
 pub struct Wanted<'a> {
-    /// Those that are known.
+    /// The queries known at the start.
     pub queries: Vec<Query>,
-    /// There may be several.
+    /// Whether there may be several.
     pub several: bool,
     /// Supports and masks, which no result may replace.
     pub inputs: Vec<&'a Path>,
@@ -35,31 +35,31 @@ pub struct Wanted<'a> {
     pub format: Format,
     pub overlay: Option<&'a Path>,
     pub probability: Option<&'a Path>,
-    /// Names of the classes, where they have names: a query's result is then a label map.
+    /// Names of the classes, if they have names: results are then label maps.
     pub classes: Vec<String>,
-    /// Where each class's mask goes.
+    /// Directory for the masks of classes.
     pub class_masks: Option<&'a Path>,
-    /// What else is written, which is checked elsewhere.
+    /// The trace file, which is checked elsewhere.
     pub trace: Option<&'a Path>,
     pub force: bool,
-    /// Leave out queries whose results are all there.
+    /// Skip queries whose results all exist.
     pub skip_existing: bool,
 }
 
-/// What is to be done, and what the user should know of it.
+/// The jobs of a run, and notes for the user.
 pub struct Plan {
     pub jobs: Vec<Job>,
-    /// The file that all queries share, if they do.
+    /// The file that all queries share, if any.
     pub run_file: Option<PathBuf>,
     pub notes: Vec<String>,
-    /// Plans the queries that come later.
+    /// Plans later queries.
     pub later: Later,
 }
 
 /// The queries and their files.
 ///
 /// # Errors
-/// Two queries for one file, files that exist or cannot be written.
+/// Two queries with the same file; files that exist or cannot be written.
 pub fn plan(wanted: Wanted) -> anyhow::Result<Plan> {
     let Wanted { format, force, skip_existing, .. } = wanted;
     let run_file = format.is_of_run().then(|| wanted.output.map_or_else(RunFile::default_path, Path::to_owned));
@@ -72,7 +72,7 @@ pub fn plan(wanted: Wanted) -> anyhow::Result<Plan> {
         }
         image_io::check_place(path, force)?;
         let queries = wanted.queries.iter().map(|query| query.path.as_path());
-        keep_files(path, wanted.inputs.iter().copied().chain(queries))?;
+        refuse_input_as_output(path, wanted.inputs.iter().copied().chain(queries))?;
     }
     let naming = Naming::new(&wanted, run_file.is_none())?;
     let mut jobs = wanted.queries.into_iter().map(|query| naming.job(query)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -80,17 +80,17 @@ pub fn plan(wanted: Wanted) -> anyhow::Result<Plan> {
     let mut notes = Vec::new();
     let results = leave_out_results(&mut jobs, &mut places);
     if results > 0 {
-        notes.push(format!("left out {results} pictures where results of this run go"));
+        notes.push(format!("skipped {results} pictures in the folders of this run's results"));
     }
     no_two_alike(&jobs, &mut places)?;
-    keep_inputs(&jobs, &wanted.inputs, &mut places)?;
+    refuse_inputs_as_outputs(&jobs, &wanted.inputs, &mut places)?;
     naming.make()?;
     let others = run_file.as_deref().into_iter().chain(wanted.trace);
     let mut later = Later::new(naming, (format, force, skip_existing), &wanted.inputs, others, &jobs);
     if skip_existing {
         jobs.retain(|job| !job.is_done());
         if !force && jobs.iter().any(|job| job.begun().is_some()) {
-            // By a run that was interrupted, or by one that is at it.
+            // An interrupted run left them, or a running one is about to write the rest.
             std::thread::sleep(BETWEEN_FILES);
             jobs.retain(|job| !job.is_done());
             if let Some(path) = jobs.iter().find_map(Job::begun) {
@@ -102,7 +102,7 @@ pub fn plan(wanted: Wanted) -> anyhow::Result<Plan> {
     Ok(Plan { jobs, run_file, notes, later })
 }
 
-/// Pictures of folders that lie where this run's results go are results, be they of an earlier run. Gives their number.
+/// Removes pictures at the paths of this run's results: they are results of an earlier run. Returns their number.
 fn leave_out_results(jobs: &mut Vec<Job>, places: &mut Places) -> usize {
     let results: HashSet<PathBuf> = jobs.iter().flat_map(Job::outputs).map(|output| places.of(output)).collect();
     let all = jobs.len();
@@ -110,7 +110,7 @@ fn leave_out_results(jobs: &mut Vec<Job>, places: &mut Places) -> usize {
     all - jobs.len()
 }
 
-/// Two results must not meet in one file: not those of queries of one name, not a query's mask and overlay.
+/// Refuses two results in one file: of queries with the same name, or a query's mask and overlay.
 fn no_two_alike(jobs: &[Job], places: &mut Places) -> anyhow::Result<()> {
     let mut owners: HashMap<PathBuf, &Path> = HashMap::new();
     for job in jobs {
@@ -118,7 +118,7 @@ fn no_two_alike(jobs: &[Job], places: &mut Places) -> anyhow::Result<()> {
             let Some(other) = owners.insert(places.of(output), &job.query) else { continue };
             let (output, query) = (output.display(), job.query.display());
             return Err(usage(match other == job.query && jobs.len() == 1 {
-                true => format!("{output}: two results of {query} would go to this file; name different ones"),
+                true => format!("{output}: two results of {query} would go to this file; name different files"),
                 false => format!(
                     "{} and {query}: the results of both would go to {output}; rename one of them, or run them apart",
                     other.display()
@@ -129,14 +129,14 @@ fn no_two_alike(jobs: &[Job], places: &mut Places) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// No result may replace what it is made from, `--force` or not.
-fn keep_inputs(jobs: &[Job], others: &[&Path], places: &mut Places) -> anyhow::Result<()> {
+/// Refuses results that would replace an input, even with `--force`.
+fn refuse_inputs_as_outputs(jobs: &[Job], others: &[&Path], places: &mut Places) -> anyhow::Result<()> {
     let queries = jobs.iter().map(|j| j.query.as_path());
     let inputs = others.iter().copied().chain(queries).filter(|i| !is_standard(i));
     let inputs: HashSet<PathBuf> = inputs.map(|input| places.behind(input)).collect();
     for output in jobs.iter().flat_map(Job::outputs) {
         if inputs.contains(&places.behind(output)) {
-            return Err(usage(format!("{}: is an input of this run; name another file to write", output.display())));
+            return Err(usage(format!("{}: this is an input of the run; name another output file", output.display())));
         }
     }
     Ok(())

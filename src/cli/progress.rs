@@ -9,18 +9,18 @@ use std::ops::ControlFlow;
 
 const STEPS: u64 = 1000;
 
-/// Breaks off what a signal has asked to end.
+/// Breaks after a signal.
 pub fn go_on() -> ControlFlow<()> {
     if interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-/// On a terminal; nothing elsewhere.
+/// Draws on a terminal only.
 fn target(quiet: bool) -> ProgressDrawTarget {
     let shown = !quiet && std::io::stderr().is_terminal();
     if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
 }
 
-/// A bar of bytes that come.
+/// A bar for a download.
 pub fn bytes(quiet: bool) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(0), target(quiet));
     if let Ok(style) =
@@ -31,7 +31,7 @@ pub fn bytes(quiet: bool) -> ProgressBar {
     bar
 }
 
-/// A bar on a terminal; nothing elsewhere.
+/// A progress bar, drawn on a terminal only.
 pub struct Bar {
     bar: ProgressBar,
     prefix: String,
@@ -47,7 +47,7 @@ impl Bar {
         Bar { bar, prefix: String::new(), stage: None }
     }
 
-    /// What comes before the stage's name: which query it is.
+    /// Sets the text before the stage's name: the query.
     pub fn prefix(&mut self, prefix: String) {
         self.prefix = prefix;
         self.stage = None;

@@ -1,4 +1,4 @@
-//! What is to be segmented: pictures, folders of them, a list on standard input, and what comes into folders later.
+//! The queries: pictures, folders, a list on standard input, and pictures that arrive in watched folders.
 
 use super::errors::usage;
 use super::folder::{self, Search};
@@ -10,20 +10,20 @@ use std::path::{Path, PathBuf, is_separator};
 #[derive(clap::Args)]
 #[command(next_help_heading = "Queries")]
 pub struct QueryArgs {
-    /// Picture to segment, or a directory of them, in the order of their names (frame2 before frame10). - is standard input, once for
-    /// --support, --mask and --query: a picture, or for --query a list of paths, one a line or as of find -print0, taken as they come
+    /// Picture to segment, or a directory of pictures, in natural order (frame2 before frame10). - is standard input, for one of
+    /// --support, --mask and --query: a picture, or for --query a list of paths, one per line or from find -print0, processed as they arrive
     #[arg(long, value_name = "IMAGE|DIR|-", required_unless_present = "json_schema", num_args = 1..)]
     query: Vec<PathBuf>,
-    /// Search the directories below, too, each once, and keep the tree in --output and wherever results go; of the paths of a list, keep
-    /// the directories
+    /// Search subdirectories, too, each once, and keep the tree in --output and other directories of results; for a list, keep the
+    /// directories of its paths
     #[arg(long)]
     recursive: bool,
-    /// Take of a directory the pictures alone whose path in it matches, as 'left/**/*_rgb.{png,jpg}', or, without a /, whose name does.
+    /// Take only pictures of a directory whose path in it matches, as 'left/**/*_rgb.{png,jpg}', or without a / whose name matches.
     /// May be given several times
     #[arg(long, value_name = "PATTERN", value_parser = glob)]
     glob: Vec<Glob>,
-    /// Go on after the last query, and take new pictures of the directories as they come, each once it no longer grows; one that cannot be
-    /// read is tried again when it changes. Ctrl-C ends it, with code 0 where nothing is left to do
+    /// After the last query, wait for new pictures in the directories and segment each once it no longer changes; an unreadable one is
+    /// read again when it changes. Ctrl-C ends the watch, with exit code 0 if nothing is left to do
     #[arg(long)]
     watch: bool,
 }
@@ -32,31 +32,31 @@ pub struct QueryArgs {
 #[derive(Clone, Debug)]
 pub struct Query {
     pub path: PathBuf,
-    /// Where its results lie below the folder of results: where it lies itself in the folder that was searched.
+    /// Path of its results within the folder of results, equal to its own path within the searched folder.
     pub below: PathBuf,
-    /// A folder or a list named it, not the user: what it is may have changed since.
+    /// Named by a folder or a list, not by the user: it may have changed since.
     pub listed: bool,
 }
 
-/// What is known of the queries before the first is done.
+/// The queries known at the start.
 pub struct Queries {
     pub known: Vec<Query>,
-    /// There may be several, even where one is known: how results are called must not depend on that.
+    /// Whether there may be several, even if one is known: names of results must not depend on the number.
     pub several: bool,
     pub more: More,
-    /// What came from standard input already.
+    /// The part of standard input that was read already.
     pub input: Input,
-    /// What the user should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// Queries that come later.
+/// Where later queries come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum More {
     None,
-    /// Of a list on standard input.
+    /// A list on standard input.
     List,
-    /// Of folders that are watched.
+    /// Watched folders.
     Watch,
 }
 
@@ -73,10 +73,10 @@ impl QueryArgs {
         self.watch
     }
 
-    /// What pictures of folders are looked for by, `results` being where results go.
+    /// The search for pictures in folders; `results` are the folders of results.
     ///
     /// # Errors
-    /// Patterns that are too many together.
+    /// Too many patterns.
     pub fn search<'a>(&self, results: impl Iterator<Item = &'a Path>) -> anyhow::Result<Search> {
         let globs = self.glob.iter().fold(GlobSet::builder(), |mut all, glob| {
             all.add(glob.clone());
@@ -94,16 +94,16 @@ impl QueryArgs {
         self.paths().filter(|path| is_folder(path))
     }
 
-    /// Finds the queries. Waits for the first bytes of standard input where that is one.
+    /// Finds the queries. Waits for the first bytes of standard input if it is one of them.
     ///
     /// # Errors
-    /// Folders that cannot be read or hold no picture, flags that fit none of the queries.
+    /// Folders that cannot be read or hold no picture; flags that do not fit the queries.
     pub fn find(&self, search: &Search) -> anyhow::Result<Queries> {
         if self.watch && self.paths().any(|path| !is_folder(path)) {
             return Err(usage("--watch: each --query must be a directory"));
         }
         if !self.glob.is_empty() && self.folders().next().is_none() {
-            return Err(usage("--glob: it chooses among the pictures of a directory, and no --query is one"));
+            return Err(usage("--glob needs a --query that is a directory"));
         }
         let mut found = Queries {
             known: Vec::new(),
@@ -134,13 +134,13 @@ impl QueryArgs {
     }
 }
 
-/// `-` is no folder, whatever lies there.
+/// Whether the path is a folder; `-` never is.
 pub fn is_folder(path: &Path) -> bool {
     !is_standard(path) && path.is_dir()
 }
 
-/// A pattern; without a separator it is one of names, in whatever folder they are. Large and small letters are told apart where file
-/// systems commonly do.
+/// Parses a pattern; without a separator it matches names in any folder. Case matters where file systems commonly distinguish
+/// it.
 fn glob(text: &str) -> Result<Glob, String> {
     let text = text.strip_prefix("./").unwrap_or(text);
     let anywhere = format!("**/{text}");

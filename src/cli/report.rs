@@ -1,8 +1,8 @@
-//! What is said of a result: one line for people, one JSON object for programs.
+//! Reports of a result: a line for people, a JSON object for programs.
 
-use super::advice::told;
+use super::advice::describe;
 use super::classes::Class;
-use super::job::{ClassFiles, Found, Job, is_picture};
+use super::job::{ClassFiles, Job, Prediction, is_picture};
 use super::{json_line, one_line};
 use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Object, Tiles};
 use diffews_wgpu::names::percent_encoded;
@@ -14,25 +14,25 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// An example and where it came from.
+/// An example and its files.
 pub struct Support {
     pub image: PathBuf,
-    /// None where it was made of marks, and not written.
+    /// `None` if it was made from marks and not written.
     pub mask: Option<PathBuf>,
     pub data: Example,
 }
 
-/// What computed a query.
+/// The setup that computed a query.
 #[derive(Serialize)]
 pub struct Machine {
     /// Side of the square that the network saw.
     size: u32,
-    /// What became of pictures that are not square.
+    /// How pictures were made square.
     fit: &'static str,
-    /// Side and overlap of tiles, where queries were cut.
+    /// Side and overlap of tiles, if queries were cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     tiles: Option<[u32; 2]>,
-    /// How outlines were refined, if they were.
+    /// The guided filter, if one was used.
     guided_filter: Option<GuidedFilter>,
     adapter: String,
     backend: String,
@@ -40,9 +40,9 @@ pub struct Machine {
     /// Whether the driver checks indices: newer versions of Mesa's CPU driver run without.
     range_checks: bool,
     precision: &'static str,
-    /// Of the kernels that have several: `conv2d=tiled-64`, as `--form` takes them.
+    /// Forms of kernels with several, such as `conv2d=tiled-64`, in the syntax of `--form`.
     forms: BTreeSet<String>,
-    /// For how many problems they were measured; null where all go by the rule.
+    /// How many problems were measured; null if all forms were chosen by rule.
     tuned: Option<Tally>,
     /// Largest sum of GPU buffers at one time, as planned.
     peak_memory_bytes: u64,
@@ -73,7 +73,7 @@ impl Machine {
 pub struct Report {
     query: String,
     supports: Vec<Value>,
-    /// Of what is not meant.
+    /// The negative examples.
     #[serde(skip_serializing_if = "Option::is_none")]
     negatives: Option<Vec<Value>>,
     /// A mask or a label map.
@@ -83,7 +83,7 @@ pub struct Report {
     result: Option<String>,
     overlay: Option<String>,
     probability: Option<String>,
-    /// Names that are not UTF-8, in their bytes, as `query_bytes` and so on.
+    /// Names that are not UTF-8, percent-encoded, as `query_bytes` and so on.
     #[serde(flatten)]
     exact: Map<String, Value>,
     width: u32,
@@ -92,14 +92,14 @@ pub struct Report {
     bounding_box: Option<Value>,
     /// Whether anything was found.
     found: bool,
-    /// Of a mask; classes have their own.
+    /// Score of a mask; classes have their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<f32>,
     min_score: f64,
-    /// Connected parts, where there are no classes with names, which have their own.
+    /// Connected components; named classes have their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     objects: Option<Vec<Value>>,
-    /// Of classes that have names.
+    /// The named classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     classes: Option<Vec<Value>>,
     threshold: Value,
@@ -109,12 +109,12 @@ pub struct Report {
     seconds: Map<String, Value>,
 }
 
-/// What is said of what was found.
+/// A prediction in numbers.
 pub struct Summary {
     pub size: (u32, u32),
     pub foreground_fraction: f64,
     pub bounding_box: Option<BoundingBox>,
-    /// Of a mask.
+    /// Score of a mask.
     pub score: Option<f32>,
 }
 
@@ -123,7 +123,7 @@ impl Report {
         machine: Machine,
         examples: &Examples,
         job: &Job,
-        (found, objects): (&Found, Option<&[Vec<Object>]>),
+        (found, objects): (&Prediction, Option<&[Vec<Object>]>),
         rule: MaskRule,
         times: &[(Stage, f64)],
     ) -> Report {
@@ -133,11 +133,11 @@ impl Report {
             foreground_fraction: mask.foreground_fraction(),
             bounding_box: mask.bounding_box(),
             score: match found {
-                Found::Mask { map, .. } => Some(map.score(rule.threshold)),
-                Found::Labels { maps, .. } if !examples.are_named() => {
+                Prediction::Mask { map, .. } => Some(map.score(rule.threshold)),
+                Prediction::Labels { maps, .. } if !examples.are_named() => {
                     maps.first().map(|map| map.score(rule.threshold))
                 }
-                Found::Labels { .. } => None,
+                Prediction::Labels { .. } => None,
             },
         };
         Report {
@@ -147,7 +147,7 @@ impl Report {
         }
     }
 
-    /// Without objects and classes.
+    /// The summary without objects and classes.
     pub fn of(
         machine: Machine,
         examples: &Examples,
@@ -202,25 +202,25 @@ impl Report {
     }
 }
 
-/// JSON knows UTF-8 only, file systems more.
+/// A path for JSON, which holds UTF-8 only.
 fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// The names among these that [`text`] does not give back.
+/// The names among these that [`text`] does not preserve.
 fn exact<const N: usize>(names: [(&str, Option<&PathBuf>); N]) -> Map<String, Value> {
     let encoded = |(key, path): (&str, Option<&PathBuf>)| Some((key.to_string(), percent_encoded(path?)?.into()));
     names.into_iter().filter_map(encoded).collect()
 }
 
-/// What is said of classes: the name of each, if it has one, and its examples.
+/// The classes in reports: their names, if any, and examples.
 pub struct Examples {
     classes: Vec<Told>,
-    /// Examples of what is not meant.
+    /// Negative examples.
     negatives: Option<Vec<Value>>,
 }
 
-/// Of a class.
+/// A class's name and examples.
 type Told = (Option<String>, Vec<Value>);
 
 pub fn examples(classes: &[Class]) -> Examples {
@@ -245,15 +245,15 @@ impl Examples {
         self.negatives.is_some()
     }
 
-    /// What is said of each class in a query; none where there are none with names.
+    /// The report of each class in a query; `None` without named classes.
     fn of(
         &self,
         job: &Job,
-        found: &Found,
+        found: &Prediction,
         objects: Option<&[Vec<Object>]>,
         threshold: Threshold,
     ) -> Option<Vec<Value>> {
-        let (Found::Labels { labels, maps }, true) = (found, self.are_named()) else { return None };
+        let (Prediction::Labels { labels, maps }, true) = (found, self.are_named()) else { return None };
         let of = |label: u8| objects.and_then(|all| all.get(usize::from(label) - 1)).into_iter().flatten().map(object);
         let class = |(label, (((name, examples), files), map)): (u8, ((&Told, &ClassFiles), &DecodedMap))| {
             let mask = labels.mask(label);
@@ -288,6 +288,6 @@ fn support(support: &Support) -> Value {
 pub fn failure(job: &Job, error: &anyhow::Error) -> anyhow::Result<String> {
     let mut object = exact([("query_bytes", Some(&job.query))]);
     object.insert("query".into(), text(&job.query).into());
-    object.insert("error".into(), told(error).into());
+    object.insert("error".into(), describe(error).into());
     json_line(&object)
 }

@@ -1,4 +1,4 @@
-//! `--json-schema`: what the lines of `--json` hold. tests/cli/schema.rs compares them with what is printed.
+//! `--json-schema`: schemas of the output of `--json`. tests/cli/schema.rs checks the output against them.
 
 use super::print_raw;
 

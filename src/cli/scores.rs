@@ -1,4 +1,4 @@
-//! Scores of a run of `eval`: the tables in its directory, and what is printed.
+//! Scores of a run of `eval`: tables in its directory, and printed lines.
 
 use super::errors::CliError;
 use super::{json_line, print, print_raw};
@@ -8,8 +8,8 @@ use diffews_wgpu::shown;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Tables of a run whose results are not there are not this run's to replace.
-pub(super) fn keep_strangers(dir: &Path, shard: Shard) -> anyhow::Result<()> {
+/// Refuses to replace tables that lie there without their results: they are not from this run.
+pub(super) fn refuse_foreign_files(dir: &Path, shard: Shard) -> anyhow::Result<()> {
     let results = file_name("results", shard, "jsonl");
     for (stem, extension) in [("episodes", "csv"), ("summary", "json")] {
         let path = dir.join(file_name(stem, shard, extension));
@@ -32,12 +32,12 @@ pub(super) fn file_name(stem: &str, shard: Shard, extension: &str) -> String {
 fn summary(records: &[Record], header: &Header) -> Summary {
     let scored = records.iter().filter_map(|r| Some((r.class.as_str(), r.counts.as_ref()?)));
     let summary = Summary::of(scored, header.seed);
-    // Results of older programs do not tell.
+    // Results of older versions lack this number.
     let of_classes = summary.classes.max(header.classes);
     Summary { of_classes, ..summary }
 }
 
-/// Where the time went: whether the device waited for pictures is what one wants to know.
+/// Seconds by stage, and how long the device waited for pictures.
 pub(super) fn stage_times(records: &[Record]) -> String {
     let mut sums = BTreeMap::<&str, f64>::new();
     for (stage, seconds) in records.iter().flat_map(|r| &r.seconds) {
@@ -48,13 +48,13 @@ pub(super) fn stage_times(records: &[Record]) -> String {
     let stages: Vec<String> =
         sums.iter().map(|(stage, s)| format!("{} {s:.2}", shown::text(&stage.replace('_', " ")))).collect();
     format!(
-        "seconds: {device:.2} on the device ({}); it waited {wait:.2} for pictures, whose {load:.2} of reading and \
-         resizing ran beside it",
+        "seconds: {device:.2} on the device ({}); it waited {wait:.2} for pictures; reading and resizing them took {load:.2} \
+        on other threads",
         stages.join(", ")
     )
 }
 
-/// Files and words at the end. Failed episodes make it an error, after everything is written.
+/// Writes the tables and prints the scores. Failed episodes make it an error, after everything is written.
 pub(super) fn finish(
     records: &[Record],
     header: &Header,
@@ -108,20 +108,20 @@ fn table(summary: &Summary, header: &Header, failed: usize) -> Vec<String> {
         let rows = published(benchmark);
         lines.extend(rows.iter().map(|r| format!("  {:<40} {} / {}", r.setting, told(r.one_shot), told(r.few_shot))));
         if rows.is_empty() {
-            lines.push("  nothing known of this benchmark".into());
+            lines.push("  none for this benchmark".into());
         }
     }
     lines
 }
 
-/// Why a run is another evaluation than the published one, if it is.
+/// Why a run cannot be compared with the published one, if so.
 fn not_the_published(header: &Header, benchmark: &Benchmark, failed: usize) -> Option<String> {
     if header.shots.is_some() && header.shots != benchmark.shots {
-        // The first support of five is another draw than the only one.
-        return Some("--shots is not the file's".into());
+        // The first of five supports is not the support of the one-shot file.
+        return Some("--shots differs from the file's".into());
     }
     if header.limited {
-        return Some("--limit leaves episodes out".into());
+        return Some("--limit skips episodes".into());
     }
     if header.shard.of > 1 {
         return Some(format!("this is shard {} of {}", header.shard.index, header.shard.of));

@@ -1,4 +1,4 @@
-//! Whether the adapter must prove that it computes right, and where it is remembered that it did.
+//! Whether the adapter must pass a self-check, and where its result is kept.
 
 use clap::Args;
 use diffews_wgpu::segment::SelfCheck;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct SelfCheckArgs {
-    /// Believe the adapter as it is. Else it computes what is known, once for each driver and version of this program, before its
-    /// first result (DIFFEWS_SELF_CHECK=0 does the same)
+    /// Skip the self-check, which compares the adapter with known answers before its first result, once for each driver and version of
+    /// this program (same as DIFFEWS_SELF_CHECK=0)
     #[arg(long, help_heading = "Adapter")]
     no_self_check: bool,
 }
@@ -21,7 +21,7 @@ impl SelfCheckArgs {
     }
 }
 
-/// `DIFFEWS_CACHE`, else this program's part of the place for caches, where the system has one.
+/// `DIFFEWS_CACHE`, else this program's directory in the system's cache directory, if there is one.
 pub fn cache() -> Option<PathBuf> {
     let named = std::env::var_os("DIFFEWS_CACHE").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     named.or_else(|| dirs::cache_dir().map(|dir| dir.join("diffews-wgpu")))

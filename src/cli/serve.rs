@@ -13,7 +13,7 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a key's file.
+/// Largest file of a key, in bytes.
 const MOST_KEY: u64 = 4096;
 
 const AFTER_HELP: &str = "\
@@ -23,46 +23,46 @@ Examples:
   diffews-wgpu serve --label-studio http://localhost:8080  a machine learning backend: annotate three, get the rest
   diffews-wgpu serve --listen 0.0.0.0:7777 --api-key-file key.txt --banks banks/
 
-docs/serve.md has the API. A first Ctrl-C or SIGTERM takes no more requests and finishes those that are there, for 25 s at most; a
-second one ends at once. There is no encryption: beyond a network that is trusted, put a proxy with TLS before it.";
+docs/serve.md has the API. After a first Ctrl-C or SIGTERM the server takes no more requests and finishes the others within 25 s; a
+second one ends it at once. There is no encryption: outside a trusted network, put a TLS proxy in front of it.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Address and port; any but loopback needs --api-key-file. Port 0 takes a free one, which is printed
+    /// Address and port; any other than loopback needs --api-key-file. Port 0 picks a free one and prints it
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7777", help_heading = "Server")]
     listen: SocketAddr,
-    /// Each *.bank in it is a model, called as its file
+    /// Directory of banks: each *.bank is a model with the file's name
     #[arg(long, value_name = "DIR", help_heading = "Server")]
     banks: Option<PathBuf>,
-    /// Larger requests are refused before they are read
+    /// Largest request; larger ones are refused before they are read
     #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "32MiB", help_heading = "Server")]
     max_upload: u64,
-    /// Requests that may wait for the device; more are told to come again
+    /// Requests that may wait for the device; others are told to retry later
     #[arg(long, value_name = "N", default_value_t = 16, help_heading = "Server")]
     queue: u16,
-    /// Banks that requests may make; those that were not used for the longest time make room
+    /// Most banks that requests may create; the least recently used ones make room
     #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Server")]
     max_banks: u16,
     /// Most bytes of these on the adapter
     #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "1GiB", help_heading = "Server")]
     max_bank_bytes: u64,
-    /// What it holds must be sent with each request, as Authorization: Bearer, X-API-Key, Token or the password of Basic
+    /// File with the key that each request must send, as Authorization: Bearer, X-API-Key, Token or the password of Basic
     #[arg(long, value_name = "FILE", help_heading = "Server")]
     api_key_file: Option<PathBuf>,
-    /// Pages of this origin may ask, as https://example.org; * is any
+    /// Allow pages of this origin (CORS), as https://example.org; * is any
     #[arg(long, value_name = "ORIGIN", value_parser = origin, help_heading = "Server")]
     allow_origin: Vec<String>,
-    /// Address of the Label Studio whose machine learning backend this is: its pictures and annotations are fetched
+    /// Address of the Label Studio that uses this as its machine learning backend; its pictures and annotations are fetched
     #[arg(long, value_name = "URL", value_parser = url, help_heading = "Label Studio")]
     label_studio: Option<String>,
-    /// Holds a token of its API: legacy or personal [default: the one that comes with the connection]
+    /// File with a token of its API, legacy or personal [default: the token of the connection]
     #[arg(long, value_name = "FILE", requires = "label_studio", help_heading = "Label Studio")]
     label_studio_key_file: Option<PathBuf>,
-    /// Another server whose pictures are fetched where tasks name them, as https://example.org
+    /// Another server that tasks may name pictures of, as https://example.org
     #[arg(long, value_name = "ORIGIN", value_parser = server, requires = "label_studio", help_heading = "Label Studio")]
     pictures_from: Vec<String>,
-    /// No notes, and no line for each request; warnings and errors stay
+    /// Print warnings and errors only, no notes and no line for each request
     #[arg(long, short, help_heading = "Server")]
     quiet: bool,
     #[command(flatten)]
@@ -79,16 +79,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let label_studio_key = label_studio_key.map(|path| read_key("--label-studio-key-file", path)).transpose()?;
     if key.is_none() && !args.listen.ip().is_loopback() {
         return Err(usage(format!(
-            "--listen {}: others can reach this address, so that a key is needed; put one in a file and name it with --api-key-file",
+            "--listen {}: other machines can reach this address, so a key is needed; put one in a file and name it with --api-key-file",
             args.listen
         )));
     }
     gpu::check_backend(&args.engine.adapter.choice()?)?;
     let models = args.banks.as_deref().map(models).transpose()?.unwrap_or_default();
     let max_upload = usize::try_from(args.max_upload).unwrap_or(usize::MAX);
-    // A port that is taken is told before anything is loaded; who asks meanwhile waits.
+    // Bind before loading anything, so that a taken port fails at once; early requests wait.
     let listener = TcpListener::bind(args.listen)
-        .map_err(|error| usage(format!("--listen {}: cannot be listened on: {error}", args.listen)))?;
+        .map_err(|error| usage(format!("--listen {}: cannot listen there: {error}", args.listen)))?;
     let address = listener.local_addr()?;
 
     progress::catch_interrupts();
@@ -100,10 +100,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let planned = open::plan(wanted, Told { verbose: false, quiet: args.quiet }, &mut bar)?;
     let segmenter = planned.allocate_with(&mut |stage, done| bar.step(stage, done))?;
     bar.clear();
-    // Until here a signal ends all; from here on what runs is finished.
+    // Until here a signal ends the process; from here on running requests are finished.
     interrupt::finish_what_runs();
     if !args.quiet {
-        tell(&format!("ready at http://{address} with {} banks as models, until Ctrl-C", models.len()));
+        tell(&format!("ready at http://{address} with {} banks as models; Ctrl-C stops it", models.len()));
     }
     print(&format!("http://{address}"))?;
     let options = Options {
@@ -127,7 +127,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let host = Host { log: Box::new(log), stop: Box::new(interrupt::asked) };
     serve::run(listener, segmenter, models, options, host).map_err(|error| match error {
-        // Told, and its exit code chosen, as everywhere.
+        // Reported like other errors of the engine.
         ServeError::Engine(error) | ServeError::Model { error, .. } => (*error).into(),
         other => other.into(),
     })
@@ -147,20 +147,23 @@ fn models(dir: &Path) -> anyhow::Result<Vec<Model>> {
     let mut models: Vec<Model> = Vec::new();
     for path in paths {
         let Some(id) = path.file_stem().and_then(|stem| stem.to_str()) else {
-            return Err(usage(format!("{}: its name is not UTF-8, so that no request can name it", path.display())));
+            return Err(usage(format!(
+                "{}: its name is not UTF-8, so no request can name it; rename it",
+                path.display()
+            )));
         };
         if models.iter().any(|model| model.id == id) {
-            return Err(usage(format!("{}: there is another bank of that name; rename one", path.display())));
+            return Err(usage(format!("{}: there is another bank with this name; rename one", path.display())));
         }
         models.push(Model { id: id.to_owned(), file: BankFile::open(&path)? });
     }
     match models.is_empty() {
-        true => Err(usage(format!("--banks {}: there is no *.bank in it; `bank encode` makes them", dir.display()))),
+        true => Err(usage(format!("--banks {}: there is no *.bank in it; `bank encode` writes them", dir.display()))),
         false => Ok(models),
     }
 }
 
-/// The key that a file holds.
+/// Reads the key of a file.
 fn read_key(flag: &str, path: &Path) -> anyhow::Result<String> {
     let failed = |reason: String| usage(format!("{flag} {}: {reason}", path.display()));
     let mut text = String::new();
@@ -168,7 +171,7 @@ fn read_key(flag: &str, path: &Path) -> anyhow::Result<String> {
     file.take(MOST_KEY + 1).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
     let key = text.trim();
     if text.len() as u64 > MOST_KEY || key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(failed(format!("it must hold a key of visible ASCII characters, at most {MOST_KEY}")));
+        return Err(failed(format!("it must hold a key of at most {MOST_KEY} visible ASCII characters")));
     }
     Ok(key.to_owned())
 }
@@ -183,7 +186,7 @@ fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-/// An origin of http.
+/// Parses an http origin.
 fn server(text: &str) -> Result<String, String> {
     match text.starts_with("http://") || text.starts_with("https://") {
         true => origin(text),
@@ -191,13 +194,13 @@ fn server(text: &str) -> Result<String, String> {
     }
 }
 
-/// An address of http, without a slash at its end.
+/// Parses an http address and drops its final slash.
 fn url(text: &str) -> Result<String, String> {
     let plain = text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains(['?', '#', '@']);
     let host = text.strip_prefix("http://").or(text.strip_prefix("https://"));
     match host.is_some_and(|host| !host.is_empty() && !host.starts_with('/')) && plain {
         true => Ok(text.trim_end_matches('/').to_owned()),
-        false => Err("it must be an address as http://localhost:8080".into()),
+        false => Err("it must be an address such as http://localhost:8080".into()),
     }
 }
 

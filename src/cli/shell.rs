@@ -1,4 +1,4 @@
-//! `completions` and `man`: what shells and systems want of a command.
+//! `completions` and `man`.
 
 use super::{Cli, bytes, print_raw, tell};
 use clap::{Command, CommandFactory};
@@ -18,7 +18,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = COMPLETIONS_HELP)]
 pub struct CompletionArgs {
-    /// Whose completions to print
+    /// The shell
     #[arg(value_enum)]
     shell: Shell,
 }
@@ -30,7 +30,7 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_help = MAN_HELP)]
 pub struct ManArgs {
-    /// Directory for the pages, diffews-wgpu.1, diffews-wgpu-infer.1 and so on; it is made where it is not there
+    /// Directory for the pages, diffews-wgpu.1, diffews-wgpu-infer.1 and so on; created if needed
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     /// Replace pages that exist
@@ -44,7 +44,7 @@ pub fn completions(args: &CompletionArgs) -> anyhow::Result<()> {
     print_raw(String::from_utf8_lossy(&script).trim_end())
 }
 
-/// The page of a command, and those of its verbs.
+/// The page of a command and the pages of its subcommands.
 fn pages(command: &Command, all: &mut Vec<(String, Vec<u8>)>) -> std::io::Result<()> {
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         pages(verb, all)?;
@@ -56,7 +56,7 @@ fn pages(command: &Command, all: &mut Vec<(String, Vec<u8>)>) -> std::io::Result
     Ok(())
 }
 
-/// Examples and tables have lines of their own, which must not flow into each other.
+/// Keeps the lines of examples and tables from being filled.
 fn unfilled(page: &str) -> String {
     const EXTRA: &str = "\n.SH EXTRA\n";
     let Some((before, extra)) = page.split_once(EXTRA) else { return page.to_owned() };

@@ -1,4 +1,4 @@
-//! A result drawn with characters, for terminals that show no pictures.
+//! A result drawn with characters, for terminals without pictures.
 
 use diffews_wgpu::image_io::{Mask, RgbImage, paint_overlay, resize_bilinear_rgb, resize_nearest_mask};
 use std::io::IsTerminal;
@@ -6,8 +6,8 @@ use std::io::IsTerminal;
 /// Columns of a drawing.
 const COLUMNS: u32 = 64;
 
-/// The mask over its picture in 24-bit colour where stdout is a terminal that knows them, the mask alone in
-/// plain characters elsewhere.
+/// The mask on its picture in 24-bit colour if stdout is a terminal that supports it, else the mask in
+/// plain characters.
 pub fn draw(rgb: &RgbImage, mask: &Mask) -> String {
     let truecolor = std::env::var("COLORTERM").is_ok_and(|v| v == "truecolor" || v == "24bit");
     if truecolor && std::io::stdout().is_terminal() {
@@ -21,7 +21,7 @@ fn rows((width, height): (u32, u32)) -> u32 {
     (u64::from(height) * u64::from(COLUMNS) / u64::from(width.max(1))).clamp(2, 2 * u64::from(COLUMNS)) as u32
 }
 
-/// Two pixels in a character: the upper half block's own colour and its ground.
+/// Two pixels per character: foreground and background of an upper half block.
 fn in_colour(rgb: &RgbImage, mask: &Mask) -> Option<String> {
     let rows = rows(rgb.dimensions()).next_multiple_of(2);
     let small = resize_bilinear_rgb(rgb, COLUMNS, rows);

@@ -13,28 +13,28 @@ pub struct Row {
     form: &'static str,
     dispatches: u64,
     seconds: f64,
-    /// Of the time of all dispatches.
+    /// Share of the time of all dispatches.
     share: f64,
-    /// 10^9 multiplications and additions in a second, without those that only fill up blocks.
+    /// 10^9 multiplications and additions in a second, without padding of blocks.
     gflops: f64,
-    /// 10^9 bytes of its bindings in a second, each counted once a dispatch.
+    /// 10^9 bytes of its bindings in a second, each binding counted once per dispatch.
     gbytes: f64,
-    /// Of what the roof allows, dispatch by dispatch; none where it was not measured.
+    /// Percent of the roof, dispatch by dispatch; `None` if the roof was not measured.
     percent_of_roof: Option<f64>,
 }
 
-/// Of one row.
+/// Sums of one row.
 #[derive(Default)]
 struct Sum {
     dispatches: u64,
     seconds: f64,
     flops: u64,
     bytes: u64,
-    /// That the roof allows.
+    /// Shortest time that the roof allows.
     least_seconds: f64,
 }
 
-/// The rows of what ran, the longest first.
+/// The rows of the dispatches, longest time first.
 pub fn rows(ran: &[Ran], roof: Option<&Roof>) -> Vec<Row> {
     let mut sums: BTreeMap<(&str, &str), Sum> = BTreeMap::new();
     for Ran { label, seconds, .. } in ran {
@@ -47,7 +47,7 @@ pub fn rows(ran: &[Ran], roof: Option<&Roof>) -> Vec<Row> {
     }
     let all: f64 = ran.iter().map(|ran| ran.seconds).sum();
     let row = |((kernel, form), sum): (_, Sum)| {
-        // A clock may be too coarse for what is short.
+        // Timestamps may be too coarse for short dispatches.
         let part = |n: f64, of: f64| if of > 0.0 { n / of } else { 0.0 };
         let seconds = sum.seconds;
         Row {
@@ -66,7 +66,7 @@ pub fn rows(ran: &[Ran], roof: Option<&Roof>) -> Vec<Row> {
     rows
 }
 
-/// The same as lines for people.
+/// The rows as a table for people.
 pub fn table(rows: &[Row]) -> String {
     let heads = ["kernel", "form", "dispatches", "ms", "share", "GFLOP/s", "GB/s", "of roof"];
     let mut cells = vec![heads.map(String::from).to_vec()];

@@ -1,4 +1,4 @@
-//! `tune`: the forms of kernels measured on a model's own problems, and what is known of them.
+//! `tune`: measures kernel forms on a model's own problems, and prints kept measurements.
 
 use super::engine::Watch;
 use super::errors::usage;
@@ -11,40 +11,40 @@ use super::{columns, json_line, print, print_lines, tell};
 use diffews_wgpu::Precision;
 use diffews_wgpu::gpu::AdapterFacts;
 use diffews_wgpu::image_io::Framing;
-use diffews_wgpu::tune::{Finding, Found, Kept, Problem, Tuning};
+use diffews_wgpu::tune::{Finding, Kept, Problem, Tuning, Verdict};
 use serde_json::json;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
 Examples:
-  diffews-wgpu tune --weights DIR --unet DIR --seconds 60      for runs of that model to come
+  diffews-wgpu tune --weights DIR --unet DIR --seconds 60      for later runs of that model
   diffews-wgpu tune --show
   diffews-wgpu tune --clear
 
-A form is one way to compute a kernel. Which is the fastest differs from device to device and from layer to layer; a rule guesses,
-and this measures: each form that can run computes the model's own layers, heaviest first, and what it computes must lie within
-its bound. `infer` and `eval` do the same where a model is new to an adapter, and take the fastest. Results never leave their
-bounds, but their last bits depend on the forms: --no-tune goes by the rule, --form names a form.";
+A form is one way to compute a kernel. The fastest form differs between devices and layers. A rule guesses it; this command
+measures it: each form that can run computes the model's own layers, heaviest first, and its results must be within their error
+bounds. `infer` and `eval` do the same when a model is new on an adapter, and use the fastest forms. Results always stay within
+their bounds, but their last bits depend on the forms: --no-tune uses the rule, --form names a form.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Args {
-    /// Print what is known of the adapter, of all models; nothing runs
+    /// Print the kept measurements of the adapter, for all models, and run nothing
     #[arg(long, group = "what")]
     show: bool,
-    /// Forget what is known of all adapters
+    /// Delete the kept measurements of all adapters
     #[arg(long, group = "what")]
     clear: bool,
-    /// Measure for at most N seconds; what was not reached by then goes by the rule [default: 3, 10 on a CPU driver]
+    /// Measure for at most N seconds; forms of problems not reached by then are chosen by rule [default: 3, 10 on a CPU driver]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400), conflicts_with = "what")]
     seconds: Option<u32>,
-    /// Show every form, not the fastest alone
+    /// Show every form, not only the fastest
     #[arg(long)]
     all: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// No progress and notes; warnings and errors stay
+    /// Print no progress and notes; warnings and errors stay
     #[arg(long, short)]
     quiet: bool,
     #[command(flatten)]
@@ -55,10 +55,10 @@ pub struct Args {
     self_check: SelfCheckArgs,
     #[command(flatten)]
     model: ModelArgs,
-    /// Side of the square that pictures are scaled to [default: what the model says, else 512]
+    /// Side of the square that pictures are scaled to [default: the model's own, else 512]
     #[arg(long, value_name = "PIXELS", env = "DIFFEWS_SIZE", hide_env_values = true, help_heading = "Model")]
     size: Option<u32>,
-    /// As `infer` has it
+    /// Same as in `infer`
     #[arg(long, value_parser = precision(), default_value = "auto", env = "DIFFEWS_PRECISION", hide_env_values = true)]
     #[arg(help_heading = "Model")]
     precision: Precision,
@@ -69,7 +69,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let dir = cache().ok_or_else(|| usage("this system has no place for caches; DIFFEWS_CACHE names one"))?;
+    let dir = cache().ok_or_else(|| usage("this system has no cache directory; set DIFFEWS_CACHE to one"))?;
     if args.clear {
         return clear(args, &dir);
     }
@@ -78,7 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let gpu = args.adapter.open()?;
         let kept = Kept::read(&dir, gpu.facts());
         if let (Some(fault), false) = (kept.fault(), args.quiet) {
-            tell(&format!("note: what was measured before is of no use: {fault}"));
+            tell(&format!("note: earlier measurements cannot be used: {fault}"));
         }
         let known = kept.findings().into_iter().map(|(name, finding)| Problem { name, layers: None, finding });
         return report(args, gpu.facts(), &Vec::from_iter(known));
@@ -117,8 +117,8 @@ fn clear(args: &Args, dir: &std::path::Path) -> anyhow::Result<()> {
     let was_there = Kept::clear(dir).map_err(|error| anyhow::anyhow!("{}: {error}", dir.display()))?;
     if !args.quiet {
         let dir: PathBuf = dir.into();
-        let told = if was_there { "forgotten" } else { "nothing was known" };
-        tell(&format!("{told}: what was measured of all adapters, in {}", dir.display()));
+        let told = if was_there { "deleted" } else { "nothing to delete" };
+        tell(&format!("{told}: measurements of all adapters, in {}", dir.display()));
     }
     Ok(())
 }
@@ -143,7 +143,7 @@ fn report(args: &Args, facts: &AdapterFacts, problems: &[Problem]) -> anyhow::Re
     print(&summary(problems))
 }
 
-/// Seconds of the form that is taken, and of the rule's.
+/// The chosen form with its seconds, and the seconds of the rule's form.
 fn both(finding: &Finding) -> Option<(&str, f64, Option<f64>)> {
     let chosen = finding.chosen()?;
     Some((chosen, finding.seconds(chosen)?, finding.seconds(&finding.rule)))
@@ -159,30 +159,30 @@ fn object(problem: &Problem) -> serde_json::Value {
     })
 }
 
-/// Of each problem the form that is taken, or all.
+/// Lines for a problem: the chosen form, or all.
 fn lines(problem: &Problem, all: bool) -> Vec<Vec<String>> {
     let Problem { name, layers, finding } = problem;
     let chosen = finding.chosen();
     let layers = layers.map_or(String::new(), |layers| layers.to_string());
     let rule = finding.seconds(&finding.rule);
-    let line = |form: &str, found: &Found| {
+    let line = |form: &str, found: &Verdict| {
         let mut words = Vec::new();
         words.extend((all && chosen == Some(form)).then(|| "taken".to_string()));
         words.extend((form == finding.rule).then(|| "the rule's".to_string()));
         let mut numbers = [String::new(), String::new()];
         match found {
-            Found::Seconds(seconds) => {
+            Verdict::Seconds(seconds) => {
                 let ratio = rule.map_or(String::new(), |rule| format!("{:.2}", seconds / rule));
                 numbers = [format!("{:.3}", 1e3 * seconds), ratio];
             }
-            Found::Wrong(what) => words.push(format!("not within its bound: {what}")),
-            Found::Failed(what) => words.push(format!("does not run: {what}")),
-            Found::Behind => words.push("left out: far behind before".into()),
+            Verdict::Wrong(what) => words.push(format!("not within its bound: {what}")),
+            Verdict::Failed(what) => words.push(format!("does not run: {what}")),
+            Verdict::Behind => words.push("skipped: far slower in earlier problems".into()),
         }
         let [ms, ratio] = numbers;
         vec![name.clone(), layers.clone(), form.to_string(), ms, ratio, words.join(", ")]
     };
-    let shown = |form: &str, found: &Found| all || chosen == Some(form) || matches!(found, Found::Wrong(_));
+    let shown = |form: &str, found: &Verdict| all || chosen == Some(form) || matches!(found, Verdict::Wrong(_));
     let lines: Vec<_> = finding.forms.iter().filter(|(f, found)| shown(f, found)).map(|(f, w)| line(f, w)).collect();
     if !lines.is_empty() {
         return lines;
@@ -205,5 +205,5 @@ fn summary(problems: &[Problem]) -> String {
     } else {
         String::new()
     };
-    format!("{count} of {} problems measured{gain}{layers}; the others go by the rule", problems.len())
+    format!("{count} of {} problems measured{gain}{layers}; the others use the rule's form", problems.len())
 }

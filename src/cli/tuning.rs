@@ -1,4 +1,4 @@
-//! Whether forms of kernels are measured, and where that is remembered.
+//! Whether kernel forms are measured, and where measurements are kept.
 
 use super::errors::usage;
 use super::self_check::cache;
@@ -7,17 +7,17 @@ use diffews_wgpu::tune::Tuning;
 
 #[derive(Args)]
 pub struct TuningArgs {
-    /// Choose the forms of kernels by rule, always the same. Else the fastest are taken, which the first run of a model on an
-    /// adapter measures, for 3 s at most, 10 s on a CPU driver (DIFFEWS_TUNE=0 does the same, DIFFEWS_TUNE=N gives N seconds)
+    /// Choose kernel forms by a fixed rule. By default the first run of a model on an adapter measures the fastest forms, for at most
+    /// 3 s, 10 s on a CPU driver (DIFFEWS_TUNE=0 does the same, DIFFEWS_TUNE=N gives N seconds)
     #[arg(long, help_heading = "Adapter")]
     no_tune: bool,
 }
 
 impl TuningArgs {
-    /// Nothing where forms go by the rule: also where there is no place to remember anything.
+    /// `None` if forms are chosen by rule, also because there is no cache directory.
     ///
     /// # Errors
-    /// A variable that is no number of seconds.
+    /// A variable that is not a number of seconds.
     pub fn wanted(&self) -> anyhow::Result<Option<Tuning>> {
         let seconds = seconds(std::env::var("DIFFEWS_TUNE").ok())?;
         if self.no_tune || seconds == Some(0.0) {
@@ -31,9 +31,7 @@ fn seconds(text: Option<String>) -> anyhow::Result<Option<f64>> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     match text.parse() {
         Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(Some(seconds)),
-        _ => {
-            Err(usage(format!("DIFFEWS_TUNE={text}: it must be a number of seconds from 0 to 86400; 0 leaves it out")))
-        }
+        _ => Err(usage(format!("DIFFEWS_TUNE={text}: it must be a number of seconds from 0 to 86400; 0 skips tuning"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Vectors of 512 bits for Mesa's CPU driver, which takes 256 where it is told nothing before it loads.
+//! 512-bit vectors for Mesa's CPU driver, which uses 256 bits unless told otherwise before it loads.
 
 use diffews_wgpu::gpu::AdapterFacts;
 use diffews_wgpu::plan::Policy;
@@ -7,21 +7,21 @@ use diffews_wgpu::segment::Planned;
 /// The driver's own variable.
 const WIDTH: &str = "LP_NATIVE_VECTOR_WIDTH";
 
-/// Starts this command again with wider vectors, where they make `planned` faster and nobody has chosen a width. Returns where it
-/// goes on as it is.
+/// Restarts this command with wider vectors if they make `planned` faster and no width was chosen. Returns if it does not
+/// restart.
 pub fn widen(planned: &Planned) {
-    // What has no straight text, as narrow layers have none, is slower with them.
+    // Kernels without straight text, such as those of narrow layers, are slower with them.
     let pays = planned.model().config().is_wide() && pays(planned.gpu().facts(), planned.memory().storage);
     if pays && has_wide_vectors() && std::env::var_os(WIDTH).is_none() {
-        log::info!("starting again with {WIDTH}=512, which is faster on this CPU");
-        // Not within the macro, which computes nothing where its message is not heard.
+        log::info!("restarting with {WIDTH}=512, which is faster on this CPU");
+        // Not inside the macro, which skips its arguments if the level is off.
         let error = again();
-        log::warn!("it cannot be started again: {error}");
+        log::warn!("restarting failed: {error}");
     }
 }
 
-/// On a device without range checks, which runs straight texts, and where all values are in f32: they take no halves, nor weights of
-/// 8 bits.
+/// They pay on a device without range checks, which runs straight texts, and with all values in f32: straight texts take neither halves
+/// nor weights of 8 bits.
 fn pays(facts: &AdapterFacts, storage: Policy) -> bool {
     let narrow = facts.subgroup_sizes.is_some_and(|(least, _)| least == 8);
     let taken = [Policy::F32, Policy::MIXED].contains(&storage);
@@ -41,12 +41,12 @@ fn has_wide_vectors() -> bool {
 #[cfg(target_os = "linux")]
 const ITSELF: &str = "/proc/self/exe";
 
-/// Comes back with the reason if it cannot be.
+/// Replaces this process; returns the reason if that fails.
 #[cfg(target_os = "linux")]
 fn again() -> String {
     use std::ffi::OsStr;
     use std::os::unix::{ffi::OsStrExt, process::CommandExt};
-    // Of the process and not of the program: a loader that was called by name is called by it again.
+    // The arguments of the process: if a loader was called with the program, it is called again.
     let arguments = match std::fs::read("/proc/self/cmdline") {
         Ok(arguments) => arguments,
         Err(error) => return format!("/proc/self/cmdline: {error}"),

@@ -41,4 +41,4 @@ pub use read::{ReportError, read_report};
 pub use report::{Adapter, Made, Report, Row, Summary, compare};
 pub use statistics::Figures;
 pub use status::Status;
-pub use suite::{Entry, Suite, entries, run, run_async, run_by, told_apart};
+pub use suite::{Entry, Suite, entries, run, run_async, run_by, unique_names};

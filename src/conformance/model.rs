@@ -36,7 +36,7 @@ const SIGMAS: f64 = 4.0;
 const PROMISED: [f64; 2] = [5e-5, 4e-3];
 
 /// The result of one comparison.
-pub struct Found {
+pub struct Finding {
     /// The subject of the comparison.
     pub what: &'static str,
     pub ratio: f64,
@@ -48,9 +48,9 @@ pub struct Found {
     pub forms: BTreeSet<String>,
 }
 
-impl Found {
-    fn nothing(what: &'static str) -> Found {
-        Found { what, ratio: 0.0, error: 0.0, bound: 0.0, place: String::new(), fault: None, forms: BTreeSet::new() }
+impl Finding {
+    fn empty(what: &'static str) -> Finding {
+        Finding { what, ratio: 0.0, error: 0.0, bound: 0.0, place: String::new(), fault: None, forms: BTreeSet::new() }
     }
 
     fn see(&mut self, got: f64, expected: f64, bound: f64, place: impl FnOnce() -> String) {
@@ -208,7 +208,7 @@ pub async fn against_pytorch(
     files: ModelFiles,
     half: bool,
     forms: Forms,
-) -> Result<Vec<Found>, String> {
+) -> Result<Vec<Finding>, String> {
     let text = |e: Error| e.to_string();
     gpu.forms = forms;
     let mut roundings = Roundings { keep: true, ..Default::default() };
@@ -217,8 +217,8 @@ pub async fn against_pytorch(
     let recorded = recorded()?;
     let (bank, result) = shown(wait, &segmenter, &episode()?).await?;
 
-    let mut found: BTreeMap<usize, Found> =
-        BLOCKS.iter().enumerate().map(|(i, what)| (i, Found::nothing(what))).collect();
+    let mut found: BTreeMap<usize, Finding> =
+        BLOCKS.iter().enumerate().map(|(i, what)| (i, Finding::empty(what))).collect();
     let mut compared = [0; BLOCKS.len()];
     for (path, _, values) in segmenter.outputs_by(wait, &bank).await.map_err(text)? {
         let name = path.replacen("support.", "support_0.", 1);
@@ -237,7 +237,7 @@ pub async fn against_pytorch(
     if let Some(i) = compared.iter().position(|&n| n == 0) {
         return Err(format!("{}: the record has nothing for the embedded weights", BLOCKS[i]));
     }
-    let mut all: Vec<Found> = found.into_values().collect();
+    let mut all: Vec<Finding> = found.into_values().collect();
     all.extend(whole(&segmenter, result.map(), &recorded, PROMISED[usize::from(half)])?);
     all.iter_mut().for_each(|found| found.forms = segmenter.memory().forms.clone());
     Ok(all)
@@ -255,10 +255,10 @@ fn whole(
     map: &DecodedMap,
     recorded: &HashMap<String, Vec<f32>>,
     bound: f64,
-) -> Result<[Found; 2], String> {
+) -> Result<[Finding; 2], String> {
     let raw = recorded.get("decoder").ok_or("the record has no decoded picture")?;
     let expected = DecodedMap::new(segmenter.size(), raw.clone()).map_err(|e| e.to_string())?;
-    let mut picture = Found::nothing(WHOLE[0]);
+    let mut picture = Finding::empty(WHOLE[0]);
     if map.values().len() != expected.values().len() {
         return Err(format!("got {} values, but the record has {}", map.values().len(), expected.values().len()));
     }
@@ -271,7 +271,7 @@ fn whole(
     // Bytes are truncated, so a channel and the peak may move by one more than the bound.
     let margin = (1.0 + ratio) * (255.0 * bound + 1.0);
     let peak = (expected.peak() * 255.0).floor();
-    let mut mask = Found::nothing(WHOLE[1]);
+    let mut mask = Finding::empty(WHOLE[1]);
     mask.bound = margin;
     for (i, pixel) in expected.values().chunks_exact(3).enumerate() {
         if got.foreground()[i] != wanted.foreground()[i] {
@@ -290,12 +290,12 @@ pub async fn repeated(
     half: bool,
     forms: Forms,
     runs: usize,
-) -> Result<Found, String> {
+) -> Result<Finding, String> {
     let text = |e: Error| e.to_string();
     gpu.forms = forms;
     let segmenter = segmenter((wait, gpu), files, half, None, &mut Roundings::default()).await.map_err(text)?;
     let episode = episode()?;
-    let mut found = Found::nothing("bit-equal");
+    let mut found = Finding::empty("bit-equal");
     found.forms = segmenter.memory().forms.clone();
     let mut first: Option<Vec<f32>> = None;
     for run in 0..runs {
@@ -317,12 +317,12 @@ pub async fn stress(
     half: bool,
     forms: Forms,
     runs: usize,
-) -> Result<Option<Found>, String> {
+) -> Result<Option<Finding>, String> {
     let text = |e: Error| e.to_string();
     gpu.forms = forms;
     let segmenter = segmenter((wait, gpu), files, half, None, &mut Roundings::default()).await.map_err(text)?;
     let episode = episode()?;
-    let mut found = Found::nothing("memory");
+    let mut found = Finding::empty("memory");
     found.forms = segmenter.memory().forms.clone();
     let mut start = None;
     if segmenter.gpu().allocated_bytes().is_none() && resident_bytes().is_none() {

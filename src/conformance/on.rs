@@ -1,7 +1,7 @@
 //! Runs the suite's entries on one adapter.
 
 use super::dump;
-use super::model::{self, BLOCKS, Found, WHOLE};
+use super::model::{self, BLOCKS, Finding, WHOLE};
 use super::options::Options;
 use super::report::Row;
 use super::status::Status;
@@ -14,7 +14,7 @@ use crate::weights::ModelFiles;
 use std::collections::HashSet;
 use std::path::Path;
 
-type Parts = Vec<(&'static str, Result<Found, String>)>;
+type Parts = Vec<(&'static str, Result<Finding, String>)>;
 
 /// One adapter. Its device is opened on first use, and again after anything that may have broken it.
 pub struct On<'a> {
@@ -54,7 +54,7 @@ impl<'a> On<'a> {
             _ if !self.options.full && !is_quick(entry) => {
                 Ok(Row { reason: Some("only with --full".into()), ..self.row(entry) })
             }
-            Work::Part(what) => self.part(wait, entry, what).await.map(|found| self.found(entry, found)),
+            Work::Model(what) => self.part(wait, entry, what).await.map(|found| self.found(entry, found)),
             _ => self.runs(wait, entry).await.map(|found| match found {
                 Some(found) => self.found(entry, found),
                 None => {
@@ -100,7 +100,7 @@ impl<'a> On<'a> {
     }
 
     /// All comparisons of a model run come from one run, until an entry asks for the same one again.
-    async fn part(&mut self, wait: Wait, entry: &Entry, what: &'static str) -> Result<Found, String> {
+    async fn part(&mut self, wait: Wait, entry: &Entry, what: &'static str) -> Result<Finding, String> {
         let run = (entry.storage, entry.form);
         let at = |parts: &Parts| parts.iter().position(|(part, _)| *part == what);
         if self.run != Some(run) || at(&self.parts).is_none() {
@@ -115,7 +115,7 @@ impl<'a> On<'a> {
         self.parts.swap_remove(at).1
     }
 
-    async fn compared(&mut self, wait: Wait, entry: &Entry) -> Result<Vec<Found>, String> {
+    async fn compared(&mut self, wait: Wait, entry: &Entry) -> Result<Vec<Finding>, String> {
         let gpu = self.gpu().await?;
         let forms = forms(entry, &gpu);
         model::against_pytorch((wait, gpu), self.files()?, is_half(entry), forms).await
@@ -127,7 +127,7 @@ impl<'a> On<'a> {
     }
 
     /// Runs the model several times; `None` if the runs can show nothing.
-    async fn runs(&mut self, wait: Wait, entry: &Entry) -> Result<Option<Found>, String> {
+    async fn runs(&mut self, wait: Wait, entry: &Entry) -> Result<Option<Finding>, String> {
         let (gpu, files) = (self.gpu().await?, self.files()?);
         let (half, forms) = (is_half(entry), forms(entry, &gpu));
         match entry.work {
@@ -139,7 +139,7 @@ impl<'a> On<'a> {
         }
     }
 
-    fn found(&self, entry: &Entry, found: Found) -> Row {
+    fn found(&self, entry: &Entry, found: Finding) -> Row {
         let mut row = self.row(entry);
         let passed = found.fault.is_none() && found.ratio <= 1.0;
         row.status = if passed { Status::Passed } else { Status::Failed };
@@ -233,7 +233,7 @@ pub(super) fn finish(row: Row, strictly: bool, outcome: Outcome) -> Row {
 fn is_quick(entry: &Entry) -> bool {
     let (rule, f32) = (entry.form == RULE, !is_half(entry));
     match entry.work {
-        Work::Part(_) => rule || (f32 && entry.form == GPU),
+        Work::Model(_) => rule || (f32 && entry.form == GPU),
         _ => rule && f32,
     }
 }

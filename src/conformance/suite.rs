@@ -33,7 +33,7 @@ pub struct Entry {
 pub(super) enum Work {
     Case(usize, &'static Form),
     /// One of the comparisons of a model run.
-    Part(&'static str),
+    Model(&'static str),
     /// Ten times, or three times in the quick suite.
     Repeated,
     Stress(usize),
@@ -83,7 +83,7 @@ impl Entry {
 
     /// Whether a single run gives both results.
     fn shares_run(&self, other: &Entry) -> bool {
-        let parts = matches!((self.work, other.work), (Work::Part(_), Work::Part(_)));
+        let parts = matches!((self.work, other.work), (Work::Model(_), Work::Model(_)));
         parts && (self.storage, self.form) == (other.storage, other.form)
     }
 }
@@ -122,8 +122,8 @@ fn select(cases: &[(&'static str, Case)], options: &Options) -> Vec<Entry> {
     };
     let choices = || [Policy::F32, Policy::PACKED].into_iter().flat_map(|s| CHOICES.map(|form| (s, form)));
     for (storage, form) in choices() {
-        BLOCKS.iter().for_each(|what| model("blocks", what, storage, form, Work::Part(what)));
-        WHOLE.iter().for_each(|what| model("whole", what, storage, form, Work::Part(what)));
+        BLOCKS.iter().for_each(|what| model("blocks", what, storage, form, Work::Model(what)));
+        WHOLE.iter().for_each(|what| model("whole", what, storage, form, Work::Model(what)));
     }
     choices().for_each(|(storage, form)| model("determinism", "equal runs", storage, form, Work::Repeated));
     if options.full {
@@ -264,7 +264,7 @@ async fn all(
     seen: &mut dyn FnMut(Seen) -> bool,
 ) -> Report {
     let mut report = Report::default();
-    for facts in told_apart(adapters) {
+    for facts in unique_names(adapters) {
         let adapter = Adapter::new(&facts, options.made());
         let goes_on = seen(Seen::Adapter(&adapter));
         report.adapters.push(adapter);
@@ -306,7 +306,7 @@ async fn judged(options: &Options, backend: &str, mut run: impl AsyncFnMut() -> 
 }
 
 /// Numbers identical adapters in one machine, because rows name their adapter.
-pub fn told_apart(adapters: &[AdapterFacts]) -> Vec<AdapterFacts> {
+pub fn unique_names(adapters: &[AdapterFacts]) -> Vec<AdapterFacts> {
     let mut all = adapters.to_vec();
     for i in 1..all.len() {
         let alike = |a: &&AdapterFacts| a.name == adapters[i].name && a.driver == adapters[i].driver;

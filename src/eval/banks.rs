@@ -1,21 +1,21 @@
-//! Which episode computes a bank, which takes one that is there, and when one goes: decided before the run.
+//! The plan of a run's banks: which episodes compute one, which reuse one, and when one is dropped.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-/// What an episode does about its bank.
+/// How an episode gets its bank.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Number of its support list, the same for equal lists.
     pub bank: usize,
-    /// Whether the bank is not there and must be computed.
+    /// Whether the bank must be computed.
     pub compute: bool,
-    /// Banks to drop before that.
+    /// Banks to drop first.
     pub drop: Vec<usize>,
 }
 
-/// Plans a run over support lists (`keys`, each with its number of supports). At most `room` supports are held, the
-/// least recently used go first, and what is never used again goes at once; a bank larger than `room` is held alone.
+/// Plans a run over support lists (`keys`, each with its number of supports). At most `room` supports are held. Banks that are
+/// never used again are dropped at once, then the least recently used; a bank larger than `room` is held alone.
 pub fn plan<K: Hash + Eq>(keys: &[(K, usize)], room: usize) -> Vec<Step> {
     let mut numbers = HashMap::new();
     let ids: Vec<usize> = keys
@@ -26,14 +26,14 @@ pub fn plan<K: Hash + Eq>(keys: &[(K, usize)], room: usize) -> Vec<Step> {
         })
         .collect();
     let last: HashMap<usize, usize> = ids.iter().enumerate().map(|(at, &id)| (id, at)).collect();
-    // By the episode that used it last: bank and supports.
+    // Bank and number of supports, by the episode that used the bank last.
     let mut held = BTreeMap::<usize, (usize, usize)>::new();
-    // Of each bank that is held, its place there; and the sum of their supports.
+    // Key of each held bank in `held`, and the sum of their supports.
     let (mut places, mut total) = (HashMap::<usize, usize>::new(), 0);
     let mut steps = Vec::with_capacity(ids.len());
     for (at, (&bank, &(_, supports))) in ids.iter().zip(keys).enumerate() {
         let mut drop = Vec::new();
-        // Only the one that was used just now can have become useless.
+        // Only the bank used by the last episode can have become useless.
         let useless = at.checked_sub(1).filter(|before| last.get(&ids[*before]) == Some(before));
         let mut go = useless.and_then(|before| held.remove(&before));
         let there = places.get(&bank).copied();
@@ -108,7 +108,7 @@ mod tests {
         let started = std::time::Instant::now();
         assert_eq!(plan(&keys, 20_000).len(), keys.len());
         let seconds = started.elapsed().as_secs_f64();
-        // Walks through all that is held took a minute.
+        // A linear search through held banks took a minute.
         assert!(seconds < 5.0, "{seconds} s");
     }
 

@@ -26,8 +26,8 @@ pub fn to_csv(records: &[Record]) -> String {
     csv
 }
 
-/// A cell with any text, as RFC 4180 has it. Spreadsheets take what begins like a formula for one, whatever the quotes: an
-/// apostrophe before it makes it text. Control characters would move the cursor where a table is printed.
+/// A cell with any text, quoted by RFC 4180. Spreadsheets evaluate text that begins like a formula even in quotes, so it gets an
+/// apostrophe. Control characters, which move the cursor on a terminal, are replaced.
 fn cell(text: &str) -> String {
     let mut cell = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'".to_string() } else { String::new() };
     cell.extend(text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }));

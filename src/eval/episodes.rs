@@ -1,4 +1,4 @@
-//! The episodes' file: what is measured.
+//! The file of episodes.
 
 use super::EvalError;
 use crate::files::read_regular;
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Largest episodes' file that is read, in bytes.
+/// Largest file of episodes, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// Longest class and path, in bytes: no system takes longer paths.
@@ -26,7 +26,7 @@ pub struct Example {
     pub value: Option<u8>,
 }
 
-/// One question: what in `query` is what the masks of `supports` show?
+/// An episode: segment in `query` the thing that the masks of `supports` show.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Episode {
@@ -35,7 +35,7 @@ pub struct Episode {
     pub query: Example,
 }
 
-/// Which published evaluation the episodes are those of.
+/// The published evaluation that the episodes belong to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Benchmark {
@@ -46,8 +46,8 @@ pub struct Benchmark {
     pub shots: Option<usize>,
 }
 
-/// The number that the published evaluation of a benchmark leaves out of queries' masks: PASCAL's outlines. To the others
-/// 255 is background. Masks of one's own are taken to be made as PASCAL's are.
+/// The value in queries' masks that the published evaluation ignores: 255 for PASCAL's outlines. For other benchmarks
+/// 255 is background. Without a benchmark, masks are treated like PASCAL's.
 fn published_ignore(benchmark: Option<&Benchmark>) -> Option<u8> {
     match benchmark.map(|b| b.name.as_str()) {
         Some("coco" | "fss" | "lvis" | "paco_part" | "pascal_part") => None,
@@ -66,12 +66,12 @@ struct Contents {
     episodes: Vec<Episode>,
 }
 
-/// A field that is there, be it null.
+/// A field that exists, even with the value null.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u8>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
-/// The part of a run that one process does: the episodes whose number is `index` modulo `of`.
+/// The part of a run that one process runs: the episodes whose number is `index` modulo `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
     /// From 0 to `of - 1`.
@@ -80,7 +80,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// All of it.
+    /// The whole run.
     pub const WHOLE: Shard = Shard { index: 0, of: 1 };
 
     pub fn holds(self, episode: usize) -> bool {
@@ -110,14 +110,14 @@ pub enum Control {
     Shuffled,
 }
 
-/// An episodes' file, read and checked.
+/// A file of episodes, read and checked.
 #[derive(Debug)]
 pub struct EpisodeFile {
     pub benchmark: Option<Benchmark>,
     pub episodes: Vec<Episode>,
-    /// The number in masks of class numbers whose pixels count nowhere in queries, and are background in supports.
+    /// The value in masks of class numbers that is ignored in queries and background in supports.
     pub ignore: Option<u8>,
-    /// Of the file's bytes, as `sha256sum` prints it.
+    /// SHA-256 of the file, as `sha256sum` prints it.
     pub sha256: String,
     roots: Vec<PathBuf>,
     /// The episodes of each class, ascending.
@@ -125,21 +125,21 @@ pub struct EpisodeFile {
 }
 
 impl EpisodeFile {
-    /// Reads `path`. Relative paths in it are looked up below each of `roots` and then beside the file itself.
+    /// Reads `path`. Relative paths in it are searched below each of `roots`, then beside the file itself.
     ///
     /// # Errors
-    /// [`EvalError::Episodes`] for anything that is no such file, with the episode's number (from 0) where one is
-    /// at fault.
+    /// [`EvalError::Episodes`] for an invalid file, with the number (from 0) of the episode that is at
+    /// fault.
     pub fn open(path: &Path, roots: &[PathBuf]) -> Result<EpisodeFile, EvalError> {
         let fault = |reason: String| EvalError::Episodes { path: path.to_owned(), reason };
         let bytes = read_regular(path, MAX_BYTES)
             .map_err(|e| EvalError::read(path, e))?
-            .ok_or_else(|| fault(format!("is larger than {} MiB; cut it into several files", MAX_BYTES >> 20)))?;
+            .ok_or_else(|| fault(format!("is larger than {} MiB; split it into several files", MAX_BYTES >> 20)))?;
         let contents: Contents = serde_json::from_slice(&bytes).map_err(|e| {
             fault(format!("is not a file of episodes: {}; docs/eval.md describes one", shown::text(&e.to_string())))
         })?;
         if contents.episodes.is_empty() {
-            return Err(fault("holds no episodes; there is nothing to measure".into()));
+            return Err(fault("holds no episodes; add some".into()));
         }
         let ignore = contents.ignore.unwrap_or_else(|| published_ignore(contents.benchmark.as_ref()));
         let mut classes = HashMap::<String, Vec<usize>>::new();
@@ -175,14 +175,14 @@ impl EpisodeFile {
         self.classes.len()
     }
 
-    /// Where a file of an episode is: below the first root that has it, else below the first, to be named in an error.
+    /// Path of an episode's file: below the first root that has it, else below the first root, for an error message.
     pub fn locate(&self, path: &Path) -> PathBuf {
         let mut places = self.roots.iter().map(|root| root.join(path));
         places.clone().find(|p| p.exists()).or_else(|| places.next()).unwrap_or(path.to_owned())
     }
 
-    /// The supports that the episode numbered `index` is segmented with: its own, or under [`Control::Shuffled`] those
-    /// of an episode of another class, drawn from `seed` and `index` alone; the first `shots` of them.
+    /// The first `shots` supports for the episode numbered `index`: its own, or under [`Control::Shuffled`] those
+    /// of an episode of another class, drawn from `seed` and `index` only.
     ///
     /// # Errors
     /// Fewer than `shots` supports; no other class to draw from.
@@ -200,7 +200,7 @@ impl EpisodeFile {
         let supports = &self.episodes[from].supports;
         supports.get(..shots.unwrap_or(supports.len())).filter(|s| !s.is_empty()).ok_or_else(|| {
             EvalError::Usage(format!(
-                "episode {from} has {} supports, --shots wants {}; give a smaller --shots or another file",
+                "episode {from} has {} supports, fewer than --shots {}; pass a smaller --shots or another file",
                 supports.len(),
                 shots.unwrap_or(0)
             ))
@@ -214,10 +214,10 @@ impl EpisodeFile {
             let message = "--control shuffled needs episodes of at least two classes; this file has one";
             return Err(EvalError::Usage(message.into()));
         }
-        // A multiplier spreads neighbouring numbers over the generator's seeds.
+        // The multiplier spreads neighbouring indices over the generator's seeds.
         let mixed = seed ^ (index as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let nth = fastrand::Rng::with_seed(mixed).usize(..others);
-        // Before the class's episode numbered k in its list lie that many others.
+        // Number of episodes of other classes before the class's k-th episode.
         let others_before = |k: usize| of_class[k] - k;
         let (mut low, mut high) = (0, of_class.len());
         while low < high {
@@ -269,7 +269,7 @@ mod tests {
         let long = format!(r#"{{"episodes": [{}]}}"#, episode(&"a".repeat(5000), 0));
         assert!(message(&long).contains("episode 0: a name has more than 4096 bytes"));
         assert!(message(&format!(r#"{{"{}": 1}}"#, "a".repeat(1 << 20))).len() < 500, "a message with an end");
-        // A name that Python wrote of bytes that are no text.
+        // A name that Python wrote from bytes that are not UTF-8.
         let surrogate = format!(r#"{{"episodes": [{}]}}"#, episode("a", 0).replace("q0", "q\\udcff"));
         assert!(message(&surrogate).contains("is not a file of episodes"));
         let unknown = format!(r#"{{"episodes": [{}]}}"#, episode("a", 0).replace("value", "valu"));
@@ -299,7 +299,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(EpisodeFile::open(&pipe, &[]).unwrap_err().to_string().contains("is no regular file"));
+        assert!(EpisodeFile::open(&pipe, &[]).unwrap_err().to_string().contains("is not a regular file"));
     }
 
     #[test]
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(file.locate(&at(2, "a")), at(2, "a"));
     }
 
-    /// The draw as a walk over all episodes has it.
+    /// The same draw by a linear walk over all episodes.
     fn drawn_by_counting(file: &EpisodeFile, index: usize, seed: u64) -> Option<usize> {
         let others = || (0..file.episodes.len()).filter(|&i| file.episodes[i].class != file.episodes[index].class);
         let mixed = seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);

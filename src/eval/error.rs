@@ -1,10 +1,10 @@
-//! What can go wrong with a measurement as a whole. What goes wrong with one episode is a record of the results.
+//! Errors of a whole run. Errors of one episode are records in the results.
 
 use crate::shown;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Every message is one line, names the file and says what to do.
+/// Why a run failed. Each message is one line, names the file and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
@@ -12,13 +12,13 @@ pub enum EvalError {
     Read { path: PathBuf, cause: io::Error },
     #[error("{path}: cannot be written: {cause}", path = shown::path(.path))]
     Write { path: PathBuf, cause: io::Error },
-    /// The episodes' file is not one.
+    /// The file of episodes is invalid.
     #[error("{path}: {reason}", path = shown::path(.path))]
     Episodes { path: PathBuf, reason: String },
-    /// A file of results is damaged or belongs to something else.
+    /// A file of results is damaged or belongs to another run.
     #[error("{path}: {reason}", path = shown::path(.path))]
     Results { path: PathBuf, reason: String },
-    /// Results that do not make one measurement.
+    /// Results that cannot be merged.
     #[error("{0}")]
     Merge(String),
     #[error("{0}")]

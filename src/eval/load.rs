@@ -1,4 +1,4 @@
-//! Pictures for the GPU's thread, read and resized beside it.
+//! Pictures for the GPU's thread, read and resized on other threads.
 
 use super::episodes::{EpisodeFile, Example};
 use super::marked::Marked;
@@ -12,49 +12,49 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, Scope, available_parallelism};
 use std::time::Instant;
 
-/// Episodes that each thread may be ahead.
+/// Episodes that each thread may prepare ahead.
 const AHEAD: usize = 2;
 const MOST_THREADS: usize = 4;
 
-/// What one episode needs from the disk.
+/// The files of an episode to load.
 pub(super) struct Task<'a> {
-    /// Where they are wanted.
+    /// The supports, if needed.
     pub supports: Option<&'a [Example]>,
-    /// Supports' masks are made of this.
+    /// Replace the supports' masks by masks made from this.
     pub marked: Option<Marked>,
     pub query: &'a Example,
 }
 
-/// An episode's pictures at S x S, each part with its own failure, told in one line that names the file.
+/// An episode's pictures at S x S, each with its own error in one line that names the file.
 pub(super) struct Loaded {
     pub supports: Option<Result<Vec<crate::Example>, String>>,
     /// The picture and, for each pixel, [`BACKGROUND`], [`FOREGROUND`] or [`IGNORE`].
     pub query: Result<(RgbImage, Vec<u8>), String>,
-    /// How well the masks fit that were made of marks, in the mean: intersection over union.
+    /// Mean IoU of the masks made from marks with the true ones.
     pub made_iou: Option<f64>,
-    /// Masks that are probably not what was meant.
+    /// Warnings about masks that are probably wrong.
     pub warnings: Vec<String>,
-    /// What reading and resizing took.
+    /// Seconds for reading and resizing.
     pub seconds: f64,
 }
 
-/// The loaders' end: gives the tasks' pictures in order.
+/// The receiving end of the loaders: returns the tasks' pictures in order.
 pub(super) struct Queue<'env> {
     file: &'env EpisodeFile,
     tasks: &'env [Task<'env>],
     size: u32,
-    /// Each loads every so many-th task.
+    /// Lanes take the tasks in turn.
     lanes: Vec<Lane>,
     next: usize,
 }
 
 enum Lane {
     Thread(Receiver<Loaded>),
-    /// Its thread could not be started: whoever asks does the work.
+    /// Its thread could not be started: the caller does the work.
     Here,
 }
 
-/// Starts a thread, or says why it cannot.
+/// Starts a thread, or fails.
 type Spawn<'a, 'scope> = &'a dyn Fn(Box<dyn FnOnce() + Send + 'scope>) -> io::Result<()>;
 
 impl<'env> Queue<'env> {
@@ -65,7 +65,7 @@ impl<'env> Queue<'env> {
         tasks: &'env [Task<'env>],
         size: u32,
     ) -> Queue<'env> {
-        // Half of the cores: the other half feeds the GPU, or is it where the adapter is the CPU.
+        // Half of the cores: the other half feeds the GPU, or computes if the adapter is the CPU.
         let cores = available_parallelism().map_or(1, |n| n.get());
         let spawn = |work| Builder::new().name("pictures".into()).spawn_scoped(scope, work).map(|_| ());
         Queue::with_threads((cores / 2).clamp(1, MOST_THREADS), &spawn, file, tasks, size)
@@ -85,7 +85,7 @@ impl<'env> Queue<'env> {
             let (sender, receiver) = sync_channel(AHEAD);
             let work = move || {
                 for task in tasks.iter().skip(first).step_by(threads) {
-                    // Sending fails where the run has ended early.
+                    // Sending fails if the run has ended early.
                     if sender.send(load(file, task, size)).is_err() {
                         return;
                     }
@@ -94,7 +94,7 @@ impl<'env> Queue<'env> {
             match spawn(Box::new(work)) {
                 Ok(()) => Lane::Thread(receiver),
                 Err(error) => {
-                    log::warn!("a thread cannot be started ({error}); pictures are read between the device's work");
+                    log::warn!("a thread cannot be started ({error}); pictures are read on the device's thread");
                     Lane::Here
                 }
             }
@@ -138,7 +138,7 @@ fn load(file: &EpisodeFile, task: &Task, size: u32) -> Loaded {
     Loaded { supports, query, made_iou, warnings, seconds: started.elapsed().as_secs_f64() }
 }
 
-/// [`example`] with panics made errors: a broken picture must not end a run of hours.
+/// [`example`] with panics turned into errors: a broken picture must not end a run of hours.
 fn guarded(
     file: &EpisodeFile,
     wanted: &Example,
@@ -154,8 +154,8 @@ fn guarded(
     }
 }
 
-/// A picture and its mask at `size` x `size`: bilinear as the PIL of the published runs does it, and nearest as torch
-/// does it. Each is resized by itself, as in the published evaluation, so the mask may be of another size.
+/// A picture and its mask at `size` x `size`: bilinear like the published runs' PIL, and nearest like
+/// torch. Each is resized by itself, as in the published evaluation, so the mask may have another size.
 fn example(
     file: &EpisodeFile,
     wanted: &Example,
@@ -190,19 +190,19 @@ fn example(
     Ok((image_io::resize_bilinear_rgb_rows_first(&picture, size, size), truth))
 }
 
-/// Whether a picture may have this size at all. That of a mask is its file's word alone.
+/// Whether any picture may have this size. The size of a mask comes from its untrusted file.
 fn may_be((width, height): (u32, u32)) -> bool {
     width.max(height) <= image_io::MAX_SIDE && u64::from(width) * u64::from(height) <= image_io::MAX_PIXELS
 }
 
-/// A mask at its own size.
+/// A mask at its original size.
 struct Truth {
     foreground: Mask,
     ignored: Option<Mask>,
     warnings: Vec<MaskWarning>,
 }
 
-/// Reads a mask that must be of `expect`'s size: that of the class number `value`, or a black and white one.
+/// Reads a mask of the size `expect`: of the class number `value`, or black and white.
 fn truth(file: &EpisodeFile, value: Option<u8>, path: &Path, expect: (u32, u32)) -> Result<Truth, ImageError> {
     let Some(number) = value else {
         let how = MaskReading { source: MaskSource::HalfOfWhite, invert: false };

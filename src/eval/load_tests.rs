@@ -10,7 +10,7 @@ impl Place {
     fn new() -> Place {
         let place = Place(tempfile::tempdir().unwrap());
         RgbImage::from_pixel(8, 8, image::Rgb([90, 120, 30])).save(place.path("picture.png")).unwrap();
-        // A quarter each of background, the class 7, what outlines have, and another class.
+        // A quarter each of background, class 7, the ignored value and another class.
         let numbers = GrayImage::from_fn(8, 8, |x, y| Luma([[0, 7, 255, 3][(x / 4 + 2 * (y / 4)) as usize]]));
         numbers.save(place.path("numbers.png")).unwrap();
         place
@@ -46,7 +46,7 @@ fn outlines_are_ignored_in_pascals_queries_alone() {
         let loaded = place.loaded(&format!(r#""benchmark": {{"name": "{name}"}}, "#), "numbers.png", r#", "value": 7"#);
         let truth = loaded.query.unwrap().1;
         assert_eq!(quarters(|i| truth[i]), [BACKGROUND, FOREGROUND, ignored, BACKGROUND], "{name}");
-        // In a support there are two kinds only.
+        // Supports have only foreground and background.
         let supports = loaded.supports.unwrap().unwrap();
         let support = supports[0].mask();
         assert_eq!(quarters(|i| support.foreground()[i]), [false, true, false, false], "{name}");
@@ -70,7 +70,7 @@ fn a_mask_of_another_size_is_resized_by_itself_and_told() {
             assert!(loaded.warnings[0].contains(part), "{:?}", loaded.warnings);
         }
     }
-    // A size that no picture may have is no reason to take memory for it.
+    // No memory is taken for a size that no picture may have.
     assert!(may_be((1 << 14, 1 << 14)) && !may_be((1 << 15, 1 << 14)) && !may_be((u32::MAX, 1)));
 }
 
@@ -100,7 +100,7 @@ fn threads_that_cannot_start_are_done_without() {
     }
 }
 
-/// Nobody writes to it: to open it would be to wait for ever.
+/// Nothing writes to it: opening it would block forever.
 #[cfg(unix)]
 #[test]
 fn a_pipe_is_an_error_of_its_episode() {
@@ -108,6 +108,6 @@ fn a_pipe_is_an_error_of_its_episode() {
     nix::unistd::mkfifo(&place.path("pipe.png"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let loaded = place.loaded("", "pipe.png", "");
     for error in [loaded.query.unwrap_err(), loaded.supports.unwrap().unwrap_err()] {
-        assert!(error.contains("pipe.png: cannot be read: is no regular file"), "{error}");
+        assert!(error.contains("pipe.png: cannot be read: is not a regular file"), "{error}");
     }
 }

@@ -1,25 +1,25 @@
-//! Supports whose masks are made of marks, to measure what that costs.
+//! Supports with masks made from marks, to measure the loss of accuracy.
 
 use crate::image_io::{BoundingBox, ImageError, Mark, Marks, Mask, RgbImage, Stroke};
 use serde::{Deserialize, Serialize};
 
-/// What is known of a support's mask.
+/// The marks that replace a support's mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Marked {
     /// The smallest box around it.
     Box,
-    /// The pixel in it that is the farthest from its edge.
+    /// The foreground pixel farthest from the edge.
     Point,
 }
 
 impl Marked {
-    /// The mask that is made of the true one's box or point, and how well it fits: intersection over union.
+    /// The mask made from the true one's box or point, and its IoU with the true one.
     ///
     /// # Errors
-    /// An empty mask, or a thing that does not stand out.
+    /// An empty mask, or a thing that does not stand out from its surroundings.
     pub(super) fn mask(self, picture: &RgbImage, truth: &Mask) -> Result<(Mask, f64), ImageError> {
-        let empty = || ImageError::Marks { reason: "the mask is empty, so there is nothing to mark".into() };
+        let empty = || ImageError::Marks { reason: "the mask is empty, so it gives no marks".into() };
         let bounds = truth.bounding_box().ok_or_else(empty)?;
         let marks = match self {
             Marked::Box => Marks { boxes: vec![bounds], ..Marks::default() },
@@ -38,7 +38,7 @@ impl Marked {
     }
 }
 
-/// x and y of the foreground pixel that is the most steps (to a side) away from background and from the picture's border.
+/// x and y of the foreground pixel that is the most steps to a side away from background and border.
 fn deepest(mask: &Mask, bounds: BoundingBox) -> [u32; 2] {
     let (width, height) = (mask.width() as usize, mask.height() as usize);
     let mut depth: Vec<u32> = mask.foreground().iter().map(|&f| if f { u32::MAX } else { 0 }).collect();

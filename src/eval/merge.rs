@@ -1,4 +1,4 @@
-//! Shards put together again.
+//! Merging shards.
 
 use super::EvalError;
 use super::episodes::Shard;
@@ -7,14 +7,14 @@ use crate::shown;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// The results of all shards of one run, given in any order, as the unsharded run would have them.
+/// Merges the results of all shards of a run, given in any order, into the results of the unsharded run.
 ///
 /// # Errors
-/// Files of different runs, a shard that is missing or given twice, and shards that are not finished, by name.
+/// Files of different runs, a shard that is missing or given twice, unfinished shards.
 pub fn merge(files: &[PathBuf]) -> Result<(Header, Vec<Record>), EvalError> {
     let read = files.iter().map(|f| read_results(f)).collect::<Result<Vec<_>, _>>()?;
     let Some((first, _)) = read.first() else {
-        return Err(EvalError::Merge("no results to merge; name their files or the directory that holds them".into()));
+        return Err(EvalError::Merge("no results to merge; name the files or the directory that holds them".into()));
     };
     let of = first.shard.of;
     let mut owners: Vec<Option<&Path>> = vec![None; of.min(files.len())];
@@ -29,7 +29,7 @@ pub fn merge(files: &[PathBuf]) -> Result<(Header, Vec<Record>), EvalError> {
                 let (shard, a, b) = (header.shard.index, shown::path(other), shown::path(file));
                 return Err(EvalError::Merge(format!("shard {shard}/{of} is there twice: {a} and {b}")));
             }
-            // Its number is beyond that of the files, so another one lacks; told below.
+            // Its number exceeds the number of files, so another shard is missing: reported below.
             None => {}
         }
     }
@@ -41,7 +41,7 @@ pub fn merge(files: &[PathBuf]) -> Result<(Header, Vec<Record>), EvalError> {
     }
     for (file, (header, records)) in files.iter().zip(&read) {
         let expected = header.total / of + usize::from(header.shard.index < header.total % of);
-        // Each record is of the shard and there once, so the number tells.
+        // Records are of the shard and unique, so comparing the number is enough.
         if records.len() != expected {
             return Err(EvalError::Merge(format!(
                 "{}: {} of {expected} episodes are missing; run this shard again with --resume",

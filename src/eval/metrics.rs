@@ -1,4 +1,4 @@
-//! Intersection over union as the published evaluation has it.
+//! Intersection over union, as in the published evaluation.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -23,20 +23,20 @@ pub struct Counts {
 impl Counts {
     fn add(&mut self, other: &Counts) {
         for i in 0..2 {
-            // Only made-up counts come near the end.
+            // Only forged counts come near the limit.
             self.intersection[i] = self.intersection[i].saturating_add(other.intersection[i]);
             self.union[i] = self.union[i].saturating_add(other.union[i]);
         }
     }
 
-    /// Of the foreground, 0 where neither mask has any.
+    /// IoU of the foreground; 0 if neither mask has any.
     pub fn iou(&self) -> f64 {
         self.intersection[1] as f64 / self.union[1].max(1) as f64
     }
 }
 
 /// Compares a prediction with the truth, pixel by pixel. `truth` holds [`BACKGROUND`], [`FOREGROUND`] or [`IGNORE`] and
-/// is as long as `prediction`.
+/// has the length of `prediction`.
 pub fn count(prediction: &[bool], truth: &[u8]) -> Counts {
     let mut counts = Counts::default();
     for (&predicted, &truth) in prediction.iter().zip(truth) {
@@ -54,16 +54,16 @@ pub fn count(prediction: &[bool], truth: &[u8]) -> Counts {
     counts
 }
 
-/// The scores of a set of episodes, all in [0, 1]. As JSON it is what `eval --json` prints.
+/// The scores of a set of episodes, all in [0, 1]. `eval --json` prints it as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// Episodes scored.
     pub episodes: usize,
     /// Classes among them.
     pub classes: usize,
-    /// Classes of the whole evaluation: more than `classes` where only a part of it was scored, whose mean is another.
+    /// Classes of the whole evaluation: more than `classes` if only a part was scored, which changes the mean.
     pub of_classes: usize,
-    /// Mean over the classes of the foreground's IoU, intersection and union each summed over a class's episodes.
+    /// Mean IoU of the foreground over the classes, with intersection and union summed over each class's episodes.
     pub miou: f64,
     /// Mean over background and foreground of the IoU summed over everything.
     pub fb_iou: f64,
@@ -83,7 +83,7 @@ impl Summary {
             episodes += 1;
         }
         let ious: Vec<f64> = sums.values().map(Counts::iou).collect();
-        // As above, nothing over nothing is 0.
+        // As above, 0 / 0 is 0.
         let part = |i: usize| all.intersection[i] as f64 / all.union[i].max(1) as f64;
         Summary {
             episodes,
@@ -97,11 +97,11 @@ impl Summary {
     }
 }
 
-/// The mIoU so far, for a run that goes on: cheap after each episode, where [`Summary::of`] draws its resamples.
+/// The mIoU so far during a run: cheap after each episode, unlike [`Summary::of`] with its resamples.
 #[derive(Default)]
 pub struct Running {
     classes: HashMap<String, Counts>,
-    /// Of the classes' IoU.
+    /// Sum of the classes' IoU.
     sum: f64,
 }
 
@@ -125,7 +125,7 @@ impl Running {
 }
 
 fn mean(values: &[f64]) -> f64 {
-    // The sum of nothing is -0.0.
+    // An empty sum is -0.0.
     values.iter().fold(0.0, |sum, v| sum + v) / values.len().max(1) as f64
 }
 

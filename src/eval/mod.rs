@@ -1,4 +1,4 @@
-//! Measuring: segmentation scored over episodes as the published evaluation does it.
+//! Evaluation: segmentation scored over episodes, as in the published evaluation.
 //!
 //! ```text
 //! episodes.json --EpisodeFile--> the episodes of this run --loader threads--> S x S pictures (bounded queue)
@@ -7,8 +7,8 @@
 //!
 //! An episode is a class, supports with their masks, and a query with its own. Pixels are counted at S x S: the
 //! prediction is [`DecodedMap::mask`](crate::image_io::DecodedMap::mask), the query's mask is resized with nearest.
-//! Everything is decided by the episodes' file and the settings, nothing by the order in which threads run; so
-//! runs can be cut into shards, killed, resumed and merged, and give the same numbers.
+//! The results depend on the file of episodes and the settings only, not on the order of threads; so
+//! runs can be sharded, killed, resumed and merged with the same numbers.
 
 mod banks;
 mod csv;

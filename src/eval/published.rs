@@ -1,4 +1,4 @@
-//! The numbers that others have published, to print beside one's own.
+//! Published results, for comparison.
 
 use super::Benchmark;
 
@@ -18,7 +18,7 @@ const fn one(setting: &'static str, one_shot: f64) -> Published {
     Published { setting, one_shot: Some(one_shot), few_shot: None }
 }
 
-/// Rows of the paper (Zhu et al., NeurIPS 2024) and of SANSA, a later study that measured DiffewS anew. All are means
+/// Rows of the paper (Zhu et al., NeurIPS 2024) and of SANSA, a later study that evaluated DiffewS again. All are means
 /// over all folds.
 const TABLE: &[(&str, &[Published])] = &[
     (
@@ -36,7 +36,7 @@ const TABLE: &[(&str, &[Published])] = &[
     ("paco_part", &[one("DiffewS, in context (SANSA)", 22.8)]),
 ];
 
-/// What is published for a benchmark; nothing for one that is not known.
+/// Published results of a benchmark; empty if it is unknown.
 pub fn published(benchmark: &Benchmark) -> &'static [Published] {
     TABLE.iter().find(|(name, _)| *name == benchmark.name).map_or(&[], |(_, rows)| rows)
 }

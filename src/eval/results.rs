@@ -1,4 +1,4 @@
-//! Results on the disk: JSON lines, one for each episode, so that a run can end at any moment and lose nothing.
+//! Results on disk: a JSON line for each episode, so that a run can end at any moment without loss.
 
 use super::EvalError;
 use super::episodes::{Benchmark, Control, Episode, Shard};
@@ -15,10 +15,10 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Take, Write};
 use std::path::{Path, PathBuf};
 
-/// Raised whenever the same settings give other numbers than before: how pictures are read and resized, what counts.
+/// Version of the scoring, raised whenever the same settings give other numbers than before.
 pub const SCORING: u32 = 1;
 
-/// First line of a file of results: everything that the numbers depend on, but for the device.
+/// First line of a file of results: everything that the numbers depend on, except the device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The program's version.
@@ -26,44 +26,44 @@ pub struct Header {
     /// [`SCORING`] of the program.
     #[serde(default)]
     pub scoring: u32,
-    /// Of the episodes' file.
+    /// SHA-256 of the file of episodes.
     pub episodes_sha256: String,
     pub benchmark: Option<Benchmark>,
     /// Fingerprint of the weights and their configuration.
     pub model: String,
     pub size: u32,
     pub precision: String,
-    /// Of the kernels that have several: `conv2d=tiled-64`. Another adapter may take others.
+    /// Forms of kernels with several, such as `conv2d=tiled-64`. They differ between adapters.
     #[serde(default)]
     pub forms: BTreeSet<String>,
     pub threshold: String,
-    /// The least score of a mask that is not empty.
+    /// The score below which masks are empty.
     #[serde(default)]
     pub min_score: f64,
-    /// How outlines were refined, if they were.
+    /// The guided filter, if one was used.
     pub guided_filter: Option<GuidedFilter>,
     pub shots: Option<usize>,
-    /// How much of each bank was kept, if not all.
+    /// The sample of each bank's keys, if not all were kept.
     #[serde(default)]
     pub kv_sample: Option<KvSample>,
     pub control: Control,
-    /// What masks of supports were made of.
+    /// The marks that masks of supports were made from.
     #[serde(default)]
     pub marked: Option<Marked>,
     pub seed: u64,
     /// Episodes of the whole run, all shards together.
     pub total: usize,
-    /// Whether the episodes' file has more of them.
+    /// Whether the file has more episodes.
     #[serde(default)]
     pub limited: bool,
-    /// Classes of the episodes' file.
+    /// Classes in the file of episodes.
     #[serde(default)]
     pub classes: usize,
     pub shard: Shard,
 }
 
 impl Header {
-    /// The first setting in which `self` and `other` differ, and both values; the shard's number and the forms may differ.
+    /// The first setting in which `self` and `other` differ, with both values; shard and forms may differ.
     pub(super) fn difference(&self, other: &Header) -> Option<String> {
         let fields = |h: &Header| {
             let alike = Header { shard: Shard { index: 0, of: h.shard.of }, forms: BTreeSet::new(), ..h.clone() };
@@ -79,44 +79,44 @@ impl Header {
     }
 }
 
-/// Longest line of a file of results, in bytes: one has less than a thousand, with the longest names some ten thousand.
+/// Longest line of a file of results, in bytes: usual lines have under a thousand, lines with the longest names some ten thousand.
 const LONGEST_LINE: u64 = 1 << 20;
-/// Largest file of results that is read, in bytes: some ten million episodes.
+/// Largest file of results, in bytes: some ten million episodes.
 const MAX_BYTES: u64 = 1 << 32;
 
-/// Of one episode: far more than a picture has, and sums over any number of episodes still do not overflow.
+/// Most pixels of an episode: far more than a picture has, yet sums over any number of episodes do not overflow.
 const MOST_PIXELS: u64 = 1 << 40;
 
 /// One line of results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Number in the episodes' file, from 0.
+    /// Number in the file of episodes, from 0.
     pub episode: usize,
     pub class: String,
     pub query: String,
     /// Pixels at S x S, unless the episode failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
-    /// How sure the network was that the thing is there, from 0 to 1.
+    /// The network's confidence that the thing is there, from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f32>,
-    /// How well the masks of its supports fit that were made of marks: the mean intersection over union.
+    /// Mean IoU of its supports' masks that were made from marks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_iou: Option<f64>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Where it is not the run's: the episode overflowed in half precision, and was done again.
+    /// The precision, if it differs from the run's: the episode overflowed in half precision and was run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<String>,
-    /// `wait`: the device's thread waited for pictures; `load`: reading and resizing them, beside the device; and the
+    /// Seconds: `wait` of the device's thread for pictures; `load` for reading and resizing them on other threads; and the
     /// device's stages.
     #[serde(default)]
     pub seconds: BTreeMap<String, f64>,
 }
 
 impl Record {
-    /// What came of the episode numbered `number`.
+    /// The record of the episode numbered `number`.
     pub fn new(number: usize, episode: &Episode, outcome: Result<Counts, String>) -> Record {
         let (counts, error) = outcome.map_or_else(|error| (None, Some(error)), |counts| (Some(counts), None));
         let query = episode.query.image.to_string_lossy().into_owned();
@@ -125,7 +125,7 @@ impl Record {
     }
 }
 
-/// A file of results that is being written, by one process at a time.
+/// A file of results that is being written by one process.
 pub struct ResultsFile {
     path: PathBuf,
     file: File,
@@ -136,10 +136,10 @@ impl ResultsFile {
     /// Starts a new file.
     ///
     /// # Errors
-    /// There is one already, or it cannot be written.
+    /// The file exists or cannot be written.
     pub fn create(path: &Path, header: &Header) -> Result<ResultsFile, EvalError> {
         if path.exists() {
-            let message = "exists already; pass --resume to go on with it, or name another --output";
+            let message = "exists already; pass --resume to continue it, or name another --output";
             return Err(EvalError::results(path, message));
         }
         let lock = lock(path)?;
@@ -147,11 +147,11 @@ impl ResultsFile {
         ResultsFile::append_to(path, lock)
     }
 
-    /// Goes on with a file: gives the episodes that are done. Those that failed and a line that was cut off are taken
-    /// out of it, to be done again. Where there is no file, one is started.
+    /// Continues a file and returns its finished episodes. Failed ones and a cut-off last line are removed from
+    /// it, to be run again. Starts a file if there is none.
     ///
     /// # Errors
-    /// The file is of another run, damaged elsewhere than in its last line, or being written by another process.
+    /// The file is of another run, damaged before its last line, or being written by another process.
     pub fn resume(path: &Path, header: &Header) -> Result<(ResultsFile, Vec<Record>), EvalError> {
         if !path.exists() {
             return Ok((ResultsFile::create(path, header)?, Vec::new()));
@@ -172,10 +172,10 @@ impl ResultsFile {
         Ok(ResultsFile { path: path.to_owned(), file, _lock: lock })
     }
 
-    /// Writes all of a run at once, in place of what an earlier call wrote of the same run.
+    /// Writes all records of a run at once and replaces a file of the same run.
     ///
     /// # Errors
-    /// What is there is of another run or no file of results, or it cannot be written.
+    /// The existing file is of another run or not a file of results, or it cannot be written.
     pub fn replace(path: &Path, header: &Header, records: &[Record]) -> Result<(), EvalError> {
         let _lock = lock(path)?;
         if path.exists() {
@@ -184,7 +184,7 @@ impl ResultsFile {
         Ok(write_whole(path, &whole(path, header, records)?, true)?)
     }
 
-    /// Adds an episode. When this returns the system has it: it survives this process however that ends. It does not wait
+    /// Adds an episode. When this returns, the system has the line, so it survives the process. This does not wait
     /// for the disk, which takes milliseconds; [`ResultsFile::sync`] does.
     ///
     /// # Errors
@@ -203,8 +203,8 @@ impl ResultsFile {
     }
 }
 
-/// Holds the right to write to `path` as long as what it gives: by a hidden file beside it, as `path` itself is replaced
-/// at times, and on Windows nobody can read what is locked. Nothing is ever written into that file.
+/// Locks `path` for writing until the returned file is dropped. The lock is on a hidden file beside it, because `path` itself may be
+/// replaced, and on Windows locked files cannot be read. Nothing is written to the hidden file.
 fn lock(path: &Path) -> Result<File, EvalError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.lock"));
@@ -216,16 +216,16 @@ fn lock(path: &Path) -> Result<File, EvalError> {
     }
 }
 
-/// What is in a file that must be of the run that `header` is of.
+/// The contents of a file, which must belong to the run of `header`.
 fn of_run(path: &Path, header: &Header) -> Result<Contents, EvalError> {
     let contents = read(path)?;
     let found = &contents.header;
     if let Some(difference) = header.difference(found) {
-        let message = format!("is of another run, where {difference}; name another --output");
+        let message = format!("belongs to another run, where {difference}; name another --output");
         return Err(EvalError::results(path, message));
     }
     if found.shard != header.shard {
-        return Err(EvalError::results(path, "is of another shard; name another --output"));
+        return Err(EvalError::results(path, "belongs to another shard; name another --output"));
     }
     Ok(contents)
 }
@@ -245,21 +245,21 @@ fn line<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, EvalError> {
     Ok(bytes)
 }
 
-/// Reads a file of results. A last line that was cut off is left out.
+/// Reads a file of results. A cut-off last line is ignored.
 ///
 /// # Errors
-/// Any other damage, counts that cannot be, an episode that is there twice or is not of the file's shard; a file that
-/// is not a regular one.
+/// Any other damage, impossible counts, an episode that occurs twice or is not of the file's shard; not a regular
+/// file.
 pub fn read_results(path: &Path) -> Result<(Header, Vec<Record>), EvalError> {
     let Contents { header, records, .. } = read(path)?;
     Ok((header, records))
 }
 
-/// A file of results.
+/// The contents of a file of results.
 struct Contents {
     header: Header,
     records: Vec<Record>,
-    /// Whether the file has these lines to the byte and nothing else.
+    /// Whether the file consists of exactly these lines.
     clean: bool,
 }
 
@@ -269,18 +269,18 @@ fn read(path: &Path) -> Result<Contents, EvalError> {
     let header: Header = serde_json::from_slice(lines.next()?.unwrap_or_default()).map_err(|e| {
         EvalError::results(
             path,
-            format!("is no file of results, its first line is not: {}", shown::text(&e.to_string())),
+            format!("is not a file of results, its first line is invalid: {}", shown::text(&e.to_string())),
         )
     })?;
     if header.shard.index >= header.shard.of {
-        return Err(EvalError::results(path, "names a shard that cannot be"));
+        return Err(EvalError::results(path, "names an impossible shard"));
     }
     let mut clean = lines.line == line(path, &header)?;
     while let Some(text) = lines.next()? {
         let record = serde_json::from_slice(text).map_err(|e| format!("is damaged: {}", shown::text(&e.to_string())));
         let record: Record = record.and_then(|r| check(r, &header)).map_err(|what| lines.fault(&what))?;
         if !seen.insert(record.episode) {
-            return Err(lines.fault(&format!("episode {} is there twice", record.episode)));
+            return Err(lines.fault(&format!("episode {} occurs twice", record.episode)));
         }
         clean &= lines.line == line(path, &record)?;
         records.push(record);
@@ -298,19 +298,19 @@ fn check(record: Record, header: &Header) -> Result<Record, String> {
     }
     let possible = |c: &Counts| (0..2).all(|i| c.intersection[i] <= c.union[i] && c.union[i] <= MOST_PIXELS);
     if !record.counts.as_ref().is_none_or(possible) {
-        return Err("counts more pixels than can be".into());
+        return Err("counts more pixels than an episode can have".into());
     }
     Ok(record)
 }
 
-/// A file's lines one after another, none of them long.
+/// A file's lines one by one, with a limit on their length.
 struct Lines<'a> {
     path: &'a Path,
     file: BufReader<Take<File>>,
-    /// The present one with its newline, and its number from 1.
+    /// The current line with its newline, and its number from 1.
     line: Vec<u8>,
     number: usize,
-    /// Whether the file ends in a line without a newline: one that was not written to its end.
+    /// Whether the last line lacks a newline: it was not written completely.
     cut: bool,
 }
 
@@ -318,9 +318,12 @@ impl Lines<'_> {
     fn open(path: &Path) -> Result<Lines<'_>, EvalError> {
         let file = open_regular(path).map_err(|e| EvalError::read(path, e))?;
         if file.metadata().map_err(|e| EvalError::read(path, e))?.len() > MAX_BYTES {
-            return Err(EvalError::results(path, format!("is no file of results, it has more than {MAX_BYTES} bytes")));
+            return Err(EvalError::results(
+                path,
+                format!("is not a file of results, it has more than {MAX_BYTES} bytes"),
+            ));
         }
-        // It may grow meanwhile.
+        // The file may grow meanwhile.
         let file = BufReader::new(file.take(MAX_BYTES));
         Ok(Lines { path, file, line: Vec::new(), number: 0, cut: false })
     }
@@ -332,7 +335,7 @@ impl Lines<'_> {
         let mut limited = Read::take(&mut self.file, LONGEST_LINE);
         limited.read_until(b'\n', &mut self.line).map_err(|e| EvalError::read(self.path, e))?;
         if self.line.len() as u64 == LONGEST_LINE && !self.line.ends_with(b"\n") {
-            return Err(self.fault(&format!("has {LONGEST_LINE} bytes or more; this is no file of results")));
+            return Err(self.fault(&format!("has {LONGEST_LINE} bytes or more; this is not a file of results")));
         }
         self.cut = !self.line.is_empty() && !self.line.ends_with(b"\n");
         Ok((!self.line.is_empty() && !self.cut).then_some(&self.line))

@@ -100,7 +100,7 @@ fn what_is_not_this_run_is_not_gone_on_with() {
     assert!(message(header(1, 2)).contains("another shard"));
     assert!(message(header(0, 3)).contains("another run"));
     assert!(ResultsFile::create(&path, &header(0, 2)).err().unwrap().to_string().contains("--resume"));
-    // Results of a program that scored otherwise.
+    // Results of a version with another scoring.
     assert!(message(Header { scoring: SCORING + 1, ..header(0, 2) }).contains("\"scoring\" is 2 here and 1 there"));
     // Results from before there was a filter.
     let text = fs::read_to_string(&path).unwrap();
@@ -120,11 +120,11 @@ fn damage_is_told_with_its_line() {
         read_results(&path).unwrap_err().to_string()
     };
     let lines: Vec<&str> = bytes.lines().collect();
-    assert!(message("").contains("no file of results"));
+    assert!(message("").contains("not a file of results"));
     assert!(message(&bytes.replacen("\"episode\":1", "\"episode\":", 1)).contains("line 3: is damaged"));
-    assert!(message(&format!("{bytes}{}\n", lines[1])).contains("episode 0 is there twice"));
+    assert!(message(&format!("{bytes}{}\n", lines[1])).contains("episode 0 occurs twice"));
     assert!(message(&bytes.replacen("\"episode\":6", "\"episode\":7", 1)).contains("not of this shard"));
-    assert!(message(&bytes.replacen("\"of\":1", "\"of\":0", 1)).contains("cannot be"));
+    assert!(message(&bytes.replacen("\"of\":1", "\"of\":0", 1)).contains("an impossible shard"));
     assert!(message(&bytes.replacen("\"counts\"", "\"countless\"", 1)).contains("either counts or an error"));
     assert!(
         message(&bytes.replacen("\"query\":\"q\"", &format!("\"query\":\"{}\"", "q".repeat(1 << 20)), 1))
@@ -132,7 +132,7 @@ fn damage_is_told_with_its_line() {
     );
     for union in ["1", "18446744073709551615"] {
         let text = bytes.replacen("[9,3]", &format!("[9,{union}]"), 1);
-        assert!(message(&text).contains("line 2: counts more pixels than can be"), "{union}");
+        assert!(message(&text).contains("line 2: counts more pixels than an episode can have"), "{union}");
     }
 }
 
@@ -158,7 +158,7 @@ fn shards_merge_to_the_whole_and_nothing_else_does() {
     assert!(message(&all).contains("\"seed\" is 0 here and 1 there"));
     fs::write(&shards[1], bytes.replace("\"ab\"", "\"cd\"")).unwrap();
     assert!(message(&all).contains("episodes_sha256"));
-    // As many episodes as there are numbers: told without counting them.
+    // As many episodes as there are numbers: found without counting them.
     for shard in &shards {
         let text = fs::read_to_string(shard).unwrap().replace("\"cd\"", "\"ab\"");
         fs::write(shard, text.replace("\"total\":7", "\"total\":18446744073709551615")).unwrap();
@@ -173,7 +173,7 @@ fn endless_files_and_pipes_are_refused_at_once_and_locks_harm_nothing() {
     let [pipe, victim, path, lock] = ["pipe", "victim", "r.jsonl", ".r.jsonl.lock"].map(|n| dir.path().join(n));
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     for endless in [&pipe, Path::new("/dev/zero")] {
-        assert!(read_results(endless).unwrap_err().to_string().contains("is no regular file"));
+        assert!(read_results(endless).unwrap_err().to_string().contains("is not a regular file"));
         assert!(ResultsFile::resume(endless, &header(0, 1)).is_err());
     }
     fs::write(&victim, "mine").unwrap();
@@ -185,7 +185,7 @@ fn endless_files_and_pipes_are_refused_at_once_and_locks_harm_nothing() {
     }
     assert!(!path.exists() && !dir.path().join("new").exists());
     assert_eq!(fs::read(&victim).unwrap(), b"mine");
-    // A file of that name is nobody's to empty, and does for a lock.
+    // An existing file of that name is not emptied, and still serves as a lock.
     fs::write(&lock, "mine").unwrap();
     ResultsFile::create(&path, &header(0, 1)).unwrap().sync().unwrap();
     assert_eq!(fs::read(&lock).unwrap(), b"mine");

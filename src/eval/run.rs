@@ -1,4 +1,4 @@
-//! The run: one episode after another on the GPU's thread.
+//! The run: episodes one by one on the GPU's thread.
 
 use super::EvalError;
 use super::banks::{self, Step};
@@ -13,49 +13,49 @@ use crate::settings::MaskRule;
 use crate::{Error, Precision, Segmenter, SupportBank};
 use std::collections::{BTreeMap, HashMap};
 
-/// Most device memory for banks that are kept because a later episode has the same supports.
+/// Most device memory for banks that are kept for later episodes with the same supports.
 const KEPT_BYTES: u64 = 1 << 30;
 
 /// How episodes are scored.
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
-    /// Take the first so many supports of each episode; all where `None`.
+    /// Use the first so many supports of each episode; all if `None`.
     pub shots: Option<usize>,
     pub control: Control,
-    /// Masks of supports are made of their boxes or of points.
+    /// Replace masks of supports by masks made from their boxes or from points.
     pub marked: Option<Marked>,
-    /// Of the control's draws.
+    /// Seed of the control's draws.
     pub seed: u64,
     pub rule: MaskRule,
 }
 
-/// An episode to do.
+/// An episode to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Work {
     /// Its number in the file, from 0.
     pub episode: usize,
-    /// Whether its pictures are wanted back, for a contact sheet.
+    /// Whether to return its pictures, for a contact sheet.
     pub show: bool,
 }
 
-/// An episode that was done, or could not be.
+/// An episode that was run, or failed.
 pub struct Scored {
     pub record: Record,
-    /// Where they were asked for and could be read.
+    /// Its pictures, if requested and readable.
     pub pictures: Option<Pictures>,
-    /// Masks that are probably not what was meant.
+    /// Warnings about masks that are probably wrong.
     pub warnings: Vec<String>,
 }
 
-/// Scores `work`'s episodes of `file` in order, handing each to `done` at once.
+/// Scores `work`'s episodes of `file` in order and hands each to `done` at once.
 ///
-/// Pictures are read and resized on threads of their own; this one waits for them only where they are slower than
-/// the device. An episode whose pictures cannot be read, or on which the network gives no number, is a record with an
-/// error; the run goes on. Which precision an episode has is the segmenter's to decide, and each record tells where it is
-/// not the one that the segmenter begins with.
+/// Other threads read and resize the pictures; this one waits only if they are slower than the device. An episode
+/// whose pictures cannot be read, or on which the network gives NaN or infinity, becomes a record with an error, and the run
+/// goes on. The segmenter decides the precision of an episode; a record has it if it differs from the segmenter's
+/// first one.
 ///
 /// # Errors
-/// What ends the run: the device's failures, [`Error::Interrupted`], and whatever `done` returns.
+/// Errors that end the run: the device's failures, [`Error::Interrupted`], and errors of `done`.
 pub fn evaluate(
     segmenter: &Segmenter,
     file: &EpisodeFile,
@@ -117,18 +117,18 @@ pub fn evaluate(
     })
 }
 
-/// Supports for whose banks there is room. At least those of one episode always fit: they were planned for.
+/// Number of supports whose banks fit. Those of one episode always fit, as planned.
 fn room(segmenter: &Segmenter) -> usize {
     let memory = segmenter.memory();
-    // Half of what the plan leaves free: drivers and other programs need some too.
+    // Half of what the plan leaves free: drivers and other programs need some, too.
     let free = segmenter.memory_limit().map_or(KEPT_BYTES, |m| m.saturating_sub(memory.peak()) / 2);
-    // Where a second try in f32 may come, keys and values may be there twice.
+    // If f32 may be tried after an overflow, keys and values may exist twice.
     let copies = if segmenter.precision() == Precision::F32 { 1 } else { 2 };
     let beside = free.min(KEPT_BYTES) / (copies * memory.bank_per_support).max(1);
     (memory.shots + beside) as usize
 }
 
-/// Banks on the device by number; where one could not be made, why.
+/// Banks on the device by number, or the error of making one.
 struct Banks<'a> {
     segmenter: &'a Segmenter,
     held: HashMap<usize, Result<SupportBank, String>>,
@@ -162,7 +162,7 @@ impl Banks<'_> {
     }
 }
 
-/// Separates what fails an episode (inner) from what ends the run (outer).
+/// Separates errors of an episode (inner) from errors that end the run (outer).
 fn of_episode<T>(result: Result<T, Error>) -> Result<Result<T, String>, EvalError> {
     match result {
         Err(error @ (Error::Image(_) | Error::NotFinite { .. } | Error::Overflow { .. })) => Ok(Err(error.to_string())),

@@ -1,4 +1,4 @@
-//! Contact sheets: what people look at before they look at numbers.
+//! Contact sheets: pictures of episodes, to look at before the numbers.
 
 use super::metrics::{FOREGROUND, IGNORE};
 use crate::Example;
@@ -14,7 +14,7 @@ const SKIPPED: [u8; 3] = [255, 255, 255];
 /// Side of a tile and the white between tiles, in pixels.
 const TILE: u32 = 256;
 const GAP: u32 = 8;
-/// Supports that are shown.
+/// Most supports to show.
 const MOST_SUPPORTS: usize = 5;
 
 /// An episode's pictures, all at S x S.

@@ -1,4 +1,4 @@
-//! Where a repository is, and how its list of files and its files are asked for.
+//! Addresses of a repository, its list of files and its files.
 
 use super::FetchError;
 use super::listing::is_plain;
@@ -7,26 +7,26 @@ use super::listing::is_plain;
 pub const PUBLISHED: &str = "https://www.modelscope.cn/models/zzzmmz/Diffews";
 /// The directory of its base model.
 pub const PUBLISHED_BASE: &str = "stable-diffusion-2-1-ref8inchannels-tag4inchannels";
-/// The directory of its UNet that was trained in context, on all classes.
+/// The directory of its UNet trained in context, on all classes.
 pub const PUBLISHED_UNET: &str = "incontext";
 
 const HELP: &str =
     "name a repository as https://www.modelscope.cn/models/OWNER/NAME or https://huggingface.co/OWNER/NAME";
 const MODELSCOPE: &[&str] = &["modelscope.cn", "www.modelscope.cn"];
 const HUGGING_FACE: &[&str] = &["huggingface.co", "www.huggingface.co"];
-/// Longest address that is believed.
+/// Longest accepted address.
 pub(super) const MAX_ADDRESS: usize = 8192;
 
-/// Servers in the place of the two known ones, with their scheme: `https://hf-mirror.example`.
+/// Mirrors that replace the two known servers, with scheme: `https://hf-mirror.example`.
 #[derive(Clone, Debug, Default)]
 pub struct Mirrors {
-    /// Of both, whatever the layout.
+    /// Replaces both servers.
     pub any: Option<String>,
-    /// Of Hugging Face, where `any` is not given.
+    /// Replaces Hugging Face if `any` is not set.
     pub hugging_face: Option<String>,
 }
 
-/// How a server names things.
+/// The API of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
     ModelScope,
@@ -37,7 +37,7 @@ pub(super) enum Layout {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repository {
     pub(super) layout: Layout,
-    /// Scheme, host and what comes before the layout's own paths.
+    /// Scheme, host and path before the layout's own paths.
     server: String,
     owner: String,
     name: String,
@@ -61,15 +61,15 @@ fn joined(scheme: &str, host: &str, parts: &[&str]) -> String {
 }
 
 impl Repository {
-    /// The repository at `address`: a page of ModelScope (`/models/OWNER/NAME`) or of Hugging Face (`/OWNER/NAME`, `/OWNER/NAME/tree/BRANCH`),
-    /// on its own server or on another one of the same layout. `mirrors` stand in for the known servers.
+    /// The repository at `address`: a page of ModelScope (`/models/OWNER/NAME`) or Hugging Face (`/OWNER/NAME`, `/OWNER/NAME/tree/BRANCH`),
+    /// on its own server or on another one of the same layout. `mirrors` replace the known servers.
     ///
     /// # Errors
     /// [`FetchError::Address`].
     pub fn new(address: &str, mirrors: &Mirrors) -> Result<Repository, FetchError> {
         let wrong = |reason: &str| FetchError::Address { address: address.to_owned(), reason: reason.to_owned() };
         if address.len() > MAX_ADDRESS {
-            return Err(wrong("an address as long as this is none"));
+            return Err(wrong("the address is too long"));
         }
         let (scheme, host, parts) = split(address).ok_or_else(|| wrong(HELP))?;
         let at = parts.iter().position(|&part| part == "models");
@@ -98,7 +98,7 @@ impl Repository {
         let server = match mirror {
             None => joined(scheme, host, before),
             Some(mirror) => {
-                let reason = "a mirror is named as https://HOST, with a path behind it where it has one".to_owned();
+                let reason = "a mirror must be https://HOST, with a path if it has one".to_owned();
                 let wrong = || FetchError::Address { address: mirror.clone(), reason };
                 let (scheme, host, parts) = split(mirror).ok_or_else(wrong)?;
                 joined(scheme, host, &parts)
@@ -108,7 +108,7 @@ impl Repository {
         Ok(Repository { layout, server, owner, name, revision })
     }
 
-    /// What the repository is called, without its owner.
+    /// Name of the repository, without its owner.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -126,7 +126,7 @@ impl Repository {
         self.server.starts_with("https:")
     }
 
-    /// Where its list of files is.
+    /// Address of its list of files.
     pub(super) fn listing(&self) -> String {
         let Repository { server, owner, name, revision, .. } = self;
         match self.layout {
@@ -137,7 +137,7 @@ impl Repository {
         }
     }
 
-    /// The next page of that list, where the server names one that is its own: a whole address, or a path on it.
+    /// Address of the list's next page, a full address or a path; `None` if it is on another server.
     pub(super) fn page(&self, next: &str) -> Option<String> {
         let host = self.server.split('/').take(3).collect::<Vec<_>>().join("/");
         let whole = if next.starts_with('/') { format!("{host}{next}") } else { next.to_owned() };
@@ -145,7 +145,7 @@ impl Repository {
         (good && whole.strip_prefix(&host)?.starts_with('/')).then_some(whole)
     }
 
-    /// Where a file is, by its path in the repository.
+    /// Address of a file, by its path in the repository.
     pub(super) fn file(&self, path: &str) -> String {
         let mut address = format!("{}/resolve/{}/", self.address(), self.revision);
         for byte in path.bytes() {

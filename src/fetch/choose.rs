@@ -1,4 +1,4 @@
-//! Which files of a repository make a model: those that [`ModelFiles::open`](crate::weights::ModelFiles::open) would read.
+//! Chooses the files of a model: those that [`ModelFiles::open`](crate::weights::ModelFiles::open) would read.
 
 use super::FetchError;
 use super::address::{PUBLISHED_BASE, Repository};
@@ -7,11 +7,11 @@ use crate::shown;
 use crate::weights::{has_pickles, weights_in};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Directories whose weights have the same names as a UNet's.
+/// Directories that are no UNets, although their weights have the same file names.
 const NO_UNETS: &[&str] = &["vae", "controlnet", "image_encoder", "safety_checker", "transformer"];
-/// A config.json and the like.
+/// Largest config.json or similar file, in bytes.
 const MAX_CONFIG: u64 = 1 << 20;
-/// An index of shards.
+/// Largest index of shards, in bytes.
 const MAX_INDEX: u64 = 16 << 20;
 
 /// A repository's files by their paths.
@@ -20,7 +20,7 @@ pub(super) struct Tree<'a> {
     files: BTreeMap<&'a str, &'a Entry>,
 }
 
-/// What is to be fetched.
+/// The files to fetch.
 #[derive(Default)]
 pub(super) struct Chosen<'a> {
     pub files: Vec<&'a Entry>,
@@ -28,11 +28,11 @@ pub(super) struct Chosen<'a> {
     pub indices: Vec<&'a Entry>,
     /// The directory with `vae/` in it; empty at the top.
     pub base: Option<String>,
-    /// The UNet's directory, where it is not the base's own.
+    /// The UNet's directory, if it is not the base's own.
     pub unet: Option<String>,
 }
 
-/// `name` in `dir`, which is empty at the top.
+/// The path of `name` in `dir`, which is empty at the top.
 fn within(dir: &str, name: &str) -> String {
     if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") }
 }
@@ -45,7 +45,7 @@ fn last(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-/// A directory as messages name it.
+/// A directory for messages.
 fn named(dir: &str) -> String {
     if dir.is_empty() { "its top".into() } else { format!("`{dir}`") }
 }
@@ -55,7 +55,7 @@ impl<'a> Tree<'a> {
         let mut files = BTreeMap::new();
         let mut folded = BTreeSet::new();
         for entry in listing {
-            // Two names that are one on some systems would be one file there.
+            // Names that differ only in case would be one file on some systems.
             if !folded.insert(entry.path.to_ascii_lowercase()) {
                 let (address, reason) = (repository.listing(), format!("`{}` is in it twice", entry.path));
                 return Err(FetchError::Listing { address, reason });
@@ -75,7 +75,7 @@ impl<'a> Tree<'a> {
         inside.map(|path| last(path).to_owned()).collect()
     }
 
-    /// A small file of JSON.
+    /// A JSON file of at most `most` bytes.
     fn small(&self, path: &str, most: u64) -> Result<&'a Entry, FetchError> {
         let entry = self.files.get(path).ok_or_else(|| self.absent(format!("there is no `{path}`")))?;
         if entry.size > most {
@@ -105,12 +105,12 @@ impl<'a> Tree<'a> {
             _ => {
                 let all: Vec<String> = all.iter().map(|dir| named(dir)).collect();
                 let all = shown::first(&all, shown::MOST_TENSORS).join(", ");
-                Err(self.absent(format!("it holds several models, and which is meant cannot be told: {all}")))
+                Err(self.absent(format!("it holds several models; fetch one by a repository of its own: {all}")))
             }
         }
     }
 
-    /// The UNet of that name, or the base's own, or the only one.
+    /// The UNet of this name, else the base's own, else the only one.
     fn unet(&self, name: Option<&str>, base: Option<&str>) -> Result<&'a str, FetchError> {
         let all = self.unets();
         let told = || {
@@ -122,7 +122,7 @@ impl<'a> Tree<'a> {
             let own = base.map(|base| within(base, "unet"));
             return match (all.iter().find(|dir| Some(**dir) == own.as_deref()), all.as_slice()) {
                 (Some(dir), _) | (None, [dir]) => Ok(dir),
-                _ => Err(self.absent(format!("name the UNet that is meant: {}", told()))),
+                _ => Err(self.absent(format!("choose a UNet by its name: {}", told()))),
             };
         };
         let name = name.trim_matches('/');
@@ -135,7 +135,7 @@ impl<'a> Tree<'a> {
         match found.as_slice() {
             [dir] => Ok(dir),
             [] => Err(self.absent(format!("there is no UNet `{}`; {}", shown::text(name), told()))),
-            _ => Err(self.absent(format!("several UNets are called `{}`; {}", shown::text(name), told()))),
+            _ => Err(self.absent(format!("several UNets have the name `{}`; {}", shown::text(name), told()))),
         }
     }
 
@@ -145,8 +145,7 @@ impl<'a> Tree<'a> {
         let names = self.names(dir);
         let Some(name) = weights_in(&names, component) else {
             let pickled = has_pickles(&names);
-            let why =
-                if pickled { ", only pickles, which can run code when they are read and are refused" } else { "" };
+            let why = if pickled { ", only pickles, which are refused because they can run code" } else { "" };
             return Err(self.absent(format!("there are no weights in safetensors in {}{why}", named(dir))));
         };
         let path = within(dir, &name);
@@ -164,7 +163,7 @@ impl<'a> Tree<'a> {
         let own = base.as_ref().is_some_and(|base| within(base, "unet") == unet);
         let mut chosen = Chosen::default();
         self.component(unet, "unet", &mut chosen)?;
-        // Nearer ones are meant for the UNet.
+        // Files nearer to the UNet take precedence.
         let mut places: Vec<&str> = if own { Vec::new() } else { vec![unet] };
         if !own && last(unet) == "unet" {
             places.push(parent(unet));
@@ -190,11 +189,11 @@ impl<'a> Tree<'a> {
         Ok(chosen)
     }
 
-    /// The shard of that name beside an index.
+    /// The shard of this name beside an index.
     pub fn shard(&self, index: &Entry, name: &str) -> Result<&'a Entry, FetchError> {
         let path = within(parent(&index.path), name);
         let absent =
-            || self.absent(format!("`{}` names the shard `{}`, which is not there", index.path, shown::text(name)));
+            || self.absent(format!("`{}` names the shard `{}`, which does not exist", index.path, shown::text(name)));
         self.files.get(path.as_str()).copied().ok_or_else(absent)
     }
 }
@@ -209,9 +208,9 @@ mod tests {
     use super::*;
 
     /// Files, base and UNet.
-    type Found = (Vec<String>, Option<String>, Option<String>);
+    type Choice = (Vec<String>, Option<String>, Option<String>);
 
-    fn chosen(paths: &[&str], unet: Option<&str>) -> Result<Found, String> {
+    fn chosen(paths: &[&str], unet: Option<&str>) -> Result<Choice, String> {
         let repository = Repository::new(PUBLISHED, &Mirrors::default()).unwrap();
         let entries: Vec<Entry> =
             paths.iter().map(|path| Entry { path: (*path).to_owned(), size: 9, sha256: None }).collect();

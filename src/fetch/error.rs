@@ -1,49 +1,49 @@
-//! What can go wrong when weights are fetched.
+//! Errors of fetching weights.
 
 use crate::shown;
 use crate::weights::WeightsError;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Weights that could not be fetched. What has come stays, but where the message says so.
+/// Why weights could not be fetched. Received bytes are kept, unless the message says otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// No address of a repository.
+    /// Not an address of a repository.
     #[error("{}: {reason}", shown::text(address))]
     Address {
-        /// What was given.
+        /// The given address.
         address: String,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with it, and the right form.
         reason: String,
     },
     /// A list of files that cannot be trusted or read.
-    #[error("{}: this list of files is not used: {reason}", shown::text(address))]
+    #[error("{}: the list of files cannot be used: {reason}", shown::text(address))]
     Listing {
-        /// Where it came from.
+        /// Its address.
         address: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// The repository lacks what a model needs.
+    /// The repository lacks files of a model.
     #[error("{}: {reason}", shown::text(repository))]
     Absent {
         /// The repository.
         repository: String,
-        /// What is not there, and what is.
+        /// What is missing, and what exists.
         reason: String,
     },
-    /// The server or the way to it failed, as often as it was tried.
+    /// The server or the connection failed in all attempts.
     #[error("{}: {reason}", shown::text(address))]
     Network {
-        /// What was asked for.
+        /// The requested address.
         address: String,
-        /// What came instead.
+        /// The answer or error.
         reason: String,
     },
-    /// The file is not the one that was listed.
+    /// The file differs from the listed one.
     #[error(
-        "{}: {reason}; it was changed since it was listed, or the server is broken: begin again, or take another mirror",
+        "{}: {reason}; the file has changed since it was listed, or the server is broken: run again, or use another mirror",
         shown::text(address)
     )]
     Changed {
@@ -52,40 +52,40 @@ pub enum FetchError {
         /// What differs.
         reason: String,
     },
-    /// All bytes came, and they are others.
+    /// All bytes arrived, but their hash is wrong.
     #[error(
-        "{}: its SHA-256 is {got}, and the repository lists {wanted}: what came was thrown away; try again, or take another mirror",
+        "{}: its SHA-256 is {got}, but the repository lists {wanted}: the download was deleted; try again, or use another mirror",
         shown::text(address)
     )]
     Hash {
         /// The file's address.
         address: String,
-        /// The hash of what came, in hexadecimal digits.
+        /// The hash of the received bytes, in hexadecimal digits.
         got: String,
-        /// The hash that is listed.
+        /// The listed hash.
         wanted: String,
     },
-    /// Something else is where a file is to go.
-    #[error("{}: it is there, and it is not the repository's file", shown::path(path))]
+    /// Another file is in the way.
+    #[error("{}: this file exists and differs from the repository's", shown::path(path))]
     Exists {
         /// Its path.
         path: PathBuf,
     },
-    /// Another run is at the same file.
-    #[error("{}: another run is at it; wait for that", shown::path(path))]
+    /// Another run is fetching the same file.
+    #[error("{}: another run is fetching it; wait for it to end", shown::path(path))]
     Busy {
-        /// The part that it writes.
+        /// The partial file.
         path: PathBuf,
     },
     /// The disk is full, or would be.
     #[error(
-        "{}: {missing} bytes are still to come and the disk has no room for them; what has come stays: make room and run it again",
+        "{}: the disk has no room for the remaining {missing} bytes; received bytes are kept: free some space and run it again",
         shown::path(path)
     )]
     Full {
         /// The file or directory.
         path: PathBuf,
-        /// Bytes that have not come yet.
+        /// Bytes that have not arrived yet.
         missing: u64,
     },
     /// The system refused to read or to write.
@@ -93,14 +93,14 @@ pub enum FetchError {
     Io {
         /// The path.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// An index of shards that cannot be followed.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// It was asked to end.
-    #[error("interrupted; what has come stays, and the next run goes on from there")]
+    /// The fetch was interrupted.
+    #[error("interrupted; received bytes are kept, and the next run continues from there")]
     Interrupted,
 }
 

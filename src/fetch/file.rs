@@ -1,6 +1,6 @@
-//! One file: its part, which grows over any number of connections and runs, until all of it is there and right.
+//! Fetches a file: its partial file grows over any number of connections and runs until it is complete and verified.
 
-use super::http::{Client, Failure, Part};
+use super::http::{Client, ContentRange, Failure};
 use super::listing::Entry;
 use super::{FetchError, Patience, Watch};
 use crate::files::{open_or_make, open_regular};
@@ -10,25 +10,25 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 const CHUNK: usize = 256 << 10;
-/// A connection that brings so much has done something.
+/// Bytes after which a connection counts as progress.
 const PROGRESS: u64 = 64 << 10;
-/// Connections for one file, whatever they bring.
+/// Most connections for one file.
 const MAX_CONNECTIONS: usize = 1000;
 
-/// The part of a file that is on its way.
+/// Path of the partial file.
 pub(super) fn part_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     path.with_file_name(name)
 }
 
-/// Bytes of it that are there.
-pub(super) fn held(path: &Path) -> u64 {
+/// Length of the partial file.
+pub(super) fn partial_len(path: &Path) -> u64 {
     fs::symlink_metadata(part_of(path)).map_or(0, |about| about.len())
 }
 
-/// Whether `path` is the file of `entry`, as far as is known of that.
-pub(super) fn is_right(path: &Path, entry: &Entry, watch: &mut Watch) -> Result<bool, FetchError> {
+/// Whether `path` matches the size and hash of `entry`, as far as they are known.
+pub(super) fn is_intact(path: &Path, entry: &Entry, watch: &mut Watch) -> Result<bool, FetchError> {
     match fs::metadata(path) {
         Ok(about) if about.is_file() && about.len() == entry.size => {}
         _ => return Ok(false),
@@ -36,12 +36,18 @@ pub(super) fn is_right(path: &Path, entry: &Entry, watch: &mut Watch) -> Result<
     let Some(wanted) = entry.sha256 else { return Ok(true) };
     let mut file = open_regular(path).map_err(FetchError::io(path))?;
     let mut hash = Sha256::new();
-    let read = take_in(&mut file, entry.size, &mut hash, path, watch)?;
+    let read = hash_existing(&mut file, entry.size, &mut hash, path, watch)?;
     Ok(read == entry.size && hash.finalize() == wanted.into())
 }
 
-/// Gives the next `size` bytes of a file to `hash`; says how many there were.
-fn take_in(file: &mut File, size: u64, hash: &mut Sha256, path: &Path, watch: &mut Watch) -> Result<u64, FetchError> {
+/// Feeds the next `size` bytes of a file to `hash`; returns their number.
+fn hash_existing(
+    file: &mut File,
+    size: u64,
+    hash: &mut Sha256,
+    path: &Path,
+    watch: &mut Watch,
+) -> Result<u64, FetchError> {
     let (mut buffer, mut read) = (vec![0; CHUNK], 0);
     while read < size {
         let most = buffer.len().min((size - read) as usize);
@@ -50,7 +56,7 @@ fn take_in(file: &mut File, size: u64, hash: &mut Sha256, path: &Path, watch: &m
             Ok(n) => {
                 hash.update(&buffer[..n]);
                 read += n as u64;
-                watch.come(n as u64)?;
+                watch.received(n as u64)?;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(FetchError::io(path)(error)),
@@ -59,7 +65,7 @@ fn take_in(file: &mut File, size: u64, hash: &mut Sha256, path: &Path, watch: &m
     Ok(read)
 }
 
-/// What is known of a part.
+/// A partial file being fetched.
 struct Growing<'a> {
     entry: &'a Entry,
     address: String,
@@ -67,9 +73,9 @@ struct Growing<'a> {
     file: File,
     hash: Sha256,
     held: u64,
-    /// Bytes of it that came before this run.
+    /// Bytes from earlier runs.
     before: u64,
-    /// Whether the server gives what is missing alone.
+    /// Whether the server supports ranges.
     ranges: bool,
 }
 
@@ -86,7 +92,7 @@ impl From<FetchError> for End {
     }
 }
 
-/// Fetches `entry` to `path`, which is replaced where there is something.
+/// Fetches `entry` to `path` and replaces an existing file.
 pub(super) fn fetch(
     client: &Client,
     address: String,
@@ -99,11 +105,11 @@ pub(super) fn fetch(
     let file = open_or_make(&part).map_err(FetchError::io(&part))?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => return Err(FetchError::Busy { path: part }),
-        // Where there are no locks, everybody has it.
+        // Without file locks, every run may continue.
         Err(TryLockError::Error(_)) | Ok(()) => {}
     }
     let mut growing = Growing { entry, address, part, file, hash: Sha256::new(), held: 0, before: 0, ranges: true };
-    growing.take_up(watch)?;
+    growing.resume(watch)?;
     growing.fill(client, patience, watch)?;
     let Growing { part, file, .. } = growing;
     file.sync_all().map_err(FetchError::io(&part))?;
@@ -111,14 +117,14 @@ pub(super) fn fetch(
 }
 
 impl Growing<'_> {
-    /// Reads what an earlier run has left.
-    fn take_up(&mut self, watch: &mut Watch) -> Result<(), FetchError> {
+    /// Hashes the partial file of an earlier run.
+    fn resume(&mut self, watch: &mut Watch) -> Result<(), FetchError> {
         let len = self.file.metadata().map_err(FetchError::io(&self.part))?.len();
         if len > self.entry.size {
             return self.begin_again(watch);
         }
         let mut file = open_regular(&self.part).map_err(FetchError::io(&self.part))?;
-        self.held = take_in(&mut file, len, &mut self.hash, &self.part, watch)?;
+        self.held = hash_existing(&mut file, len, &mut self.hash, &self.part, watch)?;
         self.before = self.held;
         self.file.seek(SeekFrom::Start(self.held)).map_err(FetchError::io(&self.part)).map(drop)
     }
@@ -131,13 +137,13 @@ impl Growing<'_> {
         emptied.map_err(FetchError::io(&self.part)).map(drop)
     }
 
-    /// Connects until all of it is there and right.
+    /// Connects until the file is complete and verified.
     fn fill(&mut self, client: &Client, patience: &Patience, watch: &mut Watch) -> Result<(), FetchError> {
         let (mut failures, mut most) = (0, self.held);
         for _ in 0..MAX_CONNECTIONS {
             let failure = match self.connect(client, watch) {
-                End::All if self.is_right() => return Ok(()),
-                // What was there before may be of another file.
+                End::All if self.is_intact() => return Ok(()),
+                // The earlier part may be of another version of the file.
                 End::All if self.before > 0 => {
                     self.begin_again(watch)?;
                     continue;
@@ -156,15 +162,15 @@ impl Growing<'_> {
             }
             watch.wait(&self.entry.path, &failure.reason, failure.wait.unwrap_or(patience.wait(failures)))?;
         }
-        let reason = format!("{MAX_CONNECTIONS} connections did not bring all of it");
+        let reason = format!("{MAX_CONNECTIONS} connections did not deliver all of it");
         Err(FetchError::Network { address: self.address.clone(), reason })
     }
 
-    fn is_right(&self) -> bool {
+    fn is_intact(&self) -> bool {
         self.entry.sha256.is_none_or(|wanted| self.hash.clone().finalize() == wanted.into())
     }
 
-    /// The whole file came in this run, and it is another one: nothing of it is of use.
+    /// Deletes a file that arrived completely in this run with a wrong hash.
     fn wrong(&mut self, watch: &mut Watch) -> FetchError {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let got = hex(&self.hash.clone().finalize());
@@ -182,7 +188,7 @@ impl Growing<'_> {
         }
         match self.receive(client, watch) {
             Ok(()) if self.held == self.entry.size => End::All,
-            Ok(()) => End::Broken(Failure::early(self.held, self.entry.size)),
+            Ok(()) => End::Broken(Failure::truncated(self.held, self.entry.size)),
             Err(end) => end,
         }
     }
@@ -195,27 +201,27 @@ impl Growing<'_> {
         let size = self.entry.size;
         let from = if self.ranges { self.held } else { 0 };
         let answer = client.file(&self.address, from).map_err(End::Broken)?;
-        let told = match answer.part {
-            Part::Whole(told) => {
+        let told = match answer.range {
+            ContentRange::Whole(told) => {
                 if self.held > 0 {
                     self.begin_again(watch)?;
                 }
                 told
             }
-            Part::From { start, total } if start == from && from > 0 => total,
-            // From now on without ranges: this server's are not to be trusted.
+            ContentRange::From { start, total } if start == from && from > 0 => total,
+            // Stop using ranges: this server's are wrong.
             _ if self.ranges && from > 0 => {
                 self.ranges = false;
                 self.begin_again(watch)?;
                 return self.receive(client, watch);
             }
             _ => {
-                let reason = "the server sends a part of the file, which was not asked for".to_owned();
+                let reason = "the server sends a part of the file that was not requested".to_owned();
                 return Err(End::Error(FetchError::Network { address: self.address.clone(), reason }));
             }
         };
         if let Some(told) = told.filter(|&told| told != size) {
-            return Err(self.changed(format!("the server has {told} bytes, {size} were listed")));
+            return Err(self.changed(format!("the server has {told} bytes, but {size} were listed")));
         }
         let (mut body, mut buffer) = (answer.reader(), vec![0; CHUNK]);
         loop {
@@ -231,7 +237,7 @@ impl Growing<'_> {
             self.file.write_all(&buffer[..n]).map_err(|error| self.not_written(error))?;
             self.hash.update(&buffer[..n]);
             self.held += n as u64;
-            watch.come(n as u64)?;
+            watch.received(n as u64)?;
         }
     }
 

@@ -1,4 +1,4 @@
-//! One answer of a server at a time: what it is worth, and whether to ask again.
+//! HTTP requests: answers, failures, and whether to retry.
 
 use super::FetchError;
 use super::address::MAX_ADDRESS;
@@ -7,31 +7,31 @@ use std::time::Duration;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LINK, LOCATION, RETRY_AFTER};
 use ureq::{Agent, Body, http};
 
-/// Redirects that are followed: Hugging Face needs one or two.
+/// Most redirects to follow: Hugging Face needs one or two.
 const MAX_REDIRECTS: u32 = 6;
 const MAX_HEADER: usize = 64 << 10;
-/// To be connected, and for the first byte of an answer.
+/// Timeout for connecting and for the first byte of an answer.
 const FIRST: Duration = Duration::from_secs(60);
-/// From one byte to the next.
+/// Timeout between bytes.
 const NEXT: Duration = Duration::from_secs(60);
-/// For a whole page of a list.
+/// Timeout for a page of a list.
 const PAGE: Duration = Duration::from_secs(120);
-/// Longest wait that a server may ask for.
+/// Longest wait that a server may request.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
 pub(super) struct Client(Agent);
 
-/// A request that brought nothing.
+/// A failed request.
 pub(super) struct Failure {
     pub reason: String,
-    /// Whether it may do the next time.
+    /// Whether a retry may succeed.
     pub passes: bool,
-    /// What the server asked for.
+    /// The wait that the server requests.
     pub wait: Option<Duration>,
 }
 
 impl Failure {
-    fn lasting(reason: impl Into<String>) -> Failure {
+    fn permanent(reason: impl Into<String>) -> Failure {
         Failure { reason: reason.into(), passes: false, wait: None }
     }
 
@@ -40,7 +40,7 @@ impl Failure {
         Failure { reason: format!("the connection broke: {error}"), passes: true, wait: None }
     }
 
-    pub fn early(held: u64, size: u64) -> Failure {
+    pub fn truncated(held: u64, size: u64) -> Failure {
         Failure { reason: format!("the connection ended after {held} of {size} bytes"), passes: true, wait: None }
     }
 
@@ -53,7 +53,7 @@ impl From<ureq::Error> for Failure {
     fn from(error: ureq::Error) -> Failure {
         use ureq::Error::{ConnectionFailed, HostNotFound, Io, Timeout};
         let passes = match &error {
-            // So come certificates that are not trusted, which stay.
+            // Untrusted certificates give this error, and a retry does not help.
             Io(error) => error.kind() != io::ErrorKind::InvalidData,
             _ => matches!(error, ConnectionFailed | HostNotFound | Timeout(_)),
         };
@@ -61,19 +61,19 @@ impl From<ureq::Error> for Failure {
     }
 }
 
-/// Which bytes of a file an answer has.
-pub(super) enum Part {
-    /// All of them; so many, if the server says it.
+/// The bytes of a file that an answer holds.
+pub(super) enum ContentRange {
+    /// All bytes; their number, if known.
     Whole(Option<u64>),
-    /// Those from `start` on, of so many, if the server says it.
+    /// Bytes from `start` on; the file's size, if known.
     From { start: u64, total: Option<u64> },
-    /// A part that makes no sense: what was asked for cannot be had so.
-    Senseless,
+    /// An invalid range.
+    Invalid,
 }
 
 /// An answer with a body.
 pub(super) struct Answer {
-    pub part: Part,
+    pub range: ContentRange,
     body: Body,
 }
 
@@ -87,16 +87,16 @@ fn text(answer: &http::Response<Body>, name: HeaderName) -> Option<&str> {
     answer.headers().get(name)?.to_str().ok()
 }
 
-/// `bytes 5-9/10`, whose last byte must be the file's.
-fn range(text: &str) -> Option<Part> {
+/// Parses `bytes 5-9/10`.
+fn content_range(text: &str) -> Option<ContentRange> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (start, end) = range.split_once('-')?;
     let (start, end): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
     let total: Option<u64> = if total == "*" { None } else { Some(total.parse().ok()?) };
-    (start <= end && total.is_none_or(|total| end < total)).then_some(Part::From { start, total })
+    (start <= end && total.is_none_or(|total| end < total)).then_some(ContentRange::From { start, total })
 }
 
-/// Where `to`, which a server at `from` names, leads: a whole address of http, or a path on that server.
+/// Resolves a redirect from `from` to `to`: a full http address, or a path on the same server.
 fn redirected(from: &str, to: &str) -> Option<String> {
     let (scheme, rest) = from.split_once("://")?;
     let host = rest.split('/').next()?;
@@ -113,12 +113,12 @@ fn redirected(from: &str, to: &str) -> Option<String> {
 }
 
 impl Client {
-    /// `secure`: nothing but https, redirects included.
+    /// `secure`: https only, redirects included.
     pub fn new(secure: bool) -> Client {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .https_only(secure)
-            // They are followed here: the client would read an answer's body to its end first, and there may be none.
+            // Redirects are followed here: the client would first read the answer's body, which may never end.
             .max_redirects(0)
             .max_response_header_size(MAX_HEADER)
             .user_agent(concat!("diffews-wgpu/", env!("CARGO_PKG_VERSION")))
@@ -139,16 +139,15 @@ impl Client {
             }
             let answer = request.call()?;
             if !matches!(answer.status().as_u16(), 301..=303 | 307 | 308) {
-                return Self::judged(answer);
+                return Self::check_status(answer);
             }
             let next = text(&answer, LOCATION).and_then(|to| redirected(&address, to));
-            address =
-                next.ok_or_else(|| Failure::lasting("the server sends elsewhere, and the address makes no sense"))?;
+            address = next.ok_or_else(|| Failure::permanent("the server redirects to an invalid address"))?;
         }
-        Err(Failure::lasting(format!("the server sends elsewhere more than {MAX_REDIRECTS} times")))
+        Err(Failure::permanent(format!("the server redirects more than {MAX_REDIRECTS} times")))
     }
 
-    fn judged(answer: http::Response<Body>) -> Result<http::Response<Body>, Failure> {
+    fn check_status(answer: http::Response<Body>) -> Result<http::Response<Body>, Failure> {
         let status = answer.status().as_u16();
         match status {
             200 | 206 | 416 => Ok(answer),
@@ -157,41 +156,41 @@ impl Client {
                 let wait = seconds.map(Duration::from_secs).map(|wait| wait.min(MAX_WAIT));
                 Err(Failure { reason: format!("the server answers with {status}"), passes: true, wait })
             }
-            404 => Err(Failure::lasting("the server does not have it (404)")),
-            401 | 403 => Err(Failure::lasting(format!("the server does not give it ({status})"))),
-            _ => Err(Failure::lasting(format!("the server answers with {status}"))),
+            404 => Err(Failure::permanent("the server does not have it (404)")),
+            401 | 403 => Err(Failure::permanent(format!("the server denies access ({status})"))),
+            _ => Err(Failure::permanent(format!("the server answers with {status}"))),
         }
     }
 
-    /// A file's bytes from `from` on, or what the server takes for that.
+    /// Requests a file's bytes from `from` on.
     pub fn file(&self, address: &str, from: u64) -> Result<Answer, Failure> {
         let answer = self.ask(address, from, None)?;
-        let part = match answer.status().as_u16() {
-            200 => Part::Whole(text(&answer, CONTENT_LENGTH).and_then(|text| text.parse().ok())),
-            206 => text(&answer, CONTENT_RANGE).and_then(range).unwrap_or(Part::Senseless),
-            _ => Part::Senseless,
+        let range = match answer.status().as_u16() {
+            200 => ContentRange::Whole(text(&answer, CONTENT_LENGTH).and_then(|text| text.parse().ok())),
+            206 => text(&answer, CONTENT_RANGE).and_then(content_range).unwrap_or(ContentRange::Invalid),
+            _ => ContentRange::Invalid,
         };
-        Ok(Answer { part, body: answer.into_body() })
+        Ok(Answer { range, body: answer.into_body() })
     }
 
-    /// A page of a list of at most `most` bytes, and where the next one is.
+    /// A page of a list of at most `most` bytes, and the address of the next one.
     pub fn page(&self, address: &str, most: u64) -> Result<(Vec<u8>, Option<String>), Failure> {
         let answer = self.ask(address, 0, Some(PAGE))?;
         if answer.status() != 200 {
-            return Err(Failure::lasting(format!("the server answers with {}", answer.status().as_u16())));
+            return Err(Failure::permanent(format!("the server answers with {}", answer.status().as_u16())));
         }
         let next = text(&answer, LINK).and_then(next_page).map(str::to_owned);
         let mut bytes = Vec::new();
         let read = answer.into_body().into_reader().take(most + 1).read_to_end(&mut bytes);
         read.map_err(|error| Failure::broken(&error))?;
         if bytes.len() as u64 > most {
-            return Err(Failure::lasting(format!("the list has more than the {most} bytes that are read of one")));
+            return Err(Failure::permanent(format!("the list has more than {most} bytes, the limit")));
         }
         Ok((bytes, next))
     }
 }
 
-/// `<ADDRESS>; rel="next"` among several links.
+/// Finds `<ADDRESS>; rel="next"` among several links.
 fn next_page(text: &str) -> Option<&str> {
     let mut links = text.split(',').filter_map(|link| link.trim().strip_prefix('<')?.split_once('>'));
     links.find(|(_, rest)| rest.contains("rel=\"next\"")).map(|(address, _)| address)
@@ -214,8 +213,8 @@ mod tests {
 
     #[test]
     fn ranges_are_taken_as_they_are_written_or_not_at_all() {
-        assert!(matches!(range("bytes 5-9/10"), Some(Part::From { start: 5, total: Some(10) })));
-        assert!(matches!(range("bytes 5-9/*"), Some(Part::From { start: 5, total: None })));
+        assert!(matches!(content_range("bytes 5-9/10"), Some(ContentRange::From { start: 5, total: Some(10) })));
+        assert!(matches!(content_range("bytes 5-9/*"), Some(ContentRange::From { start: 5, total: None })));
         for bad in [
             "",
             "bytes",
@@ -227,7 +226,7 @@ mod tests {
             "items 5-9/10",
             "bytes 5-9/-",
         ] {
-            assert!(range(bad).is_none(), "{bad}");
+            assert!(content_range(bad).is_none(), "{bad}");
         }
         assert_eq!(next_page("<https://h/1>; rel=\"prev\", </2?c=3>; rel=\"next\""), Some("/2?c=3"));
         assert_eq!(next_page("https://h/1; rel=next"), None);

@@ -1,33 +1,33 @@
-//! What a server says its repository holds. Nothing in it is trusted.
+//! A server's list of a repository's files, which is not trusted.
 
 use super::address::Layout;
 use serde::Deserialize;
 
-/// Bytes of one page of a list: a thousand files take 0.3 MB.
+/// Largest page of a list, in bytes: a thousand files take 0.3 MB.
 pub(super) const MAX_PAGE: u64 = 8 << 20;
-/// Pages that are asked for; Hugging Face's have a thousand files each.
+/// Most pages to request; Hugging Face's have a thousand files each.
 pub(super) const MAX_PAGES: usize = 20;
-/// Files that are believed.
+/// Most files.
 const MAX_FILES: usize = 20_000;
-/// Bytes of one file that are believed: SD 2.1's UNet has 3.5 GB.
+/// Largest file, in bytes: SD 2.1's UNet has 3.5 GB.
 const MAX_SIZE: u64 = 64 << 30;
-/// Directories above a file.
+/// Most directories above a file.
 const MAX_DEPTH: usize = 8;
-/// Characters of one name.
+/// Longest name, in characters.
 const MAX_NAME: usize = 120;
-/// What Windows takes for devices, whatever the extension.
+/// Names of devices on Windows, with any extension.
 const DEVICES: &[&str] = &["con", "prn", "aux", "nul"];
 
 /// A file of the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// With `/` between its parts, each of which [`is_plain`].
+    /// Parts separated by `/`, each of which [`is_plain`].
     pub path: String,
     pub size: u64,
     pub sha256: Option<[u8; 32]>,
 }
 
-/// What each layout calls the same things.
+/// Fields of both layouts.
 #[derive(Deserialize)]
 struct Told {
     #[serde(alias = "Path")]
@@ -62,9 +62,9 @@ struct Files {
 /// Adds the files of one page to `all`.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// The reason, as text.
 pub(super) fn read(layout: Layout, page: &[u8], all: &mut Vec<Entry>) -> Result<(), String> {
-    let wrong = |error: serde_json::Error| format!("it is not what such a server sends: {error}");
+    let wrong = |error: serde_json::Error| format!("its JSON is not in the server's format: {error}");
     let files = match layout {
         Layout::ModelScope => serde_json::from_slice::<Page>(page).map_err(wrong)?.data.files,
         Layout::HuggingFace => serde_json::from_slice(page).map_err(wrong)?,
@@ -74,24 +74,24 @@ pub(super) fn read(layout: Layout, page: &[u8], all: &mut Vec<Entry>) -> Result<
     }
     for Told { path, size, kind, sha256, lfs } in files {
         if leads_elsewhere(&path) {
-            return Err(format!("`{path}` is no path within a repository"));
+            return Err(format!("`{path}` is not a path within the repository"));
         }
         let is_directory = matches!(kind.as_deref(), Some("tree" | "directory"));
-        // Of the names that are left out here this program reads none.
+        // This program reads no file with a name that is skipped here.
         if is_directory || path.split('/').count() > MAX_DEPTH || !path.split('/').all(is_plain) {
             continue;
         }
         let size = size.filter(|&size| size <= MAX_SIZE);
-        let size = size.ok_or_else(|| format!("`{path}` has no size, or one that is not believed"))?;
+        let size = size.ok_or_else(|| format!("`{path}` has no size, or an implausible one"))?;
         let sha256 = lfs.map(|lfs| lfs.oid).or(sha256).filter(|text| !text.is_empty());
-        let digits = |text: String| hash(&text).ok_or_else(|| format!("`{path}` has a SHA-256 that is none"));
+        let digits = |text: String| hash(&text).ok_or_else(|| format!("`{path}` has an invalid SHA-256"));
         let sha256 = sha256.map(digits).transpose()?;
         all.push(Entry { path, size, sha256 });
     }
     Ok(())
 }
 
-/// 64 hexadecimal digits, with `sha256:` before them or without.
+/// Parses 64 hexadecimal digits, with or without `sha256:` before them.
 fn hash(text: &str) -> Option<[u8; 32]> {
     let digits = text.strip_prefix("sha256:").unwrap_or(text);
     if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -104,13 +104,13 @@ fn hash(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// Whether a path is made to lead out of the directory that files are put in.
+/// Whether a path leads out of the target directory.
 fn leads_elsewhere(path: &str) -> bool {
     path.split('/').any(|part| matches!(part, "" | "." | ".."))
         || path.contains(|c: char| matches!(c, '\\' | ':') || c.is_control())
 }
 
-/// Whether this is a name of a file or directory on every system, and nothing else on any.
+/// Whether this is a plain name of a file or directory on every system.
 pub(super) fn is_plain(name: &str) -> bool {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+' | '=' | '@' | '(' | ')' | ' ');
     let stem = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
@@ -159,7 +159,7 @@ mod tests {
         for path in ["../x", "a/../../x", "/etc/passwd", "a//b", "", ".", "C:/x", "a\\..\\x", "a/\u{0}", "a\nb", "a/"] {
             assert!(one(path).is_err(), "{path:?}");
         }
-        // Odd, and of no use.
+        // Valid but unusual: ignored.
         for path in [
             "é.json",
             ".gitattributes",

@@ -1,12 +1,12 @@
-//! Weights from where they are published, so far as this program reads them.
+//! Downloads published weights: the files that this program reads.
 //!
 //! ```text
 //! address --Repository--> list of files (untrusted) --choose--> a model's files --file--> NAME.part --size, SHA-256--> NAME
 //! ```
 //!
-//! A part is resumed, in this run after a connection that broke and in the next one after an interruption. A server that has no ranges, or lies
-//! about them, is asked for the whole file. A file gets its name when its size and its SHA-256 are those that the repository lists (Hugging
-//! Face lists none of small files).
+//! A partial file is resumed, in this run after a broken connection and in the next one after an interruption. A server without ranges, or
+//! with wrong ones, is asked for the whole file. A file gets its name when its size and SHA-256 match the list (Hugging Face lists no
+//! SHA-256 of small files).
 
 mod address;
 mod choose;
@@ -20,7 +20,7 @@ pub use error::FetchError;
 
 use crate::weights::shards_in;
 use choose::{Chosen, Tree};
-use file::{held, is_right, part_of};
+use file::{is_intact, part_of, partial_len};
 use http::Client;
 use listing::{Entry, MAX_PAGE, MAX_PAGES};
 use std::fs;
@@ -28,25 +28,25 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What to fetch, and where to.
+/// What to fetch, and where.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// The directory of the UNet, or the last part of its name; without it the base's own, or the only one that is there.
+    /// The directory of the UNet, or the last part of its path; by default the base's own, else the only one.
     pub unet: Option<&'a str>,
-    /// The directory in which the repository's own directories are made.
+    /// The directory for the repository's files.
     pub dir: &'a Path,
-    /// Whether files that are there are fetched again, and replaced.
+    /// Whether to fetch existing files again and replace them.
     pub force: bool,
-    /// What a bad connection is worth.
+    /// Retries on bad connections.
     pub patience: Patience,
 }
 
-/// How often something is tried that brings nothing, and how long between.
+/// How often a request without progress is retried, and the wait between.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// Failures in a row.
+    /// Most failures in a row.
     pub attempts: u32,
-    /// After the first of them; twice that after the second, and so on, up to a minute.
+    /// Wait after the first failure; it doubles with each further one, up to a minute.
     pub first_wait: Duration,
 }
 
@@ -62,35 +62,35 @@ impl Patience {
     }
 }
 
-/// What is done at the moment.
+/// The progress of a fetch.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
     /// The file, by its path in the repository.
     pub file: &'a str,
-    /// Bytes of all files that are there.
+    /// Received bytes of all files.
     pub done: u64,
-    /// Bytes of all files; 0 before that is known.
+    /// Bytes of all files; 0 until known.
     pub total: u64,
-    /// A failure after which it is tried again, and when; said once for each.
+    /// A failure and the wait before the retry; reported once for each.
     pub trouble: Option<(&'a str, Duration)>,
 }
 
-/// What came of it.
+/// The result of a fetch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fetched {
-    /// The base model's directory, where the repository has one.
+    /// The base model's directory, if the repository has one.
     pub weights: Option<PathBuf>,
-    /// The UNet's, where it is not the base's own.
+    /// The UNet's directory, if it is not the base's own.
     pub unet: Option<PathBuf>,
-    /// Files that came.
+    /// Fetched files.
     pub files: usize,
-    /// Files that were there.
+    /// Files that existed.
     pub there: usize,
     /// Bytes of both.
     pub bytes: u64,
 }
 
-/// Who is told of the progress, and may end it.
+/// Reports the progress to a callback, which may end the fetch.
 struct Watch<'a> {
     told: &'a mut dyn FnMut(&Progress) -> ControlFlow<()>,
     file: String,
@@ -99,38 +99,38 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    fn tell(&mut self, trouble: Option<(&str, Duration)>) -> Result<(), FetchError> {
+    fn report(&mut self, trouble: Option<(&str, Duration)>) -> Result<(), FetchError> {
         let Watch { told, file, done, total } = self;
         let progress = Progress { file, done: *done, total: *total, trouble };
         if told(&progress).is_break() { Err(FetchError::Interrupted) } else { Ok(()) }
     }
 
-    fn come(&mut self, bytes: u64) -> Result<(), FetchError> {
+    fn received(&mut self, bytes: u64) -> Result<(), FetchError> {
         self.done += bytes;
-        self.tell(None)
+        self.report(None)
     }
 
     fn gone(&mut self, bytes: u64) {
         self.done = self.done.saturating_sub(bytes);
     }
 
-    /// Waits before something is tried again.
+    /// Waits before a retry.
     fn wait(&mut self, file: &str, reason: &str, time: Duration) -> Result<(), FetchError> {
         file.clone_into(&mut self.file);
-        self.tell(Some((reason, time)))?;
+        self.report(Some((reason, time)))?;
         let start = Instant::now();
         while let Some(rest) = time.checked_sub(start.elapsed()).filter(|rest| !rest.is_zero()) {
             std::thread::sleep(rest.min(Duration::from_millis(50)));
-            self.tell(None)?;
+            self.report(None)?;
         }
         Ok(())
     }
 }
 
-/// Fetches the files of a model from `repository` that are not there yet. `progress` may break off; what has come stays, as `NAME.part`.
+/// Fetches the missing files of a model from `repository`. `progress` may end the fetch; received bytes stay in `NAME.part`.
 ///
 /// # Errors
-/// [`FetchError`]; nothing gets a name that is not whole and right.
+/// [`FetchError`]; a file gets its final name only when it is complete and verified.
 pub fn fetch(
     repository: &Repository,
     request: &Request,
@@ -148,14 +148,14 @@ pub fn fetch(
     let mut run = Run { repository, request, client, fetched: Fetched::default() };
     run.fetched.weights = base.map(|base| request.dir.join(base));
     run.fetched.unet = unet.map(|unet| request.dir.join(unet));
-    // They say what else there is to fetch.
+    // Indices name the shards to fetch.
     for index in indices {
-        run.bring(&[index], &mut watch)?;
+        run.download_all(&[index], &mut watch)?;
         for name in shards_in(&request.dir.join(&index.path))? {
             files.push(tree.shard(index, &name)?);
         }
     }
-    run.bring(&files, &mut watch)?;
+    run.download_all(&files, &mut watch)?;
     Ok(run.fetched)
 }
 
@@ -185,7 +185,7 @@ fn list(
         let Some(next) = next else { return Ok(all) };
         address = repository.page(&next).ok_or_else(|| wrong("its next page is on another server".into()))?;
     }
-    Err(wrong(format!("it goes on after {MAX_PAGES} pages")))
+    Err(wrong(format!("it has more than {MAX_PAGES} pages")))
 }
 
 struct Run<'a> {
@@ -196,8 +196,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Fetches those of `files` that are not there.
-    fn bring(&mut self, files: &[&Entry], watch: &mut Watch) -> Result<(), FetchError> {
+    /// Fetches the missing ones of `files`.
+    fn download_all(&mut self, files: &[&Entry], watch: &mut Watch) -> Result<(), FetchError> {
         (watch.done, watch.total) = (0, files.iter().map(|entry| entry.size).sum());
         let mut missing: Vec<(&Entry, PathBuf)> = Vec::new();
         for entry in files {
@@ -205,7 +205,7 @@ impl Run<'_> {
             entry.path.clone_into(&mut watch.file);
             let before = watch.done;
             let there = path.symlink_metadata().is_ok();
-            if there && !self.request.force && !is_right(&path, entry, watch)? {
+            if there && !self.request.force && !is_intact(&path, entry, watch)? {
                 return Err(FetchError::Exists { path });
             }
             self.fetched.bytes += entry.size;
@@ -219,7 +219,7 @@ impl Run<'_> {
         self.check_room(&missing)?;
         for (entry, path) in missing {
             entry.path.clone_into(&mut watch.file);
-            watch.tell(None)?;
+            watch.report(None)?;
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(FetchError::io(parent))?;
             }
@@ -230,9 +230,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Told before hours of waiting, where the system says how much room there is.
+    /// Checks the free disk space before hours of downloading, if the system reports it.
     fn check_room(&self, missing: &[(&Entry, PathBuf)]) -> Result<(), FetchError> {
-        let still = |(entry, path): &(&Entry, PathBuf)| entry.size.saturating_sub(held(path));
+        let still = |(entry, path): &(&Entry, PathBuf)| entry.size.saturating_sub(partial_len(path));
         let need: u64 = missing.iter().map(still).sum();
         let dir = self.request.dir;
         let there = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
@@ -255,7 +255,7 @@ fn room(_: &Path) -> Option<u64> {
     None
 }
 
-/// Where the part of a file that is fetched to `path` lies until it is whole.
+/// Path of the partial file of `path`.
 pub fn part(path: &Path) -> PathBuf {
     part_of(path)
 }

@@ -8,12 +8,12 @@ use crate::image_io::Region;
 use serde::Serialize;
 use std::path::Path;
 
-/// A file of instances that grows by a picture at a time, valid whenever the run ends.
+/// A COCO instances file that grows picture by picture and is valid whenever the run ends.
 pub struct CocoFile {
     file: RunFile,
     categories: Vec<Category>,
     tolerance: Option<Tolerance>,
-    /// How many annotations there are; their ids are from 1, for `pycocotools` takes 0 for none.
+    /// Number of annotations; ids begin with 1, because `pycocotools` treats 0 as missing.
     annotations: u64,
 }
 
@@ -32,7 +32,7 @@ struct Annotation {
     category_id: u32,
     /// x, y, width and height in pixels.
     bbox: [u32; 4],
-    /// Pixels, of polygons too.
+    /// Area of the mask in pixels, also for polygons.
     area: u64,
     iscrowd: u8,
     segmentation: Segmentation,
@@ -42,7 +42,7 @@ struct Annotation {
 #[serde(untagged)]
 enum Segmentation {
     Runs(Rle),
-    /// x and y of each point in turn.
+    /// x and y of each point, alternating.
     Polygons(Vec<Vec<u32>>),
 }
 
@@ -53,10 +53,10 @@ struct Named<'a> {
 }
 
 impl CocoFile {
-    /// Begins a file of instances of `categories`. Masks are written as runs, or, with a tolerance, as polygons; those have no holes
-    /// in this format, so each is one line around an outline and its holes ([`joined`]), which `pycocotools` fills as it was.
+    /// Begins an instances file of `categories`. Masks are written as RLE, or with a tolerance as polygons. Polygons have no holes in this
+    /// format, so each is one line around an outline and its holes ([`joined`]), which `pycocotools` fills correctly.
     ///
-    /// With `force` a file that is there already is replaced once there is a picture.
+    /// With `force` an existing file is replaced once there is a picture.
     ///
     /// # Errors
     /// As [`check_place`](crate::image_io::check_place).
@@ -82,7 +82,7 @@ impl CocoFile {
     /// Adds a picture, with or without instances.
     ///
     /// # Errors
-    /// [`FormatError::Category`] for an instance of another class, before anything is written, and whatever the system says.
+    /// [`FormatError::Category`] for an instance of another class, before anything is written; I/O errors.
     pub fn add(&mut self, picture: &Picture) -> Result<(), FormatError> {
         let mut annotations = Vec::new();
         for instance in picture.instances() {
@@ -96,10 +96,10 @@ impl CocoFile {
         self.file.add(&[lines([image]), lines(annotations)])
     }
 
-    /// Writes what there is; so does dropping, without telling whether it could.
+    /// Writes the file. Dropping does so, too, but ignores errors.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// I/O errors.
     pub fn finish(self) -> Result<(), FormatError> {
         self.file.finish()
     }
@@ -115,22 +115,22 @@ fn annotation(id: u64, image_id: u64, instance: &Instance, tolerance: Option<Tol
     Annotation { id, image_id, category_id, bbox: bbox(region), area: region.area(), iscrowd: 0, segmentation }
 }
 
-/// One line for each polygon: x and y in turn, in pixels.
+/// Coordinates of each polygon: x and y alternating, in pixels.
 fn polygons(region: &Region, tolerance: Tolerance) -> Vec<Vec<u32>> {
     let line = |p: &super::Polygon| joined([&p.outer].into_iter().chain(&p.holes)).into_flattened();
     outlines(region, tolerance).iter().map(line).collect()
 }
 
-/// Of a region that has pixels.
+/// Bounding box of a region that is not empty.
 fn bbox(region: &Region) -> [u32; 4] {
     region.bounding_box().map_or([0; 4], |b| [b.x, b.y, b.width, b.height])
 }
 
-/// A file of results, for `COCO.loadRes`, that grows by a picture at a time, valid whenever the run ends.
+/// A COCO results file for `COCO.loadRes` that grows picture by picture and is valid whenever the run ends.
 pub struct CocoResultsFile(RunFile);
 
 #[derive(Serialize)]
-struct Found {
+struct ResultEntry {
     image_id: u64,
     category_id: u32,
     bbox: [u32; 4],
@@ -139,7 +139,7 @@ struct Found {
 }
 
 impl CocoResultsFile {
-    /// Begins a file of results. The ids of pictures and categories are those of the annotations that it will be compared with.
+    /// Begins a results file. Use the ids of pictures and categories of the annotations that it will be compared with.
     ///
     /// # Errors
     /// As [`CocoFile::create`].
@@ -147,25 +147,25 @@ impl CocoResultsFile {
         RunFile::create(path, force, ["[\n".to_owned(), "\n]\n".to_owned()].to_vec()).map(CocoResultsFile)
     }
 
-    /// Adds what was found in a picture.
+    /// Adds the instances of a picture.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// I/O errors.
     pub fn add(&mut self, picture: &Picture) -> Result<(), FormatError> {
-        self.0.add(&[lines(picture.instances().iter().map(|instance| found(picture.id(), instance)))])
+        self.0.add(&[lines(picture.instances().iter().map(|instance| result_entry(picture.id(), instance)))])
     }
 
     /// As [`CocoFile::finish`].
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// I/O errors.
     pub fn finish(self) -> Result<(), FormatError> {
         self.0.finish()
     }
 }
 
-fn found(image_id: u64, Instance { category, region, score }: &Instance) -> Found {
-    Found { image_id, category_id: category.id, bbox: bbox(region), score: *score, segmentation: Rle::of(region) }
+fn result_entry(image_id: u64, Instance { category, region, score }: &Instance) -> ResultEntry {
+    ResultEntry { image_id, category_id: category.id, bbox: bbox(region), score: *score, segmentation: Rle::of(region) }
 }
 
 #[cfg(test)]
@@ -209,7 +209,7 @@ mod tests {
     fn instances_as_polygons() {
         let all = written(Some(Tolerance::EXACT));
         let polygons = all["annotations"][0]["segmentation"].as_array().unwrap();
-        // The part with the hole: 4 corners, 4 of the hole, and 2 again.
+        // The part with the hole: 4 corners, 4 of the hole, and 2 repeated ones.
         assert_eq!(polygons.iter().map(|p| p.as_array().unwrap().len()).collect::<Vec<_>>(), [20, 8]);
         assert_eq!(polygons[1], json!([5, 0, 6, 0, 6, 2, 5, 2]));
         assert_eq!(all["annotations"][0]["area"], 10);

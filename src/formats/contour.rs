@@ -1,7 +1,7 @@
-//! Outlines of masks along the sides of their pixels, and fewer points of them.
+//! Outlines of masks along the sides of their pixels, and their simplification.
 //!
-//! Corners are those of pixels, in pixels from the picture's top left corner: a mask of one pixel has the outline (0, 0), (1, 0),
-//! (1, 1), (0, 1). So has COCO; what counts from the centres of pixels has half a pixel less.
+//! Points are corners of pixels, in pixels from the picture's top left corner: a mask of one pixel has the outline (0, 0), (1, 0),
+//! (1, 1), (0, 1), as in COCO. Formats that count from pixel centres have half a pixel less.
 
 use super::FormatError;
 use crate::image_io::{Region, Run};
@@ -11,39 +11,39 @@ use std::ops::Range;
 /// A corner, x and y.
 pub type Point = [u32; 2];
 
-/// A closed line without its first point at its end, that neither meets nor crosses itself before it is simplified.
+/// A closed line, without the first point repeated at the end. It neither touches nor crosses itself before simplification.
 pub type Ring = Vec<Point>;
 
-/// Foreground that is connected at the sides of its pixels: what touches at corners alone are several of these, as polygons that
+/// Foreground connected at the sides of its pixels. Parts that touch only at corners are separate polygons, because polygons that
 /// touch themselves are invalid in most formats.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Polygon {
-    /// With the area at its right as one goes and y points down: clockwise on the screen.
+    /// Clockwise on the screen, where y points down.
     pub outer: Ring,
-    /// The other way round.
+    /// Counterclockwise.
     pub holes: Vec<Ring>,
 }
 
-/// How far, in pixels, a simplified outline may be from the mask's own.
+/// Largest distance of a simplified outline from the exact one, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tolerance(f64);
 
 impl Tolerance {
-    /// Every corner of every pixel's side.
+    /// No simplification.
     pub const EXACT: Tolerance = Tolerance(0.0);
 
     /// # Errors
-    /// [`FormatError::Tolerance`] for what is negative or not finite.
+    /// [`FormatError::Tolerance`] for a number that is negative or not finite.
     pub fn new(pixels: f64) -> Result<Tolerance, FormatError> {
         if pixels.is_finite() && pixels >= 0.0 { Ok(Tolerance(pixels)) } else { Err(FormatError::Tolerance(pixels)) }
     }
 }
 
-/// The outlines of a mask, from top to bottom and from left to right of their first pixels; simplified by Douglas' and Peucker's
-/// algorithm (1973).
+/// The outlines of a mask, in row-major order of their first pixels, simplified by the Douglas-Peucker algorithm
+/// (1973).
 ///
-/// An outer outline that `tolerance` would leave with no area stays as it is, a hole goes. Simplified outlines may cross
-/// themselves or each other, by no more than the tolerance.
+/// An outer outline that would lose its area stays exact; a hole that would is dropped. Simplified outlines may cross
+/// themselves or each other, by at most the tolerance.
 pub fn outlines(region: &Region, tolerance: Tolerance) -> Vec<Polygon> {
     let parts = region.parts(false);
     let mut polygons: Vec<Polygon> = Vec::new();
@@ -73,9 +73,9 @@ pub(super) fn doubled_area(ring: &[Point]) -> i64 {
     ring.iter().zip(next).map(|(a, b)| i64::from(a[0]) * i64::from(b[1]) - i64::from(b[0]) * i64::from(a[1])).sum()
 }
 
-/// Closed walks around the foreground, which is at the right of one who walks, with a run that each passes. Where pixels touch at a
-/// corner, a walk turns to stay with its own pixel. A walk is told by the left and right ends of runs that it passes; so no picture is
-/// needed, only its runs.
+/// Closed walks around the foreground, which is at the right, each with a run that it passes. Where pixels touch at a corner, a
+/// walk turns to stay at its own pixel. Walks follow the left and right ends of runs, so they need only the runs, not the
+/// picture.
 fn walks(runs: &[Run]) -> Vec<(usize, Vec<Point>)> {
     let rows = Rows::of(runs);
     let mut seen = vec![[false; 2]; runs.len()];
@@ -98,7 +98,7 @@ fn walks(runs: &[Run]) -> Vec<(usize, Vec<Point>)> {
 const LEFT: usize = 0;
 const RIGHT: usize = 1;
 
-/// Runs, and where each row's begin: a search in all of them would be most of the time in large pictures.
+/// Runs with the start of each row's, because a search in all runs would be slow in large pictures.
 struct Rows<'a> {
     runs: &'a [Run],
     begins: Vec<usize>,
@@ -118,7 +118,7 @@ impl<'a> Rows<'a> {
         begin(y as usize)..begin(y as usize + 1)
     }
 
-    /// The first run of `row` that is not `before`; `guess` is its likely place in the row, as neighbouring rows are much alike.
+    /// The first run of `row` that is not `before`; `guess` is its likely place, because neighbouring rows are similar.
     fn find(&self, row: &Range<usize>, guess: usize, before: impl Fn(&Run) -> bool) -> usize {
         let at = (row.start + guess).min(row.end);
         let after = at == row.start || before(&self.runs[at - 1]);
@@ -128,11 +128,11 @@ impl<'a> Rows<'a> {
         row.start + self.runs[row.clone()].partition_point(before)
     }
 
-    /// From the left end of run `i`, where it meets the row above, to the end that comes next.
+    /// Walks from the left end of run `i`, where it meets the row above, to the next end.
     fn upwards(&self, i: usize, points: &mut Vec<Point>) -> (usize, usize) {
         let runs = self.runs;
         let Run { y, start, end } = runs[i];
-        // The first run that ends behind `start` in the row above.
+        // The first run that ends after `start` in the row above.
         let row = y.checked_sub(1).map_or(0..0, |above| self.row(above));
         let j = self.find(&row, i - self.row(y).start, |r| r.end <= start);
         let above = (j < row.end).then(|| (j, runs[j]));
@@ -170,7 +170,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// From the right end of run `i`, where it meets the row below, to the end that comes next.
+    /// Walks from the right end of run `i`, where it meets the row below, to the next end.
     fn downwards(&self, i: usize, points: &mut Vec<Point>) -> (usize, usize) {
         let runs = self.runs;
         let Run { y, start, end } = runs[i];
@@ -213,7 +213,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// A walk that comes by a corner twice, as two walks, and so on: each then is an outer outline or a hole.
+/// Splits a walk that passes a corner twice into several, each of which is an outer outline or a hole.
 fn simple(walk: Vec<Point>) -> Vec<Ring> {
     let mut rings = Vec::new();
     let mut way: Ring = Vec::new();
@@ -233,8 +233,8 @@ fn simple(walk: Vec<Point>) -> Vec<Ring> {
     rings
 }
 
-/// Of a ring, the points that keep it within `tolerance`: Douglas-Peucker on both ways between its first point and the one that is
-/// farthest from that.
+/// Simplifies a ring within `tolerance`: Douglas-Peucker on both paths between its first point and the point farthest from
+/// it.
 fn simplified(ring: &[Point], tolerance: f64) -> Ring {
     if tolerance == 0.0 || ring.len() < 4 {
         return ring.to_vec();
@@ -245,7 +245,7 @@ fn simplified(ring: &[Point], tolerance: f64) -> Ring {
     let mut kept = vec![false; ring.len()];
     kept[0] = true;
     kept[far] = true;
-    // Index `len` is the first point again. A list in place of a recursion, whose depth a mask would choose.
+    // Index `len` is the first point again. A list instead of a recursion, because the mask would determine its depth.
     let mut ways = vec![(0, far), (far, ring.len())];
     while let Some((from, to)) = ways.pop() {
         let ends = (ring[from], ring[to % ring.len()]);
@@ -259,7 +259,7 @@ fn simplified(ring: &[Point], tolerance: f64) -> Ring {
     ring.iter().zip(kept).filter_map(|(point, kept)| kept.then_some(*point)).collect()
 }
 
-/// The square of a point's distance from a segment.
+/// Squared distance of a point from a segment.
 fn from_segment(p: Point, (a, b): (Point, Point)) -> f64 {
     let of = |p: Point| [f64::from(p[0]), f64::from(p[1])];
     let (p, a, b) = (of(p), of(a), of(b));

@@ -8,7 +8,7 @@ fn exact(rows: &[&str]) -> Vec<Polygon> {
     outlines(&drawn(rows), Tolerance::EXACT)
 }
 
-/// Pixels whose centres have an odd number of outlines at their left.
+/// Pixels whose centres have an odd number of outlines to their left.
 fn refilled(polygons: &[Polygon], (width, height): (u32, u32)) -> Vec<bool> {
     let mut inside = vec![false; (width * height) as usize];
     for ring in polygons.iter().flat_map(|p| [&p.outer].into_iter().chain(&p.holes)) {
@@ -101,7 +101,7 @@ fn simplified_outlines_stay_near() {
     assert_eq!(points(0.0).len(), 42);
     assert_eq!(points(0.4).len(), 42);
     assert!((3..=5).contains(&points(1.0).len()), "{:?}", points(1.0));
-    // What would vanish stays, but for holes.
+    // Outer outlines that would vanish stay exact; holes go.
     let ring = drawn(&["###", "#.#", "###"]);
     let all = outlines(&ring, Tolerance::new(100.0).unwrap());
     assert_eq!((all[0].outer.len(), all[0].holes.len()), (4, 0));

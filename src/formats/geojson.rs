@@ -4,7 +4,7 @@ use super::run_file::json;
 use super::{FormatError, Picture, Ring, Tolerance, outlines};
 use serde::Serialize;
 
-/// Where a picture lies on a map.
+/// A picture's georeference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Georeference {
     affine: [f64; 6],
@@ -13,11 +13,11 @@ pub struct Georeference {
 
 impl Georeference {
     /// `[a, b, c, d, e, f]`: the pixel corner (x, y) is at (a x + b y + c, d x + e y + f), as in rasterio's transforms. `crs` is a name such as
-    /// `urn:ogc:def:crs:EPSG::32633`: RFC 7946 knows longitude and latitude alone, but QGIS and GDAL read the member of the
-    /// specification of 2008.
+    /// `urn:ogc:def:crs:EPSG::32633`: RFC 7946 has longitude and latitude only, but QGIS and GDAL read this member of the 2008
+    /// specification.
     ///
     /// # Errors
-    /// [`FormatError::Affine`] for numbers that are not finite, or under which areas vanish.
+    /// [`FormatError::Affine`] for numbers that are not finite, or a singular transform.
     pub fn new(affine: [f64; 6], crs: Option<&str>) -> Result<Georeference, FormatError> {
         let reference = Georeference { affine, crs: crs.map(str::to_owned) };
         let determinant = reference.determinant();
@@ -25,7 +25,7 @@ impl Georeference {
         if sound { Ok(reference) } else { Err(FormatError::Affine(affine)) }
     }
 
-    /// Negative where the transform mirrors, as most do: rows count downwards, northings upwards.
+    /// Negative if the transform mirrors, as most do: rows count downwards, northings upwards.
     fn determinant(&self) -> f64 {
         let [a, b, _, d, e, _] = self.affine;
         a * e - b * d
@@ -63,7 +63,7 @@ struct Properties<'a> {
     name: &'a str,
     category_id: u32,
     score: f32,
-    /// In pixels, whatever the map.
+    /// Area in pixels, also with map coordinates.
     area: u64,
     picture: &'a str,
 }
@@ -77,19 +77,19 @@ enum Geometry {
     MultiPolygon(Vec<Vec<Line>>),
 }
 
-/// A picture's instances as a FeatureCollection: a Polygon, or a MultiPolygon where an instance has several parts. Properties are `name`,
+/// A picture's instances as a FeatureCollection of Polygons, or MultiPolygons for instances with several parts. Properties are `name`,
 /// `category_id`, `score`, `area` in pixels and `picture`.
 ///
-/// Outer rings are counterclockwise by their numbers, x to the right and y upwards, and holes clockwise, as RFC 7946 asks for.
-/// Unsimplified polygons are valid in the sense of OGC's Simple Features.
+/// As RFC 7946 requires, outer rings are counterclockwise with x to the right and y upwards, and holes clockwise.
+/// Unsimplified polygons are valid by OGC's Simple Features.
 pub fn feature_collection(picture: &Picture, tolerance: Tolerance, reference: Option<&Georeference>) -> String {
-    // Outlines have a positive area by their numbers, which a mirroring transform makes a negative one.
+    // Outlines have a positive area, which a mirroring transform makes negative.
     let mirrors = reference.is_some_and(|r| r.determinant() < 0.0);
     let [a, b, c, d, e, f] = reference.map_or([1.0, 0.0, 0.0, 0.0, 1.0, 0.0], |r| r.affine);
     let line = |ring: &Ring| {
         let mut line: Line =
             ring.iter().map(|p| p.map(f64::from)).map(|[x, y]| [a * x + b * y + c, d * x + e * y + f]).collect();
-        // Closed by its first point.
+        // Close the ring by repeating its first point.
         line.extend(line.first().copied());
         if mirrors {
             line.reverse();

@@ -1,4 +1,4 @@
-//! Masks and label maps as TIFF, which keeps a picture's place on the map.
+//! Masks and label maps as TIFF, which keeps a picture's georeference.
 
 use super::FormatError;
 use crate::image_io::{GeoTags, GeoValues, ImageError, write_by};
@@ -12,13 +12,13 @@ use tiff::tags::Tag;
 
 /// Rows of a strip.
 const ROWS: u32 = 64;
-/// Deflate among the compressions.
+/// TIFF's number for Deflate.
 const DEFLATE: u16 = 8;
 
 /// Writes bytes `[height, width]` (a mask's 0 and 255, or class numbers) as a grey TIFF, deflated, with the tags of `place`.
 ///
 /// # Errors
-/// No pixels, another number of them, or more than TIFF holds; a file that is there and not to be replaced, and whatever the system says.
+/// No pixels, a wrong number of them, or more than TIFF holds; an existing file without `force`; I/O errors.
 pub fn save(
     path: &Path,
     bytes: &[u8],
@@ -31,10 +31,10 @@ pub fn save(
     save_rows(path, (width, height), place, force, next)
 }
 
-/// The same of rows that `next` gives in turn, for pictures that no memory holds.
+/// The same for rows from `next`, for pictures larger than memory.
 ///
 /// # Errors
-/// As [`save`], and those of `next`.
+/// As [`save`], and errors of `next`.
 pub fn save_rows(
     path: &Path,
     (width, height): (u32, u32),
@@ -49,7 +49,7 @@ pub fn save_rows(
     let failed = |error: TiffError| unfit(error.to_string());
     let written = write_by(path, force, |file| {
         let mut encoder = TiffEncoder::new(BufWriter::new(file)).map_err(failed)?;
-        // The crate's own strips are not compressed, whatever they say, where they are written one by one (0.11.3).
+        // The crate (0.11.3) does not compress strips that are written one by one, although it tags them so.
         let mut directory = encoder.image_directory().map_err(failed)?;
         let (mut offsets, mut lengths): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
         for first in (0..height).step_by(ROWS as usize) {
@@ -74,7 +74,7 @@ pub fn save_rows(
             directory.write_tag(Tag::ImageLength, height)?;
             directory.write_tag(Tag::BitsPerSample, 8_u16)?;
             directory.write_tag(Tag::Compression, DEFLATE)?;
-            // Black is 0.
+            // 1: black is 0.
             directory.write_tag(Tag::PhotometricInterpretation, 1_u16)?;
             directory.write_tag(Tag::StripOffsets, offsets.as_slice())?;
             directory.write_tag(Tag::SamplesPerPixel, 1_u16)?;
@@ -88,7 +88,7 @@ pub fn save_rows(
     written.map_err(FormatError::Image)
 }
 
-/// Keys tell places in the text, so that no byte may be more or less; what is not ASCII is a question mark.
+/// Keys refer to positions in the text, so its length must stay; bytes that are not ASCII become question marks.
 fn ascii(text: &[u8]) -> String {
     let text = text.strip_suffix(b"\0").unwrap_or(text);
     text.iter().map(|&byte| if byte.is_ascii() && byte != 0 { char::from(byte) } else { '?' }).collect()
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use crate::image_io::{PictureOptions, load_rgb_with};
 
-    /// Our own reader, which is other code, finds the same pixels and the same place.
+    /// Our own reader, which is independent code, finds the same pixels and georeference.
     #[test]
     fn pixels_and_place_come_back() {
         let dir = tempfile::tempdir().unwrap();

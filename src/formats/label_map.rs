@@ -1,13 +1,13 @@
-//! Label maps as PASCAL VOC has them (`SegmentationClass`): palette PNGs of class numbers, 0 background and 255 void.
+//! Label maps in PASCAL VOC's format (`SegmentationClass`): palette PNGs of class numbers, 0 for background and 255 for void.
 
 use super::{FormatError, Picture};
 use crate::image_io::{LabelMap, Run, VOID};
 use crate::shown;
 
-/// What is not background.
+/// The class number of the background.
 pub const BACKGROUND: u8 = 0;
 
-/// The class number of each pixel: the categories' own; [`VOID`] where instances of two classes overlap.
+/// The class number of each pixel, which is the category's id; [`VOID`] where instances of two classes overlap.
 ///
 /// # Errors
 /// [`FormatError::Label`] for a category whose number is not from 1 to 254.

@@ -1,4 +1,4 @@
-//! Label Studio's tasks with predictions: masks as `brushlabels`, in its run lengths of RGBA
+//! Label Studio tasks with predictions: masks as `brushlabels`, in its RLE of RGBA
 //! ([labelstud.io/guide/predictions](https://labelstud.io/guide/predictions)).
 
 use super::run_file::{RunFile, lines};
@@ -11,25 +11,25 @@ use std::path::Path;
 /// Names in the labeling configuration of the project that the file is imported into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labeling {
-    /// Of the `BrushLabels` tag.
+    /// Name of the `BrushLabels` tag.
     pub from_name: String,
-    /// Of the `Image` tag.
+    /// Name of the `Image` tag.
     pub to_name: String,
     /// The task's field that the `Image` tag shows: `image` for `value="$image"`.
     pub field: String,
-    /// Stands before the names of pictures, which Label Studio fetches: `/data/local-files/?d=`, say.
+    /// Prefix of the names of pictures, which Label Studio fetches, such as `/data/local-files/?d=`.
     pub prefix: String,
 }
 
 impl Default for Labeling {
-    /// Those of Label Studio's template for brushes: `tag`, `image`, `image`, and nothing before names.
+    /// The names of Label Studio's template for brushes: `tag`, `image`, `image`, without a prefix.
     fn default() -> Labeling {
         let [from_name, to_name, field] = ["tag", "image", "image"].map(String::from);
         Labeling { from_name, to_name, field, prefix: String::new() }
     }
 }
 
-/// A file of tasks that grows by a picture at a time, valid whenever the run ends.
+/// A file of tasks that grows picture by picture and is valid whenever the run ends.
 pub struct LabelStudioFile {
     file: RunFile,
     labeling: Labeling,
@@ -44,7 +44,7 @@ struct Task<'a> {
 #[derive(Serialize)]
 struct Prediction<'a> {
     model_version: &'static str,
-    /// The mean of the instances'.
+    /// Mean score of the instances.
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<f32>,
     result: Vec<Entry<'a>>,
@@ -83,7 +83,7 @@ impl LabelStudioFile {
     /// Adds a picture as a task with one prediction.
     ///
     /// # Errors
-    /// [`FormatError::Pixels`] for a picture of 2^30 pixels or more, and whatever the system says.
+    /// [`FormatError::Pixels`] for a picture of 2^30 pixels or more; I/O errors.
     pub fn add(&mut self, picture: &Picture) -> Result<(), FormatError> {
         let Labeling { from_name, to_name, field, prefix } = &self.labeling;
         let (original_width, original_height) = picture.size();
@@ -109,10 +109,10 @@ impl LabelStudioFile {
         self.file.add(&[lines([Task { data, predictions }])])
     }
 
-    /// Writes what there is; so does dropping, without telling whether it could.
+    /// Writes the file. Dropping does so, too, but ignores errors.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// I/O errors.
     pub fn finish(self) -> Result<(), FormatError> {
         self.file.finish()
     }
@@ -123,18 +123,18 @@ fn large(picture: &Picture) -> FormatError {
     FormatError::Pixels { file: shown::text(picture.file_name()), width, height, format: "Label Studio's run lengths" }
 }
 
-/// The bytes of `label_studio_converter.brush.mask2rle` for a mask of 0 and 255: four equal bytes a pixel, row by row. `None` for 2^30 pixels or
-/// more, whose bytes have no number there.
+/// The bytes of `label_studio_converter.brush.mask2rle` for a mask of 0 and 255: four equal bytes per pixel, row by row. `None` for 2^30
+/// pixels or more, whose number of bytes the format cannot hold.
 pub fn brush(region: &Region) -> Option<Vec<u8>> {
     let (width, height) = region.size();
     let total = u64::from(width) * u64::from(height) * 4;
     let mut bits = Bits::default();
     bits.push(u32::try_from(total).ok()?.into(), 32);
-    // The size of words, and the four sizes of lengths, each less 1.
+    // The size of words and the four sizes of lengths, each minus 1.
     bits.push(8 - 1, 5);
     SIZES.iter().for_each(|size| bits.push(size - 1, 4));
     let mut at = 0;
-    // Runs that go on in the next row are one.
+    // Runs that continue in the next row are one run.
     let mut run = 0..0;
     let place = |y: u32, x: u32| (u64::from(y) * u64::from(width) + u64::from(x)) * 4;
     for next in region.runs() {
@@ -153,10 +153,10 @@ pub fn brush(region: &Region) -> Option<Vec<u8>> {
     Some(bits.finish())
 }
 
-/// Bits of a length, of which two bits tell one.
+/// Sizes of lengths in bits; two bits select one.
 const SIZES: [u64; 4] = [3, 4, 8, 16];
 
-/// High bits first.
+/// Writes bits, high bits first.
 #[derive(Default)]
 struct Bits {
     bytes: Vec<u8>,
@@ -176,7 +176,7 @@ impl Bits {
         }
     }
 
-    /// `length` times the same byte.
+    /// Writes a run of `length` equal bytes.
     fn series(&mut self, mut length: u64, value: u64) {
         while length > 0 {
             let part = length.min(1 << 16);
@@ -189,7 +189,7 @@ impl Bits {
         }
     }
 
-    /// The converter fills up the last byte, or adds one where that is full.
+    /// The converter pads the last byte, or adds one if it is full.
     fn finish(mut self) -> Vec<u8> {
         if self.used == 0 {
             self.bytes.push(0);

@@ -1,4 +1,4 @@
-//! The JSON of labelme, a file for each picture, beside it ([github.com/wkentaro/labelme](https://github.com/wkentaro/labelme)).
+//! labelme's JSON, a file beside each picture ([github.com/wkentaro/labelme](https://github.com/wkentaro/labelme)).
 
 use super::{Picture, Tolerance, joined, outlines};
 use serde::Serialize;
@@ -23,7 +23,7 @@ struct Shape<'a> {
     label: &'a str,
     /// x and y in pixels.
     points: Vec<[u32; 2]>,
-    /// The same for all polygons of one instance.
+    /// Equal for all polygons of an instance.
     group_id: Option<usize>,
     description: String,
     shape_type: &'static str,
@@ -31,8 +31,8 @@ struct Shape<'a> {
     mask: Option<()>,
 }
 
-/// A picture's file: a polygon for each part of each instance, those of one instance with one `group_id`. Polygons have no holes here: each is one
-/// line around an outline and its holes ([`joined`]). The picture itself is named, not copied; scores are in the descriptions.
+/// A picture's file: a polygon for each part of each instance, with a common `group_id`. Polygons have no holes here: each is one
+/// line around an outline and its holes ([`joined`]). The picture is referenced, not copied; scores are in the descriptions.
 pub fn json(picture: &Picture, tolerance: Tolerance) -> String {
     let mut shapes = Vec::new();
     for (number, instance) in picture.instances().iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What was found, in the formats of the tools that people annotate, train and measure with.
+//! Results in the formats of tools for annotation, training and evaluation.
 //!
 //! Everything starts from a [`Picture`] with its [`Instance`]s and ends in text or bytes:
 //!
@@ -12,11 +12,11 @@
 //! | [`npz::write`] | the maps of several classes, a file for each picture | values |
 //! | [`geojson::feature_collection`] | GeoJSON, a file for each picture | polygons with holes |
 //!
-//! [`read`] is the other way: the annotations of such tools as masks of examples.
+//! [`read`] is the reverse: annotations of such tools as masks of examples.
 //!
 //! Points of polygons are corners of pixels, in pixels from the picture's top left corner ([`outlines`]). Formats whose polygons have no
-//! holes get one line around an outline and its holes, which goes to each hole and comes back on the same way ([`joined`]): filled by
-//! the even-odd or by the nonzero rule, such a line has the holes.
+//! holes get one line around an outline and its holes, which goes to each hole and back on the same path ([`joined`]): both the even-odd
+//! and the nonzero rule fill it correctly.
 
 pub mod coco;
 mod contour;
@@ -38,10 +38,10 @@ use crate::shown;
 pub use contour::{Point, Polygon, Ring, Tolerance, outlines};
 pub use rings::joined;
 
-/// What instances are of.
+/// A class of instances.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Category {
-    /// As the format's file has it; COCO's begin with 1.
+    /// The number in the file; COCO's begin with 1.
     pub id: u32,
     pub name: String,
 }
@@ -50,13 +50,13 @@ pub struct Category {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
     pub category: Category,
-    /// Of the picture's size.
+    /// Its mask, of the picture's size.
     pub region: Region,
-    /// The larger the surer, in [0, 1].
+    /// Confidence in [0, 1].
     pub score: f32,
 }
 
-/// A picture and what was found in it.
+/// A picture and its instances.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
     id: u64,
@@ -66,8 +66,8 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A picture of `size` (width, height) in pixels. `id` is what COCO's `image_id` says, `file_name` is written as it is. Instances
-    /// without a pixel are left out: no format has them.
+    /// A picture of `size` (width, height) in pixels. `id` is COCO's `image_id`; `file_name` is written as it is. Empty instances
+    /// are dropped, because no format has them.
     ///
     /// # Errors
     /// [`FormatError::Size`] for an instance of another size than the picture's, [`FormatError::Score`] for a score that is not finite.
@@ -97,13 +97,13 @@ impl Picture {
         self.size
     }
 
-    /// Those with at least one pixel, in the order given.
+    /// The instances with at least one pixel, in the given order.
     pub fn instances(&self) -> &[Instance] {
         &self.instances
     }
 }
 
-/// Why something cannot be said in a format. Messages are one line.
+/// Why a format cannot hold a result. Messages are one line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
@@ -132,19 +132,17 @@ pub enum FormatError {
     #[error("{file}: {width} x {height} pixels are more than {format} has numbers for")]
     Pixels { file: String, width: u32, height: u32, format: &'static str },
 
-    #[error(
-        "{file}: {reason}; its tags of GeoTIFF are of no use here: take them out, or use a format without coordinates"
-    )]
+    #[error("{file}: {reason}; its GeoTIFF tags cannot be used: remove them, or choose a format without coordinates")]
     Place { file: String, reason: String },
 
-    #[error("a picture's place cannot be given by {0:?}: six finite numbers that keep areas")]
+    #[error("{0:?} is not a georeference: it needs six finite numbers of an invertible transform")]
     Affine([f64; 6]),
 
     #[error(transparent)]
     Image(#[from] ImageError),
 }
 
-/// At which place `instance`'s class is in `categories`.
+/// Index of `instance`'s class in `categories`.
 fn place_of(categories: &[Category], instance: &Instance, picture: &Picture) -> Result<usize, FormatError> {
     let Category { id, name } = &instance.category;
     categories.iter().position(|c| c.id == *id).ok_or_else(|| FormatError::Category {

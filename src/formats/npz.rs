@@ -1,4 +1,4 @@
-//! Maps of several classes in one `.npz`: a stored ZIP of `.npy` files, as `numpy.savez` writes it.
+//! Maps of several classes in one `.npz`: an uncompressed ZIP of `.npy` files, like `numpy.savez`.
 
 use super::FormatError;
 use crate::image_io::{ImageError, npy_header, write_by};
@@ -8,14 +8,14 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// From here on a ZIP needs the long form of its numbers, which some programs do not read.
+/// Size from which a ZIP needs ZIP64, which some programs do not read.
 const LONG: u64 = 1 << 31;
 
-/// Whether names can be those of entries: `numpy.load(file)[name]`.
+/// Checks names of entries: `numpy.load(file)[name]`.
 ///
 /// # Errors
-/// [`FormatError::Name`] for a name that is empty, comes twice, holds a control character or a character of paths (`/`, `\`, `:`), is `.` or `..`, or is
-/// longer than 200 bytes: who unpacks the file gets files of these names.
+/// [`FormatError::Name`] for a name that is empty, comes twice, holds a control character or a path character (`/`, `\`, `:`), is `.` or `..`, or is
+/// longer than 200 bytes: unpacking the file creates files with these names.
 pub fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), FormatError> {
     let mut seen = std::collections::HashSet::new();
     for name in names {
@@ -23,9 +23,7 @@ pub fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), F
         let reason = match name {
             "" => "is empty, and cannot name a map in a .npz file",
             "." | ".." => "cannot name a map in a .npz file",
-            name if name.contains(path) => {
-                "holds a control character or one of paths, and cannot name a map in a .npz file"
-            }
+            name if name.contains(path) => "holds a control or path character, and cannot name a map in a .npz file",
             name if name.len() > 200 => "is longer than 200 bytes, and cannot name a map in a .npz file",
             name if !seen.insert(name) => "comes twice, and cannot name two maps in a .npz file",
             _ => continue,
@@ -38,7 +36,7 @@ pub fn check_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<(), F
 /// Writes maps `[height, width]` of float32 under their names. `size` is (width, height). Equal maps give equal bytes.
 ///
 /// # Errors
-/// As [`check_names`]; [`ImageError::Length`] for a map of another size; whatever `out` says.
+/// As [`check_names`]; [`ImageError::Length`] for a map of another size; errors of `out`.
 pub fn write(out: impl Write + Seek, maps: &[(&str, &[f32])], size: (u32, u32)) -> Result<(), FormatError> {
     check_names(maps.iter().map(|(name, _)| *name))?;
     let want = (size.0 as usize).saturating_mul(size.1 as usize);
@@ -61,10 +59,10 @@ pub fn write(out: impl Write + Seek, maps: &[(&str, &[f32])], size: (u32, u32)) 
     Ok(())
 }
 
-/// [`write()`] to a file, whole or not at all.
+/// [`write()`] to a file, atomically.
 ///
 /// # Errors
-/// As [`write()`] and [`write_mask`](crate::image_io::write_mask), whatever the name ends in.
+/// As [`write()`] and [`write_mask`](crate::image_io::write_mask), except that the name may have any extension.
 pub fn save(path: &Path, maps: &[(&str, &[f32])], size: (u32, u32), force: bool) -> Result<(), FormatError> {
     write_by(path, force, |file| {
         write(file, maps, size).map_err(|error| match error {

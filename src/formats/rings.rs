@@ -1,10 +1,10 @@
-//! Several rings as one closed line, for formats whose polygons have neither holes nor parts.
+//! Joins several rings into one closed line, for formats whose polygons have neither holes nor parts.
 
 use super::{Point, Ring};
 use std::collections::{BTreeSet, HashMap};
 
-/// One closed line along all of `rings`, without its first point at its end: each ring after the first is reached from the nearest
-/// corner of those before it, walked around, and left on the same way. A way there and back encloses nothing.
+/// One closed line along all of `rings`, without the first point repeated at the end: each ring after the first is reached from the nearest
+/// corner of the rings before it, walked around, and left on the same path. The path there and back encloses nothing.
 pub fn joined<'a>(rings: impl IntoIterator<Item = &'a Ring>) -> Ring {
     let rings: Vec<&Ring> = rings.into_iter().filter(|r| !r.is_empty()).collect();
     // Corners of the rings so far, by row: y, x, ring and place in it.
@@ -17,7 +17,7 @@ pub fn joined<'a>(rings: impl IntoIterator<Item = &'a Ring>) -> Ring {
         corners.extend(ring.iter().enumerate().map(|(at, p)| (p[1], p[0], number, at)));
     }
     let mut line = Vec::new();
-    // What is still to be done, the next thing last; a recursion would be as deep as a mask has holes.
+    // A stack of steps; a recursion would be as deep as the mask has holes.
     let mut ahead = Vec::from_iter((!rings.is_empty()).then_some(Step::Walk(0, 0)));
     while let Some(step) = ahead.pop() {
         match step {
@@ -39,13 +39,13 @@ pub fn joined<'a>(rings: impl IntoIterator<Item = &'a Ring>) -> Ring {
 }
 
 enum Step {
-    /// On along a ring from a place in it.
+    /// Continue along a ring from an index.
     Walk(usize, usize),
-    /// A corner again, after a branch from it.
+    /// Return to a corner after a branch.
     Back(Point),
 }
 
-/// Ring and place of the corner nearest to `point`.
+/// Ring and index of the corner nearest to `point`.
 fn nearest(corners: &BTreeSet<(u32, u32, usize, usize)>, point: Point) -> Option<(usize, usize)> {
     let squared = |a: u32, b: u32| u64::from(a.abs_diff(b)).pow(2);
     let here = (point[1], point[0], 0, 0);
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(joined([&outer]), outer);
         assert!(joined([]).is_empty());
         let line = joined([&outer, &hole, &far]);
-        // Each further ring has its first corner and the one it is reached from twice.
+        // Each further ring repeats its first corner and the corner it is reached from.
         assert_eq!(line.len(), 4 + 6 + 6);
         assert_eq!(doubled_area(&line), 2 * (81 - 1 + 4));
         let twice = |p: Point| line.iter().filter(|q| **q == p).count();

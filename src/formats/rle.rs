@@ -1,4 +1,4 @@
-//! Runs as COCO has them: column by column from the left, each from the top, background first.
+//! COCO's RLE: column by column from the left, each from the top, background first.
 
 use crate::image_io::Region;
 use serde::Serialize;
@@ -13,26 +13,26 @@ pub struct Rle {
 }
 
 impl Rle {
-    /// The compressed runs of a mask.
+    /// The compressed RLE of a mask.
     pub fn of(region: &Region) -> Rle {
         let (width, height) = region.size();
         Rle { size: [height, width], counts: compressed(&counts(region)) }
     }
 }
 
-/// Lengths of runs in turn of background and foreground, column by column; the first is 0 where the top left pixel is foreground.
-/// 8 bytes are taken for each pixel whose upper neighbour is of the other kind.
+/// Lengths of runs of background and foreground, alternating, column by column; the first is 0 if the top left pixel is foreground.
+/// Takes 8 bytes for each pixel that differs from its upper neighbour.
 pub fn counts(region: &Region) -> Vec<u64> {
     let (width, height) = (u64::from(region.size().0), u64::from(region.size().1));
     let runs = region.runs();
-    // Where the sequence changes: at the pixels that differ from the one above. Where a column ends in foreground and the next begins with
-    // it, both say so, at the same place, and cancel.
+    // The sequence changes at pixels that differ from the one above. If a column ends in foreground and the next begins with
+    // foreground, both give a change at the same place, and they cancel.
     let mut changes: Vec<u64> = Vec::new();
     let mut columns: Vec<u32> = Vec::new();
     let row = |y: u64, from: usize| from + runs[from..].iter().take_while(|r| u64::from(r.y) == y).count();
     let (mut above, mut here) = (0..0, 0..row(0, 0));
     for y in 0..=height {
-        // The ends of both rows' runs: between each two of them, in order, the rows differ.
+        // The sorted ends of both rows' runs: between each pair of them the rows differ.
         let both = [above.clone(), here.clone()];
         columns.extend(both.into_iter().flat_map(|r| &runs[r]).flat_map(|r| [r.start, r.end]));
         columns.sort_unstable();
@@ -58,8 +58,8 @@ pub fn counts(region: &Region) -> Vec<u64> {
     counts
 }
 
-/// Counts from the fourth on as differences from the one before the last, five bits a character from `0` on, low bits first, and 32 more
-/// while more follow (`rleToString` of COCO's API).
+/// Encodes counts as text, from the fourth on as differences from the count two before: five bits per character from `0`, low bits first,
+/// plus 32 if more follow (`rleToString` of COCO's API).
 pub fn compressed(counts: &[u64]) -> String {
     let mut text = String::new();
     for (i, &count) in counts.iter().enumerate() {
@@ -78,18 +78,17 @@ pub fn compressed(counts: &[u64]) -> String {
     text
 }
 
-/// The counts that [`compressed`] made such a text of.
+/// Decodes the text of [`compressed`].
 ///
 /// # Errors
-/// In words: other characters, an end within a number, and numbers that are no counts.
+/// As text: invalid characters, an end within a number, numbers that are no counts.
 pub fn counts_of(text: &str) -> Result<Vec<u64>, String> {
     let mut counts: Vec<u64> = Vec::new();
     let (mut value, mut shift) = (0_i64, 0_u32);
     for byte in text.bytes() {
-        let bits =
-            byte.checked_sub(48).filter(|bits| *bits < 64).ok_or("compressed runs have a character of another kind")?;
+        let bits = byte.checked_sub(48).filter(|bits| *bits < 64).ok_or("compressed RLE has an invalid character")?;
         if shift > 55 {
-            return Err("compressed runs have a number that is too large".into());
+            return Err("compressed RLE has a number that is too large".into());
         }
         value |= i64::from(bits & 31) << shift;
         shift += 5;
@@ -100,27 +99,27 @@ pub fn counts_of(text: &str) -> Result<Vec<u64>, String> {
             value |= -1 << shift;
         }
         let before = if counts.len() > 2 { counts[counts.len() - 2] } else { 0 };
-        let count = u64::try_from(value + before as i64).map_err(|_| "compressed runs have a length below 0")?;
-        // What follows is added to it, and no picture has so many pixels.
+        let count = u64::try_from(value + before as i64).map_err(|_| "compressed RLE has a negative length")?;
+        // Later lengths are added to it, and no picture has this many pixels.
         counts.push(if count < 1 << 48 {
             count
         } else {
-            return Err("compressed runs have a length that is too large".into());
+            return Err("compressed RLE has a length that is too large".into());
         });
         (value, shift) = (0, 0);
     }
-    if shift == 0 { Ok(counts) } else { Err("compressed runs end within a number".into()) }
+    if shift == 0 { Ok(counts) } else { Err("compressed RLE ends within a number".into()) }
 }
 
 /// Adds the foreground of runs to a mask `[height, width]`.
 ///
 /// # Errors
-/// In words: runs that are not as long as the picture.
+/// As text: runs of another length than the picture.
 pub fn add(counts: &[u64], (width, height): (u32, u32), mask: &mut [bool]) -> Result<(), String> {
     let (width, height) = (width as usize, height as usize);
     let total = counts.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
     if total != (width * height) as u64 || mask.len() != width * height {
-        return Err(format!("runs are {total} pixels long, and the picture has {}", width * height));
+        return Err(format!("the RLE has {total} pixels, but the picture has {}", width * height));
     }
     let mut at = 0;
     for (run, &count) in counts.iter().enumerate() {
@@ -138,7 +137,7 @@ mod tests {
     use super::*;
     use crate::formats::tests::drawn;
 
-    /// What one column after the other has.
+    /// The counts by a plain loop over the columns.
     fn plainly(region: &Region) -> Vec<u64> {
         let (w, h) = region.size();
         let (mut counts, mut kind, mut length) = (Vec::new(), false, 0);

@@ -1,4 +1,4 @@
-//! One JSON file for a run of many pictures, valid whenever the run ends.
+//! A JSON file for all pictures of a run, valid whenever the run ends.
 
 use super::FormatError;
 use crate::image_io::{ImageError, check_place, is_standard, write_by, write_whole};
@@ -9,30 +9,30 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use web_time::Instant;
 
-/// The most of a run's time that goes into writing the whole file again: one part in so many.
+/// Rewriting the file may take at most one part in this many of a run's time.
 const SHARE: u32 = 20;
 
 /// A file of one or two JSON lists that grow.
 ///
-/// Entries are collected in unnamed files beside `path`, which a system removes by itself. What lies at `path` is replaced as a whole by
-/// renaming, after the first picture, at the end, and in between whenever 20 times as much time has gone by as the last time took: so
-/// it is a valid file at any moment, lacks only the last pictures after an interruption, and costs a long run a twentieth of its time at
-/// most. Standard output gets it once, at the end.
+/// Entries are collected in unnamed files beside `path`, which the system removes by itself. The file at `path` is replaced as a whole by
+/// renaming: after the first picture, at the end, and in between whenever 20 times the duration of the last rewrite has passed. So it is
+/// valid at any moment, lacks only the last pictures after an interruption, and takes at most a twentieth of a long run's
+/// time. Standard output gets it once, at the end.
 pub(super) struct RunFile {
     path: PathBuf,
-    /// Whether a file at `path` may be replaced: asked for at first, then because it is our own.
+    /// Whether a file at `path` may be replaced: first because of `--force`, later because it is our own.
     force: bool,
     lists: Vec<List>,
-    /// What stands before each list, and after the last.
+    /// The text before each list, and after the last.
     frame: Vec<String>,
     written: Option<(Instant, Duration)>,
-    /// Whether there is more than was written.
+    /// Whether there are entries that were not written.
     more: bool,
 }
 
 struct List {
     entries: File,
-    /// Bytes of whole entries; behind them may be what a failure left.
+    /// Bytes of complete entries; a failed write may have left more.
     length: u64,
 }
 
@@ -47,7 +47,7 @@ impl RunFile {
         Ok(RunFile { path: path.to_owned(), force, lists, frame, written: None, more: true })
     }
 
-    /// Adds a picture's entries to a list each, and writes the file where it is time.
+    /// Adds a picture's entries, one block to each list, and writes the file if it is time.
     pub(super) fn add(&mut self, entries: &[Vec<u8>]) -> Result<(), FormatError> {
         for (list, entries) in self.lists.iter_mut().zip(entries) {
             let comma: &[u8] = if list.length > 0 && !entries.is_empty() { b",\n" } else { b"" };
@@ -59,14 +59,14 @@ impl RunFile {
         if due && !is_standard(&self.path) { self.write() } else { Ok(()) }
     }
 
-    /// Writes the file with everything that was added.
+    /// Writes the file with all entries.
     pub(super) fn finish(mut self) -> Result<(), FormatError> {
         if self.more { self.write() } else { Ok(()) }
     }
 
     fn write(&mut self) -> Result<(), FormatError> {
         let begun = Instant::now();
-        // Whatever comes of it, it is not tried a second time when this is dropped.
+        // Do not try again when this is dropped.
         self.more = false;
         let (path, frame, lists) = (&self.path, &self.frame, &mut self.lists);
         if is_standard(path) {
@@ -82,7 +82,7 @@ impl RunFile {
 }
 
 impl Drop for RunFile {
-    /// A run that ends early has what it came to.
+    /// Writes the results of a run that ends early.
     fn drop(&mut self) {
         if self.more && self.written.is_some() {
             let _ = self.write();
@@ -111,7 +111,7 @@ fn failed(path: &Path, cause: io::Error) -> FormatError {
     ImageError::Write { path: path.to_owned(), cause }.into()
 }
 
-/// JSON of several entries, a line each.
+/// JSON of several entries, one per line.
 pub(super) fn lines<T: Serialize>(entries: impl IntoIterator<Item = T>) -> Vec<u8> {
     let mut text = Vec::new();
     for entry in entries {
@@ -123,7 +123,7 @@ pub(super) fn lines<T: Serialize>(entries: impl IntoIterator<Item = T>) -> Vec<u
     text
 }
 
-/// JSON of what has only strings for keys and finite numbers.
+/// JSON of a value whose keys are strings and whose numbers are finite.
 pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("no map with other keys than strings")
 }
@@ -151,7 +151,7 @@ mod tests {
             file.add(&[lines([n]), lines(0..n % 3)]).unwrap();
             assert!(read(&path)["a"].as_array().unwrap().len() as i32 <= n + 1);
         }
-        // As where a run is interrupted, and what it came to is written by the way.
+        // As in an interrupted run, which writes its results on drop.
         drop(file);
         let all = read(&path);
         assert_eq!(all["a"].as_array().unwrap().len(), 200);
@@ -171,7 +171,7 @@ mod tests {
         file.add(&[lines([1]), Vec::new()]).unwrap();
         assert_eq!(read(&path), serde_json::json!({"a": [1], "b": []}));
         drop(file);
-        // One that came up meanwhile is another's.
+        // A file that appeared meanwhile is not ours.
         let path = dir.path().join("g.json");
         let mut file = RunFile::create(&path, false, frame()).unwrap();
         std::fs::write(&path, "theirs").unwrap();

@@ -6,7 +6,7 @@ use super::{Category, FormatError, Picture, Tolerance, joined, outlines, place_o
 use crate::shown;
 use std::fmt::Write;
 
-/// The text of a picture's file; empty where nothing was found, which such data sets mean by an empty file. Classes are places in
+/// The text of a picture's file; empty if there are no instances, as is usual in such data sets. Classes are indices in
 /// `categories`, from 0. An instance is one line: its parts and holes are joined there and back ([`joined`]), as Ultralytics' own converter
 /// joins parts. x is divided by the picture's width and y by its height, rounded to six decimals.
 ///
@@ -28,7 +28,7 @@ pub fn labels(picture: &Picture, categories: &[Category], tolerance: Tolerance) 
     Ok(text)
 }
 
-/// `classes.txt`: a name on each line.
+/// `classes.txt`: one name per line.
 ///
 /// # Errors
 /// [`FormatError::Name`] for an empty name, and for one with a line break or another control character.
@@ -37,7 +37,7 @@ pub fn classes(categories: &[Category]) -> Result<String, FormatError> {
     for Category { name, .. } in categories {
         let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
         if name.is_empty() || name.contains(breaks) {
-            return Err(FormatError::Name { name: shown::text(name), reason: "is not a line of a list of classes" });
+            return Err(FormatError::Name { name: shown::text(name), reason: "cannot be a line of classes.txt" });
         }
         text.push_str(name);
         text.push('\n');
@@ -45,7 +45,7 @@ pub fn classes(categories: &[Category]) -> Result<String, FormatError> {
     Ok(text)
 }
 
-/// `data.yaml`: where the data set's pictures lie, as seen from `path`, and the classes by number.
+/// `data.yaml`: the directories of the data set's pictures relative to `path`, and the classes by number.
 pub fn data_yaml(path: &str, train: &str, val: &str, categories: &[Category]) -> String {
     let (path, train, val) = (quoted(path), quoted(train), quoted(val));
     let mut text = format!("path: {path}\ntrain: {train}\nval: {val}\nnames:\n");
@@ -55,7 +55,7 @@ pub fn data_yaml(path: &str, train: &str, val: &str, categories: &[Category]) ->
     text
 }
 
-/// A string in YAML's double quotes: JSON's, with the characters escaped too that YAML does not print or takes for line breaks.
+/// A string in YAML's double quotes: JSON's, with further escapes for characters that YAML does not print or treats as line breaks.
 fn quoted(text: &str) -> String {
     let mut out = String::new();
     for c in json(&text).chars() {
@@ -83,7 +83,7 @@ mod tests {
         let text = labels(&pets("a"), &categories(), Tolerance::EXACT).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2);
-        // Outline, hole, other part, and two corners again for each way.
+        // Outline, hole, other part, and two repeated corners for each path.
         let numbers: Vec<f64> = lines[0].split(' ').map(|n| n.parse().unwrap()).collect();
         assert_eq!((numbers[0], numbers.len()), (1.0, 1 + 2 * (4 + 6 + 6)));
         assert!(numbers[1..].iter().all(|n| (0.0..=1.0).contains(n)));

@@ -2,7 +2,7 @@
 
 use super::{Gpu, GpuError, memory_model};
 use crate::plan::{Dispatch, Policy, Schedule};
-use crate::threads::{beside, cores};
+use crate::threads::{cores, run_with_others};
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::iter::repeat_n;
@@ -143,7 +143,7 @@ impl Gpu {
                 let _ = made[i].set(self.make_pipeline(dispatch, *storage, text));
             }
         };
-        beside(cores().min(texts.len()).saturating_sub(1), work, work);
+        run_with_others(cores().min(texts.len()).saturating_sub(1), work, work);
         let mut all = self.shared.pipelines.made.lock().map_err(|e| self.failed("pipelines", e))?;
         for (Missing { key, text, first, .. }, made) in missing.into_iter().zip(made) {
             if first {

@@ -134,7 +134,7 @@ impl Uploads<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::threads::beside;
+    use crate::threads::run_with_others;
 
     /// Writes of any size, to several buffers, through staging buffers far smaller than their total.
     #[test]
@@ -156,7 +156,7 @@ mod tests {
             uploads.finish().unwrap();
             made.into_iter().zip(held).all(|(buffer, held)| gpu.download(&buffer, 0, BYTES as u64).unwrap() == held)
         };
-        let (own, others) = beside(2, one, one);
+        let (own, others) = run_with_others(2, one, one);
         assert!(own && others == [true, true]);
         gpu.uploads(1 << 40, 1).finish().unwrap();
     }

@@ -1,18 +1,18 @@
-//! How pictures of any shape become the squares that the network sees, and its maps the pictures' again.
+//! Framing: from pictures of any shape to the network's squares, and back from its maps.
 
 use super::{DecodedMap, Mask, resize_bilinear_rgb, resize_nearest_mask};
 use image::RgbImage;
 use image::imageops::crop_imm;
 
-/// What becomes of a picture that is not square.
+/// How a picture is made square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
-    /// Its sides are scaled each by itself, as the paper does.
+    /// Scales both sides independently, as in the paper.
     #[default]
     Squash,
-    /// It keeps its shape: its shorter side is continued by its last row or column on both ends.
+    /// Keeps the shape and extends the shorter side by repeating the outermost rows or columns.
     Pad,
-    /// It keeps its shape: only the square in its middle is seen, and beside that nothing is found.
+    /// Keeps the shape and uses only the square in the middle; outside it nothing is found.
     Crop,
 }
 
@@ -28,7 +28,7 @@ struct Frame {
 impl Framing {
     pub const ALL: [Framing; 3] = [Framing::Squash, Framing::Pad, Framing::Crop];
 
-    /// As it is written: squash, pad, crop.
+    /// Its name: squash, pad, crop.
     pub fn name(self) -> &'static str {
         match self {
             Framing::Squash => "squash",
@@ -37,7 +37,7 @@ impl Framing {
         }
     }
 
-    /// The picture as a square of `side` pixels.
+    /// Makes the picture a square of `side` pixels.
     pub fn picture(self, rgb: &RgbImage, side: u32) -> RgbImage {
         match self {
             Framing::Squash => resize_bilinear_rgb(rgb, side, side),
@@ -59,7 +59,7 @@ impl Framing {
         }
     }
 
-    /// The mask of such a picture; what lies beside the picture is background.
+    /// Makes the mask of such a picture a square; padding is background.
     pub fn mask(self, mask: &Mask, side: u32) -> Mask {
         let (width, height) = mask.size();
         match self {
@@ -84,7 +84,7 @@ impl Framing {
         }
     }
 
-    /// The map of the whole picture of `size` (width, height), of the network's map of its square. Its own size is not the picture's.
+    /// The map of the whole picture of `size` (width, height) from the network's square map. The map's own size differs from the picture's.
     pub fn map(self, map: DecodedMap, size: (u32, u32)) -> DecodedMap {
         let side = map.width();
         match self {
@@ -107,7 +107,7 @@ fn middle((width, height): (u32, u32)) -> Frame {
     Frame { x: (width - side) / 2, y: (height - side) / 2, width: side, height: side }
 }
 
-/// Where a picture of this size lies in a square of `side` pixels.
+/// The rectangle of a picture of this size in a square of `side` pixels.
 fn inner((width, height): (u32, u32), side: u32) -> Frame {
     let scaled =
         |v: u32| ((f64::from(v) * f64::from(side) / f64::from(width.max(height))).round() as u32).clamp(1, side);
@@ -115,7 +115,7 @@ fn inner((width, height): (u32, u32), side: u32) -> Frame {
     Frame { x: (side - width) / 2, y: (side - height) / 2, width, height }
 }
 
-/// The place inside that is nearest to one outside.
+/// The position inside that is nearest to `at`.
 fn nearest(at: u32, first: u32, length: u32) -> u32 {
     at.saturating_sub(first).min(length - 1)
 }
@@ -126,7 +126,7 @@ mod tests {
     use crate::settings::Threshold;
     use image::Rgb;
 
-    /// A mask that goes into the square and, as a map, back again, is what it was.
+    /// A mask that is framed, and mapped back, is unchanged.
     #[test]
     fn there_and_back() {
         for (width, height) in [(40, 20), (20, 40), (30, 30), (64, 3), (1, 5)] {

@@ -1,6 +1,6 @@
-//! Where a picture lies on a map: the tags of GeoTIFF (OGC 19-008r4).
+//! A picture's georeference: the tags of GeoTIFF (OGC 19-008r4).
 
-/// Values of a tag, as its type has them.
+/// Values of a tag.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GeoValues {
     Shorts(Vec<u16>),
@@ -9,11 +9,11 @@ pub enum GeoValues {
     Text(Vec<u8>),
 }
 
-/// The tags that say it, by their numbers.
+/// GeoTIFF tags by number.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GeoTags(Vec<(u16, GeoValues)>);
 
-/// Numbers of the tags, the three of the keys last.
+/// Tag numbers; the three tags of keys are last.
 pub(super) const SCALE: u16 = 33550;
 pub(super) const TIE_POINTS: u16 = 33922;
 pub(super) const TRANSFORMATION: u16 = 34264;
@@ -21,17 +21,17 @@ pub(super) const KEYS: u16 = 34735;
 pub(super) const KEY_DOUBLES: u16 = 34736;
 pub(super) const KEY_TEXT: u16 = 34737;
 
-/// Keys.
+/// Key numbers.
 const RASTER_TYPE: u16 = 1025;
 const GEOGRAPHIC: u16 = 2048;
 const PROJECTED: u16 = 3072;
-/// A tie point is in the middle of its pixel.
+/// Tie points refer to pixel centres.
 const PIXEL_IS_POINT: u16 = 2;
-/// Numbers of EPSG's registry; others are not registered.
+/// Valid EPSG numbers.
 const EPSG: std::ops::RangeInclusive<u16> = 1024..=32766;
 
 impl GeoTags {
-    /// Of tags and their values, which are put in order.
+    /// From tags and their values, in any order.
     pub fn of(tags: impl IntoIterator<Item = (u16, GeoValues)>) -> GeoTags {
         let mut tags: Vec<(u16, GeoValues)> = tags.into_iter().collect();
         tags.sort_by_key(|(tag, _)| *tag);
@@ -50,18 +50,18 @@ impl GeoTags {
         })
     }
 
-    /// A key that is a number of itself.
+    /// The value of a key that is a single number.
     fn key(&self, wanted: u16) -> Option<u16> {
         let keys = self.tags().find_map(|(number, values)| match values {
             GeoValues::Shorts(values) if number == KEYS => Some(values),
             _ => None,
         })?;
-        // A header of four, then four for each key: its number, where its value is (0: here), how many, the value.
+        // Four header values, then four for each key: number, location of its value (0: here), count, value.
         keys.get(4..)?.as_chunks::<4>().0.iter().find(|key| key[0] == wanted && key[1] == 0).map(|key| key[3])
     }
 
-    /// `[a, b, c, d, e, f]`: the pixel corner (x, y) is at (a x + b y + c, d x + e y + f). Nothing where the tags do not say it, or in another
-    /// way than by a transformation or by one tie point and a scale.
+    /// `[a, b, c, d, e, f]`: the pixel corner (x, y) is at (a x + b y + c, d x + e y + f). `None` unless the tags give a transformation or
+    /// one tie point with a scale.
     pub fn affine(&self) -> Option<[f64; 6]> {
         let [a, b, c, d, e, f] = match (self.doubles(TRANSFORMATION), self.doubles(TIE_POINTS), self.doubles(SCALE)) {
             (Some(&[a, b, _, c, d, e, _, f, ..]), ..) => [a, b, c, d, e, f],

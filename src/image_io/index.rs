@@ -1,4 +1,4 @@
-//! Masks whose samples are class numbers, as the annotations of data sets are.
+//! Masks whose samples are class numbers, as in annotations of data sets.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -9,26 +9,26 @@ use super::decode::{Source, read_file};
 
 /// Reads a PNG of one channel with at most 8 bits (grey or palette) as class numbers: `[height, width]`.
 ///
-/// What counts is the number stored for a pixel, not the colour that a palette shows for it.
+/// Reads the stored number of a pixel, not its palette colour.
 ///
 /// # Errors
 /// [`ImageError::IndexMask`] for any other kind of file, [`ImageError::MaskSize`] for another size than `expect`
-/// (width, height), and whatever reading and decoding bring.
+/// (width, height), and errors of reading and decoding.
 pub fn load_index_mask(path: &Path, expect: (u32, u32)) -> Result<Vec<u8>, ImageError> {
     let bytes = read_file(path)?;
     let not_index = |found: String| ImageError::IndexMask { path: path.to_owned(), found };
     if !bytes.starts_with(SIGNATURE) {
-        return Err(not_index("is no PNG".into()));
+        return Err(not_index("is not a PNG".into()));
     }
     let source = Source { path, format: "PNG", bytes: &bytes };
     guarded(&source, || {
         let png = Png::open(&source)?;
-        // Before memory is taken: the size is the picture's, which was read, so it is within bounds.
+        // Check before allocating: `expect` is the size of a picture that was read, so it is within bounds.
         if png.size != expect {
             return Err(ImageError::MaskSize { path: path.to_owned(), mask: png.size, image: expect });
         }
         if !png.has_one_channel() || png.bits > 8 {
-            return Err(not_index(format!("is a PNG of the kind {:?} with {} bits a sample", png.color, png.bits)));
+            return Err(not_index(format!("is a PNG of type {:?} with {} bits per sample", png.color, png.bits)));
         }
         Ok(png.numbers()?.numbers.into_iter().map(|number| number as u8).collect())
     })
@@ -37,22 +37,22 @@ pub fn load_index_mask(path: &Path, expect: (u32, u32)) -> Result<Vec<u8>, Image
 /// The first bytes of every PNG.
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
-/// What a PNG of one channel stores for each pixel, before a palette or a range of levels makes a colour of it.
+/// The stored numbers of a one-channel PNG, before conversion to colours.
 pub(super) struct OneChannel {
     /// Width and height.
     pub size: (u32, u32),
     pub bits: u8,
     /// `[height, width]`
     pub numbers: Vec<u16>,
-    /// The colours of the numbers, if they are a palette's.
+    /// The palette, if the numbers are indices.
     pub palette: Option<Vec<[u8; 3]>>,
-    /// The alpha of the palette's first entries; others are opaque.
+    /// Alpha of the palette's first entries; others are opaque.
     pub alphas: Vec<u8>,
-    /// The one number that is transparent, where there is no palette.
+    /// The transparent number, if there is no palette.
     pub transparent: Option<u16>,
 }
 
-/// The numbers of a PNG of one channel; `None` for other files. The size must have been found to be within bounds.
+/// The numbers of a one-channel PNG; `None` for other files. The size must have been checked.
 pub(super) fn one_channel(source: &Source) -> Result<Option<OneChannel>, ImageError> {
     if !source.bytes.starts_with(SIGNATURE) {
         return Ok(None);
@@ -84,7 +84,7 @@ impl<'a> Png<'a> {
         matches!(self.color, png::ColorType::Grayscale | png::ColorType::Indexed)
     }
 
-    /// Of a PNG of one channel.
+    /// Reads the numbers of a one-channel PNG.
     fn numbers(mut self) -> Result<OneChannel, ImageError> {
         let (size, bits) = (self.size, self.bits);
         let (width, depth) = (size.0 as usize, usize::from(bits));
@@ -95,7 +95,7 @@ impl<'a> Png<'a> {
         let (alphas, transparent) = match (indexed, trns) {
             (true, alphas) => (alphas.to_vec(), None),
             (false, &[high, low, ..]) => (Vec::new(), Some(u16::from_be_bytes([high, low]))),
-            // What has at most 8 bits comes without its high byte.
+            // With at most 8 bits, the high byte is dropped.
             (false, &[low]) => (Vec::new(), Some(u16::from(low))),
             (false, []) => (Vec::new(), None),
         };
@@ -129,7 +129,7 @@ mod tests {
         encoder.set_color(color);
         encoder.set_depth(depth);
         if color == png::ColorType::Indexed {
-            // All colours alike: only the numbers tell the pixels apart.
+            // All colours are equal: only the numbers differ.
             encoder.set_palette(vec![200; 3 * 256]);
         }
         encoder.write_header().unwrap().write_image_data(data).unwrap();
@@ -162,7 +162,7 @@ mod tests {
         assert!(told(&rgb, (2, 1)).contains("1 x 1"));
         let jpeg = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(jpeg.path(), b"\xff\xd8\xff\xe0").unwrap();
-        assert!(told(jpeg.path(), (1, 1)).contains("is no PNG"));
+        assert!(told(jpeg.path(), (1, 1)).contains("is not a PNG"));
         let grey = png_file(Grayscale, Eight, (1, 1), &[9]);
         let bytes = std::fs::read(&grey).unwrap();
         std::fs::write(jpeg.path(), &bytes[..bytes.len() - 20]).unwrap();

@@ -1,12 +1,12 @@
-//! Several classes in one picture: which pixel is of which.
+//! Label maps: the class of each pixel.
 
 use super::{DecodedMap, ImageError, Mask, check_length, write_whole};
 use crate::settings::MaskRule;
 use std::path::Path;
 
-/// Numbers that classes may have: 0 is background.
+/// Most classes, numbered from 1; 0 is background.
 pub const MOST_CLASSES: usize = 254;
-/// The number of a pixel that may be of two classes.
+/// The number of a pixel that may belong to two classes.
 pub const VOID: u8 = 255;
 
 /// A number for each pixel: 0 for background, 1 to 254 for classes, [`VOID`] where two of them are too close.
@@ -18,10 +18,10 @@ pub struct LabelMap {
 }
 
 impl LabelMap {
-    /// Of numbers `[height, width]`; `size` is (width, height).
+    /// From numbers `[height, width]`; `size` is (width, height).
     ///
     /// # Errors
-    /// [`ImageError::Length`] for another number of them.
+    /// [`ImageError::Length`] for a wrong number of them.
     pub fn new(size: (u32, u32), labels: Vec<u8>) -> Result<LabelMap, ImageError> {
         check_length("the label map", labels.len(), size, 1)?;
         Ok(LabelMap { width: size.0, height: size.1, labels })
@@ -37,12 +37,12 @@ impl LabelMap {
         &self.labels
     }
 
-    /// The pixels of one number.
+    /// The pixels with a number.
     pub fn mask(&self, label: u8) -> Mask {
         Mask::from_parts(self.width, self.height, self.labels.iter().map(|&l| l == label).collect())
     }
 
-    /// Leaves a class the pixels of `mask` alone: others become background, and background in it becomes the class's.
+    /// Restricts a class to `mask`: its other pixels become background, and background in the mask becomes the class.
     ///
     /// # Errors
     /// A mask of another size.
@@ -58,7 +58,7 @@ impl LabelMap {
         Ok(())
     }
 
-    /// Makes background of a class.
+    /// Turns a class into background.
     pub fn remove(&mut self, label: u8) {
         self.labels.iter_mut().filter(|l| **l == label).for_each(|l| *l = 0);
     }
@@ -68,7 +68,7 @@ impl LabelMap {
         Mask::from_parts(self.width, self.height, self.labels.iter().map(|&l| l != 0 && l != VOID).collect())
     }
 
-    /// Writes a PNG of these numbers with PASCAL VOC's palette.
+    /// Writes a PNG of the numbers with PASCAL VOC's palette.
     ///
     /// # Errors
     /// As [`write_whole`].
@@ -76,10 +76,10 @@ impl LabelMap {
         write_whole(path, &self.png().map_err(|reason| ImageError::Encode { path: path.into(), reason })?, force)
     }
 
-    /// That file.
+    /// The bytes of that file.
     ///
     /// # Errors
-    /// What PNG cannot hold, no pixels or too many, in words.
+    /// As text: no pixels, or more than PNG can hold.
     pub fn png(&self) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, self.width, self.height);
@@ -95,14 +95,14 @@ impl LabelMap {
     }
 }
 
-/// A colour of PASCAL VOC's palette: bit i of red, green and blue, from the top, are bits 3 i, 3 i + 1 and 3 i + 2 of the number (VOC2012's
+/// A colour of PASCAL VOC's palette: bit i of red, green and blue, from the top, is bit 3 i, 3 i + 1 and 3 i + 2 of the number (VOC2012's
 /// development kit, `VOClabelcolormap`).
 pub fn voc_colour(label: u8) -> [u8; 3] {
     let bit = |number: u32| u8::from(u32::from(label) >> number & 1 == 1);
     [0, 1, 2].map(|first| (0..3).map(|i| bit(3 * i + first) << (7 - i)).sum())
 }
 
-/// Which pixels of a picture of (width, height) are of which class, from 1, by their maps: [`Labelling`] over all of them, with masks by `rule`.
+/// The label map of a picture of (width, height) from the maps of its classes: [`Labelling`] over all of them, with masks by `rule`.
 ///
 /// # Errors
 /// More than [`MOST_CLASSES`].
@@ -114,7 +114,7 @@ pub fn label_maps(maps: &[DecodedMap], size: (u32, u32), rule: MaskRule, margin:
     Ok(labelling.finish(margin))
 }
 
-/// Classes that contend for the pixels of a picture: each gets those where its map is the largest, among the classes whose mask has the
+/// Assigns pixels to classes: a pixel gets the class with the largest map among the classes whose mask has the
 /// pixel.
 pub struct Labelling {
     size: (u32, u32),
@@ -125,14 +125,14 @@ pub struct Labelling {
 }
 
 impl Labelling {
-    /// Of a picture of (width, height).
+    /// For a picture of (width, height).
     pub fn new(size: (u32, u32)) -> Labelling {
         let pixels = size.0 as usize * size.1 as usize;
         let [best, second] = [(); 2].map(|()| vec![f32::NEG_INFINITY; pixels]);
         Labelling { size, classes: 0, labels: vec![0; pixels], best, second }
     }
 
-    /// The next class, from 1: its map `[height, width]`, and its mask.
+    /// Adds the next class, from 1, with its map `[height, width]` and mask.
     ///
     /// # Errors
     /// Another size, or more than [`MOST_CLASSES`].
@@ -154,7 +154,7 @@ impl Labelling {
         Ok(())
     }
 
-    /// Which pixel is of which class; [`VOID`] where the best two are closer than `margin`.
+    /// The class of each pixel; [`VOID`] where the best two maps differ by less than `margin`.
     pub fn finish(self, margin: f32) -> LabelMap {
         let Labelling { size: (width, height), mut labels, best, second, .. } = self;
         for (label, (best, second)) in labels.iter_mut().zip(best.into_iter().zip(second)) {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn colours_are_vocs() {
-        // Of its development kit's table.
+        // From its development kit's table.
         let known = [
             (0, [0, 0, 0]),
             (1, [128, 0, 0]),

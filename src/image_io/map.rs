@@ -4,16 +4,16 @@ use super::resize::resize_whole_map;
 use super::{ImageError, Mask, check_finite, check_length};
 use crate::settings::{MaskRule, Threshold};
 
-/// The picture that the VAE decoder gives for a query, known to be finite; or what was made of several such pictures.
+/// The VAE decoder's output for a query, checked to be finite; or a map made from several outputs.
 #[derive(Clone, Debug)]
 pub struct DecodedMap {
     width: u32,
     height: u32,
-    /// 3 of the decoder, 1 of means.
+    /// 3 for the decoder's output, 1 for means.
     channels: usize,
     /// `[height, width, channels]`, in [0, 1].
     values: Vec<f32>,
-    /// What a relative threshold is relative to.
+    /// The maximum that relative thresholds refer to.
     peak: f32,
 }
 
@@ -21,8 +21,8 @@ impl DecodedMap {
     /// Takes the decoder's output `[size, size, 3]`, which is about [-1, 1], and clips it.
     ///
     /// # Errors
-    /// [`ImageError::NotFinite`] where the network gave NaN or infinity, which clipping would hide;
-    /// [`ImageError::Length`] for another number of values.
+    /// [`ImageError::NotFinite`] if the network gave NaN or infinity, which clipping would hide;
+    /// [`ImageError::Length`] for a wrong number of values.
     pub fn new(size: u32, mut rgb: Vec<f32>) -> Result<Self, ImageError> {
         check_length("the decoder's output", rgb.len(), (size, size), 3)?;
         check_finite(&rgb)?;
@@ -47,7 +47,7 @@ impl DecodedMap {
         Self { width, height, channels, values, peak }
     }
 
-    /// A rectangle of it.
+    /// A rectangle of the map.
     pub(super) fn part(&self, (x, y): (u32, u32), (width, height): (u32, u32)) -> DecodedMap {
         let row = |y: u32| {
             let first = (y as usize * self.width as usize + x as usize) * self.channels;
@@ -57,7 +57,7 @@ impl DecodedMap {
         Self::from_parts((width, height), self.channels, values)
     }
 
-    /// It as the square of `side` pixels at a place in a picture of `size`, which is 0 elsewhere. Its peak stays what it was.
+    /// Places the map as a square of `side` pixels in a picture of `size` that is 0 elsewhere. The peak stays the same.
     pub(super) fn placed(&self, side: u32, (x, y): (u32, u32), size: (u32, u32)) -> DecodedMap {
         let mut values = vec![0.0; size.0 as usize * size.1 as usize];
         let own = self.map_at(side, side);
@@ -68,17 +68,17 @@ impl DecodedMap {
         DecodedMap { width: size.0, height: size.1, channels: 1, values, peak: self.peak }
     }
 
-    /// In pixels: the side S of the decoder's map.
+    /// Width in pixels; S for the decoder's output.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// In pixels: the side S of the decoder's map.
+    /// Height in pixels; S for the decoder's output.
     pub fn height(&self) -> u32 {
         self.height
     }
 
-    /// The clipped output, `[S, S, 3]` in [0, 1]; `[height, width]` of means.
+    /// The clipped output, `[S, S, 3]` in [0, 1]; `[height, width]` for means.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
@@ -97,8 +97,8 @@ impl DecodedMap {
         self.peak
     }
 
-    /// How sure the map is that the example's thing is there, in [0, 1]: its mean over the pixels of [`Self::mask`] (docs/eval.md has what
-    /// it is worth). 0 where the mask is empty.
+    /// The confidence that the thing is in the picture, in [0, 1]: the map's mean over the pixels of [`Self::mask`] (docs/eval.md measures
+    /// its value). 0 if the mask is empty.
     pub fn score(&self, threshold: Threshold) -> f32 {
         self.score_in(&self.published_mask(threshold))
     }
@@ -109,8 +109,8 @@ impl DecodedMap {
         (sum / count.max(1) as f64) as f32
     }
 
-    /// The mask at S x S by the published rule: channels truncated to bytes, foreground where their mean exceeds
-    /// the threshold (relative: of the largest byte). Empty where the score is below the rule's.
+    /// The mask at S x S by the published rule: channels are truncated to bytes, and foreground is where their mean exceeds
+    /// the threshold (if relative, of the largest byte). Empty if the score is below the rule's.
     pub fn mask(&self, rule: impl Into<MaskRule>) -> Mask {
         let rule = rule.into();
         let mask = self.published_mask(rule.threshold);
@@ -134,7 +134,7 @@ impl DecodedMap {
         Mask::from_parts(self.width, self.height, foreground)
     }
 
-    /// The mean map, resized smoothly to `width` x `height`: `[height, width]` in [0, 1].
+    /// The mean map, resized bilinearly to `width` x `height`: `[height, width]` in [0, 1].
     pub fn map_at(&self, width: u32, height: u32) -> Vec<f32> {
         let map = self.map();
         if (width, height) == (self.width, self.height) {
@@ -143,8 +143,8 @@ impl DecodedMap {
         resize_whole_map(&map, (self.width, self.height), (width, height))
     }
 
-    /// The mask at a query's own size: the mean map resized smoothly, against the same threshold, where the
-    /// maximum is still that of the S x S output, and so is the score. At S x S exactly [`Self::mask`].
+    /// The mask at a query's own size: the mean map is resized bilinearly and compared with the same threshold; maximum and
+    /// score are of the S x S output. At S x S equal to [`Self::mask`].
     pub fn mask_at(&self, width: u32, height: u32, rule: impl Into<MaskRule>) -> Mask {
         let rule = rule.into();
         if (width, height) == (self.width, self.height) {
@@ -170,7 +170,7 @@ fn mean(pixel: &[f32]) -> f32 {
 mod tests {
     use super::*;
 
-    /// The decoder's value that becomes `byte` after clipping, scaling and truncation, from the middle of its step.
+    /// A decoder's value that becomes `byte` after clipping, scaling and truncation: the middle of its step.
     fn value(byte: u8) -> f32 {
         (f32::from(byte) + 0.5) / 255.0 * 2.0 - 1.0
     }

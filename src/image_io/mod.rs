@@ -1,4 +1,4 @@
-//! Pictures and masks: from files to what the network reads, and from what it gives back to files.
+//! Pictures and masks: from files to the network's input, and from its output to files.
 //!
 //! ```text
 //! file --load_rgb--> RgbImage --resize_bilinear_rgb--> S x S --to_model_input--> [S, S, 3] in [-1, 1]
@@ -6,9 +6,9 @@
 //! [S, S, 3] of the decoder --DecodedMap--> mask_at(w, h) --> write_mask, write_overlay, write_probability_*
 //! ```
 //!
-//! Everything here runs on the host and touches no GPU. What is read from a file is untrusted: sizes are
-//! checked before memory is taken for them, and every failure is an [`ImageError`] that names the file.
-//! Nothing is printed; what a user should be warned of comes back as data ([`MaskWarning`]).
+//! Everything here runs on the host and uses no GPU. Files are untrusted: sizes are checked before memory is
+//! allocated, and every failure is an [`ImageError`] that names the file.
+//! Nothing is printed; warnings are returned as data ([`MaskWarning`]).
 
 mod decode;
 mod framing;
@@ -61,7 +61,7 @@ pub use write::{
 };
 pub use write_rows::{GreyBits, write_grey_rows};
 
-/// Stands for standard input where a picture or a mask is read, and for standard output where one is written; a file of
+/// The path of standard input for reading and of standard output for writing; a file with
 /// this name is `./-`.
 pub const STANDARD: &str = "-";
 
@@ -70,8 +70,8 @@ pub fn is_standard(path: &Path) -> bool {
     path.as_os_str() == STANDARD
 }
 
-/// Reads a picture as it is displayed: upright, on white where it is transparent, with the colours of its profile, in 8-bit RGB.
-/// Formats, sizes and bits are checked as `diffews-wgpu infer` does; [`load_rgb_with`] does it in other ways.
+/// Reads a picture as displayed: upright, on white if it is transparent, with the colours of its profile, in 8-bit RGB.
+/// Reads like `diffews-wgpu infer` by default; [`load_rgb_with`] has options.
 ///
 /// # Errors
 /// As [`load_rgb_with`].
@@ -79,8 +79,8 @@ pub fn open_image(path: impl AsRef<Path>) -> Result<RgbImage, ImageError> {
     Ok(load_rgb_with(path.as_ref(), &PictureOptions::default())?.rgb)
 }
 
-/// What can go wrong between a file and a tensor. Every message is one line, complete in itself (there is no source to
-/// print after it), and names the file where there is one.
+/// Errors of pictures and masks. Every message is one complete line (there is no source to
+/// print after it) and names the file, if there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
@@ -132,13 +132,13 @@ pub enum ImageError {
     FloatSamples { path: PathBuf },
 
     #[error(
-        "{path}: its samples of 16 bits use {used} of them, so that it would be all but black",
+        "{path}: its 16-bit samples use only {used} bits, so it would be nearly black",
         path = .path.display()
     )]
     FewBits { path: PathBuf, used: u32 },
 
     #[error(
-        "{path}: its samples use {used} bits, where all pictures of this run are taken to have {bits}",
+        "{path}: its samples use {used} bits, but {bits} bits are set for all pictures of this run",
         path = .path.display()
     )]
     ManyBits { path: PathBuf, used: u32, bits: u32 },
@@ -154,11 +154,11 @@ pub enum ImageError {
     #[error("{path}: {found}", path = .path.display())]
     MaskReading { path: PathBuf, found: String },
 
-    #[error("{path}: the mask has no alpha, or is opaque all over", path = .path.display())]
+    #[error("{path}: the mask has no alpha, or is opaque everywhere", path = .path.display())]
     NoAlpha { path: PathBuf },
 
     #[error(
-        "{path}: the mask holds colours, not label numbers, so that {number} cannot be found in it",
+        "{path}: the mask holds colours, not label numbers, so it has no label {number}",
         path = .path.display()
     )]
     NotNumbers { path: PathBuf, number: MaskValue },
@@ -182,7 +182,7 @@ pub enum ImageError {
     Length { what: &'static str, got: usize, want: usize },
 
     #[error(
-        "the runs of a mask of {width} x {height} pixels: number {index} is empty, lies outside, or is not behind the one before"
+        "the runs of a mask of {width} x {height} pixels: run {index} is empty, outside, or not after the previous one"
     )]
     Runs { index: usize, width: u32, height: u32 },
 
@@ -199,12 +199,12 @@ pub enum ImageError {
     OutputNotAFile { path: PathBuf },
 
     #[error(
-        "{path}: cannot be written, for {parent} is not a directory; create it or name another file",
+        "{path}: cannot be written, because {parent} is not a directory; create it or name another file",
         path = .path.display(), parent = .parent.display()
     )]
     NoParent { path: PathBuf, parent: PathBuf },
 
-    #[error("{path}: would be written as {wanted}; let its name end in .{wanted}", path = .path.display())]
+    #[error("{path}: this output has the format {wanted}; give it a name that ends in .{wanted}", path = .path.display())]
     Extension { path: PathBuf, wanted: &'static str },
 
     #[error("{path}: cannot be written: {cause}", path = .path.display())]
@@ -227,7 +227,7 @@ impl ImageError {
     }
 }
 
-/// Fails unless `got` values are exactly `width * height * channels`.
+/// Fails unless `got` equals `width * height * channels`.
 fn check_length(
     what: &'static str,
     got: usize,

@@ -1,8 +1,8 @@
 //! NumPy's file format, version 1.0 (`numpy.lib.format`).
 
-/// What precedes the little-endian float32 values of an array `[height, width]`.
+/// The header of an array `[height, width]` of little-endian float32.
 pub(crate) fn npy_header((width, height): (u32, u32)) -> Vec<u8> {
-    // The magic, a version, the header's length, and a header that ends in a newline and brings all of it to a multiple
+    // Magic, version, the header's length, and a header that ends in a newline and pads everything to a multiple
     // of 64 bytes.
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({height}, {width}), }}");
     let unpadded = 10 + header.len() + 1;

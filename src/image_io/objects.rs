@@ -1,47 +1,47 @@
-//! The connected parts of a mask: how many things there are, and which pixels are whose.
+//! Objects: the connected components of a mask.
 
 use super::region::at;
 use super::{BoundingBox, ImageError, Mask, Region, Run, check_finite, check_length};
 use std::cmp::Reverse;
 
-/// Which parts of a mask count as objects.
+/// Which components of a mask count as objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ObjectOptions {
-    /// Parts of fewer pixels are left out; 0 and 1 leave out none.
+    /// Drops components of fewer pixels; 0 and 1 drop none.
     pub min_area: u64,
-    /// Background that foreground encloses becomes foreground, and what lies in it joins what encloses it. It is done first:
-    /// areas and scores are those of filled parts.
+    /// Fills enclosed background; components inside join the enclosing one. This is done first, so
+    /// areas and scores are of filled components.
     pub fill_holes: bool,
-    /// Only the largest part is taken.
+    /// Keeps only the largest component.
     pub largest: bool,
 }
 
-/// A connected part of a mask.
+/// A connected component of a mask.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
-    /// The part, in the whole picture's coordinates.
+    /// Its pixels, in the whole picture's coordinates.
     pub region: Region,
-    /// In pixels.
+    /// Number of pixels.
     pub area: u64,
     /// In pixels from the picture's top left corner.
     pub bounding_box: BoundingBox,
-    /// The mean of the map inside, where there was a map: in [0, 1] of a [`DecodedMap`](super::DecodedMap).
+    /// The map's mean inside, if there is a map; in [0, 1] for a [`DecodedMap`](super::DecodedMap).
     pub score: Option<f32>,
 }
 
-/// The parts of `mask` that `options` leave, the largest first; those of one area from the top, then from the left of their
-/// boxes, so that equal masks give equal lists.
+/// The components of `mask` that `options` keep, the largest first; components of equal area are sorted by the top, then the left of
+/// their boxes, so that equal masks give equal lists.
 ///
-/// Pixels are connected where they touch at a side or a corner (8-connectivity): masks are thresholded smooth maps, in which a thin
-/// slanting leg is a chain of pixels that touch at corners alone. Background is connected at sides, then, as it must be: otherwise
+/// Pixels are connected at sides and corners (8-connectivity): masks are thresholded smooth maps, in which a thin
+/// slanted leg is a chain of pixels that touch only at corners. Background is therefore connected at sides only: otherwise
 /// it would leak through such a chain, and holes would not be enclosed.
 ///
-/// `map` is what scores are the means of: `[height, width]`, of the mask's size. Means are summed in f64.
+/// Scores are means of `map`, `[height, width]` of the mask's size, summed in f64.
 ///
-/// Beside the mask 20 bytes are taken for each run of its foreground (with `fill_holes` also of its background), and nothing for a pixel.
+/// Besides the mask, this takes 20 bytes for each run of foreground (with `fill_holes` also of background), and nothing per pixel.
 ///
 /// # Errors
-/// [`ImageError::Length`] and [`ImageError::NotFinite`] for a map that is none of the mask's size.
+/// [`ImageError::Length`] and [`ImageError::NotFinite`] for a map of another size or with NaN or infinity.
 pub fn find_objects(mask: &Mask, map: Option<&[f32]>, options: &ObjectOptions) -> Result<Vec<Object>, ImageError> {
     if let Some(map) = map {
         check_length("the map of a mask's objects", map.len(), mask.size(), 1)?;
@@ -55,7 +55,7 @@ pub fn find_objects(mask: &Mask, map: Option<&[f32]>, options: &ObjectOptions) -
     let largest = if options.largest { area.iter().copied().max().unwrap_or(0) } else { 0 };
     let least = options.min_area.max(largest).max(1);
 
-    // Runs of each part that is left, in the order of their first runs.
+    // Runs of each kept component, in the order of first runs.
     let mut order = Vec::new();
     let mut index = vec![u32::MAX; parts.len()];
     for (i, &part) in parts.iter().enumerate() {
@@ -77,7 +77,7 @@ pub fn find_objects(mask: &Mask, map: Option<&[f32]>, options: &ObjectOptions) -
         Some(Object { area, bounding_box: region.bounding_box()?, score, region })
     };
     let mut objects: Vec<Object> = order.into_iter().filter_map(object).collect();
-    // A stable sort: what is equal stays in the order of first pixels.
+    // A stable sort: equal ones stay in the order of first pixels.
     objects.sort_by_key(|o| (Reverse(o.area), o.bounding_box.y, o.bounding_box.x));
     if options.largest {
         objects.truncate(1);
@@ -85,7 +85,7 @@ pub fn find_objects(mask: &Mask, map: Option<&[f32]>, options: &ObjectOptions) -
     Ok(objects)
 }
 
-/// The mask of `size` (width, height) that objects make together: what [`ObjectOptions`] leave of the mask in which they were found.
+/// The mask of `size` (width, height) of all objects together.
 ///
 /// # Errors
 /// [`ImageError::Length`] for an object of a picture of another size.
@@ -105,7 +105,7 @@ pub fn mask_of_objects(objects: &[Object], (width, height): (u32, u32)) -> Resul
     Mask::new(width, height, foreground)
 }
 
-/// The part of each run (see [`Region::parts`]), and the area of each part, at the index of its first run.
+/// The component of each run (see [`Region::parts`]), and the area of each component at the index of its first run.
 fn parts_and_areas(region: &Region) -> (Vec<usize>, Vec<u64>) {
     let parts = region.parts(true);
     let mut area = vec![0; parts.len()];
@@ -115,7 +115,7 @@ fn parts_and_areas(region: &Region) -> (Vec<usize>, Vec<u64>) {
     (parts, area)
 }
 
-/// With the background that does not reach the picture's border.
+/// Adds the background that does not reach the picture's border.
 fn filled(region: Region) -> Region {
     let (width, height) = region.size();
     let outside = region.complement();
@@ -182,7 +182,7 @@ mod tests {
         let full = ObjectOptions { fill_holes: true, ..ALL };
         assert_eq!(found(&mask, ALL), [(17, [0, 0, 6, 5]), (1, [2, 2, 1, 1])]);
         assert_eq!(found(&mask, full), [(26, [0, 0, 6, 5])]);
-        // A bay that reaches the border is no hole.
+        // A bay that reaches the border is not a hole.
         assert_eq!(found(&drawn(&["###", "#.#", "#.#"]), full), [(7, [0, 0, 3, 3])]);
     }
 
@@ -208,7 +208,7 @@ mod tests {
         assert!(mask_of_objects(&objects, (9, 1)).is_err() && mask_of_objects(&objects, (3, 2)).is_err());
     }
 
-    /// What a plain flood over pixels finds.
+    /// The areas that a plain flood fill finds.
     fn flooded(mask: &Mask) -> Vec<u64> {
         let (w, h) = (mask.width() as i64, mask.height() as i64);
         let mut left = mask.foreground().to_vec();

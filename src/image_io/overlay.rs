@@ -1,18 +1,18 @@
-//! A mask painted over its picture.
+//! Overlays: a mask painted on its picture.
 
 use image::RgbImage;
 
 use super::{ImageError, Mask, check_length};
 
 /// Foreground is tinted blue, its border is a yellow line with a black one around it: one of the two stands out
-/// on any picture, and the pair is told apart with any colour vision.
+/// on any picture, with any colour vision.
 const FILL: [u8; 3] = [0, 120, 255];
 const LINE: [u8; 3] = [255, 230, 0];
 const RIM: [u8; 3] = [0, 0, 0];
-/// The fill's share of a tinted pixel, of 256.
+/// The fill's weight in a tinted pixel, of 256.
 const OPACITY: u16 = 115;
 
-/// Paints `mask` over `rgb`: a translucent fill and a contour whose width grows with the picture.
+/// Paints `mask` on `rgb`: a translucent fill, and a contour whose width grows with the picture.
 ///
 /// # Errors
 /// [`ImageError::Length`] if the sizes differ.
@@ -31,7 +31,7 @@ pub fn paint_overlay_in(rgb: &RgbImage, mask: &Mask, fill: [u8; 3]) -> Result<Rg
     if painted.is_empty() {
         return Ok(painted);
     }
-    // One pixel of line for each 300 of the shorter side, so that it can be seen in a scaled-down view.
+    // One pixel of line per 300 of the shorter side, so that it is visible when scaled down.
     let radius = (width.min(height) as usize / 300).max(1);
     let background: Vec<bool> = mask.foreground().iter().map(|f| !f).collect();
     let near_background = spread(&background, width as usize, radius);
@@ -53,11 +53,11 @@ pub fn paint_overlay_in(rgb: &RgbImage, mask: &Mask, fill: [u8; 3]) -> Result<Rg
     Ok(painted)
 }
 
-/// True wherever `set` is true within `radius` pixels along both axes. The picture's border counts as nothing.
+/// True wherever `set` is true within `radius` pixels along both axes. Outside the picture nothing is set.
 fn spread(set: &[bool], width: usize, radius: usize) -> Vec<bool> {
     let mut along_rows = vec![0_u32; set.len()];
     for (row, out) in set.chunks_exact(width).zip(along_rows.chunks_exact_mut(width)) {
-        // The number of set pixels in a window that slides.
+        // The number of set pixels in a sliding window.
         let mut count: u32 = row[..radius.min(width)].iter().map(|&s| u32::from(s)).sum();
         for x in 0..width {
             count += u32::from(x + radius < width && row[x + radius]);
@@ -125,7 +125,7 @@ mod tests {
         let mask = Mask::new(1, 1, vec![true]).unwrap();
         assert!(paint_overlay(&RgbImage::new(2, 1), &mask).is_err());
         let tiny = paint_overlay(&RgbImage::new(1, 1), &mask).unwrap();
-        // Nothing but foreground: no background is near, so there is no line.
+        // All foreground: without background there is no line.
         assert_eq!(tiny.as_raw(), &[0, 53, 114]);
     }
 }

@@ -1,8 +1,8 @@
-//! Masks as runs of pixels: small where masks are mostly alike along their rows, whatever the size of the picture.
+//! Masks as runs of pixels, which are small for large uniform areas.
 
 use super::{BoundingBox, ImageError, Mask};
 
-/// Foreground pixels beside each other in one row: those of `start <= x < end`.
+/// Adjacent foreground pixels in a row: `start <= x < end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Run {
     pub y: u32,
@@ -10,12 +10,12 @@ pub struct Run {
     pub end: u32,
 }
 
-/// A binary mask as the runs of its foreground: 12 bytes for each run, at most one run for two pixels.
+/// A binary mask as runs of foreground: 12 bytes per run, at most one run for two pixels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
     width: u32,
     height: u32,
-    /// Row by row, from left to right, none touching the next one of its row.
+    /// Row by row, from left to right; runs of a row do not touch.
     runs: Vec<Run>,
 }
 
@@ -38,7 +38,7 @@ impl Region {
     /// A region from runs, sorted by row and then from left to right.
     ///
     /// # Errors
-    /// [`ImageError::Runs`] if they are not sorted, touch or overlap each other in a row, are empty, or lie outside of `width` x `height`.
+    /// [`ImageError::Runs`] if they are not sorted, touch or overlap in a row, are empty, or lie outside `width` x `height`.
     pub fn new(width: u32, height: u32, runs: Vec<Run>) -> Result<Region, ImageError> {
         let apart = |a: Run, b: Run| a.y < b.y || a.y == b.y && a.end < b.start;
         let inside = |r: &Run| r.y < height && r.start < r.end && r.end <= width;
@@ -49,7 +49,7 @@ impl Region {
         }
     }
 
-    /// For code that has just made runs in their order.
+    /// For callers that guarantee valid runs.
     pub(super) fn from_parts(width: u32, height: u32, runs: Vec<Run>) -> Region {
         debug_assert!(Region::new(width, height, runs.clone()).is_ok());
         Region { width, height, runs }
@@ -65,12 +65,12 @@ impl Region {
         &self.runs
     }
 
-    /// Foreground pixels.
+    /// Number of foreground pixels.
     pub fn area(&self) -> u64 {
         self.runs.iter().map(|r| u64::from(r.end - r.start)).sum()
     }
 
-    /// The smallest rectangle that holds all foreground, or `None` where there is none.
+    /// The smallest rectangle around all foreground; `None` if there is none.
     pub fn bounding_box(&self) -> Option<BoundingBox> {
         let (first, last) = (self.runs.first()?, self.runs.last()?);
         let x = self.runs.iter().map(|r| r.start).min()?;
@@ -87,7 +87,7 @@ impl Region {
         Mask::from_parts(self.width, self.height, foreground)
     }
 
-    /// Whether the pixel is foreground; those outside of the mask are not.
+    /// Whether the pixel is foreground; false outside the mask.
     pub fn contains(&self, x: u32, y: u32) -> bool {
         let next = self.runs.partition_point(|r| (r.y, r.start) <= (y, x));
         next.checked_sub(1).is_some_and(|i| self.runs[i].y == y && x < self.runs[i].end)
@@ -114,14 +114,14 @@ impl Region {
         Region { width, height: self.height, runs }
     }
 
-    /// Which connected part each run is of: for each run the index of the part's first run. Pixels that touch at a side are
-    /// connected, and those that touch at a corner where `corners` says so.
+    /// The connected component of each run, as the index of the component's first run. Pixels are connected at sides,
+    /// and with `corners` also at corners.
     pub fn parts(&self, corners: bool) -> Vec<usize> {
         let runs = &self.runs;
-        // A forest in which no parent comes after its child: roots are first runs.
+        // A forest whose parents precede their children, so roots are first runs.
         let mut parents: Vec<usize> = (0..runs.len()).collect();
         let reach = u32::from(corners);
-        // Of the row above, the first run that may touch this one.
+        // The first run of the row above that may touch this one.
         let mut above = 0;
         for i in 0..runs.len() {
             let run = runs[i];
@@ -144,13 +144,13 @@ impl Region {
     }
 }
 
-/// Where a run lies in `[height, width]`.
+/// The indices of a run in `[height, width]`.
 pub(super) fn at(width: u32, run: &Run) -> std::ops::Range<usize> {
     let row = run.y as usize * width as usize;
     row + run.start as usize..row + run.end as usize
 }
 
-/// Halves the way to the root as it goes, so that ways stay short without a recursion.
+/// Finds the root with path halving, which keeps paths short without recursion.
 fn root(parents: &mut [usize], mut i: usize) -> usize {
     while parents[i] != i {
         parents[i] = parents[parents[i]];
@@ -215,7 +215,7 @@ pub(super) mod tests {
         let region = Region::of(&drawn(&["#.#", ".#.", "...", "##.", ".##"]));
         assert_eq!(region.parts(true), [0, 0, 0, 3, 3]);
         assert_eq!(region.parts(false), [0, 1, 2, 3, 3]);
-        // Parts that only meet further down.
+        // Components that meet only further down.
         let region = Region::of(&drawn(&["#.#.#", "#.#.#", "#.###", "###.."]));
         assert_eq!(region.parts(false), [0; 9]);
     }

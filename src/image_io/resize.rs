@@ -1,7 +1,7 @@
-//! The resizes that the network's input and output are defined by, and the step from bytes to [-1, 1].
+//! The resizing that defines the network's input and output, and the conversion from bytes to [-1, 1].
 //!
-//! Bilinear resizing is Pillow's, bit for bit: SIMD crates that follow it keep fewer bits in their weights, which
-//! moves a tenth to a quarter of the samples of an ordinary photo by one step. The network's output then differs
+//! Bilinear resizing equals Pillow's bit for bit. SIMD crates keep fewer bits in their weights, which
+//! changes a tenth to a quarter of an ordinary photo's samples by one level; the network's output then differs
 //! by far more than the engine's own rounding.
 
 use image::RgbImage;
@@ -10,9 +10,9 @@ use super::{ImageError, Mask, check_length};
 
 /// The weights of one axis: each output is a weighted sum of a run of inputs.
 struct Taps {
-    /// Per output: where its inputs begin, and where its weights begin and end.
+    /// For each output: the index of its first input, and the range of its weights.
     runs: Vec<(usize, std::ops::Range<usize>)>,
-    /// Normalised: the weights of one output sum to 1.
+    /// Normalised: the weights of an output sum to 1.
     weights: Vec<f64>,
 }
 
@@ -29,7 +29,7 @@ impl Taps {
             let end = ((center + reach + 0.5) as usize).min(input as usize);
             let first = taps.weights.len();
             taps.weights.extend((begin..end).map(|i| {
-                // 1 / reach is multiplied with, not divided by, as there: the last bit counts.
+                // Multiply by 1 / reach instead of dividing, as there: the last bit matters.
                 let distance = (i as f64 - center + 0.5) * (1.0 / reach);
                 (1.0 - distance.abs()).max(0.0)
             }));
@@ -43,18 +43,18 @@ impl Taps {
     }
 }
 
-/// What one pass of the filter does with a sample.
+/// Operations of a filter pass on a sample.
 trait Sample: Copy {
     type Weight: Copy;
     type Sum: Copy;
-    /// The sum that no input has been added to.
+    /// The initial sum.
     const ZERO: Self::Sum;
     fn weight(normalised: f64) -> Self::Weight;
     fn add(sum: &mut Self::Sum, sample: Self, weight: Self::Weight);
     fn finish(sum: Self::Sum) -> Self;
 }
 
-/// Fraction bits of Pillow's integer weights: 32, less 8 for the sample and 2 for sign and overshoot.
+/// Fraction bits of Pillow's integer weights: 32 minus 8 for the sample and 2 for sign and overshoot.
 const WEIGHT_BITS: u32 = 32 - 8 - 2;
 
 impl Sample for u8 {
@@ -130,17 +130,17 @@ fn along_columns<T: Sample>(samples: &[T], stride: usize, from: u32, to: u32) ->
     out
 }
 
-/// Which axis is filtered first. Rounding between the passes makes it matter: of a portrait of 480 x 640 a quarter of
+/// Which axis is filtered first. This matters because of rounding between the passes: in a portrait of 480 x 640, a quarter of
 /// the samples differ by one level.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Order {
-    /// Rows, always: Pillow up to version 11, with which the published numbers were measured.
+    /// Always rows: Pillow up to version 11, which the published numbers were measured with.
     RowsFirst,
-    /// Columns where the height shrinks by more than twice what the width does, else rows: Pillow from version 13 on.
+    /// Columns if the height shrinks more than twice as much as the width, else rows: Pillow from version 13.
     Pillow13,
 }
 
-/// Both passes, each only where its size changes. No size may be 0.
+/// Runs both passes, each only if its size changes. No size may be 0.
 fn resize<T: Sample, const C: usize>(samples: &[T], from: (u32, u32), to: (u32, u32), order: Order) -> Vec<T> {
     let lost = |from: u32, to: u32| i64::from(from) - i64::from(to);
     let columns_first = order == Order::Pillow13 && lost(from.1, to.1) > 2 * lost(from.0, to.0).max(0);
@@ -159,16 +159,16 @@ fn resize<T: Sample, const C: usize>(samples: &[T], from: (u32, u32), to: (u32, 
     }
 }
 
-/// Resizes as PIL's `Image.resize((width, height), BILINEAR)` does on 8-bit RGB: a triangle filter, widened when
+/// Resizes like PIL's `Image.resize((width, height), BILINEAR)` on 8-bit RGB: a triangle filter, widened when
 /// shrinking (antialiased), one axis after the other, rounded to 8 bits after each.
 ///
-/// The result equals that of Pillow 13 in every sample.
+/// The result equals Pillow 13's in every sample.
 pub fn resize_bilinear_rgb(rgb: &RgbImage, width: u32, height: u32) -> RgbImage {
     resize_rgb(rgb, width, height, Order::Pillow13)
 }
 
-/// The same with the result of Pillow up to version 11 in every sample: rows are filtered first, always. This is what
-/// published evaluations were measured with.
+/// The same with the result of Pillow up to version 11: rows are always filtered first. Published evaluations were
+/// measured with this.
 pub fn resize_bilinear_rgb_rows_first(rgb: &RgbImage, width: u32, height: u32) -> RgbImage {
     resize_rgb(rgb, width, height, Order::RowsFirst)
 }
@@ -186,17 +186,17 @@ fn resize_rgb(rgb: &RgbImage, width: u32, height: u32, order: Order) -> RgbImage
     resized
 }
 
-/// Resizes one channel of floats `[height, width]` of size `from` (width, height) to size `to`, smoothly: the
-/// same filter as [`resize_bilinear_rgb`] without its rounding, as PIL's mode "F" has it.
+/// Resizes one channel of floats `[height, width]` of size `from` (width, height) to size `to` bilinearly: the
+/// filter of [`resize_bilinear_rgb`] without rounding, like PIL's mode "F".
 ///
 /// # Errors
-/// [`ImageError::Length`] unless `map` holds as many values as `from` says.
+/// [`ImageError::Length`] unless the length of `map` matches `from`.
 pub fn resize_map(map: &[f32], from: (u32, u32), to: (u32, u32)) -> Result<Vec<f32>, ImageError> {
     check_length("the map", map.len(), from, 1)?;
     Ok(resize_whole_map(map, from, to))
 }
 
-/// [`resize_map`] of a map that is known to be of the size `from`.
+/// [`resize_map`] for a map whose length matches `from`.
 pub(super) fn resize_whole_map(map: &[f32], from: (u32, u32), to: (u32, u32)) -> Vec<f32> {
     if map.is_empty() || to.0 == 0 || to.1 == 0 {
         return vec![0.0; to.0 as usize * to.1 as usize];
@@ -204,7 +204,7 @@ pub(super) fn resize_whole_map(map: &[f32], from: (u32, u32), to: (u32, u32)) ->
     resize::<f32, 1>(map, from, to, Order::Pillow13)
 }
 
-/// Resizes a mask as torch's `interpolate(mode="nearest")`: the source index is floor(dst * in / out), with
+/// Resizes a mask like torch's `interpolate(mode="nearest")`: the source index is floor(dst * in / out), with
 /// in / out rounded to f32 first, as there.
 pub fn resize_nearest_mask(mask: &Mask, width: u32, height: u32) -> Mask {
     let (from_width, from_height) = mask.size();
@@ -218,19 +218,19 @@ pub fn resize_nearest_mask(mask: &Mask, width: u32, height: u32) -> Mask {
         let begin = y * from_width as usize;
         let row = mask.foreground().get(begin..begin + from_width as usize);
         let row = row.unwrap_or_default();
-        // A mask without pixels has nothing but background to give.
+        // A mask without pixels gives background.
         foreground.extend(columns.iter().map(|&x| row.get(x).copied().unwrap_or(false)));
     }
     Mask::from_parts(width, height, foreground)
 }
 
-/// An RGB picture as the VAE reads it: `[height, width, 3]`, x / 255 * 2 - 1.
+/// An RGB picture as the VAE's input: `[height, width, 3]`, x / 255 * 2 - 1.
 pub fn to_model_input(rgb: &RgbImage) -> Vec<f32> {
     let levels: [f32; 256] = std::array::from_fn(|x| x as f32 / 255.0 * 2.0 - 1.0);
     rgb.as_raw().iter().map(|&x| levels[usize::from(x)]).collect()
 }
 
-/// A mask as the VAE reads it: `[height, width, 3]`, -1 for background and +1 for foreground.
+/// A mask as the VAE's input: `[height, width, 3]`, -1 for background and +1 for foreground.
 pub fn mask_to_model_input(mask: &Mask) -> Vec<f32> {
     mask.foreground().iter().flat_map(|&foreground| [if foreground { 1.0 } else { -1.0 }; 3]).collect()
 }

@@ -1,14 +1,14 @@
-//! A large picture in tiles that overlap, and one map of theirs.
+//! Overlapping tiles of a large picture, and blending their maps.
 
 use super::{DecodedMap, ImageError};
 use image::RgbImage;
 use std::ops::Range;
 
-/// Sides in pixels: the largest is that of the largest square picture.
+/// Smallest side in pixels; the largest is the side of the largest square picture.
 const LEAST: u32 = 16;
 const MOST: u32 = 16_384;
 
-/// Squares of a picture.
+/// A tiling by squares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiles {
     side: u32,
@@ -16,21 +16,21 @@ pub struct Tiles {
 }
 
 impl Tiles {
-    /// Of `side` pixels of the picture, each `overlap` pixels over the next.
+    /// Tiles of `side` pixels that overlap by `overlap` pixels.
     ///
     /// # Errors
-    /// In words: sides below 16 pixels or above 16,384, and overlaps of more than half of the side.
+    /// As text: sides below 16 or above 16,384 pixels, overlaps of more than half of the side.
     pub fn new(side: u32, overlap: u32) -> Result<Tiles, String> {
         if !(LEAST..=MOST).contains(&side) {
-            return Err(format!("a tile of {side} pixels; {LEAST} to {MOST} make sense"));
+            return Err(format!("a tile has {side} pixels; it must have {LEAST} to {MOST}"));
         }
         match overlap > side / 2 {
-            true => Err(format!("tiles of {side} pixels can overlap by {} at most, and not by {overlap}", side / 2)),
+            true => Err(format!("tiles of {side} pixels can overlap by at most {}, not by {overlap}", side / 2)),
             false => Ok(Tiles { side, overlap }),
         }
     }
 
-    /// No larger than a picture of (width, height).
+    /// Limits tiles to the size of a picture of (width, height).
     pub fn within(self, (width, height): (u32, u32)) -> Tiles {
         let side = self.side.min(width.max(height)).max(LEAST);
         Tiles { side, overlap: self.overlap.min(side / 2) }
@@ -44,13 +44,13 @@ impl Tiles {
         self.overlap
     }
 
-    /// The upper left corners of all tiles of a picture of (width, height), row by row. The last ones end with the picture.
+    /// The upper left corners of all tiles of a picture of (width, height), row by row. The last tiles end at the picture's edge.
     pub fn corners(self, (width, height): (u32, u32)) -> Vec<(u32, u32)> {
         let columns = self.starts(width);
         self.starts(height).into_iter().flat_map(|y| columns.iter().map(move |&x| (x, y))).collect()
     }
 
-    /// The same by rows of tiles.
+    /// The same, grouped by rows of tiles.
     pub fn bands(self, (width, height): (u32, u32)) -> Vec<Band> {
         let columns = self.starts(width);
         let band = |top: u32| Band {
@@ -65,7 +65,7 @@ impl Tiles {
         (0..last).step_by((self.side - self.overlap) as usize).chain([last]).collect()
     }
 
-    /// The tile at a corner; where the picture is smaller, its last row and column go on.
+    /// Cuts the tile at a corner; if the picture is smaller, its last row and column are repeated.
     pub fn cut(self, rgb: &RgbImage, (left, top): (u32, u32)) -> RgbImage {
         let (width, height) = rgb.dimensions();
         RgbImage::from_fn(self.side, self.side, |x, y| {
@@ -73,8 +73,8 @@ impl Tiles {
         })
     }
 
-    /// How much the pixels of an axis count in a tile that begins at `start`, of all tiles that have them: from its neighbours to its
-    /// middle a tile counts more and more, and all together count 1.
+    /// Blending weights along an axis of a tile that begins at `start`: they grow from the overlaps to the middle, and the weights of all
+    /// tiles at a pixel sum to 1.
     fn shares(self, start: u32, length: u32) -> Vec<f32> {
         let end = length.min(start + self.side);
         let of = |tile: u32, at: u32| -> f32 {
@@ -82,7 +82,7 @@ impl Tiles {
                 return 0.0;
             }
             let ramp = |distance: u32| (distance as f32 + 0.5) / (self.overlap as f32 + 0.5);
-            // What lies at the picture's own edge has no neighbour to give way to.
+            // At the picture's edge there is no neighbour to blend with.
             let before = if tile == 0 { 1.0 } else { ramp(at - tile) };
             let behind = if tile + self.side >= length { 1.0 } else { ramp(tile + self.side - 1 - at) };
             before.min(behind).min(1.0)
@@ -97,38 +97,38 @@ impl Tiles {
     }
 }
 
-/// Tiles side by side.
+/// A row of tiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Band {
-    /// Those of the picture that they have.
+    /// The picture's rows that they cover.
     pub rows: Range<u32>,
     /// Their upper left corners.
     pub corners: Vec<(u32, u32)>,
 }
 
-/// The map of a whole picture, put together of those of its tiles.
+/// The map of a whole picture, blended from its tiles' maps.
 pub struct Mosaic {
     tiles: Tiles,
     size: (u32, u32),
-    /// The row of the picture with which `values` begins.
+    /// The picture's row that `values` begins with.
     first: u32,
     /// `[rows, width]`
     values: Vec<f32>,
 }
 
 impl Mosaic {
-    /// Of a picture of (width, height).
+    /// For a picture of (width, height).
     pub fn new(tiles: Tiles, size: (u32, u32)) -> Mosaic {
         Mosaic { tiles, size, first: 0, values: vec![0.0; size.0 as usize * size.1 as usize] }
     }
 
-    /// The same of which only as many rows are held as a tile has: rows of tiles come in turn, and [`Self::finish_rows`] takes what is done.
+    /// The same, holding only as many rows as a tile has: tiles are added row by row, and [`Self::finish_rows`] takes finished rows.
     pub fn band(tiles: Tiles, size: (u32, u32)) -> Mosaic {
         let rows = tiles.side.min(size.1) as usize;
         Mosaic { tiles, size, first: 0, values: vec![0.0; size.0 as usize * rows] }
     }
 
-    /// Takes the rows before `end`, `[rows, width]`, and makes room for as many further down.
+    /// Takes the rows before `end`, `[rows, width]`, and makes room for as many below.
     pub fn finish_rows(&mut self, end: u32) -> Vec<f32> {
         let count = (end.saturating_sub(self.first)) as usize * self.size.0 as usize;
         let left = self.values.split_off(count.min(self.values.len()));
@@ -138,7 +138,7 @@ impl Mosaic {
         done
     }
 
-    /// Adds the network's map of the tile at a corner: each once.
+    /// Adds the network's map of the tile at a corner, each tile once.
     pub fn add(&mut self, (left, top): (u32, u32), map: &DecodedMap) {
         let (side, width) = (self.tiles.side as usize, self.size.0 as usize);
         let means = map.map_at(self.tiles.side, self.tiles.side);
@@ -154,7 +154,7 @@ impl Mosaic {
     /// The map, of the picture's size.
     ///
     /// # Errors
-    /// None where each tile was added once.
+    /// None if each tile was added once.
     pub fn finish(self) -> Result<DecodedMap, ImageError> {
         DecodedMap::of_means(self.size, self.values)
     }
@@ -191,7 +191,7 @@ mod tests {
         }
     }
 
-    /// Maps of tiles that are cut out of one map give that map: no seam.
+    /// Tiles cut out of one map blend to that map, without a seam.
     #[test]
     fn what_tiles_agree_on_has_no_seams() {
         let (width, height) = (70, 41);

@@ -1,4 +1,4 @@
-//! Results to files: whole or not at all, and never over a file that was not meant to go.
+//! Writes results to files atomically, and replaces files only with `force`.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,18 +11,18 @@ use super::{ImageError, Mask, check_finite, check_length, is_standard, npy_heade
 
 /// Writes `mask` as an 8-bit grey PNG, 255 for foreground and 0 for background.
 ///
-/// The file appears whole or not at all: it is written beside its place and renamed.
+/// The write is atomic: the file is written under a temporary name and renamed.
 ///
 /// # Errors
-/// [`ImageError::Exists`] if there is such a file and `force` is false; a name that does not end in `.png`,
-/// a missing directory, and whatever the system says.
+/// [`ImageError::Exists`] if the file exists and `force` is false; a name that does not end in `.png`,
+/// a missing directory, I/O errors.
 pub fn write_mask(path: &Path, mask: &Mask, force: bool) -> Result<(), ImageError> {
     let (width, height) = mask.size();
     let levels: Vec<u8> = mask.foreground().iter().map(|&f| 255 * u8::from(f)).collect();
     write_png(path, &levels, (width, height), ExtendedColorType::L8, force)
 }
 
-/// Writes `mask` painted over `rgb` as an RGB PNG (see [`paint_overlay`]).
+/// Writes `mask` painted on `rgb` as an RGB PNG (see [`paint_overlay`]).
 ///
 /// # Errors
 /// As [`write_mask`], and [`ImageError::Length`] if the sizes differ.
@@ -42,7 +42,7 @@ pub fn write_rgb(path: &Path, rgb: &RgbImage, force: bool) -> Result<(), ImageEr
 /// Writes a map `[height, width]` in [0, 1] as a 16-bit grey PNG, 65535 for 1. `size` is (width, height).
 ///
 /// # Errors
-/// As [`write_mask`]; [`ImageError::Length`] and [`ImageError::NotFinite`] for a map that is not one.
+/// As [`write_mask`]; [`ImageError::Length`] and [`ImageError::NotFinite`] for an invalid map.
 pub fn write_probability_png(path: &Path, map: &[f32], size: (u32, u32), force: bool) -> Result<(), ImageError> {
     check_length("the map to write", map.len(), size, 1)?;
     check_finite(map)?;
@@ -53,7 +53,7 @@ pub fn write_probability_png(path: &Path, map: &[f32], size: (u32, u32), force: 
 /// Writes a map `[height, width]` as a NumPy file of little-endian float32. `size` is (width, height).
 ///
 /// # Errors
-/// As [`write_probability_png`], the name ending in `.npy`.
+/// As [`write_probability_png`], for a name that ends in `.npy`.
 pub fn write_probability_npy(path: &Path, map: &[f32], size: (u32, u32), force: bool) -> Result<(), ImageError> {
     check_length("the map to write", map.len(), size, 1)?;
     check_finite(map)?;
@@ -63,18 +63,18 @@ pub fn write_probability_npy(path: &Path, map: &[f32], size: (u32, u32), force: 
     write_whole(path, &bytes, force)
 }
 
-/// Fails where a later write to `path` is bound to: another extension than `wanted` ("png" or "npy"), a directory or
-/// a device of that name, a file of that name without `force`, no directory to put it in. Lets a program say so
-/// before it computes for a minute.
+/// Fails if a later write to `path` would fail: another extension than `wanted` ("png" or "npy"), a directory or
+/// a device of that name, an existing file without `force`, a missing directory. So a program can report this
+/// before a long computation.
 ///
 /// # Errors
-/// As [`write_mask`]. That the system refuses the write itself is only known then.
+/// As [`write_mask`], except errors of the write itself.
 pub fn check_output(path: &Path, wanted: &'static str, force: bool) -> Result<(), ImageError> {
     check_extension(path, wanted)?;
     check_place(path, force)
 }
 
-/// [`check_output`] of a file whose name may end in anything.
+/// [`check_output`] for a file with any extension.
 ///
 /// # Errors
 /// As [`write_whole`].
@@ -82,8 +82,8 @@ pub fn check_place(path: &Path, force: bool) -> Result<(), ImageError> {
     if is_standard(path) { Ok(()) } else { place(path, force).map(|_| ()) }
 }
 
-/// Where `path` really lies (a symbolic link is followed, so that its target is replaced and not the link), and
-/// the directory there.
+/// The real path of `path` and its directory. A symbolic link is followed, so that its target is replaced and
+/// not the link.
 fn place(path: &Path, force: bool) -> Result<(PathBuf, PathBuf), ImageError> {
     let path_buf = || path.to_owned();
     match fs::metadata(path) {
@@ -100,10 +100,10 @@ fn place(path: &Path, force: bool) -> Result<(PathBuf, PathBuf), ImageError> {
             return Ok((real, parent));
         }
         Err(_) if path.is_symlink() => {
-            // A link that leads nowhere: neither it nor what it names is ours.
+            // A broken link: neither the link nor its target is ours.
             return Err(ImageError::OutputNotAFile { path: path_buf() });
         }
-        // Absent, or below something that is no directory: the parent tells.
+        // Missing, or below something that is not a directory: the check of the parent decides.
         Err(_) => {}
     }
     let parent = match path.parent() {
@@ -132,7 +132,7 @@ fn write_png(
     force: bool,
 ) -> Result<(), ImageError> {
     check_extension(path, "png")?;
-    // Encoded in memory, so that the time with a half-written file on the disk is short.
+    // Encode in memory to keep the time of the write short.
     let mut png = Vec::new();
     PngEncoder::new_with_quality(&mut png, CompressionType::Fast, FilterType::Adaptive)
         .write_image(samples, width, height, color)
@@ -140,17 +140,17 @@ fn write_png(
     write_whole(path, &png, force)
 }
 
-/// Writes a file of any kind beside `path` and renames it into place. On any failure the file beside is removed. Where
+/// Writes any file under a temporary name beside `path` and renames it. The temporary file is removed on failure. If
 /// `path` is [`STANDARD`](super::STANDARD), the bytes go to standard output.
 ///
 /// # Errors
-/// As [`write_mask`], whatever the name ends in.
+/// As [`write_mask`], for any extension.
 pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<(), ImageError> {
     let failed = |e: io::Error| ImageError::write(path, e);
     if is_standard(path) {
         let mut out = io::stdout().lock();
         return match out.write_all(bytes).and_then(|()| out.flush()) {
-            // A reader that has gone is no failure.
+            // A closed pipe is no failure.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
             _ => Ok(()),
         };
@@ -158,10 +158,10 @@ pub fn write_whole(path: &Path, bytes: &[u8], force: bool) -> Result<(), ImageEr
     write_by(path, force, |file| file.write_all(bytes).map_err(failed))
 }
 
-/// The same of what `write` writes, part by part; standard output is no such place.
+/// The same with a callback that writes the file in parts; not for standard output.
 ///
 /// # Errors
-/// As [`write_mask`], and those of `write`.
+/// As [`write_mask`], and errors of `write`.
 pub fn write_by<E: From<ImageError>>(
     path: &Path,
     force: bool,
@@ -173,13 +173,13 @@ pub fn write_by<E: From<ImageError>>(
     builder.prefix(".diffews-").suffix(".part");
     #[cfg(unix)]
     {
-        // What any program's new file gets, less the umask; temporary files are private otherwise.
+        // Permissions of a usual new file, minus the umask; temporary files are private by default.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(parent).map_err(failed)?;
     if let Ok(about) = fs::metadata(&target) {
-        // Who may read it stays as it was; where that cannot be, as with any new file.
+        // Keep the permissions of the replaced file if possible.
         let _ = file.as_file().set_permissions(about.permissions());
     }
     write(file.as_file_mut())?;
@@ -187,7 +187,7 @@ pub fn write_by<E: From<ImageError>>(
     if force {
         file.persist(&target).map_err(|e| failed(e.error))?;
     } else {
-        // Not even a file that came up since the check is replaced.
+        // Do not replace a file that appeared since the check.
         file.persist_noclobber(&target).map_err(|e| match e.error.kind() {
             io::ErrorKind::AlreadyExists => ImageError::Exists { path: path.to_owned() },
             _ => failed(e.error),

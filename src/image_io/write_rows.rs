@@ -1,22 +1,22 @@
-//! Grey PNGs that are written row by row: of pictures that no memory holds.
+//! Grey PNGs written row by row, for pictures larger than memory.
 
 use super::write::check_extension;
 use super::{ImageError, write_by};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// Bits of a sample.
+/// Depth of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GreyBits {
     Eight,
-    /// High byte first.
+    /// 16 bits, high byte first.
     Sixteen,
 }
 
-/// Writes a grey PNG of (width, height) whose rows `next` gives in turn, each of `width` samples.
+/// Writes a grey PNG of (width, height) from the rows of `next`, each of `width` samples.
 ///
 /// # Errors
-/// As [`write_mask`](super::write_mask), those of `next`, and rows of another length.
+/// As [`write_mask`](super::write_mask), errors of `next`, rows of a wrong length.
 pub fn write_grey_rows(
     path: &Path,
     (width, height): (u32, u32),
@@ -56,7 +56,7 @@ mod tests {
         assert!(back.enumerate_pixels().all(|(_, y, p)| p.0[0] == y as u8) && back.dimensions() == (5, 3));
         write_grey_rows(&path, (2, 1), GreyBits::Sixteen, true, &mut |_| Ok(vec![1, 2, 3, 4])).unwrap();
         assert_eq!(image::open(&path).unwrap().into_luma16().into_raw(), [0x102, 0x304]);
-        // A row too few leaves what was there.
+        // If a row is missing, the existing file stays.
         let fails = write_grey_rows(&path, (2, 2), GreyBits::Eight, true, &mut |_| Ok(vec![1]));
         assert!(fails.is_err() && image::open(&path).unwrap().width() == 2);
     }

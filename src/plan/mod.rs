@@ -18,6 +18,6 @@ pub use place::Place;
 pub use recorder::{
     DISPATCH_SECONDS, Dispatch, Less, Limits, MAX_TURNS, PlanError, Recorder, Recording, Window, turns,
 };
-pub use residency::{Part, Residency};
+pub use residency::{Phase, Residency};
 pub use schedule::Schedule;
 pub use tensor::{Channels, Element, Policy, Tensor, TensorId};

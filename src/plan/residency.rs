@@ -12,7 +12,7 @@ const WINDOW: u64 = 64 << 20;
 
 /// Constants that always stay: up to so many bytes, or up to this fraction of the largest.
 const SMALL: u64 = 256 << 10;
-const SMALL_PART: u64 = 16;
+const SMALL_SHARE: u64 = 16;
 
 /// Which constants stay on the device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Residency {
 
 /// A range of dispatches, and the weights that they need in the window, with their byte offsets.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct Phase {
     pub dispatches: Range<usize>,
     pub weights: Vec<(Tensor, u64)>,
 }
@@ -48,7 +48,7 @@ impl Residency {
     fn least(constants: &[Tensor], schedules: &[&Schedule]) -> (BTreeSet<TensorId>, u64, u64) {
         let largest = constants.iter().map(Tensor::bytes).max().unwrap_or(0);
         let (small, large): (Vec<&Tensor>, Vec<&Tensor>) =
-            constants.iter().partition(|t| t.bytes() <= SMALL.min(largest / SMALL_PART));
+            constants.iter().partition(|t| t.bytes() <= SMALL.min(largest / SMALL_SHARE));
         let large: BTreeSet<TensorId> = large.into_iter().map(|t| t.id).collect();
         let of_schedule = |s: &&Schedule| {
             let of = |i| s.passing_of(i, &large).values().map(|t| room(t, &s.recording.limits)).sum::<u64>();
@@ -95,15 +95,15 @@ impl Schedule {
     }
 
     /// Splits its dispatches into as few parts as the window allows, each with the constants to upload for it.
-    pub fn parts(&self, residency: &Residency) -> Vec<Part> {
+    pub fn parts(&self, residency: &Residency) -> Vec<Phase> {
         let limits = &self.recording.limits;
-        let (mut parts, mut part, mut end) = (Vec::new(), Part { dispatches: 0..0, weights: Vec::new() }, 0);
+        let (mut parts, mut part, mut end) = (Vec::new(), Phase { dispatches: 0..0, weights: Vec::new() }, 0);
         for i in 0..self.dispatches().len() {
             let own = self.passing_of(i, &residency.passing);
-            let is_new = |part: &Part, id: &TensorId| !part.weights.iter().any(|(t, _)| t.id == *id);
+            let is_new = |part: &Phase, id: &TensorId| !part.weights.iter().any(|(t, _)| t.id == *id);
             let more: u64 = own.iter().filter(|(id, _)| is_new(&part, id)).map(|(_, t)| room(t, limits)).sum();
             if more > 0 && end + more > residency.window {
-                let next = Part { dispatches: i..i, weights: Vec::new() };
+                let next = Phase { dispatches: i..i, weights: Vec::new() };
                 parts.push(std::mem::replace(&mut part, next));
                 end = 0;
             }

@@ -1,4 +1,4 @@
-//! Examples, and the bank of what was made of them.
+//! Examples, and the bank made from them.
 
 use super::bank_file::{self, About};
 use super::loaded::Keys;
@@ -8,7 +8,7 @@ use crate::image_io::{self, Framing, LoadedMask, Mask, MaskReading, MaskWarning,
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A picture, and the mask of what is to be found in others.
+/// A picture and the mask of the thing to find.
 #[derive(Clone, Debug)]
 pub struct Example {
     image: Arc<RgbImage>,
@@ -19,18 +19,18 @@ pub struct Example {
 }
 
 impl Example {
-    /// An example of a picture and a mask of its size.
+    /// An example of a picture and a mask of the same size.
     ///
     /// # Errors
-    /// Sizes that differ.
+    /// Different sizes.
     pub fn new(image: RgbImage, mask: Mask) -> Result<Example, Error> {
         Example::shared(Arc::new(image), mask)
     }
 
-    /// The same of a picture that is an example of several things, each with a mask of its own.
+    /// The same for a picture that is an example of several classes, each with its own mask.
     ///
     /// # Errors
-    /// Sizes that differ.
+    /// Different sizes.
     pub fn shared(image: Arc<RgbImage>, mask: Mask) -> Result<Example, Error> {
         let (of_mask, of_image) = (mask.size(), image.dimensions());
         if of_mask != of_image {
@@ -42,17 +42,17 @@ impl Example {
         Ok(Example { image, mask, name: None, notes: Vec::new(), warnings: Vec::new() })
     }
 
-    /// The same, called `name` where a bank is written to a file.
+    /// Sets the example's name in bank files.
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Example {
         Example { name: Some(name.into()), ..self }
     }
 
     /// Reads both from files: the picture as [`open_image`](crate::open_image) does, the mask as
-    /// [`load_mask_of`](crate::image_io::load_mask_of) where nothing is said of how it is meant.
+    /// [`load_mask_of`](crate::image_io::load_mask_of) does by default.
     ///
     /// # Errors
-    /// Whatever is wrong with a file, and sizes that differ.
+    /// A file that cannot be read or is invalid; different sizes.
     pub fn open(image: impl AsRef<Path>, mask: impl AsRef<Path>) -> Result<Example, Error> {
         let name = image.as_ref().file_name().map(|name| name.to_string_lossy().into_owned());
         let picture = image_io::load_rgb_with(image.as_ref(), &PictureOptions::default())?;
@@ -68,30 +68,30 @@ impl Example {
         &self.mask
     }
 
-    /// What was done to read the picture.
+    /// How the picture was read.
     pub fn notes(&self) -> &[Note] {
         &self.notes
     }
 
-    /// Why the mask is perhaps not what was meant.
+    /// Warnings that the mask may be wrong.
     pub fn warnings(&self) -> &[MaskWarning] {
         &self.warnings
     }
 
-    /// As a network for squares of `size` sees it.
+    /// The example at the network's `size`.
     pub(super) fn at(&self, size: u32, framing: Framing) -> Source {
         let (image, mask) = (framing.picture(&self.image, size), framing.mask(&self.mask, size));
-        // A small copy of what was squashed gets its shape back; what was padded or cropped has kept it.
+        // Small copies of squashed pictures get their shape back; padded or cropped ones have kept it.
         let shape = if framing == Framing::Squash { self.image.dimensions() } else { (size, size) };
         Source::Example { image, mask, name: self.name.clone(), shape }
     }
 }
 
-/// What a part of a bank is made of.
+/// The source of a part of a bank.
 pub(super) enum Source {
-    /// One example as the network sees it, and its picture's width and height.
+    /// An example at the network's size, and its picture's width and height.
     Example { image: RgbImage, mask: Mask, name: Option<String>, shape: (u32, u32) },
-    /// Some, encoded before.
+    /// Examples of a bank file.
     File(BankFile),
 }
 
@@ -104,14 +104,14 @@ impl Source {
     }
 }
 
-/// Keys and values of examples, on the device: computed once, read by any number of queries. It is of the segmenter that made
-/// it, and no other can read it.
+/// Keys and values of examples on the device: computed once, read by any number of queries. Only the segmenter that made
+/// it can read it.
 pub struct SupportBank {
-    /// Of the segmenter.
+    /// Identifies the segmenter.
     pub(super) mark: Arc<()>,
-    /// Of what, in words.
+    /// Description of the segmenter, for messages.
     pub(super) of: String,
-    /// Of what it was made: it may have to be once more, in f32, and it may be written to a file.
+    /// Its sources: it may have to be computed again in f32, and may be written to a file.
     pub(super) sources: Vec<Source>,
     pub(super) kept: Arc<Mutex<Kept>>,
     pub(super) times: Vec<(Stage, f64)>,
@@ -120,14 +120,14 @@ pub struct SupportBank {
     pub(super) overflow: Option<Error>,
 }
 
-/// A bank's keys, by the precision of the model that they were made with.
+/// A bank's keys, by the precision of the model that computed them.
 #[derive(Default)]
 pub(super) struct Kept {
     pub first: Option<Arc<Keys>>,
     pub full: Option<Arc<Keys>>,
 }
 
-/// Takes a lock, also from a thread that panicked: what it holds is whole after each step.
+/// Takes a lock even after a panic: its content is consistent after each step.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -138,27 +138,27 @@ impl SupportBank {
         self.sources.iter().map(Source::shots).sum()
     }
 
-    /// Seconds that each stage took, summed over the examples; with those of a second try in f32.
+    /// Seconds of each stage, summed over the examples, including a second run in f32.
     pub fn times(&self) -> &[(Stage, f64)] {
         &self.times
     }
 
-    /// When each of them ran, once for each time.
+    /// When each stage ran, one span for each run.
     pub fn spans(&self) -> &[Span] {
         &self.spans
     }
 
-    /// What encoded the examples: [`Precision::F32`], [`Precision::F16`] or [`Precision::Q8`].
+    /// The precision that the examples were encoded in: [`Precision::F32`], [`Precision::F16`] or [`Precision::Q8`].
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// Why half precision was not enough, where it was tried first.
+    /// The overflow, if half precision was tried first and was not enough.
     pub fn overflow(&self) -> Option<&Error> {
         self.overflow.as_ref()
     }
 
-    /// What is said of it in a file, but for its model, and the small copies of its examples.
+    /// Its description for a file, without the model, and the small copies of its examples.
     pub(super) fn told(&self, about: About) -> Result<(About, Vec<Small>), Error> {
         let (mut examples, mut small) = (Vec::new(), Vec::new());
         for source in &self.sources {
@@ -180,5 +180,5 @@ impl SupportBank {
     }
 }
 
-/// A small copy of an example and its mask, where there is one.
+/// A small copy of an example and its mask, if there is one.
 pub(super) type Small = Option<(RgbImage, Mask)>;

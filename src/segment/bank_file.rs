@@ -1,10 +1,10 @@
-//! Banks in files: keys and values of examples, for runs to come.
+//! Bank files: keys and values of examples, for later runs.
 //!
 //! A safetensors file. Tensors: `layers.N.k` and `layers.N.v` [shots, positions, channels] in f16 or f32, N from 0 in the order in which the
-//! UNet reads them; `examples.N.image` [height, width, 3] and `examples.N.mask` [height, width] in u8, small copies that people know the
-//! examples by. Metadata: `diffews_bank` (the version of all this), `model` (see [`fingerprint`](crate::weights::fingerprint)),
-//! `model_name`, `size`, `precision`, `examples` (a JSON list of names), `fit` (what became of pictures that are not square; squash where
-//! it is not said) and perhaps `name`.
+//! UNet reads them; `examples.N.image` [height, width, 3] and `examples.N.mask` [height, width] in u8, small copies for users to recognise
+//! the examples. Metadata: `diffews_bank` (the version of this format), `model` (see [`fingerprint`](crate::weights::fingerprint)),
+//! `model_name`, `size`, `precision`, `examples` (a JSON list of names), `fit` (how pictures were made square; squash by
+//! default) and optionally `name`.
 
 use super::bank::Small;
 use crate::Error;
@@ -18,56 +18,56 @@ use std::path::Path;
 const VERSION: &str = "1";
 /// The longer side of a small copy, in pixels.
 const SMALL: u32 = 128;
-/// Bytes of a small copy that are believed.
+/// Largest small copy, in bytes.
 const MOST_SMALL: usize = 1 << 22;
-/// Characters of a name that are kept.
+/// Longest name, in characters.
 const MOST_NAME: usize = 200;
 
-/// A bank that cannot be used. Each message names the file.
+/// Why a bank cannot be used. Each message names the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BankError {
     #[error(transparent)]
     File(#[from] WeightsError),
-    #[error("{file}: no bank: {reason}")]
+    #[error("{file}: not a bank: {reason}")]
     NoBank { file: String, reason: String },
-    #[error("{file}: a bank of version {version}, and this program reads version {VERSION}")]
+    #[error("{file}: the bank has version {version}, but this program reads version {VERSION}")]
     Version { file: String, version: String },
-    #[error("{file}: a bank of another model, {of} ({model}); this one is {this} ({this_model})")]
+    #[error("{file}: the bank is of another model, {of} ({model}); this one is {this} ({this_model})")]
     Model { file: String, of: String, model: String, this: String, this_model: String },
-    #[error("{file}: a bank of pictures of {of} x {of}; this model sees {this} x {this}")]
+    #[error("{file}: the bank is of pictures of {of} x {of}; this model uses {this} x {this}")]
     Size { file: String, of: u32, this: u32 },
-    #[error("{file}: a bank of pictures that were made square by {of}; here it is {this}")]
+    #[error("{file}: the bank's pictures were made square by {of}, these by {this}")]
     Framing { file: String, of: &'static str, this: &'static str },
     #[error("{file}: tensor `{tensor}` holds NaN or infinity")]
     NotFinite { file: String, tensor: String },
-    #[error("`{tensor}` holds {value:e}, which no half holds; keep the bank in f32")]
+    #[error("`{tensor}` holds {value:e}, which is too large for half precision; write the bank in f32")]
     Overflow { tensor: String, value: f32 },
-    #[error("{file} and {other} are banks of different {what}")]
+    #[error("{file} and {other} are banks with different {what}")]
     Differ { file: String, other: String, what: &'static str },
 }
 
-/// How keys and values are written.
+/// How a bank file stores keys and values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BankStorage {
-    /// Two bytes a number.
+    /// f16, two bytes per number.
     #[default]
     Half,
-    /// Four: a map is the same to the last bit as with the bank that was written.
+    /// f32, four bytes per number: maps are equal to the last bit to those of the original bank.
     F32,
 }
 
-/// What a bank is written as.
+/// How to write a bank.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BankOptions<'a> {
-    /// What its examples show.
+    /// Label of its examples.
     pub name: Option<&'a str>,
     pub storage: BankStorage,
-    /// Replace a file that is there.
+    /// Replace an existing file.
     pub force: bool,
 }
 
-/// A bank in a file: its header was read, and its tensors are read when they are needed.
+/// A bank file: its header was read, its tensors are read on demand.
 #[derive(Clone)]
 pub struct BankFile {
     weights: Weights,
@@ -76,7 +76,7 @@ pub struct BankFile {
     layers: Vec<[usize; 2]>,
 }
 
-/// What is said of a bank.
+/// Description of a bank.
 #[derive(Clone)]
 pub(super) struct About {
     pub model: String,
@@ -88,7 +88,7 @@ pub(super) struct About {
     pub examples: Vec<String>,
 }
 
-/// What is written.
+/// The content to write.
 pub(super) struct Content<'a> {
     pub about: About,
     pub layers: &'a [[usize; 2]],
@@ -98,10 +98,10 @@ pub(super) struct Content<'a> {
 }
 
 impl BankFile {
-    /// Opens it and checks its header; of its keys and values none is read yet.
+    /// Opens a bank file and checks its header; reads no keys and values yet.
     ///
     /// # Errors
-    /// A file that cannot be read, is cut off, or is no bank of this version.
+    /// A file that cannot be read, is cut off, or is not a bank of this version.
     pub fn open(path: impl AsRef<Path>) -> Result<BankFile, Error> {
         Ok(read(Weights::open_file(path.as_ref()).map_err(BankError::from)?)?)
     }
@@ -116,12 +116,12 @@ impl BankFile {
         self.about.examples.len()
     }
 
-    /// What its examples show, if it was given a name.
+    /// Label of its examples, if it has one.
     pub fn name(&self) -> Option<&str> {
         self.about.name.as_deref()
     }
 
-    /// What its examples are called: mostly the names of their files.
+    /// Names of its examples, mostly of their files.
     pub fn examples(&self) -> &[String] {
         &self.about.examples
     }
@@ -131,17 +131,17 @@ impl BankFile {
         self.about.size
     }
 
-    /// What the model was called, and its [`fingerprint`](crate::weights::fingerprint).
+    /// Name of the model, and its [`fingerprint`](crate::weights::fingerprint).
     pub fn model(&self) -> (&str, &str) {
         (&self.about.model_name, &self.about.model)
     }
 
-    /// What became of examples that are not square.
+    /// How examples were made square.
     pub fn framing(&self) -> Framing {
         self.about.framing
     }
 
-    /// What encoded the examples: f32, f16 or q8.
+    /// The precision that the examples were encoded in: f32, f16 or q8.
     pub fn precision(&self) -> &str {
         &self.about.precision
     }
@@ -153,15 +153,15 @@ impl BankFile {
         if halves { BankStorage::Half } else { BankStorage::F32 }
     }
 
-    /// Number of layers, and numbers that one example takes in all of them.
+    /// Number of layers, and of values of an example in all of them.
     pub fn count(&self) -> (usize, u64) {
         (self.layers.len(), self.layers.iter().map(|[positions, channels]| 2 * (positions * channels) as u64).sum())
     }
 
-    /// The small copy of an example and its mask, where there is one.
+    /// The small copy of an example and its mask, if there is one.
     ///
     /// # Errors
-    /// Whatever reading the file reports.
+    /// Errors of reading the file.
     pub fn small(&self, example: usize) -> Result<Option<(RgbImage, Mask)>, Error> {
         let of = |what: &str, rank: usize| -> Result<_, Error> {
             let name = format!("examples.{example}.{what}");
@@ -178,13 +178,13 @@ impl BankFile {
         Ok(image.zip(mask))
     }
 
-    /// Writes the examples of `parts`, one behind the other, as one bank.
+    /// Writes the examples of `parts` in order as one bank.
     ///
     /// # Errors
-    /// Banks of different models or sizes, and whatever reading and writing report.
+    /// Banks of different models or sizes; I/O errors.
     pub fn join(parts: &[(&BankFile, Range<usize>)], path: &Path, options: &BankOptions) -> Result<(), Error> {
         let Some((first, _)) = parts.first() else {
-            return Err(Error::Usage("there is no bank to be joined".into()));
+            return Err(Error::Usage("there is no bank to join; name at least one".into()));
         };
         let mut about = About { name: None, examples: Vec::new(), ..first.about.clone() };
         let mut small = Vec::new();
@@ -234,7 +234,7 @@ impl BankFile {
     }
 
     fn lacks(&self, tensor: &str) -> BankError {
-        BankError::NoBank { file: self.file().into(), reason: format!("tensor `{tensor}` is not there") }
+        BankError::NoBank { file: self.file().into(), reason: format!("tensor `{tensor}` is missing") }
     }
 }
 
@@ -246,22 +246,23 @@ fn read(weights: Weights) -> Result<BankFile, BankError> {
     let file = weights.name().to_owned();
     let bad = |reason: String| BankError::NoBank { file: file.clone(), reason };
     let Some(version) = weights.metadata("diffews_bank") else {
-        return Err(bad("a safetensors file of something else".into()));
+        return Err(bad("it is a safetensors file with other content".into()));
     };
     if version != VERSION {
         return Err(BankError::Version { file, version: shown::text(version) });
     }
     let said = |key: &str| {
         let text = weights.metadata(key).map(shown::text).filter(|text| !text.is_empty());
-        text.ok_or_else(|| bad(format!("its header does not say `{key}`")))
+        text.ok_or_else(|| bad(format!("its header lacks `{key}`")))
     };
-    let size = said("size")?.parse().ok().filter(|size| *size > 0).ok_or_else(|| bad("`size` is no number".into()))?;
+    let size =
+        said("size")?.parse().ok().filter(|size| *size > 0).ok_or_else(|| bad("`size` is not a number".into()))?;
     let names: Vec<String> = serde_json::from_str(weights.metadata("examples").unwrap_or_default())
-        .map_err(|_| bad("`examples` is no list of names".into()))?;
+        .map_err(|_| bad("`examples` is not a list of names".into()))?;
     let fit = weights.metadata("fit").unwrap_or(Framing::Squash.name());
     let framing = Framing::ALL.into_iter().find(|framing| framing.name() == fit);
     let about = About {
-        framing: framing.ok_or_else(|| bad(format!("`fit` is {}, which is not known", shown::text(fit))))?,
+        framing: framing.ok_or_else(|| bad(format!("`fit` is {}, which is unknown", shown::text(fit))))?,
         model: said("model")?,
         model_name: said("model_name")?,
         size,
@@ -282,14 +283,14 @@ fn read(weights: Weights) -> Result<BankFile, BankError> {
             _ => return Err(bad(format!("`{k}` and `{v}` do not belong together"))),
         };
         let &[n, positions, channels] = shape else {
-            return Err(bad(format!("`{k}` is {}, and should have three dimensions", shown::shape(shape))));
+            return Err(bad(format!("`{k}` is {}, but must have three dimensions", shown::shape(shape))));
         };
-        // Without numbers, sizes would not be bounded by the file's.
+        // The file's size bounds the sizes only if there are values.
         if positions == 0 || channels == 0 {
-            return Err(bad(format!("`{k}` holds nothing")));
+            return Err(bad(format!("`{k}` is empty")));
         }
         if n != shots || weights.look(&k).is_none() || weights.look(&v).is_none() {
-            return Err(bad(format!("`{k}` and `{v}` are not of {shots} examples, in f16 or f32")));
+            return Err(bad(format!("`{k}` and `{v}` do not hold {shots} examples in f16 or f32")));
         }
         layers.push([positions, channels]);
     }
@@ -299,19 +300,19 @@ fn read(weights: Weights) -> Result<BankFile, BankError> {
     Ok(BankFile { weights, about, layers })
 }
 
-/// What may be printed of a name.
+/// A name made fit for printing.
 pub(super) fn name_of(name: &str) -> String {
     shown::whole(name).chars().take(MOST_NAME).collect()
 }
 
-/// A small copy of a picture and its mask, which are (width, height).
+/// A small copy of a picture and its mask with the proportions of (width, height).
 pub(super) fn small(image: &RgbImage, mask: &Mask, (width, height): (u32, u32)) -> (RgbImage, Mask) {
     let side = |of: u32| (u64::from(of) * u64::from(SMALL) / u64::from(width.max(height).max(SMALL))).max(1) as u32;
     let (width, height) = (side(width), side(height));
     (image_io::resize_bilinear_rgb(image, width, height), image_io::resize_nearest_mask(mask, width, height))
 }
 
-/// Writes a bank, whole or not at all.
+/// Writes a bank atomically.
 pub(super) fn write(path: &Path, options: &BankOptions, content: Content) -> Result<(), Error> {
     let Content { about, layers, values, small } = content;
     let About { model, model_name, size, precision, framing, name, examples } = about;

@@ -1,4 +1,4 @@
-//! How a segmenter is made.
+//! Building a segmenter.
 
 use super::kept_pipelines::KeptPipelines;
 use super::known_answers::{KnownAnswers, SelfCheck};
@@ -16,7 +16,7 @@ use crate::tune::Tuning;
 use crate::weights::ModelFiles;
 use std::path::PathBuf;
 
-/// What a [`Segmenter`] is to be; all of it may be left out.
+/// Settings of a [`Segmenter`]; all are optional.
 #[derive(Default)]
 #[must_use]
 pub struct SegmenterBuilder {
@@ -38,45 +38,45 @@ pub struct SegmenterBuilder {
     pipelines: Option<PathBuf>,
 }
 
-/// A model that is opened already.
+/// A model that was opened before.
 enum Given {
     Files(Box<ModelFiles>),
     Model(Box<Model>),
 }
 
 impl Segmenter {
-    /// Begins with the embedded model on the best adapter.
+    /// A builder for the embedded model on the best adapter.
     pub fn builder() -> SegmenterBuilder {
         SegmenterBuilder::default()
     }
 }
 
 impl SegmenterBuilder {
-    /// The model's directory, in the diffusers layout; else the embedded model.
+    /// The model's directory in the diffusers layout; by default the embedded model.
     pub fn weights(mut self, dir: impl Into<PathBuf>) -> Self {
         self.weights = Some(dir.into());
         self
     }
 
-    /// The directory of the fine-tuned UNet, where it is not in that of the weights.
+    /// The directory of the fine-tuned UNet, if it is not in the model's directory.
     pub fn unet(mut self, dir: impl Into<PathBuf>) -> Self {
         self.unet = Some(dir.into());
         self
     }
 
-    /// The model's files, opened already.
+    /// The model's files, opened before.
     pub fn files(mut self, files: ModelFiles) -> Self {
         self.given = Some(Given::Files(Box::new(files)));
         self
     }
 
-    /// A model, loaded already.
+    /// A model, loaded before.
     pub fn model(mut self, model: Model) -> Self {
         self.given = Some(Given::Model(Box::new(model)));
         self
     }
 
-    /// Side of the square that pictures are resized to, in pixels; else what the model says.
+    /// Side of the square that pictures are resized to, in pixels; by default the model's own.
     pub fn size(mut self, size: u32) -> Self {
         self.size = Some(size);
         self
@@ -88,81 +88,81 @@ impl SegmenterBuilder {
         self
     }
 
-    /// Most examples of one bank, for the memory plan; one by default. Banks of other numbers work too.
+    /// Number of examples in a bank for the memory plan; one by default. Banks of other sizes work, too.
     pub fn shots(mut self, shots: usize) -> Self {
         self.shots = shots;
         self
     }
 
-    /// Keeps of each bank no more keys than so many supports have, drawn at random: what a query costs then stops growing with the
-    /// supports. The paper reports mIoU of 74.7 and 73.4 for 5 and 10 shots in place of 72.2 and 70.1 (COCO-20i); its code lacks it.
+    /// Keeps a random sample of each bank's keys, as many as the given number of supports have: the cost of a query then stops growing
+    /// with the supports. The paper reports mIoU of 74.7 and 73.4 for 5 and 10 shots instead of 72.2 and 70.1 (COCO-20i); its code lacks it.
     pub fn kv_sample(mut self, sample: KvSample) -> Self {
         self.kv_sample = Some(sample);
         self
     }
 
-    /// The device; else the best one present is opened.
+    /// The device; by default the best one is opened.
     pub fn gpu(mut self, gpu: Gpu) -> Self {
         self.gpu = Some(gpu);
         self
     }
 
-    /// How outlines are refined, else as the model has it. [`GuidedFilter::OFF`] gives DiffewS' own map.
+    /// The guided filter that refines outlines; by default the model's own. [`GuidedFilter::OFF`] gives DiffewS' own map.
     pub fn guided_filter(mut self, filter: GuidedFilter) -> Self {
         self.guided_filter = Some(filter);
         self
     }
 
-    /// What is foreground, else what the model says.
+    /// The threshold of the foreground; by default the model's own.
     pub fn threshold(mut self, threshold: Threshold) -> Self {
         self.threshold = Some(threshold);
         self
     }
 
-    /// What becomes of pictures that are not square, examples and queries alike. Without it they are squashed, as the paper does.
+    /// How examples and queries are made square; by default they are squashed, as in the paper.
     pub fn framing(mut self, framing: Framing) -> Self {
         self.framing = framing;
         self
     }
 
-    /// The least score ([`Segmentation::score`](super::Segmentation::score), in [0, 1]) of a mask that is not empty. Without it every mask is as
-    /// the threshold makes it.
+    /// The score ([`Segmentation::score`](super::Segmentation::score), in [0, 1]) below which the mask is empty. By default the threshold
+    /// alone decides.
     pub fn min_score(mut self, min_score: f64) -> Self {
         self.min_score = min_score;
         self
     }
 
-    /// Most bytes to take on the device, where it has more: others use it too. Weights that have no room come when they are needed and go
-    /// again, which takes time and changes no result.
+    /// Most bytes to use on the device, to leave memory to other programs. Weights that do not fit are uploaded when they are needed,
+    /// which takes time and changes no result.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self
     }
 
-    /// Whether the device must prove that it computes right, before its first result; [`SelfCheck::Each`] by default.
+    /// Whether the device must pass a self-check before its first result; [`SelfCheck::Each`] by default.
     pub fn self_check(mut self, self_check: SelfCheck) -> Self {
         self.self_check = self_check;
         self
     }
 
-    /// Has forms of kernels chosen by what is the fastest on this device, which [`SegmenterBuilder::build`] and [`Planned::tune`] measure
-    /// where `tuning`'s directory does not have it. Off by default: it takes seconds and writes a file, and which forms it chooses, and
-    /// so the last bits of a result, differs from one device's day to another's; never the bounds that results are within. Else a
-    /// rule chooses, always the same.
+    /// Chooses the fastest kernel forms on this device. [`SegmenterBuilder::build`] and [`Planned::tune`] measure them if `tuning`'s
+    /// directory has no measurements. Off by default: it takes seconds and writes a file, and the choice, and so the last bits of a
+    /// result, may differ from one measurement to the next. The error bounds hold in any case. Without it, a fixed rule
+    /// chooses.
     pub fn tuning(mut self, tuning: Tuning) -> Self {
         self.tuning = Some(tuning);
         self
     }
 
-    /// Has what the driver made of pipelines be kept in a file in this directory, where it gives that out: later runs of the program
-    /// then need not have it made. The directory is made where it is not there. Off by default. The driver believes what the file
-    /// says, so the directory should be one in which others cannot write.
+    /// Keeps the driver's pipeline cache in a file in this directory, if the driver has one, so that later runs need not compile
+    /// pipelines. Creates the directory if needed. Off by default. The driver trusts the file, so others should not be able to write
+    /// to the directory.
     pub fn pipelines(mut self, dir: impl Into<PathBuf>) -> Self {
         self.pipelines = Some(dir.into());
         self
     }
 
-    /// Loads the model to the device.
+    /// Loads the model on the device.
     ///
     /// # Errors
     /// As [`SegmenterBuilder::plan`], [`Planned::tune`] and [`Planned::allocate`].
@@ -170,7 +170,7 @@ impl SegmenterBuilder {
         self.plan()?.tune()?.allocate_with(&mut quiet)
     }
 
-    /// [`SegmenterBuilder::build`] without waiting for the device, telling `progress` of it. Nothing is measured.
+    /// [`SegmenterBuilder::build`] without blocking, with reports to `progress`. Measures nothing.
     ///
     /// # Errors
     /// As [`SegmenterBuilder::plan`] and [`Planned::allocate`].
@@ -178,16 +178,16 @@ impl SegmenterBuilder {
         self.plan_async().await?.allocate_async(progress).await
     }
 
-    /// Plans everything, and takes no memory on the device yet. Forms that were measured before are known, others are not measured.
+    /// Plans everything without taking memory on the device. Uses earlier measurements of forms, and makes no new ones.
     ///
     /// # Errors
     /// A model that cannot be used, no usable adapter, a size that the network cannot halve evenly, a tensor beyond the
-    /// adapter's limits, more memory than the adapter has, or a threshold or guided filter that makes no sense.
+    /// adapter's limits, more memory than the adapter has, an invalid threshold or guided filter.
     pub fn plan(self) -> Result<Planned, Error> {
         block_on(self.planned(None))
     }
 
-    /// [`SegmenterBuilder::plan`] without waiting for the device.
+    /// [`SegmenterBuilder::plan`] without blocking.
     ///
     /// # Errors
     /// As there.
@@ -195,7 +195,7 @@ impl SegmenterBuilder {
         self.planned(None).await
     }
 
-    /// [`SegmenterBuilder::plan`] with a hook on each of the four recordings. What overflows then is an error.
+    /// [`SegmenterBuilder::plan`] with a hook on each of the four recordings. An overflow is then an error.
     #[doc(hidden)]
     pub fn plan_with(self, edit: Edit) -> Result<Planned, Error> {
         block_on(self.planned(Some(edit)))
@@ -207,7 +207,9 @@ impl SegmenterBuilder {
             (Some(Given::Files(files)), _) => Model::load(*files)?,
             (None, Some(dir)) => Model::load(ModelFiles::open(dir, self.unet.as_deref())?)?,
             (None, None) if self.unet.is_some() => {
-                return Err(Error::Usage("a UNet's directory was given, but none of the weights beside it".into()));
+                return Err(Error::Usage(
+                    "the UNet's directory was given without the directory of the weights; give both".into(),
+                ));
             }
             (None, None) => Model::load(unnamed()?)?,
         };
@@ -224,16 +226,16 @@ impl SegmenterBuilder {
         };
         let memory = self.memory.into_iter().chain(gpu.facts().memory_bytes).min();
         if self.kv_sample.is_some_and(|sample| sample.supports == 0) {
-            return Err(Error::Usage("a sample of no support holds nothing".into()));
+            return Err(Error::Usage("a sample of 0 supports is empty; sample at least one".into()));
         }
         let shots = self.kv_sample.map_or(self.shots, |sample| self.shots.min(sample.supports)).max(1);
         let (kv_sample, known_answers) = (self.kv_sample, KnownAnswers::new(self.self_check));
         let edited = edit.is_some();
-        // What was edited is there once.
+        // Edited recordings exist only once.
         let tuning = self.tuning.filter(|_| !edited).map(|tuning| Tuner::read(tuning, gpu.facts()));
         let (tuner, fault) = tuning.map_or((None, None), |(tuner, fault)| (Some(tuner), fault));
         let (pipelines, broken) = self.pipelines.map(|dir| KeptPipelines::read(&dir, &gpu)).unzip();
-        let broken = broken.flatten().map(|fault| format!("pipelines that were kept are of no use: {fault}"));
+        let broken = broken.flatten().map(|fault| format!("kept pipelines cannot be used: {fault}"));
         let setup = Setup {
             gpu,
             model,
@@ -255,7 +257,7 @@ impl SegmenterBuilder {
     }
 }
 
-/// The model where none is named.
+/// The default model.
 #[cfg(feature = "embedded")]
 fn unnamed() -> Result<ModelFiles, Error> {
     Ok(ModelFiles::embedded()?)
@@ -263,5 +265,5 @@ fn unnamed() -> Result<ModelFiles, Error> {
 
 #[cfg(not(feature = "embedded"))]
 fn unnamed() -> Result<ModelFiles, Error> {
-    Err(Error::Usage("no weights are given, and no model is embedded (cargo feature `embedded`)".into()))
+    Err(Error::Usage("no weights were given, and no model is embedded (cargo feature `embedded`)".into()))
 }

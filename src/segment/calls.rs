@@ -1,4 +1,4 @@
-//! How a segmenter is called: by a thread that waits, or awaited.
+//! The calls of a segmenter, blocking and async.
 
 use super::bank::Source;
 use super::options::quiet;
@@ -8,15 +8,15 @@ use crate::gpu::{Wait, block_on};
 use crate::image_io::RgbImage;
 
 impl Segmenter {
-    /// The bank of one or more examples.
+    /// Encodes one or more examples to a bank.
     ///
     /// # Errors
-    /// No example at all, or whatever the device reports.
+    /// No example, or an error of the device.
     pub fn encode(&self, examples: &[Example]) -> Result<SupportBank, Error> {
         self.encode_with(examples, &mut quiet)
     }
 
-    /// The same, telling `progress` of it.
+    /// The same, with reports to `progress`.
     ///
     /// # Errors
     /// As [`Segmenter::encode`], and [`Error::Interrupted`].
@@ -24,7 +24,7 @@ impl Segmenter {
         self.bank_of(&[], examples, progress)
     }
 
-    /// [`Segmenter::encode_with`] without blocking. Dropped before its end it leaves no bank.
+    /// [`Segmenter::encode_with`] without blocking. Dropping it early leaves no bank.
     ///
     /// # Errors
     /// As there.
@@ -32,16 +32,16 @@ impl Segmenter {
         self.bank(Wait::Aside, self.sources(&[], examples)?, progress).await
     }
 
-    /// [`Segmenter::encode`], waiting as `wait` says.
+    /// [`Segmenter::encode`] with the given way to wait.
     #[cfg(feature = "conformance")]
     pub(crate) async fn encode_by(&self, wait: Wait, examples: &[Example]) -> Result<SupportBank, Error> {
         self.bank(wait, self.sources(&[], examples)?, &mut quiet).await
     }
 
-    /// The bank of what `files` hold and of `examples`, one behind the other.
+    /// The bank of the examples in `files`, followed by `examples`.
     ///
     /// # Errors
-    /// A bank of another model or size, a damaged file, no example at all, [`Error::Interrupted`], or whatever the device reports.
+    /// A bank of another model or size, a damaged file, no example, [`Error::Interrupted`], or an error of the device.
     pub fn load_bank(
         &self,
         files: &[BankFile],
@@ -68,15 +68,15 @@ impl Segmenter {
         }
     }
 
-    /// Finds in `query` what the bank's examples show.
+    /// Segments in `query` the thing that the bank's examples show.
     ///
     /// # Errors
-    /// A bank of another segmenter, NaN or infinity after a stage in f32, or whatever the device reports.
+    /// A bank of another segmenter, NaN or infinity after a stage in f32, or an error of the device.
     pub fn segment(&self, bank: &SupportBank, query: &RgbImage) -> Result<Segmentation, Error> {
         self.segment_with(bank, query, &mut quiet)
     }
 
-    /// The same, telling `progress` of it.
+    /// The same, with reports to `progress`.
     ///
     /// # Errors
     /// As [`Segmenter::segment`], and [`Error::Interrupted`].
@@ -102,7 +102,7 @@ impl Segmenter {
         only(self.segment_classes_async(&[bank], query, progress).await?)
     }
 
-    /// [`Segmenter::segment`], waiting as `wait` says.
+    /// [`Segmenter::segment`] with the given way to wait.
     #[cfg(feature = "conformance")]
     pub(crate) async fn segment_by(
         &self,
@@ -113,8 +113,8 @@ impl Segmenter {
         only(self.found(wait, &[bank], query, &mut quiet).await?)
     }
 
-    /// Finds in `query`, which is encoded once, what each of `banks` shows: a result for each, in order. Times and spans are those of
-    /// all together.
+    /// Segments `query` by each of `banks` and returns a result for each, in order. The query is encoded once. Times and spans cover all
+    /// banks together.
     ///
     /// # Errors
     /// As [`Segmenter::segment`], and [`Error::Interrupted`].

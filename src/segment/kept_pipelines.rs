@@ -1,5 +1,5 @@
-//! What a driver made of pipelines, in a file for each adapter, where the driver gives it out. It may be anyone's: what cannot be read is
-//! as good as nothing.
+//! The driver's pipeline cache, in a file for each adapter, if the driver has one. The file is untrusted: if it cannot be read, it is
+//! ignored.
 
 use crate::cache::{Subject, write};
 use crate::files::read_regular;
@@ -8,18 +8,18 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// Bytes of a file, at most: what is kept, and what it is sealed with.
+/// Largest file in bytes: the cache and its seal.
 const MOST: u64 = MOST_KEPT + 4096;
 
 pub(super) struct KeptPipelines {
     path: PathBuf,
     subject: String,
-    /// What the file holds, if it is of the adapter, its driver and this program.
+    /// The file's content, if it belongs to the adapter, its driver and this program.
     held: Mutex<Option<Vec<u8>>>,
 }
 
 impl KeptPipelines {
-    /// Has `gpu` keep its pipelines, and take those of the file in `dir`; why it cannot take them, if so.
+    /// Makes `gpu` keep its pipelines and load those of the file in `dir`; returns the reason if they cannot be loaded.
     pub fn read(dir: &Path, gpu: &Gpu) -> (KeptPipelines, Option<String>) {
         let subject = Subject::of(gpu.facts());
         let path = dir.join(format!("pipelines-{:016x}.bin", subject.adapter_number()));
@@ -35,10 +35,10 @@ impl KeptPipelines {
         (KeptPipelines { path, subject, held: Mutex::new(held) }, fault)
     }
 
-    /// Writes what is kept now, where that is more. Where it cannot be, pipelines are made anew the next time.
+    /// Writes the cache if it has changed. If that fails, later runs compile the pipelines again.
     pub fn write(&self, gpu: &Gpu) {
         let (Some(sealed), Ok(mut held)) = (gpu.pipelines_to_keep(&self.subject), self.held.lock()) else { return };
-        // The same in another order is as long.
+        // The same content in another order has the same length.
         if held.as_ref().map(Vec::len) == Some(sealed.len()) {
             return;
         }
@@ -70,7 +70,7 @@ mod tests {
             kept.write(&gpu);
             fault
         };
-        // An adapter that offers nothing looks at nothing.
+        // An adapter without a pipeline cache ignores the file.
         for text in [&b""[..], b"{}", &[0xff; 1000]] {
             assert!(keeps(text).is_none_or(|fault| fault.contains("pipelines-") && fault.contains("damaged")));
         }

@@ -1,4 +1,5 @@
-//! Known answers before the first result: the smallest cases of the pipelines that a plan uses, on this adapter, against their f64 twins.
+//! The self-check before the first result: runs the smallest cases of the plan's pipelines on this adapter and compares them with their f64
+//! twins.
 
 use super::bank::lock;
 use super::remembered::Remembered;
@@ -17,24 +18,24 @@ use std::rc::Rc;
 use std::sync::Mutex;
 use web_time::Instant;
 
-/// Whether a device must prove, before its first result, that it computes right.
+/// Whether a device must pass a self-check before its first result.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum SelfCheck {
-    /// With each model that is loaded.
+    /// For each loaded model.
     #[default]
     Each,
-    /// Once for each adapter, driver, program and kernel, which a file in this directory remembers. The directory is made where
-    /// it is not there; where nothing can be written, it is done each time.
+    /// Once for each adapter, driver, program and kernel, kept in a file in this directory. The directory is created if
+    /// needed; if it cannot be written, the check runs each time.
     Remembered(PathBuf),
     /// Never.
     Off,
 }
 
-/// All cases have their numbers from it.
+/// Seed of the data of all cases.
 const SEED: u64 = 20_241;
 
-/// A pipeline by its names.
+/// Names of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Pipeline {
     kernel: &'static str,
@@ -54,11 +55,11 @@ impl Pipeline {
     }
 }
 
-/// What the plan needs to know of one of its pipelines.
+/// A pipeline of the plan.
 struct Used {
     form: &'static Form,
     storage: Policy,
-    /// Its names, and a hash of its WGSL: what is remembered.
+    /// Its names and a hash of its WGSL, as kept in the file.
     id: String,
 }
 
@@ -66,7 +67,7 @@ impl Used {
     fn of(pipeline: &Pipeline, form: &'static Form, storage: Policy) -> Used {
         let defines: Vec<&str> = pipeline.defines.iter().copied().chain(storage.defines()).collect();
         let mut hasher = DefaultHasher::new();
-        // A text that cannot be made has failed before: nothing is bound without it.
+        // The text was made before: nothing is bound without it.
         form.text(&defines).unwrap_or_default().hash(&mut hasher);
         let Pipeline { kernel, form: name, storage: stored, defines } = pipeline;
         let id = format!("{kernel} {name} {stored} {} {:016x}", defines.join("+"), hasher.finish());
@@ -74,19 +75,19 @@ impl Used {
     }
 }
 
-/// A case in a form, for a kind of storage of the plan.
+/// A case in a form, for a storage of the plan.
 struct Probe {
     case: Rc<Case>,
     form: &'static Form,
     storage: Policy,
-    /// What the case has in its place, where that makes no difference to it.
+    /// The case's own storage, if the difference does not matter to it.
     stored: Policy,
     pipelines: BTreeSet<Pipeline>,
     work: u64,
 }
 
-/// Of the cases of each kernel the smallest that together have the `missing` pipelines and compile no others; of a kernel, form and
-/// storage that no such case has the smallest one at all.
+/// The smallest cases that together cover the `missing` pipelines and compile no others; for a kernel, form and storage without
+/// such a case, the smallest one.
 fn probes(gpu: &Gpu, missing: &BTreeMap<Pipeline, Used>) -> Vec<Probe> {
     let mut probes = Vec::new();
     for tested in &twins::ALL {
@@ -115,12 +116,12 @@ fn probes(gpu: &Gpu, missing: &BTreeMap<Pipeline, Used>) -> Vec<Probe> {
             }
         }
     }
-    // Those of one kernel first: a wrong one is called by its name.
+    // Cases of a single kernel first, so that a fault is reported by the kernel's name.
     probes.sort_by_key(|probe| probe.pipelines.len());
     probes
 }
 
-/// The cases that the form takes on this adapter, those of least work first.
+/// The cases that the form supports on this adapter, least work first.
 fn candidates(gpu: &Gpu, cases: &[Rc<Case>], form: &'static Form, storage: Policy) -> Vec<Probe> {
     let fits = |case: &Case| case.storages.contains(&storage);
     let anywhere = cases.iter().any(|case| fits(case));
@@ -142,7 +143,7 @@ fn candidates(gpu: &Gpu, cases: &[Rc<Case>], form: &'static Form, storage: Polic
     candidates
 }
 
-/// What has been proved of a device, and where it is remembered.
+/// The results of the self-check, and where they are kept.
 pub(super) struct KnownAnswers {
     how: SelfCheck,
     proved: Mutex<HashSet<String>>,
@@ -153,15 +154,15 @@ impl KnownAnswers {
         KnownAnswers { how, proved: Default::default() }
     }
 
-    /// Nothing is asked.
+    /// Whether the self-check is off.
     pub fn is_off(&self) -> bool {
         matches!(self.how, SelfCheck::Off)
     }
 
-    /// Has `gpu` compute what is known of the pipelines of `schedules`, where that was not done before.
+    /// Checks the pipelines of `schedules` on `gpu` that were not checked before.
     ///
     /// # Errors
-    /// [`Error::SelfCheck`] where it computes something else; an interrupt, and a device that is lost.
+    /// [`Error::SelfCheck`] for a wrong result; an interrupt; a lost device.
     pub async fn ask<'a>(
         &self,
         wait: Wait,
@@ -210,7 +211,7 @@ impl KnownAnswers {
             chosen.as_secs_f64() * 1e3
         );
         if fault.is_some() {
-            // What ends a case from outside says nothing of what is computed.
+            // An interrupt or a lost device says nothing about correctness.
             gpu.stands("the self-check")?;
         }
         let asked = |pipeline: &Pipeline| {
@@ -218,7 +219,7 @@ impl KnownAnswers {
             probes.iter().any(|probe| probe.case.kernel.name == pipeline.kernel && is_way(probe))
         };
         for (_, used) in missing.iter().filter(|(pipeline, _)| !asked(pipeline)) {
-            log::warn!("no case asks for {}", used.id);
+            log::warn!("no case covers {}", used.id);
         }
         let ids: Vec<String> = missing.into_values().map(|used| used.id).collect();
         if let Some(memory) = &mut memory {
@@ -237,7 +238,7 @@ impl KnownAnswers {
     }
 }
 
-/// In words what is wrong, if anything is.
+/// Describes the fault, if there is one.
 async fn failed(wait: Wait, gpu: &Gpu, probe: &Probe) -> Option<String> {
     let Probe { case, form, stored, .. } = probe;
     let outcome = run_case_by(wait, gpu, case, *stored, form, SEED, &mut Twins::default()).await;

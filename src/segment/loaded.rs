@@ -1,4 +1,4 @@
-//! A model on the device that stores its values in one way: the passes with their memory, and what is done with them.
+//! A model on the device in one precision: its passes with their memory, and how they run.
 
 use super::bank::Source;
 use super::pass::{Bound, BoundPart, DecoderEnds, EncoderEnds, Ends, Pass, QueryEnds, Recorded, Refined, SupportEnds};
@@ -11,20 +11,20 @@ use crate::Error;
 use crate::gpu::{Arena, Gpu, Port, Wait};
 use crate::image_io::{self, DecodedMap};
 use crate::plan::{Forms, Policy, Tensor, TensorId};
-use crate::threads::beside;
+use crate::threads::run_with_others;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The query pass, bound to the keys and values of a bank.
 pub(super) type Keys = Bound<QueryEnds<Tensor>>;
 
-/// Values marked by the model's layers: path, tensor and values of each.
+/// Values that the model's layers mark: path, tensor and values of each.
 pub(crate) type Marked = Vec<(String, Tensor, Vec<f32>)>;
 
 pub(super) struct Loaded {
     pub storage: Policy,
-    /// How its forms were chosen: layers of more examples read the same weights.
+    /// Its chosen forms: plans for other numbers of examples read the same weights.
     forms: Forms,
-    /// The largest sum of its buffers, as planned.
+    /// The largest sum of its buffers in bytes, as planned.
     pub bytes: u64,
     passes: Passes,
     encoder: Bound<EncoderEnds<Tensor>>,
@@ -35,10 +35,10 @@ pub(super) struct Loaded {
 }
 
 impl Setup {
-    /// Uploads the weights and takes the memory.
+    /// Uploads the weights and allocates the memory.
     pub(super) async fn load(&self, wait: Wait, draft: Draft, progress: Progress<'_>) -> Result<Loaded, Error> {
         let (Setup { gpu, .. }, Draft { storage, forms, passes, memory, residency, .. }) = (self, draft);
-        // Compilers and weights are work for different threads.
+        // Compile pipelines and upload weights in parallel.
         let ended = AtomicBool::new(false);
         let compile = || gpu.prepare(&passes.schedules(), &|| ended.load(Relaxed));
         let upload = || {
@@ -46,14 +46,14 @@ impl Setup {
             ended.store(uploaded.is_err(), Relaxed);
             uploaded
         };
-        let (weights, compiled) = beside(1, compile, upload);
+        let (weights, compiled) = run_with_others(1, compile, upload);
         let weights = weights?;
         compiled.into_iter().collect::<Result<(), _>>()?;
         let arena = Arena::new(gpu, &memory.arena)?;
         let encoder = passes.encoder.bind(gpu, &arena, &weights)?;
         let support = passes.support.bind(gpu, &arena, &weights)?;
         let decoder = passes.decoder.bind(gpu, &arena, &weights)?;
-        // Its pipelines are compiled by now, and used afterwards.
+        // The pipelines are compiled by now and used later.
         self.known_answers.ask(wait, gpu, passes.schedules()).await?;
         self.pipelines.iter().for_each(|kept| kept.write(gpu));
         Ok(Loaded { storage, forms, bytes: memory.peak(), encoder, support, decoder, passes, arena, weights })
@@ -61,7 +61,7 @@ impl Setup {
 }
 
 impl Loaded {
-    /// The bank of `sources`, one behind the other.
+    /// The bank of `sources`, in order.
     pub async fn bank(
         &self,
         setup: &Setup,
@@ -102,19 +102,19 @@ impl Loaded {
         Ok(bank.keys)
     }
 
-    /// Keys of one example in the tensor of that number.
+    /// Keys of an example in the tensor of this number.
     fn rows(&self, at: usize) -> usize {
         self.passes.support.ends.bank.get(at).map_or(0, |tensor| tensor.positions() as usize)
     }
 
-    /// For each layer the rows that are kept of a bank of `shots`, where not all are.
+    /// For each layer, the rows that are kept of a bank of `shots`, if not all are.
     fn drawn(&self, setup: &Setup, shots: usize, kept: usize) -> Option<Vec<Vec<usize>>> {
         let sample = setup.kv_sample.filter(|_| kept < shots)?;
         let draw = |(layer, [rows, _]): (usize, [usize; 2])| sample.draw(layer, shots * rows, kept * rows);
         Some(self.layers().into_iter().enumerate().map(draw).collect())
     }
 
-    /// The query pass for a bank of so many examples, of which nothing is there yet.
+    /// The query pass for an empty bank of `shots` examples.
     async fn keys(&self, setup: &Setup, wait: Wait, shots: usize) -> Result<Keys, Error> {
         let gpu = &setup.gpu;
         let (one, limits) = (&self.passes.support.ends.bank, &self.passes.query.schedule.recording.limits);
@@ -125,13 +125,13 @@ impl Loaded {
         let mut query = recipe.query(one, shots, &mut |_, _| {})?;
         query.schedule.settle(&self.arena.slots());
         setup.known_answers.ask(wait, gpu, [&query.schedule]).await?;
-        // So many keys may be read in parts that hand on more than was planned for. Its bindings keep an arena of its own.
+        // This many keys may be read in parts that need more working memory than planned. The bindings then keep their own arena.
         let sizes = Arena::sizes([&query.schedule]);
         let arena = if self.arena.holds(&sizes) { None } else { Some(Arena::new(gpu, &sizes)?) };
         Ok(query.bind(gpu, arena.as_ref().unwrap_or(&self.arena), &self.weights)?)
     }
 
-    /// Encodes an example, picture and mask, to its place in a bank.
+    /// Encodes an example to its place in a bank.
     async fn example(
         &self,
         setup: &Setup,
@@ -146,7 +146,7 @@ impl Loaded {
                 let stage = Stage::EncodeSupport;
                 let told = &mut |p| progress(stage, first + p / 2.0).is_continue();
                 self.encode(setup, wait, pixels, &[latent], told).await?;
-                // Looked at here, once: many queries will read the bank.
+                // Check for NaN once here: many queries will read the bank.
                 match is_finite(gpu, wait, latent).await? {
                     true => Ok(()),
                     false => Err(Error::NotFinite { stage, storage: self.storage }),
@@ -180,8 +180,8 @@ impl Loaded {
         self.passes.support.ends.bank.iter().step_by(2).map(of).collect()
     }
 
-    /// The maps of a query, `[S, S, 3]` pixels, that is encoded once: one for each bank. Of each nothing is read back from the device
-    /// before its end.
+    /// The maps of a query of `[S, S, 3]` pixels, one for each bank; the query is encoded once. Only the final maps are read back from the
+    /// device.
     pub async fn query(
         &self,
         setup: &Setup,
@@ -208,7 +208,7 @@ impl Loaded {
         Ok(maps)
     }
 
-    /// The map of a query that was encoded.
+    /// The map of an encoded query.
     async fn map(
         &self,
         setup: &Setup,
@@ -222,7 +222,7 @@ impl Loaded {
             Ok(gpu.hand_over(&keys.ends.predicted, &decoder.ends.latent, 0)?)
         })
         .await?;
-        // What the decoder drew, if that is not the map itself.
+        // The decoder's output, if it is not the map itself.
         let decode = async || {
             self.run(setup, wait, decoder, &mut |p| progress(Stage::Decode, p).is_continue()).await?;
             Ok(match &decoder.ends.refined {
@@ -237,14 +237,14 @@ impl Loaded {
             })
         };
         let (map, drawn) = call.time(Stage::Decode, decode).await?;
-        // The norms of the decoder spread what is no number over all that it draws; the guided filter may clip it.
+        // The decoder's norms spread NaN over its whole output; the guided filter may clip it.
         if !finite(&map) || drawn.is_some_and(|drawn| !finite(&drawn)) {
             return Err(Error::NotFinite { stage: guilty(gpu, wait, keys).await?, storage: self.storage });
         }
         Ok(DecodedMap::new(setup.size, map)?)
     }
 
-    /// `[S, S, 3]` pixels through the encoder to `latents`, inputs of other passes.
+    /// Encodes `[S, S, 3]` pixels to `latents`, inputs of other passes.
     async fn encode(
         &self,
         setup: &Setup,
@@ -259,7 +259,7 @@ impl Loaded {
         latents.iter().try_for_each(|latent| Ok(gpu.hand_over(&ends.latent, latent, 0)?))
     }
 
-    /// Runs a pass to its end, each part when its weights are there.
+    /// Runs a pass, each part once its weights are uploaded.
     async fn run<E: Ends>(
         &self,
         setup: &Setup,
@@ -276,7 +276,7 @@ impl Loaded {
         Ok(())
     }
 
-    /// Values that a pass was edited to keep.
+    /// Values that an edited pass keeps.
     pub async fn marked(&self, gpu: &Gpu, wait: Wait, keys: &Keys) -> Result<Marked, Error> {
         let mut all = Vec::new();
         kept(gpu, wait, &self.passes.encoder, &self.encoder, &mut all).await?;
@@ -287,15 +287,15 @@ impl Loaded {
     }
 }
 
-/// A bank that is being filled.
+/// A bank being filled.
 struct Filling {
     keys: Keys,
-    /// For each layer the rows that are kept, of all examples one behind the other.
+    /// For each layer, the rows that are kept, over all examples in order.
     drawn: Option<Vec<Vec<usize>>>,
 }
 
 impl Filling {
-    /// Brings an example's keys or values, `rows` of them, to their places: what is kept of them.
+    /// Writes the kept ones of an example's `rows` keys or values to the bank.
     fn put(&self, gpu: &Gpu, at: usize, example: usize, rows: usize, values: &[f32]) -> Result<(), Error> {
         let Some(pieces) = self.keys.ends.bank.get(at) else { return Ok(()) };
         let channels = values.len() / rows.max(1);
@@ -317,7 +317,7 @@ impl Filling {
     }
 }
 
-/// The first stage whose results hold NaN or infinity, where the decoder's do.
+/// The first stage whose results hold NaN or infinity.
 async fn guilty(gpu: &Gpu, wait: Wait, keys: &Keys) -> Result<Stage, Error> {
     for port in keys.ends.bank.iter().flat_map(|pieces| &pieces.all) {
         if !is_finite(gpu, wait, port).await? {
@@ -338,7 +338,7 @@ async fn is_finite(gpu: &Gpu, wait: Wait, port: &Port) -> Result<bool, Error> {
 }
 
 fn finite(values: &[f32]) -> bool {
-    // Counted to the end, which takes less time than to look after each where to stop.
+    // Counting all is faster than stopping early, because it vectorizes.
     values.iter().filter(|v| !v.is_finite()).count() == 0
 }
 

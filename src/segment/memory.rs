@@ -1,11 +1,11 @@
-//! How much device memory a model takes, known before any of it is taken.
+//! The plan of a model's device memory, made before any is allocated.
 
 use super::Pass;
 use super::planned::Fit;
 use super::record::Passes;
 use crate::Error;
 use crate::gpu::Arena;
-use crate::plan::{Less, Part, PlanError, Policy, Residency, Schedule, Tensor};
+use crate::plan::{Less, Phase, PlanError, Policy, Residency, Schedule, Tensor};
 use crate::tune::Tally;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,58 +14,58 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryPlan {
     pub storage: Policy,
-    /// All of them.
+    /// All weights.
     pub weights: u64,
-    /// Where there is no room for all at once: how they take turns.
+    /// How weights take turns, if not all fit at once.
     pub in_turn: Option<InTurn>,
-    /// The least that all of it can do with, where weights take turns.
+    /// Smallest total with weights that take turns.
     pub least: u64,
-    /// Buffers that all plans share.
+    /// Buffers of working memory that all plans share.
     pub arena: Vec<u64>,
     /// Keys and values of one support.
     pub bank_per_support: u64,
     pub shots: u64,
     /// Inputs and outputs of the plans.
     pub outside: u64,
-    /// The forms that run of kernels that have several, as they can be asked for: `conv2d=tiled-64`.
+    /// The forms in use of kernels with several, such as `conv2d=tiled-64`.
     pub forms: BTreeSet<String>,
-    /// How many problems have a form that was measured, where forms are chosen by that.
+    /// How many problems have a measured form, if forms are chosen by measurement.
     pub tuned: Option<Tally>,
     /// In the order of [`Pass`].
     pub passes: [PassPlan; 4],
 }
 
-/// Weights that come to the device for a part of a pass, and go again.
+/// Weights that are uploaded for a part of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InTurn {
-    /// Bytes of those that stay.
+    /// Bytes of weights that stay.
     pub stay: u64,
-    /// Bytes of the window that the others come to.
+    /// Bytes of the window for the others.
     pub window: u64,
-    /// Bytes that come for a query.
+    /// Bytes uploaded for a query.
     pub per_query: u64,
-    /// In the order of [`Pass`]: into how many parts it falls.
+    /// Number of parts of each pass, in the order of [`Pass`].
     pub parts: [usize; 4],
 }
 
-/// What one pass takes.
+/// The cost of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PassPlan {
     pub pass: Pass,
     pub dispatches: usize,
-    /// Recorded, and left out because nothing reads what they compute.
+    /// Recorded dispatches that were dropped because nothing reads their results.
     pub dropped: usize,
     /// Working memory in bytes.
     pub arena: u64,
-    /// Bytes that its dispatches read and write, each binding once.
+    /// Bytes that its dispatches read and write, each binding counted once.
     pub traffic: u64,
-    /// Multiplications and additions, each counted.
+    /// Count of multiplications and additions.
     pub flops: u64,
-    /// Those that only fill up blocks of kernels, too.
+    /// Operations on padding of kernels' blocks.
     pub padding: u64,
-    /// Those that the published network has beside them, which faster algorithms do without.
+    /// Operations of the published network that faster algorithms save.
     pub saved: u64,
-    /// Those of what is left out, as published.
+    /// Operations of dropped dispatches, as published.
     pub dropped_flops: u64,
 }
 
@@ -99,7 +99,7 @@ impl MemoryPlan {
             arena: Arena::sizes(schedules.iter().map(|s| s.1)),
             bank_per_support,
             shots: shots as u64,
-            // The query pass's inputs are the bank, counted by itself.
+            // The query pass's inputs are the bank, which is counted separately.
             outside: schedules.iter().map(|s| ends(s.1)).sum::<u64>() - shots as u64 * bank_per_support,
             forms: passes.forms(),
             tuned: None,
@@ -113,25 +113,25 @@ impl MemoryPlan {
         self.passes[pass as usize]
     }
 
-    /// Everything that is there at once.
+    /// The peak of all buffers.
     pub fn peak(&self) -> u64 {
         self.weights_at_once() + self.beside()
     }
 
-    /// Of the weights, those that stay and the window of the others.
+    /// Weights that stay, plus the window.
     pub fn weights_at_once(&self) -> u64 {
         self.in_turn.map_or(self.weights, |InTurn { stay, window, .. }| stay + window)
     }
 
-    /// All but the weights.
+    /// Everything except the weights.
     fn beside(&self) -> u64 {
         self.arena.iter().sum::<u64>() + self.bank_per_support * self.shots + self.outside
     }
 
-    /// Which weights stay, so that all fits into `memory`.
+    /// Chooses the weights that stay, so that all fits into `memory`.
     ///
     /// # Errors
-    /// What cannot fit, with the numbers.
+    /// The model cannot fit; the message has the numbers.
     pub(super) fn fit(
         &mut self,
         passes: &Passes,
@@ -140,14 +140,14 @@ impl MemoryPlan {
         memory: Option<u64>,
     ) -> Result<Residency, Error> {
         let Some(memory) = memory.filter(|memory| self.peak() > *memory) else { return Ok(Residency::default()) };
-        // What runs most for a query first.
+        // Passes that run most often for a query come first.
         let [encoder, support, query, decoder] = passes.schedules();
         let schedules = [encoder, decoder, query, support];
         let room = memory.checked_sub(self.beside()).filter(|_| fit == Fit::InTurn);
         if let Some(residency) = room.and_then(|room| Residency::within(room, &schedules)) {
             let stay = |tensor: &&Tensor| !residency.passing.contains(&tensor.id);
             let parts = passes.schedules().map(|schedule| schedule.parts(&residency));
-            let bytes = |parts: &[Part]| parts.iter().flat_map(|p| &p.weights).map(|(t, _)| t.bytes()).sum::<u64>();
+            let bytes = |parts: &[Phase]| parts.iter().flat_map(|p| &p.weights).map(|(t, _)| t.bytes()).sum::<u64>();
             self.in_turn = Some(InTurn {
                 stay: passes.constants().values().filter(stay).map(Tensor::bytes).sum(),
                 window: residency.window,
@@ -159,8 +159,8 @@ impl MemoryPlan {
         let [needs, least] = [self.peak(), self.least].map(mib);
         let (stored, has) = (self.storage.name(), mib(memory));
         let told = format!(
-            "the model needs {needs} stored as {stored}, and no less than {least} where its weights take turns; {adapter} has {has} for \
-             it\n  {self}"
+            "the model needs {needs} stored as {stored}, or at least {least} if weights take turns; {adapter} has {has} for \
+            it\n  {self}"
         );
         Err(PlanError::new(told, Less::SizeOrPrecision).into())
     }

@@ -1,4 +1,4 @@
-//! From pictures to a map: the four passes of a model, their memory, and the order in which they run.
+//! From pictures to a map: the four passes of a model, their memory and their order.
 
 mod bank;
 mod bank_file;

@@ -1,29 +1,29 @@
-//! What a segmenter is asked for, and what it tells while it works.
+//! Options and progress of a segmenter.
 
 use std::fmt;
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
-/// How elements are stored on the device; sums are f32 in any case. Half precision is for the weights and for the decoder's
-/// values, which take the most memory, 8 bits for the weights alone; the encoder's and the UNet's values stay f32. On Mesa's CPU driver from
-/// version 26 on the decoder's do, too, of wide models and where they have room: its fast texts take no other.
+/// How elements are stored on the device; sums are always f32. Half precision applies to the weights and to the decoder's
+/// values, which take the most memory; 8 bits apply to the weights only; the encoder's and the UNet's values stay f32. On Mesa's CPU
+/// driver from version 26 the decoder's values of wide models stay f32, too, if they fit: its fast texts need that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Precision {
-    /// f32, or half precision where f32 would not fit the adapter's memory.
+    /// f32, or half precision if f32 does not fit the adapter's memory.
     #[default]
     Auto,
     F32,
-    /// Half precision. What overflows there is computed again in f32, if that fits the adapter's memory.
+    /// Half precision. After an overflow the result is computed again in f32, if that fits the adapter's memory.
     F16,
-    /// Half precision with weights of 8 bits: the least memory. They lose more than halves do, and some speed.
+    /// Half precision with weights of 8 bits: the least memory, with less accuracy than halves and some loss of speed.
     Q8,
 }
 
 impl Precision {
     pub const ALL: [Precision; 4] = [Precision::Auto, Precision::F32, Precision::F16, Precision::Q8];
 
-    /// As it is written: auto, f32, f16, q8.
+    /// Its name: auto, f32, f16, q8.
     pub fn name(self) -> &'static str {
         match self {
             Precision::Auto => "auto",
@@ -50,7 +50,7 @@ pub enum Stage {
     /// Measuring forms.
     Tune,
     Load,
-    /// Bringing banks from files to the device.
+    /// Loading bank files on the device.
     LoadBank,
     EncodeSupport,
     Support,
@@ -74,11 +74,11 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Told of the share of a stage that is done (0 to 1); breaks off the call, which ends with
+/// Receives the completed part of a stage (0 to 1); a break ends the call with
 /// [`Error::Interrupted`](crate::Error::Interrupted).
 pub type Progress<'a> = &'a mut dyn FnMut(Stage, f64) -> ControlFlow<()>;
 
-/// For who wants neither.
+/// A callback that ignores progress.
 pub(super) fn quiet(_: Stage, _: f64) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }

@@ -1,4 +1,4 @@
-//! The four passes of a model, each a schedule with typed ends: tensors when it is recorded, [`Port`]s when it is bound.
+//! The four passes of a model, each a schedule with typed inputs and outputs: tensors when recorded, [`Port`]s when bound.
 
 use super::pieces::Pieces;
 use super::weights::Weights;
@@ -16,12 +16,12 @@ pub enum Pass {
     Support,
     /// The UNet on a query, which reads the bank.
     Query,
-    /// The VAE's decoder: what the UNet predicted to the map.
+    /// The VAE's decoder: the UNet's prediction to the map.
     Decoder,
 }
 
 impl Pass {
-    /// The name that begins the paths of what its layers mark.
+    /// Prefix of the paths of marked values.
     pub(crate) fn prefix(self) -> &'static str {
         match self {
             Pass::Encoder | Pass::Decoder => "vae.",
@@ -42,10 +42,10 @@ impl fmt::Display for Pass {
     }
 }
 
-/// Hooks that tests use to look into a pass or to break it: called with its recording.
+/// A hook for tests that inspect or break a pass, called with its recording.
 pub type Edit<'a> = &'a mut dyn FnMut(Pass, &mut Recording);
 
-/// The tensors or ports by which a pass meets the others. All are inputs or outputs of its recording.
+/// The tensors or ports that connect a pass to the others: inputs and outputs of its recording.
 pub(super) trait Ends {
     const PASS: Pass;
     type Bound;
@@ -64,33 +64,33 @@ pub(super) struct SupportEnds<T> {
     /// Latents of the support and of its mask.
     pub image: T,
     pub mask: T,
-    /// K and V of each layer in turn.
+    /// K and V of each layer, alternating.
     pub bank: Vec<T>,
 }
 
 #[derive(Clone)]
 pub(super) struct QueryEnds<T> {
     pub latent: T,
-    /// As [`SupportEnds::bank`], of all supports one after the other.
+    /// As [`SupportEnds::bank`], for all supports in order.
     pub bank: Vec<Pieces<T>>,
     pub predicted: T,
 }
 
 #[derive(Clone)]
 pub(super) struct DecoderEnds<T> {
-    /// In f32, whatever the decoder's values are stored as.
+    /// Always f32.
     pub latent: T,
-    /// `[S, S, 3]`: what the decoder drew, its outlines refined where they are.
+    /// `[S, S, 3]`: the decoder's output, with refined outlines if the filter is on.
     pub map: T,
     pub refined: Option<Refined<T>>,
 }
 
-/// Where outlines are refined.
+/// Inputs of the guided filter.
 #[derive(Clone)]
 pub(super) struct Refined<T> {
     /// The query's picture, `[S, S, 3]` in f32.
     pub guide: T,
-    /// What the decoder drew.
+    /// The decoder's output.
     pub drawn: T,
 }
 
@@ -134,7 +134,7 @@ impl Ends for DecoderEnds<Tensor> {
     }
 }
 
-/// A pass that is ready to be bound.
+/// A recorded pass, ready to be bound.
 #[derive(Clone)]
 pub(super) struct Recorded<E> {
     pub schedule: Schedule,
@@ -143,16 +143,16 @@ pub(super) struct Recorded<E> {
 
 /// A pass with its memory: run for each picture.
 pub(super) struct Bound<E: Ends> {
-    /// One behind the other; the first one has all ends.
+    /// In order; the first part has all ports.
     pub parts: Vec<BoundPart>,
     pub ends: E::Bound,
 }
 
-/// Some of a pass's dispatches, and the weights that come to the window for them.
+/// A range of a pass's dispatches, and the weights that the window must hold for them.
 pub(super) struct BoundPart {
     pub weights: Vec<(Tensor, u64)>,
     pub plan: BoundPlan,
-    /// Of the pass's work.
+    /// Its part of the pass's work.
     pub share: f64,
 }
 
@@ -180,7 +180,7 @@ impl<E: Ends> Recorded<E> {
     }
 }
 
-/// Multiplications and additions, with those that only fill up blocks.
+/// Count of multiplications and additions, including padding.
 fn work(schedule: &Schedule) -> u64 {
     schedule.flops() + schedule.padding()
 }

@@ -1,4 +1,4 @@
-//! What is known before any memory is taken: the four passes of a model, how they store their values, and what they need.
+//! Planning before any memory is allocated: the four passes, their precision and memory.
 
 use super::kept_pipelines::KeptPipelines;
 use super::known_answers::KnownAnswers;
@@ -15,7 +15,7 @@ use crate::settings::{GuidedFilter, MaskRule};
 use crate::tune::Tuned;
 use std::sync::Arc;
 
-/// What a segmenter is for, however it stores values.
+/// The settings of a segmenter, independent of the precision.
 pub(super) struct Setup {
     pub gpu: Gpu,
     pub model: Model,
@@ -25,30 +25,30 @@ pub(super) struct Setup {
     pub guided_filter: Option<GuidedFilter>,
     pub rule: MaskRule,
     pub framing: Framing,
-    /// How much of a bank is kept, where not all of it is.
+    /// The sample of a bank's keys, if not all are kept.
     pub kv_sample: Option<KvSample>,
     pub known_answers: KnownAnswers,
-    /// Where the driver's pipelines are kept, if they are to be.
+    /// The file of the driver's pipelines, if they are kept.
     pub pipelines: Option<KeptPipelines>,
-    /// What was measured, where forms are to be chosen by that.
+    /// Measurements, if forms are chosen by them.
     pub tuner: Option<Tuner>,
-    /// Bytes that may be taken on the device, where that is known.
+    /// Bytes that may be used on the device, if known.
     pub memory: Option<u64>,
 }
 
-/// How weights are to have room.
+/// How weights are placed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fit {
     /// All at once.
     Whole,
-    /// Some of them in turn.
+    /// Some in turn.
     InTurn,
 }
 
-/// A way to store values, planned.
+/// A plan for one precision.
 pub(super) struct Draft {
     pub storage: Policy,
-    /// How its forms were chosen.
+    /// The choice of forms.
     pub forms: Forms,
     pub tuned: Option<Arc<Tuned>>,
     pub passes: Passes,
@@ -61,10 +61,10 @@ impl Setup {
         Recipe { model: &self.model, size: self.size, storage, forms, limits }
     }
 
-    /// With all weights on the device, or where that has no room for them, as many as it has.
+    /// Plans with all weights on the device, or as many as fit.
     ///
     /// # Errors
-    /// A tensor beyond the adapter's limits, or more memory than may be taken.
+    /// A tensor beyond the adapter's limits, or more memory than allowed.
     pub fn draft(&self, storage: Policy, edit: Edit) -> Result<Draft, Error> {
         self.draft_fitting(storage, Fit::Whole, edit).or_else(|_| self.draft_fitting(storage, Fit::InTurn, edit))
     }
@@ -74,8 +74,8 @@ impl Setup {
             let (tuned, forms) = Tuned::before(found.clone(), &self.gpu.forms);
             match self.draft_by(storage, fit, forms, Some(tuned), edit) {
                 Ok(draft) => return Ok(draft),
-                // What is faster may take more memory; the rule has the last word on what fits.
-                Err(error) => log::info!("not with the forms that were measured: {error}"),
+                // The fastest forms may need more memory; if they do not fit, use the rule's.
+                Err(error) => log::info!("the measured forms do not fit: {error}"),
             }
         }
         self.draft_by(storage, fit, self.gpu.forms.clone(), None, edit)
@@ -96,14 +96,14 @@ impl Setup {
         Ok(Draft { storage, forms, tuned, passes, memory, residency })
     }
 
-    /// As `precision` has it.
+    /// Plans for `precision`.
     pub fn draft_as(&self, precision: Precision, edit: Edit) -> Result<Draft, Error> {
         match precision {
             Precision::F32 => self.draft(Policy::F32, edit),
             Precision::F16 => self.halves(edit),
             Precision::Q8 => self.draft(Policy::Q8_PACKED, edit),
             Precision::Auto => {
-                // Of weights of 8 bits nothing is lost in less memory.
+                // Weights of 8 bits lose nothing in half precision.
                 let whole = self.draft_fitting(Policy::F32, Fit::Whole, edit);
                 match self.model.has_eight_bits() {
                     true => whole.or_else(|_| self.draft(Policy::Q8_PACKED, edit)),
@@ -113,8 +113,8 @@ impl Setup {
         }
     }
 
-    /// Texts without loop or branch, which wide layers have, take weights in halves but values in f32 alone: there the decoder's are in
-    /// f32, too, where they have room.
+    /// Plans half precision. Texts without loop or branch, which wide layers have, support weights in halves but only f32 values: with them
+    /// the decoder's values are f32, too, if they fit.
     fn halves(&self, edit: Edit) -> Result<Draft, Error> {
         if !self.gpu.forms.facts.range_checks
             && self.model.config().is_wide()
@@ -125,9 +125,9 @@ impl Setup {
         self.draft(Policy::PACKED, edit)
     }
 
-    /// Refuses what cannot fit before anything is recorded: the list of dispatches of such a size would itself fill the memory.
+    /// Refuses sizes that cannot fit before recording: the list of dispatches alone would fill the memory.
     pub fn check_first_layer(&self) -> Result<(), Error> {
-        // The encoder's first convolution and what is made of it, in f32 whatever the precision.
+        // The input and output of the encoder's first convolution, always f32.
         let (size, facts) = (self.size, self.gpu.facts());
         let channels = self.model.config().vae.block_out_channels.first().copied().unwrap_or(1) as u64;
         let least = u64::from(size).pow(2).saturating_mul(channels).saturating_mul(8);
@@ -141,12 +141,12 @@ impl Setup {
         }
     }
 
-    /// How many supports' keys are kept of `shots`.
+    /// Number of supports whose keys are kept, of `shots`.
     pub fn kept(&self, shots: usize) -> usize {
         self.kv_sample.map_or(shots, |sample| shots.min(sample.supports))
     }
 
-    /// Refuses a bank that is not of this model, or of pictures of another size.
+    /// Refuses a bank of another model or size.
     pub fn check_bank(&self, bank: &BankFile) -> Result<(), Error> {
         let (model, file) = (&self.model, || bank.file().to_owned());
         let (of, fingerprint) = bank.model();
@@ -168,31 +168,31 @@ impl Setup {
         }
     }
 
-    /// In words: what a bank is of.
+    /// A description of the segmenter, for messages.
     pub fn told(&self) -> String {
         format!("{} at {} x {} on {}", self.model.name(), self.size, self.size, self.gpu.facts().name)
     }
 }
 
-/// The plan of everything, before any memory is taken.
+/// The plan of a segmenter, before any memory is allocated.
 pub struct Planned {
     pub(super) setup: Setup,
     pub(super) draft: Draft,
-    /// What overflows in halves is computed again: not where the recordings were edited, which are there once.
+    /// Whether overflows in halves are computed again: not with edited recordings, which exist only once.
     pub(super) retries: bool,
     pub(super) notes: Vec<String>,
 }
 
 impl Planned {
-    /// Device memory, known before any of it is taken.
+    /// The plan of device memory.
     pub fn memory(&self) -> &MemoryPlan {
         &self.draft.memory
     }
 
-    /// Whether `bank` can be read by this model at this size.
+    /// Checks that this model can use `bank` at this size.
     ///
     /// # Errors
-    /// That it cannot, and why.
+    /// The reason if it cannot.
     pub fn check_bank(&self, bank: &BankFile) -> Result<(), Error> {
         self.setup.check_bank(bank)
     }
@@ -205,20 +205,20 @@ impl Planned {
         &self.setup.gpu
     }
 
-    /// Multiplications and additions of a query.
+    /// Count of multiplications and additions of a query.
     pub fn query_flops(&self) -> u64 {
         [Pass::Encoder, Pass::Query, Pass::Decoder].map(|pass| self.memory().of(pass).flops).iter().sum()
     }
 
-    /// Uploads the weights and takes the memory. Where a weight is too large for half precision, all is f32.
+    /// Uploads the weights and allocates the memory. If a weight is too large for half precision, everything is f32.
     ///
     /// # Errors
-    /// A weight that is no number, a model that does not fit, an interrupt, and whatever the device reports.
+    /// A weight that is NaN or infinite, a model that does not fit, an interrupt, or an error of the device.
     pub fn allocate(self) -> Result<Segmenter, Error> {
         self.allocate_with(&mut quiet)
     }
 
-    /// The same, telling `progress` of it.
+    /// The same, with reports to `progress`.
     ///
     /// # Errors
     /// As [`Planned::allocate`].
@@ -226,7 +226,7 @@ impl Planned {
         block_on(self.allocate_by(Wait::Here, progress))
     }
 
-    /// [`Planned::allocate_with`] without waiting for the device. Weights are read and packed by the thread that awaits it, and others.
+    /// [`Planned::allocate_with`] without blocking. The awaiting thread and others read and pack weights.
     ///
     /// # Errors
     /// As there.

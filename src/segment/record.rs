@@ -1,4 +1,4 @@
-//! Recording the four passes, and how each stores its values.
+//! Recording the four passes, and the storage of their values.
 
 use super::pass::{DecoderEnds, Edit, EncoderEnds, Ends, Pass, QueryEnds, Recorded, Refined, SupportEnds};
 use super::pieces::{Pieces, Split};
@@ -21,17 +21,17 @@ pub(super) struct Passes {
 }
 
 impl Passes {
-    /// The forms that ran of all kernels that have several: `conv2d=tiled-64`.
+    /// The forms in use of kernels with several, such as `conv2d=tiled-64`.
     pub fn forms(&self) -> BTreeSet<String> {
         self.schedules().into_iter().flat_map(Schedule::forms).collect()
     }
 
-    /// The constants that they read, each once.
+    /// The constants that the passes read, each once.
     pub fn constants(&self) -> BTreeMap<TensorId, Tensor> {
         self.schedules().into_iter().flat_map(Schedule::constants).collect()
     }
 
-    /// Into one memory: the largest first, and the others in what it has.
+    /// Places all passes in the same memory: first the largest, then the others in its slots.
     fn settle(&mut self) {
         let Passes { encoder, support, query, decoder } = self;
         let mut all = [&mut encoder.schedule, &mut support.schedule, &mut query.schedule, &mut decoder.schedule];
@@ -47,16 +47,16 @@ impl Passes {
     }
 }
 
-/// What the passes are recorded for.
+/// Settings of a recording.
 #[derive(Clone, Copy)]
 pub(super) struct Recipe<'a> {
     pub model: &'a Model,
     pub size: u32,
-    /// Of the weights, and of the decoder's values.
+    /// Storage of the weights and of the decoder's values.
     pub storage: Policy,
-    /// How forms are chosen.
+    /// The choice of forms.
     pub forms: &'a Forms,
-    /// Of the device when the model was planned. What it was seen to do since would have other forms chosen, whose weights are not there.
+    /// The device's limits when the model was planned. Later observations could choose other forms, whose weights are not uploaded.
     pub limits: &'a Limits,
 }
 
@@ -64,7 +64,7 @@ impl Recipe<'_> {
     fn recorder(&self, pass: Pass) -> Recorder {
         let storage = match pass {
             Pass::Decoder => self.storage,
-            // The decoder needs the most working memory; the rounding of what comes before it is what the map feels most.
+            // The decoder needs the most working memory; rounding before it affects the map most.
             Pass::Encoder | Pass::Support | Pass::Query => Policy { values: Element::F32, ..self.storage },
         };
         Recorder::new(storage, self.forms.clone(), self.limits.clone())
@@ -75,7 +75,7 @@ impl Recipe<'_> {
         r.input_of(name, side, side, Channels::one(self.model.config().vae.latent_channels as u32), element)
     }
 
-    /// The four passes, for a bank of `shots` supports.
+    /// Records the four passes for a bank of `shots` supports.
     ///
     /// # Errors
     /// A tensor or a bank beyond the adapter's limits.
@@ -101,12 +101,12 @@ impl Recipe<'_> {
         let [image, mask] = ["support image", "support mask"].map(|name| self.latent(&mut r, name, values));
         let layers = self.model.unet.support(&mut r, &image, &mask);
         let bank: Vec<Tensor> = layers.iter().flat_map(|kv| [kv.k.clone(), kv.v.clone()]).collect();
-        // Copied to their place in the bank as soon as they are there.
+        // They are copied to the bank as soon as they are computed.
         bank.iter().for_each(|tensor| r.hand_on(tensor));
         finish(r, SupportEnds { image, mask, bank }, edit)
     }
 
-    /// The query pass over `shots` banks like `bank`. Its working memory depends on their number only where their keys
+    /// Records the query pass over `shots` banks like `bank`. Its working memory depends on their number only if their keys
     /// are read in parts.
     pub fn query(&self, bank: &[Tensor], shots: usize, edit: Edit) -> Result<Recorded<QueryEnds<Tensor>>, Error> {
         let split = Split::new(bank, shots, self.limits.max_buffer)?;
@@ -160,7 +160,7 @@ mod tests {
     use crate::weights::ModelFiles;
     use crate::{Precision, Segmenter};
 
-    /// In one memory, with tensors large enough to take each other's place, and again with all that layers mark kept.
+    /// In shared memory, with tensors large enough to reuse each other's slots, and again with all marked values kept.
     #[test]
     fn no_value_is_overwritten_before_it_is_read() {
         let mut gpu = Gpu::new(&environment::choice(None, None).unwrap()).expect("an adapter is present");

@@ -1,4 +1,4 @@
-//! What adapters have proved in earlier runs, in a file. It may be anyone's: what cannot be read is as good as nothing.
+//! Results of self-checks in earlier runs, in a file. The file is untrusted: if it cannot be read, it is ignored.
 
 use crate::cache::{Cache, Subject};
 use crate::gpu::AdapterFacts;
@@ -10,9 +10,9 @@ const NAME: &str = "self-check.json";
 
 #[derive(Default, Serialize, Deserialize)]
 struct Entry {
-    /// Pipelines that computed what was known.
+    /// Pipelines that passed.
     passed: BTreeSet<String>,
-    /// What was wrong the last time.
+    /// The fault in the last run, if any.
     failed: Option<String>,
 }
 
@@ -24,7 +24,7 @@ impl Remembered {
         Remembered(Cache::read(dir, NAME))
     }
 
-    /// Nothing where the last time was a failure: then all is asked for again.
+    /// Pipelines that passed; none if the last check failed, so that all are checked again.
     pub fn passed(&self, subject: &Subject) -> BTreeSet<String> {
         let entry = self.0.get(subject).filter(|entry| entry.failed.is_none());
         entry.map(|entry| entry.passed.clone()).unwrap_or_default()
@@ -38,30 +38,30 @@ impl Remembered {
         }
     }
 
-    /// Notes what was found. Where nothing can be written, it is asked for again the next time.
+    /// Records a result. If the file cannot be written, the check runs again the next time.
     pub fn write(&mut self, subject: &Subject, ids: &[String], failed: Option<&str>) {
         let mut passed = self.passed(subject);
         if failed.is_none() {
             passed.extend(ids.iter().cloned());
         }
         if let Err(error) = self.0.put(subject, Entry { passed, failed: failed.map(String::from) }) {
-            log::info!("the self-check is not remembered: {error}");
+            log::info!("the result of the self-check cannot be kept: {error}");
         }
     }
 }
 
-/// What is remembered of an adapter under its driver.
+/// The kept result for an adapter with its driver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     NotChecked,
     Passed,
-    /// What was wrong the last time.
+    /// The fault in the last run.
     Failed(String),
 }
 
 impl Standing {
-    /// By the file of [`SelfCheck::Remembered`](super::SelfCheck::Remembered) in `dir`.
+    /// Reads the file of [`SelfCheck::Remembered`](super::SelfCheck::Remembered) in `dir`.
     pub fn of(facts: &AdapterFacts, dir: &Path) -> Standing {
         Remembered::read(dir).standing(&Subject::of(facts))
     }
@@ -104,7 +104,7 @@ mod tests {
             std::fs::write(dir.path().join(NAME), text).unwrap();
             assert_eq!(Remembered::read(dir.path()).standing(&subject("1")), Standing::NotChecked);
         }
-        // Nowhere to write: no more than a word in the log.
+        // If the file cannot be written, there is only a log line.
         Remembered::read(Path::new("/dev/null/x")).write(&subject("1"), &ids(&["x"]), None);
     }
 }

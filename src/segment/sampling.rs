@@ -1,21 +1,21 @@
-//! Banks of a fixed size: of the keys and values of many supports some are drawn (the paper's KV sampling).
+//! Banks of a fixed size: a random sample of the keys and values of many supports (the paper's KV sampling).
 
-/// How much of a bank is kept.
+/// How many keys of a bank are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct KvSample {
-    /// As many keys as so many supports have; a bank of no more supports is kept whole.
+    /// Keep as many keys as this number of supports has; smaller banks are kept whole.
     pub supports: usize,
-    /// Of the draw, which is the same on every adapter.
+    /// Seed of the sample, which is the same on every adapter.
     pub seed: u64,
 }
 
 impl KvSample {
-    /// Of `rows` keys of a layer those that are kept, `count` of them in order: every choice is as likely as any other.
+    /// Draws `count` of a layer's `rows` keys, in order, uniformly.
     pub(super) fn draw(self, layer: usize, rows: usize, count: usize) -> Vec<usize> {
         let mut rng = fastrand::Rng::with_seed(self.seed ^ (layer as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut kept = Vec::with_capacity(count);
         for row in 0..rows {
-            // Of those that are left, so many are still to be taken.
+            // Take this row with the probability of rows still needed by rows left.
             if rng.usize(..rows - row) < count - kept.len() {
                 kept.push(row);
             }

@@ -1,4 +1,4 @@
-//! What was found in a query.
+//! The result for a query.
 
 use super::{Precision, Stage};
 use crate::Error;
@@ -8,10 +8,10 @@ use crate::settings::MaskRule;
 use std::sync::{Arc, OnceLock};
 use web_time::Instant;
 
-/// What was found in a query picture.
+/// The result for a query.
 pub struct Segmentation {
     pub(super) map: DecodedMap,
-    /// Of the query.
+    /// Size of the query.
     pub(super) size: (u32, u32),
     pub(super) rule: MaskRule,
     pub(super) mask: OnceLock<Mask>,
@@ -22,48 +22,48 @@ pub struct Segmentation {
 }
 
 impl Segmentation {
-    /// The mask, of the query's own size: where the map, enlarged smoothly, exceeds the segmenter's threshold; empty where the
-    /// score is below the least that was asked for. Made at the first call.
+    /// The mask at the query's size: the foreground is where the map, enlarged bilinearly, exceeds the segmenter's threshold. It is empty
+    /// if the score is below the minimum. Computed at the first call.
     pub fn mask(&self) -> &Mask {
         self.mask.get_or_init(|| self.map.mask_at(self.size.0, self.size.1, self.rule))
     }
 
-    /// How sure the network is that the example's thing is there, in [0, 1] ([`DecodedMap::score`]).
+    /// The network's confidence that the thing is in the query, in [0, 1] ([`DecodedMap::score`]).
     pub fn score(&self) -> f32 {
         self.map.score(self.rule.threshold)
     }
 
-    /// The network's picture of S x S, its outlines refined where that was asked for; gives masks and probabilities of any size.
+    /// The network's S x S output, with refined outlines if the filter is on; gives masks and probabilities of any size.
     pub fn map(&self) -> &DecodedMap {
         &self.map
     }
 
-    /// The same, without the rest.
+    /// Returns the map.
     pub fn into_map(self) -> DecodedMap {
         self.map
     }
 
-    /// The smallest rectangle around the mask's foreground, in pixels of the query from its top left corner; nothing where
-    /// nothing was found.
+    /// The bounding box of the mask, in pixels of the query from its top left corner; `None` if the mask is
+    /// empty.
     pub fn bounding_box(&self) -> Option<BoundingBox> {
         self.mask().bounding_box()
     }
 
-    /// The connected parts of [`Self::mask`], the largest first ([`find_objects`]), with the mean of the map inside as their scores.
+    /// The connected components of [`Self::mask`], the largest first ([`find_objects`]), with the mean of the map inside as scores.
     ///
     /// # Errors
-    /// None that a map of the network brings.
+    /// None for a map of the network.
     pub fn objects(&self, options: &ObjectOptions) -> Result<Vec<Object>, Error> {
         let map = self.map.map_at(self.size.0, self.size.1);
         Ok(find_objects(self.mask(), Some(&map), options)?)
     }
 
-    /// Seconds that each stage took, each once; with those of a second try in f32.
+    /// Seconds of each stage, including a second run in f32.
     pub fn times(&self) -> &[(Stage, f64)] {
         &self.times
     }
 
-    /// Takes over what another query's stages took, which was a part of this one, and what is to be said of its precision.
+    /// Adds the times and the overflow of another query that was a part of this one.
     pub(super) fn add_times(&mut self, other: Segmentation) {
         add_times(&mut self.times, &other.times);
         self.spans.extend(other.spans);
@@ -72,23 +72,23 @@ impl Segmentation {
         }
     }
 
-    /// When each of them ran, once for each time.
+    /// When each stage ran, one span for each run.
     pub fn spans(&self) -> &[Span] {
         &self.spans
     }
 
-    /// What computed this: [`Precision::F32`] or [`Precision::F16`].
+    /// The precision of the result: [`Precision::F32`] or [`Precision::F16`].
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// Why half precision was not enough, where this query was tried in it first.
+    /// The overflow, if this query was first run in half precision and that was not enough.
     pub fn overflow(&self) -> Option<&Error> {
         self.overflow.as_deref()
     }
 }
 
-/// Adds what stages took to what they took before, each once.
+/// Adds times of stages to `all`, one entry for each stage.
 pub(super) fn add_times(all: &mut Vec<(Stage, f64)>, more: &[(Stage, f64)]) {
     for &(stage, seconds) in more {
         match all.iter_mut().find(|entry| entry.0 == stage) {
@@ -98,7 +98,7 @@ pub(super) fn add_times(all: &mut Vec<(Stage, f64)>, more: &[(Stage, f64)]) {
     }
 }
 
-/// A stage that ran.
+/// A run of a stage.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     pub stage: Stage,
@@ -106,10 +106,10 @@ pub struct Span {
     pub seconds: f64,
 }
 
-/// A call of a segmenter: how it waits for the device, and what its stages took.
+/// A call of a segmenter: how it waits for the device, and the times of its stages.
 pub(super) struct Call {
     pub wait: Wait,
-    /// Each stage once.
+    /// Seconds, one entry for each stage.
     pub times: Vec<(Stage, f64)>,
     pub spans: Vec<Span>,
 }

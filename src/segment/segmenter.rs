@@ -1,4 +1,4 @@
-//! A model ready to run: who is served when, in which precision.
+//! A model ready to run: the order of calls, and their precision.
 
 use super::bank::{Kept, Source, lock};
 use super::bank_file::{self, About, Content};
@@ -18,37 +18,37 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// A model ready to run on one device at one size.
 ///
-/// Calls may come from several threads, or be awaited together: one runs, the others wait. So a callback of progress must not call the
-/// segmenter: it would wait for itself. So would a thread that makes a blocking call, [`Segmenter::loaded_bytes`] too, while a task
-/// of its own awaits another: that task cannot go on meanwhile.
+/// Calls may come from several threads, or be awaited together: one runs, the others wait. A progress callback must not call its
+/// segmenter, which would deadlock. A blocking call, also of [`Segmenter::loaded_bytes`], deadlocks as well if a task on the same
+/// thread awaits another call.
 ///
-/// **Half precision that overflows** (NaN or infinity came of it) is no error where the model also fits in f32: then that is
-/// loaded, the bank's examples are encoded once more, and the call is answered in f32. The next call begins with half precision
-/// again, so that no result depends on those before. Where the adapter's memory does not hold both, half precision goes, and
-/// what comes after is f32.
+/// **An overflow in half precision** (NaN or infinity) is no error if the model also fits in f32: the f32 model is
+/// loaded, the bank's examples are encoded again, and the call is answered in f32. The next call begins with half precision
+/// again, so that results do not depend on earlier calls. If the adapter's memory does not hold both models, the half-precision one is
+/// dropped, and later calls run in f32.
 pub struct Segmenter {
     pub(super) setup: Setup,
     memory: MemoryPlan,
-    /// How values are stored at first.
+    /// The first storage of values.
     storage: Policy,
-    /// Whether the model may be loaded once more, in f32.
+    /// Whether the model may also be loaded in f32.
     retries: bool,
     overflow: Option<Error>,
-    /// Of its banks.
+    /// Identifies its banks.
     mark: Arc<()>,
     resident: async_lock::Mutex<Resident>,
 }
 
-/// The model as it lies on the device. One at least is there, but after loading failed.
+/// The model on the device, in one or two precisions; none after loading failed.
 struct Resident {
     first: Option<Loaded>,
-    /// In f32, where the first one is not.
+    /// The f32 model, if the first one is not f32.
     full: Option<Loaded>,
     banks: Vec<Weak<Mutex<Kept>>>,
 }
 
 impl Resident {
-    /// Frees what was loaded first; the keys of banks hold it too.
+    /// Drops the first model; keys of banks hold it, too.
     fn drop_first(&mut self) {
         self.first = None;
         self.banks.iter().filter_map(Weak::upgrade).for_each(|kept| lock(&kept).first = None);
@@ -85,17 +85,17 @@ impl Segmenter {
         self.setup.size
     }
 
-    /// What calls begin with: [`Precision::F32`], [`Precision::F16`] or [`Precision::Q8`].
+    /// The precision that calls begin with: [`Precision::F32`], [`Precision::F16`] or [`Precision::Q8`].
     pub fn precision(&self) -> Precision {
         precision(self.storage)
     }
 
-    /// How values are stored at first.
+    /// The storage that calls begin with.
     pub fn storage(&self) -> Policy {
         self.storage
     }
 
-    /// Why all is f32, where half precision was asked for and does not hold the weights.
+    /// The overflow, if half precision was requested but cannot hold the weights, so that everything is f32.
     pub fn overflow(&self) -> Option<&Error> {
         self.overflow.as_ref()
     }
@@ -108,18 +108,18 @@ impl Segmenter {
         &self.setup.model
     }
 
-    /// What was planned to be taken at first.
+    /// The memory plan of the first precision.
     pub fn memory(&self) -> &MemoryPlan {
         &self.memory
     }
 
-    /// Most bytes that may be taken on the device, where that is known.
+    /// Most bytes that may be used on the device, if known.
     pub fn memory_limit(&self) -> Option<u64> {
         self.setup.memory
     }
 
-    /// Bytes that all that is loaded now was planned to take. Waits for calls under way, and for ever where this thread is to go
-    /// on with one of them, which it awaits; a browser cannot wait, and has 0 meanwhile.
+    /// Planned bytes of everything that is loaded. Waits for running calls; deadlocks if this thread itself awaits one of them. A
+    /// browser cannot wait and gets 0 meanwhile.
     pub fn loaded_bytes(&self) -> u64 {
         self.resident_now().map_or(0, |resident| resident.bytes())
     }
@@ -128,30 +128,32 @@ impl Segmenter {
         block_on(async { Ok(self.resident.lock().await) })
     }
 
-    /// What is foreground in [`Segmentation::mask`].
+    /// The rule for [`Segmentation::mask`].
     pub fn mask_rule(&self) -> MaskRule {
         self.setup.rule
     }
 
-    /// What becomes of pictures that are not square.
+    /// How pictures are made square.
     pub fn framing(&self) -> Framing {
         self.setup.framing
     }
 
-    /// How outlines are refined, if they are.
+    /// The guided filter, if one is used.
     pub fn guided_filter(&self) -> Option<GuidedFilter> {
         self.setup.guided_filter
     }
 
-    /// Writes `bank` to a file, which is there whole or not at all.
+    /// Writes `bank` to a file atomically.
     ///
     /// # Errors
-    /// A bank of another segmenter, numbers that no half holds, a file that is there and not to be replaced, and whatever the device
-    /// and the system report.
+    /// A bank of another segmenter, values too large for half precision, an existing file without `force`, errors of the device
+    /// and the system.
     pub fn save_bank(&self, bank: &SupportBank, path: &Path, options: &BankOptions) -> Result<(), Error> {
         self.check(bank)?;
         if self.setup.kept(bank.shots()) < bank.shots() {
-            return Err(Error::Usage("a bank of which a sample was kept is no whole bank to be written".into()));
+            return Err(Error::Usage(
+                "a sampled bank cannot be written; encode it without a sample of its keys".into(),
+            ));
         }
         let about = About {
             model: self.model().fingerprint()?.to_owned(),
@@ -189,7 +191,7 @@ impl Segmenter {
         let layers = resident.first.as_ref().or(resident.full.as_ref()).map(Loaded::layers);
         match layers.is_some_and(|layers| layers != file.layers()) {
             true => {
-                let reason = "its layers are not those of its model".into();
+                let reason = "its layers differ from its model's".into();
                 Err(BankError::NoBank { file: file.file().into(), reason }.into())
             }
             false => Ok(()),
@@ -262,7 +264,7 @@ impl Segmenter {
             }
             _ => None,
         };
-        // Who drops the model drops them with it.
+        // The keys must be dropped with the model.
         drop(keys);
         let (maps, precision, overflow) = match first {
             Some(Ok(maps)) => (maps, self.precision(), None),
@@ -300,7 +302,7 @@ impl Segmenter {
         self.retries && error.halves_overflowed()
     }
 
-    /// A query in f32, with the keys for that.
+    /// Runs a query in f32, with f32 keys.
     async fn in_full(
         &self,
         resident: &mut Resident,
@@ -323,7 +325,7 @@ impl Segmenter {
         Ok(maps)
     }
 
-    /// The model in f32, loaded where it is not there yet.
+    /// The f32 model, loaded if needed.
     async fn full<'a>(
         &self,
         resident: &'a mut Resident,
@@ -346,7 +348,7 @@ impl Segmenter {
             resident.drop_first();
         }
         match self.setup.load(wait, draft, progress).await {
-            // Others take memory too, or nobody tells how much there is.
+            // Other programs use memory, too, or the total is unknown.
             Err(Error::Gpu(GpuError::OutOfMemory { .. })) if resident.first.is_some() => {
                 resident.drop_first();
                 self.setup.load(wait, plan()?, progress).await
@@ -355,7 +357,7 @@ impl Segmenter {
         }
     }
 
-    /// Values marked by the model's layers, where a pass was edited to keep them: for tests.
+    /// Values marked by the model's layers, if a pass was edited to keep them: for tests.
     #[doc(hidden)]
     pub fn outputs(&self, bank: &SupportBank) -> Result<Vec<(String, Tensor, Vec<f32>)>, Error> {
         block_on(self.outputs_by(Wait::Here, bank))

@@ -1,4 +1,4 @@
-//! Pictures that no memory holds: read by rows, segmented by tiles, their maps kept on the disk.
+//! Pictures larger than memory: read by rows, segmented by tiles, with maps on disk.
 
 use super::segmentation::add_times;
 use super::{Precision, Progress, Segmenter, Stage, SupportBank};
@@ -8,10 +8,10 @@ use crate::settings::MaskRule;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
-/// The map of a large picture, in a file without a name that goes with it.
+/// The map of a large picture, in an unnamed temporary file.
 pub struct StripMap {
     size: (u32, u32),
-    /// f32 `[height, width]`, as this machine has them.
+    /// f32 `[height, width]` in native byte order.
     file: File,
     /// The largest value.
     peak: f32,
@@ -19,7 +19,7 @@ pub struct StripMap {
     precision: Precision,
 }
 
-/// What a mask of such a map is.
+/// Score and size of such a map's mask.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StripsFound {
     /// The mean of the map over the foreground.
@@ -30,11 +30,11 @@ pub struct StripsFound {
 }
 
 impl Segmenter {
-    /// As [`Segmenter::segment_tiled`] of a picture that is read row by row: memory grows with its width and the tiles' height, and not with its
-    /// height. The map lies on the disk, where temporary files do, with 4 bytes a pixel.
+    /// [`Segmenter::segment_tiled`] for a picture that is read row by row: memory grows with its width and the tiles' height, not with its
+    /// height. The map is a temporary file of 4 bytes per pixel.
     ///
     /// # Errors
-    /// As [`Segmenter::segment`], and those of reading the picture and of writing and reading the map.
+    /// As [`Segmenter::segment`], and errors of reading the picture and of the map's file.
     pub fn segment_strips(
         &self,
         bank: &SupportBank,
@@ -63,7 +63,7 @@ impl Segmenter {
                 mosaic.add((left, top), found.map());
                 done += 1.0;
             }
-            // What no tile further down has is done.
+            // Rows that no later tile covers are complete.
             let next = bands.get(at + 1).map_or(size.1, |band| band.rows.start);
             for row in mosaic.finish_rows(next).chunks_exact(size.0.max(1) as usize) {
                 peak = row.iter().copied().fold(peak, f32::max);
@@ -87,20 +87,20 @@ impl StripMap {
         self.size
     }
 
-    /// Seconds that each stage took for all tiles, each once.
+    /// Seconds of each stage for all tiles.
     pub fn times(&self) -> &[(Stage, f64)] {
         &self.times
     }
 
-    /// What computed it; [`Precision::F32`] where half precision was not enough for one of the tiles.
+    /// The precision; [`Precision::F32`] if half precision was not enough for one of the tiles.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// Its rows in turn, from the top.
+    /// Reads its rows one by one, from the top.
     ///
     /// # Errors
-    /// What the system says of the file.
+    /// I/O errors of the file.
     pub fn rows(&self) -> Result<impl FnMut() -> Result<Vec<f32>, ImageError> + '_, ImageError> {
         let failed = |cause| ImageError::Read { path: std::env::temp_dir(), cause };
         let mut file = &self.file;
@@ -113,14 +113,14 @@ impl StripMap {
         })
     }
 
-    /// Whether a value is foreground: as [`DecodedMap::mask`](crate::image_io::DecodedMap::mask) has it for a map of its own size, in bytes.
+    /// Whether a value is foreground, as in [`DecodedMap::mask`](crate::image_io::DecodedMap::mask) for a map of its own size, in bytes.
     fn holds(&self, rule: MaskRule) -> impl Fn(f32) -> bool {
         let byte = |value: f32| (value * 255.0) as u8;
         let level = rule.threshold.level(f64::from(byte(self.peak)), 255.0);
         move |value| f64::from(byte(value)) > level
     }
 
-    /// What its mask is by `rule`; nothing is found where the score is below the rule's.
+    /// The mask's score and size by `rule`; the mask is empty if the score is below the rule's.
     ///
     /// # Errors
     /// As [`StripMap::rows`].
@@ -142,7 +142,7 @@ impl StripMap {
         Ok(StripsFound { score, foreground: count, bounding_box: Some(bounding_box) })
     }
 
-    /// The rows of that mask in turn, 255 for foreground.
+    /// Reads the mask's rows one by one, 255 for foreground.
     ///
     /// # Errors
     /// As [`StripMap::rows`].

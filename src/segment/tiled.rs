@@ -6,9 +6,9 @@ use crate::image_io::{Mosaic, RgbImage, Tiles};
 use std::sync::OnceLock;
 
 impl Segmenter {
-    /// As [`Segmenter::segment_classes`] for a picture that is larger than what the network sees of it: each of `tiles` is a query of its own,
-    /// and their maps, blended where they overlap, are one map of the picture's size. A threshold that is relative is so to the largest value
-    /// anywhere in it. Of each result the times and spans are those of all tiles.
+    /// [`Segmenter::segment_classes`] for large pictures: each of `tiles` is a query, and their maps are blended into one map of the
+    /// picture's size. A relative threshold refers to the largest value of the whole map. Times and spans of each result cover all
+    /// tiles.
     ///
     /// # Errors
     /// As [`Segmenter::segment_classes`].

@@ -1,22 +1,22 @@
-//! Weights on their way to the device: read and packed by several threads, each of which uploads what it has packed.
+//! Uploading weights: several threads read, pack and upload them.
 
 use super::planned::Setup;
 use super::{Progress, Stage};
 use crate::Error;
 use crate::gpu::{Placed, Uploads};
 use crate::plan::{Tensor, TensorId};
-use crate::threads::{beside, cores};
+use crate::threads::{cores, run_with_others};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-/// Where weights lie.
+/// Placement of weights.
 type Constants = HashMap<TensorId, Placed>;
 
-/// Most threads that do it. Each has a part of a tensor in memory; the whole one where a form packs it by rows.
+/// Most threads. Each holds a part of a tensor in memory, or the whole tensor if a form packs it by rows.
 const MOST_THREADS: usize = 4;
 
-/// Constants that are uploaded in their order.
+/// Constants to upload, in order.
 struct Work<'a> {
     setup: &'a Setup,
     threads: usize,
@@ -25,12 +25,12 @@ struct Work<'a> {
     next: AtomicUsize,
     done: AtomicU64,
     stop: AtomicBool,
-    /// What came of each that was begun.
+    /// The result of each constant that was begun.
     ended: Vec<OnceLock<Result<Placed, Error>>>,
 }
 
 impl Setup {
-    /// Uploads `constants`. Where several cannot be, the error is that of the first.
+    /// Uploads `constants`. If several fail, returns the error of the first.
     pub(super) fn upload(
         &self,
         constants: impl IntoIterator<Item = (TensorId, Tensor)>,
@@ -50,11 +50,11 @@ impl Setup {
         };
         let other = || work.run(&mut |_| true);
         let own = || work.run(&mut |share| progress(Stage::Load, share).is_continue());
-        let (own, others) = beside(work.threads - 1, other, own);
+        let (own, others) = run_with_others(work.threads - 1, other, own);
         let Work { all, ended, .. } = work;
         let mut placed = Constants::new();
         for ((id, _), ended) in all.into_iter().zip(ended) {
-            // None was begun behind one that failed, or where all ended early.
+            // None was begun after a failure or an early end.
             let Some(ended) = ended.into_inner() else { break };
             placed.insert(id, ended?);
         }
@@ -64,7 +64,7 @@ impl Setup {
 }
 
 impl Work<'_> {
-    /// Does one after the other, telling `go_on` of the share that all threads have done.
+    /// Uploads constants one by one and reports the progress of all threads to `go_on`.
     fn run(&self, go_on: &mut dyn FnMut(f64) -> bool) -> Result<(), Error> {
         let mut uploads = self.setup.gpu.uploads(self.bytes, self.threads);
         while !self.stop.load(Relaxed) {
@@ -112,7 +112,7 @@ mod tests {
         setup.upload(draft.passes.constants(), Some(threads), progress)
     }
 
-    /// What lies on the device is what is packed as a whole, whoever has brought it there.
+    /// The device holds the packed bytes, whichever thread uploaded them.
     #[test]
     fn any_number_of_threads_uploads_the_same() {
         for (precision, forms) in

@@ -1,4 +1,4 @@
-//! The weights of a model on the device: those that stay there, and a window to which the others come in turn.
+//! The weights of a model on the device: some stay, the others take turns in a window.
 
 use super::Progress;
 use super::planned::Setup;
@@ -14,16 +14,16 @@ use std::ops::Range;
 pub(super) struct Weights {
     residency: Residency,
     stay: HashMap<TensorId, Placed>,
-    /// None where all stay.
+    /// `None` if all stay.
     window: Option<wgpu::Buffer>,
-    /// What lies in the window now, and where.
+    /// The weights in the window now, and their places.
     held: RefCell<Vec<(TensorId, Range<u64>)>>,
-    /// What has come once, where the host's memory is another than the device's: packing it anew takes longer than the way there.
+    /// Packed weights, if the device has its own memory: packing takes longer than uploading.
     packed: Option<RefCell<HashMap<TensorId, Vec<u8>>>>,
 }
 
 impl Setup {
-    /// Uploads those of `constants` that stay.
+    /// Uploads the ones of `constants` that stay.
     pub(super) fn weights(
         &self,
         constants: impl IntoIterator<Item = (TensorId, Tensor)>,
@@ -45,7 +45,7 @@ impl Weights {
         &self.residency
     }
 
-    /// Where the constants of a part lie that needs `passing` in the window.
+    /// Placement of the constants for a part that needs `passing` in the window.
     pub fn places(&self, passing: &[(Tensor, u64)]) -> HashMap<TensorId, Placed> {
         let mut places = self.stay.clone();
         if let Some(window) = &self.window {
@@ -55,7 +55,7 @@ impl Weights {
         places
     }
 
-    /// Has `passing` lie in the window, where it does not yet. Nothing may be running that reads what is there.
+    /// Uploads `passing` to the window if it is not there. Nothing that reads the window may be running.
     pub fn bring(
         &self,
         setup: &Setup,

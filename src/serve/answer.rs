@@ -1,4 +1,4 @@
-//! From a map to what clients are told: masks, objects, outlines.
+//! From a map to the parts of an answer: mask, objects, outlines.
 
 use super::app::App;
 use super::problem::Problem;
@@ -12,42 +12,42 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Pixels by which outlines may differ from the mask, where a request does not say it: half of them lie on stairs of one pixel.
+/// Default tolerance of outlines in pixels: it turns one-pixel stairs into straight lines.
 const TOLERANCE: f64 = 1.0;
 
-/// How a map becomes a mask, and which parts of that count.
+/// How a map becomes a mask, and which objects are kept.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 pub struct Wanted {
-    /// As a part of the map's maximum; in place of the model's own.
+    /// Threshold as a part of the map's maximum; replaces the model's own.
     #[schema(minimum = 0, maximum = 1)]
     threshold: Option<f64>,
-    /// The threshold itself.
+    /// Threshold as a fixed value.
     #[schema(minimum = 0, maximum = 1)]
     absolute_threshold: Option<f64>,
-    /// Below this score nothing is found.
+    /// If the score is lower, the mask is empty.
     #[schema(minimum = 0, maximum = 1)]
     min_score: Option<f64>,
-    /// `min_score` as annotation tools call it.
+    /// Another name of `min_score`, which annotation tools use.
     #[schema(minimum = 0, maximum = 1)]
     conf_threshold: Option<f64>,
-    /// Smaller objects are left out, in pixels.
-    // Some clients write whole numbers with a point.
+    /// Area of the smallest object to keep, in pixels.
+    // Some clients write integers with a decimal point.
     #[schema(minimum = 0)]
     min_area: Option<f64>,
     #[serde(default)]
     fill_holes: bool,
-    /// Only the largest object counts.
+    /// Keep only the largest object.
     #[serde(default)]
     largest: bool,
-    /// Pixels by which outlines may differ from the mask; 1 where nothing is said.
+    /// Largest distance of outlines from the mask in pixels; 1 by default.
     #[schema(minimum = 0)]
     tolerance: Option<f64>,
-    /// The tolerance as a part of an object's perimeter, as X-AnyLabeling's slider says it; with OpenCV's `approxPolyDP` in mind.
+    /// The tolerance as a part of an object's perimeter, for X-AnyLabeling's slider, which is meant for OpenCV's `approxPolyDP`.
     #[schema(minimum = 0)]
     epsilon_factor: Option<f64>,
 }
 
-/// A query on its way: as the network sees it, and its own size.
+/// A query: scaled to the network's size, and its original size.
 pub struct Query {
     pub small: RgbImage,
     pub size: (u32, u32),
@@ -59,25 +59,25 @@ impl Query {
     }
 }
 
-/// What was found in a query.
-pub struct Found {
+/// The result for a query.
+pub struct Prediction {
     pub map: DecodedMap,
     pub mask: Mask,
     pub score: f32,
     pub objects: Vec<Object>,
 }
 
-/// A number in the answer of an object.
+/// An outline of an object.
 pub struct Outline {
     pub points: Ring,
-    /// Which object it is of.
+    /// Index of its object.
     pub object: usize,
-    /// Whether that has others, too.
+    /// Whether the object has several outlines.
     pub is_part: bool,
 }
 
 impl Wanted {
-    /// Fails for numbers that make no sense, before anything is computed. `default` is the model's own rule.
+    /// The rule for the mask; `default` is the model's own. Fails for invalid numbers, before anything is computed.
     pub fn rule(&self, default: MaskRule) -> Result<MaskRule, Problem> {
         let threshold = match (self.threshold, self.absolute_threshold) {
             (Some(_), Some(_)) => return Err(Problem::bad("threshold and absolute_threshold exclude each other")),
@@ -88,12 +88,12 @@ impl Wanted {
         let min_score = self.min_score.or(self.conf_threshold).unwrap_or(default.min_score);
         self.tolerance(None)?;
         if self.min_area.is_some_and(|area| area < 0.0) {
-            return Err(Problem::bad("min_area is a number of pixels"));
+            return Err(Problem::bad("min_area must be a number of pixels from 0"));
         }
         MaskRule { threshold, min_score }.check().map_err(Problem::bad)
     }
 
-    /// Of a region, where a part of its perimeter was asked for.
+    /// The tolerance; `region` is needed if it is relative to a perimeter.
     fn tolerance(&self, region: Option<&Region>) -> Result<Tolerance, Problem> {
         let pixels = match (self.tolerance, self.epsilon_factor) {
             (Some(pixels), _) => pixels,
@@ -103,12 +103,12 @@ impl Wanted {
         Tolerance::new(pixels).map_err(|error| Problem::bad(error.to_string()))
     }
 
-    /// What the network's map of the square shows of a query of `size`.
-    pub fn found(&self, app: &App, map: DecodedMap, size: (u32, u32), rule: MaskRule) -> Result<Found, Problem> {
+    /// The prediction for a query of `size` from the network's square map.
+    pub fn predict(&self, app: &App, map: DecodedMap, size: (u32, u32), rule: MaskRule) -> Result<Prediction, Problem> {
         let map = app.framing.map(map, size);
         let mask = map.mask_at(size.0, size.1, rule);
         let options =
-            // What is larger than any picture stays so.
+            // The cast saturates for numbers larger than any picture.
             ObjectOptions {
                 min_area: self.min_area.unwrap_or(0.0).ceil() as u64,
                 fill_holes: self.fill_holes,
@@ -121,10 +121,10 @@ impl Wanted {
         } else {
             mask_of_objects(&objects, size).map_err(internal)?
         };
-        Ok(Found { score: map.score(rule.threshold), map, mask, objects })
+        Ok(Prediction { score: map.score(rule.threshold), map, mask, objects })
     }
 
-    /// The outlines of all objects, each a line around its holes, too.
+    /// The outlines of all objects, each joined with its holes to one line.
     pub fn outlines(&self, objects: &[Object]) -> Result<Vec<Outline>, Problem> {
         let mut all = Vec::new();
         for (object, found) in objects.iter().enumerate() {
@@ -137,7 +137,7 @@ impl Wanted {
     }
 }
 
-/// Pixels around the largest part of a region.
+/// Perimeter of the largest part of a region, in pixels.
 fn perimeter(region: &Region) -> f64 {
     let length = |ring: &Ring| {
         let next = ring.iter().cycle().skip(1);
@@ -147,12 +147,12 @@ fn perimeter(region: &Region) -> f64 {
         };
         ring.iter().zip(next).map(side).sum::<f64>()
     };
-    // Stairs of pixels are longer than what OpenCV measures, by half at most: one pixel of tolerance makes lines of them.
+    // Stairs of pixels are up to half longer than OpenCV's perimeter: a tolerance of one pixel makes them straight.
     let smooth = Tolerance::new(TOLERANCE).map(|tolerance| outlines(region, tolerance)).unwrap_or_default();
     smooth.iter().map(|polygon| length(&polygon.outer)).fold(0.0, f64::max)
 }
 
-/// The text of an answer, made where it does not hold up others.
+/// Serializes an answer.
 pub fn text(value: &impl Serialize) -> Result<String, Problem> {
     serde_json::to_string(value).map_err(|error| Problem::internal(error.to_string()))
 }

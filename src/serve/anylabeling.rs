@@ -1,4 +1,4 @@
-//! The protocol of X-AnyLabeling-Server: each bank of a file is one of its models.
+//! The protocol of X-AnyLabeling-Server: each bank loaded from a file is a model.
 
 use super::answer::{self, Query, Wanted, json};
 use super::app::App;
@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// A prediction as it is asked for. Clients send more in `params` than we know.
+/// A request for a prediction. Clients send further `params`, which are ignored.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Prediction)]
 pub struct Asked<'a> {
@@ -35,10 +35,10 @@ pub struct Asked<'a> {
     params: Option<Wanted>,
 }
 
-/// An answer as this protocol has it.
+/// An answer in this protocol.
 #[derive(Serialize, ToSchema)]
 pub struct Success<T> {
-    /// true
+    /// Always true.
     success: bool,
     data: T,
 }
@@ -48,12 +48,12 @@ pub struct Success<T> {
 pub struct Model {
     model_id: String,
     display_name: String,
-    /// `default`: a whole folder may be run.
+    /// `default`: the client may run whole folders.
     batch_processing_mode: &'static str,
     /// Controls that the client shows, and their values.
     widgets: Vec<Widget>,
     examples: usize,
-    /// What the network is called.
+    /// Name of the network.
     network: String,
 }
 
@@ -71,12 +71,12 @@ pub enum Setting {
     Switch(bool),
 }
 
-/// What was found.
+/// The prediction.
 #[derive(Serialize, ToSchema)]
 pub struct Shapes {
     shapes: Vec<Shape>,
     description: &'static str,
-    /// Whether what was there before goes: null, as it is the client's affair.
+    /// Whether to replace existing shapes: null, so that the client decides.
     replace: Option<bool>,
 }
 
@@ -88,11 +88,11 @@ pub struct Shape {
     /// x and y in pixels.
     points: Vec<[u32; 2]>,
     score: Option<f32>,
-    /// The same for all parts of an object.
+    /// Equal for all parts of an object.
     group_id: Option<usize>,
 }
 
-/// The same, checked and read.
+/// A checked and decoded request.
 struct Task {
     held: Arc<Held>,
     query: Query,
@@ -100,7 +100,7 @@ struct Task {
     rule: MaskRule,
 }
 
-/// The models of annotation tools, by their names: banks of files.
+/// Lists the models for annotation tools by name: banks loaded from files.
 #[utoipa::path(get, path = "/v1/models", responses(
     (status = 200, description = "The models", body = Success<BTreeMap<String, Model>>),
     (status = "default", response = Refused)))]
@@ -109,7 +109,7 @@ pub async fn models(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, answer::text(&Success { success: true, data })?))
 }
 
-/// One of them.
+/// Describes a model.
 #[utoipa::path(get, path = "/v1/models/{id}/info", params(("id" = String, Path, description = "The model")), responses(
     (status = 200, description = "The model", body = Success<Model>), (status = "default", response = Refused)))]
 pub async fn info(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
@@ -117,7 +117,7 @@ pub async fn info(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result
     Ok(json(StatusCode::OK, answer::text(&Success { success: true, data: about(&app, &held) })?))
 }
 
-/// The client shows these of its controls, with these values, and hides all others; without `button_run` nobody could ask.
+/// The controls that the client shows, with their values; it hides all others. `button_run` sends the request.
 fn widgets(app: &App) -> Vec<Widget> {
     let shown = |name| Widget { name, value: None };
     vec![
@@ -146,9 +146,9 @@ fn unknown(id: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
-/// Polygons of what a model finds.
+/// Segments a picture by a model and returns polygons.
 #[utoipa::path(post, path = "/v1/predict", request_body = Asked, responses(
-    (status = 200, description = "What was found; with Accept: text/event-stream the steps before it",
+    (status = 200, description = "The result; with Accept: text/event-stream, progress first",
         content((Success<Shapes> = "application/json"), (String = "text/event-stream"))),
     (status = 503, response = Busy), (status = "default", response = Refused)))]
 pub async fn predict(State(app): State<Arc<App>>, entered: Entered) -> Result<Response, Problem> {
@@ -164,7 +164,7 @@ pub async fn predict(State(app): State<Arc<App>>, entered: Entered) -> Result<Re
         let map = on_device(&app, &ticket, steps, segment).await?;
         let writing = app.clone();
         let text = app.blocking(move || {
-            let found = wanted.found(&writing, map, size, rule)?;
+            let found = wanted.predict(&writing, map, size, rule)?;
             let shape = |outline: answer::Outline| Shape {
                 label: held.label.clone(),
                 shape_type: "polygon",
@@ -173,7 +173,7 @@ pub async fn predict(State(app): State<Arc<App>>, entered: Entered) -> Result<Re
                 group_id: outline.is_part.then_some(outline.object + 1),
             };
             let shapes = wanted.outlines(&found.objects)?.into_iter().map(shape).collect();
-            // Whether what was there before stays is its user's affair.
+            // The client's user decides whether existing shapes stay.
             answer::text(&Success { success: true, data: Shapes { shapes, description: "", replace: None } })
         });
         Ok(Done::ok(text.await?))

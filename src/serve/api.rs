@@ -1,4 +1,4 @@
-//! The API of this program itself: banks made of examples, and segmentation with all that is known of it.
+//! This program's own API: banks from examples, and segmentation with all results.
 
 use super::answer::{self, Query, Wanted, json};
 use super::app::App;
@@ -7,9 +7,9 @@ use super::body;
 use super::describe::{Busy, Events, Refused};
 use super::entered::Entered;
 use super::events::{self, Done};
-use super::found::{Found, Told};
 use super::pictures::{self, Shown};
 use super::problem::Problem;
+use super::result::{ResultOptions, SegmentResult};
 use super::worker::on_device;
 use crate::segment::{Example, Progress, Segmenter};
 use crate::shown;
@@ -24,20 +24,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use utoipa::ToSchema;
 
-/// Examples of one request.
+/// Most examples in a request.
 const MOST_EXAMPLES: usize = 64;
-/// Bytes of a bank's name.
+/// Longest name of a bank, in bytes.
 const MOST_NAME: usize = 200;
 
-/// Whether the server answers.
+/// The server's state.
 #[derive(Serialize, ToSchema)]
 pub struct Health {
     /// `healthy`
     status: &'static str,
     version: &'static str,
-    /// Requests that have a place.
+    /// Requests in the queue.
     queue: usize,
-    /// Banks of files.
+    /// Banks loaded from files.
     loaded_models: usize,
 }
 
@@ -47,11 +47,11 @@ pub struct AllBanks {
     banks: Vec<About>,
 }
 
-/// What is to be encoded.
+/// The examples to encode.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewBank<'a> {
-    /// What its examples show; `thing` where nothing is said.
+    /// Label of the examples; `thing` by default.
     #[serde(borrow)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
     name: Option<Cow<'a, str>>,
@@ -60,28 +60,28 @@ pub struct NewBank<'a> {
     examples: Vec<Shown<'a>>,
 }
 
-/// A bank that was made.
+/// A new bank.
 #[derive(Serialize, ToSchema)]
 pub struct MadeBank {
     #[serde(flatten)]
     about: About,
-    /// What its masks should be looked at for.
+    /// Warnings about its masks.
     warnings: Vec<String>,
 }
 
-/// The mask that marks make.
+/// The mask made from marks.
 #[derive(Serialize, ToSchema)]
 pub struct MadeMask {
     width: u32,
     height: u32,
-    /// PNG in base64, 255 where it is.
+    /// PNG in base64, 255 for foreground.
     mask: String,
 }
 
-/// A picture to search, and by what: a bank or examples.
+/// A picture to segment, and the bank or examples to use.
 #[derive(Deserialize, ToSchema)]
 pub struct Asked<'a> {
-    /// A bank or a model; or else `examples`.
+    /// A bank or a model; alternative to `examples`.
     #[serde(borrow)]
     #[schema(value_type = Option<String>)]
     bank: Option<Cow<'a, str>>,
@@ -92,41 +92,41 @@ pub struct Asked<'a> {
     #[serde(borrow)]
     #[schema(value_type = String, min_length = 1)]
     image: Cow<'a, str>,
-    /// Whether the map before the threshold is wanted, too.
+    /// Whether to return the map before the threshold, too.
     #[serde(default)]
     map: bool,
-    /// Whether the outlines of objects are wanted, too.
+    /// Whether to return outlines of objects, too.
     #[serde(default)]
     polygons: bool,
     #[serde(flatten)]
     wanted: Wanted,
 }
 
-/// What a query is asked for.
+/// A query, and what the client wants of it.
 enum By {
     Bank(Arc<Held>),
     Examples(Vec<Example>),
 }
 
-/// A segmentation, checked and read.
+/// A checked and decoded request.
 struct Task {
     by: By,
     query: Query,
-    asked: Told,
+    options: ResultOptions,
 }
 
-/// JSON of a request.
+/// Parses a request's JSON.
 pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|_| Problem::bad("the request's body is not UTF-8"))?;
     let told = |error: serde_json::Error| {
-        Problem::bad(format!("the request's JSON is not as it should be: {}", shown::text(&error.to_string())))
+        Problem::bad(format!("the request's JSON is invalid: {}", shown::text(&error.to_string())))
     };
     serde_json::from_str(text).map_err(told)
 }
 
-/// Whether the server answers.
+/// Reports that the server is running.
 #[utoipa::path(get, path = "/health", security(()), responses(
-    (status = 200, description = "It does", body = Health), (status = "default", response = Refused)))]
+    (status = 200, description = "It is running", body = Health), (status = "default", response = Refused)))]
 pub async fn health(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     if app.is_over() {
         return Err(Problem::busy("the server is ending", 1));
@@ -140,17 +140,17 @@ pub async fn health(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, answer::text(&health)?))
 }
 
-/// Counts for Prometheus.
+/// Metrics for Prometheus.
 #[utoipa::path(get, path = "/metrics", responses(
-    (status = 200, description = "In its text format", body = String), (status = "default", response = Refused)))]
+    (status = 200, description = "Metrics in Prometheus' text format", body = String), (status = "default", response = Refused)))]
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let mut response = app.told().into_response();
+    let mut response = app.metrics_text().into_response();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 
-/// All banks: those of files, and those that requests made.
+/// Lists all banks: loaded from files, or made by requests.
 #[utoipa::path(get, path = "/v1/banks", responses(
     (status = 200, description = "The banks", body = AllBanks), (status = "default", response = Refused)))]
 pub async fn banks(State(app): State<Arc<App>>) -> Result<Response, Problem> {
@@ -159,12 +159,12 @@ pub async fn banks(State(app): State<Arc<App>>) -> Result<Response, Problem> {
 
 /// Drops a bank that a request made.
 #[utoipa::path(delete, path = "/v1/banks/{id}", params(("id" = String, Path, description = "The bank")), responses(
-    (status = 204, description = "It is gone"), (status = "default", response = Refused)))]
+    (status = 204, description = "The bank was deleted"), (status = "default", response = Refused)))]
 pub async fn remove(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     match app.banks.remove(&id) {
         true => Ok(StatusCode::NO_CONTENT),
         false if app.banks.model(&id).is_some() => {
-            Err(Problem::new(StatusCode::FORBIDDEN, "this bank is of a file, and stays"))
+            Err(Problem::new(StatusCode::FORBIDDEN, "this bank was loaded from a file and cannot be deleted"))
         }
         false => Err(unknown(&id)),
     }
@@ -172,11 +172,12 @@ pub async fn remove(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resu
 
 fn unknown(id: &str) -> Problem {
     let id = shown::text(id);
-    let detail = format!("there is no bank {id}; it may have made room for others: POST /v1/banks makes it again");
+    let detail =
+        format!("there is no bank {id}; it may have been dropped to make room: create it again with POST /v1/banks");
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
-/// Encodes examples once, for any number of queries. Banks that are not used make room for others.
+/// Encodes examples once for any number of queries. The least recently used banks make room for new ones.
 #[utoipa::path(post, path = "/v1/banks", request_body = NewBank, responses(
     (status = 201, description = "The bank", body = MadeBank, headers(("Location" = String))),
     (status = 200, response = Events), (status = 503, response = Busy), (status = "default", response = Refused)))]
@@ -202,7 +203,7 @@ pub async fn make(State(app): State<Arc<App>>, entered: Entered) -> Result<Respo
     events::answer(events, encode).await
 }
 
-/// Reads examples, one after the other, as long as their client is there.
+/// Decodes examples one by one; stops if the client has gone.
 fn read_examples(app: &App, examples: &[Shown], gone: &AtomicBool) -> Result<(Vec<Example>, Vec<String>), Problem> {
     if examples.is_empty() {
         return Err(Problem::bad("there is no example; give a picture with its mask or marks"));
@@ -218,7 +219,7 @@ fn read_examples(app: &App, examples: &[Shown], gone: &AtomicBool) -> Result<(Ve
             return Err(Problem::bad("the client has gone"));
         }
         let (example, told) = shown.example(number)?;
-        // As the network sees them: pictures in full size would wait in the queue.
+        // Scale them down now, so that no pictures of full size wait in the queue.
         let small =
             Example::new(app.framing.picture(example.image(), app.size), app.framing.mask(example.mask(), app.size));
         all.push(small.map_err(|error| Problem::from(&error))?);
@@ -229,15 +230,15 @@ fn read_examples(app: &App, examples: &[Shown], gone: &AtomicBool) -> Result<(Ve
 
 /// Segments a picture by a bank or by examples.
 #[utoipa::path(post, path = "/v1/segment", request_body = Asked, responses(
-    (status = 200, description = "What was found; with Accept: text/event-stream the steps before it",
-        content((Found = "application/json"), (String = "text/event-stream"))),
+    (status = 200, description = "The result; with Accept: text/event-stream, progress first",
+        content((SegmentResult = "application/json"), (String = "text/event-stream"))),
     (status = 503, response = Busy), (status = "default", response = Refused)))]
 pub async fn segment(State(app): State<Arc<App>>, entered: Entered) -> Result<Response, Problem> {
     let Entered { upload, ticket, events } = entered;
     let (reading, gone) = (app.clone(), ticket.gone());
     let task = app.blocking(move || Task::read(&reading, &upload.bytes, &gone)).await?;
     let compute = async move |steps| {
-        let Task { by, query: Query { small, size }, asked } = task;
+        let Task { by, query: Query { small, size }, options } = task;
         let compute = move |segmenter: &Segmenter, progress: Progress| match by {
             By::Bank(held) => segmenter.segment_with(&held.bank, &small, progress),
             By::Examples(examples) => {
@@ -247,12 +248,12 @@ pub async fn segment(State(app): State<Arc<App>>, entered: Entered) -> Result<Re
         };
         let found = on_device(&app, &ticket, steps, compute).await?;
         let writing = app.clone();
-        Ok(Done::ok(app.blocking(move || asked.told(&writing, found, size)).await?))
+        Ok(Done::ok(app.blocking(move || options.json(&writing, found, size)).await?))
     };
     events::answer(events, compute).await
 }
 
-/// The mask that boxes and strokes make of a picture, before an example is made of it.
+/// Makes a mask from boxes and strokes, as a preview of an example.
 #[utoipa::path(post, path = "/v1/masks", request_body = Shown, responses(
     (status = 200, description = "The mask, of the picture's size", body = MadeMask),
     (status = 503, response = Busy), (status = "default", response = Refused)))]
@@ -281,6 +282,6 @@ impl Task {
             }
         };
         let query = Query::new(app, &pictures::picture("image", &image)?.rgb);
-        Ok(Task { by, query, asked: Told { wanted, rule, map, polygons, warnings } })
+        Ok(Task { by, query, options: ResultOptions { wanted, rule, map, polygons, warnings } })
     }
 }

@@ -1,4 +1,4 @@
-//! What all requests share.
+//! The state that all requests share.
 
 use super::banks::Banks;
 use super::label_studio::Projects;
@@ -17,11 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
-/// So many pictures are decoded, or results encoded, at a time: each may take hundreds of megabytes.
+/// Most pictures to decode or results to encode at a time: each may take hundreds of megabytes.
 const AT_ONCE: usize = 2;
-/// So many pictures are fetched at a time, which takes hardly more than waiting.
+/// Most pictures to fetch at a time; a fetch mostly waits.
 const FETCHES: usize = 4;
-/// More threads than that would do nothing.
+/// Number of blocking threads; more would be idle.
 pub const BLOCKING_THREADS: usize = AT_ONCE + FETCHES;
 
 pub struct App {
@@ -30,12 +30,12 @@ pub struct App {
     pub queue: Arc<Queue<Work>>,
     pub banks: Banks,
     pub metrics: Metrics,
-    /// Bytes of bodies that are in memory.
+    /// Bytes of request bodies in memory.
     pub uploads: Arc<AtomicUsize>,
     pub size: u32,
     pub framing: Framing,
     pub rule: MaskRule,
-    /// What the model is called.
+    /// Name of the model.
     pub model: String,
     pub projects: Projects,
     pictures: Arc<Semaphore>,
@@ -69,17 +69,17 @@ impl App {
         self.queue.enter(client).map_err(|_| self.full())
     }
 
-    /// What is told who finds no place.
+    /// The problem for a client that finds no place in the queue.
     pub fn full(&self) -> Problem {
         if self.is_over() {
             return Problem::busy("the server is ending", 1);
         }
         let each = self.metrics.mean_seconds().unwrap_or(1.0);
         let seconds = (each * self.queue.len() as f64).ceil().clamp(1.0, 600.0) as u64;
-        Problem::busy("too many requests wait for the device; ask again later", seconds)
+        Problem::busy("too many requests are waiting for the device; try again later", seconds)
     }
 
-    /// The device is of no more use: the server ends.
+    /// Marks the device as unusable: the server ends.
     pub fn fail(&self) {
         self.failed.store(true, Ordering::SeqCst);
         self.queue.close(true);
@@ -89,48 +89,48 @@ impl App {
         self.failed.load(Ordering::SeqCst)
     }
 
-    /// Whether the server is to end.
+    /// Whether the server must end.
     pub fn is_over(&self) -> bool {
         self.has_failed() || (self.host.stop)()
     }
 
-    pub fn told(&self) -> String {
+    pub fn metrics_text(&self) -> String {
         let (banks, bank_bytes) = self.banks.taken();
         let upload_bytes = self.uploads.load(Ordering::Relaxed);
         self.metrics.text(&Now { queue: self.queue.len(), banks, bank_bytes, upload_bytes })
     }
 
-    /// What `work` gives on a blocking thread, of which few are at work at once. A panic is a problem of that request alone.
+    /// Runs `work` on one of a few blocking threads. A panic is a problem of that request only.
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        Self::apart(&self.pictures, work).await
+        Self::spawn_blocking_limited(&self.pictures, work).await
     }
 
-    /// What `work`, which waits for another server, gives on a thread of its own.
+    /// Runs `work`, which waits for another server, on a thread of its own.
     pub async fn fetching<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        Self::apart(&self.fetches, work).await
+        Self::spawn_blocking_limited(&self.fetches, work).await
     }
 
-    async fn apart<T: Send + 'static>(
+    async fn spawn_blocking_limited<T: Send + 'static>(
         permits: &Arc<Semaphore>,
         work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let permit = permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| Problem::busy("the server is ending", 1))?;
         let task = tokio::task::spawn_blocking(move || {
-            // Kept while it works, whether or not its client is still there.
+            // Held until the work ends, even if the client has gone.
             let _permit = permit;
             caught(work)
         });
         match task.await {
             Ok(Ok(done)) => done,
             Ok(Err(panic)) => {
-                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the request cannot be worked on: {panic}")))
+                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the request cannot be processed: {panic}")))
             }
             Err(_) => Err(Problem::internal("the request's thread ended before its time")),
         }

@@ -1,4 +1,4 @@
-//! Banks by name: those of files, which stay, and those that requests make, which make room for each other.
+//! Banks by name: banks from files stay, banks made by requests make room for each other.
 
 use super::problem::Problem;
 use crate::segment::SupportBank;
@@ -8,25 +8,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use utoipa::ToSchema;
 
-/// A bank and what is said of it.
+/// A bank and its description.
 pub struct Held {
     pub id: String,
-    /// What its examples show.
+    /// Label of its examples.
     pub label: String,
     pub bank: SupportBank,
     bytes: u64,
 }
 
-/// What is told of a bank.
+/// Description of a bank.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Bank)]
 pub struct About {
     pub id: String,
     pub name: String,
     pub examples: usize,
-    /// Of its keys and values on the device.
+    /// Bytes of its keys and values on the device.
     pub bytes: u64,
-    /// Whether it is there from the beginning, and stays.
+    /// Whether it was loaded from a file, and stays.
     pub model: bool,
 }
 
@@ -38,11 +38,11 @@ impl Held {
 
 pub struct Banks {
     models: BTreeMap<String, Arc<Held>>,
-    /// Those of requests, the last used at the end.
+    /// Banks made by requests, the most recently used last.
     made: Mutex<Vec<Arc<Held>>>,
     /// Bytes of one example's keys and values.
     of_one: u64,
-    /// Banks and bytes.
+    /// Limits: number of banks, and bytes.
     most: (usize, u64),
 }
 
@@ -59,7 +59,7 @@ impl Banks {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those of files, by their names.
+    /// Banks from files.
     pub fn models(&self) -> impl Iterator<Item = &Arc<Held>> {
         self.models.values()
     }
@@ -68,7 +68,7 @@ impl Banks {
         self.models.get(id).cloned()
     }
 
-    /// The bank of that name, which counts as used.
+    /// The bank of this name; marks it as used.
     pub fn get(&self, id: &str) -> Option<Arc<Held>> {
         self.model(id).or_else(|| {
             let mut made = self.made();
@@ -79,18 +79,18 @@ impl Banks {
         })
     }
 
-    /// All of them.
+    /// Describes all banks.
     pub fn all(&self) -> Vec<About> {
         let made = self.made();
         self.models().map(|held| held.about(true)).chain(made.iter().map(|held| held.about(false))).collect()
     }
 
-    /// Examples that all banks of requests may have together.
+    /// Most examples in all banks of requests together.
     pub fn most_examples(&self) -> usize {
         usize::try_from(self.most.1.checked_div(self.of_one).unwrap_or(0)).unwrap_or(usize::MAX)
     }
 
-    /// Fails for more examples than all banks of requests may have together.
+    /// Fails if `examples` exceed what all banks of requests may hold together.
     pub fn check(&self, examples: usize) -> Result<(), Problem> {
         let bytes = self.of_one.saturating_mul(examples as u64);
         match bytes > self.most.1 || self.most.0 == 0 {
@@ -104,7 +104,7 @@ impl Banks {
         }
     }
 
-    /// Keeps a bank; those that were not used for the longest time go, where there is no room for all.
+    /// Keeps a bank; drops the least recently used ones if there is no room.
     pub fn keep(&self, label: String, bank: SupportBank) -> Arc<Held> {
         let bytes = self.of_one.saturating_mul(bank.shots() as u64);
         let id = format!("{:016x}", fastrand::u64(..));
@@ -119,7 +119,7 @@ impl Banks {
         held
     }
 
-    /// Drops a bank that a request made; false where there is none of that name.
+    /// Drops a bank made by a request; false if there is no such bank.
     pub fn remove(&self, id: &str) -> bool {
         let mut made = self.made();
         let at = made.iter().position(|held| held.id == id);
@@ -128,7 +128,7 @@ impl Banks {
         gone.is_some()
     }
 
-    /// Banks of requests, and their bytes.
+    /// Number and bytes of the banks of requests.
     pub fn taken(&self) -> (usize, u64) {
         let made = self.made();
         (made.len(), sum(&made))

@@ -1,4 +1,4 @@
-//! Bodies of requests, bounded in size, in time, and all together.
+//! Request bodies, with limits on size, time and total memory.
 
 use super::app::App;
 use super::problem::Problem;
@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// A client may be silent so long.
+/// Longest silence of a client.
 const SILENCE: Duration = Duration::from_secs(15);
-/// A whole body may take so long.
+/// Longest time for a whole body.
 const WHOLE: Duration = Duration::from_secs(300);
-/// What is too large is read and dropped so long: a client that still writes would not see the answer.
+/// How long a body that is too large is read and dropped: a client that still writes would not see the answer.
 const LINGER: Duration = Duration::from_secs(2);
-/// Bodies of so many times the largest one may be in memory together, beside one for each place in the queue.
+/// Bodies in memory together may have this many times the largest size, besides one for each place in the queue.
 const MORE: usize = 4;
 
 /// A body in memory.
@@ -27,7 +27,7 @@ pub struct Upload {
     _counted: Counted,
 }
 
-/// Bytes that count among all uploads.
+/// Bytes that count toward the total of all uploads.
 struct Counted {
     all: Arc<AtomicUsize>,
     own: usize,
@@ -39,15 +39,15 @@ impl Drop for Counted {
     }
 }
 
-/// The body of a request.
+/// Reads the body of a request.
 ///
 /// # Errors
-/// A body that is too large, too slow, or cut off, and too many of them at once.
+/// A body that is too large, too slow or cut off; too many uploads at once.
 pub async fn read(app: &App, headers: &HeaderMap, mut body: Body) -> Result<Upload, Problem> {
     let most = app.options.max_upload;
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > most as u64) {
-        // Who asks first has sent nothing yet.
+        // A client that sends Expect has not sent the body yet.
         if !headers.contains_key(EXPECT) {
             linger(&mut body).await;
         }
@@ -59,7 +59,7 @@ pub async fn read(app: &App, headers: &HeaderMap, mut body: Body) -> Result<Uplo
     let end = Instant::now() + WHOLE;
     loop {
         let next = timeout_at(end.min(Instant::now() + SILENCE), frame(&mut body)).await;
-        let slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the request's body comes too slowly");
+        let slow = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the request's body arrives too slowly");
         let data = match next.map_err(slow)? {
             None => break,
             Some(Ok(data)) => data,
@@ -72,7 +72,7 @@ pub async fn read(app: &App, headers: &HeaderMap, mut body: Body) -> Result<Uplo
         }
         if counted.all.fetch_add(data.len(), Ordering::Relaxed) + data.len() > all {
             counted.own += data.len();
-            return Err(Problem::busy("too many uploads at once; ask again later", 1));
+            return Err(Problem::busy("too many uploads at once; try again later", 1));
         }
         counted.own += data.len();
         bytes.extend_from_slice(&data);
@@ -81,15 +81,15 @@ pub async fn read(app: &App, headers: &HeaderMap, mut body: Body) -> Result<Uplo
 }
 
 fn too_large(most: usize) -> Problem {
-    let detail = format!("the request's body is larger than {most} bytes, which is the most that this server takes");
+    let detail = format!("the request's body is larger than {most} bytes, the most that this server accepts");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
-/// Data of the body; nothing at its end.
+/// The next data of the body; `None` at its end.
 async fn frame(body: &mut Body) -> Option<Result<Bytes, ()>> {
     loop {
         match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await? {
-            // Trailers say nothing to us.
+            // Trailers are ignored.
             Ok(frame) => match frame.into_data() {
                 Ok(data) => return Some(Ok(data)),
                 Err(_) => continue,

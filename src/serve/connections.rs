@@ -1,4 +1,4 @@
-//! Connections: how many, how slow they may be, and their end.
+//! Connections: their number, timeouts and end.
 
 use super::app::App;
 use super::guard::Client;
@@ -18,20 +18,20 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
-/// Connections at a time; others wait.
+/// Most connections at a time; others wait.
 const MOST: usize = 256;
-/// Of these one address may have so many; more are closed at once, so that there is room for others.
+/// Most connections of one address; further ones are closed at once to leave room for others.
 const MOST_OF_ONE: usize = 192;
-/// The head of a request must be there so soon, and a connection may be idle so long.
+/// Timeout for the head of a request, and for idle connections.
 const HEAD: Duration = Duration::from_secs(15);
-/// A client must read on so soon.
+/// Timeout for a client that does not read.
 const READS: Duration = Duration::from_secs(30);
-/// How often it is asked whether to end.
+/// Interval between checks whether to end.
 const STEP: Duration = Duration::from_millis(50);
-/// Where there are no more files for connections: the next try.
+/// Pause after a failure to accept, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections by address.
+/// Number of connections by address.
 type Peers = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
 /// One of an address's connections.
@@ -41,7 +41,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// None where the address has enough.
+    /// `None` if the address has too many.
     fn new(peers: &Peers, address: IpAddr) -> Option<Counted> {
         let mut counts = peers.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_default();
@@ -65,7 +65,7 @@ impl Drop for Counted {
     }
 }
 
-/// Serves until the server is to end, and all that was asked by then is answered.
+/// Serves until the server must end and all requests by then are answered.
 pub async fn serve(listener: std::net::TcpListener, router: Router, app: &Arc<App>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
@@ -82,9 +82,9 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, app: &Arc<Ap
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
-                // Of one connection, or for want of files: the others go on.
+                // The error concerns one connection, or too many open files: the others go on.
                 Err(error) => {
-                    log::warn!("a connection cannot be taken: {error}");
+                    log::warn!("a connection cannot be accepted: {error}");
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
@@ -116,7 +116,7 @@ async fn connection(stream: TcpStream, router: Router, mut ended: watch::Receive
     stream.set_write_timeout(Some(READS));
     let connection = builder.serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
-    // What goes wrong in a connection is its client's affair.
+    // Errors of a connection concern its client only.
     tokio::select! {
         _ = connection.as_mut() => {}
         _ = ended.changed() => {

@@ -1,4 +1,4 @@
-//! What the API is, for people and programs: OpenAPI 3.1, made of the functions that answer and of their types.
+//! The API's description: OpenAPI 3.1, generated from the handlers and their types.
 
 use super::problem::Described;
 use super::{anylabeling, api, label_studio};
@@ -6,23 +6,23 @@ use std::sync::LazyLock;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToResponse};
 
-/// A JSON problem (RFC 9457): what is wrong.
+/// A JSON problem (RFC 9457).
 #[derive(ToResponse)]
-#[response(description = "What is wrong", content_type = "application/problem+json")]
+#[response(description = "A problem", content_type = "application/problem+json")]
 #[expect(dead_code, reason = "it describes what Problem answers")]
 pub struct Refused(Described);
 
-/// A JSON problem: the queue is full, or the server ends.
+/// A JSON problem: the queue is full, or the server is ending.
 #[derive(ToResponse)]
 #[response(description = "The queue is full", content_type = "application/problem+json",
     headers(("Retry-After" = u64, description = "Seconds")))]
 #[expect(dead_code, reason = "it describes what Problem answers")]
 pub struct Busy(Described);
 
-/// Events `step` with `{"stage": words, "done": 0 to 1}`, and at the end `done` with the answer, or `problem`.
+/// Events `step` with `{"stage": text, "done": 0 to 1}`, and at the end `done` with the answer, or `problem`.
 #[derive(ToResponse)]
 #[response(
-    description = "With Accept: text/event-stream, the steps before the answer",
+    description = "With Accept: text/event-stream, progress before the answer",
     content_type = "text/event-stream"
 )]
 #[expect(dead_code, reason = "it describes what events::answer writes")]
@@ -45,7 +45,7 @@ pub struct Events(String);
 )]
 struct Description;
 
-/// How a key comes, where the server asks for one.
+/// How clients send the key, if the server needs one.
 struct Keys;
 
 impl Modify for Keys {

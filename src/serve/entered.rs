@@ -1,4 +1,4 @@
-//! What requests that compute have in common: a body, a place in the queue, and how they are answered.
+//! The common part of requests that compute: body, place in the queue, kind of answer.
 
 use super::app::App;
 use super::body::{self, Upload};
@@ -10,11 +10,11 @@ use super::worker::Work;
 use axum::extract::{FromRequest, Request};
 use std::sync::Arc;
 
-/// A request whose body was read, and who has a place in the queue.
+/// A request with its body and a place in the queue.
 pub struct Entered {
     pub upload: Upload,
     pub ticket: Ticket<Work>,
-    /// Whether its client wants to hear of each step.
+    /// Whether the client wants progress events.
     pub events: bool,
 }
 

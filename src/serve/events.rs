@@ -1,4 +1,4 @@
-//! Answers: at once, or with the steps before as server-sent events.
+//! Answers: plain, or with progress as server-sent events.
 
 use super::answer::json;
 use super::problem::Problem;
@@ -16,18 +16,18 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// Between two steps that are told. Those between are left out: a client that reads slowly is not sent what is past.
+/// Shortest time between two progress events. Steps between them are skipped, so slow clients do not lag.
 const PACE: Duration = Duration::from_millis(100);
-/// After so long without a step a line says that the server is there. Proxies close what is silent.
+/// Time without a step after which a comment is sent, because proxies close silent connections.
 const SILENCE: Duration = Duration::from_secs(10);
 
 const EVENTS: &str = "text/event-stream";
 
-/// What a request's work has come to: what is done, and how much of it.
+/// The progress of a request: its stage, and how much of it is done.
 pub struct Steps(watch::Sender<(Option<Stage>, f64)>);
 
 impl Steps {
-    /// Of work that waits.
+    /// Progress of waiting work.
     pub fn new() -> Steps {
         Steps(watch::Sender::new((None, 0.0)))
     }
@@ -37,12 +37,12 @@ impl Steps {
     }
 }
 
-/// What a request is answered where all went well.
+/// A successful answer.
 pub struct Done {
     pub status: StatusCode,
-    /// JSON, in one line.
+    /// JSON on one line.
     pub text: String,
-    /// The address of what was made.
+    /// Address of the new resource.
     pub location: Option<String>,
 }
 
@@ -57,7 +57,7 @@ pub fn wanted(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).any(|value| value.contains(EVENTS))
 }
 
-/// The answer of `work`; with `events` its steps come before, and its problem as an event.
+/// The answer of `work`; with `events`, its progress comes first and a problem is an event.
 pub async fn answer<F>(events: bool, work: impl FnOnce(Steps) -> F) -> Result<Response, Problem>
 where
     F: Future<Output = Result<Done, Problem>> + Send + 'static,
@@ -75,15 +75,15 @@ where
     Ok(response)
 }
 
-/// Where a stream of events is.
+/// State of a stream of events.
 struct State<F> {
     told: watch::Receiver<(Option<Stage>, f64)>,
-    /// None once its end was told.
+    /// `None` once the end was sent.
     work: Option<Pin<Box<F>>>,
     first: bool,
 }
 
-/// Events of `work`, which is dropped with its client.
+/// Events of `work`, which is dropped if the client leaves.
 fn stream<F>(told: watch::Receiver<(Option<Stage>, f64)>, work: F) -> Response
 where
     F: Future<Output = Result<Done, Problem>> + Send + 'static,
@@ -97,7 +97,7 @@ where
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENTS));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Proxies of nginx's kind would hold events back.
+    // nginx would buffer the events.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
@@ -105,7 +105,7 @@ where
 impl<F: Future<Output = Result<Done, Problem>>> State<F> {
     async fn next(&mut self) -> Option<String> {
         let mut work = self.work.take()?;
-        // The client hears at once that it waits, and of a step after a pause, in which others may pass.
+        // The first event is sent at once, later ones after a pause that merges steps.
         let pause = if std::mem::take(&mut self.first) { Duration::ZERO } else { PACE };
         let told = &mut self.told;
         let step = async {

@@ -1,4 +1,4 @@
-//! What every request passes: who may ask, and what is written of it.
+//! Access control and logging of all requests.
 
 use super::app::App;
 use super::page;
@@ -20,16 +20,16 @@ use std::sync::Arc;
 use std::time::Instant;
 use subtle::ConstantTimeEq;
 
-/// Where a request comes from.
+/// Address of a client.
 #[derive(Clone, Copy)]
 pub struct Client(pub IpAddr);
 
-/// What anybody may have beside the page: nothing of it tells of pictures.
+/// Addresses besides the page that need no key: they reveal nothing about pictures.
 const OPEN: [&str; 2] = ["/health", "/openapi.json"];
-/// Of a request whose client went away, as servers have it.
+/// Status of a request whose client left, as in nginx's logs.
 const LEFT: u16 = 499;
 
-/// Written when a request ends, however it does.
+/// A log line, written when the request ends in any way.
 struct Line {
     app: Arc<App>,
     client: Option<IpAddr>,
@@ -54,7 +54,7 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
     let mut line = Line {
         client: request.extensions().get::<Client>().map(|client| client.0),
         method: request.method().clone(),
-        // What follows a question mark may be secret.
+        // The query string may hold secrets, so it is not logged.
         path: shown::text(request.uri().path()),
         route: request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned(),
         started: Instant::now(),
@@ -86,18 +86,18 @@ pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) ->
     response
 }
 
-/// Whether a request may be answered at all.
+/// Refuses requests by host, origin or key.
 fn check(app: &App, request: &Request) -> Result<(), Problem> {
     let headers = request.headers();
     if app.options.key.is_none() && headers.get(HOST).is_some_and(|host| !is_own_name(host)) {
-        let detail = "this server answers to localhost and to addresses; ask it by one, or give it an API key";
+        let detail = "without an API key this server accepts only localhost or an IP address as host name; use one, or set a key";
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
     }
     if let Some(origin) = headers.get(ORIGIN) {
         if !is_same(origin, headers) && !is_allowed(app, origin) {
-            return Err(Problem::new(StatusCode::FORBIDDEN, "pages of this origin are not allowed to ask this server"));
+            return Err(Problem::new(StatusCode::FORBIDDEN, "pages of this origin may not use this server"));
         }
-        // Browsers ask beforehand, without the key.
+        // Preflight requests of browsers have no key.
         if request.method() == Method::OPTIONS {
             return Ok(());
         }
@@ -115,7 +115,7 @@ fn is_open(path: &str) -> bool {
     OPEN.contains(&path) || page::has(path)
 }
 
-/// Whether one of the headers holds the key. Digests are compared, in a time that tells nothing of where they differ.
+/// Whether one of the headers holds the key. Compares digests, so the time does not reveal where keys differ.
 fn knows(headers: &HeaderMap, key: &str) -> bool {
     let digest = |bytes: &[u8]| Sha256::digest(bytes);
     let want = digest(key.as_bytes());
@@ -123,7 +123,7 @@ fn knows(headers: &HeaderMap, key: &str) -> bool {
         let (scheme, rest) = value.split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
     });
-    // Label Studio can send a name and a password; the name says nothing.
+    // Label Studio can send a name and a password; the name is ignored.
     let basic = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).and_then(|value| {
         let (scheme, rest) = value.split_at_checked(6)?;
         let pair = scheme.eq_ignore_ascii_case(b"basic ").then(|| STANDARD.decode(rest.trim_ascii()).ok())??;
@@ -146,7 +146,7 @@ fn is_allowed(app: &App, origin: &HeaderValue) -> bool {
     app.options.origins.iter().any(|allowed| allowed == "*" || allowed.as_bytes() == origin.as_bytes())
 }
 
-/// Names that no page of the web can give to this machine.
+/// Host names that no website can point to this machine.
 fn is_own_name(host: &HeaderValue) -> bool {
     let Ok(host) = host.to_str() else { return false };
     if let Some((address, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {

@@ -1,4 +1,4 @@
-//! Counts for Prometheus, in its text format.
+//! Metrics in Prometheus' text format.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,14 +16,14 @@ pub struct Metrics {
 struct Counts {
     /// By route and status.
     requests: BTreeMap<(String, u16), u64>,
-    /// Of segmentations that ended well, not summed up yet; the last is of what took longer.
+    /// Successful segmentations by bucket, not cumulative; the last bucket has no upper end.
     buckets: [u64; BUCKETS.len() + 1],
     seconds: f64,
-    /// Of those whose clients went away.
+    /// Work whose clients left.
     left: u64,
 }
 
-/// What is so now.
+/// The current gauges.
 pub struct Now {
     pub queue: usize,
     pub banks: usize,
@@ -36,12 +36,12 @@ impl Metrics {
         look(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A request that was answered. Routes are ours, not what clients asked for: there are few.
+    /// Counts an answered request by our own route, not by the requested path, so that labels are few.
     pub fn request(&self, route: &str, status: u16) {
         self.with(|counts| *counts.requests.entry((route.to_owned(), status)).or_default() += 1);
     }
 
-    /// A segmentation, or the encoding of a bank, that took so long on the device.
+    /// Counts a segmentation or encoding with its time on the device.
     pub fn work(&self, seconds: f64) {
         let bucket = BUCKETS.iter().position(|end| seconds <= *end).unwrap_or(BUCKETS.len());
         self.with(|counts| {
@@ -50,12 +50,12 @@ impl Metrics {
         });
     }
 
-    /// Work that was stopped.
+    /// Counts work that was stopped.
     pub fn left(&self) {
         self.with(|counts| counts.left += 1);
     }
 
-    /// Mean seconds of a segmentation, where there was one.
+    /// Mean seconds of a segmentation, if there was one.
     pub fn mean_seconds(&self) -> Option<f64> {
         self.with(|counts| {
             let count: u64 = counts.buckets.iter().sum();
@@ -82,7 +82,7 @@ impl Counts {
             (format!("{{route=\"{route}\",status=\"{status}\"}}"), *count as f64)
         };
         let requests: Vec<(String, f64)> = self.requests.iter().map(of).collect();
-        head("requests_total", "counter", "Requests that were answered, by route and status.", &requests);
+        head("requests_total", "counter", "Answered requests, by route and status.", &requests);
         let mut sum = 0;
         let mut lines = Vec::new();
         for (i, count) in self.buckets.iter().enumerate() {
@@ -94,11 +94,11 @@ impl Counts {
         lines.push(("_count".into(), sum as f64));
         head("work_seconds", "histogram", "Seconds of segmentations and encodings on the device.", &lines);
         for (name, kind, help, value) in [
-            ("work_left_total", "counter", "Work that was stopped because its client went away.", self.left as f64),
-            ("queue_length", "gauge", "Requests that have a place in the queue.", now.queue as f64),
-            ("banks", "gauge", "Banks that were made by requests.", now.banks as f64),
+            ("work_left_total", "counter", "Work stopped because its client left.", self.left as f64),
+            ("queue_length", "gauge", "Requests in the queue, with the running one.", now.queue as f64),
+            ("banks", "gauge", "Banks made by requests.", now.banks as f64),
             ("bank_bytes", "gauge", "Bytes of their keys and values.", now.bank_bytes as f64),
-            ("upload_bytes", "gauge", "Bytes of uploads that are being read.", now.upload_bytes as f64),
+            ("upload_bytes", "gauge", "Bytes of uploads in memory.", now.upload_bytes as f64),
         ] {
             head(name, kind, help, &[(String::new(), value)]);
         }

@@ -4,8 +4,8 @@
 //! connections --guard (key, origin, log)--> routes --body, pictures (blocking threads)--> queue --> the device's own thread
 //! ```
 //!
-//! Connections are those of one thread; pictures are decoded, and answers encoded, on blocking threads, a few at a time; the device has
-//! a thread of its own. Everything that comes from a client has a bound before memory is taken for it. No request names a file.
+//! One thread handles all connections; blocking threads decode pictures and encode answers, a few at a time; the device has a thread of
+//! its own. All input from clients is bounded before memory is taken for it. No request names a file.
 
 mod answer;
 mod anylabeling;
@@ -17,7 +17,6 @@ mod connections;
 mod describe;
 mod entered;
 mod events;
-mod found;
 mod guard;
 mod label_studio;
 mod metrics;
@@ -25,6 +24,7 @@ mod page;
 mod pictures;
 mod problem;
 mod queue;
+mod result;
 mod routes;
 mod worker;
 
@@ -35,34 +35,34 @@ use std::net::TcpListener;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// What a server allows.
+/// Limits and permissions of a server.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Most bytes of a request's body.
     pub max_upload: usize,
     /// Most requests that wait for the device.
     pub queue: usize,
-    /// What requests must know. Without it, names of hosts but `localhost` are refused: a page of the web could have given one to this
-    /// machine.
+    /// The key that requests must send. Without a key, only `localhost` and IP addresses are accepted as host: any website could point
+    /// its name to this machine.
     pub key: Option<String>,
-    /// Origins of pages that may ask, as `https://example.org`; `*` is any.
+    /// Origins of pages that may use the server, as `https://example.org`; `*` is any.
     pub origins: Vec<String>,
-    /// Most banks that are made by requests; those that were not used for the longest time go.
+    /// Most banks made by requests; the least recently used go.
     pub most_banks: usize,
     /// Most bytes of their keys and values on the device.
     pub most_bank_bytes: u64,
-    /// Where the Label Studio is whose projects are served.
+    /// The Label Studio whose projects are served.
     pub label_studio: Option<LabelStudio>,
 }
 
 /// A Label Studio, whose pictures and annotations are fetched.
 #[derive(Clone, Debug)]
 pub struct LabelStudio {
-    /// Without a slash at the end.
+    /// Its address, without a slash at the end.
     pub url: String,
-    /// A token of its API: a legacy one, or a personal access token. Without it the one that comes with `/setup` is used.
+    /// A token of its API, legacy or personal. Without it, the token of `/setup` is used.
     pub key: Option<String>,
-    /// Origins of other servers, as `https://example.org`, whose pictures are fetched where a task names them.
+    /// Origins of other servers that pictures of tasks may be fetched from, as `https://example.org`.
     pub pictures_from: Vec<String>,
 }
 
@@ -81,18 +81,18 @@ impl Default for Options {
     }
 }
 
-/// A bank that is there from the beginning, as a model of annotation tools.
+/// A bank that is loaded at the start, as a model for annotation tools.
 pub struct Model {
-    /// In addresses and requests.
+    /// Its name in addresses and requests.
     pub id: String,
     pub file: BankFile,
 }
 
-/// Whom a server talks to, and who ends it.
+/// Callbacks of the program that runs the server.
 pub struct Host {
-    /// Told of each request, in one line that may hold what a client sent.
+    /// Receives a line for each request, which may hold text from a client.
     pub log: Box<dyn Fn(&str) + Send + Sync>,
-    /// Asked some times a second whether to end.
+    /// Called several times a second; true ends the server.
     pub stop: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
@@ -104,17 +104,17 @@ pub enum ServeError {
     System(#[from] std::io::Error),
     #[error("the model {id}: {error}")]
     Model { id: String, error: Box<Error> },
-    /// The device is of no more use.
+    /// The device cannot be used any more.
     #[error(transparent)]
     Engine(Box<Error>),
     #[error("the engine panicked: {0}")]
     Panicked(String),
 }
 
-/// Serves until it is told to stop, and then until all that was asked before is answered.
+/// Serves until `host.stop` returns true, then answers the requests received before.
 ///
 /// # Errors
-/// A bank that cannot be loaded, a device that is lost, and what the system says.
+/// A bank that cannot be loaded, a lost device, errors of the system.
 pub fn run(
     listener: TcpListener,
     segmenter: Segmenter,
@@ -150,7 +150,7 @@ pub fn run(
     };
     let served = runtime.block_on(connections::serve(listener, routes::router(&app), &app));
     queue.close(served.is_err());
-    // Whoever reads a picture for a client that has gone is not waited for.
+    // Do not wait for threads that decode pictures for clients that have left.
     runtime.shutdown_background();
     match worker.join() {
         Ok(ended) => ended.and(served.map_err(ServeError::from)),

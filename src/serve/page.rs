@@ -1,11 +1,11 @@
-//! The files of the page, as `web/` has them: the same that any other server can give to a browser.
+//! The files of the page, embedded from `web/`.
 
 use axum::body::Bytes;
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
-/// The page needs nothing from elsewhere, and nothing from elsewhere runs in it.
+/// The page loads nothing from other servers and runs no foreign scripts.
 const POLICY: &str =
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -13,7 +13,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const PNG: &str = "image/png";
 
-/// A file's address, what it is, and the file.
+/// A file's address, media type and content.
 type Asset = (&'static str, &'static str, &'static [u8]);
 
 macro_rules! scripts {
@@ -44,7 +44,7 @@ pub fn all() -> impl Iterator<Item = &'static Asset> {
     STATIC.iter().chain(&SCRIPTS).chain(&EXAMPLES)
 }
 
-/// Whether anybody may have what is at this address: nothing of the page tells of users' pictures.
+/// Whether this address belongs to the page, which needs no key: it reveals nothing about users' pictures.
 pub fn has(path: &str) -> bool {
     all().any(|(own, ..)| *own == path)
 }
@@ -64,7 +64,7 @@ mod tests {
     fn no_script_is_forgotten() {
         let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/dist");
         let files = std::fs::read_dir(dist).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        // What computes without a server is not for those who have one.
+        // Scripts that compute in the browser are not needed with a server.
         let own = ["assets.js", "conformance.js", "gpu.js", "local.js", "remote.js", "worker.js"];
         for file in files.filter(|file| file.ends_with(".js") && !own.contains(&file.as_str())) {
             assert!(has(&format!("/dist/{file}")), "{file} is in no list of src/serve/page.rs");

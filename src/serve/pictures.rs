@@ -17,14 +17,14 @@ use std::borrow::Cow;
 use std::path::Path;
 use utoipa::ToSchema;
 
-/// More pixels are refused before they are decoded: several pictures are on their way at once.
+/// Most pixels of a picture, checked before decoding: several pictures are in memory at once.
 const MOST_PIXELS: u64 = 64 << 20;
 
 const CONFIG: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, CONFIG);
 
-/// The bytes of base64, which may be a `data:` URL and have line breaks. `what` stands for it in messages.
+/// Decodes base64, which may be a `data:` URL and have line breaks. `what` names it in messages.
 pub fn bytes(what: &str, text: &str) -> Result<Vec<u8>, Problem> {
     let bad = |reason: &str| Problem::bad(format!("{what}: {reason}"));
     let text = match text.strip_prefix("data:") {
@@ -44,12 +44,12 @@ pub fn bytes(what: &str, text: &str) -> Result<Vec<u8>, Problem> {
     BASE64.decode(text.as_bytes()).map_err(|error| bad(&format!("is not base64: {error}")))
 }
 
-/// A picture as it is displayed.
+/// Decodes a picture from base64, in display orientation.
 pub fn picture(what: &str, text: &str) -> Result<LoadedPicture, Problem> {
     decoded(what, &bytes(what, text)?)
 }
 
-/// A picture of a file's bytes, as it is displayed.
+/// Decodes a picture file, in display orientation.
 pub fn decoded(what: &str, bytes: &[u8]) -> Result<LoadedPicture, Problem> {
     let name = Path::new(what);
     check_size(what, bytes)?;
@@ -69,7 +69,7 @@ fn check_size(what: &str, bytes: &[u8]) -> Result<(), Problem> {
     }
 }
 
-/// An example as requests have it: a picture, and a mask or marks.
+/// An example in a request: a picture, and a mask or marks.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Example)]
 #[serde(deny_unknown_fields)]
@@ -78,14 +78,14 @@ pub struct Shown<'a> {
     #[serde(borrow)]
     #[schema(value_type = String, min_length = 1)]
     image: Cow<'a, str>,
-    /// A mask's file, of the picture's size: white on black, colours, cut-outs.
+    /// A mask file in base64, of the picture's size: white on black, coloured, or a cut-out.
     #[serde(borrow)]
     #[schema(value_type = Option<String>, min_length = 1)]
     mask: Option<Cow<'a, str>>,
-    /// In place of a mask. The thing lies in each: left, top, right and bottom, in whole pixels.
+    /// Alternative to a mask. Boxes around the thing: left, top, right and bottom, in whole pixels.
     #[serde(default)]
     boxes: Vec<[u32; 4]>,
-    /// In place of a mask, or beside boxes.
+    /// Alternative to a mask, also together with boxes.
     #[serde(default)]
     strokes: Vec<Drawn>,
 }
@@ -98,7 +98,7 @@ pub struct Drawn {
     points: Vec<[f32; 2]>,
     /// In pixels.
     width: Option<f32>,
-    /// Whether it is of the thing, or of what is not meant.
+    /// Whether the stroke is on the thing (true) or off it (false).
     #[serde(default = "inside")]
     inside: bool,
 }
@@ -108,7 +108,7 @@ fn inside() -> bool {
 }
 
 impl Shown<'_> {
-    /// The example, and what its mask should be looked at for. `number` counts from 0.
+    /// The example and warnings about its mask. `number` counts from 0.
     pub fn example(&self, number: usize) -> Result<(Example, Vec<String>), Problem> {
         let told = |warning: MaskWarning| format!("example {number}: {warning}");
         let picture = picture(&format!("image of example {number}"), &self.image)?;
@@ -131,10 +131,10 @@ impl Shown<'_> {
         Ok((example, warnings))
     }
 
-    /// The mask that its boxes and strokes make.
+    /// The mask made from its boxes and strokes.
     pub fn mask_of_marks(&self) -> Result<Mask, Problem> {
         match self.mask {
-            Some(_) => Err(Problem::bad("there is a mask already; give boxes or strokes in its place")),
+            Some(_) => Err(Problem::bad("this request has a mask; send boxes or strokes without it")),
             None => self.marked(0, &picture("image", &self.image)?.rgb),
         }
     }
@@ -143,7 +143,7 @@ impl Shown<'_> {
         let bad = |reason: String| Problem::bad(format!("example {number}: {reason}"));
         let boxed = |&[x, y, right, bottom]: &[u32; 4]| match x < right && y < bottom {
             true => Ok(BoundingBox { x, y, width: right - x, height: bottom - y }),
-            false => Err(bad("a box is [left, top, right, bottom] in whole pixels".into())),
+            false => Err(bad("a box must be [left, top, right, bottom] in whole pixels".into())),
         };
         let stroke = |drawn: &Drawn| {
             let mark = if drawn.inside { Mark::Inside } else { Mark::Outside };
@@ -155,7 +155,7 @@ impl Shown<'_> {
     }
 }
 
-/// A mask as a PNG, 255 where it is foreground.
+/// A mask as a PNG in base64, 255 for foreground.
 pub fn mask_png(mask: &Mask) -> Result<String, Problem> {
     let levels: Vec<u8> = mask.foreground().iter().map(|&on| 255 * u8::from(on)).collect();
     grey_png(&levels, mask.size())
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn sizes_come_before_pixels() {
-        // One bit a pixel: 16 MiB of zeros, which are 16 KiB in the file.
+        // One bit per pixel: 16 MiB of zeros, compressed to 16 KiB in the file.
         let (width, height) = (1 << 14, 1 << 13);
         let mut file = Vec::new();
         let mut encoder = png::Encoder::new(&mut file, width, height);

@@ -1,4 +1,4 @@
-//! What is answered where something is wrong: a JSON problem (RFC 9457).
+//! Error answers: JSON problems (RFC 9457).
 
 use crate::Error;
 use crate::gpu::GpuError;
@@ -8,12 +8,12 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-/// What is wrong (RFC 9457).
+/// A problem (RFC 9457).
 #[derive(ToSchema)]
 #[schema(as = Problem)]
 #[expect(dead_code, reason = "it describes what `Problem::json` writes")]
 pub struct Described {
-    /// `about:blank`: the status says it all.
+    /// Always `about:blank`: the status gives the kind of problem.
     r#type: String,
     title: String,
     status: u16,
@@ -21,13 +21,13 @@ pub struct Described {
     detail: String,
 }
 
-/// Why a request is not answered as was asked.
+/// Why a request failed.
 #[derive(Clone, Debug)]
 pub struct Problem {
     pub status: StatusCode,
     /// One line for people.
     pub detail: String,
-    /// Seconds after which it may do.
+    /// Seconds after which the client may retry.
     pub retry_after: Option<u64>,
 }
 
@@ -36,12 +36,12 @@ impl Problem {
         Problem { status, detail: detail.into(), retry_after: None }
     }
 
-    /// A request that cannot be understood.
+    /// 400: an invalid request.
     pub fn bad(detail: impl Into<String>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// Later it may do.
+    /// 503: the client may retry after `seconds`.
     pub fn busy(detail: impl Into<String>, seconds: u64) -> Problem {
         Problem { retry_after: Some(seconds), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }

@@ -1,11 +1,11 @@
-//! Who is served when: a bounded queue in which clients take turns.
+//! A bounded queue in which clients take turns.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Work of clients, one of each at a turn.
+/// Work of clients, served in turn.
 pub struct Queue<T> {
     state: Mutex<State<T>>,
     came: Condvar,
@@ -14,9 +14,9 @@ pub struct Queue<T> {
 }
 
 struct State<T> {
-    /// Clients who wait, in the order of their turns, with their work in the order in which it came.
+    /// Waiting clients in the order of their turns, each with its work in order of arrival.
     waiting: VecDeque<(IpAddr, VecDeque<Job<T>>)>,
-    /// Tickets by client, of work that runs and of pictures that are read, too.
+    /// Tickets by client, including running work and requests that are still being decoded.
     tickets: HashMap<IpAddr, usize>,
     next: u64,
     closed: bool,
@@ -28,7 +28,7 @@ struct Job<T> {
     work: T,
 }
 
-/// A place in the queue. Who drops it wants nothing any more: what waits is taken out, what runs is told to stop.
+/// A place in the queue. Dropping it removes waiting work and stops running work.
 pub struct Ticket<T> {
     queue: Arc<Queue<T>>,
     client: IpAddr,
@@ -36,12 +36,12 @@ pub struct Ticket<T> {
     gone: Arc<AtomicBool>,
 }
 
-/// All places are taken.
+/// The queue is full.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Full;
 
 impl<T> Queue<T> {
-    /// A queue in which `waiting` wait beside the one that runs.
+    /// A queue with `waiting` places besides the running work.
     pub fn new(waiting: usize) -> Arc<Queue<T>> {
         let state = State { waiting: VecDeque::new(), tickets: HashMap::new(), next: 0, closed: false };
         Arc::new(Queue { state: Mutex::new(state), came: Condvar::new(), places: waiting.saturating_add(1) })
@@ -51,13 +51,13 @@ impl<T> Queue<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for `client`. Where there is none left, one who has two or more than `client` gives up what came last.
+    /// A place for `client`. If the queue is full, a client with at least two places and more than `client` loses its latest one.
     pub fn enter(self: &Arc<Queue<T>>, client: IpAddr) -> Result<Ticket<T>, Full> {
         let mut state = self.lock();
         if state.closed {
             return Err(Full);
         }
-        // Dropped once the lock is free.
+        // Dropped after the lock is released.
         let mut displaced = None;
         if state.tickets.values().sum::<usize>() >= self.places {
             let own = state.tickets.get(&client).copied().unwrap_or(0);
@@ -73,7 +73,7 @@ impl<T> Queue<T> {
         Ok(Ticket { queue: self.clone(), client, number, gone: Arc::default() })
     }
 
-    /// The next work, once there is some, and whether its client has gone since; none after the queue was closed.
+    /// Waits for the next work and a flag that is set when its client leaves; `None` after the queue was closed.
     pub fn next(&self) -> Option<(T, Arc<AtomicBool>)> {
         let mut state = self.lock();
         loop {
@@ -91,7 +91,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes no more work. What waits is done, but where `at_once`: then it is dropped.
+    /// Accepts no more work. Waiting work is still done, or dropped if `at_once`.
     pub fn close(&self, at_once: bool) {
         let mut state = self.lock();
         state.closed = true;
@@ -101,14 +101,14 @@ impl<T> Queue<T> {
         self.came.notify_all();
     }
 
-    /// How many have a place: those that wait and the one that runs.
+    /// Number of places in use: waiting and running.
     pub fn len(&self) -> usize {
         self.lock().tickets.values().sum()
     }
 }
 
 impl<T> Ticket<T> {
-    /// Whether its client has gone, for work that takes long before it is submitted.
+    /// A flag that is set when the client leaves, for long work before submission.
     pub fn gone(&self) -> Arc<AtomicBool> {
         self.gone.clone()
     }
@@ -119,7 +119,7 @@ impl<T> Ticket<T> {
         let mut state = self.queue.lock();
         if state.closed {
             drop(state);
-            // Its client learns of it by the drop.
+            // Dropping the job tells its client.
             return drop(job);
         }
         match state.waiting.iter_mut().find(|(client, _)| *client == self.client) {
@@ -203,7 +203,7 @@ mod tests {
         own.iter().for_each(|(number, ticket)| ticket.submit(*number));
         let other = queue.enter(client(2)).unwrap();
         other.submit(9);
-        // Who has as much is not helped.
+        // A client with as many places as the others displaces none.
         assert_eq!(queue.enter(client(2)).err(), Some(Full));
         assert_eq!(run(&queue), [1, 9, 2]);
     }

@@ -1,4 +1,4 @@
-//! Which address is what.
+//! The routes.
 
 use super::app::App;
 use super::describe::OPENAPI;
@@ -12,7 +12,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, post};
 use std::sync::Arc;
 
-/// An address, its methods, and what answers.
+/// An address, its methods and handlers.
 type Route = (&'static str, &'static [&'static str], MethodRouter<Arc<App>>);
 
 fn all() -> Vec<Route> {
@@ -42,7 +42,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address has other methods; see /openapi.json")
         })
-        // Bodies have bounds of our own.
+        // Bodies have our own limits.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(app.clone(), guard))
         .with_state(app.clone())

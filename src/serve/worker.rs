@@ -1,4 +1,4 @@
-//! The thread of the device.
+//! The device's thread.
 
 use super::ServeError;
 use super::app::App;
@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
-/// What is to be done on the device. Tells why nothing can be done any more, where that is so.
+/// Work for the device. Returns an error if the device cannot be used any more.
 pub type Work = Box<dyn FnOnce(&Segmenter, &App, &AtomicBool) -> Option<Error> + Send>;
 
-/// Does what comes, until the queue is closed or the device is of no more use.
+/// Runs work until the queue is closed or the device cannot be used any more.
 pub fn run(segmenter: &Segmenter, app: &App) -> Result<(), ServeError> {
     let ended = serve(segmenter, app);
     if ended.is_err() {
@@ -37,7 +37,7 @@ fn serve(segmenter: &Segmenter, app: &App) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// What `work` gives on the device, when it is the turn of `ticket`. Its progress tells `steps`, and ends it where the client goes away.
+/// Runs `work` on the device at the turn of `ticket`. Reports progress to `steps`; stops if the client leaves.
 pub async fn on_device<T: Send + 'static>(
     app: &App,
     ticket: &Ticket<Work>,
@@ -58,7 +58,7 @@ pub async fn on_device<T: Send + 'static>(
             Err(Error::Interrupted) => app.metrics.left(),
             Err(_) => {}
         }
-        // Nobody listens where the client has gone.
+        // The receiver is gone if the client has left.
         match done {
             Ok(value) => drop(tell.send(Ok(value))),
             Err(error) => {
@@ -68,11 +68,11 @@ pub async fn on_device<T: Send + 'static>(
         }
         None
     }));
-    // Work that is dropped was taken out of the queue for another client, or the server ends.
+    // The work was displaced by another client, or the server is ending.
     told.await.unwrap_or_else(|_| Err(app.full()))
 }
 
-/// Whether nothing more can be done on the device.
+/// Whether the error makes the device unusable.
 fn ends(error: &Error) -> bool {
     error.device_lost() || matches!(error, Error::Gpu(GpuError::Idle { .. }))
 }

@@ -1,6 +1,6 @@
 //! Decides which form is measured when, and which is dropped. Has no device and no clock.
 
-use super::findings::{Finding, Found};
+use super::findings::{Finding, Verdict};
 use std::collections::{HashMap, HashSet};
 
 /// A form that is slower by this factor is dropped. Not after a single short run, because others use the device, too.
@@ -31,7 +31,7 @@ pub(super) struct Contest {
 /// Why a measurement ended.
 pub(super) enum Out<S> {
     /// This form is out; others may continue.
-    Form(Found),
+    Form(Verdict),
     /// Nothing can continue.
     All(S),
 }
@@ -126,16 +126,16 @@ fn race<T: Track>(
     let mut times: Vec<Option<f64>> = vec![None; contest.forms.len()];
     let mut stopped = rounds(contest, seconds, track, lags, finding, &mut times);
     // If all others are wrong, the forms that were skipped are the only ones left, however slow.
-    let unasked = finding.forms.values().any(|found| *found == Found::Behind);
+    let unasked = finding.forms.values().any(|found| *found == Verdict::Behind);
     if stopped.is_ok() && unasked && times.iter().all(Option::is_none) {
-        finding.forms.retain(|_, found| *found != Found::Behind);
+        finding.forms.retain(|_, found| *found != Verdict::Behind);
         stopped = rounds(contest, seconds, track, &Lags::default(), finding, &mut times);
     }
     let least = least(&times);
     for (form, time) in times.into_iter().enumerate() {
         let Some(time) = time else { continue };
         lags.note(contest, form, time / least);
-        finding.forms.insert(contest.forms[form].into(), Found::Seconds(time));
+        finding.forms.insert(contest.forms[form].into(), Verdict::Seconds(time));
     }
     stopped
 }
@@ -168,7 +168,7 @@ fn rounds<T: Track>(
             }
             let name = contest.forms[form];
             if round == 0 && lags.is_hopeless(contest, form) {
-                finding.forms.insert(name.into(), Found::Behind);
+                finding.forms.insert(name.into(), Verdict::Behind);
                 continue;
             }
             let least = self::least(times);
@@ -253,7 +253,7 @@ mod tests {
         fn run(&mut self, form: usize) -> Result<f64, Out<&'static str>> {
             self.ran.push((self.at, form));
             let times = self.runs((self.at, form));
-            let wrong = |what: &str| Err(Out::Form(Found::Wrong(what.into())));
+            let wrong = |what: &str| Err(Out::Form(Verdict::Wrong(what.into())));
             let time = match self.problems[self.at][form] {
                 Does::Takes(time) => time,
                 Does::Noisy(first, time) => {
@@ -265,7 +265,7 @@ mod tests {
                 }
                 Does::WrongAt(_, nth) if times >= nth => return wrong("error / bound 3 at [0, 0]"),
                 Does::WrongAt(time, _) => time,
-                Does::Fails => return Err(Out::Form(Found::Failed("it spills".into()))),
+                Does::Fails => return Err(Out::Form(Verdict::Failed("it spills".into()))),
                 Does::Stops => return Err(Out::All("lost")),
             };
             self.clock += time;
@@ -351,9 +351,9 @@ mod tests {
         let (findings, _) = fake.measure(1e9);
         // The fourth follows the first problem, which is the lightest; the second follows three.
         assert_eq!(findings[4].seconds("d"), Some(9.0));
-        assert_eq!(findings[0].forms["d"], Found::Behind);
+        assert_eq!(findings[0].forms["d"], Verdict::Behind);
         assert_eq!(findings[1].seconds("b"), Some(4.0));
-        assert_eq!(findings[2].forms["b"], Found::Behind);
+        assert_eq!(findings[2].forms["b"], Verdict::Behind);
         assert_eq!(fake.runs((3, 1)), 0);
         // The rule's own form always runs, because others are compared with it.
         let mut fake = Fake::new(vec![vec![Takes(9.0), Takes(1.0)]; 5]);
@@ -379,7 +379,7 @@ mod tests {
     fn what_fails_is_left_out_and_what_ends_all_keeps_what_was_found() {
         let (findings, stop) = Fake::new(vec![vec![Takes(1.0), Fails]]).measure(1e9);
         assert_eq!((findings[0].chosen(), stop), (Some("rule"), None));
-        assert_eq!(findings[0].forms["b"], Found::Failed("it spills".into()));
+        assert_eq!(findings[0].forms["b"], Verdict::Failed("it spills".into()));
         let problems = vec![vec![Takes(1.0), Takes(0.5)], vec![Takes(1.0), Stops], vec![Takes(1.0), Takes(0.5)]];
         let (findings, stop) = Fake::new(problems).measure(1e9);
         assert_eq!((findings[0].chosen(), stop), (Some("b"), Some("lost")));

@@ -9,7 +9,7 @@ const CLEARLY: f64 = 1.05;
 /// A finding about a form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Found {
+pub enum Verdict {
     /// Its shortest time for one application.
     Seconds(f64),
     /// Its result exceeded its bound.
@@ -25,7 +25,7 @@ pub enum Found {
 pub struct Finding {
     /// The rule's form for it.
     pub rule: String,
-    pub forms: BTreeMap<String, Found>,
+    pub forms: BTreeMap<String, Verdict>,
 }
 
 /// By problem, as kernel and text.
@@ -35,7 +35,7 @@ impl Finding {
     /// The time of a form, if it is known and plausible.
     pub fn seconds(&self, form: &str) -> Option<f64> {
         match self.forms.get(form) {
-            Some(&Found::Seconds(seconds)) if seconds.is_finite() && seconds > 0.0 => Some(seconds),
+            Some(&Verdict::Seconds(seconds)) if seconds.is_finite() && seconds > 0.0 => Some(seconds),
             _ => None,
         }
     }
@@ -62,7 +62,7 @@ impl Finding {
     /// Forms that exceed their bound, and where.
     pub fn wrong(&self) -> impl Iterator<Item = (&str, &str)> {
         self.forms.iter().filter_map(|(form, found)| match found {
-            Found::Wrong(what) => Some((form.as_str(), what.as_str())),
+            Verdict::Wrong(what) => Some((form.as_str(), what.as_str())),
             _ => None,
         })
     }
@@ -72,16 +72,16 @@ impl Finding {
 mod tests {
     use super::*;
 
-    fn finding(forms: &[(&str, Found)]) -> Finding {
+    fn finding(forms: &[(&str, Verdict)]) -> Finding {
         let forms = forms.iter().map(|(form, found)| (form.to_string(), found.clone())).collect();
         Finding { rule: "a".into(), forms }
     }
 
     #[test]
     fn the_fastest_is_taken_and_the_rules_where_that_makes_no_difference() {
-        use Found::{Behind, Failed, Seconds, Wrong};
-        let chosen = |forms: &[(&str, Found)]| finding(forms).chosen().map(String::from);
-        let is = |forms: &[(&str, Found)], form: &str| assert_eq!(chosen(forms).as_deref(), Some(form));
+        use Verdict::{Behind, Failed, Seconds, Wrong};
+        let chosen = |forms: &[(&str, Verdict)]| finding(forms).chosen().map(String::from);
+        let is = |forms: &[(&str, Verdict)], form: &str| assert_eq!(chosen(forms).as_deref(), Some(form));
         is(&[("a", Seconds(2.0)), ("b", Seconds(1.0)), ("c", Behind)], "b");
         is(&[("a", Seconds(1.04)), ("b", Seconds(1.0))], "a");
         is(&[("a", Seconds(1.06)), ("b", Seconds(1.0))], "b");

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use crate::plan::{Key, Policy};
     use crate::shader::Form;
-    use crate::tune::Found;
+    use crate::tune::Verdict;
     use std::fs;
     use std::sync::Arc;
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn found(seconds: f64) -> Finding {
-        Finding { rule: "plain".into(), forms: [("plain".to_string(), Found::Seconds(seconds))].into() }
+        Finding { rule: "plain".into(), forms: [("plain".to_string(), Verdict::Seconds(seconds))].into() }
     }
 
     #[test]

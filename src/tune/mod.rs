@@ -12,7 +12,7 @@ mod kept;
 mod track;
 mod tuned;
 
-pub use findings::{Finding, Findings, Found};
+pub use findings::{Finding, Findings, Verdict};
 pub use kept::{Kept, Tuning};
 pub use track::measure;
 pub use tuned::{Asked, Problem, Tally, Tuned};

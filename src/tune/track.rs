@@ -1,7 +1,7 @@
 //! Runs candidates on a device.
 
 use super::contest::{self, Contest, Out, Track};
-use super::findings::{Findings, Found};
+use super::findings::{Findings, Verdict};
 use super::tuned::Asked;
 use crate::check::{Fault, Trial};
 use crate::gpu::{Gpu, GpuError};
@@ -54,13 +54,13 @@ impl<'a> Device<'a> {
     /// Classifies a fault: of a form, or of the device, which then cannot be used any longer.
     fn out(&self, fault: Fault) -> Out<GpuError> {
         match fault {
-            Fault::Wrong(what) => Out::Form(Found::Wrong(what)),
-            Fault::Refused(what) => Out::Form(Found::Failed(what)),
+            Fault::Wrong(what) => Out::Form(Verdict::Wrong(what)),
+            Fault::Refused(what) => Out::Form(Verdict::Failed(what)),
             Fault::Failed(error @ (GpuError::Interrupted | GpuError::Lost { .. } | GpuError::Idle { .. })) => {
                 Out::All(error)
             }
             Fault::Failed(error) => match self.gpu.stands("measuring forms") {
-                Ok(()) => Out::Form(Found::Failed(error.to_string())),
+                Ok(()) => Out::Form(Verdict::Failed(error.to_string())),
                 Err(error) => Out::All(error),
             },
         }
@@ -89,10 +89,10 @@ impl Track for Device<'_> {
         // Free the previous problem's device memory first.
         self.trial = None;
         let Asked { key, forms, .. } = &self.asked[problem];
-        let case = twins::case_of(key).ok_or_else(|| Out::Form(Found::Failed("it has no twin".into())))?;
+        let case = twins::case_of(key).ok_or_else(|| Out::Form(Verdict::Failed("it has no twin".into())))?;
         let trial = Trial::new(self.gpu, case, key.storage, forms, SEED).map_err(|fault| {
             let out = self.out(fault);
-            if let Out::Form(Found::Failed(what)) = &out {
+            if let Out::Form(Verdict::Failed(what)) = &out {
                 log::info!("{} is not measured: {what}", self.asked[problem].name());
             }
             out

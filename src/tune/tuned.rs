@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::plan::Policy;
     use crate::shader::Pace;
-    use crate::tune::{Finding, Found};
+    use crate::tune::{Finding, Verdict};
 
     const fn form(name: &'static str, cpu: f64) -> Form {
         Form { name, pace: Pace { cpu, gpu: cpu }, ..Form::plain("") }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn findings(forms: &[(&str, f64)]) -> Arc<Findings> {
-        let forms = forms.iter().map(|&(form, seconds)| (form.to_string(), Found::Seconds(seconds))).collect();
+        let forms = forms.iter().map(|&(form, seconds)| (form.to_string(), Verdict::Seconds(seconds))).collect();
         Arc::new([("k x".to_string(), Finding { rule: "rule".into(), forms })].into())
     }
 

@@ -250,9 +250,9 @@ pub fn cases() -> Vec<Case> {
         (2, 131, 64, 4.0, colours(0.0, 1.0)),
         (131, 2, 64, 4.0, colours(0.0, 1.0)),
     ];
-    let both = |shape| [case(shape, Part::Fit), case(shape, Part::Apply)];
+    let both = |shape| [case(shape, Pass::Fit), case(shape, Pass::Apply)];
     let mut cases: Vec<Case> = shapes.into_iter().flat_map(both).collect();
-    for part in [Part::Fit, Part::Apply, Part::Both] {
+    for part in [Pass::Fit, Pass::Apply, Pass::Both] {
         // Rows of an odd number of vec4s, in bands: windows begin at unaligned addresses.
         cases.push(case((61, 19, 3, 4e-4, colours(0.0, 0.3)), part).with_binding_limit(18 * 1024));
         cases.push(case((67, 19, 0, 4e-4, colours(0.0, 0.3)), part).with_workgroup_limit(7));
@@ -264,7 +264,7 @@ pub fn cases() -> Vec<Case> {
         (1, 1, 2, 4e-4, colours(0.0, 0.3)),
         (3, 70, 64, 4.0, colours(0.0, 1.0)),
     ] {
-        cases.push(case(shape, Part::Both));
+        cases.push(case(shape, Pass::Both));
     }
     cases.extend(edges::cases());
     cases
@@ -272,25 +272,25 @@ pub fn cases() -> Vec<Case> {
 
 /// The part of the filter that is recorded.
 #[derive(Clone, Copy, PartialEq)]
-enum Part {
+enum Pass {
     Fit,
     Apply,
     Both,
 }
 
-impl Part {
+impl Pass {
     fn name(self) -> &'static str {
         match self {
-            Part::Fit => "fit",
-            Part::Apply => "apply",
-            Part::Both => "whole",
+            Pass::Fit => "fit",
+            Pass::Apply => "apply",
+            Pass::Both => "whole",
         }
     }
 
     /// The input: the decoder's map, or slopes and offsets.
     fn fill(self) -> Fill {
         match self {
-            Part::Apply => Fill::Normal { mean: 0.0, std: 1.0 },
+            Pass::Apply => Fill::Normal { mean: 0.0, std: 1.0 },
             _ => Fill::Normal { mean: -0.3, std: 0.8 },
         }
     }
@@ -299,14 +299,14 @@ impl Part {
 /// Height, width, radius, epsilon and colours.
 type Settings = (u32, u32, u32, f32, Colours);
 
-fn case(settings: Settings, part: Part) -> Case {
+fn case(settings: Settings, part: Pass) -> Case {
     let (height, width, radius, epsilon, Colours { shared, own }) = settings;
     let what = part.name();
     let name = format!("{what} {height}x{width} radius {radius} epsilon {epsilon:e} spread {shared}+{own}");
     Case::new(&KERNEL, name, move |b| build(b, settings, part, part.fill()))
 }
 
-fn build(b: &mut CaseBuilder, (height, width, radius, epsilon, colours): Settings, part: Part, fill: Fill) {
+fn build(b: &mut CaseBuilder, (height, width, radius, epsilon, colours): Settings, part: Pass, fill: Fill) {
     let Colours { shared, own } = colours;
     let mut rng = fastrand::Rng::with_seed(7);
     let guide = (0..height * width).flat_map(|_| {
@@ -320,7 +320,7 @@ fn build(b: &mut CaseBuilder, (height, width, radius, epsilon, colours): Setting
         b.input(name, height, width, Channels::one(channels), element, fill)
     };
     let shape = (height as usize, width as usize, radius as usize);
-    if part == Part::Apply {
+    if part == Pass::Apply {
         let fitted = input("fitted", 4, Element::F32);
         let out = apply(&mut b.recorder, &fitted.tensor, &guide.tensor, radius);
         b.expect(&out, move |p, _| exact_apply(|q, c| Approx::new(fitted.at(q, c), 0.0), &guide, p, shape));
@@ -329,7 +329,7 @@ fn build(b: &mut CaseBuilder, (height, width, radius, epsilon, colours): Setting
     let drawn = input("drawn", 3, values);
     let fits: Vec<OnceCell<Fit>> = (0..drawn.rows()).map(|_| OnceCell::new()).collect();
     let fits = Rc::new(Fits { fits, drawn: drawn.clone(), guide: guide.clone(), shape, epsilon: epsilon.into() });
-    if part == Part::Fit {
+    if part == Pass::Fit {
         let out = fit(&mut b.recorder, &drawn.tensor, &guide.tensor, radius, epsilon);
         let [one, measured, solved] = [fits.clone(), fits.clone(), fits];
         b.expect(&out, move |p, c| one.at(p).element(c));

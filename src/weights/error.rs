@@ -1,4 +1,4 @@
-//! What can be wrong with a checkpoint.
+//! Errors of checkpoints.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Problem;
 use crate::shown;
 
-/// A checkpoint that cannot be used. Each message names the file (and the tensor where there is one) and what to do.
+/// Why a checkpoint cannot be used. Each message names the file, the tensor if there is one, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsError {
@@ -15,33 +15,33 @@ pub enum WeightsError {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A directory or a device stands where a file belongs, or a file where a directory belongs.
     #[error("{}: expected {expected}", shown::path(path))]
     WrongKind {
-        /// The path that was given or found.
+        /// The path.
         path: PathBuf,
-        /// What belongs there.
+        /// What is expected.
         expected: &'static str,
     },
-    /// Something is where a model is to be written.
-    #[error("{}: it is there already; name a directory that is not", shown::path(path))]
+    /// The directory for a new model exists.
+    #[error("{}: it exists already; name a new directory", shown::path(path))]
     Exists {
         /// Its path.
         path: PathBuf,
     },
-    /// None of the names under which a component is published exists.
+    /// None of the published names of a component's files exists.
     #[error("{}: no {what} here; {}looked for {}", shown::path(dir), hint.as_ref().map(|h| format!("{h}; ")).unwrap_or_default(), looked_for.join(", "))]
     NotFound {
-        /// Where it was looked for.
+        /// The searched directory.
         dir: PathBuf,
-        /// What was looked for, in words.
+        /// A description of the missing files.
         what: String,
         /// The names that were tried.
         looked_for: Vec<String>,
-        /// What is there instead, and what to do about it.
+        /// What exists instead, and what to do.
         hint: Option<String>,
     },
     /// Another process wrote to a file while it was read.
@@ -49,10 +49,10 @@ pub enum WeightsError {
     Changed {
         /// The file.
         path: PathBuf,
-        /// What was seen.
+        /// How the change was noticed.
         reason: String,
     },
-    /// Only pickled weights are there.
+    /// There are only pickled weights.
     #[error(
         "{}: pickle files can run code when they are read and are refused; convert the file once with\n  {convert}",
         shown::path(path)
@@ -95,18 +95,18 @@ pub enum WeightsError {
     Mismatch {
         /// The checkpoint.
         file: String,
-        /// What all of the problems may come from, in words, and what to do.
+        /// The likely common cause of the problems, and what to do.
         cause: Option<String>,
-        /// Every missing and every unusable tensor, in the order of asking.
+        /// Every missing and unusable tensor, in the order of requests.
         problems: Vec<Problem>,
     },
-    /// A UNet of Stable Diffusion that DiffewS has not trained.
+    /// A UNet of plain Stable Diffusion.
     #[error("{file}: a plain Stable Diffusion UNet, without the tensor `conv_in_ref` that DiffewS adds and trains")]
     PlainUNet {
         /// The checkpoint.
         file: String,
     },
-    /// A placeholder of a tensor that the checkpoint lacks was read ([`super::Weights::finish`] reports it in full).
+    /// A placeholder of a missing tensor was read ([`super::Weights::finish`] reports all of them).
     #[error("{file}: tensor `{}` is missing or unusable", shown::text(name))]
     Placeholder {
         /// The checkpoint.
@@ -114,46 +114,46 @@ pub enum WeightsError {
         /// The tensor.
         name: String,
     },
-    /// A weight, or what is folded from several, cannot be computed with.
+    /// A weight, or a fold of several, is not finite or too large.
     #[error("{}: holds {value:e}, {}", shown::text(tensor), if *half && value.is_finite() {
         "too large for half precision"
     } else {
-        "which is no number to compute with; the file is damaged or its training failed"
+        "which is not finite; the file is damaged or its training failed"
     })]
     Value {
         /// The tensor, or the layer whose folded weights hold it.
         tensor: String,
         /// The first such value.
         value: f32,
-        /// It was to be stored as a half.
+        /// Whether it was to be stored as a half.
         half: bool,
     },
-    /// A range beyond the tensor's end was asked for.
-    #[error("{file}: elements {start}..{end} asked of tensor `{}`, which has {len}", shown::text(name))]
+    /// A requested range exceeds the tensor.
+    #[error("{file}: elements {start}..{end} requested of tensor `{}`, which has {len}", shown::text(name))]
     Range {
         /// The checkpoint.
         file: String,
         /// The tensor.
         name: String,
-        /// First element asked for.
+        /// First requested element.
         start: usize,
-        /// One past the last element asked for.
+        /// One past the last requested element.
         end: usize,
         /// Elements in the tensor.
         len: usize,
     },
-    /// A side file (`diffews.json`, `empty_prompt.safetensors`, a config.json) holds something senseless.
+    /// A side file (`diffews.json`, `empty_prompt.safetensors`, a config.json) has invalid content.
     #[error("{file}: {reason}")]
     Invalid {
         /// The file.
         file: String,
-        /// What is wrong and what would be right.
+        /// What is wrong, and the right form.
         reason: String,
     },
 }
 
 impl WeightsError {
-    /// The message, with `most` tensors where it lists tensors.
+    /// The message, listing at most `most` tensors.
     pub fn listing(&self, most: usize) -> String {
         let WeightsError::Mismatch { file, cause, problems } = self else { return self.to_string() };
         let mut out = format!("{file} does not fit its config.json: ");
@@ -177,7 +177,7 @@ impl WeightsError {
             match std::fs::read_link(path) {
                 Ok(to) if link => WeightsError::Invalid {
                     file: shown::path(path),
-                    reason: format!("it is a link to {}, which is not there; download it again", shown::path(&to)),
+                    reason: format!("it is a link to {}, which does not exist; download it again", shown::path(&to)),
                 },
                 _ => WeightsError::Io { path: path.to_owned(), source },
             }

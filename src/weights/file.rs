@@ -1,12 +1,12 @@
-//! One safetensors file, opened or embedded: the header is checked in full before any tensor is looked at.
+//! A safetensors file, opened or embedded: its header is checked completely before any tensor is read.
 //!
-//! Files are read, not mapped: what another process shortens or rewrites meanwhile is then an error, not a signal, and the bytes
-//! of a tensor cannot change under a slice. Each reading is followed by a look at the file's size and time, so that a
-//! checkpoint that was changed between its first tensor and its last is not used.
+//! Files are read, not mapped: if another process changes a file, that is an error, not a signal, and the bytes
+//! of a tensor cannot change under a slice. The file's size and time are checked after each read, so that a
+//! checkpoint that changes between its first and last tensor is not used.
 //!
 //! The `safetensors` crate parses the header and checks that offsets are contiguous and agree with shape and element type. Left to
 //! this module: the size of the header (bounded far below the crate's 100 MB), the sum of the sizes against the file's length (the
-//! crate adds them unchecked and would panic where they overflow), and the kind of the path.
+//! crate adds them unchecked and would panic on overflow), and the kind of the path.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -26,18 +26,18 @@ use crate::shown;
 const LENGTH_PREFIX: u64 = 8;
 /// The SD 2.1 UNet's header is 0.1 MB; 16 MiB leaves room for any diffusion model and none for an allocation attack.
 pub const MAX_HEADER: usize = 16 << 20;
-/// Bytes read at once: many for the disk, few enough to stay in a processor's cache until they are decoded. A whole number of
-/// elements of every type.
+/// Bytes read at once: enough for the disk, and few enough to stay in the processor's cache until decoded. A multiple of every
+/// element's size.
 const CHUNK: usize = 1 << 20;
 
-/// Where the bytes of a file come from, shared by all tensors in it.
+/// The source of a file's bytes, shared by all its tensors.
 #[derive(Clone)]
 pub(super) enum Bytes {
     Opened(Arc<Opened>),
     Owned(Arc<Cow<'static, [u8]>>),
 }
 
-/// A file, and what was known of it when it was opened. Another file that is moved to its path meanwhile does not matter.
+/// An open file, with its size and time when opened. A file that replaces it at its path does not matter.
 pub(super) struct Opened {
     path: PathBuf,
     file: File,
@@ -58,7 +58,7 @@ impl Stamp {
 
 impl Opened {
     fn open(path: &Path) -> Result<Opened, WeightsError> {
-        // Asked before opening: opening a named pipe would wait for its writer.
+        // Check before opening: opening a named pipe would wait for a writer.
         if !std::fs::metadata(path).map_err(WeightsError::io(path))?.is_file() {
             return Err(WeightsError::WrongKind { path: path.to_owned(), expected: "a file" });
         }
@@ -82,12 +82,12 @@ impl Opened {
         if now.len < self.stamp.len {
             return Err(self.shortened());
         }
-        let reason = "it was changed while it was read".to_owned();
+        let reason = "it changed while it was being read".to_owned();
         Err(WeightsError::Changed { path: self.path.clone(), reason })
     }
 
     fn shortened(&self) -> WeightsError {
-        let reason = format!("it ends early: of the {} bytes that it had, some are gone", self.stamp.len);
+        let reason = format!("it ends early: it had {} bytes before", self.stamp.len);
         WeightsError::Changed { path: self.path.clone(), reason }
     }
 }
@@ -100,11 +100,11 @@ impl Bytes {
         }
     }
 
-    /// Gives the bytes of `range`, which must lie within the file, piece by piece to `take`. Every piece but the last is
+    /// Passes the bytes of `range`, which must lie within the file, to `take` in pieces. Every piece except the last is
     /// a whole number of elements.
     pub(super) fn read(&self, range: Range<u64>, mut take: impl FnMut(&[u8])) -> Result<(), WeightsError> {
         let opened = match self {
-            // Ranges of a file that is in memory were checked against its length.
+            // Ranges of a file in memory were checked against its length.
             Bytes::Owned(bytes) => {
                 take(&bytes[range.start as usize..range.end as usize]);
                 return Ok(());
@@ -135,7 +135,7 @@ fn read_exact_at(_: &File, _: &mut [u8], _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Positioned, so that several threads can read one file.
+/// A positioned read, so that several threads can read one file.
 #[cfg(unix)]
 fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
@@ -157,14 +157,14 @@ fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Res
     Ok(())
 }
 
-/// Where a tensor lies in its file.
+/// Position of a tensor in its file.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub dtype: Dtype,
     pub shape: Vec<usize>,
-    /// Byte range from the start of the file; within it, and as long as shape and dtype say.
+    /// Byte range from the start of the file; checked against the file, shape and dtype.
     pub range: Range<u64>,
-    /// Of 8 bits: the file and the range of its scales.
+    /// For weights of 8 bits: the file and the range of the scales.
     pub scales: Option<(usize, Range<u64>)>,
 }
 
@@ -173,7 +173,7 @@ pub(super) struct TensorFile {
     pub file: String,
     pub bytes: Bytes,
     pub entries: HashMap<String, Entry>,
-    /// What its header says beside the tensors.
+    /// The header's metadata.
     pub metadata: HashMap<String, String>,
 }
 
@@ -188,7 +188,7 @@ impl TensorFile {
         TensorFile::parse(name, Bytes::Opened(Arc::new(opened)))
     }
 
-    /// Checks bytes that are in memory; `name` stands for the file in messages.
+    /// Checks a file in memory; `name` names it in messages.
     pub fn from_bytes(name: &str, bytes: Cow<'static, [u8]>) -> Result<TensorFile, WeightsError> {
         TensorFile::parse(name.to_owned(), Bytes::Owned(Arc::new(bytes)))
     }
@@ -196,7 +196,7 @@ impl TensorFile {
     fn parse(file: String, bytes: Bytes) -> Result<TensorFile, WeightsError> {
         let result = parse_header(&file, &bytes);
         let (entries, metadata) = match result {
-            // The header of something else makes no sense; what it is says more.
+            // If it is another kind of file, say so instead of reporting its header.
             Err(WeightsError::Malformed { .. }) => {
                 let start = bytes.collect(0..bytes.len().min(kind::LOOK as u64))?;
                 match kind::of_weights(&start) {
@@ -210,7 +210,7 @@ impl TensorFile {
     }
 }
 
-/// The tensors, and what is said beside them.
+/// The tensors and the metadata.
 type Read = (HashMap<String, Entry>, HashMap<String, String>);
 
 fn parse_header(file: &str, bytes: &Bytes) -> Result<Read, WeightsError> {
@@ -222,7 +222,7 @@ fn parse_header(file: &str, bytes: &Bytes) -> Result<Read, WeightsError> {
     bytes.read(0..LENGTH_PREFIX, |piece| prefix.copy_from_slice(piece))?;
     let declared = u64::from_le_bytes(prefix);
     if declared > MAX_HEADER as u64 {
-        return Err(bad(format!("the header claims {declared} bytes, more than the {MAX_HEADER} that are accepted")));
+        return Err(bad(format!("the header claims {declared} bytes, more than the limit of {MAX_HEADER}")));
     }
     let Some(held) = rest.checked_sub(declared) else {
         return Err(bad(format!("the header claims {declared} bytes, but only {rest} follow (truncated?)")));
@@ -240,7 +240,7 @@ fn parse_header(file: &str, bytes: &Bytes) -> Result<Read, WeightsError> {
     let mut entries = HashMap::new();
     for (name, info) in header.tensors() {
         let (from, to) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
-        // The crate has checked this today; an out-of-range slice later would be a panic, so it is not left to trust.
+        // The crate checks this, too; a range error later would be a panic, so check it again.
         if from > to || to > held {
             let name = shown::text(&name);
             return Err(bad(format!("tensor `{name}`: bytes {from}..{to} lie outside the {held} held")));

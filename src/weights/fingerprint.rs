@@ -1,14 +1,14 @@
-//! Which model it was: results and banks of different weights must not be mixed, whatever their directories are called.
+//! Identifies a model: results and banks of different weights must not be mixed, whatever the names of their directories.
 
 use super::{ModelFiles, TextSource, WeightsError};
 use sha2::{Digest, Sha256};
 
-/// A short name for the contents of `files`: the same wherever they lie, another for another fine-tuning, configuration or
-/// prompt. Every byte of every tensor counts. Load the model from the same `files`: what is put in their place meanwhile is
-/// not read, and what is changed in place is an error.
+/// A short hash of the contents of `files`: independent of their location, different for another fine-tuning, configuration or
+/// prompt. Every byte of every tensor counts. Load the model from the same `files`: files that replace them meanwhile are
+/// not read, and a change in place is an error.
 ///
 /// # Errors
-/// Files that cannot be read, or were changed since they were opened.
+/// Files that cannot be read, or have changed since they were opened.
 pub fn fingerprint(files: &ModelFiles) -> Result<String, WeightsError> {
     let mut hash = Sha256::new();
     let mut all = vec![&files.unet, &files.vae];

@@ -1,4 +1,4 @@
-//! Which file holds a component: the names under which diffusers and transformers publish weights.
+//! Finds a component's file by the names that diffusers and transformers use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
@@ -9,19 +9,19 @@ use super::source::read_text;
 use super::{Weights, WeightsError};
 use crate::shown;
 
-/// SD-sized indices are about 0.2 MB.
+/// Largest index in bytes; SD's are about 0.2 MB.
 const MAX_INDEX: u64 = 16 << 20;
-/// No published component has more than a few dozen; each shard is an open file.
+/// Most shards; published components have a few dozen, and each shard is an open file.
 const MAX_SHARDS: usize = 256;
 /// Variant names, the more precise first: full precision without a variant, then these, then any other in alphabetical order.
 const VARIANTS: [&str; 5] = ["", "fp32", "non_ema", "fp16", "bf16"];
-/// Endings that browsers and download programs give to what is not complete.
+/// Extensions of incomplete downloads.
 const UNFINISHED: [&str; 5] = [".incomplete", ".part", ".partial", ".crdownload", ".aria2"];
 const PICKLES: [&str; 4] = ["bin", "ckpt", "pt", "pth"];
 
 impl Weights {
-    /// Opens `dir/component` ("unet", "vae" or "text_encoder") in any of its published forms: one file or shards with an index,
-    /// with or without a variant name; full precision is preferred where both exist.
+    /// Opens `dir/component` ("unet", "vae" or "text_encoder") in any published form: one file or shards with an index,
+    /// with or without a variant name; full precision is preferred.
     ///
     /// # Errors
     /// [`WeightsError::NotFound`] lists what was looked for, [`WeightsError::Pickle`] says how to convert, [`WeightsError::Malformed`],
@@ -30,7 +30,7 @@ impl Weights {
         Weights::open_dir(&dir.join(component), component)
     }
 
-    /// The same where `dir` itself holds the component's files.
+    /// The same if `dir` itself holds the component's files.
     ///
     /// # Errors
     /// As for [`Weights::open_component`].
@@ -62,18 +62,18 @@ impl Weights {
     }
 }
 
-/// What the names of a component's weights begin with.
+/// Stem of the names of a component's weights.
 fn stem(component: &str) -> &'static str {
     if component == "text_encoder" { "model" } else { "diffusion_pytorch_model" }
 }
 
-/// Which of the files in a component's directory holds its weights, or is the index of them.
+/// The file of a component's weights in its directory, or their index.
 #[cfg(feature = "fetch")]
 pub(crate) fn weights_in(names: &BTreeSet<String>, component: &str) -> Option<String> {
     choose(names, stem(component))
 }
 
-/// Whether there are pickles among these files.
+/// Whether any of these files is a pickle.
 #[cfg(feature = "fetch")]
 pub(crate) fn has_pickles(names: &BTreeSet<String>) -> bool {
     names.iter().any(|name| is_pickle(name))
@@ -84,7 +84,7 @@ fn is_pickle(name: &str) -> bool {
     extension.is_some_and(|e| PICKLES.contains(&e))
 }
 
-/// Tensors that every checkpoint of a component has, by the names under which they are published.
+/// Published names of tensors that every checkpoint of a component has.
 fn anchors(component: &str) -> &'static [&'static str] {
     match component {
         "unet" => &["conv_in.weight", "conv_out.weight", "time_embedding.linear_1.weight"],
@@ -99,36 +99,38 @@ fn anchors(component: &str) -> &'static [&'static str] {
     }
 }
 
-/// What is in a directory that should hold `component/`, where that says what to do.
+/// A hint from the content of a directory that should hold `component/`.
 fn instead(base: &Path, component: &str) -> Option<String> {
     let names = list(base).ok()?;
     let has = |name: &str| names.contains(name);
     if component == "unet" && has("transformer") {
         return Some(
-            "it holds transformer/, a later kind of model than Stable Diffusion 2.1, which is not run".to_owned(),
+            "it holds transformer/, a model newer than Stable Diffusion 2.1, which is not supported".to_owned(),
         );
     }
     let own = ["diffusion_pytorch_model", "model"].iter().any(|stem| choose(&names, stem).is_some());
     if has("config.json") && own {
-        let way = if component == "unet" { "; a UNet alone is named beside it" } else { "" };
-        return Some(format!("it is one component; name the directory that holds unet/, vae/ and the like{way}"));
+        let way = if component == "unet" { "; name a single UNet with --unet" } else { "" };
+        return Some(format!("it is one component; name the directory that holds unet/, vae/ and so on{way}"));
     }
     let single = names.iter().find(|n| SINGLE.iter().any(|e| n.ends_with(e)) && !n.starts_with("empty_prompt"));
     if let Some(single) = single {
         let name = shown::text(single);
-        return Some(format!("there is {name}: a model in one file is not read, convert it to the diffusers layout"));
+        return Some(format!(
+            "there is {name}: single-file models are not supported, convert it to the diffusers layout"
+        ));
     }
     let inner = names.iter().find(|name| base.join(name).join(component).is_dir());
     inner.map(|name| format!("did you mean {}?", shown::path(&base.join(name))))
 }
 
-/// Endings of files that hold a whole model.
+/// Extensions of files that hold a whole model.
 const SINGLE: [&str; 6] = [".safetensors", ".ckpt", ".gguf", ".pt", ".pth", ".bin"];
 
-/// Why a file that was named in place of a model directory is none.
+/// The error for a file that was named instead of a model directory.
 pub(super) fn file_for_directory(path: &Path) -> WeightsError {
     let invalid = |reason: &str| WeightsError::invalid(&shown::path(path), reason);
-    let directory = "name the model directory, which holds unet/, vae/ and the like";
+    let directory = "name the model directory, which holds unet/, vae/ and so on";
     let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
     if name.ends_with(".json") {
         return invalid(&format!("this is a file of a model; {directory}"));
@@ -136,7 +138,7 @@ pub(super) fn file_for_directory(path: &Path) -> WeightsError {
     match TensorFile::open(path) {
         Ok(file) if file.entries.keys().any(|n| original_layout(n)) => invalid(ORIGINAL_LAYOUT),
         Ok(_) => invalid(&format!("these are weights of one component; {directory}")),
-        // A file in another format, by its own message.
+        // A file in another format has its own message.
         Err(error @ WeightsError::Invalid { .. }) => error,
         Err(_) if SINGLE.iter().any(|e| name.ends_with(e)) => invalid(ORIGINAL_LAYOUT),
         Err(_) => WeightsError::WrongKind { path: path.to_owned(), expected: "a model directory" },
@@ -169,7 +171,7 @@ fn forms(stem: &str, variant: &str) -> Vec<String> {
 
 fn choose(names: &BTreeSet<String>, stem: &str) -> Option<String> {
     let known = VARIANTS.iter().flat_map(|v| forms(stem, v)).find(|name| names.contains(name));
-    // Another variant name: `<stem>.<anything>.safetensors`, but no shard, which only its index makes whole.
+    // Another variant name: `<stem>.<anything>.safetensors`, but no shard, which needs its index.
     known.or_else(|| {
         let mut others = names.iter().filter(|name| {
             let middle = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('.'));
@@ -185,7 +187,7 @@ fn choose(names: &BTreeSet<String>, stem: &str) -> Option<String> {
 fn absent(dir: &Path, component: &str, stem: &str, names: &BTreeSet<String>) -> WeightsError {
     if let Some(pickle) = names.iter().find(|name| is_pickle(name)) {
         let path = dir.join(pickle);
-        // Not diffusers' own class: it would drop `conv_in_ref`, which it does not know.
+        // Not with diffusers' own class, which would drop the unknown `conv_in_ref`.
         let convert = format!(
             "python -c \"import torch, safetensors.torch as s; s.save_file({{k: v.clone().contiguous() for k, v in \
              torch.load(r'{}', map_location='cpu', weights_only=True).items()}}, r'{}')\"",
@@ -198,24 +200,24 @@ fn absent(dir: &Path, component: &str, stem: &str, names: &BTreeSet<String>) -> 
     looked_for.push(format!("{stem}.<variant>.safetensors"));
     let found = |test: &dyn Fn(&str) -> bool| names.iter().find(|n| test(n)).map(|n| shown::text(n));
     let hint = if let Some(name) = found(&|n| n.ends_with(".gguf")) {
-        Some(format!("{name} holds quantised weights, which are not read"))
+        Some(format!("{name} holds quantised weights, which are not supported"))
     } else if let Some(name) = found(&|n| UNFINISHED.iter().any(|e| n.ends_with(e))) {
-        Some(format!("{name} is a download that was not finished"))
+        Some(format!("{name} is an unfinished download"))
     } else if let Some(name) = found(&|n| n.contains("-of-") && n.ends_with(".safetensors")) {
-        Some(format!("{name} is one of several shards, whose index ({stem}.safetensors.index.json) is missing"))
+        Some(format!("{name} is one of several shards, but their index ({stem}.safetensors.index.json) is missing"))
     } else {
-        found(&|n| n.ends_with(".safetensors")).map(|name| format!("{name} is not among the names that are published"))
+        found(&|n| n.ends_with(".safetensors")).map(|name| format!("{name} is not a published name"))
     };
     WeightsError::NotFound { dir: dir.to_owned(), what: format!("{component} weights"), looked_for, hint }
 }
 
-/// The part of an index that is used. Whatever else it holds takes no memory.
+/// The used part of an index. The rest takes no memory.
 #[derive(serde::Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// What an index says: where each tensor is, and the names of all shards.
+/// The content of an index: the shard of each tensor, and the names of all shards.
 type Shards = (BTreeMap<String, String>, BTreeSet<String>);
 
 fn read_index(index: &Path) -> Result<Shards, WeightsError> {
@@ -236,10 +238,10 @@ fn read_index(index: &Path) -> Result<Shards, WeightsError> {
     Ok((map, shards))
 }
 
-/// The files beside an index that it names.
+/// The shards that an index names.
 ///
 /// # Errors
-/// [`WeightsError::Index`] for one that cannot be followed, and whatever reading a file reports.
+/// [`WeightsError::Index`] for an invalid index, and errors of reading it.
 #[cfg(feature = "fetch")]
 pub(crate) fn shards_in(index: &Path) -> Result<BTreeSet<String>, WeightsError> {
     read_index(index).map(|(_, shards)| shards)
@@ -260,7 +262,7 @@ fn open_shards(dir: &Path, index: &Path, anchors: &[&str]) -> Result<Weights, We
     Weights::from_files(name, files, anchors)
 }
 
-/// A file beside the index: one normal path component on every system (`\` and `:` lead elsewhere on Windows).
+/// Whether a name is a file beside the index: one plain path component on every system (`\` and `:` lead elsewhere on Windows).
 fn is_plain_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)

@@ -1,4 +1,4 @@
-//! A model whose files are in memory: embedded, or fetched by a program that has no file system.
+//! A model with its files in memory: embedded, or fetched by a program without a file system.
 
 use super::source::{ConfigText, MAX_CONFIG, ModelFiles, TextSource, read_diffews};
 use super::{Weights, WeightsError, kind};
@@ -14,14 +14,14 @@ const SCHEDULER: &str = "scheduler/scheduler_config.json";
 const DIFFEWS: &str = "diffews.json";
 
 impl ModelFiles {
-    /// What [`ModelFiles::from_bytes`] asks for, by the paths that the files have in a model's directory.
+    /// Paths in a model's directory that [`ModelFiles::from_bytes`] requests.
     pub const NAMES: [&str; 7] = [UNET_CONFIG, UNET, VAE_CONFIG, VAE, PROMPT, SCHEDULER, DIFFEWS];
 
-    /// Opens a model of files in memory: `read` gives the bytes of one by its path in the model's directory, or nothing where it is not
-    /// there. The scheduler's config and `diffews.json` may be missing. In messages a file is called by `name` and its path.
+    /// Opens a model of files in memory: `read` returns the bytes of a file by its path in the model's directory, or `None` if it is
+    /// missing. The scheduler's config and `diffews.json` are optional. Messages name a file by `name` and its path.
     ///
     /// # Errors
-    /// Those of [`ModelFiles::open`]: these files get no less checking than others.
+    /// As [`ModelFiles::open`]: these files get the same checks.
     pub fn from_bytes(
         name: &str,
         mut read: impl FnMut(&str) -> Option<Cow<'static, [u8]>>,
@@ -56,7 +56,7 @@ impl ModelFiles {
 
 fn config(file: String, bytes: Cow<'static, [u8]>) -> Result<ConfigText, WeightsError> {
     if bytes.len() as u64 > MAX_CONFIG {
-        let reason = format!("it has more than the {MAX_CONFIG} bytes that are accepted for this file");
+        let reason = format!("it has more than {MAX_CONFIG} bytes, the limit for this file");
         return Err(WeightsError::invalid(&file, reason));
     }
     match kind::json_text(bytes.into_owned()) {

@@ -1,13 +1,13 @@
-//! Checkpoints in the diffusers layout: headers are read at once, tensors when they are asked for.
+//! Checkpoints in the diffusers layout: headers are read at once, tensors on demand.
 //!
 //! ```text
 //! directory or embedded bytes --ModelFiles--> unet, vae, text: Weights + their config.json texts
 //! Weights --root()--> Scope --pp("down_blocks").pp(0)--> Scope --tensor("weight", &[o, i])--> TensorView --to_f32()--> Vec<f32>
 //! ```
 //!
-//! Asking a [`Scope`] for a tensor never fails: what is missing or has another shape is noted, and a placeholder of the asked shape
-//! stands in, so that a model is built once through and [`Weights::finish`] then names *every* fault, and every tensor that nothing
-//! asked for. All that comes from a file is untrusted; see [`mod@file`] for the checks.
+//! Requesting a tensor from a [`Scope`] never fails: a missing or mismatched tensor is recorded and replaced by a placeholder of the
+//! requested shape, so that a model is built completely and [`Weights::finish`] then names *every* fault and every unused
+//! tensor. Files are untrusted; see [`mod@file`] for the checks.
 
 mod error;
 pub mod file;

@@ -1,4 +1,4 @@
-//! The embedded demonstration model (`weights/nano/`, see its README for where it comes from and what it cannot do).
+//! The embedded demonstration model (`weights/nano/`, see its README for its training and limits).
 
 use super::WeightsError;
 use super::source::ModelFiles;
@@ -19,10 +19,10 @@ static FILES: [(&str, &[u8]); 7] = embedded!(
     "diffews.json"
 );
 
-/// The model that is used where no weights are named.
+/// The default model.
 ///
 /// # Errors
-/// Those of [`ModelFiles::open`]: embedded files get no less checking than others.
+/// As [`ModelFiles::open`]: embedded files get the same checks.
 pub fn nano() -> Result<ModelFiles, WeightsError> {
     ModelFiles::from_bytes("embedded", |path| {
         FILES.iter().find(|(name, _)| *name == path).map(|(_, bytes)| (*bytes).into())

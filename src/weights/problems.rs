@@ -1,4 +1,4 @@
-//! Tensors that do not fit, and what may be the one cause of them all.
+//! Tensors that do not fit, and their likely common cause.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use safetensors::tensor::Dtype;
 
 use crate::shown;
 
-/// A tensor that was asked for and cannot be used.
+/// A requested tensor that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// It is not there.
+    /// It is missing.
     Missing {
         /// Its name.
         name: String,
-        /// The shape that it should have.
+        /// The requested shape.
         shape: Vec<usize>,
     },
-    /// It has another shape.
+    /// It has a wrong shape.
     Shape {
         /// Its name.
         name: String,
@@ -24,10 +24,10 @@ pub enum Problem {
         file: String,
         /// Its shape.
         got: Vec<usize>,
-        /// The shapes that it may have.
+        /// The allowed shapes.
         wanted: Vec<Vec<usize>>,
     },
-    /// Its elements are of a type that cannot be read.
+    /// Its element type is not supported.
     Type {
         /// Its name.
         name: String,
@@ -58,7 +58,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// One cause of many problems, in words, where there is one. `names` are all names of the checkpoint.
+/// A common cause of many problems, if one is found. `names` are all names of the checkpoint.
 pub(super) fn cause<'a>(
     problems: &[Problem],
     asked: usize,
@@ -73,13 +73,13 @@ pub(super) fn cause<'a>(
         problems.iter().find_map(|p| if let Problem::Type { dtype, .. } = p { Some(*dtype) } else { None });
     if let (true, Some(dtype)) = (missing.is_empty() && problems.len() > 2, wrong_type) {
         return Some(format!(
-            "its weights are {dtype:?}: a quantised checkpoint, which is not read; get the model in f32, f16 or bf16"
+            "its weights are {dtype:?}: a quantised checkpoint, which is not supported; get the model in f32, f16 or bf16"
         ));
     }
     let any = |test: &dyn Fn(&str) -> bool| names.clone().any(|name| test(name));
     if missing.is_empty() {
         let many = problems.len() > 2 && 2 * problems.len() > asked;
-        return many.then(|| "most shapes differ: config.json is that of another model".to_owned());
+        return many.then(|| "most shapes differ: config.json belongs to another model".to_owned());
     }
     if missing.len() < 3 {
         return None;
@@ -88,12 +88,12 @@ pub(super) fn cause<'a>(
         return Some(ORIGINAL_LAYOUT.to_owned());
     }
     if any(&|n| n.contains("lora_") || n.contains(".lora.") || n.starts_with("lora")) {
-        return Some("it is a LoRA, changes to a model and no model; fuse it into its base and save that".to_owned());
+        return Some("it is a LoRA, which changes a model; fuse it into its base model and save the result".to_owned());
     }
     if missing.len() < asked {
         let many = 2 * missing.len() > asked;
         let there = asked - missing.len();
-        let text = || format!("config.json asks for {asked} tensors, the file has {there} of them among its {held}");
+        let text = || format!("config.json needs {asked} tensors, and the file has {there} of them among its {held}");
         return many.then(text);
     }
     let mut places: Vec<(&str, usize)> = Vec::new();
@@ -105,7 +105,7 @@ pub(super) fn cause<'a>(
             }
         }
     }
-    // All of them, or the likeness is one of chance.
+    // All probes must match, else the similarity is accidental.
     places.retain(|(_, n)| *n >= missing.len().min(PROBES));
     places.sort_unstable();
     let under: Vec<String> = places.iter().map(|(prefix, _)| format!("`{}`", shown::text(prefix))).collect();
@@ -114,36 +114,34 @@ pub(super) fn cause<'a>(
         0 => {
             let first = names.min().map_or_else(String::new, |n| format!(", `{}` being the first", shown::text(n)));
             format!(
-                "none of the {asked} tensors that config.json asks for is among its {held}{first}: they are another component's"
+                "none of the {asked} tensors that config.json needs is among its {held}{first}: it holds another component"
             )
         }
-        1 => format!("the tensors lie under {under}, beside others; save those alone in a file of their own"),
-        _ => format!(
-            "the tensors are there more than once, under {under}; save those that are meant alone in a file of their own"
-        ),
+        1 => format!("the tensors lie under {under}, beside others; save them in a file of their own"),
+        _ => format!("the tensors occur more than once, under {under}; save the right ones in a file of their own"),
     })
 }
 
-/// Names that are looked for below prefixes.
+/// Most names to probe below prefixes.
 const PROBES: usize = 8;
 
 pub(super) const ORIGINAL_LAYOUT: &str = "it is a checkpoint in Stable Diffusion's original layout, in one file; convert it to the diffusers \
      layout with `StableDiffusionPipeline.from_single_file(FILE).save_pretrained(DIR)` of diffusers (Python), then name DIR";
 
-/// Whether a name is one of the original layout, of a whole model or of its UNet or VAE alone.
+/// Whether a name belongs to the original layout, of a whole model or of its UNet or VAE.
 pub(super) fn original_layout(name: &str) -> bool {
     ["model.diffusion_model.", "first_stage_model.", "input_blocks.", "encoder.down.0.block."]
         .iter()
         .any(|start| name.starts_with(start))
 }
 
-/// What comes before `tail` and a dot in `name`.
+/// The part of `name` before a dot and `tail`.
 fn before<'a>(name: &'a str, tail: &str) -> Option<&'a str> {
     name.strip_suffix(tail).filter(|prefix| prefix.ends_with('.'))
 }
 
-/// The prefix, ending in a dot, that all names have and below which one of `anchors` lies, where none lies at the root:
-/// `module.`, `unet.` and the like, which training scripts leave.
+/// A prefix of all names that ends in a dot and has one of `anchors` below it, if none lies at the root:
+/// training scripts leave such prefixes as `module.` or `unet.`.
 pub(super) fn common_prefix<'a>(
     mut names: impl Iterator<Item = &'a String>,
     has: impl Fn(&str) -> bool,

@@ -1,20 +1,20 @@
 //! Weights of 8 bits in a file: a tensor `NAME` of I8, `[outputs, inputs, ...taps]`, and `NAME.scales` of F32, `[outputs, blocks]`.
 //!
-//! An output's numbers, tap by tap and of each tap input by input, are blocks of [`BLOCK`], the last of which may be shorter: so they lie on the
-//! device, too, and what is written there is what is read here.
+//! An output's numbers, tap by tap and within a tap input by input, form blocks of [`BLOCK`], the last of which may be shorter. The device
+//! has the same layout.
 
 use super::file::Entry;
 use crate::q8::{self, BLOCK};
 use safetensors::tensor::Dtype;
 use std::collections::HashMap;
 
-/// What is added to a tensor's name.
+/// Suffix of the scales' name.
 pub(crate) const SCALES: &str = ".scales";
 
-/// Most numbers of an output that are believed: the widest of SD 2.1 has 23,040.
+/// Most numbers of an output: the widest of SD 2.1 has 23,040.
 const MOST: usize = 1 << 24;
 
-/// Numbers of an output, and its blocks.
+/// Count of an output's numbers and blocks.
 pub(crate) fn blocks(shape: &[usize]) -> Option<(usize, usize)> {
     let each = shape.get(1..)?.iter().try_fold(1usize, |n, &d| n.checked_mul(d))?;
     (shape.len() > 1 && (1..=MOST).contains(&each)).then_some((each, each.div_ceil(BLOCK)))
@@ -28,7 +28,7 @@ pub(super) fn block_of(shape: &[usize]) -> Vec<usize> {
     (0..each).map(|i| (i % taps * inputs + i / taps) / BLOCK).collect()
 }
 
-/// Takes scales that belong to a tensor out of the list, and notes them there: where both have the right type and shape.
+/// Moves scales from the list to their tensors, if both have the right type and shape.
 pub(super) fn join(tensors: &mut HashMap<String, (usize, Entry)>) {
     let with_scales = |(name, (_, entry)): (&String, &(usize, Entry))| {
         let scales = format!("{name}{SCALES}");
@@ -46,7 +46,7 @@ pub(super) fn join(tensors: &mut HashMap<String, (usize, Entry)>) {
     }
 }
 
-/// Appends numbers from the one of that place on, each times its scale.
+/// Appends numbers from index `first` on, each times its scale.
 pub(super) fn decode(bytes: &[u8], first: usize, scales: &[f32], block_of: &[usize], out: &mut Vec<f32>) {
     let blocks = block_of.last().map_or(1, |last| last + 1);
     let (mut output, mut i) = (first / block_of.len().max(1), first % block_of.len().max(1));
@@ -98,7 +98,7 @@ mod tests {
         let mut some = Vec::new();
         decode(&bytes[500..], 500, &scales, &of, &mut some);
         assert_eq!(some, all[500..]);
-        // What was quantised is what it was.
+        // Quantising again changes nothing.
         let mut rng = fastrand::Rng::with_seed(8);
         let values: Vec<f32> = (0..3 * 360).map(|_| rng.f32() - 0.5).collect();
         let (numbers, scales) = encode(&shape, &values);

@@ -14,18 +14,18 @@ use crate::shown;
 use safetensors::tensor::Dtype;
 
 /// A checkpoint: the tensors of one component (UNet, VAE or text encoder), in one file or several shards. Cheap to clone; all
-/// clones share the record of what was asked for.
+/// clones share the record of requested tensors.
 #[derive(Clone)]
 pub struct Weights(Arc<Inner>);
 
 struct Inner {
-    /// What messages call this checkpoint: the file, or the index of its shards.
+    /// Name in messages: the file, or the index of the shards.
     name: String,
-    /// What all names in the file begin with, and `tensors` do not.
+    /// Prefix of all names in the file, which `tensors` lack.
     prefix: Option<String>,
     files: Vec<(String, Bytes)>,
     tensors: HashMap<String, (usize, Entry)>,
-    /// What the headers say beside the tensors.
+    /// Metadata of the headers.
     metadata: HashMap<String, String>,
     asked: Mutex<Asked>,
 }
@@ -33,19 +33,19 @@ struct Inner {
 #[derive(Default)]
 struct Asked {
     used: HashSet<String>,
-    /// Missing and unusable tensors, in the order of asking.
+    /// Missing and unusable tensors, in the order of requests.
     problems: Vec<Problem>,
 }
 
-/// What [`Weights::finish`] found in a checkpoint that fits.
+/// The result of [`Weights::finish`] for a checkpoint that fits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Tensors that nothing asked for, sorted by name.
+    /// Unused tensors, sorted by name.
     pub unused: Vec<String>,
 }
 
 impl Report {
-    /// A line for each of the first `most` unused tensors of `file`, and one for the others.
+    /// A line for each of the first `most` unused tensors of `file`, and one for the rest.
     pub fn unused_lines(&self, file: &str, most: usize) -> Vec<String> {
         let line = |name: &String| format!("{file}: unused tensor `{}`", shown::text(name));
         let mut lines: Vec<String> = self.unused.iter().take(most).map(line).collect();
@@ -57,7 +57,7 @@ impl Report {
 }
 
 impl Weights {
-    /// A checkpoint held in memory, such as an embedded one. `name` stands for the file in messages.
+    /// A checkpoint in memory, such as an embedded one. `name` names it in messages.
     ///
     /// # Errors
     /// [`WeightsError::Malformed`] for bytes that are not a sound safetensors file.
@@ -65,7 +65,7 @@ impl Weights {
         Weights::from_files(name.to_owned(), vec![TensorFile::from_bytes(name, bytes.into())?], &[])
     }
 
-    /// Joins shards. Where all names begin alike and one of `anchors`, names of the component, lies behind that, it is left out.
+    /// Joins shards. If all names have a prefix with one of `anchors`, names of the component, below it, the prefix is dropped.
     pub(super) fn from_files(name: String, files: Vec<TensorFile>, anchors: &[&str]) -> Result<Weights, WeightsError> {
         let mut tensors: HashMap<String, (usize, Entry)> = HashMap::new();
         let mut kept: Vec<(String, Bytes)> = Vec::with_capacity(files.len());
@@ -89,16 +89,16 @@ impl Weights {
         Ok(Weights(Arc::new(Inner { name, prefix, files: kept, tensors, metadata, asked: Mutex::default() })))
     }
 
-    /// The file or shard index, as messages name it.
+    /// The name of the file or shard index in messages.
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The same checkpoint with the tensors of `bytes`, a safetensors file in memory, beside its own. What was asked for is not
-    /// taken over.
+    /// The same checkpoint with the additional tensors of `bytes`, a safetensors file in memory. The record of requested tensors begins
+    /// anew.
     ///
     /// # Errors
-    /// [`WeightsError::Malformed`] for bytes that are not a sound file, [`WeightsError::Duplicate`] where both have a tensor.
+    /// [`WeightsError::Malformed`] for bytes that are not a sound file, [`WeightsError::Duplicate`] if both have a tensor.
     pub(crate) fn with_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<Weights, WeightsError> {
         let more = TensorFile::from_bytes(name, bytes.into())?;
         let (mut files, mut tensors) = (self.0.files.clone(), self.0.tensors.clone());
@@ -113,23 +113,23 @@ impl Weights {
         Ok(Weights(Arc::new(Inner { name, prefix, files, tensors, metadata, asked: Mutex::default() })))
     }
 
-    /// What the header says of `key` beside the tensors.
+    /// The header's metadata for `key`.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.0.metadata.get(key).map(String::as_str)
     }
 
-    /// What is worth telling of a sound checkpoint: that its names begin otherwise than they are published.
+    /// A note that all names have a prefix, if they do.
     pub fn note(&self) -> Option<String> {
         let prefix = shown::text(self.0.prefix.as_ref()?);
-        Some(format!("{}: all names begin with `{prefix}`, which is left out", self.0.name))
+        Some(format!("{}: all names begin with `{prefix}`, which is ignored", self.0.name))
     }
 
-    /// The path of length zero, where a model starts.
+    /// The empty path, where a model starts.
     pub fn root(&self) -> Scope {
         Scope { weights: self.clone(), prefix: String::new() }
     }
 
-    /// Whether a tensor of this full name exists. Does not count as use.
+    /// Whether a tensor with this full name exists. Does not count as use.
     pub fn has(&self, name: &str) -> bool {
         self.0.tensors.contains_key(name)
     }
@@ -141,7 +141,7 @@ impl Weights {
         names
     }
 
-    /// Shape of a tensor by its full name, where it exists. Does not count as use.
+    /// Shape of a tensor by its full name, if it exists. Does not count as use.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.0.tensors.get(name).map(|(_, entry)| entry.shape.as_slice())
     }
@@ -161,17 +161,17 @@ impl Weights {
         counts.into_iter().collect()
     }
 
-    /// Whether any of them has 8 bits, with scales.
+    /// Whether any tensor has 8 bits with scales.
     pub fn has_eight_bits(&self) -> bool {
         self.0.tensors.values().any(|(_, entry)| entry.scales.is_some())
     }
 
-    /// Marks a tensor as used without reading it: for buffers that are known to carry nothing (`position_ids`).
+    /// Marks a tensor as used without reading it: for buffers without information (`position_ids`).
     pub fn ignore(&self, name: &str) {
         self.asked().used.insert(name.to_owned());
     }
 
-    /// Tensors that nothing asked for, sorted by name.
+    /// Unused tensors, sorted by name.
     pub fn unused(&self) -> Vec<String> {
         let asked = self.asked();
         let mut names: Vec<String> = self.0.tensors.keys().filter(|n| !asked.used.contains(*n)).cloned().collect();
@@ -179,16 +179,16 @@ impl Weights {
         names
     }
 
-    /// A tensor as it is in the file, where its elements are floats. Does not count as use.
+    /// A tensor with the file's shape, if its elements are floats. Does not count as use.
     pub fn look(&self, name: &str) -> Option<TensorView> {
         let (file, entry) = self.0.tensors.get(name).filter(|(_, entry)| readable(entry))?;
         Some(TensorView::new(self.clone(), name.to_owned(), entry.shape.clone(), Some(self.data(*file, entry))))
     }
 
-    /// The bytes of a tensor of type U8 and of at most `most` elements. Does not count as use.
+    /// The bytes of a U8 tensor of at most `most` elements. Does not count as use.
     ///
     /// # Errors
-    /// Whatever reading a file reports.
+    /// Errors of reading the file.
     pub fn look_at_bytes(&self, name: &str, most: usize) -> Result<Option<Vec<u8>>, WeightsError> {
         let is_small = |entry: &Entry| entry.dtype == Dtype::U8 && entry.range.end - entry.range.start <= most as u64;
         let Some((file, entry)) = self.0.tensors.get(name).filter(|(_, entry)| is_small(entry)) else {
@@ -199,11 +199,11 @@ impl Weights {
         Ok(Some(all))
     }
 
-    /// Gives every tensor in the order of names to `tensor` (name, element type, shape), and then its bytes, as they are in the
-    /// file, piece by piece to `bytes`; those of its scales follow, where it has some. Does not count as use.
+    /// Passes every tensor, sorted by name, to `tensor` (name, element type, shape), and then its raw bytes in pieces to `bytes`, followed
+    /// by the bytes of its scales, if any. Does not count as use.
     ///
     /// # Errors
-    /// Whatever reading a file reports.
+    /// Errors of reading the file.
     pub fn walk<S>(
         &self,
         state: &mut S,
@@ -221,10 +221,10 @@ impl Weights {
         Ok(())
     }
 
-    /// Closes the building of a model.
+    /// Ends the building of a model.
     ///
     /// # Errors
-    /// [`WeightsError::Mismatch`] with every tensor that was asked for and is missing, has another shape or an element type that
+    /// [`WeightsError::Mismatch`] with every requested tensor that is missing, has a wrong shape or an element type that
     /// is not a float.
     pub fn finish(&self) -> Result<Report, WeightsError> {
         let problems = self.asked().problems.clone();
@@ -237,7 +237,7 @@ impl Weights {
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked> {
-        // A panic elsewhere cannot leave a set or a list half-written in a way that matters here.
+        // A panic elsewhere cannot leave the set or list in a harmful state.
         self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -266,7 +266,7 @@ impl Weights {
         TensorView::new(self.clone(), name, shape, data)
     }
 
-    /// Where a tensor lies.
+    /// Source of a tensor's bytes.
     fn data(&self, file: usize, entry: &Entry) -> Data {
         let bytes = |file: usize| self.0.files[file].1.clone();
         let scales = entry.scales.as_ref().map(|(file, range)| (bytes(*file), range.clone()));
@@ -275,7 +275,7 @@ impl Weights {
 
     fn fault(&self, name: &str, file: usize, entry: &Entry, shapes: &[&[usize]]) -> Option<Problem> {
         let (name, file) = (name.to_owned(), self.0.files[file].0.clone());
-        // Quantised weights have other shapes, too: their type says why.
+        // Quantised weights also have other shapes, so check the type first.
         if !readable(entry) {
             return Some(Problem::Type { name, file, dtype: entry.dtype });
         }
@@ -298,14 +298,14 @@ impl Scope {
         Scope { weights: self.weights.clone(), prefix: self.full(segment) }
     }
 
-    /// One step down, to the first of several names of the same layer that holds a `weight` (older exports call `to_q` `query`);
-    /// to the first name where none does.
+    /// One step down, to the first of several names of a layer that has a `weight` (older exports call `to_q` `query`);
+    /// to the first name if none has.
     pub fn pp_any(&self, segments: &[&str]) -> Scope {
         let found = segments.iter().find(|s| self.has(format_args!("{s}.weight"))).or(segments.first());
         self.pp(found.copied().unwrap_or_default())
     }
 
-    /// The path with dots, empty at the root.
+    /// The path, separated by dots; empty at the root.
     pub fn path(&self) -> &str {
         &self.prefix
     }
@@ -320,8 +320,8 @@ impl Scope {
         self.weights.has(&self.full(name))
     }
 
-    /// The tensor `name` below this path, which must have exactly `shape`. If it is missing or different, that is noted for
-    /// [`Weights::finish`] and a placeholder of `shape` is returned, which fails when read.
+    /// The tensor `name` below this path, which must have exactly `shape`. If it is missing or different, this is recorded for
+    /// [`Weights::finish`], and a placeholder of `shape` is returned, which fails when read.
     pub fn tensor(&self, name: impl Display, shape: &[usize]) -> TensorView {
         self.tensor_any(name, &[shape])
     }

@@ -1,4 +1,4 @@
-//! [`ModelFiles`]: everything a model is made of, alike for a directory and for the embedded model.
+//! [`ModelFiles`]: all files of a model, in a directory or embedded.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -8,16 +8,16 @@ use super::{Weights, WeightsError, kind};
 use crate::settings::DiffewsJson;
 use crate::shown;
 
-/// A config.json is some 2 kB.
+/// Largest config.json in bytes; usual ones have 2 kB.
 pub(super) const MAX_CONFIG: u64 = 1 << 20;
-/// Widest text embedding that is believed (SD uses 768 and 1024).
+/// Widest text embedding (SD uses 768 and 1024).
 const MAX_CONTEXT: usize = 65_536;
-/// Most tokens of a prompt that are believed (CLIP's text encoders have 77).
+/// Most tokens of a prompt (CLIP's text encoders have 77).
 const MAX_TOKENS: usize = 4096;
 const UNET_WEIGHTS: [&str; 2] =
     ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index.json"];
 
-/// The text of a JSON file, and the name that messages give it.
+/// The text of a JSON file, and its name in messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigText {
     /// Path, or `embedded:...`.
@@ -26,7 +26,7 @@ pub struct ConfigText {
     pub text: String,
 }
 
-/// Where the embeddings of the empty prompt come from.
+/// The source of the empty prompt's embeddings.
 #[derive(Clone)]
 pub enum TextSource {
     /// Given: `empty_prompt.safetensors` (tensor `prompt_embeds`).
@@ -48,7 +48,7 @@ pub enum TextSource {
 }
 
 /// The files of a model, opened (headers are read, tensors are not) but not yet interpreted. A clone reads from the same open
-/// files: who loads a model twice keeps one, and gets the same model whatever was put in the files' place meanwhile.
+/// files: loading from clones gives the same model, even if the files were replaced meanwhile.
 #[derive(Clone)]
 pub struct ModelFiles {
     /// The UNet with `conv_in_ref`.
@@ -61,30 +61,30 @@ pub struct ModelFiles {
     pub unet_config: ConfigText,
     /// `vae/config.json`.
     pub vae_config: ConfigText,
-    /// The scheduler's config, where there is one.
+    /// The scheduler's config, if there is one.
     pub scheduler_config: Option<ConfigText>,
-    /// The UNet came from a directory of its own and the scheduler from the base model. The published code then puts its own
-    /// scheduler in the place of the base's, whose settings therefore say nothing.
+    /// The UNet came from its own directory and the scheduler from the base model. The published code then uses its own
+    /// scheduler instead of the base's, so the base's settings are ignored.
     pub separate_unet: bool,
-    /// `diffews.json`; empty where there is none.
+    /// `diffews.json`; empty if there is none.
     pub diffews: DiffewsJson,
 }
 
 impl ModelFiles {
     /// Opens a model directory in the diffusers layout. `dir` may also be a hub cache directory (`models--...` with `snapshots/`).
-    /// `unet` names another directory for the fine-tuned UNet: the one that holds its files, or that one's parent; then the base's
-    /// own `unet/` is not touched. `empty_prompt.safetensors` beside the UNet or in `dir` takes the place of `text_encoder/`;
-    /// `diffews.json` is looked for in the same places.
+    /// `unet` is the directory of a separate fine-tuned UNet, or its parent; then the base's own `unet/` is not read.
+    /// `empty_prompt.safetensors` beside the UNet or in `dir` replaces `text_encoder/`; `diffews.json` is searched in the same
+    /// places.
     ///
     /// # Errors
-    /// Any [`WeightsError`] of the files that are needed.
+    /// Any [`WeightsError`] of the required files.
     pub fn open(dir: &Path, unet: Option<&Path>) -> Result<ModelFiles, WeightsError> {
         let base = snapshot(dir)?;
         let unet_dir = match unet {
             Some(path) => component_dir(&snapshot(path)?, "unet"),
             None => base.join("unet"),
         };
-        // Side files of a separate UNet lie in its directory or beside it; the nearer one is meant for it.
+        // Side files of a separate UNet lie in its directory or beside it; the nearer one takes precedence.
         let mut places: Vec<&Path> = Vec::new();
         if let Some(given) = unet {
             places.push(&unet_dir);
@@ -147,7 +147,7 @@ impl TextSource {
             _ => {
                 let shape = shown::shape(shape);
                 return Err(bad(format!(
-                    "tensor `prompt_embeds` is {shape}, it must be [n, D] with n tokens, 1 to {MAX_TOKENS}"
+                    "tensor `prompt_embeds` is {shape}; it must be [n, D] with n tokens, 1 to {MAX_TOKENS}"
                 )));
             }
         };
@@ -162,7 +162,7 @@ impl TextSource {
 }
 
 /// # Errors
-/// [`WeightsError::Invalid`] names unknown keys and senseless values.
+/// [`WeightsError::Invalid`] names unknown keys and invalid values.
 pub(super) fn read_diffews(config: &ConfigText) -> Result<DiffewsJson, WeightsError> {
     DiffewsJson::parse(&config.text).map_err(|reason| WeightsError::invalid(&config.file, reason))
 }
@@ -217,7 +217,7 @@ fn snapshot(dir: &Path) -> Result<PathBuf, WeightsError> {
         _ => Err(WeightsError::Invalid {
             file: shown::path(&snapshots),
             reason: format!(
-                "{} snapshots and no refs/main that names one; name the snapshot directory itself",
+                "it has {} snapshots and no refs/main that chooses one; name the snapshot directory itself",
                 found.len()
             ),
         }),
@@ -225,7 +225,7 @@ fn snapshot(dir: &Path) -> Result<PathBuf, WeightsError> {
 }
 
 fn first(places: &[&Path], name: &str) -> Option<PathBuf> {
-    // A link that leads nowhere is no file that is not there: leaving it out would leave out what the model asks for.
+    // A broken link counts as existing, so that it is an error: skipping it would ignore the model's own settings.
     places.iter().map(|dir| dir.join(name)).find(|path| path.exists() || path.is_symlink())
 }
 
@@ -238,9 +238,9 @@ fn config_text(path: &Path) -> Result<ConfigText, WeightsError> {
     Ok(ConfigText { file: shown::path(path), text: read_text(path, MAX_CONFIG)? })
 }
 
-/// Reads a small text file; of a larger one than `limit` bytes no more is read.
+/// Reads a text file of at most `limit` bytes.
 pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, WeightsError> {
-    // Asked before opening: opening a named pipe would wait for its writer.
+    // Check before opening: opening a named pipe would wait for a writer.
     if !std::fs::metadata(path).map_err(WeightsError::io(path))?.is_file() {
         return Err(WeightsError::WrongKind { path: path.to_owned(), expected: "a file" });
     }
@@ -248,7 +248,7 @@ pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, WeightsError>
     let file = std::fs::File::open(path).map_err(WeightsError::io(path))?;
     file.take(limit + 1).read_to_end(&mut bytes).map_err(WeightsError::io(path))?;
     if bytes.len() as u64 > limit {
-        let reason = format!("it has more than the {limit} bytes that are accepted for this file");
+        let reason = format!("it has more than {limit} bytes, the limit for this file");
         return Err(WeightsError::invalid(&shown::path(path), reason));
     }
     kind::json_text(bytes).map_err(|reason| WeightsError::invalid(&shown::path(path), reason))

@@ -12,17 +12,17 @@ use super::scaled;
 use super::{Weights, WeightsError};
 use crate::shown;
 
-/// Where a tensor's bytes lie: within `bytes`, and as many as shape and dtype say.
+/// Position of a tensor's bytes within `bytes`; the length matches shape and dtype.
 #[derive(Clone)]
 pub(super) struct Data {
     pub dtype: Dtype,
     pub bytes: Bytes,
     pub range: Range<u64>,
-    /// Of 8 bits: where their scales lie.
+    /// For weights of 8 bits: position of the scales.
     pub scales: Option<(Bytes, Range<u64>)>,
 }
 
-/// A tensor of a checkpoint: name, shape and where its bytes lie. Cheap to clone, decoded only by [`TensorView::to_f32`].
+/// A tensor of a checkpoint: name, shape and position. Cheap to clone; [`TensorView::to_f32`] decodes it.
 #[derive(Clone)]
 pub struct TensorView {
     file: Weights,
@@ -48,7 +48,7 @@ impl TensorView {
         &self.name
     }
 
-    /// Shape in the file, row-major; of a placeholder, the shape that was asked for.
+    /// Shape in the file, row-major; for a placeholder, the requested shape.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
@@ -71,11 +71,11 @@ impl TensorView {
         self.data.as_ref().map(|data| data.dtype)
     }
 
-    /// All elements as f32, row-major. F16, BF16 and F32 are exact (subnormals, infinities and NaN included), and I8 with scales as this
-    /// program writes them; F64 is rounded to nearest.
+    /// All elements as f32, row-major. F16, BF16 and F32 are exact (subnormals, infinities and NaN included), as is I8 with scales that this
+    /// program wrote; F64 is rounded to nearest.
     ///
     /// # Errors
-    /// [`WeightsError::Placeholder`] for a tensor that the checkpoint lacks.
+    /// [`WeightsError::Placeholder`] for a missing tensor.
     pub fn to_f32(&self) -> Result<Vec<f32>, WeightsError> {
         self.to_f32_range(0..self.len())
     }
@@ -92,7 +92,7 @@ impl TensorView {
     /// The elements of `range` (counted in elements of the flat tensor) as f32, so that a large tensor can be read by rows.
     ///
     /// # Errors
-    /// [`WeightsError::Placeholder`] for a tensor that the checkpoint lacks, [`WeightsError::Range`] beyond its end.
+    /// [`WeightsError::Placeholder`] for a missing tensor, [`WeightsError::Range`] beyond its end.
     pub fn to_f32_range(&self, range: Range<usize>) -> Result<Vec<f32>, WeightsError> {
         let (file, name) = (self.file.name().to_owned(), self.name.to_string());
         let Some(data) = &self.data else {
@@ -120,12 +120,12 @@ impl TensorView {
     }
 }
 
-/// What can be decoded.
+/// Whether the element type can be decoded.
 pub(super) fn readable(entry: &Entry) -> bool {
     matches!(entry.dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64) || entry.scales.is_some()
 }
 
-/// Bytes of one element of what is [`readable`].
+/// Bytes of an element of a [`readable`] type.
 fn size_of_element(dtype: Dtype) -> usize {
     match dtype {
         Dtype::I8 => 1,
@@ -135,7 +135,7 @@ fn size_of_element(dtype: Dtype) -> usize {
     }
 }
 
-/// Appends to `out`. `bytes` need no alignment: tensors in a file have none.
+/// Decodes `bytes` and appends to `out`. `bytes` need no alignment: tensors in a file have none.
 fn decode(dtype: Dtype, bytes: &[u8], out: &mut Vec<f32>) {
     match dtype {
         Dtype::F16 => decode_by(bytes, out, f16::from_le_bytes, |from, to| from.convert_to_f32_slice(to)),
@@ -150,7 +150,7 @@ fn chunks<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
     bytes.chunks_exact(N).map(|group| std::array::from_fn(|i| group[i]))
 }
 
-/// Converts many at once, so that the processor's vector instructions are used: in place where they lie as the processor has them,
+/// Converts many values at once, so that vector instructions are used: in place if they are aligned in native byte order,
 /// else through a small aligned buffer.
 fn decode_by<T: bytemuck::Pod, const N: usize>(
     bytes: &[u8],

@@ -5,14 +5,14 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
 
-/// Where the tensors of a file to be written lie in it.
+/// The layout of a file to write.
 pub(crate) struct Layout {
     header: String,
     places: Vec<Range<u64>>,
 }
 
 impl Layout {
-    /// Of tensors by name, type, shape and bytes, one behind the other. Numbers are aligned where the wider come first.
+    /// The layout of tensors, by name, type, shape and bytes, in order. Tensors are aligned if wider types come first.
     pub fn of<'a>(
         metadata: impl IntoIterator<Item = (&'a str, String)>,
         tensors: impl IntoIterator<Item = (String, &'static str, Vec<usize>, usize)>,
@@ -28,7 +28,7 @@ impl Layout {
             places.push(start..end);
         }
         let mut header = serde_json::Value::from(all).to_string();
-        // So that numbers lie at multiples of their size.
+        // Pad the header so that numbers are aligned.
         header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
         Layout { header, places }
     }
@@ -39,7 +39,7 @@ impl Layout {
         file.write_all(self.header.as_bytes())
     }
 
-    /// All of the file, of the bytes of each tensor in turn.
+    /// The whole file, from the bytes of each tensor in order.
     pub fn whole(&self, tensors: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
         let mut all = (self.header.len() as u64).to_le_bytes().to_vec();
         all.extend_from_slice(self.header.as_bytes());
@@ -47,19 +47,19 @@ impl Layout {
         all
     }
 
-    /// Writes the bytes of the tensor of that number.
+    /// Writes the bytes of the tensor of this number.
     pub fn put(&self, file: &mut File, tensor: usize, bytes: &[u8]) -> io::Result<()> {
         file.seek(SeekFrom::Start(8 + self.header.len() as u64 + self.places[tensor].start))?;
         file.write_all(bytes)
     }
 }
 
-/// As they lie in a file.
+/// The bytes of values in a file.
 pub(crate) fn bytes_of(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
-/// `values` as halves in a file's bytes; else the first one that no half holds.
+/// The bytes of `values` as halves; an error is the first value that no half can hold.
 pub(crate) fn halves_of(values: &[f32]) -> Result<Vec<u8>, f32> {
     use half::f16;
     use half::slice::HalfFloatSliceExt;

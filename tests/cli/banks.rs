@@ -87,7 +87,7 @@ fn several_classes_share_a_label_map() {
         place.run(&[&all[..], &["--query", "q.png", "--size", "64", "--precision", "f32"], more].concat())
     };
     // A class name with a slash is invalid, so this is a file's name, not a directory's.
-    args(&[]).expect(2, &["some have none"]);
+    args(&[]).expect(2, &["some do not"]);
     let infer = |more: &[&str]| {
         let all = ["infer", "--class", "disc=a.bank", "--support", "all but it:s.png", "--mask", "s_mask.png"];
         let how = ["--invert-mask", "--query", "q.png", "--size", "64", "--precision", "f32", "--threshold", "0.25"];

@@ -81,7 +81,7 @@ fn a_wrong_result_is_seen_and_a_foreign_shader_told_of() {
     let text = String::from_utf8(files[shader].clone()).unwrap();
     files.insert(shader.into(), (text + "\n// mended\n").into_bytes());
     place.write("foreign.tar.gz", &packed(&files));
-    let note = "not those of this program";
+    let note = "differ from this program's";
     place.run(&["conformance", "replay", "foreign.tar.gz"]).expect(0, &[note]);
 
     let mut files = reported_again(&place);
@@ -182,5 +182,5 @@ fn strange_files_are_refused() {
         place.run(&["conformance", "replay", name]).expect(2, &["not a case of conformance report"]);
     }
     place.run(&["conformance", "replay", "absent"]).expect(1, &["absent: cannot be read"]);
-    place.run(&["conformance", "replay", "."]).expect(1, &["is no regular file"]);
+    place.run(&["conformance", "replay", "."]).expect(1, &["is not a regular file"]);
 }

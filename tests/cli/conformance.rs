@@ -205,7 +205,7 @@ fn older_reports_are_read() {
 fn a_pipe_is_no_report_and_is_not_waited_for() {
     let place = Place::new();
     nix::unistd::mkfifo(&place.path("pipe.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    place.run(&["conformance", "--from", "pipe.json"]).expect(1, &["pipe.json: cannot be read: is no regular file"]);
+    place.run(&["conformance", "--from", "pipe.json"]).expect(1, &["pipe.json: cannot be read: is not a regular file"]);
     place.run(&["conformance", "--from", "/dev/zero"]).expect(1, &["/dev/zero: cannot be read"]);
 }
 
@@ -242,9 +242,9 @@ fn a_run_that_is_cut_short_leaves_what_it_did() {
     // An incomplete line does not count.
     let text = journal();
     place.write("r.json.journal", format!("{text}{{\"row\":{{\"case\":\"ha").as_bytes());
-    place.run(&args).expect(2, &["r.json.journal", "cut short", "--from"]);
+    place.run(&args).expect(2, &["r.json.journal", "interrupted", "--from"]);
     let joined = place.run(&["conformance", "--from", "r.json.journal", "--json", "s.json"]);
-    let joined = joined.expect(0, &["was stopped: cases are missing"]);
+    let joined = joined.expect(0, &["was interrupted: its report is incomplete"]);
     let report: Value = serde_json::from_slice(&fs::read(place.path("s.json")).unwrap()).unwrap();
     assert_eq!(report["results"].as_array().unwrap().len(), rows(&text), "{}", joined.out);
     assert_eq!(report["adapters"][0]["made"]["interrupted"], true);

@@ -244,7 +244,7 @@ fn annotations_of_other_tools_are_examples() {
         .expect(1, &["1 pictures show enough of cat"]);
     run(&["--coco", "i.json", "--force"]).expect(2, &["--category"]);
     place.write("i.json", file("../pictures/s.png").as_bytes());
-    run(&["--coco", "i.json", "--category", "cat", "--force"]).expect(2, &["does not lie below"]);
+    run(&["--coco", "i.json", "--category", "cat", "--force"]).expect(2, &["is outside the folder"]);
     run(&["--support", "q.png", "--mask", "s.json", "--force"]).expect(1, &["s.json", "48 x 40"]);
 }
 
@@ -307,6 +307,6 @@ fn what_would_be_left_out_is_refused() {
     ] {
         run(&[&["--support", "s.png"], args].concat()).expect(2, &[word]);
     }
-    run(&["--bank", "a.bank", "--box", "1,1,9,9"]).expect(2, &["--box", "there is none"]);
+    run(&["--bank", "a.bank", "--box", "1,1,9,9"]).expect(2, &["--box", "add one"]);
     assert!(!place.path("x.png").exists());
 }

@@ -86,7 +86,7 @@ fn baselines_flakes_and_skips_are_those_of_deqp_runner() {
 fn another_driver_than_expected_runs_nothing() {
     let place = Place::new();
     let args = ["conformance", "--only", CASES, "--json", "r.json", "--expect-driver"];
-    place.run(&[&args[..], &["no such driver"]].concat()).expect(4, &["no such driver was expected"]);
+    place.run(&[&args[..], &["no such driver"]].concat()).expect(4, &["--expect-driver says no such driver"]);
     assert!(!place.path("r.json").exists() && !place.path("r.json.journal").exists());
     let devices = place.run(&["devices", "--json"]).expect(0, &[]).out;
     let devices: serde_json::Value = serde_json::from_str(&devices).unwrap();

@@ -64,7 +64,7 @@ fn what_is_published_is_fetched_and_runs() {
     assert!(place.path("q_mask.png").is_file() && !place.path("w/coco_fold0").exists());
     // Another UNet; the base is already there.
     let more = run(&place, &mirror, &["published", "--to", "w", "--unet", "coco_fold0"]);
-    more.expect(0, &["2 files fetched, 5 were there"]);
+    more.expect(0, &["2 files fetched, 5 existed already"]);
     let quiet = run(&place, &mirror, &["published", "--to", "w", "-q"]).expect(0, &[]);
     assert_eq!(quiet.err, "");
     place.write(&format!("w/{UNET}"), b"mine");
@@ -144,7 +144,7 @@ fn ctrl_c_leaves_the_part_for_the_next_time() {
     assert_eq!(fs::metadata(&part).unwrap().len() as usize, whole / 2);
     // An incomplete download is not a model, and is reported as a download.
     let sound = repository().join("tests/golden/sd21").display().to_string();
-    place.run(&["model", "verify", "--weights", &sound, "--unet", "w/incontext"]).expect(3, &["not finished"]);
+    place.run(&["model", "verify", "--weights", &sound, "--unet", "w/incontext"]).expect(3, &["unfinished"]);
     let server = good();
     run(&place, &[("DIFFEWS_MIRROR", &server.address)], &["published", "--to", "w"]).expect(0, &[]);
     assert_eq!(server.starts(UNET), [whole / 2]);

@@ -22,14 +22,14 @@ fn a_tree_is_kept() {
     let place = Place::new();
     pictures(&place, &["in/a.png", "in/b2/x.png", "in/b2/c/x.png", "in/b10/x.png", "in/.hidden/h.png"]);
     let args = ["--query", "in", "--recursive", "--output", "in/masks", "--overlay", "painted", "--json"];
-    let run = place.infer(&args).expect(0, &["in: left out 1 folder"]);
+    let run = place.infer(&args).expect(0, &["in: skipped 1 folder"]);
     assert_eq!(column(&run.out, "query"), ["in/a.png", "in/b2/c/x.png", "in/b2/x.png", "in/b10/x.png"]);
     let masks =
         ["in/masks/a_mask.png", "in/masks/b2/c/x_mask.png", "in/masks/b2/x_mask.png", "in/masks/b10/x_mask.png"];
     assert_eq!(column(&run.out, "mask"), masks);
     assert!(masks.iter().all(|mask| place.path(mask).is_file()) && place.path("painted/b2/c/x_overlay.png").is_file());
     let again = [&args[..], &["--skip-existing"]].concat();
-    place.run_with(&NO_DRIVER, &infer(&again)).expect(0, &["nothing to do", "left out 2 folders"]);
+    place.run_with(&NO_DRIVER, &infer(&again)).expect(0, &["nothing to do", "skipped 2 folders"]);
     // If a result is missing, it is computed, and its folder created.
     fs::remove_dir_all(place.path("in/masks/b2")).unwrap();
     fs::remove_dir_all(place.path("painted/b2")).unwrap();
@@ -53,7 +53,7 @@ fn results_in_a_tree_are_no_queries() {
     let args = ["--query", "in", "--recursive", "--output", "in", "--skip-existing", "--json"];
     assert_eq!(lines(&place.infer(&args).expect(0, &[]).out).len(), 2);
     assert_eq!(names(&place.path("in/b")), ["x.png", "x_mask.png"]);
-    place.run_with(&NO_DRIVER, &infer(&args)).expect(0, &["nothing to do", "left out 2 masks"]);
+    place.run_with(&NO_DRIVER, &infer(&args)).expect(0, &["nothing to do", "skipped 2 masks"]);
     // Results of pictures from above lie in a folder below it.
     let args = ["infer", "--support", "../s.png", "--mask", "../s_mask.png", "--query", ".."];
     let args = [&args[..], &["--recursive", "--glob", "q.png", "--glob", "q_mask.png", "--skip-existing"]].concat();
@@ -62,7 +62,7 @@ fn results_in_a_tree_are_no_queries() {
     assert!(here().status.success());
     let again = here();
     let err = String::from_utf8_lossy(&again.stderr);
-    assert!(again.status.success() && err.contains("nothing to do") && err.contains("left out 1 picture"), "{err}");
+    assert!(again.status.success() && err.contains("nothing to do") && err.contains("skipped 1 picture"), "{err}");
     assert_eq!(names(&place.path("here")), ["q_mask.png"]);
 }
 
@@ -117,7 +117,7 @@ fn patterns_choose_among_the_pictures() {
         drop(place.run_with(&NO_DRIVER, &infer(args)).expect(code, says));
     };
     refused(2, &["--query", "in", "--glob", "a[b"], &["--glob", "a[b", "unclosed"]);
-    refused(2, &["--query", "q.png", "--glob", "*"], &["--glob", "no --query is one"]);
+    refused(2, &["--query", "q.png", "--glob", "*"], &["--glob", "a --query that is a directory"]);
     refused(1, &["--query", "in", "--glob", "*_IR.gif"], &["in: of 2 pictures in this directory none matches --glob"]);
-    refused(4, &["--query", "in", "--glob", "*_ir.png"], &["left out 1 picture that does not match --glob"]);
+    refused(4, &["--query", "in", "--glob", "*_ir.png"], &["skipped 1 picture that does not match --glob"]);
 }

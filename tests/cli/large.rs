@@ -27,7 +27,7 @@ fn a_large_picture_is_done_in_tiles() {
     }
     for (flags, word) in [
         (&["--tile", "8"][..], "16 to"),
-        (&["--tile", "64", "--overlap", "40"], "by 32 at most"),
+        (&["--tile", "64", "--overlap", "40"], "by at most 32"),
         (&["--overlap", "4"], "--tile"),
     ] {
         run(&[flags, &["--output", "n.png"]].concat()).expect(2, &[word]);

@@ -36,7 +36,7 @@ fn nothing_is_written_over_and_nothing_is_left() {
     fs::create_dir(place.path("there")).unwrap();
     fs::write(place.path("there/mine"), "mine").unwrap();
     let before = place.names();
-    place.run(&["model", "convert", "m", "-o", "there", "--q8"]).expect(1, &["there: it is there already"]);
+    place.run(&["model", "convert", "m", "-o", "there", "--q8"]).expect(1, &["there: it exists already"]);
     place.run(&["model", "convert", "m", "-o", "m/unet/config.json"]).expect(1, &["already"]);
     place.run(&["model", "convert", "m", "-o", "no/such/place", "--q8"]).expect(3, &["no/such"]);
     place.run(&["model", "convert", "m", "--weights", "m", "-o", "x"]).expect(2, &["--weights"]);
@@ -74,9 +74,9 @@ fn weights_take_turns_where_memory_is_short() {
         [&["--query", "q.png", "--size", "64", "--precision", "f16", "--output", mask], more].concat()
     };
     place.infer(&args("whole.png", &["-q"])).expect(0, &[]);
-    let refused = place.infer(&args("x.png", &["--max-memory", "1MiB"])).expect(2, &["--max-memory: ", "no less than"]);
+    let refused = place.infer(&args("x.png", &["--max-memory", "1MiB"])).expect(2, &["--max-memory: ", "or at least"]);
     // In tenths of a MiB, rounded.
-    let least = refused.err.split("no less than ").nth(1).and_then(|rest| rest.split(" MiB").next()).unwrap();
+    let least = refused.err.split("or at least ").nth(1).and_then(|rest| rest.split(" MiB").next()).unwrap();
     let least = format!("{:.2}MiB", least.parse::<f64>().unwrap() + 0.06);
     let told = place.infer(&[&args("turns.png", &["-v"])[..], &["--max-memory", &least]].concat());
     told.expect(0, &["stay, the others take turns in"]);
@@ -86,6 +86,6 @@ fn weights_take_turns_where_memory_is_short() {
     assert!(work["memory"]["weights_in_turn"].as_u64().unwrap() > 0, "{work}");
     place
         .run_with(&[("DIFFEWS_MAX_MEMORY", "1MiB")], &crate::command::infer(&args("x.png", &[])))
-        .expect(2, &["no less than"]);
+        .expect(2, &["or at least"]);
     place.infer(&args("x.png", &["--max-memory", "7"])).expect(2, &["unit"]);
 }

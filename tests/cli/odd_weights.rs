@@ -78,7 +78,7 @@ fn other_things_in_the_place_of_weights() {
         (page.as_bytes().to_vec(), "web page"),
         (vec![0xff, 0xfe, b'{', 0, b'}', 0], "UTF-16"),
         (b"{\"_class_name\": \"\xe9\"}".to_vec(), "UTF-8"),
-        (vec![b' '; 2 << 20], "more than the 1048576 bytes"),
+        (vec![b' '; 2 << 20], "more than 1048576 bytes"),
         (b"[".repeat(100_000), "recursion"),
         ([b"{\"a\":".repeat(90_000), b"1".to_vec()].concat(), "recursion"),
     ] {
@@ -104,9 +104,9 @@ fn a_byte_order_mark_is_skipped() {
 fn files_by_other_names() {
     for (name, says) in [
         ("x.gguf", "x.gguf holds quantised weights"),
-        ("diffusion_pytorch_model.safetensors.incomplete", "not finished"),
+        ("diffusion_pytorch_model.safetensors.incomplete", "unfinished"),
         ("diffusion_pytorch_model-00001-of-00002.safetensors", "one of several shards"),
-        ("my_unet.safetensors", "my_unet.safetensors is not among the names"),
+        ("my_unet.safetensors", "my_unet.safetensors is not a published name"),
         ("diffusion_pytorch_model.ckpt", "convert the file once"),
     ] {
         let place = model();
@@ -132,7 +132,7 @@ fn directories_and_files_that_are_near_a_model() {
     fs::rename(place.path("m/unet"), place.path("unet")).unwrap();
     fs::create_dir_all(place.path("parent/inner/unet")).unwrap();
     for (weights, says) in [
-        ("single", "there is v2-1_512-ema-pruned.safetensors: a model in one file"),
+        ("single", "there is v2-1_512-ema-pruned.safetensors: single-file models"),
         ("single/v2-1_512-ema-pruned.safetensors", "from_single_file"),
         ("unet/diffusion_pytorch_model.safetensors", "weights of one component"),
         ("unet/config.json", "name the model directory"),
@@ -141,7 +141,7 @@ fn directories_and_files_that_are_near_a_model() {
         ("x.pt", "from_single_file"),
         ("x.gguf", "GGUF"),
         ("q.png", "expected a model directory"),
-        ("sd3", "transformer/, a later kind"),
+        ("sd3", "transformer/, a model newer"),
         ("parent", "did you mean parent/inner?"),
     ] {
         println!("{weights}");
@@ -200,7 +200,7 @@ fn prefixes_of_all_names() {
     let place = model();
     retell(&place, UNET, |all| prefixed(&all, "module.unet."));
     retell(&place, VAE, |all| prefixed(&all, "vae."));
-    accepted(&place, &["all names begin with `module.unet.`, which is left out", "`vae.`"]);
+    accepted(&place, &["all names begin with `module.unet.`, which is ignored", "`vae.`"]);
     place.run(&["model", "info", "--weights", "m"]).expect(0, &["`module.unet.`"]);
     let run = place.infer(&["--query", "q.png", "--weights", "m", "--size", "32", "-v", "--force"]);
     run.expect(0, &["`module.unet.`"]);
@@ -248,7 +248,7 @@ fn checkpoints_of_other_kinds() {
     refused(&swap(VAE, &one("first_stage_model.encoder.down.0.block.0.conv1.weight")), &["original layout"]);
     refused(&swap(UNET, &one("unet.down_blocks.0.attn1.to_q.lora_A.weight")), &["LoRA"]);
     let vae = tensors(&fs::read(model().path(VAE)).unwrap());
-    refused(&swap(UNET, &vae), &["another component's"]);
+    refused(&swap(UNET, &vae), &["another component"]);
     // The configuration of another model.
     let place = model();
     replace(
@@ -347,7 +347,7 @@ fn files_that_change_while_they_are_read() {
         let output = child.wait_with_output().unwrap();
         let err = String::from_utf8(output.stderr).unwrap();
         let code = output.status.code().expect("no signal ends it");
-        let told = err.contains("ends early") || err.contains("was changed while it was read");
+        let told = err.contains("ends early") || err.contains("changed while it was being read");
         // If it is cut just after opening, its length looks like that of an incomplete download.
         assert!(code == 0 || (code == 3 && (told || err.contains("truncated"))), "{code}: {err}");
         seen += usize::from(told);

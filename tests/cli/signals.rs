@@ -49,7 +49,7 @@ fn sigterm_has_its_own_code_and_says_how_to_go_on() {
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
         signal(&child, which);
-        ends(child, code, &["interrupted", "queries are done", "goes on from there"]);
+        ends(child, code, &["interrupted", "queries are done", "run the same command"]);
     }
 }
 
@@ -96,7 +96,7 @@ fn a_pipe_in_place_of_a_listed_picture_is_refused() {
     fs::remove_file(place.path("in/15.png")).unwrap();
     mkfifo(&place.path("in/15.png"), Mode::S_IRWXU).unwrap();
     assert_eq!(out.lines().count(), 14);
-    ends(child, 6, &["in/15.png: cannot be read: is no regular file", "1 of 16 queries failed"]);
+    ends(child, 6, &["in/15.png: cannot be read: is not a regular file", "1 of 16 queries failed"]);
 }
 
 /// The estimate comes before the work.

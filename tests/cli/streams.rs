@@ -172,7 +172,7 @@ fn a_watched_folder_takes_what_comes() {
     crate::command::signal(&run.child, Signal::SIGINT);
     let (code, out, err) = run.end();
     assert_eq!((code, out.as_str()), (Some(0), ""), "{err}");
-    assert!(err.contains("new.png") && err.contains("tried again when it changes"), "{err}");
+    assert!(err.contains("new.png") && err.contains("read again when it changes"), "{err}");
     assert!(err.contains("the watch has ended; 3 queries are done"), "{err}");
     assert_eq!(names(&place.path("in/sub")), ["x.png", "x_mask.png"]);
     assert_eq!(names(&place.path("in/painted")), ["new_overlay.png", "old_overlay.png", "sub"]);

@@ -14,7 +14,8 @@ fn the_first_infer_measures_and_the_next_is_told_so() {
     let env = [("DIFFEWS_CACHE", cache.to_str().unwrap()), ("DIFFEWS_TUNE", "2")];
     let args =
         |more: &[&'static str]| infer(&[&["--query", "q.png", "--size", "64", "--json", "--force"], more].concat());
-    let first = place.run_with(&env, &args(&[])).expect(0, &["measuring which forms", "for 2 s", "--no-tune"]);
+    let first =
+        place.run_with(&env, &args(&[])).expect(0, &["measuring the fastest kernel forms", "at most 2 s", "--no-tune"]);
     let measured = json(&first.out)["tuned"]["measured"].as_u64().unwrap();
     assert!(measured > 0);
     let second = place.run_with(&env, &args(&[])).expect(0, &[]);
@@ -58,8 +59,8 @@ fn tune_measures_shows_and_forgets() {
         run(&["tune", "--size", "64", "--seconds", "2", "--json", "--form", "attention=tiled-32"]).expect(0, &[]);
     let problems = json(&forced.out)["problems"].as_array().unwrap().clone();
     assert!(problems.iter().all(|p| p["problem"].as_str().unwrap().starts_with("conv2d")), "{problems:?}");
-    run(&["tune", "--clear"]).expect(0, &["forgotten"]);
-    run(&["tune", "--clear"]).expect(0, &["nothing was known"]);
+    run(&["tune", "--clear"]).expect(0, &["deleted"]);
+    run(&["tune", "--clear"]).expect(0, &["nothing to delete"]);
     assert!(run(&["tune", "--show"]).expect(0, &[]).out.contains("nothing was measured"));
     run(&["tune", "--show", "--clear"]).expect(2, &[]);
     place.write("cache/tuning.json", b"[{");

@@ -111,7 +111,7 @@ fn directories_without_pictures_are_an_error() {
     // It has no writer, so opening it would block for ever.
     #[cfg(unix)]
     nix::unistd::mkfifo(&place.path("in/pipe.png"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    place.run_with(&NO_DRIVER, &infer(&["--query", "in"])).expect(1, &["in", "no pictures"]);
+    place.run_with(&NO_DRIVER, &infer(&["--query", "in"])).expect(1, &["in", "no picture in this directory"]);
 }
 
 #[test]

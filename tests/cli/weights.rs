@@ -230,7 +230,7 @@ fn what_only_f32_can_hold_is_computed_in_f32() {
         let place = model();
         poison(&place, tensor, 1e6);
         let run = place.infer(&["--query", "q.png", "--weights", "m", "--precision", "f16", "--json", "-q"]);
-        let run = run.expect(0, &["warning", says, "tried again with everything in f32"]);
+        let run = run.expect(0, &["warning", says, "ran again with everything in f32"]);
         assert_eq!(lines(&run.out)[0]["precision"], "f32");
     }
 }

@@ -127,7 +127,7 @@ fn twenty_thousand_episodes_that_are_done_are_looked_up_at_once() {
     let started = std::time::Instant::now();
     let run = place.run(&["--output", "whole", "--resume", "--visualize", "20000"]).expect(0);
     let seconds = started.elapsed().as_secs_f64();
-    run.says("20000 episodes of --visualize were done before");
+    run.says("20000 episodes of --visualize were finished by an earlier run");
     assert_eq!(place.text("whole/episodes.csv").lines().count(), number + 1);
     assert!(seconds < 60.0, "{seconds} s");
     // The only shard of its run is merged with nothing else.
@@ -196,7 +196,7 @@ fn what_overflows_in_halves_is_done_again_in_f32() {
     let run = |precision: &str| place.run(&["--weights", "model", "--output", precision, "--precision", precision]);
     let whole = run("f32").expect(6);
     assert!(!whole.err.contains("overflow"), "{}", whole.err);
-    run("f16").expect(6).says("warning: 3 episodes overflowed in half precision; they were done again in f32");
+    run("f16").expect(6).says("warning: 3 episodes overflowed in half precision and were run again in f32");
     let of = |precision: &str| read_results(&place.path(precision).join("results.jsonl")).unwrap();
     let ((_, full), (header, halves)) = (of("f32"), of("f16"));
     assert_ne!(header.precision, "f32");

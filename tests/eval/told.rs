@@ -64,8 +64,8 @@ fn a_part_of_an_evaluation_is_not_compared() {
     all["benchmark"] = json!({"name": "coco", "fold": 2, "shots": 5});
     let place = Place::new(all);
     for (args, parts) in [
-        (&["--limit", "2"][..], ["2 episodes of 2 classes of 3", "--limit leaves"]),
-        (&["--shots", "1"], ["5 episodes of 3 classes\n", "--shots is not"]),
+        (&["--limit", "2"][..], ["2 episodes of 2 classes of 3", "--limit skips"]),
+        (&["--shots", "1"], ["5 episodes of 3 classes\n", "--shots differs"]),
         (&["--shard", "1/5"], ["1 episodes of 1 classes of 3", "this is shard 1 of 5"]),
         (&["--control", "shuffled"], ["5 episodes of 3 classes, supports", "are shuffled"]),
     ] {
@@ -79,7 +79,7 @@ fn a_part_of_an_evaluation_is_not_compared() {
         place.run(&["--output", "out", "--limit", "2", "--shard", &format!("{i}/2"), "--quiet"]).expect(0);
     }
     let merged = place.merge(&["out"]).expect(0);
-    assert!(merged.out.contains("of 2 classes of 3") && merged.out.contains("--limit leaves"), "{}", merged.out);
+    assert!(merged.out.contains("of 2 classes of 3") && merged.out.contains("--limit skips"), "{}", merged.out);
     let object: Value = serde_json::from_str(&place.run(&["--limit", "1", "--json"]).expect(0).out).unwrap();
     assert_eq!((&object["classes"], &object["of_classes"]), (&json!(1), &json!(3)));
 }
@@ -112,7 +112,7 @@ fn a_link_in_place_of_the_lock_is_not_followed() {
     place.run(&["--output", "out"]).expect(1).says(".results.jsonl.lock: cannot be written");
     assert_eq!(place.text("victim"), "mine");
     std::os::unix::fs::symlink("/dev/zero", place.path("out/results-0-of-1.jsonl")).unwrap();
-    place.merge(&["out"]).expect(1).says("results-0-of-1.jsonl: cannot be read: is no regular file");
+    place.merge(&["out"]).expect(1).says("results-0-of-1.jsonl: cannot be read: is not a regular file");
 }
 
 #[test]

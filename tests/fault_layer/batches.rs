@@ -31,7 +31,7 @@ fn a_batch_goes_on_after_a_device_was_lost() {
         copies(&bed);
         let run = bed.run(&fault, &strs(&args));
         assert_eq!((run.code, run.out.lines().count()), (0, 3), "{fault}: {}", run.err);
-        assert!(run.err.contains("trying again on the device opened anew"), "{fault}: {}", run.err);
+        assert!(run.err.contains("opening the device again and retrying"), "{fault}: {}", run.err);
         for mask in ["0_mask.png", "1_mask.png", "2_mask.png"] {
             assert!(bed.read(mask) == sound.read(mask), "{fault}: {mask}");
         }
@@ -97,7 +97,7 @@ fn eval_keeps_what_was_done() {
         let early = fault.ends_with(":0");
         assert!(run.hit && (run.code == 1 || early && run.code == 4), "{fault}: exit {}: {}", run.code, run.err);
         if !early {
-            assert!(run.err.contains("of 6 episodes are in out; --resume goes on"), "{fault}: {}", run.err);
+            assert!(run.err.contains("of 6 episodes are in out; --resume continues"), "{fault}: {}", run.err);
             assert!(scores(&bed).len() < 6, "{fault}");
         }
         let resumed = bed.run("none", &[&args[..], &["--resume"]].concat());

@@ -59,7 +59,7 @@ fn each_call_fails_once_and_nothing_wrong_is_written() {
             let run = bed.run(fault, &strs(&args));
             // The number of waits depends on speed.
             hits.fetch_add(usize::from(run.hit), Ordering::SeqCst);
-            retries.fetch_add(usize::from(run.err.contains("trying again")), Ordering::SeqCst);
+            retries.fetch_add(usize::from(run.err.contains("retrying")), Ordering::SeqCst);
             match run.code {
                 0 => {
                     assert!(!run.hit || *end != End::Disbelieved, "{fault}: was not noticed");
@@ -98,10 +98,10 @@ fn a_device_that_stays_lost_is_named() {
         let bed = Bed::new();
         let run = bed.run(fault, &strs(&args));
         assert!(run.code == 1 && run.hit, "{fault}: exit {}: {}", run.code, run.err);
-        for part in ["warning: ", "trying again on the device opened anew", "device lost", "failed on"] {
+        for part in ["warning: ", "opening the device again and retrying", "device lost", "failed on"] {
             assert!(run.err.contains(part), "{fault}: {part:?} is not in {}", run.err);
         }
-        assert_eq!(run.err.matches("trying again").count(), 1, "{fault}: {}", run.err);
+        assert_eq!(run.err.matches("retrying").count(), 1, "{fault}: {}", run.err);
         assert_eq!(bed.names(), [""; 0]);
     }
 }

@@ -53,13 +53,13 @@ async function download(kept, stored, tell, signal) {
         if (done)
             break;
         if (got + value.length > bytes.length)
-            throw fail("it is longer than it should be");
+            throw fail("it is longer than expected");
         bytes.set(value, got);
         got += value.length;
         tell(value.length);
     }
     if (got !== bytes.length || !(await isRight(bytes, stored)))
-        throw fail("it is not what it should be; try again");
+        throw fail("its hash is wrong; try again");
     await kept?.put(at(stored.url), new Response(bytes)).catch(() => { });
     return bytes;
 }

@@ -75,8 +75,8 @@ at("choice").addEventListener("submit", (event) => {
 at("stop").addEventListener("click", () => running?.abort());
 at("machine").textContent = name === null ? "This browser gives no GPU." : `${name}; ${navigator.userAgent}`;
 if (name === null)
-    say("This browser has no WebGPU, or has it switched off for this machine.");
+    say("This browser has no WebGPU, or has disabled it on this machine.");
 else if (!(await manifest()))
-    say("The engine does not lie beside this page: `make web` puts it there.");
+    say("The engine is missing beside this page; run `make web`.");
 else
     at("run").disabled = false;

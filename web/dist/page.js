@@ -27,7 +27,7 @@ function work(what, act, { signal } = ending) {
         if (signal.aborted)
             return;
         if (!engine)
-            return say("Nothing here can compute: there is no server, and this browser has no WebGPU.", true);
+            return say("No engine is available: there is no server, and this browser has no WebGPU.", true);
         const bar = at("progress");
         bar.hidden = at("cancel").hidden = false;
         bar.removeAttribute("value");
@@ -69,7 +69,7 @@ async function showExample(file) {
     try {
         await board.show(await open(file, file.name || "picture"));
         listed();
-        say(`${file.name}: paint the thing that is to be found.`);
+        say(`${file.name}: paint the thing to find.`);
     }
     catch (error) {
         say(error.message, true);
@@ -208,7 +208,7 @@ async function tryBuiltIn({ folder, name }) {
         searched(searching, wanted());
     }
     catch (error) {
-        say(`The built-in pictures cannot be had: ${error.message}`, true);
+        say(`The built-in pictures cannot be loaded: ${error.message}`, true);
     }
 }
 for (const one of BUILT_IN) {
@@ -243,7 +243,7 @@ at("key").addEventListener("change", () => void listBanks());
 engine = await choose();
 at("about").textContent = engine ? `Computed by ${engine.about}.` : "";
 if (!engine)
-    say("Nothing here can compute: there is no server, and this browser has no WebGPU.", true);
+    say("No engine is available: there is no server, and this browser has no WebGPU.", true);
 await listBanks();
 document.body.dataset.ready = "yes";
 listed();

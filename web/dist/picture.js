@@ -15,7 +15,7 @@ export function png(canvas) {
 }
 export async function open(file, name) {
     const bitmap = await createImageBitmap(file).catch(() => {
-        throw new Error(`${name} is no picture that this browser reads.`);
+        throw new Error(`${name} is not a picture that this browser can read.`);
     });
     const full = { width: bitmap.width, height: bitmap.height };
     const scale = Math.min(1, MOST_SIDE / Math.max(full.width, full.height));

@@ -24,14 +24,14 @@ export class Remote {
     start() {
         const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
         this.age++;
-        worker.addEventListener("message", ({ data }) => this.hear(data));
+        worker.addEventListener("message", ({ data }) => this.onMessage(data));
         worker.addEventListener("error", (event) => {
             event.preventDefault();
-            this.end(new CallError("Broken", `The engine broke down: ${event.message || "its script cannot be loaded"}`));
+            this.end(new CallError("Broken", `The engine stopped: ${event.message || "its script cannot be loaded"}`));
         });
         return worker;
     }
-    hear(told) {
+    onMessage(told) {
         const waiting = this.waiting.get(told.id);
         if (told.what === "progress" || told.what === "row")
             return waiting?.hear(told);

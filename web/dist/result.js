@@ -54,7 +54,7 @@ export class Result {
         over.putImageData(image, 0, 0);
         context.drawImage(layer, 0, 0);
         shown.role = "img";
-        shown.setAttribute("aria-label", `${name} with what was found painted over it, ${this.summary}, objects: ${on.size}`);
+        shown.setAttribute("aria-label", `${name} with the result painted on it, ${this.summary}, objects: ${on.size}`);
         shown.addEventListener("click", (event) => this.clicked(shown, event));
         const buttons = [
             button("Mask", () => void this.saved("_mask.png", async () => png(await this.fullMask()))),
@@ -134,7 +134,7 @@ export class Result {
         const { width, height } = this.picture;
         const on = this.on();
         if (!on.size)
-            return say("Nothing was found that could be an example.", true);
+            return say("There is no selected object to use as an example.", true);
         const mask = Uint8Array.from(this.parts.of, (number) => (on.has(number) ? 255 : 0));
         this.page.add(this.picture, await png(grey(mask, width, height)));
     }

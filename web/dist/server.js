@@ -81,11 +81,11 @@ export class ServerEngine {
                     return data;
             }
             signal.throwIfAborted();
-            throw new EngineError("The server ended before its answer was there.");
+            throw new EngineError("The server ended before it answered.");
         }, signal);
     }
 }
-function wrong({ status, detail = "The server does not say what is wrong." }, seconds) {
+function wrong({ status, detail = "The server gives no reason." }, seconds) {
     return status === 503 ? new Busy(detail, seconds) : new EngineError(detail, status === 404);
 }
 async function* events(answer) {

@@ -59,7 +59,7 @@ async function answer(asked, signal) {
 async function load() {
     const about = await manifest();
     if (!about)
-        throw new Error("The engine does not lie beside this page: `make web` puts it there.");
+        throw new Error("The engine is missing beside this page; run `make web`.");
     const glue = await import(at(about.glue));
     await glue.default({ module_or_path: at(about.module) });
     return { glue, about };

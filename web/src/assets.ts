@@ -1,8 +1,8 @@
-// What the engine needs from where this page lies: its module, and a model's files, which the browser keeps.
+// The engine's module and a model's files, served beside this page and cached by the browser.
 
 import type { Progress } from "./engine.js";
 
-/** A file, whose name has its hash: another version is another file. */
+/** A file with its hash in the name: another version is another file. */
 interface Stored {
   url: string;
   bytes: number;
@@ -26,14 +26,14 @@ export function at(url: string): string {
   return new URL(url, BASE).href;
 }
 
-/** None where this page was put up without the engine. */
+/** Null if this page is served without the engine. */
 export async function manifest(): Promise<Manifest | null> {
   const answer = await fetch(at("engine.json"), { cache: "no-cache" }).catch(() => null);
   if (!answer?.ok || !answer.headers.get("Content-Type")?.includes("json")) return null;
   return answer.json().catch(() => null);
 }
 
-/** The model's files by their paths: those that are kept, and else downloaded. */
+/** The model's files by their paths, from the cache or downloaded. */
 export async function weights({ weights }: Manifest, progress: Progress, signal: AbortSignal): Promise<Map<string, Uint8Array>> {
   const kept = await caches.open(CACHE).catch(() => null);
   const all = Object.entries(weights);
@@ -44,12 +44,12 @@ export async function weights({ weights }: Manifest, progress: Progress, signal:
   for (const [path, stored] of all) {
     files.set(path, (await known(kept, stored, tell)) ?? (await download(kept, stored, tell, signal)));
   }
-  // A cache that cannot be tidied is no reason to fail.
+  // Do not fail if the cache cannot be cleaned.
   if (kept) await tidy(kept, new Set(all.map(([, { url }]) => at(url)))).catch(() => {});
   return files;
 }
 
-/** Deletes files of other versions of this page's own; other pages of the same origin have theirs in the same cache. */
+/** Deletes this page's files of other versions; other pages of the same origin share the cache. */
 async function tidy(kept: Cache, urls: Set<string>): Promise<void> {
   for (const request of await kept.keys()) {
     if (request.url.startsWith(at("weights/")) && !urls.has(request.url)) await kept.delete(request);
@@ -58,7 +58,7 @@ async function tidy(kept: Cache, urls: Set<string>): Promise<void> {
 
 async function known(kept: Cache | null, stored: Stored, tell: (more: number) => void): Promise<Uint8Array | null> {
   const read = async () => (await kept?.match(at(stored.url)))?.arrayBuffer();
-  // What cannot be read counts as not there.
+  // An unreadable entry counts as missing.
   const buffer = await read().catch(() => null);
   const bytes = buffer ? new Uint8Array(buffer) : null;
   if (!bytes || !(await isRight(bytes, stored))) return null;
@@ -78,13 +78,13 @@ async function download(kept: Cache | null, stored: Stored, tell: (more: number)
   for (const reader = answer.body.getReader(); ; ) {
     const { done, value } = await reader.read();
     if (done) break;
-    if (got + value.length > bytes.length) throw fail("it is longer than it should be");
+    if (got + value.length > bytes.length) throw fail("it is longer than expected");
     bytes.set(value, got);
     got += value.length;
     tell(value.length);
   }
-  if (got !== bytes.length || !(await isRight(bytes, stored))) throw fail("it is not what it should be; try again");
-  // Without room it is downloaded again the next time.
+  if (got !== bytes.length || !(await isRight(bytes, stored))) throw fail("its hash is wrong; try again");
+  // If the cache is full, it is downloaded again the next time.
   await kept?.put(at(stored.url), new Response(bytes)).catch(() => {});
   return bytes;
 }

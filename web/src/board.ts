@@ -1,4 +1,4 @@
-// The board: an example picture, and the mask that is painted over it.
+// The board: an example picture with a painted mask.
 
 import type { Box } from "./engine.js";
 import { at, input, say } from "./dom.js";
@@ -6,7 +6,7 @@ import { canvasOf, grey, levels, png, type Picture } from "./picture.js";
 
 const MOST_UNDO = 20;
 const PAINT = "#f0f";
-/** Pictures are shown so large at first, in CSS pixels, whatever their own size. */
+/** Initial size of pictures in CSS pixels. */
 const SHOWN_SIDE = 640;
 const ZOOM = { least: 0.25, most: 16, step: 1.25 };
 
@@ -18,15 +18,15 @@ export class Board {
   private readonly paint = context("paint");
   private undo: ImageData[] = [];
   private zoom = 1;
-  /** Where the keyboard paints. */
+  /** The keyboard's cursor. */
   private cursor: Point = [0, 0];
   private keyPaints = false;
-  /** Where the stroke or the box began, and where it is. */
+  /** Start and current point of the stroke or box. */
   private drawn: { from: Point; to: Point } | null = null;
-  /** Fingers and mice that are down, in CSS pixels of the window. */
+  /** Pressed pointers, in CSS pixels of the window. */
   private readonly fingers = new Map<number, Point>();
 
-  /** `outline` makes a mask of what lies in a box. */
+  /** `outline` makes a mask of the thing in a box. */
   constructor(private readonly outline: (picture: Picture, box: Box) => Promise<Blob | null>) {
     const canvas = this.paint.canvas;
     canvas.addEventListener("pointerdown", (event) => this.down(event));
@@ -36,7 +36,7 @@ export class Board {
     canvas.addEventListener("keyup", (event) => {
       if (event.key === " ") this.keyPaints = false;
     });
-    // The key may go up elsewhere.
+    // The key may be released elsewhere.
     canvas.addEventListener("blur", () => (this.keyPaints = false));
     for (const radio of document.querySelectorAll("input[name=tool]")) radio.addEventListener("change", () => this.cancel());
     at("board").addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -47,7 +47,7 @@ export class Board {
     document.addEventListener("keydown", (event) => this.shortcut(event));
   }
 
-  /** Shows a picture, with nothing painted over it or with this mask. */
+  /** Shows a picture, with this mask or none. */
   async show(picture: Picture, mask?: Blob): Promise<void> {
     this.cancel();
     this.picture = picture;
@@ -65,7 +65,7 @@ export class Board {
     if (mask) await this.add(mask);
   }
 
-  /** The mask that is painted, white on black; none where nothing is. */
+  /** The painted mask, white on black; null if nothing is painted. */
   async mask(): Promise<Blob | null> {
     if (!this.picture) return null;
     if (this.tool === "box") this.cancel();
@@ -75,7 +75,7 @@ export class Board {
     return on.some((level) => level > 0) ? png(grey(on, width, height)) : null;
   }
 
-  /** Paints what is white in a mask. */
+  /** Paints the white pixels of a mask. */
   private async add(mask: Blob): Promise<void> {
     const picture = this.picture;
     const bitmap = await createImageBitmap(mask);
@@ -102,7 +102,7 @@ export class Board {
   }
 
   private takeBack(): void {
-    // What is being drawn is the last step.
+    // The current stroke is the last step.
     if (this.cancel()) return;
     this.restore();
   }
@@ -112,7 +112,7 @@ export class Board {
     if (before) this.paint.putImageData(before, 0, 0);
   }
 
-  /** Takes back what is being drawn, if anything is. A box is drawn over the last step: nothing else may keep or restore one before. */
+  /** Takes back the current stroke, if any. A box is drawn on top of the last step, so no step may be saved or restored before. */
   private cancel(): boolean {
     if (!this.drawn && !this.keyPaints) return false;
     this.drawn = null;
@@ -136,12 +136,12 @@ export class Board {
     this.paint.lineWidth = (Number(input("width").value) * Math.max(width, height)) / 1000;
     this.paint.beginPath();
     this.paint.moveTo(...from);
-    // A line of no length draws nothing in some browsers.
+    // Some browsers draw nothing for a line of length 0.
     this.paint.lineTo(to[0] + 0.01, to[1]);
     this.paint.stroke();
   }
 
-  /** The box so far, over what was painted before it. */
+  /** Draws the current box on top of the painted mask. */
   private drawBox({ from, to }: { from: Point; to: Point }): void {
     const before = this.undo.at(-1);
     if (before) this.paint.putImageData(before, 0, 0);
@@ -163,7 +163,7 @@ export class Board {
     const mask = await this.outline(picture, [left, top, right, bottom]);
     // Another picture may be shown by now.
     if (!mask || this.picture !== picture) return;
-    // So may be another box.
+    // There may be another box.
     if (this.tool === "box") this.cancel();
     this.keep();
     await this.add(mask);
@@ -183,7 +183,7 @@ export class Board {
     this.paint.canvas.setPointerCapture(event.pointerId);
     this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
     if (this.fingers.size > 1) {
-      // The second finger makes it a pinch: what the first one drew was not meant.
+      // The second finger makes it a pinch: undo the first one's stroke.
       this.cancel();
       return;
     }
@@ -212,7 +212,7 @@ export class Board {
   }
 
   private up(event: PointerEvent): void {
-    // The keyboard's box is none of a button that was not down.
+    // Without a pressed button the box is the keyboard's.
     if (!this.fingers.delete(event.pointerId) || !this.drawn) return;
     if (this.tool !== "box") this.drawn = null;
     else if (event.type === "pointerup") void this.endBox(this.drawn);
@@ -230,13 +230,13 @@ export class Board {
   }
 
   private wheel(event: WheelEvent): void {
-    // As in maps and editors; a wheel alone scrolls.
+    // As in maps and editors; the wheel without a key scrolls.
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();
     this.zoomBy(event.deltaY < 0 ? ZOOM.step : 1 / ZOOM.step, [event.clientX, event.clientY]);
   }
 
-  /** Zooms so that what lies at `fixed`, in CSS pixels of the window, stays there. */
+  /** Zooms around `fixed`, in CSS pixels of the window. */
   private zoomBy(factor: number, fixed?: Point): void {
     if (!this.picture) return;
     const board = at("board");
@@ -250,7 +250,7 @@ export class Board {
     board.scrollTo((left + x) * real - x, (top + y) * real - y);
   }
 
-  /** CSS pixels of a picture's pixel. */
+  /** CSS pixels per pixel of the picture. */
   private get scale(): number {
     return (this.zoom * SHOWN_SIDE) / Math.max(this.paint.canvas.width, this.paint.canvas.height);
   }
@@ -299,7 +299,7 @@ export class Board {
     event.preventDefault();
   }
 
-  /** Space paints as long as it is down; with the box it sets one corner, then the other. */
+  /** Space paints while it is pressed; with the box it sets one corner, then the other. */
   private keySpace(): void {
     if (this.tool !== "box") {
       this.keep();

@@ -1,4 +1,4 @@
-// The page that says whether this browser computes right on this GPU.
+// The page that checks whether this browser computes right on this GPU.
 
 import { gpuName } from "./gpu.js";
 import { manifest } from "./assets.js";
@@ -16,7 +16,7 @@ interface Report {
   summary: Record<"cases" | "passed" | "failed" | "known" | "not_run", number>;
 }
 
-/** More failures are in the report alone. */
+/** Most failures to list; the report has all. */
 const MOST_SHOWN = 200;
 
 function at<T extends HTMLElement>(id: string): T {
@@ -62,7 +62,7 @@ async function run(): Promise<void> {
   const full = at<HTMLInputElement>("full").checked;
   const call = { what: "conformance", only, skip, full, adapter: name ?? "", driver: navigator.userAgent } as const;
   try {
-    // Stopped, it still has a report of what was done.
+    // A stopped run still gives a report.
     const text: string = await remote.call(call, (told) => {
       if (told.what === "progress") return say(`${told.part}: ${Math.round(100 * told.done)} %`);
       if (told.what !== "row") return;
@@ -91,6 +91,6 @@ at("choice").addEventListener("submit", (event) => {
 });
 at("stop").addEventListener("click", () => running?.abort());
 at("machine").textContent = name === null ? "This browser gives no GPU." : `${name}; ${navigator.userAgent}`;
-if (name === null) say("This browser has no WebGPU, or has it switched off for this machine.");
-else if (!(await manifest())) say("The engine does not lie beside this page: `make web` puts it there.");
+if (name === null) say("This browser has no WebGPU, or has disabled it on this machine.");
+else if (!(await manifest())) say("The engine is missing beside this page; run `make web`.");
 else at<HTMLButtonElement>("run").disabled = false;

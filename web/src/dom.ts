@@ -1,6 +1,6 @@
-// The page's elements, and what it says.
+// The page's elements and messages.
 
-/** The element of that id; the page is wrong without it. */
+/** The element with this id, which must exist. */
 export function at<T extends HTMLElement = HTMLElement>(id: string): T {
   const element = document.getElementById(id);
   if (!element) throw new Error(`the page has no #${id}`);
@@ -9,7 +9,7 @@ export function at<T extends HTMLElement = HTMLElement>(id: string): T {
 
 export const input = (id: string) => at<HTMLInputElement>(id);
 
-/** Tells users what happens, or what went wrong. */
+/** Shows a message or an error. */
 export function say(text: string, bad = false): void {
   at("status").textContent = text;
   at("status").classList.toggle("bad", bad);
@@ -23,7 +23,7 @@ export function button(text: string, act: () => void): HTMLButtonElement {
   return element;
 }
 
-/** Gives a file to the user. */
+/** Downloads a file. */
 export function download(blob: Blob, name: string): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
@@ -32,11 +32,11 @@ export function download(blob: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** Takes files that are chosen in the field `chosen`, and those that are dropped on `target`. */
+/** Takes files chosen in the field `chosen` or dropped on `target`. */
 export function takeFiles(chosen: HTMLInputElement, target: HTMLElement, take: (files: File[]) => void): void {
   chosen.addEventListener("change", () => {
     take([...(chosen.files ?? [])]);
-    // The same file may be chosen once more.
+    // Allow choosing the same file again.
     chosen.value = "";
   });
   const over = (on: boolean) => (event: DragEvent) => {

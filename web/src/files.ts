@@ -1,8 +1,8 @@
-// What users take with them: label maps and COCO annotations.
+// Downloads: label maps and COCO annotations.
 
 import { runs, type Parts } from "./mask.js";
 
-/** Of an 8-bit PNG with a palette: depth, colour type, and the usual compression, filters and order of rows. */
+/** Header fields of an 8-bit palette PNG: depth, colour type, compression, filter and interlacing. */
 const DEPTH_AND_KIND = [8, 3, 0, 0, 0];
 
 const CRC = Uint32Array.from({ length: 256 }, (_, n) => {
@@ -27,7 +27,7 @@ function chunk(kind: string, data: Uint8Array): Uint8Array[] {
   return [Uint8Array.from(word(data.length)), body, Uint8Array.from(word(crc(body)))];
 }
 
-/** The colour of a number in VOC's palette: its bits in turn are the high bits of red, green and blue. */
+/** A colour of VOC's palette: the number's bits are the high bits of red, green and blue, alternating. */
 function colour(number: number): number[] {
   const channel = (first: number) => {
     let value = 0;
@@ -42,9 +42,9 @@ async function deflated(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** Class numbers as a PNG with VOC's palette: what a canvas writes has no palette. */
+/** Class numbers as a PNG with VOC's palette, which a canvas cannot write. */
 export async function labelMap(numbers: Uint8Array, width: number, height: number): Promise<Blob> {
-  // Each row begins with the number of its filter.
+  // Each row begins with its filter number.
   const rows = new Uint8Array((width + 1) * height);
   for (let y = 0; y < height; y++) rows.set(numbers.subarray(y * width, (y + 1) * width), y * (width + 1) + 1);
   const palette = Uint8Array.from(Array.from({ length: 256 }, (_, number) => colour(number)).flat());
@@ -58,7 +58,7 @@ export async function labelMap(numbers: Uint8Array, width: number, height: numbe
   return new Blob(parts as BlobPart[], { type: "image/png" });
 }
 
-/** A picture and those of its parts that are meant. */
+/** A picture and its selected parts. */
 export interface Annotated {
   name: string;
   width: number;
@@ -68,7 +68,7 @@ export interface Annotated {
   on: number[];
 }
 
-/** COCO's instances of all pictures, each part one annotation of the category. */
+/** COCO instances of all pictures: each part is an annotation of the category. */
 export function coco(pictures: Annotated[], category: string): Blob {
   const images = pictures.map(({ name, width, height }, at) => ({ id: at + 1, file_name: name, width, height }));
   const annotations = pictures.flatMap(({ width, height, parts, on }, at) =>

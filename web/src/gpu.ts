@@ -1,10 +1,10 @@
-// The browser's GPU in words: a module is not told.
+// Describes the browser's GPU, which the module cannot see.
 
 interface Gpu {
   requestAdapter(): Promise<{ info: { vendor: string; architecture: string; device: string; description: string } } | null>;
 }
 
-/** None where there is none. */
+/** Null without a GPU. */
 export async function gpuName(): Promise<string | null> {
   const gpu = (navigator as { gpu?: Gpu }).gpu;
   const adapter = await gpu?.requestAdapter().catch(() => null);

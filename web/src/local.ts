@@ -1,7 +1,7 @@
 // The engine on the browser's own GPU: nothing leaves this machine.
 
 import { manifest } from "./assets.js";
-import { EngineError, type Box, type Encoded, type Engine, type Example, type Found, type NamedBank, type Progress } from "./engine.js";
+import { EngineError, type Box, type Encoded, type Engine, type Example, type Prediction, type NamedBank, type Progress } from "./engine.js";
 import { gpuName } from "./gpu.js";
 import { CallError, Remote } from "./remote.js";
 
@@ -10,7 +10,7 @@ export class LocalEngine implements Engine {
 
   private constructor(readonly about: string) {}
 
-  /** None where this browser has no WebGPU for this machine, or the page was put up without the engine. */
+  /** Null if this browser has no WebGPU on this machine, or the page is served without the engine. */
   static async find(): Promise<LocalEngine | null> {
     const name = await gpuName();
     return name !== null && (await manifest()) ? new LocalEngine(`this browser's own GPU (${name})`) : null;
@@ -25,7 +25,7 @@ export class LocalEngine implements Engine {
     return { id: `${this.remote.age}.${bank}`, warnings };
   }
 
-  async segment(bank: string, image: Blob, progress: Progress, signal: AbortSignal): Promise<Found> {
+  async segment(bank: string, image: Blob, progress: Progress, signal: AbortSignal): Promise<Prediction> {
     const [age, number] = bank.split(".").map(Number);
     if (age !== this.remote.age) throw new EngineError("The examples are no longer on the GPU.", true);
     return this.call({ what: "segment", bank: number ?? 0, image }, progress, signal, true);
@@ -41,7 +41,7 @@ export class LocalEngine implements Engine {
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       if (error.name === "Interrupted") signal.throwIfAborted();
-      // A bank goes with its GPU, or with the worker.
+      // A bank is lost with its GPU or worker.
       const gone = error.name === "Gone" || (ofBank && ["Lost", "Broken", "RuntimeError"].includes(error.name));
       throw new EngineError(error.message, gone);
     }

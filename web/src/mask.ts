@@ -1,13 +1,13 @@
-// From a map to a mask and its objects, here and not by the engine: the slider must not wait.
+// From a map to a mask and its objects, in the page, so that the slider responds at once.
 
 import type { Box } from "./engine.js";
 
-/** Smaller parts are no objects that anybody wants: of the picture's pixels. */
+/** Smallest part to keep, as a fraction of the picture's pixels. */
 const LEAST_PART = 1e-4;
 
-/** A connected part of a mask. */
+/** A connected component of a mask. */
 export interface Part {
-  /** Its pixel where the map is highest, row by row. */
+  /** Index of its pixel with the highest map value. */
   top: number;
   area: number;
   box: Box;
@@ -22,11 +22,11 @@ export interface Parts {
 
 /** The parts of a map above `level`, without specks. Pixels that touch at a corner are connected, as in the library's find_objects. */
 export function parts(map: Uint8ClampedArray, level: number, width: number, height: number): Parts {
-  // What was visited is taken out.
+  // Visited pixels are cleared.
   const mask = Uint8Array.from(map, (value) => Number(value > level));
   const of = new Int32Array(mask.length);
   const all: Part[] = [];
-  // Each part's pixels lie here one after the other.
+  // Pixels of the current part.
   const pixels = new Int32Array(mask.length);
   let end = 0;
   for (let first = 0; first < mask.length; first++) {
@@ -72,7 +72,7 @@ export function runs(parts: Parts, number: number, width: number, height: number
     length += pixels;
   };
   const [left, top, right, bottom] = parts.all[number - 1]?.box ?? [0, 0, 0, 0];
-  // All is background outside of the box.
+  // Outside the box all is background.
   add(left * height, false);
   for (let x = left; x < right; x++) {
     add(top, false);

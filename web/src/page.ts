@@ -1,8 +1,8 @@
-// The page: paints examples, asks the engine, and shows what it found.
+// The page: paints examples, calls the engine, and shows results.
 
 import { Board } from "./board.js";
 import { at, button, download, input, say, takeFiles } from "./dom.js";
-import { EngineError, type Encoded, type Engine, type Example, type Found, type Progress } from "./engine.js";
+import { EngineError, type Encoded, type Engine, type Example, type Prediction, type Progress } from "./engine.js";
 import { coco } from "./files.js";
 import { open, type Picture } from "./picture.js";
 import { Result } from "./result.js";
@@ -16,15 +16,15 @@ const BUILT_IN = [
 ];
 
 let engine: Engine | null = null;
-/** Others are another array: what was asked before keeps its own. */
+/** Replaced, never changed: running calls keep their own array. */
 let examples: readonly Example[] = [];
-/** Banks by the examples that they were made of. */
+/** Banks by their examples. */
 const made = new WeakMap<readonly Example[], Encoded>();
 let results: Result[] = [];
-/** Ends what runs, and what waits. */
+/** Aborts running and waiting calls. */
 let ending = new AbortController();
 let chain: Promise<void> = Promise.resolve();
-/** Files are opened one after the other, in the order in which they were chosen. */
+/** Files are opened one by one, in the order in which they were chosen. */
 let opening: Promise<void> = Promise.resolve();
 
 type Act = (engine: Engine, progress: Progress, signal: AbortSignal) => Promise<void>;
@@ -35,11 +35,11 @@ const board = new Board(async (picture, box) => {
   return mask;
 });
 
-/** Does `act` after what was asked before, unless `signal` ends it; shows how far it is, and says what went wrong. */
+/** Runs `act` after earlier calls, unless `signal` aborts; shows its progress and errors. */
 function work(what: string, act: Act, { signal } = ending): Promise<void> {
   chain = chain.then(async () => {
     if (signal.aborted) return;
-    if (!engine) return say("Nothing here can compute: there is no server, and this browser has no WebGPU.", true);
+    if (!engine) return say("No engine is available: there is no server, and this browser has no WebGPU.", true);
     const bar = at<HTMLProgressElement>("progress");
     bar.hidden = at("cancel").hidden = false;
     bar.removeAttribute("value");
@@ -83,7 +83,7 @@ async function showExample(file: File): Promise<void> {
   try {
     await board.show(await open(file, file.name || "picture"));
     listed();
-    say(`${file.name}: paint the thing that is to be found.`);
+    say(`${file.name}: paint the thing to find.`);
   } catch (error) {
     say((error as Error).message, true);
   }
@@ -108,7 +108,7 @@ at("bank").addEventListener("change", () => {
 
 // --- searching
 
-/** What is searched for: a bank that was there, or what the examples show. It is what users had chosen when they asked. */
+/** The bank or the examples to search by, as chosen when the search was requested. */
 interface Wanted {
   bank: string;
   examples: readonly Example[];
@@ -118,8 +118,8 @@ function wanted(): Wanted {
   return { bank: input("bank").value, examples };
 }
 
-/** What is found, with the warnings of its examples. */
-async function find(engine: Engine, picture: Picture, { bank, examples }: Wanted, progress: Progress, signal: AbortSignal): Promise<Found> {
+/** Segments a picture and adds the warnings of the examples. */
+async function find(engine: Engine, picture: Picture, { bank, examples }: Wanted, progress: Progress, signal: AbortSignal): Promise<Prediction> {
   if (bank) return engine.segment(bank, picture.blob, progress, signal);
   for (let again = true; ; again = false) {
     const encoded = made.get(examples) ?? (await engine.encode(examples, progress, signal));
@@ -128,7 +128,7 @@ async function find(engine: Engine, picture: Picture, { bank, examples }: Wanted
       const found = await engine.segment(encoded.id, picture.blob, progress, signal);
       return { ...found, warnings: [...encoded.warnings, ...found.warnings] };
     } catch (error) {
-      // The bank made room for others: once more.
+      // The bank was dropped to make room: encode it again.
       if (!(error instanceof EngineError && error.gone && again)) throw error;
       made.delete(examples);
     }
@@ -182,7 +182,7 @@ function remove(result: Result): void {
   const next = result.figure.nextElementSibling ?? result.figure.previousElementSibling;
   results = results.filter((other) => other !== result);
   result.figure.remove();
-  // The keyboard goes on from there.
+  // The keyboard focus continues there.
   (next?.querySelector<HTMLElement>("button:last-child") ?? input("query")).focus();
   listed();
 }
@@ -201,14 +201,14 @@ let due = false;
 at("threshold").addEventListener("input", () => {
   setThreshold(Number(input("threshold").value));
   if (due) return;
-  // Once a frame, however fast the slider moves.
+  // At most once per frame, even if the slider moves fast.
   due = true;
   requestAnimationFrame(() => {
     due = false;
     for (const result of results) if (inView(result.figure)) result.draw();
   });
 });
-// The others are drawn when the slider rests.
+// The other results are drawn when the slider rests.
 for (const rest of ["change", "pointerup"]) at("threshold").addEventListener(rest, () => results.forEach((result) => result.draw()));
 at("again").addEventListener("click", () => results.forEach((result) => void update(result)));
 at("coco").addEventListener("click", () => {
@@ -233,7 +233,7 @@ async function tryBuiltIn({ folder, name }: (typeof BUILT_IN)[number]): Promise<
     input("name").value = name;
     searched(searching, wanted());
   } catch (error) {
-    say(`The built-in pictures cannot be had: ${(error as Error).message}`, true);
+    say(`The built-in pictures cannot be loaded: ${(error as Error).message}`, true);
   }
 }
 
@@ -251,11 +251,11 @@ takeFiles(input("example"), at("board"), ([file]) => {
 });
 takeFiles(input("query"), at("queries"), search);
 
-// --- what computes
+// --- the engine
 
 async function choose(): Promise<Engine | null> {
   const key = () => input("key").value.trim();
-  // Who has a server does not load the other.
+  // With a server, the local engine is not loaded.
   return (await ServerEngine.find(key)) ?? (await import("./local.js")).LocalEngine.find();
 }
 
@@ -273,7 +273,7 @@ async function listBanks(): Promise<void> {
 at("key").addEventListener("change", () => void listBanks());
 engine = await choose();
 at("about").textContent = engine ? `Computed by ${engine.about}.` : "";
-if (!engine) say("Nothing here can compute: there is no server, and this browser has no WebGPU.", true);
+if (!engine) say("No engine is available: there is no server, and this browser has no WebGPU.", true);
 await listBanks();
 document.body.dataset.ready = "yes";
 listed();

@@ -1,17 +1,17 @@
-// Pictures as the browser has them.
+// Pictures in the browser.
 
-/** Longer sides are scaled down for the engine: the network sees less, and uploads stay small. */
+/** Largest side for the engine: the network uses less, and uploads stay small. */
 const MOST_SIDE = 2048;
 
 export interface Picture {
   name: string;
-  /** What the engine gets. */
+  /** The file for the engine. */
   blob: Blob;
-  /** The same, drawn. */
+  /** The same as a canvas. */
   canvas: HTMLCanvasElement;
   width: number;
   height: number;
-  /** The file's own size, which downloads have. */
+  /** The file's own size, used for downloads. */
   full: { width: number; height: number };
 }
 
@@ -30,10 +30,10 @@ export function png(canvas: HTMLCanvasElement): Promise<Blob> {
   });
 }
 
-/** A file as a picture: upright, and not too large. Fails where it is none. */
+/** Reads a file as an upright picture of limited size. Fails if it is not a picture. */
 export async function open(file: Blob, name: string): Promise<Picture> {
   const bitmap = await createImageBitmap(file).catch(() => {
-    throw new Error(`${name} is no picture that this browser reads.`);
+    throw new Error(`${name} is not a picture that this browser can read.`);
   });
   const full = { width: bitmap.width, height: bitmap.height };
   const scale = Math.min(1, MOST_SIDE / Math.max(full.width, full.height));
@@ -56,7 +56,7 @@ export function grey(levels: ArrayLike<number>, width: number, height: number): 
   return canvas;
 }
 
-/** The red of each pixel, which is the level of what is grey. */
+/** The red value of each pixel, which is the level of a grey picture. */
 export function levels(image: CanvasImageSource, width: number, height: number): Uint8ClampedArray {
   const [, context] = canvasOf(width, height);
   context.imageSmoothingQuality = "high";

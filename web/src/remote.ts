@@ -1,10 +1,10 @@
-// Calls of the engine's worker, which is started when it is needed, and again after whatever ended it.
+// Calls of the engine's worker, which is started on demand and restarted after it ends.
 
-import type { Asked, Told } from "./worker.js";
+import type { Asked, WorkerMessage } from "./worker.js";
 
 type Call = Exclude<Asked, { what: "abort" }> extends infer Each ? (Each extends { id: number } ? Omit<Each, "id"> : never) : never;
 
-/** Of a call that failed: `name` as in web/engine/src/error.rs, or `Broken` where the worker itself ended. */
+/** A failed call: `name` as in web/engine/src/error.rs, or `Broken` if the worker itself ended. */
 export class CallError extends Error {
   constructor(override readonly name: string, message: string) {
     super(message);
@@ -14,18 +14,18 @@ export class CallError extends Error {
 interface Waiting {
   give(value: any): void;
   fail(error: Error): void;
-  hear(told: Told): void;
+  hear(told: WorkerMessage): void;
 }
 
 export class Remote {
   private worker: Worker | null = null;
   private readonly waiting = new Map<number, Waiting>();
   private next = 1;
-  /** How many workers there were: what one of them held is gone with it. */
+  /** Number of workers so far: banks of earlier ones are gone. */
   age = 0;
 
-  // Whoever calls knows what comes: worker.ts has it.
-  call(call: Call, hear: (told: Told) => void, signal: AbortSignal): Promise<any> {
+  // The caller knows the type of the value: see worker.ts.
+  call(call: Call, hear: (told: WorkerMessage) => void, signal: AbortSignal): Promise<any> {
     signal.throwIfAborted();
     const worker = (this.worker ??= this.start());
     const id = this.next++;
@@ -40,22 +40,22 @@ export class Remote {
   private start(): Worker {
     const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     this.age++;
-    worker.addEventListener("message", ({ data }: MessageEvent<Told>) => this.hear(data));
+    worker.addEventListener("message", ({ data }: MessageEvent<WorkerMessage>) => this.onMessage(data));
     worker.addEventListener("error", (event) => {
       event.preventDefault();
-      this.end(new CallError("Broken", `The engine broke down: ${event.message || "its script cannot be loaded"}`));
+      this.end(new CallError("Broken", `The engine stopped: ${event.message || "its script cannot be loaded"}`));
     });
     return worker;
   }
 
-  private hear(told: Told): void {
+  private onMessage(told: WorkerMessage): void {
     const waiting = this.waiting.get(told.id);
     if (told.what === "progress" || told.what === "row") return waiting?.hear(told);
     this.waiting.delete(told.id);
     if (told.what === "done") return waiting?.give(told.value);
     const error = new CallError(told.name, told.message);
     waiting?.fail(error);
-    // What else is of that GPU is of no use either.
+    // Other calls on that GPU fail, too.
     if (told.name === "Lost" || told.name === "RuntimeError") this.end(error);
   }
 

@@ -1,7 +1,7 @@
-// One picture that was searched: what was found in it, and what users do with it.
+// A searched picture: its result and the user's actions on it.
 
 import { button, download, input, say } from "./dom.js";
-import type { Found } from "./engine.js";
+import type { Prediction } from "./engine.js";
 import { labelMap, type Annotated } from "./files.js";
 import { parts, type Parts } from "./mask.js";
 import { canvasOf, grey, levels, png, type Picture } from "./picture.js";
@@ -9,18 +9,18 @@ import { canvasOf, grey, levels, png, type Picture } from "./picture.js";
 const ON = [255, 0, 255, 130];
 const OFF = [128, 128, 128, 100];
 
-/** What the page does with a result. */
+/** Actions of the page on a result. */
 interface Page {
-  /** Makes another example of the picture and a mask. */
+  /** Makes an example from the picture and a mask. */
   add(picture: Picture, mask: Blob): void;
   remove(result: Result): void;
 }
 
 export class Result {
   readonly figure = document.createElement("figure");
-  private found: Found | null = null;
+  private found: Prediction | null = null;
   private parts: Parts = { of: new Int32Array(), all: [] };
-  /** The top of each object that is switched off: objects change with the threshold, and what holds it stays off. It is the last to go. */
+  /** The highest pixel of each object that is switched off: objects change with the threshold, and the one with this pixel stays off. */
   private readonly off = new Set<number>();
   private readonly remove = button("Remove", () => this.page.remove(this));
 
@@ -28,7 +28,7 @@ export class Result {
     this.figure.append(picture.canvas, caption(picture.name), this.remove);
   }
 
-  show(found: Found): void {
+  show(found: Prediction): void {
     this.found = found;
     this.draw();
   }
@@ -37,7 +37,7 @@ export class Result {
     return this.found !== null;
   }
 
-  /** What came of it, in words. */
+  /** A summary of the result. */
   get summary(): string {
     if (!this.found) return "not searched";
     return `${this.found.found ? "" : "nothing found, "}score ${this.found.score.toFixed(2)}`;
@@ -49,12 +49,12 @@ export class Result {
     return Number(input("threshold").value) * whole * 255;
   }
 
-  /** The map's parts; none where the thing is not there. */
-  private partsOf(found: Found, map: Uint8ClampedArray, width: number, height: number): Parts {
+  /** The map's parts; empty if the thing is not found. */
+  private partsOf(found: Prediction, map: Uint8ClampedArray, width: number, height: number): Parts {
     return found.found ? parts(map, this.level, width, height) : { of: new Int32Array(width * height), all: [] };
   }
 
-  /** Numbers of the parts that are switched on. */
+  /** Numbers of the selected parts. */
   private on(): Set<number> {
     const off = new Set([...this.off].map((pixel) => this.parts.of[pixel]));
     return new Set(this.parts.all.map((_, i) => i + 1).filter((number) => !off.has(number)));
@@ -74,7 +74,7 @@ export class Result {
     over.putImageData(image, 0, 0);
     context.drawImage(layer, 0, 0);
     shown.role = "img";
-    shown.setAttribute("aria-label", `${name} with what was found painted over it, ${this.summary}, objects: ${on.size}`);
+    shown.setAttribute("aria-label", `${name} with the result painted on it, ${this.summary}, objects: ${on.size}`);
     shown.addEventListener("click", (event) => this.clicked(shown, event));
     const buttons = [
       button("Mask", () => void this.saved("_mask.png", async () => png(await this.fullMask()))),
@@ -84,7 +84,7 @@ export class Result {
     this.figure.replaceChildren(shown, caption(`${name}, ${this.summary}`), this.switches(on), ...buttons, this.remove);
   }
 
-  /** Boxes that switch objects on and off. */
+  /** Checkboxes that switch objects on and off. */
   private switches(on: Set<number>): HTMLElement {
     const list = document.createElement("div");
     list.className = "objects";
@@ -96,7 +96,7 @@ export class Result {
       box.checked = on.has(number);
       box.addEventListener("change", () => {
         this.toggle(number);
-        // The boxes are new ones now.
+        // The checkboxes were replaced.
         this.figure.querySelectorAll<HTMLInputElement>(".objects input")[at]?.focus();
       });
       label.append(box, ` object ${at + 1} (${part.area} pixels)`);
@@ -120,16 +120,16 @@ export class Result {
     this.draw();
   }
 
-  /** The parts that are on, at the size of the picture's file. */
+  /** The selected parts, at the size of the picture's file. */
   annotated(): Annotated {
     const { name, width, height, full } = this.picture;
     if (!this.found) return { name, ...full, parts: this.parts, on: [] };
     const is = full.width === width && full.height === height;
-    // The map is enlarged, and not the mask: its edges stay smooth.
+    // Enlarge the map, not the mask, so that edges stay smooth.
     const map = is ? this.found.map : levels(grey(this.found.map, width, height), full.width, full.height);
     const all = is ? this.parts : this.partsOf(this.found, map, full.width, full.height);
     const on = this.on();
-    // A part is the one that the page shows at its top: edges differ a little, and what is not shown is not given.
+    // Match parts by the highest pixel, because edges differ a little; parts that are not shown are dropped.
     const isOn = (top: number) => {
       const [x, y] = [top % full.width, Math.floor(top / full.width)];
       const shown = this.parts.of[Math.floor(((y + 0.5) * height) / full.height) * width + Math.floor(((x + 0.5) * width) / full.width)];
@@ -161,7 +161,7 @@ export class Result {
   private async used(): Promise<void> {
     const { width, height } = this.picture;
     const on = this.on();
-    if (!on.size) return say("Nothing was found that could be an example.", true);
+    if (!on.size) return say("There is no selected object to use as an example.", true);
     const mask = Uint8Array.from(this.parts.of, (number) => (on.has(number) ? 255 : 0));
     this.page.add(this.picture, await png(grey(mask, width, height)));
   }

@@ -1,9 +1,9 @@
 // The engine behind HTTP: docs/serve.md.
 
-import { EngineError, type Box, type Encoded, type Engine, type Example, type Found, type NamedBank, type Progress } from "./engine.js";
+import { EngineError, type Box, type Encoded, type Engine, type Example, type Prediction, type NamedBank, type Progress } from "./engine.js";
 import { levels } from "./picture.js";
 
-/** So often a busy server is asked. */
+/** Most attempts at a busy server. */
 const TRIES = 6;
 
 interface Problem {
@@ -11,7 +11,7 @@ interface Problem {
   detail?: string;
 }
 
-/** The server has no room now; it may say how long one should wait. */
+/** The server is busy; it may say how long to wait. */
 class Busy extends EngineError {
   constructor(message: string, readonly seconds: number | null) {
     super(message);
@@ -25,16 +25,16 @@ interface Segmented {
   peak: number;
   score: number;
   min_score: number;
-  /** Whether the mask has a pixel. */
+  /** Whether the mask is not empty. */
   found: boolean;
-  threshold: Found["threshold"];
+  threshold: Prediction["threshold"];
   warnings: string[];
 }
 
 export class ServerEngine implements Engine {
   private constructor(readonly about: string, private readonly key: () => string) {}
 
-  /** The server of this page; none where there is no such server. */
+  /** The server of this page; null if there is none. */
   static async find(key: () => string): Promise<ServerEngine | null> {
     const answer = await fetch("health").catch(() => null);
     const health = answer?.ok ? await answer.json().catch(() => null) : null;
@@ -58,11 +58,11 @@ export class ServerEngine implements Engine {
     return fromBase64(mask);
   }
 
-  async segment(bank: string, image: Blob, progress: Progress, signal: AbortSignal): Promise<Found> {
+  async segment(bank: string, image: Blob, progress: Progress, signal: AbortSignal): Promise<Prediction> {
     const body = { bank, image: await base64(image), map: true };
     const found = await this.stream<Segmented>("v1/segment", body, progress, signal);
     const bitmap = await createImageBitmap(fromBase64(found.map));
-    // A mask may be empty by its threshold alone, which the slider lowers.
+    // The threshold alone may empty a mask, and the slider can lower it.
     const enough = found.found || found.score >= found.min_score;
     return { ...found, found: enough, map: levels(bitmap, found.width, found.height) };
   }
@@ -81,7 +81,7 @@ export class ServerEngine implements Engine {
     throw wrong({ detail: answer.statusText, ...problem, status: answer.status }, seconds);
   }
 
-  /** Does `act`, and does it again after a while as long as the server is busy. */
+  /** Runs `act`, and repeats it after a while if the server is busy. */
   private async patiently<T>(act: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     for (let tries = 1; ; tries++) {
       try {
@@ -93,12 +93,12 @@ export class ServerEngine implements Engine {
     }
   }
 
-  // Whoever asks knows what comes: docs/serve.md has it.
+  // The caller knows the type of the answer: see docs/serve.md.
   private async ask(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<any> {
     return this.patiently(async () => (await this.send(method, path, "application/json", body, signal)).json(), signal);
   }
 
-  /** What comes at the end of a stream of events. */
+  /** The last event of a stream. */
   private async stream<T>(path: string, body: unknown, progress: Progress, signal: AbortSignal): Promise<T> {
     return this.patiently(async () => {
       const answer = await this.send("POST", path, "text/event-stream", body, signal);
@@ -108,12 +108,12 @@ export class ServerEngine implements Engine {
         if (name === "done") return data;
       }
       signal.throwIfAborted();
-      throw new EngineError("The server ended before its answer was there.");
+      throw new EngineError("The server ended before it answered.");
     }, signal);
   }
 }
 
-function wrong({ status, detail = "The server does not say what is wrong." }: Problem, seconds: number | null): EngineError {
+function wrong({ status, detail = "The server gives no reason." }: Problem, seconds: number | null): EngineError {
   return status === 503 ? new Busy(detail, seconds) : new EngineError(detail, status === 404);
 }
 

@@ -1,9 +1,9 @@
-// The engine in a thread of its own: loading weights and resizing pictures would hold up the page. Calls are done one after the other.
+// The engine in a worker thread: loading weights and resizing pictures would block the page. Calls run one by one.
 
 import { at, manifest, weights, type Manifest } from "./assets.js";
-import type { Box, Example, Found } from "./engine.js";
+import type { Box, Example, Prediction } from "./engine.js";
 
-/** What the page asks for, by a number of its own. */
+/** A request of the page, with its id. */
 export type Asked = { id: number } & (
   | { what: "encode"; examples: readonly Example[] }
   | { what: "segment"; bank: number; image: Blob }
@@ -12,13 +12,13 @@ export type Asked = { id: number } & (
   | { what: "abort" }
 );
 
-/** What becomes of it. */
-export type Told = { id: number } & (
+/** A message about a request. */
+export type WorkerMessage = { id: number } & (
   | { what: "progress"; part: string; done: number }
-  /** A case of conformance, as JSON, and how many there are. */
+  /** A conformance case as JSON, and the number of cases. */
   | { what: "row"; row: string; of: number }
   | { what: "done"; value: unknown }
-  /** `name` is that of web/engine/src/error.rs. */
+  /** `name` as in web/engine/src/error.rs. */
   | { what: "failed"; name: string; message: string }
 );
 
@@ -69,14 +69,14 @@ addEventListener("message", ({ data }: MessageEvent<Asked>) => {
       tell({ id, what: "done", value: await answer(data, abort.signal) });
     } catch (error) {
       const { name, message } = error instanceof Error ? error : new Error(String(error));
-      // A GPU that is lost stays lost, also where the call was to stop.
+      // A lost GPU stays lost, even if the call was aborted.
       tell({ id, what: "failed", name: name === "AbortError" ? "Interrupted" : name, message });
     }
     running.delete(id);
   });
 });
 
-function tell(told: Told): void {
+function tell(told: WorkerMessage): void {
   postMessage(told);
 }
 
@@ -114,7 +114,7 @@ async function answer(asked: Exclude<Asked, { what: "abort" }>, signal: AbortSig
 
 async function load(): Promise<{ glue: Glue; about: Manifest }> {
   const about = await manifest();
-  if (!about) throw new Error("The engine does not lie beside this page: `make web` puts it there.");
+  if (!about) throw new Error("The engine is missing beside this page; run `make web`.");
   const glue: Glue = await import(at(about.glue));
   await glue.default({ module_or_path: at(about.module) });
   return { glue, about };
@@ -124,12 +124,12 @@ async function bytes(blob: Blob): Promise<Uint8Array> {
   return new Uint8Array(await blob.arrayBuffer());
 }
 
-function found(searched: Searched): Found {
+function found(searched: Searched): Prediction {
   const { width, height, peak, score, relative, threshold } = searched;
   const [map, warnings] = [searched.map(), searched.warnings()];
   searched.free();
   const rule = relative ? { relative: threshold } : { absolute: threshold };
-  // This engine wants no least score.
+  // This engine has no minimum score.
   return { width, height, map, peak, score, found: true, threshold: rule, warnings };
 }
 

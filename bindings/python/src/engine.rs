@@ -1,9 +1,9 @@
 //! The segmenter and its banks.
 
 use crate::errors;
-use crate::found::{self, Found};
 use crate::owned::Owned;
 use crate::picture::{self, Examples, Picture, Shape};
+use crate::prediction::{self, Prediction};
 use crate::watch;
 use diffews_wgpu::gpu::{AdapterChoice, check_backend};
 use diffews_wgpu::image_io::{Framing, LoadedPicture, PictureOptions, Tiles};
@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What `Segmenter` of Python is asked for.
+/// The arguments of Python's `Segmenter`.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct Asked {
@@ -66,7 +66,7 @@ impl Asked {
         let precision =
             precision.map_err(|_| unknown("precision", &self.precision, &Precision::ALL.map(Precision::name)))?;
         let none = MaskRule { threshold: Threshold::PAPER, min_score: self.min_score };
-        let rule = found::rule(none, self.threshold, self.absolute_threshold, None)?;
+        let rule = prediction::rule(none, self.threshold, self.absolute_threshold, None)?;
         let choice = choice(self.backend.as_deref(), self.adapter)?;
         let gpu = Gpu::new(&choice)?.interrupted_by(watch::interrupted);
         let mut builder = Segmenter::builder().gpu(gpu).precision(precision).shots(self.shots).framing(framing);
@@ -98,7 +98,7 @@ impl Asked {
             (true, None) => SelfCheck::Each,
         });
         match (self.tune, &self.cache) {
-            (true, None) => return Err(Error::Usage("what is tuned is kept in the cache; give it a place".into())),
+            (true, None) => return Err(Error::Usage("tuning needs a cache directory; give one".into())),
             (true, Some(dir)) => {
                 builder = builder.tuning(Tuning { seconds: self.tune_seconds, ..Tuning::in_dir(dir) });
             }
@@ -111,15 +111,15 @@ impl Asked {
         let mut warnings: Vec<String> = planned.model().warnings().iter().map(ToString::to_string).collect();
         warnings.extend_from_slice(planned.notes());
         let segmenter = planned.allocate_with(progress)?;
-        warnings.extend(segmenter.overflow().map(|why| format!("{why}; all is in f32")));
+        warnings.extend(segmenter.overflow().map(|why| format!("{why}; everything runs in f32")));
         Ok((segmenter, warnings))
     }
 }
 
-/// A segmenter, which only the process that opened it may use.
+/// A segmenter, usable only in the process that opened it.
 type Open = Owned<Segmenter>;
 
-/// The address by which a call knows its segmenter.
+/// The address that identifies the segmenter of a call.
 fn enter(open: &Open) -> PyResult<Option<usize>> {
     match open.is_here() {
         true => Ok(Some(std::ptr::from_ref::<Segmenter>(open).addr())),
@@ -130,15 +130,15 @@ fn enter(open: &Open) -> PyResult<Option<usize>> {
     }
 }
 
-/// A picture as all of `banks` have it read. Examples of 16 bits say for their bank what white is.
+/// Reads a picture as all of `banks` need it. Examples of 16 bits determine white for their bank.
 fn load(picture: &Picture, banks: &[&Bank]) -> Result<LoadedPicture, Error> {
     let options = banks.first().map(|bank| bank.options.clone()).unwrap_or_default();
     let loaded = picture.load(&options)?;
     for bank in banks.iter().filter(|bank| bank.options != options) {
         if picture.load(&bank.options)?.rgb != loaded.rgb {
             return Err(Error::Usage(format!(
-                "{}: its samples of 16 bits mean different things to these banks, whose examples use different numbers of bits; \
-                 segment it with each bank by itself",
+                "{}: the examples of these banks use different numbers of bits, so its 16-bit samples have no common meaning; \
+                segment it with each bank separately",
                 picture.name("the image"),
             )));
         }
@@ -207,7 +207,7 @@ impl Engine {
         })
     }
 
-    /// Encodes the picture once, and gives a result for each bank.
+    /// Encodes the picture once and returns a result for each bank.
     #[expect(clippy::too_many_arguments, reason = "Python gives each by itself")]
     fn segment(
         &self,
@@ -219,10 +219,10 @@ impl Engine {
         min_score: Option<f64>,
         tiles: Option<(u32, u32)>,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<Vec<Found>> {
+    ) -> PyResult<Vec<Prediction>> {
         let (segmenter, banks) = (&self.open, banks.iter().map(Py::get).collect::<Vec<&Bank>>());
         watch::watched(py, enter(&self.open)?, progress.as_ref(), |progress| {
-            let rule = found::rule(segmenter.mask_rule(), threshold, absolute, min_score)?;
+            let rule = prediction::rule(segmenter.mask_rule(), threshold, absolute, min_score)?;
             let tiles = tiles.map(|(side, overlap)| Tiles::new(side, overlap)).transpose().map_err(Error::Usage)?;
             let loaded = load(&picture, &banks)?;
             let odd: Vec<String> = picture::odd(&loaded, &picture.name("the image")).collect();
@@ -231,10 +231,10 @@ impl Engine {
                 Some(tiles) => segmenter.segment_tiled(&banks, &loaded.rgb, tiles, progress)?,
                 None => segmenter.segment_classes(&banks, &loaded.rgb, progress)?,
             };
-            let mut found: Vec<Found> =
-                found.into_iter().map(|found| Found::new(found, loaded.rgb.dimensions(), rule)).collect();
+            let mut found: Vec<Prediction> =
+                found.into_iter().map(|found| Prediction::new(found, loaded.rgb.dimensions(), rule)).collect();
             if let Some(first) = found.first_mut() {
-                // The picture is one for all banks: it is told once.
+                // The banks share the picture: report its notes once.
                 first.warnings.splice(..0, odd);
             }
             Ok(found)
@@ -262,7 +262,7 @@ impl Engine {
 pub struct Bank {
     open: Arc<Open>,
     bank: Owned<SupportBank>,
-    /// How pictures are read that are searched.
+    /// How query pictures are read.
     options: PictureOptions,
     #[pyo3(get)]
     warnings: Vec<String>,

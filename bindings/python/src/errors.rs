@@ -1,4 +1,4 @@
-//! Errors of the library as Python's, and panics as errors.
+//! Maps errors and panics of the library to Python's exceptions.
 
 use diffews_wgpu::Error;
 use diffews_wgpu::gpu::GpuError;
@@ -50,7 +50,7 @@ fn raised(class: Class, message: String) -> PyErr {
     }
 }
 
-/// `error` as its users expect it in Python, with the library's own words.
+/// The Python exception for `error`, with the library's message.
 pub fn of(error: &Error) -> PyErr {
     raised(class(error), error.to_string())
 }
@@ -105,12 +105,12 @@ fn of_system(kind: ErrorKind) -> Class {
     }
 }
 
-/// What `work` returns. A panic is an error as others are: pyo3's own exception for it passes by `except Exception`.
+/// Runs `work` and returns a panic as an ordinary error: `except Exception` does not catch pyo3's own exception for it.
 pub fn caught<T>(work: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(other(told(panic.as_ref()))))
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(other(panic_message(panic.as_ref()))))
 }
 
-fn told(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    format!("a fault of diffews-wgpu itself, please report it: {}", text.unwrap_or("it did not say why"))
+    format!("a defect of diffews-wgpu, please report it: {}", text.unwrap_or("without a message"))
 }

@@ -1,20 +1,20 @@
-//! `diffews_wgpu._native`: the library as Python calls it. What Python's users see is written in Python, on top of this
-//! (`python/diffews_wgpu`): arrays come and go as bytes with their sizes, and errors are of classes that are defined there.
+//! `diffews_wgpu._native`: the library for Python. The public API is written in Python on top of it
+//! (`python/diffews_wgpu`): arrays are passed as bytes with their sizes, and exception classes are defined there.
 
 mod engine;
 mod errors;
-mod found;
 mod owned;
 mod picture;
+mod prediction;
 mod watch;
 
 #[pyo3::pymodule]
 mod _native {
     #[pymodule_export]
     use super::engine::{Bank, Engine};
-    #[pymodule_export]
-    use super::found::{Found, Part};
     use super::picture::{Picture, Shape};
+    #[pymodule_export]
+    use super::prediction::{MaskObject, Prediction};
     use super::{engine, errors, watch};
     use diffews_wgpu::gpu::list;
     use diffews_wgpu::image_io::PictureOptions;
@@ -33,14 +33,14 @@ mod _native {
         engine::json(serde_json::to_string(&found))
     }
 
-    /// Where the command keeps what it remembers of adapters.
+    /// The command's cache directory.
     #[pyfunction]
     fn cache_dir() -> Option<PathBuf> {
         let named = std::env::var_os("DIFFEWS_CACHE").filter(|dir| !dir.is_empty()).map(PathBuf::from);
         named.or_else(|| dirs::cache_dir().map(|dir| dir.join("diffews-wgpu")))
     }
 
-    /// The mask that is meant in a picture: width, height, bytes, and what is odd about it.
+    /// The mask of a picture: width, height, bytes, and warnings.
     #[pyfunction]
     fn read_mask<'py>(
         py: Python<'py>,

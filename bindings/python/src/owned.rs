@@ -1,10 +1,10 @@
-//! What lies on a device, and the process that may touch it.
+//! Values on a device, bound to the process that owns them.
 
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::process;
 
-/// It is dropped only where it was made: a forked child has copies of the handles, and what it frees is the parent's.
+/// Dropped only in the process that made it: a forked child has copies of the handles and would free the parent's memory.
 pub struct Owned<T> {
     inside: ManuallyDrop<T>,
     process: u32,

@@ -1,4 +1,4 @@
-//! Pictures, masks and marks as Python has them.
+//! Pictures, masks and marks from Python.
 
 use diffews_wgpu::image_io::{
     self, BoundingBox, ImageError, LoadedPicture, Mark, Marks, Mask, MaskReading, Note, PictureOptions, Stroke,
@@ -14,37 +14,37 @@ use std::sync::Arc;
 pub enum Picture {
     /// Height, width, and RGB.
     Pixels(u32, u32, PyBackedBytes),
-    /// What a file holds.
+    /// Content of a file.
     File(PyBackedBytes),
     Path(PathBuf),
 }
 
 #[derive(FromPyObject)]
 pub enum Shape {
-    /// Height, width, and a byte for each pixel that is not 0 in the foreground.
+    /// Height, width, and a byte for each pixel, not 0 for foreground.
     Pixels(u32, u32, PyBackedBytes),
     File(PyBackedBytes),
     Path(PathBuf),
-    /// Corners of boxes; points of strokes with their width, and whether they are the thing's.
+    /// Corners of boxes; points of strokes with their width, and whether they are on the thing.
     Marks(Vec<(u32, u32, u32, u32)>, Vec<Line>),
 }
 
 type Line = (Vec<(f32, f32)>, Option<f32>, bool);
 
-/// Names a picture that is no file.
+/// The name of a picture that is not a file.
 fn name(what: &str) -> &Path {
     Path::new(what)
 }
 
-/// What is odd about a picture, in words. Colours of a profile and transparent parts are read as docs/python.md says, which is nothing
-/// to warn of.
+/// Warnings about a picture. Colour profiles and transparent parts give none: docs/python.md says how they are
+/// read.
 pub fn odd(loaded: &LoadedPicture, name: &str) -> impl Iterator<Item = String> {
     let odd = loaded.notes.iter().filter(|note| !matches!(note, Note::Profile | Note::Background { .. }));
     odd.map(move |note| format!("{name}: {note}"))
 }
 
 impl Picture {
-    /// For messages; `else_` names one that is no path.
+    /// Its name in messages: the path, or `else_`.
     pub fn name(&self, else_: &str) -> String {
         match self {
             Picture::Path(path) => path.display().to_string(),
@@ -52,7 +52,7 @@ impl Picture {
         }
     }
 
-    /// Reads it as it is displayed; `options` say how files are read.
+    /// Reads it in display orientation.
     pub fn load(&self, options: &PictureOptions) -> Result<LoadedPicture, Error> {
         Ok(match self {
             Picture::Pixels(height, width, bytes) => {
@@ -66,7 +66,7 @@ impl Picture {
         })
     }
 
-    /// Examples as a run of the command reads them: the bits of those with 16 are decided together, in `options`.
+    /// Reads examples like the command: the bits of 16-bit ones are determined together, in `options`.
     fn load_all(all: &[Picture], options: &mut PictureOptions) -> Result<Vec<LoadedPicture>, Error> {
         let path = |picture: &'_ Picture| match picture {
             Picture::Path(path) => Some(path.clone()),
@@ -84,7 +84,7 @@ impl Picture {
 }
 
 impl Shape {
-    /// The mask of `picture`, and what is odd about it.
+    /// The mask of `picture`, and warnings about it.
     pub fn mask(&self, picture: &LoadedPicture) -> Result<(Mask, Vec<String>), Error> {
         let how = MaskReading::default();
         let loaded = match self {
@@ -125,7 +125,7 @@ fn marks(boxes: &[(u32, u32, u32, u32)], lines: &[Line]) -> Result<Marks, Error>
     Ok(Marks { boxes, strokes: lines.iter().map(stroke).collect(), painted: None })
 }
 
-/// Examples of pictures and their masks; what is odd about them; and how pictures are read that are searched for the same.
+/// Examples, warnings about them, and how query pictures must be read.
 pub struct Examples {
     pub all: Vec<Example>,
     pub warnings: Vec<String>,

@@ -1,4 +1,4 @@
-//! A call's progress, and what stops it: an exception of the callback, or of a signal's handler.
+//! Progress of a call; an exception of the callback or of a signal handler stops it.
 
 use crate::errors;
 use diffews_wgpu::{Error, Stage};
@@ -7,14 +7,14 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// Signals are looked for no more often: it needs the GIL, which others may hold.
+/// Shortest interval between checks for signals, which need the GIL.
 const BETWEEN: Duration = Duration::from_millis(50);
 
-/// A call that this thread is in.
+/// The current call of this thread.
 struct Call {
-    /// The address of its segmenter, which must not be asked for more meanwhile.
+    /// Address of its segmenter, which must not be called meanwhile.
     of: usize,
-    /// Why it is to stop.
+    /// Why it must stop.
     error: Option<PyErr>,
     looked: Instant,
 }
@@ -23,7 +23,7 @@ thread_local! {
     static CALLS: RefCell<Vec<Call>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Ends with the call, also where it panics.
+/// Ends the call when dropped, also after a panic.
 struct Entered;
 
 impl Drop for Entered {
@@ -32,10 +32,10 @@ impl Drop for Entered {
     }
 }
 
-/// Does `work` without the GIL, and tells `callback` of its progress. `of` is the address of a segmenter that is locked meanwhile.
+/// Runs `work` without the GIL and reports its progress to `callback`. `of` is the address of the segmenter, which is locked meanwhile.
 ///
 /// # Errors
-/// What the callback or a signal's handler raised, as it is; else the library's.
+/// The exception of the callback or a signal handler, else the library's.
 pub fn watched<T: Send>(
     py: Python<'_>,
     of: Option<usize>,
@@ -45,7 +45,7 @@ pub fn watched<T: Send>(
     let of = of.unwrap_or(0);
     if of != 0 && CALLS.with_borrow(|calls| calls.iter().any(|call| call.of == of)) {
         return Err(errors::other(
-            "a callback of progress called its own segmenter, which is at work; call it afterwards",
+            "a progress callback called its own segmenter, which is running; call it afterwards",
         ));
     }
     errors::caught(|| {
@@ -65,7 +65,7 @@ fn step(callback: Option<&Py<PyAny>>, stage: Stage, done: f64) -> ControlFlow<()
     let told = match callback {
         None => Ok(()),
         Some(callback) => Python::try_attach(|py| callback.call1(py, (stage.to_string(), done)).map(drop))
-            .unwrap_or_else(|| Err(ending())),
+            .unwrap_or_else(|| Err(interrupt_error())),
     };
     match told {
         Err(error) => {
@@ -81,7 +81,7 @@ fn due() -> bool {
     CALLS.with_borrow(|calls| calls.last().is_some_and(|call| call.looked.elapsed() >= BETWEEN))
 }
 
-/// Whether the call that this thread is in is to stop; the device's waits ask that, too. Other threads are in none.
+/// Whether this thread's current call must stop, also asked while waiting for the device. False on other threads.
 pub fn interrupted() -> bool {
     let standing = CALLS.with_borrow_mut(|calls| {
         let call = calls.last_mut()?;
@@ -91,7 +91,7 @@ pub fn interrupted() -> bool {
     match standing {
         None => false,
         Some(true) => true,
-        Some(false) => match Python::try_attach(|py| py.check_signals()).unwrap_or_else(|| Err(ending())) {
+        Some(false) => match Python::try_attach(|py| py.check_signals()).unwrap_or_else(|| Err(interrupt_error())) {
             Ok(()) => false,
             Err(error) => {
                 stop(error);
@@ -109,6 +109,6 @@ fn stop(error: PyErr) {
     });
 }
 
-fn ending() -> PyErr {
+fn interrupt_error() -> PyErr {
     pyo3::exceptions::PySystemExit::new_err("Python ends")
 }

@@ -185,7 +185,7 @@ def test_banks_that_read_a_picture_in_different_ways(segmenter, bank, lemon, tmp
     ten, twelve = (segmenter.encode(deep(tmp_path / f"{bits}.png", bits), MASK) for bits in (10, 12))
     query = deep(tmp_path / "query.png", 9)
     for banks in ({"10": ten, "12": twelve}, {"12": twelve, "10": ten}):
-        with pytest.raises(InputError, match="query.png: .* each bank by itself"):
+        with pytest.raises(InputError, match="query.png: .* each bank separately"):
             segmenter.segment_classes(banks, query)
     assert len(segmenter.segment_classes({"12": twelve, "again": twelve}, query)) == 2
     # Of 8 bits it is the same to all.

@@ -52,7 +52,7 @@ def test_what_a_callback_raises_comes_out_as_it_is(segmenter, bank, lemon, crate
 
 
 def test_a_callback_that_calls_its_segmenter_is_told_so(segmenter, bank, crate):
-    with pytest.raises(diffews_wgpu.DiffewsError, match="at work"):
+    with pytest.raises(diffews_wgpu.DiffewsError, match="running"):
         segmenter.segment(bank, crate, progress=lambda *_: segmenter.segment(bank, crate))
     with pytest.raises(TypeError):
         segmenter.segment(bank, crate, progress=3)

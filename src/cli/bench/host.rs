@@ -1,4 +1,4 @@
-//! `bench --host`: what is left of a query where the device takes no time.
+//! `bench --host`: the time of a query that the host takes.
 
 use super::{Args, COMMIT, json_line, noise, print, progress, sorted};
 use cpu_time::ThreadTime;
@@ -8,19 +8,19 @@ use diffews_wgpu::segment::{Pass, SelfCheck};
 use diffews_wgpu::{Precision, Segmenter, Stage, bench};
 use serde::Serialize;
 
-/// Milliseconds of this thread; what a driver does in threads of its own does not count.
+/// Milliseconds of this thread; a driver's own threads do not count.
 #[derive(Serialize)]
-struct Found<'a> {
+struct Report<'a> {
     model: &'a str,
     size: u32,
     precision: &'static str,
     /// The first query after loading and encoding one support.
     first_query_ms: f64,
-    /// Of those after it: the median, and by stage.
+    /// Median of the later queries.
     query_ms: f64,
     least_ms: f64,
     most_ms: f64,
-    stages: Vec<Part>,
+    stages: Vec<StageReport>,
     submissions: u64,
     repetitions: u16,
     #[serde(flatten)]
@@ -30,7 +30,7 @@ struct Found<'a> {
 }
 
 #[derive(Serialize)]
-struct Part {
+struct StageReport {
     stage: String,
     ms: f64,
     dispatches: usize,
@@ -56,19 +56,19 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             now = STAGES.iter().position(|s| s.0 == stage).unwrap_or(now);
             progress::go_on()
         })?;
-        // What comes after the last word of a stage is the next one's, but for the last stage.
+        // Time after a stage's last report counts for the next stage; after the last stage, for that one.
         spent[now] += milliseconds(&mut last);
         all.push(1e3 * started.elapsed().as_secs_f64());
         stages.iter_mut().zip(spent).for_each(|(all, ms)| all.push(ms));
         submissions = segmenter.gpu().submissions() - before;
     }
     let (first, others) = (all[0], sorted(&all[1..]));
-    let part = |((stage, pass), all): (&(Stage, Pass), &Vec<f64>)| Part {
+    let part = |((stage, pass), all): (&(Stage, Pass), &Vec<f64>)| StageReport {
         stage: stage.to_string(),
         ms: bench::median(&sorted(&all[1..])),
         dispatches: segmenter.memory().of(*pass).dispatches,
     };
-    let found = Found {
+    let found = Report {
         model: args.network.name(),
         size: segmenter.size(),
         precision: segmenter.precision().name(),
@@ -86,7 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.json { print(&json_line(&found)?) } else { found.print() }
 }
 
-/// On a device that is not asked to prove anything.
+/// Loads the model without a self-check.
 fn loaded(args: &Args, precision: Precision) -> anyhow::Result<Segmenter> {
     let choice = AdapterChoice { unproved: true, ..args.adapter.choice()? };
     let gpu = args.forms.on(Gpu::new(&choice)?.interrupted_by(progress::interrupted))?;
@@ -103,12 +103,12 @@ fn milliseconds(last: &mut ThreadTime) -> f64 {
     spent
 }
 
-impl Found<'_> {
+impl Report<'_> {
     fn print(&self) -> anyhow::Result<()> {
-        let Found { model, size, precision, adapter, .. } = self;
+        let Report { model, size, precision, adapter, .. } = self;
         print(&format!("{} ({}, {}), commit {COMMIT}", adapter.name, adapter.backend, adapter.driver))?;
         print(&format!("{model} at {size} x {size}, {precision}; milliseconds of the host's thread:"))?;
-        for Part { stage, ms, dispatches } in &self.stages {
+        for StageReport { stage, ms, dispatches } in &self.stages {
             print(&format!("  {stage:<14} {ms:>9.3}  {dispatches} dispatches"))?;
         }
         let (least, most, submissions) = (self.least_ms, self.most_ms, self.submissions);

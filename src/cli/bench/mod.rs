@@ -1,4 +1,4 @@
-//! `bench`: kernels and whole models against the clock, and beside what the adapter can do at most.
+//! `bench`: times of kernels and whole models, compared with the adapter's roofs.
 
 mod host;
 mod network;
@@ -21,9 +21,9 @@ use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
 Examples:
-  diffews-wgpu bench                                           what the adapter can do at most, and each kernel beside it
+  diffews-wgpu bench                                           the adapter's roofs, and each kernel compared with them
   diffews-wgpu bench --model sd21 --random --precision f16     a whole model with random weights
-  diffews-wgpu bench --work --model sd21 --size 512            what a network costs; nothing runs";
+  diffews-wgpu bench --work --model sd21 --size 512            count a network's work without running it";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP, group = ArgGroup::new(NETWORK).multiple(true))]
@@ -37,14 +37,14 @@ pub struct Args {
     /// Measure only rows whose kernel or shape contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// How elements are stored; by default all that the adapter can do, but 8 bits
+    /// How elements are stored [default: all that the adapter supports, except 8 bits]
     #[arg(long, value_enum)]
     precision: Option<StorageArg>,
-    /// What the host computes for a query, and no other row: the time of its own thread, by stage. Results are not looked at, so a
-    /// driver that computes nothing will do (docs/drivers.md)
+    /// Measure the host's work for a query alone: the time of its thread, by stage. Results are not checked, so a driver that computes
+    /// nothing is enough (docs/drivers.md)
     #[arg(long, groups = ["whole", NETWORK], conflicts_with = "only")]
     host: bool,
-    /// Count the work of a network on this adapter from its plan, and run nothing; stored as halves by default
+    /// Count a network's work on this adapter from its plan and run nothing [default precision: halves]
     #[arg(long, groups = ["whole", NETWORK], conflicts_with_all = ["only", "repetitions"])]
     work: bool,
     /// For --model and --work: supports of the bank
@@ -53,13 +53,13 @@ pub struct Args {
     shots: u16,
     #[command(flatten)]
     network: network::NetworkArgs,
-    /// For --model and --work: at most so much of the adapter's memory, as 1.5GiB; weights that have no room come and go in turn
+    /// For --model and --work: use at most this much of the adapter's memory (such as 1.5GiB); weights that do not fit are uploaded for each query
     #[arg(long, value_name = "SIZE", value_parser = bytes, requires = NETWORK, conflicts_with_all = ["host", "plot"])]
     max_memory: Option<u64>,
-    /// Draw how time and memory grow with size, supports and queries, beside the count of the work. --size is the largest size
+    /// Plot time, memory and counted work against size, supports and queries. --size is the largest size
     #[arg(long, value_name = "FILE.svg", groups = ["whole", NETWORK], conflicts_with_all = ["only", "shots"])]
     plot: Option<PathBuf>,
-    /// Replace the file of --plot where it exists
+    /// Replace the file of --plot if it exists
     #[arg(long, requires = "plot")]
     force: bool,
     /// Timed runs of each row; the median counts [default: 5; with --plot 1]
@@ -80,7 +80,7 @@ enum StorageArg {
 }
 
 impl StorageArg {
-    /// How a model stores its values then: which of the two kinds of half precision is its own choice.
+    /// The precision of a whole model: the model chooses between the two kinds of half precision.
     fn of_model(self) -> Precision {
         match self {
             StorageArg::F32 => Precision::F32,
@@ -112,7 +112,7 @@ impl Args {
         self.repetitions.unwrap_or(5)
     }
 
-    /// How a model stores its values where one precision is measured.
+    /// The model's precision, where only one is measured.
     fn model_precision(&self) -> Precision {
         self.precision.map_or(Precision::F32, StorageArg::of_model)
     }
@@ -120,7 +120,7 @@ impl Args {
 
 const COMMIT: &str = env!("DIFFEWS_COMMIT");
 
-/// The roof in a line for people.
+/// The roof as a line of text.
 fn roof_line(roof: &Roof) -> String {
     let (arithmetic, memory) = (&roof.arithmetic, &roof.memory);
     format!(
@@ -138,7 +138,7 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     sorted
 }
 
-/// A picture of noise with a mask, and the picture: the time does not depend on what is in it.
+/// An example and a query of noise: the time does not depend on the content.
 fn noise(side: u32) -> anyhow::Result<(Example, RgbImage)> {
     let mut rng = fastrand::Rng::with_seed(1);
     let picture = RgbImage::from_fn(side, side, |_, _| image::Rgb([0; 3].map(|_: u8| rng.u8(..))));

@@ -1,4 +1,4 @@
-//! Which network is measured.
+//! The network to measure.
 
 use crate::cli::errors::usage;
 use clap::Args;
@@ -7,22 +7,22 @@ use diffews_wgpu::model::Model;
 use diffews_wgpu::weights::ModelFiles;
 use std::path::Path;
 
-/// One network for what is asked about whole models: `--host`, `--work`, `--model` alone.
+/// The network for `--host`, `--work`, `--plot` and `--model`.
 #[derive(Args)]
 pub struct NetworkArgs {
-    /// A whole model by stage and by kernel, and no other row: embedded, a model's directory, or sd21 or sd15 with --random.
-    /// With --host and --work, that of this model [default: embedded]
+    /// Measure a whole model alone, by stage and by kernel: embedded, a model's directory, or sd21 or sd15 with --random.
+    /// With --host and --work, the model to use [default: embedded]
     #[arg(long, value_name = "NAME|DIR", group = NETWORK, conflicts_with = "only", help_heading = "Model")]
     model: Option<String>,
-    /// Weights at random, made in memory, in the place of the model's own: as much work, and nothing that overflows
+    /// Use random weights, made in memory, instead of the model's own: the work is the same, and nothing overflows
     #[arg(long, requires = NETWORK, conflicts_with = "work", help_heading = "Model")]
     random: bool,
-    /// Side of the square that pictures are scaled to [default: what the model says; 512 for sd21 and sd15]
+    /// Side of the square that pictures are scaled to [default: the model's own; 512 for sd21 and sd15]
     #[arg(long, value_name = "PIXELS", requires = NETWORK, help_heading = "Model")]
     pub size: Option<u32>,
 }
 
-/// The group of flags that are about a whole network.
+/// The group of flags for a whole network.
 pub const NETWORK: &str = "network";
 const EMBEDDED: &str = "embedded";
 
@@ -36,7 +36,7 @@ impl NetworkArgs {
         self.model.as_deref().unwrap_or(EMBEDDED)
     }
 
-    /// The same, and what its weights are where they are not its own.
+    /// The name, with a note if its weights are random.
     pub fn told(&self) -> String {
         let random = if self.random { " (random weights)" } else { "" };
         format!("{}{random}", self.name())
@@ -46,21 +46,21 @@ impl NetworkArgs {
         self.random
     }
 
-    /// With weights.
+    /// The model's files.
     ///
     /// # Errors
-    /// Wrong usage, in words: a network that is known by its shape alone, and no word of random weights.
+    /// Wrong usage: a network known by its shape alone, without `--random`.
     pub fn files(&self) -> anyhow::Result<ModelFiles> {
         match self.outline() {
             Some(_) if !self.random => Err(usage(format!(
-                "--model {}: only its shape is known here, --random gives it weights; or name a directory that has them",
+                "--model {}: this program has its shape and no weights; add --random, or name a directory with weights",
                 self.name()
             ))),
             _ => self.any_files(),
         }
     }
 
-    /// With weights, which are random where the network is known by its shape alone.
+    /// The model's files, with random weights where only its shape is known.
     pub fn any_files(&self) -> anyhow::Result<ModelFiles> {
         match self.outline() {
             Some(outline) => Ok(outline.random()?),
@@ -69,7 +69,7 @@ impl NetworkArgs {
         }
     }
 
-    /// To be planned, and no more.
+    /// The model for planning only, without weights.
     pub fn planned(&self) -> anyhow::Result<Model> {
         match self.outline() {
             Some(outline) => Ok(outline.model()?),

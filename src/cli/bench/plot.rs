@@ -15,13 +15,13 @@ use std::time::Instant;
 
 const SUPPORTS: [u16; 4] = [1, 5, 10, 20];
 const QUERIES: [u16; 4] = [1, 2, 5, 10];
-/// Of the largest size; the second is that of the other curves.
+/// Sizes as parts of the largest; the other curves use the second one.
 const PARTS: [f64; 5] = [0.25, 0.375, 0.5, 0.75, 1.0];
-/// The largest size of a model for large pictures.
+/// The largest size by default.
 const LARGEST: u32 = 1024;
 
 #[derive(Serialize)]
-struct Found<'a> {
+struct Report<'a> {
     model: String,
     precision: &'static str,
     curves: [Curve; 3],
@@ -34,7 +34,7 @@ struct Found<'a> {
 
 #[derive(Serialize)]
 struct Curve {
-    /// What grows: `size`, `supports` or `queries`.
+    /// The variable: `size`, `supports` or `queries`.
     of: &'static str,
     points: Vec<Point>,
     left_out: Vec<LeftOut>,
@@ -45,7 +45,7 @@ struct Point {
     size: u32,
     supports: u16,
     queries: u16,
-    /// Of the supports and all queries.
+    /// Seconds of the supports and all queries.
     seconds: f64,
     /// Device memory, as planned.
     memory_bytes: u64,
@@ -53,7 +53,7 @@ struct Point {
     flop: u64,
 }
 
-/// What does not fit the adapter.
+/// A point that does not fit the adapter.
 #[derive(Serialize)]
 struct LeftOut {
     at: u32,
@@ -96,7 +96,7 @@ pub fn run(args: &Args, file: &Path) -> anyhow::Result<()> {
         each("supports", &SUPPORTS.map(u32::from), &|supports| bed.point(other, supports as u16, 1))?,
         each("queries", &QUERIES.map(u32::from), &|queries| bed.point(other, 1, queries as u16))?,
     ];
-    let found = Found {
+    let found = Report {
         model: args.network.told(),
         precision: args.model_precision().name(),
         curves,
@@ -112,7 +112,7 @@ pub fn run(args: &Args, file: &Path) -> anyhow::Result<()> {
     if args.json { print(&json_line(&found)?) } else { found.print() }
 }
 
-/// Whether it is the adapter's room that a point lacks.
+/// Whether the adapter has too little memory for a point.
 fn does_not_fit(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref::<Error>(), Some(Error::Plan(_) | Error::Gpu(GpuError::OutOfMemory { .. })))
 }
@@ -125,7 +125,7 @@ struct Bed<'a> {
 }
 
 impl Bed<'_> {
-    /// A point takes long: one run after the first, where nobody says how many.
+    /// One run after the first by default, because a point takes long.
     fn repetitions(&self) -> u16 {
         self.args.repetitions.unwrap_or(1)
     }
@@ -137,7 +137,7 @@ impl Bed<'_> {
         let builder = builder.precision(self.args.model_precision()).self_check(self.args.self_check.wanted());
         let segmenter = builder.plan()?.allocate_with(go_on)?;
         let (example, picture) = noise(size)?;
-        // Makes pipelines and touches memory.
+        // The first run compiles pipelines and touches memory.
         let warm = segmenter.encode_with(std::slice::from_ref(&example), go_on)?;
         segmenter.segment_with(&warm, &picture, go_on)?;
         let examples = vec![example; supports.into()];
@@ -148,7 +148,7 @@ impl Bed<'_> {
             for _ in 0..queries {
                 let found = segmenter.segment_with(&bank, &picture, go_on)?;
                 if let Some(overflow) = bank.overflow().or(found.overflow()) {
-                    anyhow::bail!("{overflow}: nothing was measured; --precision f32 has room for it");
+                    anyhow::bail!("{overflow}: nothing was measured; use --precision f32");
                 }
             }
             seconds.push(started.elapsed().as_secs_f64());
@@ -179,7 +179,7 @@ impl Curve {
         }
     }
 
-    /// With what else is the same at all points.
+    /// The title, with the values that all points share.
     fn title(&self) -> String {
         let Some(Point { size, supports, queries, .. }) = self.points.first() else { return self.of.into() };
         match self.of {
@@ -195,7 +195,7 @@ impl Curve {
     }
 }
 
-impl Found<'_> {
+impl Report<'_> {
     fn draw(&self) -> String {
         let panel = |curve: &Curve, y: &'static str, value: fn(&Point) -> f64, count: bool| Panel {
             title: curve.title(),
@@ -209,13 +209,13 @@ impl Found<'_> {
         let mib = |point: &Point| point.memory_bytes as f64 / 1048576.0;
         let memory = self.curves.iter().map(|curve| panel(curve, "MiB planned", mib, false));
         let panels: Vec<Panel> = seconds.chain(memory).collect();
-        let Found { model, precision, adapter, .. } = self;
+        let Report { model, precision, adapter, .. } = self;
         let title = format!("{model}, {precision}, on {} ({}, {})", adapter.name, adapter.backend, adapter.driver);
         svg::draw(&title, self.curves.len(), &panels)
     }
 
     fn print(&self) -> anyhow::Result<()> {
-        let Found { model, precision, adapter, .. } = self;
+        let Report { model, precision, adapter, .. } = self;
         print(&format!("{} ({}, {}), commit {COMMIT}", adapter.name, adapter.backend, adapter.driver))?;
         print(&format!("{model}, {precision}"))?;
         print("    size supports queries    seconds     GFLOP  GFLOP/s  MiB planned")?;

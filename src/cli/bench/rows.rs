@@ -1,4 +1,4 @@
-//! `bench`: the roof of an adapter, then kernels at shapes of SD 2.1 and the embedded model, each beside it.
+//! `bench`: the adapter's roofs, then kernels at shapes of SD 2.1 and the embedded model, compared with them.
 
 use super::super::errors::usage;
 use super::super::open::{self, Told, Wanted};
@@ -19,7 +19,7 @@ use std::time::Instant;
 const SUPPORT: &str = "embedded model, one support";
 const QUERY: &str = "embedded model, one query";
 
-/// What all rows have in common.
+/// Fields of all rows.
 #[derive(Clone, Copy, Serialize)]
 struct About<'a> {
     adapter: &'a str,
@@ -32,9 +32,9 @@ struct About<'a> {
 /// The roof of `--json`: before the rows.
 #[derive(Serialize)]
 struct RoofRow<'a> {
-    /// `roof`, where rows have their kernel.
+    /// Always `roof`; other rows have their kernel here.
     kernel: &'static str,
-    /// 10^9 multiplications and additions in f32 in a second, and how they were made.
+    /// 10^9 f32 operations (multiplications and additions) in a second.
     gflops: f64,
     gflops_by: &'a str,
     /// 10^9 bytes read and written by copies in a second.
@@ -51,11 +51,11 @@ struct Row<'a> {
     storage: &'static str,
     /// As `--form` takes them.
     forms: &'a BTreeSet<String>,
-    /// 10^9 multiplications and additions in a second, from the median: those that a textbook counts, whatever the form does without.
+    /// 10^9 multiplications and additions in a second, from the median: the textbook's count, even where the form needs fewer.
     gflops: f64,
-    /// 10^9 bytes in a second of those that must be moved at least: inputs, weights and outputs, each once.
+    /// 10^9 bytes in a second, counting inputs, weights and outputs once each.
     gbytes: f64,
-    /// What the form computes and moves, in percent of what the roof that binds it allows.
+    /// The form's own work, in percent of the roof that limits it.
     percent_of_roof: f64,
     /// Which roof that is: `arithmetic` or `memory`.
     bound: &'static str,
@@ -89,7 +89,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let shapes: Vec<_> = bench::shapes().into_iter().filter(|s| wanted(s.kernel.name, s.name)).collect();
     let model = wanted("model", SUPPORT) || wanted("model", QUERY);
     if shapes.is_empty() && !model {
-        return Err(usage("nothing is measured: no kernel or shape contains what --only says"));
+        return Err(usage("--only: no kernel or shape contains this text; nothing was measured"));
     }
     let sheet = Sheet { args, facts: gpu.facts().clone(), roof: Roof::measure(&gpu)? };
     sheet.head()?;
@@ -118,7 +118,7 @@ fn precisions(asked: Option<StorageArg>) -> Vec<Precision> {
     }
 }
 
-/// What is printed, row by row.
+/// Prints the rows.
 struct Sheet<'a> {
     args: &'a Args,
     facts: AdapterFacts,
@@ -151,7 +151,7 @@ impl Sheet<'_> {
         })?)
     }
 
-    /// A row; `published` is what a textbook counts, or 0 where that is what the form computes.
+    /// Prints a row; `published` is the textbook's count of operations, or 0 if the form computes just these.
     fn put(&self, kernel: &str, shape: &str, storage: Policy, published: u64, timing: &Timing) -> anyhow::Result<()> {
         if progress::interrupted() {
             return Err(Error::Interrupted.into());
@@ -236,9 +236,9 @@ fn whole(args: &Args, precision: Precision) -> anyhow::Result<Whole> {
             queries.push(started.elapsed().as_secs_f64() - encoded);
         }
     }
-    // As published, whatever algorithms do without: rates can be compared.
+    // Published operations, so that rates of different algorithms can be compared.
     let plan = segmenter.memory();
-    // A support is two pictures to the encoder: itself and its mask.
+    // The encoder runs twice for a support: for the picture and for its mask.
     let support = [Pass::Encoder, Pass::Encoder, Pass::Support].map(|pass| plan.of(pass));
     let query_passes = [Pass::Encoder, Pass::Query, Pass::Decoder].map(|pass| plan.of(pass));
     let timing = |seconds: Vec<f64>, passes: [PassPlan; 3]| {

@@ -1,4 +1,4 @@
-//! Curves as plain SVG: panels beside each other, each with points that were measured and a count beside them.
+//! Curves as plain SVG: a row of panels, each with measured points and a counted curve.
 
 use std::fmt::Write;
 
@@ -7,11 +7,11 @@ pub struct Panel {
     pub title: String,
     pub x: &'static str,
     pub y: &'static str,
-    /// Values along x, and what was found there.
+    /// Measured points (x, y).
     pub points: Vec<(f64, f64)>,
-    /// What was counted at the same places, and its unit: drawn so that its last value lies on the last point.
+    /// Counts at the same x, and their unit, scaled so that the last count lies on the last point.
     pub count: Option<(Vec<f64>, &'static str)>,
-    /// Below it.
+    /// Text below the panel.
     pub note: String,
 }
 
@@ -23,7 +23,7 @@ const TOP: f64 = 30.0;
 const BOTTOM: f64 = 60.0;
 const HEAD: f64 = 50.0;
 
-/// So many panels in a row below a title.
+/// Draws a title and below it the panels, `columns` in a row.
 pub fn draw(title: &str, columns: usize, panels: &[Panel]) -> String {
     let rows = panels.len().div_ceil(columns);
     let (width, height) = (WIDTH * columns as f64, HEAD + HEIGHT * rows as f64);
@@ -52,7 +52,7 @@ pub fn draw(title: &str, columns: usize, panels: &[Panel]) -> String {
 impl Panel {
     fn draw(&self, out: &mut String) {
         let last = self.points.last().copied().unwrap_or((1.0, 1.0));
-        // Of the count, in units of y.
+        // Scale of the count, in units of y.
         let scale = self.count.as_ref().and_then(|(count, _)| count.last()).map_or(0.0, |&count| last.1 / count);
         let counted: Vec<(f64, f64)> = match &self.count {
             Some((count, _)) => self.points.iter().zip(count).map(|(point, &count)| (point.0, count * scale)).collect(),
@@ -102,7 +102,7 @@ fn round_up(value: f64) -> f64 {
     step.unwrap_or(10.0) * power
 }
 
-/// With three digits that count.
+/// With three significant digits.
 fn number(value: f64) -> String {
     let digits = if value > 0.0 { (2.0 - value.log10().floor()).clamp(0.0, 6.0) as usize } else { 0 };
     let text = format!("{value:.digits$}");
@@ -116,7 +116,7 @@ fn text(out: &mut String, x: f64, y: f64, anchor: &str, words: &str) {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
-            // No XML can hold these.
+            // XML cannot hold these.
             c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
             c => out.push(c),
         }

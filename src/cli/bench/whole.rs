@@ -1,4 +1,4 @@
-//! `bench --model`: a whole model against the clock, by stage, and by kernel where the device has a clock of its own.
+//! `bench --model`: times of a whole model by stage, and by kernel if the device has timestamps.
 
 use super::super::{print_lines, times};
 use super::work::stages;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::time::Instant;
 
 #[derive(Serialize)]
-struct Found<'a> {
+struct Report<'a> {
     model: &'a str,
     random_weights: bool,
     size: u32,
@@ -19,17 +19,17 @@ struct Found<'a> {
     precision: &'static str,
     /// Device memory, as planned.
     planned_memory_bytes: u64,
-    /// What the adapter can do at most: 10^9 multiplications and additions in f32, and bytes of copies, in a second.
+    /// The adapter's roof: 10^9 f32 operations in a second. `roof_gbytes`: 10^9 bytes of copies in a second.
     roof_gflops: f64,
     roof_gbytes: f64,
     /// From files or random numbers to the device, with pipelines.
     load_seconds: f64,
-    stages: Vec<Part>,
+    stages: Vec<StageReport>,
     /// Supports and a query.
     first_query: Seconds,
-    /// What each further query of the same supports takes.
+    /// Each further query with the same supports.
     further_query: Seconds,
-    /// By the device's own clock, of one more run; none where it has none.
+    /// Times of one more run from the device's timestamps, if it has them.
     kernels: Option<Vec<times::Row>>,
     repetitions: u16,
     #[serde(flatten)]
@@ -39,21 +39,21 @@ struct Found<'a> {
 }
 
 #[derive(Serialize)]
-struct Part {
+struct StageReport {
     stage: String,
     #[serde(flatten)]
     seconds: Seconds,
     /// Multiplications and additions of the stage, as `--work` counts them.
     published_flop: u64,
     executed_flop: u64,
-    /// 10^9 published ones in a second, from the median.
+    /// 10^9 published operations in a second, from the median.
     gflops: f64,
-    /// What is executed and moved, in percent of what the roof that binds it allows.
+    /// The executed work, in percent of the roof that limits it.
     percent_of_roof: f64,
     bound: &'static str,
 }
 
-/// Of the first run, and of those after it.
+/// Seconds of the first run and statistics of the later ones.
 #[derive(Serialize)]
 struct Seconds {
     first_seconds: f64,
@@ -76,7 +76,7 @@ impl Seconds {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    // A name that says nothing is better known before a device is opened.
+    // Check the name before opening a device.
     let started = Instant::now();
     let model = Model::load(args.network.files()?)?;
     let made = started.elapsed();
@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let load_seconds = (made + started.elapsed()).as_secs_f64();
     let (example, picture) = noise(segmenter.size())?;
     let examples = vec![example; args.shots.into()];
-    // Of each run, in the order of the stages.
+    // Seconds of each run, in the order of the stages.
     let mut runs = Vec::new();
     for _ in 0..=args.repetitions() {
         runs.push(once(&segmenter, &examples, &picture)?);
@@ -107,7 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let (flops, traffic) = (times * plan.flops, times * plan.traffic);
         let (percent_of_roof, binds) = roof.percent(flops, traffic, seconds.median_seconds);
         let published_flop = times * (plan.flops + plan.saved + plan.dropped_flops);
-        Part {
+        StageReport {
             stage: stage.to_string(),
             published_flop,
             executed_flop: times * (plan.flops + plan.padding),
@@ -118,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     };
     let sum = |from: usize| Seconds::of(&runs.iter().map(|run| run[from..].iter().sum()).collect::<Vec<f64>>());
-    let found = Found {
+    let found = Report {
         model: args.network.name(),
         random_weights: args.network.is_random(),
         size: segmenter.size(),
@@ -140,7 +140,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.json { print(&json_line(&found)?) } else { found.print(&args.network.told(), &roof) }
 }
 
-/// The stages before it are the supports'.
+/// Index of the first stage of a query; the stages before it belong to the supports.
 const QUERY: usize = 2;
 
 fn loaded(args: &Args, model: Model, gpu: Gpu) -> anyhow::Result<Segmenter> {
@@ -169,14 +169,14 @@ fn once(segmenter: &Segmenter, examples: &[Example], picture: &RgbImage) -> anyh
     Ok(stages(1).map(|(stage, ..)| of(stage)).into())
 }
 
-/// Times of two precisions are no measurement.
+/// A run that was repeated in f32 mixes two precisions, so its times are useless.
 fn overflowed(cause: &diffews_wgpu::Error) -> anyhow::Error {
-    anyhow::anyhow!("{cause}: nothing was measured; --precision f32 has room for it")
+    anyhow::anyhow!("{cause}: nothing was measured; use --precision f32")
 }
 
-impl Found<'_> {
+impl Report<'_> {
     fn print(&self, model: &str, roof: &Roof) -> anyhow::Result<()> {
-        let Found { size, shots, precision, adapter, load_seconds, repetitions, .. } = self;
+        let Report { size, shots, precision, adapter, load_seconds, repetitions, .. } = self;
         print(&format!("{} ({}, {}), commit {COMMIT}", adapter.name, adapter.backend, adapter.driver))?;
         print(&roof_line(roof))?;
         let memory = self.planned_memory_bytes as f64 / 1048576.0;
@@ -184,7 +184,7 @@ impl Found<'_> {
             "{model} at {size} x {size}, {shots} supports, {precision}; {memory:.0} MiB planned; loaded in {load_seconds:.2} s"
         ))?;
         print("seconds             first    median  (least to most)   GFLOP/s as published, of roof")?;
-        let line = |name: &str, seconds: &Seconds, part: Option<&Part>| {
+        let line = |name: &str, seconds: &Seconds, part: Option<&StageReport>| {
             let Seconds { first_seconds, median_seconds, least_seconds, most_seconds } = seconds;
             let rate = part.map_or(String::new(), |part| {
                 format!("{:>9.1} {:>6.1} % {}", part.gflops, part.percent_of_roof, part.bound)
@@ -198,13 +198,13 @@ impl Found<'_> {
         }
         line("first query", &self.first_query, None)?;
         line("further query", &self.further_query, None)?;
-        print(&format!("{repetitions} runs after the first; a first query is one with its supports"))?;
+        print(&format!("{repetitions} runs after the first; the first query includes its supports"))?;
         match &self.kernels {
             Some(rows) => {
-                print("one more run by the device's clock:")?;
+                print("one more run, by the device's timestamps:")?;
                 print_lines(&times::table(rows))
             }
-            None => print("the device has no clock: no times by kernel"),
+            None => print("the device has no timestamps: no times by kernel"),
         }
     }
 }

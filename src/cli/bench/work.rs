@@ -1,51 +1,51 @@
-//! `bench --work`: what a network costs on an adapter, counted from its plan.
+//! `bench --work`: a network's work and memory on an adapter, counted from its plan.
 
 use super::{Args, COMMIT, StorageArg, json_line, print};
 use diffews_wgpu::segment::{MemoryPlan, Pass, PassPlan};
 use diffews_wgpu::{Precision, Segmenter, Stage};
 use serde::Serialize;
 
-/// Multiplications and additions, each counted.
+/// Counts of multiplications and additions.
 #[derive(Serialize)]
-struct Found<'a> {
+struct Report<'a> {
     model: &'a str,
     size: u32,
     shots: u64,
     precision: &'static str,
-    /// What the published pipeline computes for the supports and one query: every layer, with the products of direct convolutions.
+    /// Operations of the published pipeline for the supports and one query: every layer, with direct convolutions.
     published_flop: u64,
-    /// What the kernels compute for the same, with what only fills up their blocks.
+    /// Operations that the kernels execute for the same, including padding of blocks.
     executed_flop: u64,
     ratio: f64,
-    /// Of the work for supports and the first query, what each further query takes.
+    /// Work of each further query, as a part of the work for the supports and the first query.
     next_query_ratio: f64,
     peak_memory_bytes: u64,
-    /// What that is of.
+    /// The shares of the peak.
     memory: Memory,
     dispatches: u64,
-    stages: Vec<Part>,
+    stages: Vec<StageReport>,
     adapter: &'a str,
     version: &'static str,
     commit: &'static str,
 }
 
-/// In bytes.
+/// Sizes in bytes.
 #[derive(Serialize)]
 struct Memory {
     weights: u64,
-    /// Those that come for each query, where not all are there at once.
+    /// Weights that are uploaded for each query, where not all fit at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     weights_in_turn: Option<u64>,
-    /// Of each buffer that the stages share.
+    /// Each buffer that the stages share.
     working: Vec<u64>,
     /// Keys and values of all supports.
     bank: u64,
-    /// What goes into stages and comes out of them.
+    /// Inputs and outputs of the stages.
     ends: u64,
 }
 
 #[derive(Serialize)]
-struct Part {
+struct StageReport {
     stage: String,
     /// How often its plan runs.
     runs: u64,
@@ -54,7 +54,7 @@ struct Part {
     dispatches: u64,
 }
 
-/// Of `shots` supports, and a query: each stage, what it runs and how often. A support's mask is encoded, too.
+/// The stages of `shots` supports and a query, with the pass that each runs and how often. Masks of supports are encoded, too.
 pub fn stages(shots: u64) -> [(Stage, Pass, u64); 5] {
     [
         (Stage::EncodeSupport, Pass::Encoder, 2 * shots),
@@ -79,10 +79,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.json { print(&json_line(&found)?) } else { found.print() }
 }
 
-fn found<'a>(args: &'a Args, plan: &MemoryPlan, size: u32, precision: Precision, adapter: &'a str) -> Found<'a> {
+fn found<'a>(args: &'a Args, plan: &MemoryPlan, size: u32, precision: Precision, adapter: &'a str) -> Report<'a> {
     let part = |(stage, pass, runs): (Stage, Pass, u64)| {
         let PassPlan { dispatches, flops, padding, saved, dropped_flops, .. } = plan.of(pass);
-        Part {
+        StageReport {
             stage: stage.to_string(),
             runs,
             published_flop: runs * (flops + saved + dropped_flops),
@@ -91,9 +91,10 @@ fn found<'a>(args: &'a Args, plan: &MemoryPlan, size: u32, precision: Precision,
         }
     };
     let stages = stages(args.shots.into()).map(part);
-    let sum = |of: fn(&Part) -> u64, stages: &[Part]| stages.iter().map(of).sum::<u64>();
-    let [published, executed] = [|p: &Part| p.published_flop, |p: &Part| p.executed_flop].map(|of| sum(of, &stages));
-    Found {
+    let sum = |of: fn(&StageReport) -> u64, stages: &[StageReport]| stages.iter().map(of).sum::<u64>();
+    let [published, executed] =
+        [|p: &StageReport| p.published_flop, |p: &StageReport| p.executed_flop].map(|of| sum(of, &stages));
+    Report {
         model: args.network.name(),
         size,
         shots: args.shots.into(),
@@ -119,16 +120,16 @@ fn found<'a>(args: &'a Args, plan: &MemoryPlan, size: u32, precision: Precision,
     }
 }
 
-impl Found<'_> {
+impl Report<'_> {
     fn print(&self) -> anyhow::Result<()> {
-        let Found { model, size, shots, precision, adapter, .. } = self;
+        let Report { model, size, shots, precision, adapter, .. } = self;
         print(&format!("{model} at {size} x {size}, {shots} supports, {precision}, as planned for {adapter}; GFLOP:"))?;
         print("  stage          runs  published   executed  dispatches")?;
         let line = |name: &str, runs: &str, published: u64, executed: u64, dispatches: u64| {
             let [published, executed] = [published, executed].map(|flop| flop as f64 / 1e9);
             print(&format!("  {name:<14} {runs:>4} {published:>10.1} {executed:>10.1} {dispatches:>11}"))
         };
-        for Part { stage, runs, published_flop, executed_flop, dispatches } in &self.stages {
+        for StageReport { stage, runs, published_flop, executed_flop, dispatches } in &self.stages {
             line(stage, &runs.to_string(), *published_flop, *executed_flop, *dispatches)?;
         }
         line("all", "", self.published_flop, self.executed_flop, self.dispatches)?;
@@ -139,7 +140,7 @@ impl Found<'_> {
             [self.peak_memory_bytes, *weights, working.iter().sum(), *bank, *ends]
                 .map(|bytes| bytes as f64 / 1048576.0);
         let in_turn = weights_in_turn.map_or(String::new(), |bytes| {
-            format!(" ({:.0} MiB of all come for a query, in turn)", bytes as f64 / 1048576.0)
+            format!(" ({:.0} MiB of them uploaded for each query)", bytes as f64 / 1048576.0)
         });
         print(&format!(
             "{peak:.0} MiB: weights {weights:.0}{in_turn}, working memory {working:.0}, bank {bank:.0}, inputs and outputs {ends:.0}"

@@ -1,4 +1,4 @@
-//! `conformance report` and `conformance replay`: a case as one file, for whoever can mend it.
+//! `conformance report` and `conformance replay`: a case as one file, for those who can fix the driver.
 
 use super::reports::line;
 use crate::cli::errors::{CliError, usage};
@@ -14,9 +14,9 @@ use std::path::PathBuf;
 
 #[derive(clap::Subcommand)]
 pub enum Verb {
-    /// Write one case into a file: shaders, their translations, inputs, what must come out and what came
+    /// Write one case to a file: shaders, their translations, inputs, expected and actual results
     Report(ReportArgs),
-    /// Run the case in a file of `report`, on any adapter
+    /// Run the case of a file that `report` wrote, on any adapter
     Replay(ReplayArgs),
 }
 
@@ -25,7 +25,7 @@ pub struct ReportArgs {
     /// The case's id (see --list)
     #[arg(value_name = "CASE")]
     case: String,
-    /// Where it goes: a compressed tar
+    /// The file to write: a compressed tar
     #[arg(short, long, value_name = "CASE.tar.gz")]
     output: PathBuf,
     /// Replace a file that exists
@@ -40,7 +40,7 @@ pub struct ReportArgs {
 
 #[derive(clap::Args)]
 pub struct ReplayArgs {
-    /// A file of `report`
+    /// A file that `report` wrote
     #[arg(value_name = "CASE.tar.gz")]
     file: PathBuf,
     #[command(flatten)]
@@ -61,7 +61,7 @@ fn report(args: &ReportArgs) -> anyhow::Result<()> {
     let facts = Gpu::new(&choice)?.facts().clone();
     progress::catch_interrupts();
     let mut case = capture(&facts, &choice, &options, &args.case).map_err(usage)?;
-    // A driver that ends the process is what one wants the file of.
+    // Write the file first: the driver may end the process.
     write_whole(&args.output, &case.before().map_err(|e| anyhow!(e))?, args.force)?;
     let (row, bytes) = case.run().map_err(|e| anyhow!(e))?;
     if progress::interrupted() {
@@ -87,7 +87,7 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<()> {
         return Err(Error::Interrupted.into());
     }
     if replayed.foreign {
-        tell("note: its shaders are not those of this program, and run with the translator's bounds checks");
+        tell("note: its shaders differ from this program's, so they run with the translator's bounds checks");
     }
     let on = |row: &Row| format!("{}  on {} ({})", line(row), row.adapter, row.driver);
     print(&format!("there: {}", on(bundle.row())))?;

@@ -1,15 +1,15 @@
-//! The protocol of GoogleTest's programs, which `gtest-runner` of deqp-runner and others speak.
+//! GoogleTest's protocol, which deqp-runner's `gtest-runner` and others use.
 
 use crate::cli::{print_raw, progress, tell};
 use anyhow::anyhow;
 use diffews_wgpu::conformance::{Entry, Options, Report, Row, Seen, Status, Suite, run_by};
 use diffews_wgpu::gpu::{AdapterChoice, AdapterFacts};
 
-/// `--gtest_list_tests`: what comes before an id's last dot, then the rest of each.
+/// `--gtest_list_tests`: the part of an id before its last dot as the suite, the rest as the case.
 pub fn list(entries: &[Entry]) -> anyhow::Result<()> {
     let split = |entry: &Entry| entry.id.rsplit_once('.').map(|(suite, test)| (suite.to_owned(), test.to_owned()));
     let mut names: Vec<(String, String)> = entries.iter().filter_map(split).collect();
-    // The order of cases within a suite stays.
+    // The sort is stable: cases keep their order within a suite.
     names.sort_by(|a, b| a.0.cmp(&b.0));
     for suite in names.chunk_by(|a, b| a.0 == b.0) {
         print_raw(&format!("{}.", suite[0].0))?;
@@ -18,8 +18,8 @@ pub fn list(entries: &[Entry]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Does `--gtest_filter` select this id? Patterns with `*` and `?`, parted by colons. One that begins with `-` and those after it
-/// leave out; ids have hyphens of their own, so elsewhere a hyphen is one.
+/// Whether `--gtest_filter` selects this id. Patterns have `*` and `?` and are separated by colons. A pattern that begins with `-` and
+/// those after it exclude; elsewhere a hyphen is part of an id.
 pub fn selects(filter: &str, id: &str) -> bool {
     let patterns: Vec<&str> = filter.split(':').collect();
     let without = patterns.iter().position(|p| p.starts_with('-')).unwrap_or(patterns.len());
@@ -29,7 +29,7 @@ pub fn selects(filter: &str, id: &str) -> bool {
 }
 
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    // Where the last star stands, and what it has taken so far.
+    // Position of the last star, and how much it has matched.
     let (mut p, mut t, mut star) = (0, 0, None);
     while t < text.len() {
         match pattern.get(p) {
@@ -50,7 +50,7 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
     pattern[p..].iter().all(|&c| c == b'*')
 }
 
-/// Runs the cases of `options` with its lines. What else there is to say goes to stderr.
+/// Runs the cases of `options` and prints GoogleTest's lines. Everything else goes to stderr.
 pub fn run(adapter: AdapterFacts, choice: &AdapterChoice, options: &Options) -> anyhow::Result<Report> {
     let entries = diffews_wgpu::conformance::entries(options);
     let mut suite = Suite::new(options);

@@ -11,9 +11,9 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// Cases of one process: what leaks or is broken there goes with it.
+/// Cases of one process: its leaks and damage end with it.
 const GROUP: usize = 64;
-/// A line that begins so is a row; drivers print what they like.
+/// Lines that begin so are rows; drivers may print other lines.
 const ROW: &str = "{\"id\":";
 const TURN: Duration = Duration::from_millis(100);
 
@@ -34,7 +34,7 @@ struct Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // It may hang, so it is not asked to end. Where it has ended already there is nothing to do.
+        // It may hang, so kill it; if it has ended already, the error does not matter.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -45,7 +45,7 @@ impl<'a> Isolated<'a> {
         Isolated { args, timeout, worker: None }
     }
 
-    /// Runs an entry: the process at hand does, or a new one.
+    /// Runs an entry in the current process, or in a new one.
     pub fn run(&mut self, facts: &AdapterFacts, entry: &Entry) -> Row {
         let started = Instant::now();
         let mut row = self.ask(facts, entry).unwrap_or_else(|error| {
@@ -66,16 +66,16 @@ impl<'a> Isolated<'a> {
         };
         worker.ran += 1;
         let ended = |status, reason| Ok(Row { status, reason: Some(reason), ..entry.row(facts) });
-        // Where it cannot be written to it has ended, which reading tells.
+        // If this write fails, the process has ended, and the read below reports it.
         let _ = writeln!(worker.stdin, "{}", entry.id);
         let until = Instant::now() + self.timeout;
         loop {
             match worker.lines.recv_timeout(TURN) {
                 Ok(line) if line.starts_with(ROW) => {
                     let row: Row = serde_json::from_str(&line).context("its answer")?;
-                    // Adapters are told apart here.
+                    // The adapter's name is unique here, not in the other process.
                     let row = Row { adapter: facts.name.clone(), driver: facts.driver.clone(), ..row };
-                    // What has failed may have left the process in any state.
+                    // A failure may leave the process in any state.
                     self.worker = (!row.status.is_failure()).then_some(worker);
                     return Ok(row);
                 }
@@ -108,7 +108,7 @@ impl<'a> Isolated<'a> {
         let stdout = child.stdout.take().context("no way to read from it")?;
         let (say, lines) = channel();
         let read = move || {
-            // The end of the lines is the end of the process, or of whoever listens.
+            // The loop ends when the process ends or the receiver is dropped.
             for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
                 if say.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
                     return;
@@ -120,7 +120,7 @@ impl<'a> Isolated<'a> {
     }
 }
 
-/// The other side: runs each case that a line names, and answers with its row.
+/// The worker process: runs each case that a line names and answers with its row.
 pub fn work(choice: &AdapterChoice, options: &Options) -> anyhow::Result<()> {
     let mut suite = Suite::new(options);
     let places: HashMap<String, usize> =

@@ -1,4 +1,4 @@
-//! `conformance`: does this adapter compute right?
+//! `conformance`: checks whether an adapter computes right.
 
 mod bundle;
 mod gtest;
@@ -36,7 +36,7 @@ pub struct Args {
     verb: Option<bundle::Verb>,
     #[command(flatten)]
     adapter: AdapterArgs,
-    /// Run on every adapter present, one after the other, whatever --adapter says
+    /// Run on every adapter, one after the other; --adapter is ignored
     #[arg(long)]
     all_adapters: bool,
     /// Run only cases whose id or title this regular expression matches (see --list)
@@ -49,20 +49,20 @@ pub struct Args {
     /// List the cases instead of running them: id, tab, title
     #[arg(long, conflicts_with_all = ["json", "junit", "html", "csv", "compare", "dump"])]
     list: bool,
-    /// How elements are stored; all that the adapter can do by default
+    /// How elements are stored; by default all that the adapter supports
     #[arg(long, value_enum, default_value = "all")]
     precision: Precision,
-    /// Every kernel case, large ones in the form that is chosen for the adapter, and the whole model [default]
+    /// Run every kernel case, large ones in the form chosen for the adapter, and the whole model [default]
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// Every case in every form and storage, ten equal runs by each choice of forms, and the whole model a hundred times without
-    /// memory lost
+    /// Run every case in every form and storage, repeat the model ten times with each choice of forms, and run it a hundred times to
+    /// find leaks
     #[arg(long)]
     full: bool,
-    /// Fail whatever errs by more than arithmetic that rounds to the nearest does, though WGSL allows it
+    /// Also fail errors that WGSL allows but arithmetic that rounds to nearest does not make
     #[arg(long)]
     strict: bool,
-    /// Run nothing: join these reports of --json, of different drivers, for --html, --json, --junit and --compare
+    /// Run nothing: merge these --json reports of different drivers, for --html, --json, --junit and --compare
     #[arg(long, value_name = "FILE", num_args = 1..)]
     #[arg(conflicts_with_all = ["all_adapters", "only", "list", "precision", "quick", "full", "strict", "seed", "dump", "caselist", "fraction"])]
     #[arg(conflicts_with_all = ["isolate", "timeout", "retry", "baseline", "flakes", "skips", "expect_driver"])]
@@ -79,10 +79,10 @@ pub struct Args {
     /// Write the results as JUnit's XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Write the results as a page that needs no other file
+    /// Write the results as a self-contained HTML page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Show in --html, too, what GPU vendors' compilers make of the kernels: docs/results/vendors.json, by `make vendors`
+    /// Include in --html the figures of GPU vendors' compilers (docs/results/vendors.json, written by `make vendors`)
     #[arg(long, value_name = "FILE", requires = "html")]
     compiled: Option<PathBuf>,
     /// Write the results as deqp-runner does: lines of id, status and seconds
@@ -94,21 +94,21 @@ pub struct Args {
     /// Compare with the --json of another machine, here and in --html
     #[arg(long, value_name = "OTHER.json")]
     compare: Option<PathBuf>,
-    /// Write the WGSL of every case that is run, and its translations (SPIR-V, HLSL, MSL)
+    /// Write the WGSL of every case in the run, and its translations (SPIR-V, HLSL, MSL)
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
-    /// List the cases as GoogleTest's programs do
+    /// List the cases in GoogleTest's format
     #[arg(long = "gtest_list_tests", help_heading = "GoogleTest's protocol", conflicts_with_all = UNLIKE_GTEST)]
     gtest_list_tests: bool,
-    /// Run the cases of these names (with * and ?, parted by colons) and print what GoogleTest's programs do
+    /// Run the cases with these names (with * and ?, separated by colons) and print GoogleTest's output
     #[arg(long = "gtest_filter", value_name = "NAMES", help_heading = "GoogleTest's protocol", conflicts_with_all = UNLIKE_GTEST)]
     gtest_filter: Option<String>,
-    /// Run the cases whose ids come on stdin, and answer with their rows
+    /// Run the cases whose ids come on stdin and print their rows
     #[arg(long, hide = true)]
     worker: bool,
 }
 
-/// Who speaks the protocol has its own lists and reports.
+/// Flags that conflict with GoogleTest's protocol, whose users have their own lists and reports.
 const UNLIKE_GTEST: [&str; 14] = [
     "list",
     "all_adapters",
@@ -126,43 +126,43 @@ const UNLIKE_GTEST: [&str; 14] = [
     "skips",
 ];
 
-/// Which of the cases.
+/// Which cases to run.
 #[derive(clap::Args)]
 struct Pick {
-    /// Run only the cases whose ids are in this file, one a line
+    /// Run only the cases whose ids are in this file, one per line
     #[arg(long, value_name = "FILE")]
     caselist: Option<PathBuf>,
-    /// Run one of N parts of about the same work
+    /// Split the cases into N parts of about equal work and run one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     fraction: Option<u32>,
-    /// Which of the parts, from 1
+    /// The part to run, from 1
     #[arg(long, value_name = "K", requires = "fraction", default_value_t = 1)]
     fraction_start: u32,
 }
 
-/// How others' continuous integration runs a suite.
+/// Flags for other projects' continuous integration.
 #[derive(clap::Args)]
 #[command(next_help_heading = "In continuous integration (docs/ci.md)")]
 struct Farm {
-    /// End with code 4 where the adapter's name and driver do not hold this text
+    /// Exit with code 4 unless the adapter's name or driver contains this text
     #[arg(long, value_name = "TEXT")]
     expect_driver: Option<String>,
-    /// Run the cases in processes of their own: one that crashes or hangs is reported as such, and the others run
+    /// Run the cases in separate processes: a crash or a hang is reported, and the other cases still run
     #[arg(long)]
     isolate: bool,
-    /// The most that a case may take; implies --isolate [default with it: 600]
+    /// Time limit of a case; implies --isolate [default with --isolate: 600]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
-    /// Run what fails up to N times more: a flake is what passes then
+    /// Run a failed case up to N more times; if it passes then, it is a flake
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=100))]
     retry: u32,
-    /// Expected failures as in deqp-runner's files: lines of id and status (Fail, Crash, Timeout); a pass is then a failure
+    /// Expected failures in deqp-runner's format: lines of id and status (Fail, Crash, Timeout); a pass of such a case is a failure
     #[arg(long, value_name = "FILE")]
     baseline: Vec<PathBuf>,
-    /// Regular expressions on ids of cases that fail at times
+    /// Regular expressions for ids of cases that fail at times
     #[arg(long, value_name = "FILE")]
     flakes: Vec<PathBuf>,
-    /// Regular expressions on ids of cases that are not to be run
+    /// Regular expressions for ids of cases to skip
     #[arg(long, value_name = "FILE")]
     skips: Vec<PathBuf>,
 }
@@ -212,7 +212,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let report = Report::joined(reports).map_err(usage)?;
         for adapter in report.adapters.iter().filter(|a| a.made.interrupted) {
             let [name, driver] = [&adapter.name, &adapter.driver].map(|text| shown::text(text));
-            tell(&format!("warning: the run on {name} ({driver}) was stopped: cases are missing"));
+            tell(&format!("warning: the run on {name} ({driver}) was interrupted: its report is incomplete"));
         }
         report
     };
@@ -234,25 +234,25 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if s.failed > 0 {
         return Err(CliError::Conformance { failed: s.failed, total: s.cases }.into());
     }
-    // A runner by names asks for one case alone, which an adapter may lack what it takes for.
+    // A GoogleTest runner may ask for one case that this adapter does not support.
     match s.passed + s.known {
         0 if args.gtest_filter.is_none() => Err(CliError::NothingRun.into()),
         _ => Ok(()),
     }
 }
 
-/// A run's report, and what is left to do with it.
+/// A run's report and its journal.
 struct Measured {
     report: Report,
     journal: Option<Journal>,
-    /// Whether its lines could be printed.
+    /// Whether the lines could be printed.
     printed: anyhow::Result<()>,
 }
 
 fn options(args: &Args) -> anyhow::Result<Options> {
     let (of, number) = (args.pick.fraction.unwrap_or(1) as usize, args.pick.fraction_start as usize);
     if number < 1 || number > of {
-        return Err(usage(format!("--fraction-start {number}: there are the parts 1 to {of}")));
+        return Err(usage(format!("--fraction-start {number}: the parts are 1 to {of}")));
     }
     let mut options = Options {
         only: args.only.clone(),
@@ -288,12 +288,12 @@ fn options(args: &Args) -> anyhow::Result<Options> {
         let all = conformance::entries(&options).into_iter().map(|entry| entry.id);
         options.cases = Some(all.filter(|id| gtest::selects(filter, id)).collect());
     }
-    // Of what all else has selected.
+    // Applied after all other filters.
     options.fraction = Fraction { number, of };
     Ok(options)
 }
 
-/// What stands in a list is a question of usage; that it cannot be read is not.
+/// A wrong entry of a list is wrong usage; an unreadable list is not.
 fn unusable(error: ListError) -> anyhow::Error {
     match error {
         ListError::Read { .. } => error.into(),
@@ -301,7 +301,7 @@ fn unusable(error: ListError) -> anyhow::Error {
     }
 }
 
-/// Runs the cases; none where they were only to be listed.
+/// Runs the cases; `None` if they were only listed.
 fn measure(args: &Args) -> anyhow::Result<Option<Measured>> {
     let options = options(args)?;
     let entries = conformance::entries(&options);
@@ -337,7 +337,7 @@ fn measure(args: &Args) -> anyhow::Result<Option<Measured>> {
     let mut journal = report_files(args).next().map(|path| begin_journal(path, args.force)).transpose()?;
     let mut seen = |seen: Seen| {
         if let Some(Err(error)) = journal.as_mut().map(|journal| journal.add(&seen)) {
-            tell(&format!("warning: what was done is not kept should this run be cut short: {error}"));
+            tell(&format!("warning: results will be lost if this run is interrupted: {error}"));
             journal = None;
         }
         if let Seen::Row(row) = seen
@@ -366,7 +366,7 @@ fn isolated(
     conformance::run_by(adapters, options, entries, &mut |facts, i| workers.run(facts, &entries[i]), seen)
 }
 
-/// Farms have found their results to be of another driver than they thought.
+/// Test farms may run another driver than they believe.
 fn expect_driver(facts: &AdapterFacts, text: &str) -> anyhow::Result<()> {
     let is = format!("{} ({}, {})", facts.name, facts.driver, facts.backend);
     match is.to_lowercase().contains(&text.to_lowercase()) {
@@ -375,7 +375,7 @@ fn expect_driver(facts: &AdapterFacts, text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The adapter asked for, or all. That there is none is an error, not an empty success.
+/// The chosen adapter, or all. No adapter is an error, not an empty success.
 fn adapters(args: &Args, choice: &AdapterChoice) -> anyhow::Result<Vec<AdapterFacts>> {
     if args.all_adapters {
         let all = list(&AdapterChoice { adapter: None, ..choice.clone() });

@@ -1,4 +1,4 @@
-//! Reports: where they go, reading them, and their lines.
+//! Reports: their files, reading them, and their lines.
 
 use super::Args;
 use crate::cli::errors::usage;
@@ -11,12 +11,12 @@ use flate2::{Compression, write::GzEncoder};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// Rows go there as they come, and stay where the report is never written.
+/// Begins the journal, which keeps rows if the report is never written.
 pub fn begin_journal(report: &Path, force: bool) -> anyhow::Result<Journal> {
     let place = Journal::place(report);
     Journal::create(report, force).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => usage(format!(
-            "{0}: a run that was cut short has left what it did; `conformance --from {0}` reads it, --force replaces it",
+            "{0}: an interrupted run left its results here; `conformance --from {0}` reads them, --force replaces them",
             place.display()
         )),
         _ => anyhow::anyhow!("{}: cannot be written: {error}", place.display()),
@@ -31,7 +31,7 @@ pub fn summary(report: &Report) -> String {
     };
     let gone = match report.gone() {
         0 => String::new(),
-        n => format!(" ({n} listed as deviating: src/conformance/known.rs is to be mended)"),
+        n => format!(" ({n} of them listed as deviating: update src/conformance/known.rs)"),
     };
     format!(
         "{} cases on {on}: {} passed{gone}, {} failed, {} known deviations, {} not run",
@@ -79,7 +79,7 @@ fn unfit(error: ReportError) -> anyhow::Error {
     }
 }
 
-/// What stands on the page beside a report.
+/// What the page shows in addition to a report.
 pub struct Beside {
     pub other: Option<Report>,
     pub compiled: Option<Compiled>,
@@ -89,12 +89,12 @@ pub fn report_files(args: &Args) -> impl Iterator<Item = &PathBuf> {
     [&args.json, &args.junit, &args.html, &args.csv].into_iter().flatten()
 }
 
-/// Before all cases run: files that cannot or must not be written.
+/// Refuses output files that cannot or must not be written, before any case runs.
 pub fn check_outputs(args: &Args) -> anyhow::Result<()> {
     let files: Vec<&PathBuf> = report_files(args).collect();
     for (i, path) in files.iter().enumerate() {
         if files[..i].iter().any(|other| place_of(other) == place_of(path)) {
-            return Err(usage(format!("{}: two reports would go to this file; name different ones", path.display())));
+            return Err(usage(format!("{}: two reports would go to this file; name different files", path.display())));
         }
         check_place(path, args.force)?;
     }

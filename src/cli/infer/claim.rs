@@ -1,20 +1,20 @@
-//! Queries that another run of the same command is at: two runs with `--skip-existing` share their work.
+//! Claims on queries: several runs with `--skip-existing` share a batch.
 
 use super::super::job::Job;
 use diffews_wgpu::image_io::is_standard;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::PathBuf;
 
-/// The right to do a query. It ends with the process, or when this is dropped.
+/// A lock on a query. It ends with the process, or when this is dropped.
 pub struct Claim {
     file: Option<File>,
     path: PathBuf,
 }
 
 impl Claim {
-    /// The right to do `job`, or nothing where another run has it. Where there are no locks, everybody has it.
+    /// Claims `job`; `None` if another run has it. Without file locks every claim succeeds.
     pub fn on(job: &Job) -> Option<Claim> {
-        // All share a file where this is not asked.
+        // Without a file of its own, a query is never claimed.
         let result = job.result.as_deref()?;
         let name = result.file_name().unwrap_or_default();
         let mut hidden = std::ffi::OsString::from(".diffews-");

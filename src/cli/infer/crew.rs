@@ -1,27 +1,27 @@
-//! Threads that work beside the GPU's.
+//! Worker threads besides the GPU's.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::thread::{Builder, Scope};
 use std::time::Duration;
 
-/// Items that each thread may have before it, besides the one that it works on.
+/// Items that may wait for each thread.
 pub const AHEAD: usize = 2;
 const NOW_AND_THEN: Duration = Duration::from_millis(20);
 
-/// Threads that do one kind of work. What they make comes back in the order in which the items were given.
+/// Threads for one kind of work. Results come back in the order of the items.
 pub struct Crew<'env, In, Out> {
     lanes: Vec<(SyncSender<In>, Receiver<Out>)>,
     given: usize,
     taken: usize,
     work: &'env (dyn Fn(In) -> Out + Sync),
-    /// What was made on the caller's own thread, where no other could be started.
+    /// Results of the caller's own thread, if no other could be started.
     made: VecDeque<Out>,
 }
 
 impl<'env, In: Send + 'env, Out: Send + 'env> Crew<'env, In, Out> {
-    /// Starts up to `count` threads, fewer where the system does not give more. Without any, the work is done where
-    /// [`Crew::give`] is called.
+    /// Starts up to `count` threads, fewer if the system refuses. Without any, [`Crew::give`] does the work
+    /// itself.
     pub fn start<'scope>(
         scope: &'scope Scope<'scope, 'env>,
         name: &str,
@@ -34,14 +34,14 @@ impl<'env, In: Send + 'env, Out: Send + 'env> Crew<'env, In, Out> {
             let (send, take) = channel();
             let run = move || {
                 for item in items {
-                    // Nobody listens where the run has ended early.
+                    // The receiver is gone if the run ended early.
                     if send.send(work(item)).is_err() {
                         return;
                     }
                 }
             };
             if let Err(error) = Builder::new().name(name.into()).spawn_scoped(scope, run) {
-                log::warn!("{} of {count} threads to {name} could be started: {error}", lanes.len());
+                log::warn!("only {} of {count} threads to {name} started: {error}", lanes.len());
                 break;
             }
             lanes.push((give, take));
@@ -49,12 +49,12 @@ impl<'env, In: Send + 'env, Out: Send + 'env> Crew<'env, In, Out> {
         Crew { lanes, given: 0, taken: 0, work, made: VecDeque::new() }
     }
 
-    /// Items that may be given before one is taken, without the caller's having to wait.
+    /// Items that may be given before one is taken without blocking.
     pub fn ahead(&self) -> usize {
         (self.lanes.len() * AHEAD).max(1)
     }
 
-    /// Fails where the threads have ended before their time, which only a defect can cause.
+    /// Fails if a thread has ended, which only a defect can cause.
     pub fn give(&mut self, item: In) -> anyhow::Result<()> {
         self.given += 1;
         if self.lanes.is_empty() {
@@ -65,12 +65,12 @@ impl<'env, In: Send + 'env, Out: Send + 'env> Crew<'env, In, Out> {
         lane.0.send(item).map_err(|_| ended())
     }
 
-    /// Items of which nothing has been taken yet.
+    /// Items whose results were not taken yet.
     pub fn waiting(&self) -> usize {
         self.given - self.taken
     }
 
-    /// The next thing made, waited for, with `meanwhile` called now and then; nothing where nothing is to come.
+    /// Waits for the next result and calls `meanwhile` now and then; `None` if no item is left.
     pub fn take(&mut self, meanwhile: &mut dyn FnMut()) -> anyhow::Result<Option<Out>> {
         if self.waiting() == 0 {
             return Ok(None);
@@ -89,7 +89,7 @@ impl<'env, In: Send + 'env, Out: Send + 'env> Crew<'env, In, Out> {
         Ok(Some(out))
     }
 
-    /// The next thing made, if it is there.
+    /// The next result, if it is ready.
     pub fn take_ready(&mut self) -> Option<Out> {
         let out = match self.lanes.is_empty() {
             true => self.made.pop_front(),
@@ -100,16 +100,16 @@ impl<'env, In: Send + 'env, Out: Send + 'env> Crew<'env, In, Out> {
     }
 }
 
-/// Only a defect ends a thread before its time.
+/// A worker thread ended, which only a defect can cause.
 pub fn ended() -> anyhow::Error {
-    anyhow::anyhow!("a thread beside the GPU's has ended; this is a defect of the program")
+    anyhow::anyhow!("a worker thread has ended; this is a defect of the program, please report it")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// With threads and without.
+    /// Both with and without threads.
     #[test]
     fn what_is_made_comes_back_in_order() {
         for count in [0, 1, 3] {

@@ -1,6 +1,6 @@
-//! What is said of each query, in their order, and what has become of the run.
+//! Writes and reports results in the order of the queries, and keeps the state of the run.
 
-use super::super::advice::told;
+use super::super::advice::describe;
 use super::super::engine::{Engine, Watch};
 use super::super::errors::{CliError, is_of_query};
 use super::super::format::RunFile;
@@ -10,7 +10,7 @@ use super::super::notes::Notes;
 use super::super::progress::{self, Bar};
 use super::super::{print, print_raw, report, tell};
 use super::crew::Crew;
-use super::finish::{Computed, Finished, Said};
+use super::finish::{Computed, Finished, Message};
 use super::source::Task;
 use super::trace::Trace;
 use super::{Args, standard};
@@ -18,35 +18,35 @@ use diffews_wgpu::{Segmentation, Stage};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-/// A query and what came of it.
+/// A query and its computed result.
 pub type Item = (Task, anyhow::Result<Computed>);
 pub type Done = (Task, anyhow::Result<Finished>);
 
-/// Hands results to the threads that write them, and prints what those say.
+/// Hands results to the writing threads and prints their messages.
 pub struct Desk<'a, 'env> {
     pub bar: Bar,
     pub notes: Notes,
     trace: Trace,
-    /// What all queries share.
+    /// The file that all queries share.
     run_file: Option<RunFile>,
     args: &'a Args,
-    /// One query, named by itself: what fails it fails the run.
+    /// A single query, named on the command line: its failure fails the run.
     alone: bool,
-    /// How many queries there are, where that is known.
+    /// Number of queries, if known.
     total: Option<usize>,
     writers: Crew<'env, Item, Done>,
-    /// Queries that have begun.
+    /// Number of queries begun.
     begun: usize,
     done: usize,
-    /// Numbers of those that failed, and have not come again since.
+    /// Numbers of failed queries that have not come again since.
     failed: HashSet<usize>,
-    /// Done by other runs meanwhile.
+    /// Finished by other runs meanwhile.
     found: usize,
-    /// Left to another run that is at them.
+    /// Left to other runs that work on them.
     left: usize,
-    /// What ends the run.
+    /// The error that ends the run.
     fatal: Option<anyhow::Error>,
-    /// The user knows that more may come.
+    /// The note that more queries may come was printed.
     waits: bool,
 }
 
@@ -79,12 +79,12 @@ impl<'a, 'env> Desk<'a, 'env> {
         desk
     }
 
-    /// Queries that are being written.
-    pub fn flying(&self) -> usize {
+    /// Number of queries being written.
+    pub fn in_flight(&self) -> usize {
         self.writers.waiting()
     }
 
-    /// A query's turn has come.
+    /// Begins a query.
     pub fn begin(&mut self, task: &Task) {
         self.begun = self.begun.max(task.number + 1);
         match self.total {
@@ -94,63 +94,63 @@ impl<'a, 'env> Desk<'a, 'env> {
         }
     }
 
-    /// There is nothing to do, and more may come.
+    /// Notes once that the run waits for more queries.
     pub fn is_idle(&mut self) {
         if self.args.queries.is_watch() && !self.waits && self.writers.waiting() == 0 {
             self.waits = true;
             self.bar.clear();
             if !self.args.quiet {
-                tell("note: all that is there is done; new pictures are taken as they come, until Ctrl-C");
+                tell("note: all pictures are done; waiting for new ones until Ctrl-C");
             }
         }
     }
 
-    /// Another run has done a query.
+    /// Counts a query that another run has finished.
     pub fn found(&mut self) {
         self.found += 1;
         self.note();
     }
 
-    /// Takes the times of a query that was computed.
+    /// Adds the times of a computed query.
     pub fn add_times(&mut self, engine: &Engine, result: &Segmentation, job: &Job) {
         self.trace.add(engine, result, job, || self.bar.clear());
     }
 
-    /// Queries that other runs are at, at the end of this one.
+    /// Counts queries that other runs work on when this one ends.
     pub fn leave_to_others(&mut self, queries: usize) {
         self.left = queries;
     }
 
-    /// How far the run is, behind the reason why it ends there.
-    fn standing(&self) -> String {
+    /// The progress of the run, to follow the reason why it ended.
+    fn status(&self) -> String {
         if self.alone {
             return String::new();
         }
-        let goes_on = match self.args.skip_existing {
-            true => "the same command goes on from there",
-            false => "the same command with --skip-existing goes on from there",
+        let hint = match self.args.skip_existing {
+            true => "run the same command to continue",
+            false => "run the same command with --skip-existing to continue",
         };
         let of = self.total.map_or(String::new(), |total| format!("of {total} "));
-        format!("; {} {of}queries are done, {goes_on}", self.done + self.found)
+        format!("; {} {of}queries are done, {hint}", self.done + self.found)
     }
 
     fn note(&self) {
-        interrupt::standing(self.standing());
+        interrupt::set_status(self.status());
     }
 
     /// Whether the run goes on.
-    pub fn goes_on(&self) -> bool {
+    pub fn continues(&self) -> bool {
         self.fatal.is_none()
     }
 
     pub fn give(&mut self, item: Item) {
         match self.writers.give(item) {
-            Ok(()) => self.say_ready(),
+            Ok(()) => self.print_ready(),
             Err(error) => self.end(error),
         }
     }
 
-    /// Waits until one more query is over; false where none is on its way.
+    /// Waits until one more query is written; false if none is in flight.
     pub fn wait(&mut self) -> bool {
         match self.writers.take(&mut || {}) {
             Ok(Some(done)) => self.say(done),
@@ -163,8 +163,8 @@ impl<'a, 'env> Desk<'a, 'env> {
         true
     }
 
-    /// Prints what there is to say.
-    pub fn say_ready(&mut self) {
+    /// Prints the messages that are ready.
+    pub fn print_ready(&mut self) {
         while let Some(done) = self.writers.take_ready() {
             self.say(done);
         }
@@ -177,13 +177,13 @@ impl<'a, 'env> Desk<'a, 'env> {
                 let _writing = progress::writing();
                 let added = self.run_file.as_mut().zip(picture).map_or(Ok(()), |(file, picture)| file.add(&picture));
                 self.failed.remove(&task.number);
-                *(if matches!(said, Said::Found) { &mut self.found } else { &mut self.done }) += 1;
+                *(if matches!(said, Message::AlreadyThere) { &mut self.found } else { &mut self.done }) += 1;
                 added.map_err(Into::into).and_then(|()| self.print(said))
             }
             Err(error) if !self.alone && is_of_query(&error) => {
-                // A file that comes again is told of once.
+                // A file that comes again is reported once.
                 match self.failed.insert(task.number) {
-                    true => self.tell_failure(&task.job, &error),
+                    true => self.report_failure(&task.job, &error),
                     false => Ok(()),
                 }
             }
@@ -195,19 +195,19 @@ impl<'a, 'env> Desk<'a, 'env> {
         }
     }
 
-    fn tell_failure(&self, job: &Job, error: &anyhow::Error) -> anyhow::Result<()> {
-        let again = if self.args.queries.is_watch() { "; it is tried again when it changes" } else { "" };
-        tell(&format!("error: {}{again}", told(error)));
+    fn report_failure(&self, job: &Job, error: &anyhow::Error) -> anyhow::Result<()> {
+        let again = if self.args.queries.is_watch() { "; it will be read again when it changes" } else { "" };
+        tell(&format!("error: {}{again}", describe(error)));
         if self.args.json { print_raw(&report::failure(job, error)?) } else { Ok(()) }
     }
 
-    fn print(&self, said: Said) -> anyhow::Result<()> {
+    fn print(&self, said: Message) -> anyhow::Result<()> {
         match said {
-            Said::Found => Ok(()),
-            Said::Json(line) => print_raw(&line),
-            Said::Line(line, drawing) => {
+            Message::AlreadyThere => Ok(()),
+            Message::Json(line) => print_raw(&line),
+            Message::Line(line, drawing) => {
                 match line {
-                    // What goes to standard output is a picture.
+                    // Standard output is taken by the result.
                     Some(line) if standard::is_taken(self.args) => tell(&line),
                     Some(line) => print(&line)?,
                     None => {}
@@ -217,21 +217,21 @@ impl<'a, 'env> Desk<'a, 'env> {
         }
     }
 
-    /// Ends the run. The first reason is the one that is told.
+    /// Ends the run; the first reason counts.
     pub fn end(&mut self, reason: anyhow::Error) {
         self.fatal.get_or_insert(reason);
     }
 
-    /// What became of the run, once all that was computed is written.
+    /// Writes what is left and returns the outcome of the run.
     pub fn close(mut self) -> anyhow::Result<()> {
         while self.wait() {}
         self.bar.clear();
         if !self.args.quiet && self.found + self.left > 0 {
             let (found, left) = (self.found, self.left);
-            tell(&format!("note: other runs have done {found} of these queries meanwhile, and are at {left} more"));
+            tell(&format!("note: other runs finished {found} of these queries and are working on {left} more"));
         }
-        let standing = self.standing();
-        // Also of a run that failed: it says what came before.
+        let status = self.status();
+        // Also after a failure: the file holds the earlier results.
         let writing = progress::writing();
         let shared = self.run_file.take().map_or(Ok(()), RunFile::finish);
         drop(writing);
@@ -242,7 +242,7 @@ impl<'a, 'env> Desk<'a, 'env> {
         }
         match (self.fatal, self.failed.len()) {
             (Some(cause), _) if self.alone => Err(cause),
-            (Some(cause), _) => Err(CliError::Ended { cause, standing }.into()),
+            (Some(cause), _) => Err(CliError::Ended { cause, status }.into()),
             (None, 0) => traced,
             (None, failed) => Err(CliError::SomeFailed { failed, total }.into()),
         }
@@ -250,11 +250,11 @@ impl<'a, 'env> Desk<'a, 'env> {
 }
 
 impl Watch for Desk<'_, '_> {
-    /// Results are told while the next query is computed, not behind it.
+    /// Prints results while the next query is computed.
     fn step(&mut self, stage: Stage, done: f64) -> ControlFlow<()> {
-        self.say_ready();
+        self.print_ready();
         self.bar.step(stage, done)?;
-        if self.goes_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if self.continues() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     fn clear(&mut self) {

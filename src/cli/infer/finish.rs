@@ -1,7 +1,7 @@
-//! A query's map to its files and to what is said of it: beside the GPU's thread.
+//! From a query's map to its files and its report, on a worker thread.
 
 use super::super::format::{Format, picture};
-use super::super::job::{Existing, Found, Job};
+use super::super::job::{Existing, Job, Prediction};
 use super::super::report::{Examples, Machine, Report};
 use super::super::{json_line, show};
 use super::Args;
@@ -14,44 +14,44 @@ use diffews_wgpu::image_io::{
 use diffews_wgpu::settings::MaskRule;
 use std::path::Path;
 
-/// A query that was computed.
+/// A computed query.
 pub struct Computed {
     pub loaded: Loaded,
-    /// Of each class.
+    /// One for each class.
     pub maps: Vec<DecodedMap>,
     pub machine: Machine,
     pub times: Vec<(Stage, f64)>,
 }
 
-/// What is printed of a query that is done.
-pub enum Said {
+/// The message for a finished query.
+pub enum Message {
     /// The object for programs.
     Json(String),
     /// The line for people, and a drawing.
     Line(Option<String>, Option<String>),
-    /// Nothing: another run has written all of it meanwhile.
-    Found,
+    /// Nothing: another run has written all files meanwhile.
+    AlreadyThere,
 }
 
-/// What is written of each query.
+/// How queries are written.
 pub struct Written<'a> {
     pub args: &'a Args,
-    /// What is said of the classes.
+    /// The classes, for the reports.
     pub examples: &'a Examples,
-    /// The classes as formats have them.
+    /// The classes, for the formats.
     pub categories: &'a [Category],
     pub rule: MaskRule,
 }
 
-/// What was done with a query.
+/// The outcome of a query.
 pub struct Finished {
-    pub said: Said,
+    pub said: Message,
     /// For the file that all queries share.
     pub picture: Option<Picture>,
 }
 
 impl Written<'_> {
-    /// Writes the files of a query, which is that of `job` and of this number.
+    /// Writes the files of the query of `job`, which has this number.
     pub fn write(&self, number: usize, job: &Job, computed: Computed, existing: Existing) -> anyhow::Result<Finished> {
         let Written { args, examples, categories, rule } = *self;
         let (format, options) = (&args.format, args.format.objects());
@@ -75,33 +75,33 @@ impl Written<'_> {
             None => format.format.write_picture(path, &found, place, force),
         };
         if !job.write(loaded.whole.as_ref(), &found, size, existing, &result)? && job.result.is_some() {
-            return Ok(Finished { said: Said::Found, picture: None });
+            return Ok(Finished { said: Message::AlreadyThere, picture: None });
         }
         let mask = found.foreground();
         let report = Report::new(machine, examples, job, (&found, objects.as_deref()), rule, &times);
         let said = match args.json {
-            true => Said::Json(json_line(&report)?),
+            true => Message::Json(json_line(&report)?),
             false => {
                 let drawing = loaded.whole.filter(|_| args.show).map(|rgb| show::draw(&rgb, &mask));
-                Said::Line((!args.quiet).then(|| report.summary()), drawing)
+                Message::Line((!args.quiet).then(|| report.summary()), drawing)
             }
         };
         Ok(Finished { said, picture: picture.filter(|_| job.result.is_none()) })
     }
 }
 
-/// A mask; of classes with names a label map, in which they are at least `margin` apart. The last map may be that of what is not meant: it
-/// keeps its pixels, and is found nowhere.
+/// A mask, or with named classes a label map, where the best two maps differ by at least `margin`. The last map may be the negative
+/// class, which keeps its pixels and gets no label.
 fn found(
     mut maps: Vec<DecodedMap>,
     size: (u32, u32),
     rule: MaskRule,
     margin: Option<f32>,
     negatives: bool,
-) -> Result<Found, ImageError> {
+) -> Result<Prediction, ImageError> {
     if let (None, false) = (margin, negatives) {
         let map = maps.swap_remove(0);
-        return Ok(Found::Mask { mask: map.mask_at(size.0, size.1, rule), map });
+        return Ok(Prediction::Mask { mask: map.mask_at(size.0, size.1, rule), map });
     }
     let mut labels = image_io::label_maps(&maps, size, rule, margin.unwrap_or(0.0))?;
     if negatives {
@@ -110,25 +110,25 @@ fn found(
         labels.remove(number);
     }
     Ok(match margin {
-        Some(_) => Found::Labels { labels, maps },
-        None => Found::Mask { mask: labels.mask(1), map: maps.swap_remove(0) },
+        Some(_) => Prediction::Labels { labels, maps },
+        None => Prediction::Mask { mask: labels.mask(1), map: maps.swap_remove(0) },
     })
 }
 
-/// The objects of each class, and nothing else is left of what was found.
+/// The objects of each class; pixels outside them are removed from the prediction.
 fn objects(
-    found: &mut Found,
+    found: &mut Prediction,
     (width, height): (u32, u32),
     options: &ObjectOptions,
 ) -> Result<Vec<Vec<Object>>, ImageError> {
     let of = |mask: &Mask, map: &DecodedMap| find_objects(mask, Some(&map.map_at(width, height)), options);
     match found {
-        Found::Mask { mask, map } => {
+        Prediction::Mask { mask, map } => {
             let objects = of(mask, map)?;
             *mask = mask_of_objects(&objects, (width, height))?;
             Ok(vec![objects])
         }
-        Found::Labels { labels, maps } => (1..=255)
+        Prediction::Labels { labels, maps } => (1..=255)
             .zip(maps)
             .map(|(label, map)| {
                 let objects = of(&labels.mask(label), map)?;

@@ -1,4 +1,4 @@
-//! The way of the queries through a run: read, computed, written, each beside the others.
+//! The pipeline of a run: queries are read, computed and written in parallel.
 
 use super::super::engine::{Engine, Setup, Watch as _};
 use super::super::errors::is_of_query;
@@ -17,25 +17,25 @@ use std::collections::VecDeque;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-/// Between two looks at what else there is to do while no query is there.
+/// Pause between two polls while no query is ready.
 const NOW_AND_THEN: Duration = Duration::from_millis(20);
-/// Other runs may be done with their queries after so long.
+/// Pause before checking again for queries that other runs had claimed.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// The GPU's thread with what it works on.
+/// The GPU's thread and its state.
 struct Line<'a, 'env> {
     batch: &'a Batch<'a>,
     setup: &'a Setup<'a>,
     engine: Option<Engine>,
     desk: Desk<'a, 'env>,
-    /// Bytes that the largest query takes.
+    /// Bytes of the largest query so far.
     largest: Option<u64>,
-    /// Queries that other runs are at.
+    /// Queries that other runs have claimed.
     busy: Vec<Task>,
 }
 
 impl Batch<'_> {
-    /// This thread feeds the GPU; pictures are read and results written on others.
+    /// Feeds the GPU on this thread; other threads read pictures and write results.
     pub(super) fn run(
         &self,
         setup: &Setup,
@@ -47,7 +47,7 @@ impl Batch<'_> {
     ) -> anyhow::Result<()> {
         let side = engine.segmenter.size();
         let rule = engine.segmenter.mask_rule();
-        // Half of the cores: the other half feeds the GPU, or is it where the adapter is the CPU.
+        // Half of the cores: the other half feeds the GPU, or computes if the adapter is the CPU.
         let cores = available_parallelism().map_or(1, |n| n.get());
         let most = source.total().unwrap_or(MOST_THREADS);
         let threads = if self.alone { 0 } else { (cores / 2).clamp(1, MOST_THREADS).min(most) };
@@ -73,22 +73,22 @@ impl Batch<'_> {
 }
 
 impl<'env> Line<'_, 'env> {
-    /// Does all queries; what another run is at comes once more at the end, and while there is nothing else.
+    /// Runs all queries; those that another run has claimed are checked again at the end and while idle.
     fn run(
         &mut self,
         source: &mut Source,
         readers: &mut Crew<'env, Task, anyhow::Result<Ready>>,
     ) -> anyhow::Result<()> {
         let (mut given, mut last, mut asked) = (VecDeque::new(), false, Instant::now());
-        while self.desk.goes_on() {
+        while self.desk.continues() {
             self.fill(source, readers, &mut given)?;
             if let Some(task) = given.pop_front() {
-                let ready = readers.take(&mut || self.desk.say_ready())?.unwrap_or(Ok(Ready::There));
+                let ready = readers.take(&mut || self.desk.print_ready())?.unwrap_or(Ok(Ready::There));
                 self.compute(task, ready);
                 continue;
             }
             match source.is_over() {
-                // They are done with it, or gone.
+                // By now the other runs have finished these, or have ended.
                 true if !last && !self.busy.is_empty() => last = true,
                 true => break,
                 false if asked.elapsed() > BUSY => asked = Instant::now(),
@@ -106,7 +106,7 @@ impl<'env> Line<'_, 'env> {
         Ok(())
     }
 
-    /// Each reader has something to do, as far as queries and memory go.
+    /// Keeps the readers busy, within the limits of queries and memory.
     fn fill(
         &mut self,
         source: &mut Source,
@@ -114,12 +114,13 @@ impl<'env> Line<'_, 'env> {
         given: &mut VecDeque<Task>,
     ) -> anyhow::Result<()> {
         while given.len() < readers.ahead() {
-            let flying = (given.len() + self.desk.flying()) as u64;
-            let fits = flying == 0 || (flying + 1).saturating_mul(self.largest.unwrap_or(ROOM_BYTES)) <= ROOM_BYTES;
+            let in_flight = (given.len() + self.desk.in_flight()) as u64;
+            let fits =
+                in_flight == 0 || (in_flight + 1).saturating_mul(self.largest.unwrap_or(ROOM_BYTES)) <= ROOM_BYTES;
             if !fits && !given.is_empty() {
                 break;
             }
-            // All that is on its way is being written, and makes room.
+            // Everything in flight is being written, which frees memory.
             if !fits && self.desk.wait() {
                 continue;
             }
@@ -138,16 +139,16 @@ impl<'env> Line<'_, 'env> {
         Ok(())
     }
 
-    /// Waits for a query; false where none is wanted any more.
+    /// Waits for a query; false if the run is over.
     fn idle(&mut self, source: &mut Source) -> bool {
         if progress::interrupted() {
-            // Whoever watches folders ends that so.
+            // A signal is the way to end a watch.
             if !self.batch.args.queries.is_watch() {
                 self.desk.end(Error::Interrupted.into());
             }
             return false;
         }
-        self.desk.say_ready();
+        self.desk.print_ready();
         self.desk.is_idle();
         source.wait(NOW_AND_THEN);
         true
@@ -169,9 +170,9 @@ impl<'env> Line<'_, 'env> {
             Ok(Ready::Busy) => return self.busy.push(task),
             Err(error) => Err(error),
         };
-        // What ends the run ends it when it is told.
+        // An error that ends the run takes effect when it is reported.
         let last = computed.as_ref().is_err_and(|error| !is_of_query(error));
         desk.give((task, computed));
-        while last && desk.goes_on() && desk.wait() {}
+        while last && desk.continues() && desk.wait() {}
     }
 }

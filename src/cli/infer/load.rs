@@ -1,11 +1,11 @@
-//! Queries of a run of `infer` as the network sees them.
+//! Reading queries and scaling them to the network's size.
 
 use super::super::job::Job;
 use super::super::list::Input;
 use super::claim::Claim;
 use diffews_wgpu::image_io::{self, GeoTags, LoadedPicture, Note, PictureOptions, RgbImage};
 
-/// One query's picture; `input` is standard input, should it be that.
+/// A query's picture, from its file or from standard input.
 pub fn query(options: &PictureOptions, job: &Job, input: &Input) -> anyhow::Result<LoadedPicture> {
     if image_io::is_standard(&job.query) {
         return Ok(image_io::load_rgb_from(input.whole(), &job.query, options)?);
@@ -16,28 +16,28 @@ pub fn query(options: &PictureOptions, job: &Job, input: &Input) -> anyhow::Resu
     Ok(image_io::load_rgb_with(&job.query, options)?)
 }
 
-/// What there is to do for a query.
+/// The state of a query after reading.
 pub enum Ready {
     Picture(Loaded),
-    /// Nothing: another run has done it.
+    /// Another run has finished it.
     There,
-    /// Nothing now: another run is at it.
+    /// Another run is working on it.
     Busy,
 }
 
 /// A query for the GPU's thread.
 pub struct Loaded {
-    /// As the network sees it, or where tiles are cut, as it is.
+    /// At the network's size, or full size if tiles are cut.
     pub small: RgbImage,
     /// (width, height) as displayed.
     pub size: (u32, u32),
-    /// As it is, where something is painted over it.
+    /// At full size, if an overlay or drawing needs it.
     pub whole: Option<RgbImage>,
-    /// Where it lies on a map, if its file says that.
+    /// Its georeference, if the file has one.
     pub place: Option<GeoTags>,
-    /// What is to be told.
+    /// Notes on how it was read.
     pub notes: Vec<Note>,
-    /// Held until its results are written.
+    /// Held until the results are written.
     _claim: Option<Claim>,
 }
 

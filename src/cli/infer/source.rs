@@ -1,6 +1,6 @@
-//! The queries of a run in their order: those that are known, then those that come.
+//! The queries of a run in order: known ones first, then those that arrive.
 
-use super::super::advice::told;
+use super::super::advice::describe;
 use super::super::errors::is_of_query;
 use super::super::job::Job;
 use super::super::list::{self, Input};
@@ -16,27 +16,27 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync
 use std::thread::Builder;
 use std::time::Duration;
 
-/// Queries that are planned before it is their turn.
+/// Queries that are planned ahead.
 const AHEAD: usize = 64;
 
-/// A query on its way through the run.
+/// A query and its state in the run.
 #[derive(Clone)]
 pub struct Task {
     /// From 0. A query that comes again has its old number.
     pub number: usize,
     pub job: Arc<Job>,
-    /// It was not there when the run began.
+    /// It appeared after the run began.
     pub late: bool,
-    /// Why nothing is done for it.
+    /// Why it is refused.
     pub refused: Option<String>,
 }
 
-/// What comes from the thread that waits for queries.
+/// Messages of the thread that waits for queries.
 enum Came {
     Task(Task),
-    /// What ends the run.
+    /// An error that ends the run.
     Failed(anyhow::Error),
-    /// There are no more.
+    /// No more queries.
     End,
 }
 
@@ -44,11 +44,11 @@ pub struct Source {
     next: VecDeque<Task>,
     later: Option<Receiver<Came>>,
     failed: Option<anyhow::Error>,
-    /// How many there are, where that is known.
+    /// Number of queries, if known.
     total: Option<usize>,
 }
 
-/// Where queries come from later.
+/// Where later queries come from.
 pub enum From {
     List { input: Input, tree: bool },
     Folders(Watched),
@@ -61,16 +61,16 @@ impl Source {
         Source { total: Some(next.len()), next, later: None, failed: None }
     }
 
-    /// The same, with those that come from elsewhere behind.
+    /// Appends the queries that arrive from `from`.
     ///
     /// # Errors
-    /// The system gives no thread; a list that cannot be read.
-    pub fn and_later(mut self, from: From, later: Later) -> anyhow::Result<Source> {
+    /// No thread can be started, or the list cannot be read.
+    pub fn followed_by(mut self, from: From, later: Later) -> anyhow::Result<Source> {
         let (send, came) = sync_channel(AHEAD);
         let again = matches!(from, From::Folders(_));
         let known = self.next.iter().filter(|_| again).map(|task| (task.job.query.clone(), task.number)).collect();
         let mut plan = Planning { later, again, numbers: known, next: self.next.len(), send };
-        // Not one of the run's own threads: it may wait for ever for what nobody sends, and ends with the process.
+        // A detached thread: it may wait forever for input, and ends with the process.
         let run = move || {
             let mut give = |query| plan.give(query);
             let read = match from {
@@ -80,12 +80,12 @@ impl Source {
                     Ok(())
                 }
             };
-            // Nobody listens where the run has ended.
+            // The receiver is gone if the run has ended.
             let _ = plan.send(read.map_or_else(Came::Failed, |()| Came::End));
         };
         Builder::new().name("queries".into()).spawn(run)?;
         (self.later, self.total) = (Some(came), None);
-        // A list of which all is done needs no model; a watch has time to get it.
+        // If all of a list is done, no model is loaded; a watch loads it at once.
         while !again && self.next.is_empty() && self.later.is_some() {
             self.look(Some(Duration::MAX));
         }
@@ -95,20 +95,20 @@ impl Source {
         }
     }
 
-    /// How many queries there are, where that is known.
+    /// The number of queries, if known.
     pub fn total(&self) -> Option<usize> {
         self.total
     }
 
-    /// Those that are known.
+    /// The queries known at the start.
     pub fn known(&self) -> impl Iterator<Item = &Job> {
         self.next.iter().map(|task| &*task.job)
     }
 
-    /// The next query, if it is there.
+    /// The next query, if there is one.
     ///
     /// # Errors
-    /// What ends the queries before their end.
+    /// An error that ends the run.
     pub fn next(&mut self) -> anyhow::Result<Option<Task>> {
         self.look(None);
         match (self.next.pop_front(), self.failed.take()) {
@@ -120,17 +120,17 @@ impl Source {
         }
     }
 
-    /// Waits so long at most for a query, or for their end.
+    /// Waits for a query or the end, at most for `time`.
     pub fn wait(&mut self, time: Duration) {
         self.look(Some(time));
     }
 
-    /// Whether all have been taken.
+    /// Whether all queries have been taken.
     pub fn is_over(&self) -> bool {
         self.next.is_empty() && self.later.is_none() && self.failed.is_none()
     }
 
-    /// They come once more, before others.
+    /// Puts queries back to the front.
     pub fn put_back(&mut self, tasks: Vec<Task>) {
         tasks.into_iter().rev().for_each(|task| self.next.push_front(task));
     }
@@ -154,7 +154,7 @@ impl Source {
 /// Plans queries as they come.
 struct Planning {
     later: Later,
-    /// Queries may come again.
+    /// Whether queries may come again.
     again: bool,
     numbers: HashMap<PathBuf, usize>,
     next: usize,
@@ -167,7 +167,7 @@ impl Planning {
         let (job, refused) = match self.later.add(query, self.again) {
             Ok(Some(job)) => (job, None),
             Ok(None) => return ControlFlow::Continue(()),
-            Err(error) if is_of_query(&error) => (Job::without_files(path.clone()), Some(told(&error))),
+            Err(error) if is_of_query(&error) => (Job::without_files(path.clone()), Some(describe(&error))),
             Err(error) => {
                 let _ = self.send(Came::Failed(error));
                 return ControlFlow::Break(());
@@ -181,7 +181,7 @@ impl Planning {
         self.send(Came::Task(Task { number, job: Arc::new(job), late: true, refused }))
     }
 
-    /// Nobody listens where the run has ended.
+    /// Breaks if the run has ended.
     fn send(&self, came: Came) -> ControlFlow<()> {
         if self.send.send(came).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }

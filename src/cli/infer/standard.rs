@@ -1,4 +1,4 @@
-//! `-`: standard input in place of one input, standard output in place of one output.
+//! `-`: standard input as one input, standard output as one output.
 
 use super::super::errors::usage;
 use super::Args;
@@ -6,7 +6,7 @@ use diffews_wgpu::image_io::is_standard;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-/// Whether standard output is for a result.
+/// Whether a result goes to standard output.
 pub fn is_taken(args: &Args) -> bool {
     outputs(args).any(|(_, path)| is_standard(path))
 }
@@ -16,7 +16,7 @@ fn outputs(args: &Args) -> impl Iterator<Item = (&'static str, &PathBuf)> {
     all.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)))
 }
 
-/// Refuses what cannot be done with `-`.
+/// Refuses unsupported uses of `-`.
 ///
 /// # Errors
 /// Wrong usage, in words.

@@ -1,4 +1,4 @@
-//! One query that is too large for the memory: a TIFF, read by rows and segmented by tiles.
+//! A query that is too large for memory: a TIFF, read by rows and segmented by tiles.
 
 use super::super::engine::{Engine, Setup, Watch};
 use super::super::errors::usage;
@@ -13,21 +13,21 @@ use diffews_wgpu::image_io::{
 };
 use diffews_wgpu::segment::StripMap;
 
-/// The query, where tiles are cut and it is too large to be read at once.
+/// Opens the query if tiles are cut and it is too large to read at once.
 ///
 /// # Errors
-/// What such a query cannot give.
+/// Flags that such a query does not support.
 pub fn open(args: &Args, job: &Job, options: &PictureOptions) -> anyhow::Result<Option<PictureStrips>> {
     if args.tiles.tiles()?.is_none() || is_standard(&job.query) {
         return Ok(None);
     }
-    // Others are read at once, and a pipe but once.
+    // Other files are read at once, and a pipe can be read only once.
     if image_io::check_ordinary(&job.query).is_err() || !image_io::is_tiff(&job.query) {
         return Ok(None);
     }
     let strips = match PictureStrips::open(&job.query, options) {
         Ok(strips) => strips,
-        // Where it fits the memory, it is read as others are, which tells what else is wrong.
+        // If it fits memory, read it as usual, which reports other errors.
         Err(error @ ImageError::NotInStrips { .. }) => match image_io::dimensions(&job.query) {
             Err(ImageError::TooManyPixels { .. }) => return Err(error.into()),
             _ => return Ok(None),
@@ -53,14 +53,14 @@ pub fn open(args: &Args, job: &Job, options: &PictureOptions) -> anyhow::Result<
         Some((flag, _)) => {
             let query = job.query.display();
             Err(usage(format!(
-                "{query}: {width} x {height} pixels are read in parts, for which there is no {flag} yet"
+                "{query}: {width} x {height} pixels are read in parts, and {flag} does not support that yet"
             )))
         }
         None => Ok(Some(strips)),
     }
 }
 
-/// Segments it and writes the results.
+/// Segments the query and writes the results.
 pub fn run(
     args: &Args,
     job: &Job,
@@ -101,7 +101,7 @@ pub fn run(
     Ok(())
 }
 
-/// The rows of a picture of 16 bits.
+/// The rows of a 16-bit picture.
 fn probability(map: &StripMap) -> Result<impl FnMut(u32) -> Result<Vec<u8>, ImageError> + '_, ImageError> {
     let mut next = map.rows()?;
     Ok(move |_| Ok(next()?.iter().flat_map(|v| ((v.clamp(0.0, 1.0) * 65535.0 + 0.5) as u16).to_be_bytes()).collect()))

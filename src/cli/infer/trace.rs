@@ -1,4 +1,4 @@
-//! `--trace`: what the host and the device did when, for Perfetto and Chrome; and `-vv`: the device's times by kernel.
+//! `--trace`: a trace of host and device for Perfetto and Chrome; and `-vv`: device times by kernel.
 
 use super::super::engine::Engine;
 use super::super::errors::usage;
@@ -14,17 +14,17 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Most dispatches of a file: some 400 MB.
+/// Most dispatches in a file: about 400 MB.
 const MOST: usize = 1 << 20;
 
-/// The file that is wanted, if one is, and what goes into it.
+/// The trace file, if wanted, and its events.
 pub struct Trace {
     file: Option<PathBuf>,
     force: bool,
-    /// Times by kernel are printed after each query.
+    /// Print times by kernel after each query.
     verbose: bool,
     begun: Instant,
-    /// Of the engine that was seen last.
+    /// When the last engine was loaded.
     loaded: Option<Instant>,
     host: Vec<Value>,
     device: Vec<Ran>,
@@ -32,13 +32,13 @@ pub struct Trace {
     told: bool,
 }
 
-/// Processes of the file, as its viewers call them.
+/// Process ids in the file.
 const HOST: u32 = 1;
 const DEVICE: u32 = 2;
 
 impl Trace {
     /// # Errors
-    /// A file that cannot be written there, or that this run reads or writes otherwise.
+    /// A file that cannot be written, or is another file of this run.
     pub fn new<'a>(args: &'a Args, jobs: impl Iterator<Item = &'a Job>) -> anyhow::Result<Trace> {
         if let Some(path) = &args.trace {
             if is_standard(path) {
@@ -68,7 +68,7 @@ impl Trace {
         })
     }
 
-    /// Takes what is known of a query. `clear` makes room on the terminal.
+    /// Adds a query's events. `clear` makes room on the terminal.
     pub fn add(&mut self, engine: &Engine, result: &Segmentation, job: &Job, mut clear: impl FnMut()) {
         if self.file.is_none() && !self.verbose {
             return;
@@ -93,7 +93,7 @@ impl Trace {
         let room = MOST.saturating_sub(self.device.len());
         if room < ran.len() && !std::mem::replace(&mut self.told, true) {
             clear();
-            tell(&format!("note: --trace: {MOST} dispatches are enough; those of further queries are left out"));
+            tell(&format!("note: --trace: the limit of {MOST} dispatches is reached; further queries are left out"));
         }
         self.device.extend(ran.into_iter().take(room));
     }
@@ -111,7 +111,7 @@ impl Trace {
         let Some(path) = &self.file else { return Ok(()) };
         let mut events = vec![named(HOST, "host"), named(DEVICE, &format!("device: {}", self.adapter))];
         if self.device.is_empty() {
-            tell("note: --trace: the adapter has no clock, the file has the host's stages alone");
+            tell("note: --trace: the adapter has no timestamps; the file has the host's stages only");
         }
         events.extend(self.host);
         events.extend(self.device.iter().map(dispatch));
@@ -129,7 +129,7 @@ fn named(process: u32, name: &str) -> Value {
     json!({ "ph": "M", "name": "process_name", "pid": process, "tid": 0, "args": { "name": name } })
 }
 
-/// Times are in microseconds there.
+/// The format has times in microseconds.
 fn event(process: u32, name: &str, kind: &str, start: f64, seconds: f64, args: Value) -> Value {
     json!({
         "ph": "X", "pid": process, "tid": 0, "name": name, "cat": kind, "ts": 1e6 * start, "dur": 1e6 * seconds, "args": args,

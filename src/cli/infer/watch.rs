@@ -1,7 +1,7 @@
-//! Folders into which pictures come.
+//! Folders that are watched for new pictures.
 //!
-//! They are looked at again and again: what systems tell of changes they do not tell of network drives and shared folders of virtual
-//! machines, each does it in its own way, and half-written files must be waited for in any case.
+//! They are polled: change notifications differ between systems and miss network drives and shared folders of virtual machines, and
+//! half-written files must be waited for in any case.
 
 use super::super::folder::{Listing, Search};
 use super::super::queries::Query;
@@ -12,19 +12,19 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Between two looks; large folders on slow drives are left alone for several times as long as a look takes.
+/// Shortest pause between two polls; it is also at least a few times as long as the poll took.
 const PAUSE: Duration = Duration::from_millis(500);
 const PAUSES_A_LOOK: u32 = 4;
-/// A file that has not changed for so long is taken for whole.
+/// A file that has not changed for this long counts as complete.
 const STILL: Duration = Duration::from_millis(500);
 
-/// Size and time of change of a file.
+/// Size and modification time of a file.
 type About = (u64, Option<SystemTime>);
 
 struct Seen {
     about: About,
     since: Instant,
-    /// It was given as it is now.
+    /// This version was given already.
     given: bool,
 }
 
@@ -32,12 +32,12 @@ pub struct Watched {
     folders: Vec<PathBuf>,
     search: Search,
     seen: HashMap<PathBuf, Seen>,
-    /// Folders of which the user knows that they cannot be read.
+    /// Unreadable folders that were reported.
     told: HashSet<PathBuf>,
 }
 
 impl Watched {
-    /// `known` are queries already, as they are now.
+    /// Pictures in `known` are queries already.
     pub fn new<'a>(folders: impl Iterator<Item = &'a Path>, search: Search, known: &[Query]) -> Watched {
         let now = Instant::now();
         let seen =
@@ -50,13 +50,13 @@ impl Watched {
         }
     }
 
-    /// Gives each new picture once it has not changed for some time, and again where it changes after that. Ends where `give` wants it.
+    /// Gives each new picture once it no longer changes, and again after a change. Ends when `give` breaks.
     pub fn each(mut self, give: &mut dyn FnMut(Query) -> ControlFlow<()>) {
         loop {
             let begun = Instant::now();
             let still = self.look();
             let pause = PAUSE.max(PAUSES_A_LOOK * begun.elapsed());
-            // This waits where the run is behind.
+            // This blocks if the run is behind.
             if still.into_iter().try_for_each(&mut *give).is_break() {
                 return;
             }
@@ -64,20 +64,20 @@ impl Watched {
         }
     }
 
-    /// The pictures that have become still.
+    /// The pictures that no longer change.
     fn look(&mut self) -> Vec<Query> {
         let (mut there, mut failed, mut still) = (HashSet::new(), HashSet::new(), Vec::new());
         for folder in &self.folders {
             let Listing { pictures, unreadable, .. } = self.search.look(folder);
             for (dir, error) in unreadable {
                 if !self.told.contains(&dir) {
-                    tell(&format!("warning: {error}; it is looked at again"));
+                    tell(&format!("warning: {error}; the watch will try it again"));
                 }
                 failed.insert(dir);
             }
             for query in pictures {
                 there.insert(query.path.clone());
-                // It is gone, or has just been made.
+                // The file is gone, or still empty.
                 let Some(about) = about(&query.path).filter(|about| about.0 > 0) else { continue };
                 let now = Instant::now();
                 let seen = self.seen.entry(query.path.clone()).or_insert(Seen { about, since: now, given: false });
@@ -90,7 +90,7 @@ impl Watched {
             }
         }
         self.told = failed;
-        // What comes under an old name is new. Nothing is known of what lies in a folder that cannot be read.
+        // Forget deleted files, as a later file of that name is new. Not while a folder is unreadable: its files may still exist.
         if self.told.is_empty() {
             self.seen.retain(|path, _| there.contains(path));
         }

@@ -1,4 +1,4 @@
-//! `model fetch`: weights from where they are published.
+//! `model fetch`: downloads published weights.
 
 use super::super::{bytes, one_line, print, progress, tell};
 use diffews_wgpu::fetch::{self, Mirrors, PUBLISHED, PUBLISHED_BASE, PUBLISHED_UNET, Patience, Progress, Repository};
@@ -10,38 +10,38 @@ Examples:
   diffews-wgpu model fetch published --to weights --unet coco_fold0
   diffews-wgpu model fetch https://huggingface.co/OWNER/NAME         any model in the diffusers layout
 
-Fetched are the files that this program reads, each checked by its size and, where the repository lists one, its SHA-256. Run it again
-after an interruption: it goes on where it was. On stdout come the flags that name the model to other commands.
+Downloads only the files that this program reads, and checks the size of each and, if the repository lists it, the SHA-256. After an
+interruption, run it again: it resumes. Prints the flags that name the model for other commands to stdout.
 
 Environment:
-  DIFFEWS_MIRROR  a server in the place of www.modelscope.cn and huggingface.co, as https://HOST
-  HF_ENDPOINT     one in the place of huggingface.co
+  DIFFEWS_MIRROR  a server instead of www.modelscope.cn and huggingface.co, as https://HOST
+  HF_ENDPOINT     a server instead of huggingface.co
   HTTPS_PROXY, ALL_PROXY, NO_PROXY";
 
-const LICENCES: &str = "note: these weights have licences of their own: academic use (BSD 2-Clause), and CreativeML Open RAIL++-M of \
-     Stable Diffusion 2.1";
+const LICENCES: &str = "note: these weights have their own licences: academic use (BSD 2-Clause), and CreativeML Open RAIL++-M of \
+Stable Diffusion 2.1";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct FetchArgs {
-    /// The paper's weights, or a repository of ModelScope or Hugging Face by its page
+    /// The paper's weights, or the page of a ModelScope or Hugging Face repository
     #[arg(value_name = "published|URL")]
     repository: String,
-    /// Where the repository's directories are made [default: a directory of the repository's name]
+    /// Directory for the files [default: the repository's name]
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
-    /// The UNet, by its directory in the repository [default: incontext of the paper's, else the only one]
+    /// The UNet's directory in the repository [default: incontext for the paper's, else the only one]
     #[arg(long, value_name = "NAME")]
     unet: Option<String>,
-    /// Fetch files that are there, too, and replace them
+    /// Also download files that exist, and replace them
     #[arg(long)]
     force: bool,
-    /// No progress, notes and summaries; warnings and errors stay
+    /// Print warnings and errors only
     #[arg(long, short)]
     quiet: bool,
 }
 
-/// A variable of the environment; one that is empty is none.
+/// A variable of the environment; an empty one counts as unset.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -60,7 +60,7 @@ pub fn run(args: &FetchArgs) -> anyhow::Result<()> {
         match progress.trouble {
             Some((reason, wait)) => bar.suspend(|| {
                 let (file, seconds) = (one_line(progress.file), wait.as_secs_f64());
-                tell(&format!("warning: {file}: {reason}; it is tried again in {seconds:.0} s"));
+                tell(&format!("warning: {file}: {reason}; trying again in {seconds:.0} s"));
             }),
             None => {
                 bar.set_length(progress.total);
@@ -76,11 +76,11 @@ pub fn run(args: &FetchArgs) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let fetched = fetched?;
     if !args.quiet {
-        let there = if fetched.there > 0 { format!(", {} were there", fetched.there) } else { String::new() };
+        let there = if fetched.there > 0 { format!(", {} existed already", fetched.there) } else { String::new() };
         tell(&format!("{}: {} files fetched{there}; {}", dir.display(), fetched.files, bytes(fetched.bytes)));
         if fetched.weights.is_none() {
             tell(&format!(
-                "note: it has no base model, with vae/ and text_encoder/; `model fetch published` brings {PUBLISHED_BASE}"
+                "note: it has no base model (vae/ and text_encoder/); `model fetch published` downloads {PUBLISHED_BASE}"
             ));
         }
     }

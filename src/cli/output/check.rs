@@ -1,4 +1,4 @@
-//! Whether results can be written where they are to go.
+//! Checks that results can be written.
 
 use super::super::format::Format;
 use super::super::job::{Job, is_npy};
@@ -9,15 +9,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Hidden files so old are of runs that were killed.
+/// Age of hidden files that killed runs must have left.
 const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Directories in which a file was made to see whether that can be done.
+/// Directories that were tested with a temporary file.
 #[derive(Default)]
 pub struct Probed(HashSet<PathBuf>);
 
 impl Probed {
-    /// Looks at all files that the job is to write; files that are there are errors unless `force`.
+    /// Checks all output files of the job; existing files are errors unless `force`.
     pub fn check(&mut self, job: &Job, format: Format, force: bool) -> Result<(), ImageError> {
         for output in job.outputs().filter(|o| !is_standard(o)) {
             let npy = job.probabilities().any(|path| path == output) && is_npy(output);
@@ -32,7 +32,7 @@ impl Probed {
             if !self.0.contains(parent) {
                 self.0.insert(parent.to_owned());
                 sweep(parent);
-                // Whether the system lets us write there is better known now than after the computation.
+                // Find out now, not after the computation, whether the directory is writable.
                 tempfile::Builder::new()
                     .prefix(HIDDEN)
                     .suffix(".part")
@@ -44,7 +44,7 @@ impl Probed {
     }
 }
 
-/// Removes what runs left behind that were killed while they wrote.
+/// Removes hidden files of killed runs.
 fn sweep(dir: &Path) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
@@ -52,7 +52,7 @@ fn sweep(dir: &Path) {
         let name = name.to_string_lossy();
         let ours = name.starts_with(HIDDEN) && (name.ends_with(".part") || name.ends_with(".lock"));
         let old = |at: SystemTime| at.elapsed().is_ok_and(|age| age > LEFT_BEHIND);
-        // Metadata of the entry itself, should it be a link.
+        // Metadata of the entry itself: do not follow links.
         if ours && entry.metadata().is_ok_and(|about| about.is_file() && about.modified().is_ok_and(old)) {
             let _ = fs::remove_file(entry.path());
         }

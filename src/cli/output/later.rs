@@ -1,4 +1,4 @@
-//! Queries that come while others are done: each is planned by itself.
+//! Queries that arrive during the run, planned one by one.
 
 use super::super::errors::CliError;
 use super::super::format::Format;
@@ -11,14 +11,14 @@ use diffews_wgpu::image_io::{ImageError, is_standard};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-/// What is known of a run's files.
+/// The known files of a run.
 pub struct Later {
     naming: Naming,
     probed: Probed,
     places: Places,
-    /// Files that the run writes, and the query of each.
+    /// Output files, with their queries.
     owners: HashMap<PathBuf, PathBuf>,
-    /// Files that the run reads.
+    /// Input files.
     inputs: HashSet<PathBuf>,
     format: Format,
     force: bool,
@@ -26,7 +26,7 @@ pub struct Later {
 }
 
 impl Later {
-    /// `jobs` are those that are known, done or not; `inputs` and `outputs` other files that the run reads and writes.
+    /// `jobs` are the known ones, done or not; `inputs` and `outputs` are other files that the run reads and writes.
     pub fn new<'a>(
         naming: Naming,
         (format, force, skip_existing): (Format, bool, bool),
@@ -46,19 +46,19 @@ impl Later {
         Later { naming, probed: Probed::default(), places, owners, inputs, format, force, skip_existing }
     }
 
-    /// Makes the directories that results of these jobs need, and sees whether they can be written.
+    /// Makes the directories of these jobs' results and checks that they are writable.
     pub fn prepare(&mut self, jobs: &[Job]) -> Result<(), ImageError> {
         self.naming.make_below(jobs)?;
-        // What comes up from here on is another run's.
+        // Files that appear from here on belong to another run.
         let force = self.force || self.skip_existing;
         jobs.iter().try_for_each(|job| self.probed.check(job, self.format, force))
     }
 
-    /// The files of a query that comes now; nothing where there is nothing to do for it: it is a result of this run, is done, or came
-    /// before (where `again`, it comes again unless its results are there).
+    /// The job of a query that arrives now; `None` if it is a result of this run, is done, or came before (with `again`, it may come
+    /// again unless its results exist).
     ///
     /// # Errors
-    /// What is wrong with this query; places for results where nothing can be written.
+    /// An error of this query, or a directory of results that cannot be written.
     pub fn add(&mut self, query: Query, again: bool) -> anyhow::Result<Option<Job>> {
         let job = self.naming.job(query).map_err(|error| CliError::Query(error.to_string()))?;
         if self.owners.contains_key(&self.places.of(&job.query)) || self.skip_existing && job.is_done() {

@@ -1,4 +1,4 @@
-//! How the results of queries are called.
+//! Names of the results.
 
 use super::super::errors::usage;
 use super::super::format::Format;
@@ -19,7 +19,7 @@ enum Place {
 }
 
 impl Place {
-    /// The file of that name for a query that is at `below` in its folder.
+    /// The file of this name for a query at `below` in its folder.
     fn resolve(&self, below: &Path, name: OsString) -> Option<PathBuf> {
         match self {
             Place::Absent => None,
@@ -29,10 +29,10 @@ impl Place {
     }
 }
 
-/// Where results go, and how they are called.
+/// Directories and names of results.
 pub struct Naming {
     format: Format,
-    /// Each query has its own result.
+    /// Whether each query has its own file.
     own: bool,
     classes: Vec<String>,
     output: Place,
@@ -43,7 +43,7 @@ pub struct Naming {
 
 impl Naming {
     /// # Errors
-    /// Files where there must be directories, and the other way around.
+    /// A file where a directory is needed, or the reverse.
     pub fn new(wanted: &Wanted, own: bool) -> anyhow::Result<Naming> {
         let format = wanted.format;
         let output = match own {
@@ -65,15 +65,15 @@ impl Naming {
         })
     }
 
-    /// The query with its files.
+    /// The job of a query.
     ///
     /// # Errors
-    /// A path that ends in no name.
+    /// A path without a file name.
     pub fn job(&self, query: Query) -> anyhow::Result<Job> {
         let Query { path: query, below, listed } = query;
         let stem = if is_standard(&query) { Some("stdin".as_ref()) } else { query.file_stem() };
         let Some(stem) = stem else {
-            return Err(usage(format!("--query {}: is not the name of a file", query.display())));
+            return Err(usage(format!("--query {}: this is not the name of a file", query.display())));
         };
         let ending = |end: &str| {
             let mut name = stem.to_owned();
@@ -105,7 +105,7 @@ impl Naming {
         all.filter_map(|place| if let Place::Directory(path) = place { Some(path) } else { None }).try_for_each(make)
     }
 
-    /// Makes the directories below those that the results of these need.
+    /// Makes the subdirectories that the results of these jobs need.
     pub fn make_below(&self, jobs: &[Job]) -> Result<(), ImageError> {
         let of_trees = jobs.iter().filter(|job| !job.below.as_os_str().is_empty());
         let parents: HashSet<&Path> = of_trees.flat_map(Job::outputs).filter_map(Path::parent).collect();
@@ -118,7 +118,7 @@ fn make(path: impl AsRef<Path>) -> Result<(), ImageError> {
     fs::create_dir_all(path).map_err(|cause| ImageError::Write { path: path.to_owned(), cause })
 }
 
-/// A class's name as a part of a file's.
+/// A class's name as a part of a file name.
 fn in_a_name(class: &str) -> String {
     let fits = |c: char| !c.is_control() && !"/\\:<>\"|?*".contains(c);
     class.chars().map(|c| if fits(c) { c } else { '_' }).collect()
@@ -135,14 +135,14 @@ fn place(wanted: &Wanted, given: Option<&Path>, flag: &str, files: &str) -> anyh
     let named_as_file = is_png(path) || is_npy(path) || own;
     if several && named_as_file && !path.is_dir() {
         return Err(usage(format!(
-            "{flag} {}: there may be several results, so this must be a directory, and it is named like a file",
+            "{flag} {}: there may be several results, so this must be a directory, but it is named like a file",
             path.display()
         )));
     }
     if path.is_dir() || several || named_as_directory {
         if path.exists() && !path.is_dir() {
             return Err(usage(format!(
-                "{flag} {}: there may be several results, so this must be a directory, and it is a file",
+                "{flag} {}: there may be several results, so this must be a directory, but it is a file",
                 path.display(),
             )));
         }
@@ -157,7 +157,7 @@ fn place(wanted: &Wanted, given: Option<&Path>, flag: &str, files: &str) -> anyh
 fn of_classes(given: Option<&Path>, flag: &str) -> anyhow::Result<Place> {
     match given {
         Some(path) if !path.is_dir() && (path.exists() || is_npy(path) || is_png(path) || is_standard(path)) => {
-            Err(usage(format!("{flag} {}: each class has its own, so this must be a directory", path.display())))
+            Err(usage(format!("{flag} {}: each class has its own file, so this must be a directory", path.display())))
         }
         Some(path) => Ok(Place::Directory(path.to_owned())),
         None => Ok(Place::Absent),

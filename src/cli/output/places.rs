@@ -1,4 +1,4 @@
-//! Where files really lie, however they are spelled.
+//! Canonical paths of files, existing or not.
 
 use super::super::errors::usage;
 use diffews_wgpu::image_io::is_standard;
@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where a file will lie, however it is spelled: its directory's real place, and its name.
+/// The canonical path of a file that may not exist yet: its directory's canonical path, and its name.
 pub fn place_of(path: &Path) -> PathBuf {
     Places::default().of(path)
 }
 
-/// The real places of directories, each looked up once.
+/// Canonical paths of directories, each looked up once.
 #[derive(Default)]
 pub struct Places(HashMap<PathBuf, PathBuf>);
 
@@ -21,7 +21,7 @@ impl Places {
         path.file_name().map_or_else(|| parent.clone(), |name| parent.join(name))
     }
 
-    /// What is not there yet will lie in what is.
+    /// Resolves the existing part of a path and appends the rest.
     fn real(&mut self, dir: &Path) -> PathBuf {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         if let Some(real) = self.0.get(dir) {
@@ -34,7 +34,7 @@ impl Places {
         }
     }
 
-    /// The same of what may be a link: where that leads.
+    /// The same, following the path itself if it is a link.
     pub fn behind(&mut self, path: &Path) -> PathBuf {
         match path.is_symlink() {
             true => fs::canonicalize(path).unwrap_or_else(|_| self.of(path)),
@@ -47,11 +47,11 @@ impl Places {
 ///
 /// # Errors
 /// Wrong usage, in words.
-pub fn keep_files<'a>(output: &Path, mut inputs: impl Iterator<Item = &'a Path>) -> anyhow::Result<()> {
+pub fn refuse_input_as_output<'a>(output: &Path, mut inputs: impl Iterator<Item = &'a Path>) -> anyhow::Result<()> {
     let mut places = Places::default();
     let own = places.behind(output);
     match inputs.any(|input| !is_standard(input) && places.behind(input) == own) {
-        true => Err(usage(format!("{}: is an input of this run; name another file to write", output.display()))),
+        true => Err(usage(format!("{}: this is an input of the run; name another output file", output.display()))),
         false => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Examples drawn from a COCO file of instances.
+//! Examples drawn from a COCO instances file.
 
 use super::fill::Fill;
 use super::{AnnotationError, json, unusable};
@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Larger files are refused; COCO's own have half of it.
+/// Largest file, in bytes; COCO's own have half of it.
 const MAX_BYTES: u64 = 1 << 30;
-/// Pictures in which the class has a smaller part are not drawn: little of it is left as the network sees it.
+/// Smallest part of a picture that the class must cover: little of it would be left at the network's size.
 const LEAST_PART: f64 = 1e-3;
 const MOST_NAMED: usize = 12;
 
@@ -44,7 +44,7 @@ struct Annotation {
     #[serde(default)]
     iscrowd: u8,
     area: Option<f64>,
-    /// Read where it is needed: a file has hundreds of thousands.
+    /// Parsed on demand: a file has hundreds of thousands.
     segmentation: Option<Box<RawValue>>,
 }
 
@@ -54,16 +54,16 @@ struct Runs {
     counts: Box<RawValue>,
 }
 
-/// A file of annotations.
+/// A COCO instances file.
 pub struct Instances {
     path: PathBuf,
     file: File,
 }
 
-/// A picture of a class, and where in it that is.
+/// A picture with annotations of a class.
 #[derive(Debug)]
 pub struct Shot {
-    /// Of annotations.
+    /// The file of annotations.
     path: PathBuf,
     file_name: String,
     size: (u32, u32),
@@ -71,15 +71,15 @@ pub struct Shot {
 }
 
 impl Shot {
-    /// As the file names it.
+    /// The picture's name in the file.
     pub fn file_name(&self) -> &str {
         &self.file_name
     }
 
-    /// The class's pixels in the picture, which has `expect` (width, height) pixels.
+    /// The class's mask in the picture, which has `expect` (width, height) pixels.
     ///
     /// # Errors
-    /// Another size than the file says, segmentations that make no sense, and no pixel at all.
+    /// A size that differs from the file's, invalid segmentations, an empty mask.
     pub fn mask(&self, expect: (u32, u32)) -> Result<Mask, AnnotationError> {
         let path = &self.path;
         if self.size != expect {
@@ -91,22 +91,22 @@ impl Shot {
         self.segmentations.iter().try_for_each(|segmentation| add(segmentation, &mut fill)).map_err(told)?;
         match pixels.contains(&true) {
             true => Ok(Mask::new(expect.0, expect.1, pixels)?),
-            false => Err(told("no pixel of what is annotated lies in the picture".into())),
+            false => Err(told("no annotated pixel lies in the picture".into())),
         }
     }
 }
 
 impl Instances {
     /// # Errors
-    /// No such file.
+    /// A file that cannot be read or is not COCO's.
     pub fn open(path: &Path) -> Result<Instances, AnnotationError> {
         Ok(Instances { path: path.to_owned(), file: json(path, MAX_BYTES, "COCO's instances")? })
     }
 
-    /// `count` pictures of a category, drawn by `seed`, the same everywhere: each with all its pixels of that category, but those of crowds.
+    /// Draws `count` pictures of a category by `seed`, equally on all machines: each with all instances of the category except crowds.
     ///
     /// # Errors
-    /// No such category, fewer pictures of it, and masks that make no sense.
+    /// No such category, too few pictures of it, invalid masks.
     pub fn draw(&self, category: &str, count: usize, seed: u64) -> Result<Vec<Shot>, AnnotationError> {
         let File { images, categories, annotations } = &self.file;
         let Some(id) = categories.iter().find(|c| c.name == category).map(|c| c.id) else {
@@ -124,7 +124,7 @@ impl Instances {
         let mut all: Vec<(&Image, Vec<&Annotation>)> = Vec::new();
         for (id, parts) in of_image {
             let Some(&image) = by_id.get(&id) else { continue };
-            // Where a file has no areas, any may do.
+            // If a file has no areas, every picture qualifies.
             let area: Option<f64> = parts.iter().map(|a| a.area).sum();
             if area.is_none_or(|area| area >= LEAST_PART * f64::from(image.width) * f64::from(image.height)) {
                 all.push((image, parts));
@@ -133,11 +133,11 @@ impl Instances {
         if all.len() < count {
             let name = shown::text(category);
             return Err(self.unusable(format!(
-                "{} pictures show enough of {name} to be examples, and {count} are wanted",
+                "only {} pictures show enough of {name} to be examples, but {count} are needed",
                 all.len()
             )));
         }
-        // By numbers of one width, so that all machines draw alike.
+        // Use integers of a fixed width, so that all machines draw equally.
         let mut rng = fastrand::Rng::with_seed(seed);
         (1..all.len()).rev().for_each(|at| all.swap(at, rng.u64(..=at as u64) as usize));
         all.truncate(count);
@@ -155,11 +155,11 @@ impl Instances {
     }
 }
 
-/// Adds what a segmentation holds: polygons, or runs, compressed or not.
+/// Adds a segmentation: polygons or RLE, compressed or not.
 fn add(segmentation: &RawValue, fill: &mut Fill) -> Result<(), String> {
     let text = segmentation.get();
     let wrong = |error: serde_json::Error| {
-        format!("a segmentation is neither polygons nor runs: {}", shown::text(&error.to_string()))
+        format!("a segmentation is neither polygons nor RLE: {}", shown::text(&error.to_string()))
     };
     if text.starts_with('[') {
         let polygons: Vec<Vec<f64>> = serde_json::from_str(text).map_err(wrong)?;
@@ -172,7 +172,7 @@ fn add(segmentation: &RawValue, fill: &mut Fill) -> Result<(), String> {
     let size = fill.size();
     if runs.size != [size.1, size.0] {
         let [height, width] = runs.size;
-        return Err(format!("runs are of {width} x {height} pixels, the picture has {} x {}", size.0, size.1));
+        return Err(format!("the RLE has {width} x {height} pixels, the picture {} x {}", size.0, size.1));
     }
     let counts: Vec<u64> = match runs.counts.get().starts_with('[') {
         true => serde_json::from_str(runs.counts.get()).map_err(wrong)?,
@@ -240,7 +240,7 @@ mod tests {
                 FILE.replace("[[1, 1, 3, 1, 3, 3, 1, 3]]", "[[9, 9, 9, 8, 8, 8]]").replace("[0, 1, 23]", "[24]"),
                 "cat",
                 2,
-                "no pixel",
+                "no annotated pixel",
             ),
         ] {
             let error = told(&text, category, count);

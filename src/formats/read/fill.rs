@@ -1,6 +1,6 @@
-//! Polygons as pixels.
+//! Rasterizing polygons.
 
-/// More points than this for one mask are refused.
+/// Most points for one mask.
 const MOST_POINTS: usize = 100_000;
 
 /// A mask `[height, width]` to which polygons are added.
@@ -8,12 +8,12 @@ pub(super) struct Fill<'a> {
     size: (u32, u32),
     pixels: &'a mut [bool],
     points: usize,
-    /// Where a polygon's edges cross the rows: whether an odd number of them does before a pixel's middle and after that of the one before.
+    /// For each pixel, whether an odd number of edges crosses its row between the previous pixel's centre and its own.
     crossed: Vec<bool>,
 }
 
 impl Fill<'_> {
-    /// Of (width, height).
+    /// `size` is (width, height).
     pub fn new(size: (u32, u32), pixels: &mut [bool]) -> Fill<'_> {
         Fill { size, pixels, points: 0, crossed: Vec::new() }
     }
@@ -26,14 +26,14 @@ impl Fill<'_> {
         self.pixels
     }
 
-    /// Adds the pixels whose middles lie in a polygon, by the even-odd rule. Points are x and y in pixels from the top left corner, and may lie
-    /// beyond the picture.
+    /// Adds the pixels whose centres lie in a polygon, by the even-odd rule. Points are x and y in pixels from the top left corner, and may lie
+    /// outside the picture.
     ///
     /// # Errors
-    /// In words: fewer than three points, too many, or numbers that are not finite.
+    /// As text: fewer than three points, too many, or numbers that are not finite.
     pub fn polygon(&mut self, points: &[[f64; 2]]) -> Result<(), String> {
         if points.len() < 3 {
-            return Err(format!("a polygon has {} points, and must have three", points.len()));
+            return Err(format!("a polygon has {} points; it must have at least three", points.len()));
         }
         self.points += points.len();
         if self.points > MOST_POINTS {
@@ -43,7 +43,7 @@ impl Fill<'_> {
             return Err("a polygon has a point that is not finite".into());
         }
         let (width, height) = (self.size.0 as usize, f64::from(self.size.1));
-        // The first row, or pixel, whose middle is not before.
+        // The first row or pixel whose centre is not before `v`.
         let first = |v: f64, most: f64| (v - 0.5).ceil().clamp(0.0, most) as usize;
         let rows = |a: f64, b: f64| first(a.min(b), height)..first(a.max(b), height);
         let whole = points.iter().map(|p| p[1]);
@@ -86,9 +86,9 @@ mod tests {
     fn pixels_whose_middles_lie_inside() {
         let square = [[1.0, 1.0], [3.0, 1.0], [3.0, 3.0], [1.0, 3.0]];
         assert_eq!(filled(&square, 4, 4), ["....", ".##.", ".##.", "...."]);
-        // A middle on a slanting edge is the first pixel that is not left of the crossing: outside.
+        // A centre on a slanted edge belongs to the first pixel that is not left of the crossing: outside.
         assert_eq!(filled(&[[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]], 4, 4), ["###.", "##..", "#...", "...."]);
-        // Beyond the picture, and twice around.
+        // Beyond the picture, and around it twice.
         assert_eq!(filled(&[[-9.0, -9.0], [9.0, -9.0], [9.0, 9.0], [-9.0, 9.0]], 2, 2), ["##", "##"]);
         assert_eq!(filled(&[[50.0, 50.0], [60.0, 50.0], [60.0, 60.0]], 2, 1), [".."]);
     }

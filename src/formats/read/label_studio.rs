@@ -6,23 +6,23 @@ use crate::image_io::{BoundingBox, ImageError, Mark, Marks, Mask, RgbImage, Stro
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Corners of the polygon that stands for an ellipse.
+/// Corners of the polygon that approximates an ellipse.
 const CORNERS: u32 = 64;
-/// Regions of one mask: each may be a walk over the whole picture.
+/// Most regions of a mask: each may be a pass over the whole picture.
 const MOST_REGIONS: usize = 256;
 
-/// A region of an annotation: what was drawn, and how it is labelled.
+/// A region of an annotation: its shape and labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drawn {
     pub labels: Vec<String>,
     shape: Shape,
-    /// Of the picture, in pixels; the tool says it where it knows it.
+    /// The picture's size in pixels, if the tool gives it.
     size: Option<(u32, u32)>,
-    /// Marks of smart tools say what is not meant, too.
+    /// False for negative marks of smart tools.
     inside: bool,
 }
 
-/// Numbers are percent of the picture's sides, turns degrees.
+/// Coordinates in percent of the picture's sides, rotations in degrees.
 #[derive(Clone, Debug, PartialEq)]
 enum Shape {
     Brush(Vec<u8>),
@@ -32,13 +32,13 @@ enum Shape {
         radius: [f64; 2],
         turn: f64,
     },
-    /// The thing is in it, and does not fill it.
+    /// A box around the thing.
     Box {
         from: [f64; 2],
         sides: [f64; 2],
         turn: f64,
     },
-    /// A point of the thing.
+    /// A point on the thing.
     Point([f64; 2]),
 }
 
@@ -78,7 +78,7 @@ impl Entry {
         }
     }
 
-    /// They lie under the name of their kind: brushlabels, polygonlabels; smart tools have another type than their labels.
+    /// Labels are stored under the name of their kind, such as brushlabels; for smart tools this differs from the type.
     fn labels(&self) -> Vec<String> {
         let lists =
             self.value.iter().filter(|(name, _)| name.ends_with("labels")).filter_map(|(_, all)| all.as_array());
@@ -86,7 +86,7 @@ impl Entry {
     }
 }
 
-/// Corners about a point, turned by degrees.
+/// Rotates corners around a point, in degrees.
 fn turned(about: [f64; 2], corners: impl Iterator<Item = [f64; 2]>, turn: f64) -> Vec<[f64; 2]> {
     let (sin, cos) = turn.to_radians().sin_cos();
     corners.map(|[x, y]| [about[0] + x * cos - y * sin, about[1] + x * sin + y * cos]).collect()
@@ -100,7 +100,7 @@ fn ellipse(middle: [f64; 2], radius: [f64; 2], turn: f64) -> Vec<[f64; 2]> {
     turned(middle, (0..CORNERS).map(corner), turn)
 }
 
-/// The regions of an annotation's `result`; entries that are no regions of pictures are left out.
+/// The regions of an annotation's `result`; other entries are skipped.
 pub fn drawn(result: &Value) -> Vec<Drawn> {
     let read = |entry: &Value| {
         let entry = Entry::deserialize(entry).ok()?;
@@ -112,7 +112,7 @@ pub fn drawn(result: &Value) -> Vec<Drawn> {
 }
 
 impl Drawn {
-    /// Bytes in memory, about.
+    /// Approximate bytes in memory.
     pub fn bytes(&self) -> usize {
         let labels: usize = self.labels.iter().map(|label| label.len() + size_of::<String>()).sum();
         let shape = match &self.shape {
@@ -124,12 +124,12 @@ impl Drawn {
     }
 }
 
-/// The mask of all these regions of `picture`. What brushes and polygons say stays so; of boxes and points a mask is made as
-/// [`Marks`] make it.
+/// The mask of these regions of `picture`. Brushes and polygons are taken as they are; boxes and points become a mask by
+/// [`Marks`].
 ///
 /// # Errors
-/// In words: regions of a picture of another size, damaged run lengths, points that are no polygon, boxes and points of nothing, and more
-/// regions than would be drawn by hand.
+/// As text: regions of a picture of another size, damaged RLE, invalid polygons, boxes and points that give no mask, too many
+/// regions.
 pub fn mask<'a>(regions: impl IntoIterator<Item = &'a Drawn>, picture: &RgbImage) -> Result<Mask, String> {
     let (width, height) = picture.dimensions();
     let mut pixels = vec![false; width as usize * height as usize];
@@ -142,7 +142,7 @@ pub fn mask<'a>(regions: impl IntoIterator<Item = &'a Drawn>, picture: &RgbImage
         }
         if let Some((w, h)) = region.size.filter(|size| *size != (width, height)) {
             return Err(format!(
-                "the annotation is of a picture of {w} x {h} pixels, and this one has {width} x {height}"
+                "the annotation is for a picture of {w} x {h} pixels, but this one has {width} x {height}"
             ));
         }
         match &region.shape {
@@ -150,7 +150,7 @@ pub fn mask<'a>(regions: impl IntoIterator<Item = &'a Drawn>, picture: &RgbImage
             Shape::Polygon(points) => fill.polygon(&points.iter().map(|point| place(*point)).collect::<Vec<_>>())?,
             Shape::Ellipse { middle, radius, turn } => fill.polygon(&ellipse(place(*middle), place(*radius), *turn))?,
             Shape::Box { from, sides, turn } if *turn != 0.0 => {
-                // A box that was turned is no box of pixels.
+                // A rotated box is not a box of pixels.
                 let [w, h] = place(*sides);
                 let corners = [[0.0, 0.0], [w, 0.0], [w, h], [0.0, h]];
                 fill.polygon(&turned(place(*from), corners.into_iter(), *turn))?;
@@ -180,7 +180,7 @@ pub fn mask<'a>(regions: impl IntoIterator<Item = &'a Drawn>, picture: &RgbImage
     Mask::new(width, height, pixels).map_err(|error: ImageError| error.to_string())
 }
 
-/// High bits first.
+/// Reads bits, high bits first.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -198,17 +198,13 @@ impl Bits<'_> {
     }
 }
 
-/// Adds the pixels of Label Studio's run lengths of RGBA, whose alpha is above half, as `label_studio_converter.brush.decode_rle` reads them.
+/// Adds the pixels of Label Studio's RLE of RGBA whose alpha is above half, like `label_studio_converter.brush.decode_rle`.
 fn brush(bytes: &[u8], pixels: &mut [bool]) -> Result<(), String> {
     let mut bits = Bits { bytes, at: 0 };
-    let cut = || "the annotation's run lengths are cut off".to_owned();
+    let cut = || "the annotation's RLE is cut off".to_owned();
     let total = bits.take(32).ok_or_else(cut)? as usize;
     if total != 4 * pixels.len() {
-        return Err(format!(
-            "the annotation's run lengths are of {} pixels, and the picture has {}",
-            total / 4,
-            pixels.len()
-        ));
+        return Err(format!("the annotation's RLE has {} pixels, but the picture has {}", total / 4, pixels.len()));
     }
     let word = bits.take(5).ok_or_else(cut)? + 1;
     let mut sizes = [0; 4];
@@ -221,10 +217,10 @@ fn brush(bytes: &[u8], pixels: &mut [bool]) -> Result<(), String> {
         let size = sizes[bits.take(2).ok_or_else(cut)? as usize];
         let length = (bits.take(size).ok_or_else(cut)? as usize + 1).min(total - at);
         let run = at..at + length;
-        // The fourth of each four bytes is alpha.
+        // Every fourth byte is alpha.
         if repeats {
             if bits.take(word).ok_or_else(cut)? > 127 {
-                // From the pixel whose alpha is the first in the run, to that whose alpha is the last.
+                // From the pixel with the run's first alpha to the pixel with its last.
                 pixels[run.start / 4..run.end / 4].fill(true);
             }
         } else {
@@ -330,7 +326,7 @@ mod tests {
             (json!([{"type": "choices", "value": {"choices": ["a"]}}]), "no pixel"),
             (json!([{"type": "brushlabels", "value": {"rle": "x"}}]), "no pixel"),
             (json!([{"type": "brushlabels", "value": {"rle": [0, 0, 0]}}]), "cut off"),
-            (json!([{"type": "brushlabels", "value": {"rle": [255, 255, 255, 255]}}]), "run lengths are of"),
+            (json!([{"type": "brushlabels", "value": {"rle": [255, 255, 255, 255]}}]), "RLE has"),
             (json!([{"type": "polygonlabels", "value": {"points": [[1, 1]]}}]), "three"),
             (
                 json!([{"type": "polygonlabels", "original_width": 9, "original_height": 4, "value": {"points": []}}]),

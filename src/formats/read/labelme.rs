@@ -1,4 +1,4 @@
-//! Masks from the JSON of labelme.
+//! Masks from labelme's JSON.
 
 use super::fill::Fill;
 use super::{AnnotationError, json, unusable};
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Larger files are refused: they hold the picture, too.
+/// Largest file, in bytes: it holds the picture, too.
 const MAX_BYTES: u64 = 256 << 20;
 
 #[derive(Deserialize)]
@@ -31,17 +31,17 @@ fn polygon() -> String {
     "polygon".into()
 }
 
-/// The pixels of all shapes (polygons, rectangles, circles) with this label, or of all shapes where there is one label alone; of a picture of
+/// The mask of all shapes (polygons, rectangles, circles) with this label, or of all shapes if there is only one label, for a picture of
 /// `expect` (width, height) pixels.
 ///
 /// # Errors
-/// No such file, another size, no such label, several labels where none is named, and shapes of other kinds.
+/// An unreadable file, another size, an unknown label, several labels if none is given, other kinds of shapes.
 pub fn mask(path: &Path, label: Option<&str>, expect: (u32, u32)) -> Result<Mask, AnnotationError> {
     let file: File = json(path, MAX_BYTES, "a file of labelme")?;
     let size = (file.image_width, file.image_height);
     if size != expect {
         let reason = format!(
-            "it is of a picture of {} x {} pixels; its picture here has {} x {}",
+            "it is for a picture of {} x {} pixels, but the picture here has {} x {}",
             size.0, size.1, expect.0, expect.1
         );
         return Err(unusable(path, reason));
@@ -68,12 +68,12 @@ pub fn mask(path: &Path, label: Option<&str>, expect: (u32, u32)) -> Result<Mask
     }
 }
 
-/// The corners of a shape, or those of a polygon that is as good.
+/// The corners of a shape, or of a polygon that approximates it.
 fn outline(shape: &Shape) -> Result<Vec<[f64; 2]>, String> {
     match (shape.shape_type.as_str(), shape.points.as_slice()) {
         ("polygon", points) => Ok(points.to_vec()),
         ("rectangle", &[[x0, y0], [x1, y1]]) => Ok(vec![[x0, y0], [x1, y0], [x1, y1], [x0, y1]]),
-        // The middle, and a point of the circle.
+        // The centre and a point on the circle.
         ("circle", &[[x, y], [rx, ry]]) => {
             let (radius, corners) = ((rx - x).hypot(ry - y), 360);
             let corner = |i: i32| {
@@ -83,7 +83,7 @@ fn outline(shape: &Shape) -> Result<Vec<[f64; 2]>, String> {
             Ok((0..corners).map(corner).collect())
         }
         ("rectangle" | "circle", points) => {
-            Err(format!("a {} has {} points, and must have two", shape.shape_type, points.len()))
+            Err(format!("a {} has {} points; it must have two", shape.shape_type, points.len()))
         }
         (other, _) => Err(format!("a shape is a {}; polygons, rectangles and circles are read", shown::text(other))),
     }
@@ -93,7 +93,7 @@ fn outline(shape: &Shape) -> Result<Vec<[f64; 2]>, String> {
 mod tests {
     use super::*;
 
-    fn told(text: &str, label: Option<&str>) -> Result<usize, String> {
+    fn count_shapes(text: &str, label: Option<&str>) -> Result<usize, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.json");
         std::fs::write(&path, text).unwrap();
@@ -113,12 +113,12 @@ mod tests {
             r#"{"label": "cat", "points": [[1, 1], [5, 1], [5, 4], [1, 4]], "shape_type": "polygon", "flags": {}}"#;
         let rectangle = r#"{"label": "cat", "points": [[8, 9], [6, 6]], "shape_type": "rectangle"}"#;
         let circle = r#"{"label": "dog", "points": [[14, 5], [14, 8]], "shape_type": "circle"}"#;
-        assert_eq!(told(&file(polygon), None), Ok(12));
-        assert_eq!(told(&file(&format!("{polygon},{rectangle},{circle}")), Some("cat")), Ok(18));
-        let disc = told(&file(circle), Some("dog")).unwrap();
+        assert_eq!(count_shapes(&file(polygon), None), Ok(12));
+        assert_eq!(count_shapes(&file(&format!("{polygon},{rectangle},{circle}")), Some("cat")), Ok(18));
+        let disc = count_shapes(&file(circle), Some("dog")).unwrap();
         assert!((26..=32).contains(&disc), "{disc}");
-        assert!(told(&file(&format!("{polygon},{circle}")), None).unwrap_err().contains("cat, dog"));
-        assert!(told(&file(polygon), Some("cow")).unwrap_err().contains("no shape is labelled cow"));
+        assert!(count_shapes(&file(&format!("{polygon},{circle}")), None).unwrap_err().contains("cat, dog"));
+        assert!(count_shapes(&file(polygon), Some("cow")).unwrap_err().contains("no shape is labelled cow"));
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
             (&file(one), "1 points"),
             (&wide, "21 x 10"),
         ] {
-            let error = told(text, None).unwrap_err();
+            let error = count_shapes(text, None).unwrap_err();
             assert!(error.contains(word) && error.contains("a.json"), "{error}");
         }
     }

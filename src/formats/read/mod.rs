@@ -18,7 +18,7 @@ pub enum AnnotationError {
     #[error("{path}: {reason}", path = .path.display())]
     Unusable { path: PathBuf, reason: String },
 
-    /// Of labelme's, where one must be named.
+    /// A labelme file with several labels, of which one must be chosen.
     #[error("{path}: its shapes have several labels: {labels}", path = .path.display())]
     SeveralLabels { path: PathBuf, labels: String },
 
@@ -30,7 +30,7 @@ fn unusable(path: &Path, reason: impl Into<String>) -> AnnotationError {
     AnnotationError::Unusable { path: path.to_owned(), reason: reason.into() }
 }
 
-/// A JSON file of at most so many bytes; `what` it should be.
+/// Reads a JSON file of at most `most` bytes; `what` names the expected format in messages.
 fn json<T: DeserializeOwned>(path: &Path, most: u64, what: &str) -> Result<T, AnnotationError> {
     let bytes = read_regular(path, most).map_err(|cause| ImageError::Read { path: path.to_owned(), cause })?;
     let bytes = bytes.ok_or_else(|| unusable(path, format!("the file is larger than {} MiB", most >> 20)))?;

@@ -1,10 +1,10 @@
-//! GIF and WebP: how many frames they have, and what their decoders break down on.
+//! GIF and WebP: the number of frames, and checks for files that make their decoders panic.
 
 use image::ImageFormat;
 
 use super::{Header, ImageError, Note, Pixels, Source, plain};
 
-/// Size and orientation, of which nothing is decoded.
+/// Size and orientation, without decoding.
 pub(super) fn header(source: &Source, format: ImageFormat) -> Result<Header, ImageError> {
     frames(source, format)?;
     plain::header(source, format)
@@ -23,10 +23,10 @@ fn frames(source: &Source, format: ImageFormat) -> Result<usize, ImageError> {
     counted.map_err(|reason| source.failed(reason))
 }
 
-/// Steps over a GIF's blocks. One that is cut is the decoder's to refuse.
+/// Walks over a GIF's blocks. The decoder refuses cut-off files.
 fn gif(bytes: &[u8]) -> Result<usize, &'static str> {
     let number = |at: usize| bytes.get(at..at + 2).map(|b| u16::from_le_bytes([b[0], b[1]]));
-    // A table of colours follows where the high bit is set.
+    // A colour table follows if the high bit is set.
     let table = |flags: u8| if flags & 0x80 != 0 { 3 << ((flags & 7) + 1) } else { 0 };
     let screen = (number(6), number(8));
     let mut at = 13 + bytes.get(10).map_or(0, |&flags| table(flags));
@@ -52,10 +52,10 @@ fn gif(bytes: &[u8]) -> Result<usize, &'static str> {
     }
 }
 
-/// Goes through a WebP's chunks.
+/// Walks over a WebP's chunks.
 fn webp(bytes: &[u8]) -> Result<usize, &'static str> {
     if !is_whole(bytes) {
-        return Err("it ends before its picture or what belongs to it does");
+        return Err("it is cut off");
     }
     let mut count = 0;
     let mut canvas = None;
@@ -75,16 +75,16 @@ fn webp(bytes: &[u8]) -> Result<usize, &'static str> {
     Ok(count)
 }
 
-/// Width and height, each stored less one in three bytes.
+/// Width and height, each stored minus one in three bytes.
 fn sides(data: &[u8], at: usize) -> Option<[u32; 2]> {
     let six = data.get(at..at + 6)?;
     Some([0, 3].map(|i| u32::from_le_bytes([six[i], six[i + 1], six[i + 2], 0]) + 1))
 }
 
-/// Whether a WebP's chunks lie within the file. The decoder takes memory for as much as they claim, which may be 4 GiB.
+/// Whether a WebP's chunks lie within the file. The decoder allocates as much as they claim, up to 4 GiB.
 fn is_whole(bytes: &[u8]) -> bool {
     let length = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(|four| u32::from_le_bytes(four) as usize);
-    // What follows the container is none of its chunks.
+    // Bytes after the container are not chunks.
     let end = length(4).unwrap_or(0).saturating_add(8).min(bytes.len());
     let mut at = 12;
     while at + 8 <= end {
@@ -97,7 +97,7 @@ fn is_whole(bytes: &[u8]) -> bool {
     true
 }
 
-/// The chunks of a RIFF file: a name of four bytes, a length, and that many bytes, filled to an even number.
+/// The chunks of a RIFF file: a name of four bytes, a length, and that many bytes, padded to an even number.
 fn chunks(mut rest: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     std::iter::from_fn(move || {
         let (head, behind) = rest.split_first_chunk::<8>()?;
@@ -108,14 +108,14 @@ fn chunks(mut rest: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// Fails for a lossy frame of no size, which the decoder panics on, and for one of another size than its container announces:
-/// the decoder takes memory for all of it first. The frame's sizes are behind a tag and a start code.
+/// Fails for a lossy frame of size 0, on which the decoder panics, and for a frame whose size differs from the container's, for which
+/// the decoder would allocate first. The frame's size follows a tag and a start code.
 fn sized(frame: &[u8], announced: Option<[u32; 2]>) -> Result<(), &'static str> {
     let side = |at: usize| frame.get(at..at + 2).map(|b| u32::from(u16::from_le_bytes([b[0], b[1]]) & 0x3fff));
     let (Some(width), Some(height)) = (side(6), side(8)) else { return Ok(()) };
     match announced {
-        _ if width == 0 || height == 0 => Err("it has a frame of no size"),
-        Some(announced) if announced != [width, height] => Err("it has a frame of another size than it announces"),
+        _ if width == 0 || height == 0 => Err("it has a frame of size 0"),
+        Some(announced) if announced != [width, height] => Err("the size of a frame differs from the container's"),
         _ => Ok(()),
     }
 }
@@ -148,7 +148,7 @@ mod tests {
     fn chunks_of_a_webp_must_lie_in_the_file() {
         let mut webp = b"RIFF\x1a\0\0\0WEBPVP8L\x03\0\0\0abc\0ICCP\x01\0\0\0x".to_vec();
         assert!(is_whole(&webp));
-        // A padding byte that is left out, and bytes behind the container.
+        // A missing padding byte, and bytes after the container.
         webp.extend(b"\0and more: EXIF\xff\xff\xff\xff");
         assert!(is_whole(&webp));
         webp[28..32].fill(0xff);

@@ -1,8 +1,8 @@
-//! Bands that a user takes for grey or for red, green and blue.
+//! Bands that a user chooses as grey or as red, green and blue.
 
 use super::{Pixels, Samples};
 
-/// One band for grey, or three for red, green and blue.
+/// One band as grey, or three as red, green and blue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bands {
     numbers: [u16; 3],
@@ -10,7 +10,7 @@ pub struct Bands {
 }
 
 impl Bands {
-    /// One or three bands by their numbers, which begin with 1; nothing for others.
+    /// One or three bands by their numbers from 1; `None` for other counts or numbers.
     pub fn new(numbers: &[u16]) -> Option<Self> {
         if numbers.contains(&0) {
             return None;
@@ -27,20 +27,20 @@ impl Bands {
         self.count
     }
 
-    /// Places in a pixel, from 0.
+    /// Indices in a pixel, from 0.
     pub(super) fn indices(self) -> impl Iterator<Item = usize> {
         self.numbers.into_iter().take(self.count).map(|number| usize::from(number) - 1)
     }
 
-    /// Whether a picture of so many bands has these, or why not.
+    /// Fails if a picture of `bands` bands lacks one of these.
     pub(super) fn check(self, bands: usize) -> Result<(), String> {
         match self.indices().find(|&i| i >= bands) {
-            Some(i) => Err(format!("it has {bands} bands, and the band {} is asked for", i + 1)),
+            Some(i) => Err(format!("it has {bands} bands, but band {} was requested", i + 1)),
             None => Ok(()),
         }
     }
 
-    /// These bands of a picture, which lie in it side by side.
+    /// Selects these bands of an interleaved picture.
     pub(super) fn of(self, pixels: Pixels) -> Result<Pixels, String> {
         self.check(pixels.channels)?;
         let picks: Vec<usize> = self.indices().collect();
@@ -52,7 +52,7 @@ impl Bands {
             Samples::Sixteen(s) => Samples::Sixteen(pick(s, pixels.channels, &picks)),
             Samples::Float(s) => Samples::Float(pick(s, pixels.channels, &picks)),
         };
-        // A profile is for the colours that were.
+        // A profile applies only to the original colours.
         Ok(Pixels { channels: self.count, samples, icc: None, ..pixels })
     }
 }

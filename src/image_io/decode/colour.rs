@@ -1,4 +1,4 @@
-//! From a file's samples to 8-bit RGB: depth, profile, transparency, in this order.
+//! From a file's samples to 8-bit RGB: first depth, then profile, then transparency.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,33 +9,33 @@ use super::depth::{self, Depth};
 use super::{Bands, LoadedPicture, Note, Opened, Pixels, Samples, profile};
 use crate::image_io::ImageError;
 
-/// What becomes of samples that are not 8-bit sRGB without alpha.
+/// How samples that are not opaque 8-bit sRGB are converted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PictureOptions {
-    /// What lies behind transparent parts, as 8-bit sRGB. `None` drops alpha, so that hidden colours show.
+    /// The colour behind transparent parts, as 8-bit sRGB. `None` drops alpha, so that hidden colours show.
     pub background: Option<[u8; 3]>,
-    /// Whether colours are converted to sRGB from the profile that a file carries.
+    /// Whether to convert colours from an embedded profile to sRGB.
     pub convert_profiles: bool,
     /// How deep samples become 8-bit ones.
     pub depth: Depth,
-    /// Bands to take for the colours, else those that the file tells. There is no alpha and no profile then.
+    /// Bands to use as colours, instead of the file's own; alpha and profile are then ignored.
     pub bands: Option<Bands>,
 }
 
 impl PictureOptions {
-    /// As PIL has it, and so the published evaluation: alpha is dropped, profiles are ignored, of 16 bits the high byte is
-    /// kept.
+    /// Like PIL, and so like the published evaluation: alpha is dropped, profiles are ignored, 16-bit samples keep their high
+    /// byte.
     pub const PIL: Self = Self { background: None, convert_profiles: false, depth: Depth::Full, bands: None };
 }
 
 impl Default for PictureOptions {
-    /// As the picture is displayed: on white, with its profile's colours.
+    /// As displayed: on white, with the profile's colours.
     fn default() -> Self {
         Self { background: Some([255; 3]), convert_profiles: true, depth: Depth::Full, bands: None }
     }
 }
 
-/// Reads a JPEG, PNG, WebP, BMP or TIFF picture as upright 8-bit RGB, as PIL's `convert("RGB")` does
+/// Reads a JPEG, PNG, WebP, BMP or TIFF picture as upright 8-bit RGB, like PIL's `convert("RGB")`
 /// ([`PictureOptions::PIL`]).
 ///
 /// # Errors
@@ -46,8 +46,8 @@ pub fn load_rgb(path: &Path) -> Result<RgbImage, ImageError> {
 
 /// Reads a JPEG, PNG, WebP, BMP or TIFF picture as upright 8-bit RGB.
 ///
-/// The format is told by the file's content, not its name. Grey is repeated, palettes are looked up, CMYK is multiplied
-/// out where its profile is not used. The EXIF orientation is applied, so the size is that of the picture as displayed.
+/// The format is detected from the content, not from the name. Grey is repeated, palettes are looked up, and CMYK without a used profile
+/// is multiplied out. The EXIF orientation is applied, so the size is as displayed.
 ///
 /// # Errors
 /// Unreadable, empty or damaged files, other formats, samples that `options.depth` cannot bring to 8 bits, and pictures
@@ -56,7 +56,7 @@ pub fn load_rgb_with(path: &Path, options: &PictureOptions) -> Result<LoadedPict
     to_rgb(path, Opened::read(path)?.decode_as_stored(options.bands)?, options)
 }
 
-/// The same of a picture that comes from `source`, such as a pipe; `name` stands for it in messages.
+/// The same for a picture from `source`, such as a pipe; `name` names it in messages.
 ///
 /// # Errors
 /// As [`load_rgb_with`].
@@ -64,8 +64,8 @@ pub fn load_rgb_from(source: impl Read, name: &Path, options: &PictureOptions) -
     to_rgb(name, Opened::read_from(source, name)?.decode_as_stored(options.bands)?, options)
 }
 
-/// Reads pictures that are to be looked at together, such as the examples of a run. Where samples of 16 bits use fewer,
-/// that is decided here once for all of them, and `options` has it for those that follow.
+/// Reads pictures that belong together, such as the examples of a run. If their 16-bit samples use fewer bits, the number is
+/// determined for all of them and set in `options` for later pictures.
 ///
 /// # Errors
 /// As [`load_rgb_with`].
@@ -82,7 +82,7 @@ pub(super) fn to_rgb(path: &Path, pixels: Pixels, options: &PictureOptions) -> R
     let Pixels { width, height, mut channels, samples, icc, orientation, mut notes, place } = pixels;
     let inks = matches!(samples, Samples::Inks(_));
     let samples = depth::to_bytes(path, samples, channels, options.depth, &mut notes)?;
-    // Alpha is no colour.
+    // Alpha is not a colour.
     let (mut colours, alpha) = match channels {
         2 | 4 if !inks => {
             channels -= 1;
@@ -125,7 +125,7 @@ pub(super) fn to_rgb(path: &Path, pixels: Pixels, options: &PictureOptions) -> R
     Ok(LoadedPicture { rgb: picture.into_rgb8(), orientation, notes, place })
 }
 
-/// `[n, colours + 1]` to `[n, colours]` and `[n]`. Colours stay where they are: a large picture is not held twice.
+/// `[n, colours + 1]` to `[n, colours]` and `[n]`. Works in place, so that a large picture is not held twice.
 fn split_alpha(mut samples: Vec<u8>, colours: usize) -> (Vec<u8>, Option<Vec<u8>>) {
     let stride = colours + 1;
     let count = samples.len() / stride;
@@ -137,7 +137,7 @@ fn split_alpha(mut samples: Vec<u8>, colours: usize) -> (Vec<u8>, Option<Vec<u8>
     (samples, Some(alpha))
 }
 
-/// Mixes what is seen through with what is behind, as numbers of sRGB, as browsers and PIL do.
+/// Blends transparent pixels with the background in sRGB values, like browsers and PIL.
 fn put_on(background: [u8; 3], rgb: &mut [u8], alpha: &[u8]) {
     for (pixel, &alpha) in rgb.chunks_exact_mut(3).zip(alpha) {
         let a = u32::from(alpha);
@@ -147,13 +147,13 @@ fn put_on(background: [u8; 3], rgb: &mut [u8], alpha: &[u8]) {
     }
 }
 
-/// Inks, 255 being full, to RGB as PIL does it without a profile: `[n, 4]` to `[n, 3]`.
+/// Inks, with 255 for full, to RGB like PIL without a profile: `[n, 4]` to `[n, 3]`.
 pub(super) fn multiply_out(inks: &[u8]) -> Vec<u8> {
     let paper = |ink: u8| u32::from(255 - ink);
     inks.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]].map(|ink| over_255(paper(ink) * paper(p[3])))).collect()
 }
 
-/// A product of two bytes, or a mean of two weighted so, over 255, rounded.
+/// A sum of products of bytes, divided by 255 and rounded.
 fn over_255(product: u32) -> u8 {
     ((product + 127) / 255) as u8
 }
@@ -189,7 +189,7 @@ mod tests {
         let green = PictureOptions { background: Some([0, 100, 0]), ..Default::default() };
         // 4 * 7/255, (5 * 7 + 100 * 248) / 255, 6 * 7/255
         assert_eq!(rgb(4, bytes(&colour), &green).0, [0, 100, 0, 0, 97, 0, 8, 9, 10]);
-        // What is opaque all over is not told of.
+        // A fully opaque picture gives no note.
         assert_eq!(rgb(2, Samples::Eight(vec![7, 255]), &green), (vec![7, 7, 7], vec![]));
     }
 

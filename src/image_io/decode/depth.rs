@@ -8,20 +8,20 @@ use crate::image_io::ImageError;
 /// How samples of more than 8 bits become 8-bit ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Depth {
-    /// White is 65535: of 16 bits the high byte is kept. What uses few of its bits, which would be all but black, is
+    /// White is 65535: 16-bit samples keep their high byte. Pictures that use few of their bits would be nearly black and are
     /// refused.
     Full,
-    /// White is 2^bits - 1, from 8 to 16 bits. What goes beyond is refused.
+    /// White is 2^bits - 1, from 8 to 16 bits. Larger samples are refused.
     Bits(u32),
-    /// Each band of each picture, 8-bit ones too, from its `low` to its `high` percentile (0 to 100); what is beyond is
+    /// Each band of each picture, also of 8 bits, is stretched from its `low` to its `high` percentile (0 to 100); values beyond become
     /// black or white.
     Stretch { low: f64, high: f64 },
 }
 
-/// Values within so many bits are no dark picture of 16 bits any more: cameras and microscopes have 10, 12 or 14.
+/// Values that fit in this many bits are taken as a smaller depth, not as a dark 16-bit picture: cameras and microscopes have 10, 12 or 14.
 pub(super) const FEW_BITS: u32 = 14;
 
-/// The depth that pictures have together: that of the one with the most bits.
+/// The common depth of pictures: the most bits that one of them uses.
 pub(super) fn used_by(pictures: &[Pixels]) -> Depth {
     let used = pictures.iter().filter_map(|p| match &p.samples {
         Samples::Sixteen(samples) => Some(used_bits(samples, p.channels)),
@@ -33,14 +33,14 @@ pub(super) fn used_by(pictures: &[Pixels]) -> Depth {
     }
 }
 
-/// Bits of the largest value, alpha aside.
+/// Bits of the largest value, without alpha.
 fn used_bits(samples: &[u16], channels: usize) -> u32 {
     let colours = if matches!(channels, 2 | 4) { channels - 1 } else { channels };
     let all = samples.chunks_exact(channels).flat_map(|pixel| &pixel[..colours]).fold(0, |all, &s| all | s);
     u16::BITS - all.leading_zeros()
 }
 
-/// The samples at 8 bits, `channels` of them for each pixel.
+/// Converts samples, `channels` for each pixel, to 8 bits.
 pub(super) fn to_bytes(
     path: &Path,
     samples: Samples,
@@ -73,7 +73,7 @@ pub(super) fn to_bytes(
     if bits < 16 {
         notes.push(Note::Bits { bits });
     }
-    // Alpha has all bits, whatever the colours use.
+    // Alpha uses all bits, even if the colours do not.
     let with_alpha = matches!(channels, 2 | 4);
     let deep_alpha = with_alpha && samples.chunks_exact(channels).any(|p| u32::from(p[channels - 1]) >> bits != 0);
     let byte = |(i, sample): (usize, &u16)| {
@@ -83,7 +83,7 @@ pub(super) fn to_bytes(
     Ok(samples.iter().enumerate().map(byte).collect())
 }
 
-/// Each band between two of its percentiles, given as parts of 1; alpha as it is, of which `full` is opaque.
+/// Stretches each band between two percentiles, given as parts of 1; alpha is only scaled, with `full` as opaque.
 fn stretched<T: Copy + Into<f64>>(samples: &[T], channels: usize, (low, high): (f64, f64), full: f64) -> Vec<u8> {
     let mut out = vec![0; samples.len()];
     for channel in 0..channels {
@@ -95,7 +95,7 @@ fn stretched<T: Copy + Into<f64>>(samples: &[T], channels: usize, (low, high): (
             (percentile(&mut known, low), percentile(&mut known, high))
         };
         for (byte, value) in out[channel..].iter_mut().step_by(channels).zip(values()) {
-            // What is not a number is black; so is a band of one value.
+            // NaN becomes black, and so does a band with a single value.
             let level = (value - black) / (white - black).max(f64::MIN_POSITIVE) * 255.0;
             *byte = level.round().clamp(0.0, 255.0) as u8;
         }

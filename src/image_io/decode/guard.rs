@@ -1,13 +1,13 @@
-//! A decoder's panic becomes an error.
+//! Turns decoders' panics into errors.
 
 use super::{ImageError, Source};
 use crate::panics::caught;
 
-/// What `decode` gives, a panic in it being an [`ImageError::Decode`] of the file. The decoders are of others, and a file
-/// that breaks one must not end a run over many.
+/// Runs `decode`; a panic in it becomes an [`ImageError::Decode`] of the file, because a file
+/// that breaks a decoder must not end a run over many files.
 pub(in crate::image_io) fn guarded<T>(
     source: &Source,
     decode: impl FnOnce() -> Result<T, ImageError>,
 ) -> Result<T, ImageError> {
-    caught(decode).unwrap_or_else(|reason| Err(source.failed(format!("the decoder broke down on it ({reason})"))))
+    caught(decode).unwrap_or_else(|reason| Err(source.failed(format!("the decoder panicked ({reason})"))))
 }

@@ -6,10 +6,10 @@ use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 use super::{Header, ImageError, Pixels, Samples, Source, orientation};
 use crate::image_io::check_length;
 
-/// Most scans that a file may have: a progressive picture has about ten, and each costs a walk over all of it.
+/// Most scans of a file: a progressive picture has about ten, and each takes a pass over the whole picture.
 const MAX_SCANS: usize = 256;
 
-/// Size and orientation, of which nothing is decoded.
+/// Size and orientation, without decoding.
 pub(super) fn header(source: &Source) -> Result<Header, ImageError> {
     let decoder = open(source)?;
     let (width, height) = size(source, &decoder)?;
@@ -26,7 +26,7 @@ pub(super) fn decode(source: &Source) -> Result<Pixels, ImageError> {
     let (width, height) = size(source, &decoder)?;
     let components = decoder.header().components.len();
     if let Some(kind) = unread_kind(&decoder, &markers) {
-        return Err(source.failed(format!("{kind}, which is not read")));
+        return Err(source.failed(format!("{kind}, which is not supported")));
     }
     let (format, channels) = match components {
         1 => (PixelFormat::Grayscale, 1),
@@ -34,23 +34,23 @@ pub(super) fn decode(source: &Source) -> Result<Pixels, ImageError> {
         _ => (PixelFormat::Rgb, 3),
     };
     decoder.set_output_format(format);
-    // As libjpeg has it: it smooths what a progressive picture without its last scans leaves blocky.
+    // Like libjpeg: smooths blocks of progressive pictures whose last scans are missing.
     decoder.set_block_smoothing(true);
     let orientation = upright(&decoder);
-    // A damaged profile is none.
+    // Ignore a damaged profile.
     let icc = decoder.icc_profile().ok().flatten();
     let decoded = decoder.decode_image().map_err(|e| source.failed(e))?;
     let samples = decoded.into_vec();
     check_length("the decoded JPEG", samples.len(), (width, height), channels)?;
     let samples = match channels {
-        // As Photoshop writes them, and PIL takes all to be: 255 is no ink.
+        // Like Photoshop and PIL: 255 is no ink.
         4 => Samples::Inks(samples.into_iter().map(|paper| 255 - paper).collect()),
         _ => Samples::Eight(samples),
     };
     Ok(Pixels { width, height, channels, samples, icc, orientation, notes: Vec::new(), place: None })
 }
 
-/// Reads the markers; pixels come later.
+/// Reads the markers, not the pixels.
 fn open<'a>(source: &Source<'a>) -> Result<Decoder<'a>, ImageError> {
     let limits = DecodeLimits { max_width: 65_535, max_height: 65_535, max_scans: MAX_SCANS, ..Default::default() };
     Decoder::new_with_limits(source.bytes, limits).map_err(|e| source.failed(e))
@@ -67,7 +67,7 @@ fn upright(decoder: &Decoder) -> Orientation {
     orientation::of(decoder.exif_data(), decoder.xmp_data())
 }
 
-/// What is lawful, but neither usual nor decoded.
+/// Valid but unusual kinds of JPEG that cannot be decoded.
 fn unread_kind(decoder: &Decoder, markers: &Markers) -> Option<String> {
     let header = decoder.header();
     let components = &header.components;
@@ -89,18 +89,18 @@ fn unread_kind(decoder: &Decoder, markers: &Markers) -> Option<String> {
     None
 }
 
-/// What stands between the first marker and the last.
+/// The markers of a file.
 #[derive(Default)]
 struct Markers {
-    /// Whether they lead to the end-of-image marker. libjpeg would fill the rest with grey and call it a picture.
+    /// Whether there is an end-of-image marker. libjpeg would fill the missing rest with grey.
     whole: bool,
-    /// Components of each scan.
+    /// Number of components of each scan.
     scans: Vec<u8>,
 }
 
 impl Markers {
-    /// Segments are stepped over by their lengths, so that the end marker of an EXIF thumbnail does not count.
-    /// Between segments lies entropy-coded data, where 0xFF is followed by 0 or a restart marker only.
+    /// Skips segments by their lengths, so that the end marker of an EXIF thumbnail does not count.
+    /// Between segments lies entropy-coded data, where 0xFF is followed only by 0 or a restart marker.
     fn walk(bytes: &[u8]) -> Self {
         let mut markers = Self::default();
         let mut at = 2;

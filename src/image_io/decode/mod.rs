@@ -4,8 +4,8 @@
 //! file --read--> bytes --sniff--> format --jpeg, tiff, plain--> Pixels --colour: depth, profile, alpha--> RgbImage
 //! ```
 //!
-//! [`samples`] is the one place that chooses by format. Each decoder keeps the samples as deep as its file has them; what
-//! becomes of depth, alpha and profiles is decided behind it. All of them run in [`guard`].
+//! [`samples`] chooses the decoder by format. Decoders keep the file's depth; depth, alpha and profiles are
+//! converted afterwards. All decoders run in [`guard`].
 
 mod animation;
 mod bands;
@@ -41,11 +41,11 @@ pub(super) use read::read_file;
 pub use sniff::{Beginning, beginning};
 pub use strips::{PictureStrips, is_tiff};
 
-/// Largest picture file that is read, in bytes (1 GiB).
+/// Largest picture file, in bytes (1 GiB).
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
-/// Most pixels that a picture may have: 2^28, about 268 million (a 16,384 x 16,384 picture).
+/// Most pixels of a picture: 2^28, about 268 million (16,384 x 16,384).
 pub const MAX_PIXELS: u64 = 1 << 28;
-/// Longest side that a picture may have.
+/// Longest side of a picture.
 pub const MAX_SIDE: u32 = 1 << 18;
 /// Most bytes of decoded samples: [`MAX_PIXELS`] of 8-bit RGBA.
 const MAX_DECODED_BYTES: u64 = 1 << 30;
@@ -55,56 +55,56 @@ const MAX_DECODED_BYTES: u64 = 1 << 30;
 pub(super) struct Pixels {
     pub width: u32,
     pub height: u32,
-    /// 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. Alpha is not premultiplied. Palettes are looked up already, and where a
-    /// file makes one colour transparent, that is alpha.
+    /// 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. Alpha is not premultiplied. Palettes are resolved, and a transparent colour of
+    /// the file is converted to alpha.
     pub channels: usize,
     /// `[height, width, channels]`
     pub samples: Samples,
-    /// The colour profile that the file carries, as it is there.
+    /// The file's colour profile, unchanged.
     pub icc: Option<Vec<u8>>,
-    /// How the picture is to be turned for display.
+    /// How the picture must be turned for display.
     pub orientation: Orientation,
-    /// What the user must be told.
+    /// Notes for the user.
     pub notes: Vec<Note>,
-    /// Where it lies on a map, as stored.
+    /// Its georeference, as stored.
     pub place: Option<GeoTags>,
 }
 
-/// Samples as deep as the file has them. What has less than 8 bits is scaled to 8, what has 9 to 15 is scaled to 16.
+/// Samples at the file's depth: less than 8 bits are scaled to 8, 9 to 15 bits to 16.
 #[derive(Debug)]
 pub(super) enum Samples {
     /// White is 255.
     Eight(Vec<u8>),
-    /// Cyan, magenta, yellow and black of each pixel, in place of RGB and alpha. Full ink is 255.
+    /// Cyan, magenta, yellow and black of each pixel, instead of RGB and alpha. Full ink is 255.
     Inks(Vec<u8>),
     /// White is 65535.
     Sixteen(Vec<u16>),
-    /// Floating, signed or of 32 bits: white is not known.
+    /// Floating-point, signed or 32-bit samples, whose white is unknown.
     Float(Vec<f32>),
 }
 
-/// Something about a picture that its user must be told. `Display` gives one line without the file's name.
+/// A note about how a picture was read. `Display` gives one line without the file's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Note {
-    /// Samples of 16 bits use so many of them, which are taken as all.
+    /// 16-bit samples use only this many bits, which are taken as the full range.
     Bits { bits: u32 },
     /// Transparent parts were put on this colour.
     Background { colour: [u8; 3] },
     /// Colours were converted to sRGB from the file's profile.
     Profile,
-    /// The colour profile is damaged or of another kind of picture, and was left out.
+    /// The colour profile is damaged or for another kind of picture, and was ignored.
     BadProfile { reason: String },
-    /// The file holds several pictures; the first is taken.
+    /// The file holds several pictures; the first was used.
     Pages { pages: usize },
-    /// The file is an animation; its first frame is taken.
+    /// The file is an animation; its first frame was used.
     Frames { frames: usize },
-    /// Parts of the picture are left out of the file; they are black.
+    /// Parts of the picture are missing in the file; they are black.
     Sparse { missing: usize, chunks: usize },
 }
 
 impl Note {
-    /// What is to be said of a file of so many frames.
+    /// The note for a file of `frames` frames.
     fn of_frames(frames: usize) -> Option<Self> {
         (frames > 1).then_some(Self::Frames { frames })
     }
@@ -117,38 +117,38 @@ impl fmt::Display for Note {
                 let white = (1_u32 << bits) - 1;
                 write!(
                     f,
-                    "its samples of 16 bits use {bits}: {white} is taken for white, in all 16-bit pictures of a run"
+                    "its 16-bit samples use only {bits} bits: {white} is taken as white, in all 16-bit pictures of this run"
                 )
             }
             Self::Background { colour: [r, g, b] } => {
-                write!(f, "its transparent parts are put on the colour {r},{g},{b}")
+                write!(f, "its transparent parts were put on the colour {r},{g},{b}")
             }
-            Self::Profile => f.write_str("its colours are converted to sRGB by its profile"),
+            Self::Profile => f.write_str("its colours were converted to sRGB by its profile"),
             Self::BadProfile { reason } => write!(f, "its colour profile is not used: {reason}"),
             Self::Pages { pages } => write!(f, "the file holds {pages} pictures; the first is used"),
             Self::Frames { frames } => write!(f, "the file is an animation of {frames} frames; the first is used"),
             Self::Sparse { missing, chunks } => {
                 write!(
                     f,
-                    "{missing} of the picture's {chunks} strips or tiles are not in the file; they are taken as 0"
+                    "{missing} of the picture's {chunks} strips or tiles are missing in the file; they were read as 0"
                 )
             }
         }
     }
 }
 
-/// A picture as read, and what its user should be told about it.
+/// A picture, and notes on how it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadedPicture {
     pub rgb: RgbImage,
-    /// How the file's pixels were turned for that.
+    /// How the file's pixels were turned.
     pub orientation: Orientation,
     pub notes: Vec<Note>,
-    /// Where it lies on a map, if its file says it (GeoTIFF), and its pixels were not turned.
+    /// Its georeference, if the file has one (GeoTIFF) and the pixels were not turned.
     pub place: Option<GeoTags>,
 }
 
-/// What is known of a picture before it is decoded.
+/// The header of a picture.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     pub width: u32,
@@ -156,7 +156,7 @@ pub(super) struct Header {
     pub orientation: Orientation,
 }
 
-/// A file's bytes, with what a message needs to name it.
+/// A file's bytes, with its name and format for messages.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub path: &'a Path,
@@ -166,14 +166,14 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The error that the file cannot be decoded, for `reason`.
+    /// An error that the file cannot be decoded, with `reason`.
     pub fn failed(&self, reason: impl fmt::Display) -> ImageError {
-        // Decoders' messages may span lines; ours do not.
+        // Decoders' messages may have several lines; ours have one.
         let reason = reason.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         ImageError::Decode { path: self.path.to_owned(), format: self.format, reason }
     }
 
-    /// Fails for sizes beyond the limits, before memory is taken for them.
+    /// Fails for sizes beyond the limits, before memory is allocated.
     fn check_size(&self, width: u32, height: u32, bytes_per_pixel: u8) -> Result<(), ImageError> {
         let pixels = u64::from(width) * u64::from(height);
         let decoded = pixels.saturating_mul(u64::from(bytes_per_pixel));
@@ -184,15 +184,15 @@ impl Source<'_> {
     }
 }
 
-/// Width and height of a picture as displayed, of which nothing is decoded.
+/// Width and height of a picture as displayed, without decoding.
 ///
 /// # Errors
-/// As [`load_rgb`], as far as the file's header tells.
+/// As [`load_rgb`], as far as the header shows.
 pub fn dimensions(path: &Path) -> Result<(u32, u32), ImageError> {
     Ok(Opened::read(path)?.header()?.displayed())
 }
 
-/// The same of a picture that comes from `source`; `name` stands for it in messages.
+/// The same for a picture from `source`; `name` names it in messages.
 ///
 /// # Errors
 /// As [`dimensions`].

@@ -11,7 +11,7 @@ use super::guard::guarded;
 use super::read::{read_file, to_end};
 use super::{Bands, Header, ImageError, Pixels, Samples, Source, sniff};
 
-/// A file that was read, and what kind of picture it says to be.
+/// A file in memory and its format.
 pub(in crate::image_io) struct Opened {
     path: PathBuf,
     bytes: Vec<u8>,
@@ -24,7 +24,7 @@ impl Opened {
         Opened::new(path, read_file(path)?)
     }
 
-    /// The same of what comes from `source`, which `path` stands for in messages.
+    /// The same from `source`; `path` names it in messages.
     pub fn read_from(source: impl Read, path: &Path) -> Result<Opened, ImageError> {
         Opened::new(path, to_end(path, source, 0)?)
     }
@@ -42,18 +42,18 @@ impl Opened {
         self.format
     }
 
-    /// What `decode` makes of the file, a panic in it being an error.
+    /// Runs `decode` on the file; a panic becomes an error.
     pub fn guarded<T>(&self, decode: impl FnOnce(&Source) -> Result<T, ImageError>) -> Result<T, ImageError> {
         let source = Source { path: &self.path, format: self.name, bytes: &self.bytes };
         guarded(&source, || decode(&source))
     }
 
-    /// Size and orientation, of which nothing is decoded.
+    /// Size and orientation, without decoding.
     pub fn header(&self) -> Result<Header, ImageError> {
         self.guarded(|source| super::header(source, self.format))
     }
 
-    /// The samples; inks are multiplied out.
+    /// The samples, with inks multiplied out.
     pub fn decode(&self) -> Result<Pixels, ImageError> {
         let mut pixels = self.decode_as_stored(None)?;
         if let Samples::Inks(inks) = &pixels.samples {
@@ -63,16 +63,16 @@ impl Opened {
         Ok(pixels)
     }
 
-    /// The samples, those of `bands` where some are asked for.
+    /// The samples, of `bands` if given.
     pub fn decode_as_stored(&self, bands: Option<Bands>) -> Result<Pixels, ImageError> {
         self.guarded(|source| super::samples(source, self.format, bands))
     }
 
-    /// Whether the file says that it was compressed with loss: JPEG, and WebP with a VP8 frame.
+    /// Whether the file has lossy compression: JPEG, and WebP with a VP8 frame.
     pub fn is_lossy(&self) -> bool {
         match self.format {
             ImageFormat::Jpeg => true,
-            // A RIFF file's chunks: a name, a length, and as many bytes, made even.
+            // A RIFF file's chunks: a name, a length, and that many bytes, padded to an even number.
             ImageFormat::WebP => {
                 let mut at = 12;
                 while let Some(&[a, b, c, d, ref length @ ..]) = self.bytes.get(at..at + 8) {
@@ -89,7 +89,7 @@ impl Opened {
     }
 }
 
-/// Whether an orientation exchanges width and height.
+/// Whether an orientation swaps width and height.
 pub(in crate::image_io) fn is_turned(orientation: Orientation) -> bool {
     use Orientation::*;
     matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)

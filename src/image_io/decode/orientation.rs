@@ -1,28 +1,28 @@
-//! How a picture is to be turned, as Pillow's `exif_transpose` finds it: in EXIF whatever the number's type, else in XMP.
+//! The orientation of a picture, found like Pillow's `exif_transpose`: in EXIF with any type of number, else in XMP.
 
 use image::metadata::Orientation;
 
 use super::tiff::directory::{Directory, File};
 
-/// The tag of EXIF.
+/// EXIF's tag of the orientation.
 const ORIENTATION: u16 = 274;
 
-/// What a picture's EXIF and XMP tell, as far as it has them.
+/// The orientation in EXIF or XMP.
 pub fn of(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Orientation {
-    // JPEG's header before EXIF may have come along.
+    // JPEG's EXIF header may precede the TIFF.
     let tiff = exif.map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
     let directory = tiff.and_then(File::new).and_then(|file| file.directories().into_iter().next());
-    told(directory.as_ref(), xmp)
+    from_tags(directory.as_ref(), xmp)
 }
 
-/// What a directory tells; where it says nothing, what XMP does.
-pub fn told(directory: Option<&Directory>, xmp: Option<&[u8]>) -> Orientation {
+/// The orientation in a directory, else in XMP.
+pub fn from_tags(directory: Option<&Directory>, xmp: Option<&[u8]>) -> Orientation {
     let number = directory.and_then(|directory| directory.number(ORIENTATION));
     let number = number.or_else(|| in_xmp(xmp?).map(u64::from));
     number.and_then(|n| Orientation::from_exif(u8::try_from(n).ok()?)).unwrap_or(Orientation::NoTransforms)
 }
 
-/// The digit behind the first `tiff:Orientation="` or `tiff:Orientation>`.
+/// The digit after the first `tiff:Orientation="` or `tiff:Orientation>`.
 fn in_xmp(xmp: &[u8]) -> Option<u8> {
     let name = b"tiff:Orientation";
     let behind =
@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(of(Some(&long[6..]), None), Orientation::Rotate90);
         assert_eq!(of(None, Some(xmp)), Orientation::Rotate180);
         assert_eq!(of(Some(b"Exif\0\0MM"), Some(b"<tiff:Orientation>8</tiff:Orientation>")), Orientation::Rotate270);
-        // A number that means nothing is EXIF's word, too.
+        // An invalid number in EXIF takes precedence over XMP, too.
         assert_eq!(of(Some(&exif(3, [0, 9, 0, 0])), Some(xmp)), Orientation::NoTransforms);
         assert_eq!(of(None, Some(b"tiff:Orientation='6' and tiff:Orientation>")), Orientation::NoTransforms);
     }

@@ -1,4 +1,4 @@
-//! Formats that the `image` crate decodes as they should be.
+//! Formats that the `image` crate decodes correctly.
 
 use std::io::Cursor;
 
@@ -7,7 +7,7 @@ use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::{Header, ImageError, MAX_DECODED_BYTES, Pixels, Samples, Source, orientation};
 
-/// Size and orientation, of which nothing is decoded.
+/// Size and orientation, without decoding.
 pub(super) fn header(source: &Source, format: ImageFormat) -> Result<Header, ImageError> {
     let mut decoder = open(source, format)?;
     let (width, height) = decoder.dimensions();

@@ -1,4 +1,4 @@
-//! PNG: what its chunks tell besides the pixels, wherever they stand.
+//! PNG: metadata in its chunks, before or after the pixels.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -8,10 +8,10 @@ use image::metadata::Orientation;
 
 use super::{Header, ImageError, Note, Pixels, Source, orientation, plain};
 
-/// Most bytes of one packed text that are looked at.
+/// Most bytes to unpack of a compressed text.
 const MOST_TEXT: u64 = 1 << 20;
 
-/// Size and orientation, of which nothing is decoded.
+/// Size and orientation, without decoding.
 pub(super) fn header(source: &Source) -> Result<Header, ImageError> {
     let about = About::read(source)?;
     Ok(Header { orientation: about.orientation(), ..plain::header(source, ImageFormat::Png)? })
@@ -25,31 +25,30 @@ pub(super) fn decode(source: &Source) -> Result<Pixels, ImageError> {
     Ok(pixels)
 }
 
-/// What the chunks tell.
+/// Metadata in the chunks.
 #[derive(Default)]
 struct About<'a> {
     exif: Option<&'a [u8]>,
-    /// EXIF as ImageMagick writes it: hexadecimal, in a text.
+    /// EXIF as ImageMagick writes it: hexadecimal in a text chunk.
     exif_text: Option<Vec<u8>>,
     xmp: Option<Cow<'a, [u8]>>,
     frames: usize,
 }
 
 impl<'a> About<'a> {
-    /// Goes through all chunks: EXIF and XMP may stand behind the pixels.
+    /// Walks over all chunks: EXIF and XMP may follow the pixels.
     fn read(source: &Source<'a>) -> Result<Self, ImageError> {
         let mut about = Self::default();
         let mut rest = source.bytes.get(8..).unwrap_or_default();
         while let Some((head, behind)) = rest.split_first_chunk::<8>() {
             let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-            // A file that is cut is the decoder's to refuse.
+            // The decoder refuses cut-off files.
             let Some(data) = behind.get(..length) else { break };
             match &head[4..] {
                 // The decoder panics on such a palette.
                 b"PLTE" if !length.is_multiple_of(3) || !(3..=768).contains(&length) => {
-                    return Err(
-                        source.failed(format!("its palette has {length} bytes, which are not 1 to 256 colours"))
-                    );
+                    return Err(source
+                        .failed(format!("its palette has {length} bytes; it must have 1 to 256 colours of 3 bytes")));
                 }
                 b"eXIf" => about.exif = Some(data),
                 b"acTL" => {
@@ -63,7 +62,7 @@ impl<'a> About<'a> {
                     }
                 }
                 b"iTXt" => {
-                    // Whether it is packed, how, then a language and the keyword in it.
+                    // A compression flag and method, then a language and a translated keyword.
                     if let Some(text) = text(data, b"XML:com.adobe.xmp", 2) {
                         let packed = data.get(data.len() - text.len() - 2) == Some(&1);
                         let mut parts = text.splitn(3, |&byte| byte == 0);
@@ -84,7 +83,7 @@ impl<'a> About<'a> {
     }
 }
 
-/// What stands behind a text chunk's keyword, its end and `skip` bytes more, if it is `keyword`.
+/// The part of a text chunk after `keyword`, its NUL and `skip` further bytes.
 fn text<'a>(data: &'a [u8], keyword: &[u8], skip: usize) -> Option<&'a [u8]> {
     data.strip_prefix(keyword)?.strip_prefix(b"\0")?.get(skip..)
 }
@@ -94,12 +93,12 @@ fn unpacked(text: &[u8], packed: bool) -> Cow<'_, [u8]> {
         return Cow::Borrowed(text);
     }
     let mut out = Vec::new();
-    // What could be unpacked counts; a damaged text is no reason to refuse a picture.
+    // Use what can be unpacked; a damaged text is no reason to refuse a picture.
     let _ = flate2::read::ZlibDecoder::new(text).take(MOST_TEXT).read_to_end(&mut out);
     Cow::Owned(out)
 }
 
-/// The bytes behind the first three lines.
+/// Decodes hexadecimal after the first three lines.
 fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
     let lines = text.splitn(4, |&byte| byte == b'\n').nth(3)?;
     let digit = |byte: &u8| (*byte as char).to_digit(16).map(|digit| digit as u8);

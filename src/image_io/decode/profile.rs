@@ -1,17 +1,17 @@
-//! Colour profiles: to sRGB.
+//! Conversion from colour profiles to sRGB.
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
 use crate::panics::caught;
 
-/// Largest profile that is looked at, in bytes; those of printers have about a megabyte.
+/// Largest profile, in bytes; printers' profiles have about a megabyte.
 const MAX_PROFILE_BYTES: usize = 1 << 24;
 
-/// `[n, channels]` colours by their profile to `[n, 3]` of sRGB. Channels: 1 grey, 3 RGB, 4 inks. Nothing where the profile is
-/// sRGB, give or take a level: most are.
+/// Converts `[n, channels]` colours with their profile to `[n, 3]` of sRGB. Channels: 1 grey, 3 RGB, 4 inks. `None` if the profile is
+/// sRGB within a level, as most are.
 ///
 /// # Errors
-/// What is wrong with the profile, in a few words. Profiles are untrusted, and a panic over one is such an error.
+/// What is wrong with the profile. Profiles are untrusted; a panic over one becomes an error.
 pub(super) fn to_srgb(icc: &[u8], colours: &[u8], channels: usize) -> Result<Option<Vec<u8>>, String> {
     caught(|| convert(icc, colours, channels)).unwrap_or_else(|reason| Err(reason.to_string()))
 }
@@ -26,7 +26,7 @@ fn convert(icc: &[u8], colours: &[u8], channels: usize) -> Result<Option<Vec<u8>
         (1, DataColorSpace::Gray) => Layout::Gray,
         (3, DataColorSpace::Rgb) => Layout::Rgb,
         (4, DataColorSpace::Cmyk) => Layout::Rgba,
-        (_, other) => return Err(format!("it is for {other:?}, which the picture is not")),
+        (_, other) => return Err(format!("it is for {other:?}, which is not the picture's colour space")),
     };
     let srgb = ColorProfile::new_srgb();
     let transform =
@@ -45,7 +45,7 @@ fn convert(icc: &[u8], colours: &[u8], channels: usize) -> Result<Option<Vec<u8>
     Ok(Some(rgb))
 }
 
-/// Colours all over the cube, or all levels of grey.
+/// Colours across the RGB cube, or all levels of grey.
 fn probe(channels: usize) -> Vec<u8> {
     if channels == 1 {
         return (0..=255).collect();
@@ -58,7 +58,7 @@ fn probe(channels: usize) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// sRGB's curve: levels to light, and back.
+    /// sRGB's transfer curve: levels to linear light.
     fn light(level: u8) -> f64 {
         let v = f64::from(level) / 255.0;
         if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
@@ -111,7 +111,7 @@ mod tests {
         assert!(to_srgb(&icc[..200], &[0; 3], 3).is_err());
         let told = to_srgb(&icc, &[0; 4], 4).unwrap_err();
         assert!(told.contains("Rgb") && told.lines().count() == 1, "{told}");
-        // Whatever a byte is, it is a picture or an error.
+        // Any byte gives a picture or an error.
         for at in 0..icc.len() {
             let mut damaged = icc.clone();
             damaged[at] ^= 0xff;

@@ -8,23 +8,23 @@ use super::{ImageError, MAX_FILE_BYTES};
 use crate::files::open_regular;
 use crate::image_io::is_standard;
 
-/// Fails for what is no regular file, such as a pipe to which nobody may ever write, without waiting for it. What a list or
-/// a folder names is looked at so before it is read.
+/// Fails without blocking if `path` is not a regular file, such as a pipe that nobody may ever write to. Paths from lists and
+/// folders are checked so before they are read.
 ///
 /// # Errors
-/// [`ImageError::Read`], also where there is nothing.
+/// [`ImageError::Read`], also if the file does not exist.
 pub fn check_ordinary(path: &Path) -> Result<(), ImageError> {
     open_regular(path).map(drop).map_err(|e| ImageError::read(path, e))
 }
 
-/// Reads a whole file, at most [`MAX_FILE_BYTES`] of it, be it a file, a pipe or [`STANDARD`](crate::image_io::STANDARD)
-/// input.
+/// Reads a file, a pipe or [`STANDARD`](crate::image_io::STANDARD) input of at most
+/// [`MAX_FILE_BYTES`].
 pub(in crate::image_io) fn read_file(path: &Path) -> Result<Vec<u8>, ImageError> {
     if is_standard(path) {
         return to_end(path, std::io::stdin().lock(), 0);
     }
     let file = File::open(path).map_err(|e| {
-        // Windows cannot open a directory at all; elsewhere it is the read that would fail.
+        // Windows cannot open a directory; elsewhere the read would fail.
         if path.is_dir() {
             let path = path.to_owned();
             ImageError::IsDirectory { path }
@@ -43,7 +43,7 @@ pub(in crate::image_io) fn read_file(path: &Path) -> Result<Vec<u8>, ImageError>
     to_end(path, file, about.len())
 }
 
-/// The bytes of `file`, of which about so many are expected, at most [`MAX_FILE_BYTES`].
+/// Reads `file` of at most [`MAX_FILE_BYTES`]; `expected` is its likely size.
 pub(super) fn to_end(path: &Path, file: impl Read, expected: u64) -> Result<Vec<u8>, ImageError> {
     let path_buf = || path.to_owned();
     let mut bytes = Vec::with_capacity(expected as usize);

@@ -1,4 +1,4 @@
-//! What kind of file or stream it is, told by its first bytes.
+//! Detects the kind of a file or stream by its first bytes.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use image::ImageFormat;
 
 use super::ImageError;
 
-/// The picture format that the first bytes announce, and its name.
+/// The picture format by the first bytes, and its name.
 pub(super) fn sniff(path: &Path, bytes: &[u8]) -> Result<(ImageFormat, &'static str), ImageError> {
     if bytes.starts_with(b"II+\0") || bytes.starts_with(b"MM\0+") {
         return Ok((ImageFormat::Tiff, "TIFF"));
@@ -27,18 +27,18 @@ pub(super) fn sniff(path: &Path, bytes: &[u8]) -> Result<(ImageFormat, &'static 
         }
     }
     let found = match (known(bytes), format) {
-        (Some(name), _) => format!("is a {name} file, which is not read"),
-        (_, Some(other)) => format!("is of the format {other:?}, which is not read"),
+        (Some(name), _) => format!("is a {name} file, which is not supported"),
+        (_, Some(other)) => format!("has the format {other:?}, which is not supported"),
         _ => "is not a picture of a known format".to_owned(),
     };
     let path = path.to_owned();
     Err(ImageError::NotAPicture { path, found })
 }
 
-/// Names of kinds of files that are taken for pictures and are none that is read here.
+/// Names of formats that are often used for pictures but are not supported here.
 fn known(bytes: &[u8]) -> Option<&'static str> {
     if bytes.get(4..8) == Some(b"ftyp") {
-        // ISO media files. A picture's brand may be the main one, or stand among the compatible ones.
+        // ISO media files. A picture's brand is the main one or among the compatible ones.
         let length = bytes.first_chunk::<4>().map_or(0, |n| u32::from_be_bytes(*n) as usize);
         let brands = bytes.get(8..length.clamp(8, bytes.len().min(256))).unwrap_or_default();
         let any = |wanted: &[&[u8; 4]]| brands.chunks_exact(4).any(|brand| wanted.iter().any(|w| *w == brand));
@@ -67,23 +67,23 @@ fn known(bytes: &[u8]) -> Option<&'static str> {
     starts.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, name)| *name)
 }
 
-/// What a stream is by its first bytes: a picture, or a text such as a list of files.
+/// The kind of a stream by its first bytes: a picture, or a text such as a list of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beginning {
-    /// A picture, or anything else that is no text: what it is its reader says.
+    /// A picture, or anything else that is not text.
     Picture,
-    /// UTF-8 without control characters, in lines or in parts that a NUL ends.
+    /// UTF-8 without control characters, in lines or in NUL-terminated parts.
     Text,
-    /// More bytes are needed to tell.
+    /// More bytes are needed.
     Short,
 }
 
-/// So many bytes tell in any case: headers of pictures have zeros among them.
+/// This many bytes are always enough: headers of pictures have zeros among them.
 const TELLING: usize = 64;
 
-/// Tells by the bytes that have come, be they few: who writes a line and waits for an answer gets it. `ended`: no more will come.
+/// Decides on as few bytes as possible, so that a program that writes a line and waits gets an answer. `ended`: no more bytes will come.
 pub fn beginning(bytes: &[u8], ended: bool) -> Beginning {
-    // Files that begin like text: those that are a text as a whole, and those whose zeros come later.
+    // Files that begin like text: text formats, and binary ones whose zeros come later.
     const TEXTS: [&[u8]; 3] = [b"%PDF", b"<svg", b"<?xml"];
     const HEADERS: [&[u8]; 6] = [b"BM", b"GIF8", b"RIFF", b"II*", b"II+", b"MM\0"];
     let bytes = &bytes[..bytes.len().min(TELLING)];
@@ -100,7 +100,7 @@ pub fn beginning(bytes: &[u8], ended: bool) -> Beginning {
     }
 }
 
-/// Whether these are the first bytes of a text; a character may be cut off at the end of what has come.
+/// Whether these are the first bytes of a text; the last character may be cut off.
 fn is_text(bytes: &[u8], ended: bool) -> bool {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -109,7 +109,7 @@ fn is_text(bytes: &[u8], ended: bool) -> bool {
         }
         Err(_) => return false,
     };
-    // No name is empty, so that NULs stand alone.
+    // Names are not empty, so NULs do not follow each other.
     let empty = bytes.first() == Some(&0) || bytes.windows(2).any(|pair| pair == [0, 0]);
     !empty && !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t' | '\0'))
 }
@@ -122,7 +122,7 @@ mod tests {
     fn lists_are_told_from_pictures() {
         let picture = |format| {
             let mut bytes = std::io::Cursor::new(Vec::new());
-            // 266 and 10 are line feeds where sizes stand.
+            // 266 and 10 give line feeds in the size fields.
             image::RgbImage::new(266, 10).write_to(&mut bytes, format).unwrap();
             bytes.into_inner()
         };
@@ -139,7 +139,7 @@ mod tests {
             b"caf\xe9.png\n".to_vec(),
         ]);
         for bytes in &pictures {
-            // However few come at once.
+            // With any number of bytes at a time.
             let told: Vec<Beginning> = (1..=bytes.len()).map(|n| beginning(&bytes[..n], n == bytes.len())).collect();
             let first = told.iter().find(|told| **told != Beginning::Short);
             assert_eq!(first, Some(&Beginning::Picture), "{:?}", &bytes[..bytes.len().min(12)]);
@@ -159,7 +159,7 @@ mod tests {
             let first = told.iter().find(|told| **told != Beginning::Short);
             assert_eq!(first, Some(&Beginning::Text), "{:?}", String::from_utf8_lossy(bytes));
         }
-        // A line that can be no picture tells at once.
+        // A line that cannot be a picture decides at once.
         assert_eq!(beginning(b"a.png\n", false), Beginning::Text);
         assert_eq!(beginning(b"a.pn", false), Beginning::Short);
         assert_eq!(beginning(b"", true), Beginning::Text);

@@ -1,4 +1,4 @@
-//! TIFFs that are too large to be decoded at once, some rows at a time.
+//! TIFFs that are too large to decode at once, read by rows.
 
 use std::io::Read;
 use std::ops::Range;
@@ -11,44 +11,44 @@ use super::colour::to_rgb;
 use super::depth::{self, FEW_BITS};
 use super::{Depth, ImageError, MAX_SIDE, Opened, PictureOptions, Pixels, Samples, tiff};
 
-/// Most pixels of a picture that is read in strips: 2^32, as 65,536 x 65,536.
+/// Most pixels of a picture read in strips: 2^32, as 65,536 x 65,536.
 const MOST_PIXELS: u64 = 1 << 32;
 
-/// Whether a file begins as a TIFF does.
+/// Whether a file begins like a TIFF.
 pub fn is_tiff(path: &Path) -> bool {
     let mut start = [0; 4];
     let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
     read.is_ok() && matches!(&start, b"II*\0" | b"MM\0*" | b"II+\0" | b"MM\0+")
 }
 
-/// A TIFF whose rows are decoded where they are asked for. Its file is held as it is, compressed; of the picture only what was asked for.
+/// A TIFF whose rows are decoded on demand. The compressed file is in memory, the picture only as far as requested.
 pub struct PictureStrips {
     file: Opened,
     options: PictureOptions,
     size: (u32, u32),
     place: Option<GeoTags>,
-    /// Most bits that samples of 16 used so far, where few: 15 stands for more.
+    /// Most bits that 16-bit samples have used so far, if few; 15 stands for more.
     used: Option<u32>,
-    /// The rows that were decoded last, which lie in chunks of several.
+    /// The last decoded rows: chunks hold several.
     held: Option<(u32, RgbImage)>,
 }
 
 impl PictureStrips {
     /// # Errors
-    /// [`ImageError::NotInStrips`] for other formats, pictures that are to be turned, and depths that the whole picture decides; otherwise as
+    /// [`ImageError::NotInStrips`] for other formats, pictures that must be turned, and depths that depend on the whole picture; otherwise as
     /// [`load_rgb_with`](super::load_rgb_with).
     pub fn open(path: &Path, options: &PictureOptions) -> Result<PictureStrips, ImageError> {
         let file = Opened::read(path)?;
         let no = |reason| ImageError::NotInStrips { path: path.to_owned(), reason };
         if file.format() != ImageFormat::Tiff {
-            return Err(no("only TIFF is read in parts"));
+            return Err(no("only TIFF can be read in parts"));
         }
         if matches!(options.depth, Depth::Stretch { .. }) {
-            return Err(no("percentiles are of the whole picture, which is read in parts"));
+            return Err(no("percentiles need the whole picture, but it is read in parts"));
         }
         let (header, place) = file.guarded(tiff::about)?;
         if header.orientation != image::metadata::Orientation::NoTransforms {
-            return Err(no("it is to be turned, and is read in parts; store it upright"));
+            return Err(no("its orientation must be applied, but it is read in parts; store it upright"));
         }
         let size = (header.width, header.height);
         let (width, height) = size;
@@ -67,10 +67,10 @@ impl PictureStrips {
         self.place.as_ref()
     }
 
-    /// Whether all rows so far are all but black, where 16 bits were taken for all that samples use: what parts of a picture do not tell.
+    /// Fails if all rows so far are nearly black although 16 bits were taken as the full range, which single rows cannot show.
     ///
     /// # Errors
-    /// [`ImageError::FewBits`], as [`load_rgb_with`](super::load_rgb_with) has it of the whole picture.
+    /// [`ImageError::FewBits`], as [`load_rgb_with`](super::load_rgb_with) for a whole picture.
     pub fn check_depth(&self) -> Result<(), ImageError> {
         match self.used {
             Some(used @ ..=FEW_BITS) if self.options.depth == Depth::Full => {
@@ -97,7 +97,7 @@ impl PictureStrips {
     /// Some rows of the picture as 8-bit RGB.
     ///
     /// # Errors
-    /// Rows beyond the picture, damaged files, and rows that together with those in their chunks are more than a picture may have.
+    /// Rows beyond the picture, damaged files, and rows whose chunks together exceed the limits of a picture.
     pub fn rows(&mut self, rows: Range<u32>) -> Result<RgbImage, ImageError> {
         let (width, height) = self.size;
         if rows.is_empty() || rows.end > height {
@@ -110,7 +110,7 @@ impl PictureStrips {
             let (first, count, pixels) = self.file.guarded(|source| tiff::decode_rows(source, bands, rows.clone()))?;
             let rgb = match pixels {
                 Some(pixels) => self.rgb(pixels)?,
-                // Left out of the file.
+                // Missing in the file.
                 None => RgbImage::new(width, count),
             };
             self.held = Some((first, rgb));
@@ -133,7 +133,7 @@ mod tests {
     use crate::image_io::load_rgb_with;
     use ::tiff::encoder::{TiffEncoder, colortype};
 
-    /// Every range of rows is what the whole picture has there, in strips of several heights.
+    /// Every range of rows equals the whole picture's, for strips of several heights.
     #[test]
     fn rows_are_those_of_the_picture() {
         let dir = tempfile::tempdir().unwrap();
@@ -158,7 +158,7 @@ mod tests {
             }
             assert!(strips.rows(28..30).is_err() && strips.rows(5..5).is_err());
         }
-        // Dark rows of a picture of 16 bits are no dark picture; a picture of such rows alone is.
+        // Dark rows of a 16-bit picture are fine; a picture of dark rows only is not.
         for (bright, fine) in [(60_000_u16, true), (900, false)] {
             let mut file = std::fs::File::create(&path).unwrap();
             let mut encoder = TiffEncoder::new(&mut file).unwrap();

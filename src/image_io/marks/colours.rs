@@ -1,14 +1,14 @@
-//! How likely a colour is in one part of a picture.
+//! Probability of a colour in a part of a picture.
 
-/// Cells of each channel.
+/// Histogram cells per channel.
 const CELLS: usize = 16;
 const ALL: usize = CELLS * CELLS * CELLS;
 
-/// A histogram of colours, smoothed a little: few pixels may be all that is known.
+/// A slightly smoothed histogram of colours, because marks may cover few pixels.
 pub(super) struct Histogram(Vec<f32>);
 
 impl Histogram {
-    /// Of colours in [0, 1] and their weights.
+    /// From colours in [0, 1] and their weights.
     pub fn of(colours: impl Iterator<Item = ([f32; 3], f32)>) -> Histogram {
         let mut cells = vec![0.0; ALL];
         for (colour, weight) in colours {
@@ -28,13 +28,13 @@ impl Histogram {
         Histogram(cells)
     }
 
-    /// The part of all colours in this one's neighbourhood.
+    /// The density near a colour.
     pub fn density(&self, colour: [f32; 3]) -> f32 {
         around(colour).iter().map(|&(cell, share)| share * self.0[cell]).sum()
     }
 }
 
-/// The eight cells around a colour, and their shares of it, which sum to 1.
+/// The eight cells around a colour, with weights that sum to 1.
 fn around(colour: [f32; 3]) -> [(usize, f32); 8] {
     let place = colour.map(|v| (v * CELLS as f32 - 0.5).clamp(0.0, (CELLS - 1) as f32));
     let low = place.map(|p| (p as usize).min(CELLS - 2));

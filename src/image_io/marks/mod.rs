@@ -12,45 +12,45 @@ use image::RgbImage;
 use seeds::Seeds;
 use walker::Graph;
 
-/// Boxes of one picture: each is a look at all of its copy.
+/// Most boxes of a picture: each is a pass over its small copy.
 const MOST_BOXES: usize = 1000;
 
-/// Pixels of the longer side that is worked at: masks are read at the network's size, and edges are as clear.
+/// Longer side of the small copy to work on, in pixels: masks are used at the network's size, and edges are as clear there.
 const SIDE: u32 = 256;
-/// Times that colours are learned anew from the mask so far.
+/// How often colours are learned again from the current mask.
 const ROUNDS: usize = 4;
-/// How much a pixel's own colour counts beside its neighbours. Chosen on training scenes.
+/// Weight of a pixel's own colour relative to its neighbours. Tuned on training scenes.
 const PULL: f32 = 0.15;
-/// The same where a pixel is marked.
+/// The same for a marked pixel.
 const CERTAIN: f32 = 1e3;
-/// Points of all strokes of a picture.
+/// Most points of all strokes of a picture.
 const MOST_POINTS: usize = 10_000;
-/// A colour that was never seen is as rare as this.
+/// Density of an unseen colour.
 const UNSEEN: f32 = 1e-5;
 
-/// What a mark says of the pixels under it.
+/// The meaning of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// They are the thing's.
+    /// The pixels belong to the thing.
     Inside,
-    /// They are not.
+    /// The pixels do not.
     Outside,
 }
 
-/// A line that was drawn over a picture, or a point.
+/// A line drawn on a picture, or a point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stroke {
     /// x and y in pixels from the picture's top left corner.
     pub points: Vec<[f32; 2]>,
-    /// In pixels; without it 3 % of the picture's longer side.
+    /// Width in pixels; by default 3 % of the picture's longer side.
     pub width: Option<f32>,
     pub mark: Mark,
 }
 
-/// What a user says of where the thing is in a picture.
+/// A user's marks on a picture.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Marks {
-    /// The thing lies in these boxes, and fills them as things do.
+    /// Tight boxes around the thing.
     pub boxes: Vec<BoundingBox>,
     pub strokes: Vec<Stroke>,
     /// A mark or none for each pixel of the picture, `[height, width]`.
@@ -58,11 +58,11 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// The mask that they mean in `picture`. Without a box, what is marked nowhere is the likelier to be outside the farther it is from marks,
+    /// Makes a mask for `picture`. Without a box, unmarked pixels are more likely outside the farther they are from marks,
     /// and the picture's border is outside.
     ///
     /// # Errors
-    /// [`ImageError::Marks`]: no box and nothing marked inside, marks beyond the picture, or a thing that does not stand out.
+    /// [`ImageError::Marks`]: neither a box nor an inside mark, marks beyond the picture, or a thing that does not stand out.
     pub fn mask(&self, picture: &RgbImage) -> Result<Mask, ImageError> {
         let size = picture.dimensions();
         self.check(size).map_err(|reason| ImageError::Marks { reason })?;
@@ -81,7 +81,7 @@ impl Marks {
 
     fn check(&self, (width, height): (u32, u32)) -> Result<(), String> {
         if self.boxes.len() > MOST_BOXES {
-            return Err(format!("there are {} boxes; {MOST_BOXES} are the most", self.boxes.len()));
+            return Err(format!("there are {} boxes; at most {MOST_BOXES} are allowed", self.boxes.len()));
         }
         let fits = |b: &&BoundingBox| {
             let end =
@@ -91,22 +91,22 @@ impl Marks {
         let picture = format!("the picture, which has {width} x {height} pixels");
         if let Some(b) = self.boxes.iter().find(|b| !fits(b)) {
             let (right, bottom) = (u64::from(b.x) + u64::from(b.width), u64::from(b.y) + u64::from(b.height));
-            return Err(format!("the box {},{},{right},{bottom} is empty or does not lie in {picture}", b.x, b.y));
+            return Err(format!("the box {},{},{right},{bottom} is empty or outside {picture}", b.x, b.y));
         }
         let inside = |p: &[f32; 2]| (0.0..=width as f32).contains(&p[0]) && (0.0..=height as f32).contains(&p[1]);
         if let Some([x, y]) = self.strokes.iter().flat_map(|s| &s.points).find(|p| !inside(p)) {
-            return Err(format!("the point {x},{y} does not lie in {picture}"));
+            return Err(format!("the point {x},{y} is outside {picture}"));
         }
         if let Some(width) = self.strokes.iter().filter_map(|s| s.width).find(|w| !(w.is_finite() && *w > 0.0)) {
-            return Err(format!("a stroke has a width of {width} pixels"));
+            return Err(format!("a stroke has an invalid width of {width} pixels"));
         }
         let points = self.strokes.iter().map(|s| s.points.len()).sum::<usize>();
         if points > MOST_POINTS {
-            return Err(format!("strokes have {points} points; {MOST_POINTS} are the most"));
+            return Err(format!("strokes have {points} points; at most {MOST_POINTS} are allowed"));
         }
         let painted = self.painted.as_deref().unwrap_or_default();
         if self.painted.is_some() && painted.len() != width as usize * height as usize {
-            return Err(format!("there are marks for {} pixels, and not for those of {picture}", painted.len()));
+            return Err(format!("there are marks for {} pixels, which does not match {picture}", painted.len()));
         }
         let says =
             |mark| painted.contains(&Some(mark)) || self.strokes.iter().any(|s| s.mark == mark && !s.points.is_empty());
@@ -117,14 +117,14 @@ impl Marks {
     }
 }
 
-/// (width, height) of the copy that is worked at.
+/// (width, height) of the small copy.
 fn small_size((width, height): (u32, u32)) -> (u32, u32) {
     let longer = width.max(height);
     let scaled = |side: u32| (u64::from(side) * u64::from(SIDE)).div_ceil(u64::from(longer)) as u32;
     if longer <= SIDE { (width, height) } else { (scaled(width), scaled(height)) }
 }
 
-/// For each pixel from 0, surely outside, to 1.
+/// For each pixel the probability of being inside, from 0 to 1.
 fn spread(colours: &[[f32; 3]], width: usize, seeds: &Seeds) -> Vec<f32> {
     let graph = Graph::new(colours, width);
     let marked = |mark: Option<Mark>| match mark {
@@ -137,7 +137,7 @@ fn spread(colours: &[[f32; 3]], width: usize, seeds: &Seeds) -> Vec<f32> {
     let free = if seeds.boxed { 1.0 } else { 0.0 };
     let mut values: Vec<f32> = known.iter().map(|k| k.unwrap_or(free)).collect();
     if !seeds.boxed {
-        // From strokes alone: how far their colours reach is a first guess.
+        // With strokes only, the reach of their colours is a first guess.
         let prior = values.clone();
         graph.relax(&pull(UNSEEN), &prior, &mut values);
     }
@@ -201,7 +201,7 @@ mod tests {
         for (name, marks) in [("box", boxed), ("point", point), ("strokes", strokes)] {
             let made = marks.mask(&picture).unwrap();
             assert!(iou(&made, &truth) > 0.95, "{name}: {}", iou(&made, &truth));
-            // The same each time, and of a larger picture.
+            // Deterministic, and also for a larger picture.
             assert_eq!(made, marks.mask(&picture).unwrap());
         }
     }

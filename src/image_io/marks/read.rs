@@ -1,4 +1,4 @@
-//! Marks from files: strokes as JSON, and pictures that were painted over.
+//! Marks from files: strokes as JSON, and painted pictures.
 
 use super::{Mark, Marks, Stroke};
 use crate::files::read_regular;
@@ -7,9 +7,9 @@ use crate::shown;
 use serde::Deserialize;
 use std::path::Path;
 
-/// Larger files of strokes are none.
+/// Largest file of strokes, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
-/// A channel that is so bright, of 255, is on.
+/// Level from which a channel is on.
 const ON: u8 = 128;
 
 #[derive(Deserialize)]
@@ -33,12 +33,12 @@ fn inside() -> bool {
 }
 
 impl Marks {
-    /// Adds what a file says of a picture of `size` (width, height). A `.json` holds `{"strokes": [{"points": [[x, y], ...], "width": pixels,
-    /// "inside": true}]}`, without a width or `inside` where they are as usual. Any other file is a picture of that size: green and white are
-    /// the thing, red is not, and all else, with what is transparent, says nothing.
+    /// Adds the marks of a file for a picture of `size` (width, height). A `.json` holds `{"strokes": [{"points": [[x, y], ...], "width": pixels,
+    /// "inside": true}]}`; `width` and `inside` are optional. Any other file is a picture of that size: green and white mark
+    /// the thing, red marks the rest; other colours and transparent pixels are no marks.
     ///
     /// # Errors
-    /// Whatever is wrong with the file, by its name.
+    /// A file that cannot be read or is invalid.
     pub fn add_scribble(&mut self, path: &Path, size: (u32, u32)) -> Result<(), ImageError> {
         match path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json")) {
             true => self.strokes.extend(strokes(path)?),
@@ -79,9 +79,9 @@ fn painted(path: &Path, size: (u32, u32)) -> Result<Vec<Option<Mark>>, ImageErro
     let marks: Vec<Option<Mark>> = rgb.pixels().map(|p| mark(p.0)).collect();
     let count = marks.iter().flatten().count();
     match (count, 2 * count > marks.len()) {
-        (0, _) => Err(unusable("nothing is painted in it; green or white marks the thing, red what is not".into())),
+        (0, _) => Err(unusable("nothing is painted in it; paint the thing green or white, and the rest red".into())),
         (_, true) => Err(unusable(
-            "most of it is painted, as in a photograph; leave what is not marked black or transparent".into(),
+            "most of it is painted, as in a photograph; leave unmarked pixels black or transparent".into(),
         )),
         _ => Ok(marks),
     }

@@ -1,29 +1,29 @@
-//! Marks as pixels of a small copy of their picture.
+//! Marks as pixels of the picture's small copy.
 
 use super::{Mark, Marks};
 use std::ops::Range;
 
 /// Radius of a point without a width, as a part of the picture's longer side.
 const POINT: f32 = 0.015;
-/// How sure it is that what lies in the middle of a box belongs to it, as the logarithm of the odds, and how much of that is lost where the
-/// box's inscribed ellipse ends. Chosen on training scenes, as the two below.
+/// Log odds that the middle of a box belongs to the thing, and how much they fall at the edge of the
+/// inscribed ellipse. Tuned on training scenes, like the two below.
 const IN_BOX: [f32; 2] = [2.0, 2.0];
-/// The same around points and strokes where there is no box, with a quarter of the longer side for the ellipse.
+/// The same around points and strokes without a box, with a quarter of the longer side instead of the ellipse.
 const NEAR_MARK: [f32; 2] = [1.0, 2.0];
 const NEAR: f32 = 0.25;
 
-/// What is known of each pixel.
+/// Prior knowledge of each pixel.
 pub(super) struct Seeds {
     /// `[height, width]`
     pub marks: Vec<Option<Mark>>,
-    /// By its place alone: the logarithm of the odds that a pixel belongs to the thing.
+    /// Log odds that a pixel belongs to the thing, from its position.
     pub odds: Vec<f32>,
-    /// Whether boxes say where the thing ends.
+    /// Whether boxes limit the thing.
     pub boxed: bool,
 }
 
 impl Seeds {
-    /// Of a copy of (width, height) pixels of a picture of `of`.
+    /// For a copy of (width, height) pixels of a picture of size `of`.
     pub fn new(marks: &Marks, of: (u32, u32), (width, height): (usize, usize)) -> Seeds {
         let scale = [width as f32 / of.0 as f32, height as f32 / of.1 as f32];
         let place = |at: usize| [(at % width) as f32 + 0.5, (at / width) as f32 + 0.5];
@@ -34,7 +34,7 @@ impl Seeds {
             let (left, top) = (b.x as f32 * scale[0], b.y as f32 * scale[1]);
             let half = [b.width as f32 * scale[0] / 2.0, b.height as f32 * scale[1] / 2.0];
             let middle = [left + half[0], top + half[1]];
-            // A small box has a pixel, too.
+            // Even a small box covers a pixel.
             let half = half.map(|side| side.max(0.5));
             for (at, odds) in seeds.odds.iter_mut().enumerate() {
                 let away: [f32; 2] = std::array::from_fn(|axis| (place(at)[axis] - middle[axis]) / half[axis]);
@@ -49,7 +49,7 @@ impl Seeds {
             seeds.marks = outside.collect();
         }
         if let Some(painted) = &marks.painted {
-            // Of all marks that fall on a pixel of the copy the last one counts.
+            // If several marks fall on a pixel of the copy, the last one counts.
             for (at, mark) in painted.iter().enumerate().filter(|(_, mark)| mark.is_some()) {
                 let [x, y] = [at % of.0 as usize, at / of.0 as usize];
                 let near = |at: usize, axis: usize, most: usize| ((at as f32 * scale[axis]) as usize).min(most - 1);
@@ -62,7 +62,7 @@ impl Seeds {
             let radius = stroke.width.map_or(least, |width| width * scale[0].max(scale[1]) / 2.0).max(0.75);
             let ends = points.windows(2).map(|ends| [ends[0], ends[1]]);
             for [from, to] in ends.chain(points.first().map(|&p| [p, p])) {
-                // Only pixels around the line are looked at: strokes have many.
+                // Visit only pixels near the line: strokes have many.
                 let reach = |axis: usize, most: usize| -> Range<usize> {
                     let (low, high) = (from[axis].min(to[axis]) - radius, from[axis].max(to[axis]) + radius);
                     low.max(0.0) as usize..((high + 1.0).max(0.0) as usize).min(most)
@@ -83,7 +83,7 @@ impl Seeds {
         seeds
     }
 
-    /// Without a box: the thing is near what is marked inside, and does not reach the picture's border but where it is marked there.
+    /// Without a box: the thing is near inside marks, and reaches the picture's border only where it is marked there.
     fn surround(&mut self, width: usize, height: usize) {
         let unit = NEAR * width.max(height) as f32;
         let far = squared_distances(&self.marks, width, height);
@@ -99,7 +99,7 @@ impl Seeds {
     }
 }
 
-/// From each pixel to the nearest one that is marked inside, squared: first in columns, then in rows.
+/// Squared distance of each pixel to the nearest inside mark: first along columns, then along rows.
 fn squared_distances(marks: &[Option<Mark>], width: usize, height: usize) -> Vec<f32> {
     let mut columns = vec![f32::INFINITY; marks.len()];
     for x in 0..width {
@@ -121,7 +121,7 @@ fn squared_distances(marks: &[Option<Mark>], width: usize, height: usize) -> Vec
     (0..marks.len()).map(nearest).collect()
 }
 
-/// From a point to a line between two.
+/// Distance of a point from a segment.
 fn distance(point: [f32; 2], from: [f32; 2], to: [f32; 2]) -> f32 {
     let [along, to_point] = [to, point].map(|p| [p[0] - from[0], p[1] - from[1]]);
     let length = along[0] * along[0] + along[1] * along[1];

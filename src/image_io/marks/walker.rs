@@ -1,22 +1,22 @@
-//! A random walker with priors: values between 0 and 1 that follow the colours' edges (Grady, Random Walks for Image Segmentation, PAMI
+//! A random walker with priors: values between 0 and 1 that follow colour edges (Grady, Random Walks for Image Segmentation, PAMI
 //! 2006, and its extension by priors, CVPR 2005).
 
-/// Added to each edge's weight, so that no pixel is cut off.
+/// Added to each edge's weight, so that no pixel is isolated.
 const LEAST_WEIGHT: f32 = 1e-6;
-/// Of conjugate gradients.
+/// Most steps of conjugate gradients.
 const MOST_STEPS: usize = 200;
-/// No value changes by more than about this in a step at the end.
+/// Stop when values change by less than about this in a step.
 const CLOSE: f32 = 1e-3;
 
-/// The pixels of a picture, joined to their eight neighbours; edges are the weaker the more their colours differ.
+/// The pixels of a picture, connected to their eight neighbours; edges are weaker the more the colours differ.
 pub(super) struct Graph {
     pixels: usize,
-    /// For each of four directions how far ahead the neighbour lies, and the weight of each pixel's edge; 0 where there is none.
+    /// For each of four directions, the index offset of the neighbour and the weight of each pixel's edge; 0 for no edge.
     edges: [(usize, Vec<f32>); 4],
 }
 
 impl Graph {
-    /// Of colours in [0, 1], `[height, width]`.
+    /// From colours in [0, 1], `[height, width]`.
     pub fn new(colours: &[[f32; 3]], width: usize) -> Graph {
         let pixels = colours.len();
         let height = pixels / width.max(1);
@@ -56,7 +56,7 @@ impl Graph {
         }
     }
 
-    /// The values x that make sum over edges of w (x_a - x_b)^2 and over pixels of `pull` (x - `prior`)^2 least, from `x` on: by conjugate
+    /// Minimises the sum over edges of w (x_a - x_b)^2 plus the sum over pixels of `pull` (x - `prior`)^2, starting from `x`, by conjugate
     /// gradients with the diagonal as preconditioner. Every pull must be above 0.
     pub fn relax(&self, pull: &[f32], prior: &[f32], x: &mut [f32]) {
         let mut diagonal = pull.to_vec();
@@ -101,7 +101,7 @@ impl Graph {
 mod tests {
     use super::*;
 
-    /// Of a 5 x 4 picture, against Gauss-Seidel in f64.
+    /// On a 5 x 4 picture, against Gauss-Seidel in f64.
     #[test]
     fn it_solves_its_equations() {
         let mut random = fastrand::Rng::with_seed(3);

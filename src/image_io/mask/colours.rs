@@ -1,31 +1,31 @@
-//! Which colours of a mask are foreground.
+//! Chooses the foreground colours of a mask.
 
 use super::levels::{self, Scale};
 use super::rule::{Choice, Rule, apart, luma, pack, unpack};
 use super::table::{Entry, Table};
 use super::warning::{MaskKind, MaskPart, MaskValue, MaskWarning};
 
-/// How far colours that are one may lie apart in a channel: in a file that was compressed with loss, and in one with so
-/// many colours that it was before.
+/// Tolerance per channel within one colour: in lossy files, and in files with so many colours that they were lossy
+/// before.
 pub(super) const LOSSY: u8 = 32;
 const BLURRED: u8 = 8;
 const MANY_COLOURS: usize = 64;
 
-/// Less than this in areas of one colour is a photograph.
+/// A mask with a smaller part in flat areas is a photograph.
 const MOSTLY_FLAT: f64 = 0.85;
 const MOST_CLUSTERS: usize = 32;
 
-/// What PASCAL VOC paints around its objects, to be ignored.
+/// PASCAL VOC's colour of ignored borders around objects.
 const VOC_BORDER: [u8; 3] = [224, 224, 192];
 
-/// A colour, and all pixels that are meant to have it.
+/// A colour and all pixels that count as it.
 struct Cluster {
     colour: [u8; 3],
     count: u64,
     inner: u64,
 }
 
-/// What is foreground of a mask of these packed colours.
+/// Chooses the foreground of a mask of these packed colours.
 pub(super) fn choose(table: &Table, lossy: bool) -> Choice {
     let clusters = clusters(table, lossy);
     let covered: u64 = clusters.iter().map(|c| c.count).sum();
@@ -47,7 +47,7 @@ pub(super) fn choose(table: &Table, lossy: bool) -> Choice {
             let rule = Rule::Nearest(vec![(dim.colour, false), (bright.colour, true)]);
             let background = if ground.is_some() { vec![] } else { parts(&[dim]) };
             let said = MaskWarning::Chosen { kind, foreground: parts(&[bright]), background, ignored: None };
-            // What has half of white is foreground as everywhere.
+            // Half of white and more is foreground, as usual.
             let said = (kind == MaskKind::Two || !Rule::Luma.holds(pack(bright.colour))).then_some(said);
             Choice { rule, said }
         }
@@ -74,19 +74,19 @@ pub(super) fn choose(table: &Table, lossy: bool) -> Choice {
     }
 }
 
-/// At least half of white, and whether much lies between black and white.
+/// Chooses at least half of white, and warns if much lies between black and white.
 fn by_luma(table: &Table, lossy: bool) -> Choice {
     let name = |_| MaskValue::Color([0; 3]);
     let scale = Scale { white: 255, lossy: true, numbers: false, name: &name };
     let choice = levels::choose(&by_level(table), scale);
     match choice.said {
-        // The rule is that of levels, which these values are not.
+        // That rule applies to levels, and these values are colours.
         Some(MaskWarning::Dim { .. }) if lossy => Choice::silent(Rule::Luma),
         said => Choice { rule: Rule::Luma, said: said.filter(|s| matches!(s, MaskWarning::Grey { .. })) },
     }
 }
 
-/// The table of these colours' lumas, from 0 to 255.
+/// The table of the colours' lumas, from 0 to 255.
 pub(super) fn by_level(table: &Table) -> Table {
     let mut levels = [Entry { value: 0, count: 0, inner: 0 }; 256];
     for entry in &table.entries {
@@ -94,13 +94,13 @@ pub(super) fn by_level(table: &Table) -> Table {
         let into = &mut levels[level as usize];
         *into = Entry { value: level, count: into.count + entry.count, inner: into.inner + entry.inner };
     }
-    // Values that were too many to be told apart are left out of the whole.
+    // Values beyond the table's limit are left out of the total.
     let entries: Vec<Entry> = levels.into_iter().filter(|e| e.count > 0).collect();
     let total = entries.iter().map(|e| e.count).sum();
     Table { entries, total }
 }
 
-/// Colours that fill areas, the largest first.
+/// Colours of flat areas, the largest first.
 fn clusters(table: &Table, lossy: bool) -> Vec<Cluster> {
     let mut entries = table.entries.clone();
     entries.sort_by_key(|e| std::cmp::Reverse((e.inner, e.count)));
@@ -126,7 +126,7 @@ fn clusters(table: &Table, lossy: bool) -> Vec<Cluster> {
         clusters.retain(|c| c.inner >= least);
     }
     if let [only] = &clusters[..] {
-        // Something thin, which has no inside.
+        // A thin shape has no inner pixels.
         let thin = entries.iter().filter(|e| apart(only.colour, unpack(e.value)) > tolerance).max_by_key(|e| e.count);
         if let Some(thin) = thin.filter(|_| !lossy) {
             clusters.push(Cluster { colour: unpack(thin.value), count: thin.count, inner: thin.inner });
@@ -135,7 +135,7 @@ fn clusters(table: &Table, lossy: bool) -> Vec<Cluster> {
     clusters
 }
 
-/// Whether a colour without an inside is one of its own, and no edge between two others: one of very few, or VOC's border.
+/// Whether a colour without inner pixels is a class of its own, not an edge between two others: one of very few colours, or VOC's border.
 fn thin(clusters: &[Cluster], colour: [u8; 3], colours: usize) -> bool {
     const FEW: usize = 4;
     let between = |a: [u8; 3], b: [u8; 3]| {
@@ -157,7 +157,7 @@ mod tests {
     const RED: [u8; 3] = [128, 0, 0];
     const GREEN: [u8; 3] = [0, 128, 0];
 
-    /// What is foreground, and what is said, of squares of 20 x 20 pixels of these colours, next to each other.
+    /// The foreground and the warning for adjacent squares of 20 x 20 pixels of these colours.
     fn of_squares(colours: &[[u8; 3]]) -> (Vec<[u8; 3]>, Option<MaskKind>) {
         let width = 20 * colours.len();
         let table = Table::new(width, 20, |i| pack(colours[i % width / 20]));
@@ -210,12 +210,12 @@ mod tests {
         });
         let choice = choose(&table, true);
         assert!(choice.rule.holds(pack([190, 3, 4])) && !choice.rule.holds(pack([9, 9, 9])), "{choice:?}");
-        // Every pixel another colour.
+        // Every pixel has another colour.
         let photo = Table::new(64, 64, |i| pack([(i * 5) as u8, (i * 7) as u8, (i / 64 * 4) as u8]));
         let choice = choose(&photo, false);
         assert_eq!(choice.rule, Rule::Luma);
         assert!(matches!(choice.said, Some(MaskWarning::Grey { .. })), "{choice:?}");
-        // A thin line has no inside.
+        // A thin line has no inner pixels.
         let line = Table::new(64, 64, |i| pack(if i / 64 == 20 { RED } else { BLACK }));
         assert!(choose(&line, false).rule.holds(pack(RED)));
     }

@@ -1,32 +1,32 @@
-//! Which grey levels, or label numbers, of a mask are foreground.
+//! Chooses the foreground among the grey levels or label numbers of a mask.
 
 use super::rule::{Choice, Rule};
 use super::table::{Entry, Table, flatness};
 use super::warning::{MaskKind, MaskPart, MaskValue, MaskWarning};
 
-/// More than this part of a mask between black and white is no edge any more.
+/// A larger part between black and white is more than an edge.
 const MOST_GREY: f64 = 0.05;
-/// Nor is more than this part of what is not near black, if it has as few levels as classes have colours: a small
+/// So is a larger part of the pixels that are not near black, if they have as few levels as classes have colours: a small
 /// thing's edge has many.
 const MOSTLY_GREY: f64 = 0.5;
 const FEW_LEVELS: usize = 4;
-/// Values of which this part lies inside areas are labels, not edges or a photograph.
+/// Values with a larger part inside flat areas are labels, not edges or a photograph.
 pub(super) const FLAT: f64 = 0.3;
-/// More values than this are not told one by one.
+/// Most values that are treated individually.
 const MOST_AREAS: usize = 16;
-/// Below this part of white, black and something brighter may as well be the noise of black.
+/// Below this part of white, a brighter level may be noise of black.
 const DIMMEST: f64 = 1.0 / 16.0;
 
-/// What is known of a table's values.
+/// Properties of a table's values.
 #[derive(Clone, Copy)]
 pub(super) struct Scale<'a> {
     /// The level of white; as a label number it means "ignored".
     pub white: u32,
-    /// Whether the file's format changes levels, so that label numbers are not to be expected.
+    /// Whether the file's format is lossy, so that label numbers are unlikely.
     pub lossy: bool,
-    /// Whether these are label numbers for certain, not levels.
+    /// Whether these are certainly label numbers, not levels.
     pub numbers: bool,
-    /// What a value is called.
+    /// Name of a value.
     pub name: &'a dyn Fn(u32) -> MaskValue,
 }
 
@@ -59,7 +59,7 @@ impl Scale<'_> {
     }
 }
 
-/// What is foreground of a mask of these levels.
+/// Chooses the foreground of a mask of these levels.
 pub(super) fn choose(table: &Table, scale: Scale) -> Choice {
     if scale.lossy {
         return by_half(table, scale);
@@ -67,7 +67,7 @@ pub(super) fn choose(table: &Table, scale: Scale) -> Choice {
     if let [a, b] = table.entries[..]
         && a.value > 0
     {
-        // 1 and 255 may be a label and what is ignored around it.
+        // 1 and 255 may be a label and its ignored border.
         let doubtful = a.value < 16 && b.value == scale.white && scale.white == 255;
         if scale.near_black(a.value) && scale.near_white(b.value) && !doubtful {
             return Choice::silent(Rule::AtLeast(scale.half()));
@@ -96,7 +96,7 @@ pub(super) fn choose(table: &Table, scale: Scale) -> Choice {
     choice
 }
 
-/// What is foreground if the values are label numbers with 0 as background and white as ignored; `None` if they are not.
+/// Chooses the foreground if the values are label numbers with 0 as background and white as ignored; `None` if they are not.
 pub(super) fn labels(table: &Table, scale: Scale) -> Option<Choice> {
     let (first, rest) = table.entries.split_first()?;
     if first.value != 0 {
@@ -112,14 +112,14 @@ pub(super) fn labels(table: &Table, scale: Scale) -> Option<Choice> {
     match (labels, ignored) {
         ([], Some(label)) if scale.numbers => one(label, None, MaskKind::One, &[]),
         ([], _) => None,
-        // Half of white and more is foreground anyhow.
+        // Half of white and more is foreground anyway.
         ([label], None) if !low && !scale.numbers => Some(Choice::silent(Rule::OneOf(vec![label.value]))),
         ([label], None) => one(*label, None, MaskKind::One, &[]),
         ([label], Some(white)) if low || scale.numbers => {
             let larger = label.count >= white.count;
             let solid = 10 * label.inner >= label.count;
             if scale.numbers || scale.near_black(label.value) {
-                // A few dark pixels in a mask of black and white are no label, or hardly one.
+                // A few dark pixels in a black and white mask are hardly a label.
                 match larger || solid {
                     true => one(*label, Some(white), MaskKind::One, &[]),
                     false => one(white, None, MaskKind::Ignored, &[*label]),
@@ -146,7 +146,7 @@ pub(super) fn labels(table: &Table, scale: Scale) -> Option<Choice> {
     }
 }
 
-/// At least half of white, or of the brightest level where that is far from white.
+/// Chooses at least half of white, or of the brightest level if that is far from white.
 fn by_half(table: &Table, scale: Scale) -> Choice {
     let rule = Rule::AtLeast(scale.half());
     if table.entries.last().is_none_or(|e| e.value < scale.half()) {
@@ -193,7 +193,7 @@ mod tests {
 
     const GREY: Scale = Scale { white: 255, lossy: false, numbers: false, name: &number };
 
-    /// What is foreground, and what is said, of squares of 20 x 20 pixels with these values, next to each other.
+    /// The foreground and the warning for adjacent squares of 20 x 20 pixels with these values.
     fn of_squares(values: &[u32], scale: Scale) -> (Vec<u32>, Option<MaskKind>) {
         let width = 20 * values.len();
         let table = Table::new(width, 20, |i| values[i % width / 20]);
@@ -243,7 +243,7 @@ mod tests {
         ] {
             assert_eq!(of_squares(&values, Scale { white, ..GREY }), (fore, Some(One)), "{values:?} of {white}");
         }
-        // As numbers of a palette the label may be any.
+        // As palette indices, any label is possible.
         let numbers = Scale { numbers: true, ..GREY };
         assert_eq!(of_squares(&[0, 200, 255], numbers), (vec![200], Some(One)));
         assert_eq!(of_squares(&[0, 255], numbers), (vec![255], Some(One)));
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(said([vec![0; 990], vec![60, 90, 120, 150, 180], vec![255; 3]].concat()), None, "hardly more");
         let ramp: Vec<u32> = (0..=255).collect();
         assert_eq!(said(ramp), Some(MaskWarning::Grey { percent: 75.0, alpha: false }));
-        // Levels of a lossy file are no labels.
+        // Levels of a lossy file are not labels.
         let lossy = Scale { lossy: true, ..GREY };
         let values = [vec![0; 50], vec![1; 20], vec![255; 30]].concat();
         assert_eq!(row(&values, lossy), Choice::silent(Rule::AtLeast(128)));

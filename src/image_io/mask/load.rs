@@ -6,7 +6,7 @@ use std::path::Path;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage};
 
-use super::reading::{self, Found, MaskReading, MaskSource, Refusal};
+use super::reading::{self, MaskReading, MaskSource, ReadMask, Refusal};
 use super::stored::{Stored, Values};
 use super::warning::{MaskValue, MaskWarning};
 use super::{ImageError, Mask};
@@ -14,12 +14,12 @@ use crate::image_io::decode::{Opened, is_turned};
 use crate::image_io::index;
 use crate::image_io::{LoadedPicture, VOID};
 
-/// More than this part of a picture, touching all its borders, is rarely a thing.
+/// A larger foreground that touches all borders is rarely a thing.
 const MOST: f64 = 0.5;
-/// So many values of a mask are named at most.
+/// Most values of a mask to name.
 const MOST_NAMED: usize = 12;
 
-/// A mask as read, and what its user should be told about it.
+/// A mask, and warnings about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadedMask {
     pub mask: Mask,
@@ -35,23 +35,23 @@ pub fn load_mask(path: &Path, expect: (u32, u32)) -> Result<LoadedMask, ImageErr
     load_mask_with(path, expect, MaskReading::default())
 }
 
-/// Reads any picture file as the mask of a picture of `expect` (width, height) pixels, as `how` says.
+/// Reads any picture file as the mask of a picture of `expect` (width, height) pixels, by the rule `how`.
 ///
-/// By default foreground is what has a luma (0.299 R + 0.587 G + 0.114 B) of at least half of white, in a mask of black
-/// and white. In others it is the one label, colour or level beside black; what is opaque, where the visible pixels have
-/// one colour; and what is told in the warnings where that is in doubt. Palettes of black and white count by their
-/// colours, others by their numbers. Transparent pixels are background. The file's orientation is applied as for
+/// By default, the foreground of a black and white mask is every pixel with a luma (0.299 R + 0.587 G + 0.114 B) of at least half of
+/// white. In other masks it is the single label, colour or level besides black, or the opaque pixels if all visible ones have
+/// one colour; warnings tell doubtful choices. Palettes of black and white are read by their
+/// colours, others by their indices. Transparent pixels are background. The file's orientation is applied as in
 /// [`crate::image_io::load_rgb`].
 ///
 /// # Errors
-/// [`ImageError::MaskSize`] for another size than `expect`; [`ImageError::MaskReading`] where the file has no pixel as
-/// `how` says; otherwise as [`crate::image_io::load_rgb`].
+/// [`ImageError::MaskSize`] for another size than `expect`; [`ImageError::MaskReading`] if no pixel fits `how`; otherwise as
+/// [`crate::image_io::load_rgb`].
 pub fn load_mask_with(path: &Path, expect: (u32, u32), how: MaskReading) -> Result<LoadedMask, ImageError> {
     load(path, Opened::read(path)?, expect, Orientation::NoTransforms, how)
 }
 
-/// [`load_mask_with`] of a picture that may be turned by its EXIF orientation: a mask of the picture as stored is
-/// turned alike, which is a note among the warnings.
+/// [`load_mask_with`] for a picture that may be turned by its EXIF orientation: a mask of the stored picture is
+/// turned likewise, with a note among the warnings.
 ///
 /// # Errors
 /// As [`load_mask_with`].
@@ -59,7 +59,7 @@ pub fn load_mask_of(path: &Path, picture: &LoadedPicture, how: MaskReading) -> R
     load(path, Opened::read(path)?, picture.rgb.dimensions(), picture.orientation, how)
 }
 
-/// The same of a picture that is not at hand: of its size as displayed (width, height), and how it was turned for that.
+/// The same without the picture: with its size as displayed (width, height) and its orientation.
 ///
 /// # Errors
 /// As [`load_mask_with`].
@@ -71,7 +71,7 @@ pub fn load_mask_for(
     load(path, Opened::read(path)?, size, turned, how)
 }
 
-/// The same of a mask that comes from `source`; `name` stands for it in messages.
+/// The same for a mask from `source`; `name` names it in messages.
 ///
 /// # Errors
 /// As [`load_mask_with`].
@@ -91,13 +91,13 @@ fn load(
     picture: Orientation,
     how: MaskReading,
 ) -> Result<LoadedMask, ImageError> {
-    // The size comes before memory is taken for what may be of another one.
+    // Check the size before allocating.
     let header = file.header()?;
     let turned = |size: (u32, u32), by| if is_turned(by) { (size.1, size.0) } else { size };
     let stored = (header.width, header.height);
     let (upright, own) = (turned(stored, header.orientation), header.orientation != Orientation::NoTransforms);
     let (orientation, note) = if upright == expect {
-        // Sides of one length, or orientations that keep them, leave open which of the two the mask is of.
+        // With equal sides, or an orientation that keeps them, the mask may be of the stored or of the displayed picture.
         let open = picture != Orientation::NoTransforms && !own && turned(expect, picture) == expect;
         (header.orientation, open.then_some(MaskWarning::NotTurned))
     } else if !own && turned(stored, picture) == expect {
@@ -110,7 +110,7 @@ fn load(
     let size = (stored.width as u32, stored.height as u32);
     let found = reading::read(&stored, how.source).map_err(|refusal| refused(path, how.source, refusal))?;
     drop(stored);
-    let Found { foreground, mut said, brightest, alpha } = found;
+    let ReadMask { foreground, mut said, brightest, alpha } = found;
     if how.invert {
         said = said.into_iter().filter_map(MaskWarning::inverted).collect();
     }
@@ -128,7 +128,7 @@ fn load(
         said.insert(0, MaskWarning::NoForeground { brightest, alpha });
     }
     said.extend(note);
-    // Who names a label or a colour has looked.
+    // A user who names a label or colour has looked at the mask.
     let asked = !matches!(how.source, MaskSource::Auto | MaskSource::Alpha);
     if !asked && part > MOST && !whole && mask.touches_all_borders() {
         said.push(MaskWarning::Inverted { percent: 100.0 * part as f32, asked: how.invert });
@@ -136,7 +136,7 @@ fn load(
     Ok(LoadedMask { mask, warnings: said })
 }
 
-/// The label numbers that a mask holds, ascending: its grey values, or its palette's indices, but for 0 and 255, which are background and
+/// The label numbers of a mask, ascending: its grey values or palette indices except 0 and 255, which are background and
 /// void in label maps.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Binary masks: what they are, how they are read from files of every kind, and what is said about them.
+//! Binary masks, reading them from files of every kind, and warnings about them.
 //!
 //! ```text
 //! file --load--> Stored (levels, palette or colours, alpha) --reading--> foreground --upright--> Mask
@@ -48,7 +48,7 @@ impl Mask {
         Ok(Self { width, height, foreground })
     }
 
-    /// For code that has just made as many values as the size says.
+    /// For callers that guarantee the number of values.
     pub(super) fn from_parts(width: u32, height: u32, foreground: Vec<bool>) -> Self {
         debug_assert_eq!(foreground.len(), width as usize * height as usize);
         Self { width, height, foreground }
@@ -59,12 +59,12 @@ impl Mask {
         (self.width, self.height)
     }
 
-    /// In pixels.
+    /// Width in pixels.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// In pixels.
+    /// Height in pixels.
     pub fn height(&self) -> u32 {
         self.height
     }
@@ -74,12 +74,12 @@ impl Mask {
         bytemuck::cast_slice(&self.foreground)
     }
 
-    /// Writes a grey PNG, 255 for foreground and 0 for background: whole or not at all, and never over another file
+    /// Writes a grey PNG atomically, 255 for foreground and 0 for background; never replaces a file
     /// ([`write_mask`](super::write_mask) can).
     ///
     /// # Errors
-    /// [`ImageError::Exists`] if there is such a file; a name that does not end in `.png`, a missing directory, and
-    /// whatever the system says.
+    /// [`ImageError::Exists`] if the file exists; a name that does not end in `.png`, a missing directory, I/O
+    /// errors.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ImageError> {
         super::write_mask(path.as_ref(), self, false)
     }
@@ -89,13 +89,13 @@ impl Mask {
         &self.foreground
     }
 
-    /// The share of foreground pixels, from 0 to 1; 0 for a mask without pixels.
+    /// The fraction of foreground pixels, from 0 to 1; 0 for a mask without pixels.
     pub fn foreground_fraction(&self) -> f64 {
         let count = self.foreground.iter().filter(|&&f| f).count();
         count as f64 / self.foreground.len().max(1) as f64
     }
 
-    /// The smallest rectangle that holds all foreground, or `None` where there is none.
+    /// The smallest rectangle around all foreground; `None` if there is none.
     pub fn bounding_box(&self) -> Option<BoundingBox> {
         let (mut left, mut right, mut top, mut bottom) = (usize::MAX, 0, usize::MAX, 0);
         for (y, row) in self.foreground.chunks_exact(self.width.max(1) as usize).enumerate() {
@@ -116,7 +116,7 @@ impl Mask {
         })
     }
 
-    /// Whether foreground touches the top, the bottom, the left and the right border.
+    /// Whether foreground touches all four borders.
     fn touches_all_borders(&self) -> bool {
         let size = (self.width, self.height);
         self.bounding_box().is_some_and(|b| (b.width, b.height) == size)

@@ -1,4 +1,4 @@
-//! How a mask is read: as its kind suggests, or as its user says.
+//! Interpretation of a mask: by its kind, or by the user's choice.
 
 use super::colours::{self, LOSSY};
 use super::levels::{self, Scale};
@@ -7,51 +7,51 @@ use super::stored::{OPAQUE, Stored, Values};
 use super::table::{Entry, Table, flatness};
 use super::warning::{MaskKind, MaskValue, MaskWarning};
 
-/// What counts as foreground in a mask's file.
+/// The foreground of a mask's file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MaskSource {
-    /// What the file's kind suggests: white on black, the one label or colour on black, what is opaque where the colours
-    /// say nothing. What is in doubt is a [`MaskWarning`].
+    /// By the file's kind: white on black, the single label or colour on black, opaque pixels if the colours
+    /// do not distinguish. Doubtful choices give a [`MaskWarning`].
     #[default]
     Auto,
-    /// What has at least half of white's luma, whatever the alpha and the kind: the rule of published evaluations.
+    /// At least half of white's luma, regardless of alpha and kind: the rule of published evaluations.
     HalfOfWhite,
-    /// This grey value, or index of a palette, as the file stores it.
+    /// This grey value or palette index, as the file stores it.
     Value(u16),
-    /// This red, green and blue; in a file that was compressed with loss within 32 a channel.
+    /// This red, green and blue; within 32 per channel in lossy files.
     Color([u8; 3]),
-    /// What is at least half opaque.
+    /// Pixels that are at least half opaque.
     Alpha,
 }
 
-/// How a mask's file is to be read.
+/// How to read a mask's file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MaskReading {
     pub source: MaskSource,
-    /// What would be foreground is background, and the reverse.
+    /// Whether to swap foreground and background.
     pub invert: bool,
 }
 
-/// What was found in a mask's file, in the file's own orientation.
-pub(super) struct Found {
+/// A mask read from a file, in the file's orientation.
+pub(super) struct ReadMask {
     pub foreground: Vec<bool>,
     pub said: Vec<MaskWarning>,
-    /// The brightest luma or, of a mask drawn in `alpha`, alpha, in percent.
+    /// The largest luma in percent, or the largest alpha of a mask drawn in `alpha`.
     pub brightest: f32,
     pub alpha: bool,
 }
 
-/// Why a mask cannot be read as its user says.
+/// Why a mask cannot be read by the user's choice.
 #[derive(Debug, PartialEq)]
 pub(super) enum Refusal {
     NoAlpha,
-    /// Label numbers are asked for, colours are there.
+    /// A label number was requested, but the file holds colours.
     NotNumbers,
-    /// What the mask holds, the most frequent first.
+    /// The value does not occur; holds the mask's values, the most frequent first.
     Absent(Vec<MaskValue>),
 }
 
-pub(super) fn read(stored: &Stored, source: MaskSource) -> Result<Found, Refusal> {
+pub(super) fn read(stored: &Stored, source: MaskSource) -> Result<ReadMask, Refusal> {
     match source {
         MaskSource::Auto => Ok(auto(stored)),
         MaskSource::HalfOfWhite => Ok(half_of_white(stored)),
@@ -79,13 +79,13 @@ fn colour_of(value: u32) -> MaskValue {
     MaskValue::Color(unpack(value))
 }
 
-/// The visible pixels whose value is right; an error where there is none.
+/// The visible pixels with the requested value; an error if there are none.
 fn asked(
     stored: &Stored,
     value: impl Fn(usize) -> u32,
     right: impl Fn(u32) -> bool,
     name: impl Fn(u32) -> MaskValue,
-) -> Result<Found, Refusal> {
+) -> Result<ReadMask, Refusal> {
     let visible = stored.visible();
     let foreground: Vec<bool> = (0..stored.len()).map(|i| right(value(i)) && visible(i)).collect();
     if !foreground.contains(&true) {
@@ -93,18 +93,18 @@ fn asked(
         entries.sort_by_key(|e| std::cmp::Reverse(e.count));
         return Err(Refusal::Absent(entries.iter().map(|e| name(e.value)).collect()));
     }
-    Ok(Found { foreground, said: Vec::new(), brightest: stored.brightest(), alpha: false })
+    Ok(ReadMask { foreground, said: Vec::new(), brightest: stored.brightest(), alpha: false })
 }
 
-/// As published evaluations read black and white masks.
-fn half_of_white(stored: &Stored) -> Found {
+/// The published evaluations' rule for black and white masks.
+fn half_of_white(stored: &Stored) -> ReadMask {
     let table = Table::new(stored.width, stored.height, |i| stored.colour(i));
     let name = number_of;
     let scale = Scale { white: 255, lossy: true, numbers: false, name: &name };
     let grey = levels::choose(&colours::by_level(&table), scale).said;
     let said = grey.into_iter().filter(|s| matches!(s, MaskWarning::Grey { .. })).collect();
     let foreground = each(stored, |i| stored.colour(i), |value| Rule::Luma.holds(value));
-    Found { foreground, said, brightest: stored.brightest(), alpha: false }
+    ReadMask { foreground, said, brightest: stored.brightest(), alpha: false }
 }
 
 fn each(stored: &Stored, value: impl Fn(usize) -> u32, holds: impl Fn(u32) -> bool) -> Vec<bool> {
@@ -119,24 +119,24 @@ fn each(stored: &Stored, value: impl Fn(usize) -> u32, holds: impl Fn(u32) -> bo
     (0..stored.len()).map(pixel).collect()
 }
 
-/// Foreground is what has at least `least` alpha.
-fn by_alpha(stored: &Stored, least: u8, said: Vec<MaskWarning>) -> Found {
+/// Foreground is every pixel with at least `least` alpha.
+fn by_alpha(stored: &Stored, least: u8, said: Vec<MaskWarning>) -> ReadMask {
     let alpha = stored.alpha.as_deref().unwrap_or(&[]);
     let brightest = 100.0 * f32::from(alpha.iter().copied().max().unwrap_or(255)) / 255.0;
-    Found { foreground: alpha.iter().map(|&a| a >= least).collect(), said, brightest, alpha: true }
+    ReadMask { foreground: alpha.iter().map(|&a| a >= least).collect(), said, brightest, alpha: true }
 }
 
-/// More colours than this, on transparent ground, are a picture.
+/// More colours than this on transparent ground are a picture.
 const MOST_COLOURS: usize = 16;
 
-/// What values a choice is about.
+/// The values that a choice refers to.
 #[derive(Clone, Copy)]
 enum View {
     Value,
     Colour,
 }
 
-fn auto(stored: &Stored) -> Found {
+fn auto(stored: &Stored) -> ReadMask {
     let (choice, view) = by_values(stored);
     let value = |i| match view {
         View::Value => stored.value(i),
@@ -146,7 +146,7 @@ fn auto(stored: &Stored) -> Found {
     let by_colour = |said: Vec<MaskWarning>| {
         let mut foreground = each(stored, value, |v| choice.rule.holds(v));
         foreground.iter_mut().enumerate().for_each(|(i, fore)| *fore &= visible(i));
-        Found { foreground, said, brightest: stored.brightest(), alpha: false }
+        ReadMask { foreground, said, brightest: stored.brightest(), alpha: false }
     };
     let Some(alpha) = stored.alpha.as_deref() else {
         return by_colour(choice.said.into_iter().collect());
@@ -162,13 +162,13 @@ fn auto(stored: &Stored) -> Found {
     }
     let numbered = matches!((&stored.values, view), (Values::Palette { .. }, View::Value));
     if numbered || opaque == 0 || opaque == alpha.len() {
-        // Label numbers say it, or alpha tells no two parts apart.
+        // Label numbers decide, or alpha does not separate two parts.
         return by_colour(with_alpha(choice.said));
     }
     let table = stored.table(value);
     let held = table.entries.iter().filter(|e| choice.rule.holds(e.value)).count();
     let tells = held > 0 && held < table.entries.len();
-    // The colours of a dark photograph may look like black and one more.
+    // A dark photograph may look like black and one more colour.
     let photo = matches!(stored.values, Values::Colour(_)) && table.entries.len() > MOST_COLOURS;
     let sure = !photo && matches!(choice.said, None | Some(MaskWarning::Chosen { kind: MaskKind::One, .. }));
     if !tells || !sure {
@@ -187,14 +187,14 @@ fn with_alpha(said: Option<MaskWarning>) -> Vec<MaskWarning> {
     said.into_iter().collect()
 }
 
-/// Whether all visible pixels have one colour, but for what compression and edges make of it.
+/// Whether all visible pixels have one colour, except for compression noise and edges.
 fn is_one_colour(stored: &Stored) -> bool {
     const DRIFT: u8 = 8;
     const FEW_LABELS: usize = 4;
     let table = stored.table(|i| stored.colour(i));
     let tolerance = if stored.lossy { LOSSY } else { DRIFT };
     let main = table.entries.iter().max_by_key(|e| e.count);
-    // Labels lie as near to each other as that, but fill areas.
+    // Labels may be as close to each other, but fill areas.
     let others: Vec<Entry> = table.entries.iter().filter(|&e| Some(e) != main).copied().collect();
     if !stored.lossy && others.len() < FEW_LABELS && flatness(&others) >= levels::FLAT {
         return false;
@@ -202,11 +202,11 @@ fn is_one_colour(stored: &Stored) -> bool {
     main.is_some_and(|main| table.entries.iter().all(|e| apart(unpack(e.value), unpack(main.value)) <= tolerance))
 }
 
-/// One colour, of which alpha says where it is.
-fn drawn_in_alpha(stored: &Stored, alpha: &[u8], percent: f32) -> Found {
+/// A mask of one colour, drawn in alpha.
+fn drawn_in_alpha(stored: &Stored, alpha: &[u8], percent: f32) -> ReadMask {
     let table = Table::new(stored.width, stored.height, |i| u32::from(alpha[i]));
     if table.entries.last().is_none_or(|e| e.value < u32::from(OPAQUE)) {
-        // Faint all over: perhaps labels, or levels of few bits.
+        // Faint everywhere: maybe labels, or levels of few bits.
         let name = number_of;
         let choice = levels::choose(&table, Scale { white: 255, lossy: stored.lossy, numbers: false, name: &name });
         let mut found = by_alpha(stored, OPAQUE, Vec::new());
@@ -228,7 +228,7 @@ fn colours_level(stored: &Stored, i: usize) -> u32 {
     super::rule::luma(unpack(stored.colour(i))) / 1000
 }
 
-/// What the values alone say.
+/// A choice by the values alone.
 fn by_values(stored: &Stored) -> (Choice, View) {
     let lossy = stored.lossy;
     match &stored.values {
@@ -246,7 +246,7 @@ fn by_values(stored: &Stored) -> (Choice, View) {
     }
 }
 
-/// White of levels with 16 bits of which fewer are used, if they are levels and no labels.
+/// White of 16-bit levels that use fewer bits, if they are levels and not labels.
 fn white_in_use(table: &Table, white: u32) -> u32 {
     const MOST_LABELS: usize = 16;
     let most = table.entries.last().map_or(0, |e| e.value);
@@ -256,7 +256,7 @@ fn white_in_use(table: &Table, white: u32) -> u32 {
     }
 }
 
-/// A palette of black and white, or grey, counts by its colours. With other colours, and with none, its indices are label
+/// A palette of black and white or grey is read by its colours. Otherwise its indices are label
 /// numbers if 0 is black or transparent and they fill areas.
 fn palette(stored: &Stored, palette: &[[u8; 3]]) -> (Choice, View) {
     let all = Table::new(stored.width, stored.height, |i| stored.value(i));
@@ -268,7 +268,7 @@ fn palette(stored: &Stored, palette: &[[u8; 3]]) -> (Choice, View) {
         let table = stored.table(|i| stored.colour(i) & 0xff);
         let name = move |level: u32| if by_number { number_of(level) } else { MaskValue::Color([level as u8; 3]) };
         let choice = levels::choose(&table, Scale { white: 255, lossy: false, numbers: false, name: &name });
-        // The rule is of levels; colours hold them three times.
+        // The rule applies to levels; grey colours hold the level three times.
         return (of_grey(choice, &table), View::Colour);
     }
     let clear = |number: u32| {
@@ -283,7 +283,7 @@ fn palette(stored: &Stored, palette: &[[u8; 3]]) -> (Choice, View) {
     (colours::choose(&stored.table(|i| stored.colour(i)), false), View::Colour)
 }
 
-/// A choice of grey levels as one of colours.
+/// Converts a choice of grey levels to colours.
 fn of_grey(choice: Choice, table: &Table) -> Choice {
     let held = table.entries.iter().filter(|e| choice.rule.holds(e.value));
     Choice { rule: Rule::OneOf(held.map(|e| e.value * 0x01_0101).collect()), ..choice }

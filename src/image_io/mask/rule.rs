@@ -1,24 +1,24 @@
-//! Which values of a mask are foreground.
+//! Rules for the foreground values of a mask.
 
 use super::warning::MaskWarning;
 
 /// White in the luma of [`luma`].
 pub(super) const WHITE: u32 = 255_000;
 
-/// A way to tell foreground by a pixel's value.
+/// A rule that classifies pixel values as foreground.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Rule {
-    /// At least this.
+    /// At least this value.
     AtLeast(u32),
-    /// These.
+    /// One of these values.
     OneOf(Vec<u32>),
     /// Colours with at least half of white's luma.
     Luma,
-    /// Colours nearer to one of these that is foreground than to any that is not.
+    /// Colours whose nearest one of these is marked as foreground.
     Nearest(Vec<([u8; 3], bool)>),
 }
 
-/// A rule, and what is to be said of it.
+/// A rule and its warning.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Choice {
     pub rule: Rule,
@@ -60,12 +60,12 @@ pub(super) fn luma([r, g, b]: [u8; 3]) -> u32 {
     299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b)
 }
 
-/// The square of the distance of two colours.
+/// Squared distance of two colours.
 fn distance(a: [u8; 3], b: [u8; 3]) -> u32 {
     a.iter().zip(b).map(|(&a, b)| u32::from(a.abs_diff(b)).pow(2)).sum()
 }
 
-/// The largest difference in one channel.
+/// The largest difference in a channel.
 pub(super) fn apart(a: [u8; 3], b: [u8; 3]) -> u8 {
     a.iter().zip(b).map(|(&a, b)| a.abs_diff(b)).max().unwrap_or(0)
 }

@@ -1,20 +1,20 @@
-//! What a mask's file holds for each pixel, before anything is made of it.
+//! The stored values of a mask's file.
 
 use super::rule::{luma, pack};
 use super::table::{HIDDEN, Table};
 use crate::image_io::decode::{Pixels, Samples};
 use crate::image_io::index::OneChannel;
 
-/// At least this alpha is opaque.
+/// Smallest alpha that counts as opaque.
 pub(super) const OPAQUE: u8 = 128;
 
 pub(super) struct Stored {
     pub width: usize,
     pub height: usize,
     pub values: Values,
-    /// Of all pixels, where not all are wholly opaque.
+    /// Alpha of all pixels, if not all are fully opaque.
     pub alpha: Option<Vec<u8>>,
-    /// Whether the file was compressed with loss.
+    /// Whether the file has lossy compression.
     pub lossy: bool,
 }
 
@@ -25,7 +25,7 @@ pub(super) enum Values {
         /// The level of white.
         white: u16,
     },
-    /// A colour for each of the indices.
+    /// Indices, and the colour of each.
     Palette {
         indices: Vec<u8>,
         colours: Vec<[u8; 3]>,
@@ -52,7 +52,7 @@ impl Stored {
             Some(palette) => {
                 let indices: Vec<u8> = png.numbers.iter().map(|&n| n as u8).collect();
                 let most = indices.iter().copied().max().unwrap_or(0);
-                // What the palette lacks is black, as decoders have it.
+                // Entries that the palette lacks are black, as in decoders.
                 let colours = (0..=usize::from(most)).map(|i| palette.get(i).copied().unwrap_or([0; 3])).collect();
                 let seen = |i: &u8| png.alphas.get(usize::from(*i)).copied().unwrap_or(255);
                 let alpha = (!png.alphas.is_empty()).then(|| indices.iter().map(seen).collect());
@@ -83,7 +83,7 @@ impl Stored {
         }
     }
 
-    /// A pixel's packed colour with 8 bits a channel.
+    /// A pixel's packed colour with 8 bits per channel.
     pub fn colour(&self, i: usize) -> u32 {
         match &self.values {
             Values::Grey { levels, white } => {
@@ -95,12 +95,12 @@ impl Stored {
         }
     }
 
-    /// Whether all pixels are transparent, so that hidden colours are all there is.
+    /// Whether all pixels are transparent, so that there are only hidden colours.
     pub fn is_invisible(&self) -> bool {
         self.alpha.as_ref().is_some_and(|alpha| alpha.iter().all(|&a| a == 0))
     }
 
-    /// Whether a pixel's colour can be seen. Where nothing is opaque, what is not wholly transparent can.
+    /// Whether a pixel is visible: opaque, or if no pixel is opaque, not fully transparent.
     pub fn visible(&self) -> impl Fn(usize) -> bool + '_ {
         let least = match &self.alpha {
             Some(alpha) => match alpha.iter().copied().max() {
@@ -113,7 +113,7 @@ impl Stored {
         move |i| self.alpha.as_ref().is_none_or(|alpha| alpha[i] >= least)
     }
 
-    /// The table of what `value` gives for the pixels whose colour can be seen.
+    /// The table of `value` over the visible pixels.
     pub fn table(&self, value: impl Fn(usize) -> u32) -> Table {
         let visible = self.visible();
         Table::new(self.width, self.height, |i| if visible(i) { value(i) } else { HIDDEN })
@@ -133,17 +133,17 @@ impl Stored {
     }
 }
 
-/// Alpha that says something.
+/// Alpha, unless it is opaque everywhere.
 fn not_opaque(alpha: Option<Vec<u8>>) -> Option<Vec<u8>> {
     alpha.filter(|alpha| alpha.iter().any(|&a| a < 255))
 }
 
-/// White of 16-bit levels: a mask of 8 bits may lie in a file of 16.
+/// White of 16-bit levels: a file of 16 bits may hold an 8-bit mask.
 fn white_of(most: u16) -> u16 {
     if most <= 255 { 255 } else { 65535 }
 }
 
-/// By how many bits to shift samples of up to `most` to make them bytes: those of 9 to 15 bits are brought to range.
+/// Number of bits to shift samples of up to `most` to make them bytes.
 fn shift_of(most: u16) -> u32 {
     (16 - most.leading_zeros()).saturating_sub(8)
 }

@@ -1,20 +1,20 @@
-//! Which values a mask holds, how many pixels have each, and whether they fill areas.
+//! The values of a mask, their numbers of pixels, and whether they fill areas.
 
 use std::collections::HashMap;
 
-/// In place of the value of a pixel that does not count.
+/// Marks a pixel that does not count.
 pub(super) const HIDDEN: u32 = u32::MAX;
 
-/// More values than this are no mask's; further ones count in the total alone.
+/// Most values to count; further ones add only to the total.
 const MOST_VALUES: usize = 1 << 16;
 
-/// One value.
+/// A value and its pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub value: u32,
-    /// Pixels that have it.
+    /// Number of pixels.
     pub count: u64,
-    /// Those among them whose neighbours all have it, too: many in a label's area, few in a soft edge or a photograph.
+    /// Number of inner pixels, whose neighbours all have the value, too: many in a label's area, few in a soft edge or a photograph.
     pub inner: u64,
 }
 
@@ -22,12 +22,12 @@ pub(super) struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Table {
     pub entries: Vec<Entry>,
-    /// Pixels that count.
+    /// Number of pixels that count.
     pub total: u64,
 }
 
 impl Table {
-    /// Counts what `value` gives for the pixels of a picture, which may be [`HIDDEN`].
+    /// Counts `value` over the pixels of a picture; it may be [`HIDDEN`].
     pub fn new(width: usize, height: usize, value: impl Fn(usize) -> u32) -> Table {
         let mut places: HashMap<u32, usize> = HashMap::new();
         let mut entries: Vec<Entry> = Vec::new();
@@ -80,13 +80,13 @@ impl Table {
         Table { entries, total }
     }
 
-    /// What part of all pixels `count` are, in percent.
+    /// `count` in percent of all pixels.
     pub fn percent(&self, count: u64) -> f32 {
         (100.0 * count as f64 / self.total.max(1) as f64) as f32
     }
 }
 
-/// The part of the pixels of these entries that lie inside areas, from 0 to 1.
+/// The fraction of inner pixels of these entries, from 0 to 1.
 pub(super) fn flatness(entries: &[Entry]) -> f64 {
     let sum = |of: fn(&Entry) -> u64| entries.iter().map(of).sum::<u64>();
     sum(|e| e.inner) as f64 / sum(|e| e.count).max(1) as f64
@@ -98,14 +98,14 @@ mod tests {
 
     #[test]
     fn values_are_counted_with_what_lies_inside() {
-        // A 3 x 3 square of 7 in the corner of a 5 x 4 picture of 0, with one pixel that is hidden.
+        // A 3 x 3 square of 7 in the corner of a 5 x 4 picture of 0, with one hidden pixel.
         let at = |i: usize| match (i % 5, i / 5) {
             (4, 3) => HIDDEN,
             (0..=2, 0..=2) => 7,
             _ => 0,
         };
         let table = Table::new(5, 4, at);
-        // Beyond the picture nothing differs, nor does what is hidden.
+        // Positions outside the picture and hidden pixels do not count as different.
         let seven = Entry { value: 7, count: 9, inner: 4 };
         let zero = Entry { value: 0, count: 10, inner: 3 };
         assert_eq!(table, Table { entries: vec![zero, seven], total: 19 });

@@ -1,13 +1,13 @@
-//! What the user of a mask should be told.
+//! Warnings about masks.
 
 use std::fmt;
 
 use super::Mask;
 
-/// What stands for a class in a mask's file. `Display` gives it as users write it: `15`, `200,171,44`.
+/// The value of a class in a mask's file. `Display` gives it as users write it: `15`, `200,171,44`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaskValue {
-    /// A grey value or the index of a palette's entry, as stored.
+    /// A grey value or palette index, as stored.
     Number(u16),
     /// Red, green and blue.
     Color([u8; 3]),
@@ -22,80 +22,80 @@ impl fmt::Display for MaskValue {
     }
 }
 
-/// A value of a mask, and the pixels that have it in percent.
+/// A value of a mask, and its part of the pixels in percent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MaskPart {
     pub value: MaskValue,
     pub percent: f32,
 }
 
-/// Why a mask of other values than black and white was read as it was.
+/// How a mask with other values than black and white was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MaskKind {
-    /// One label, colour or level on black: there is no doubt.
+    /// A single label, colour or level on black: no doubt.
     One,
-    /// Several labels or colours on black: all of them were taken.
+    /// Several labels or colours on black: all were taken.
     Several,
-    /// A label beside 255, which is either ignored or foreground.
+    /// A label besides 255, which means ignored or foreground.
     Ignored,
-    /// Two values of which none is black.
+    /// Two values, neither of them black.
     Two,
-    /// Areas of black, of white and between: at least half of white was taken.
+    /// Areas of black, white and levels between: at least half of white was taken.
     Levels,
 }
 
-/// Something about a mask that its user should be told, for it may not be what was meant; where
-/// [`MaskWarning::is_note`], it is beyond doubt. `Display` gives one line without the file's name.
+/// A warning that a mask may not be what its user meant, or a note about how it was read
+/// ([`MaskWarning::is_note`]). `Display` gives one line without the file's name.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum MaskWarning {
-    /// Nothing is foreground. `brightest` is the largest luma in the file, in percent of white: 15 in a mask painted
-    /// dark red; of a mask drawn in `alpha` the largest alpha.
+    /// No foreground. `brightest` is the largest luma in percent of white, such as 15 in a mask painted
+    /// dark red; for a mask drawn in `alpha`, the largest alpha.
     NoForeground { brightest: f32, alpha: bool },
     /// Everything is foreground.
     NoBackground,
-    /// Everything was, and was to be inverted.
+    /// Everything was foreground, and inversion left nothing.
     InvertedAway,
-    /// Much, or most of what is not near black, is not near white either: a photograph, a soft mask. `percent` of the
-    /// pixels; `alpha`: some of the file is transparent.
+    /// Many pixels are neither near black nor near white, as in a photograph or a soft mask: `percent` of the
+    /// pixels. `alpha`: parts of the file are transparent.
     Grey { percent: f32, alpha: bool },
-    /// Other values than black and white: what was taken of them, what was not, and what counts as ignored.
+    /// Other values than black and white: which were taken as foreground, background and ignored.
     Chosen { kind: MaskKind, foreground: Vec<MaskPart>, background: Vec<MaskPart>, ignored: Option<MaskValue> },
-    /// Black and grey levels up to `brightest` percent of white: at least half of those was taken.
+    /// Black and grey levels up to `brightest` percent of white: at least half of that was taken.
     Dim { brightest: f32 },
-    /// Colours that are no mask, on transparent ground: `percent` of the pixels are opaque and were taken.
+    /// A coloured picture on transparent ground: the opaque `percent` of the pixels were taken.
     Cutout { percent: f32 },
-    /// A mask in colours of which `percent` are transparent: those are background. `hidden`: although the colour of some
-    /// is that of the foreground.
+    /// A coloured mask with `percent` transparent pixels, which are background. `hidden`: some of them have the foreground's
+    /// colour.
     Transparent { percent: f32, hidden: bool },
-    /// Black on transparent pixels whose hidden colour is white: the opaque `percent` were taken.
+    /// Opaque black on transparent pixels with hidden white: the opaque `percent` were taken.
     Hidden { percent: f32 },
     /// All pixels are transparent: the hidden colours were taken.
     Invisible,
-    /// The foreground touches all borders and is most of the picture. `asked`: the user has had it inverted.
+    /// The foreground touches all borders and covers most of the picture. `asked`: the user requested inversion.
     Inverted { percent: f32, asked: bool },
-    /// The mask has the size of the picture as stored, and was turned as the picture's orientation says.
+    /// The mask has the size of the stored picture and was turned by the picture's orientation.
     Turned,
-    /// The picture's orientation says how to turn it, the mask's does not, and its size fits either way: it was taken
-    /// as one of the picture as displayed.
+    /// The picture has an orientation, the mask has none, and its size fits both ways: it was taken
+    /// as a mask of the displayed picture.
     NotTurned,
-    /// What holds of the mask before it was inverted, as its user asked for.
+    /// A warning about the mask before the requested inversion.
     BeforeInversion(Box<MaskWarning>),
-    /// No pixel has the class number that is asked for.
+    /// No pixel has the requested class number.
     NoClass { number: u8 },
-    /// There is foreground, but none of it is left once the mask has the model's `size`.
+    /// The foreground vanishes at the model's `size`.
     Lost { size: u32 },
 }
 
 impl MaskWarning {
-    /// What is to be said of `mask` where a model sees it as `seen`.
+    /// The warning for `mask` if a model sees it as `seen`.
     pub fn between(mask: &Mask, seen: &Mask) -> Option<MaskWarning> {
         let any = |m: &Mask| m.foreground.contains(&true);
         (any(mask) && !any(seen)).then_some(MaskWarning::Lost { size: seen.width })
     }
 
-    /// The same of a mask that its user has had inverted; what asked for that is answered.
+    /// The warning after a requested inversion; warnings that it resolves are dropped.
     pub(super) fn inverted(self) -> Option<MaskWarning> {
         match self {
             Self::Chosen { kind: MaskKind::Two, .. } | Self::Hidden { .. } => None,
@@ -103,7 +103,7 @@ impl MaskWarning {
         }
     }
 
-    /// Whether the mask is beyond doubt read as it was meant, and only the way is told.
+    /// Whether this is only a note: the mask was read without doubt.
     pub fn is_note(&self) -> bool {
         matches!(
             self,
@@ -234,7 +234,7 @@ fn chosen(
     }
 }
 
-/// Values with their shares; of many the first ones.
+/// Values with their percentages, shortened if there are many.
 fn parts(parts: &[MaskPart]) -> String {
     const MOST: usize = 8;
     let mut list: Vec<String> =

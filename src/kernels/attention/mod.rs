@@ -74,7 +74,7 @@ pub(crate) fn blocks() -> impl Iterator<Item = [u32; 3]> {
 }
 
 /// The keys that a dispatch reads, and whether it begins or ends the softmax.
-struct Part {
+struct Pass {
     defines: Vec<&'static str>,
     own: u32,
     bank: u32,
@@ -87,7 +87,7 @@ struct Part {
 /// `q` `[H, W, heads x D]` over the keys of `own`, then of `bank` (any number of pieces and rows) -> `q`'s shape.
 /// The scores are scaled by 1 / sqrt(D), where D is the head size without padding.
 ///
-/// A bank of several pieces, and more keys than a dispatch may process or a binding holds, are read in parts. Each part continues
+/// A bank of several pieces, and more keys than a dispatch may process or a binding holds, are read in parts. Each pass continues
 /// with the maximum and the sums of the previous one.
 pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: &[KeyValue]) -> Tensor {
     let out = r.value(name, q.height, q.width, q.channels.clone());
@@ -131,7 +131,7 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: &[
     let at_once = sources.len() <= 2 && sources.iter().all(|s| bound(&s.k) && bound(&s.v));
     if at_once && form.turns(tiles) <= r.limits.max_turns {
         let second = bank.first().unwrap_or(own);
-        let part = Part {
+        let pass = Pass {
             defines: vec![],
             own: own.keys(),
             bank: problem.keys[1],
@@ -140,7 +140,7 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: &[
             inputs: [&own.k, &own.v, &second.k, &second.v].map(|t| r.whole(t)).to_vec(),
             outputs: vec![r.whole(&out)],
         };
-        push(r, &form, q, part);
+        push(r, &form, q, pass);
         return out;
     }
     let ranges: Vec<(&KeyValue, u32, u32)> = sources
@@ -161,7 +161,7 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: &[
         let running = Channels::heads(heads, 4);
         let running = r.value_of(&format!("{name}.running"), q.height, q.width, running, Element::F32);
         let after = [&acc, &running].map(|t| r.whole(t)).to_vec();
-        let part = Part {
+        let pass = Pass {
             defines: if before.is_empty() { vec!["PART"] } else { vec!["PART", "RESUME"] },
             own: to - from,
             bank: 0,
@@ -171,7 +171,7 @@ pub fn record(r: &mut Recorder, name: &str, q: &Tensor, own: &KeyValue, bank: &[
             outputs: after.iter().cloned().chain([r.whole(&out)]).collect(),
         };
         before = after;
-        push(r, &form, q, part);
+        push(r, &form, q, pass);
     }
     out
 }
@@ -189,17 +189,17 @@ fn most_keys(r: &Recorder, form: &Candidate, source: &KeyValue) -> u32 {
     (form.most_tiles(r.limits.max_turns) * keys).min(room / keys * keys).clamp(1, u32::MAX as u64) as u32
 }
 
-/// Records one part for all queries, in as many dispatches as the adapter's limits require.
-fn push(r: &mut Recorder, form: &Candidate, q: &Tensor, part: Part) {
+/// Records one pass for all queries, in as many dispatches as the adapter's limits require.
+fn push(r: &mut Recorder, form: &Candidate, q: &Tensor, pass: Pass) {
     let heads = q.channels.segments().len() as u32;
     let head_dim = q.channels.segments()[0];
     let d4 = head_dim.div_ceil(4);
-    let problem = Problem { queries: q.positions(), keys: [part.own, part.bank], heads, d4 };
+    let problem = Problem { queries: q.positions(), keys: [pass.own, pass.bank], heads, d4 };
     let (slices, tiles) = (form.slices(&problem), form.tiles(&problem));
     let (flops, padding) = (form.flops(&problem), form.padding(&problem));
     let pieces = r.limits.pieces(tiles as u64 * (flops + padding), tiles as u64 * heads as u64 * slices as u64);
     let most = (tiles as u64).div_ceil(pieces).clamp(1, r.limits.max_workgroups.into()) as u32;
-    let key_tiles = part.own.div_ceil(form.keys) as u64 + part.bank.div_ceil(form.keys) as u64;
+    let key_tiles = pass.own.div_ceil(form.keys) as u64 + pass.bank.div_ceil(form.keys) as u64;
     for first in (0..tiles).step_by(most as usize) {
         if r.has_failed() {
             return;
@@ -207,24 +207,24 @@ fn push(r: &mut Recorder, form: &Candidate, q: &Tensor, part: Part) {
         let count = most.min(tiles - first);
         let params = Params {
             queries: q.positions(),
-            own: part.own,
-            bank: part.bank,
+            own: pass.own,
+            bank: pass.bank,
             d4,
             stride: heads * d4,
             query0: first * form.rows,
-            base: part.base,
-            last: u32::from(part.last),
+            base: pass.base,
+            last: u32::from(pass.last),
             scale: scale(head_dim),
             first: 0,
             blocks: 0,
         };
-        let inputs = std::iter::once(r.whole(q)).chain(part.inputs.iter().cloned()).collect();
+        let inputs = std::iter::once(r.whole(q)).chain(pass.inputs.iter().cloned()).collect();
         r.push(Dispatch {
             kernel: &KERNEL,
             form: form.form,
-            defines: part.defines.clone(),
+            defines: pass.defines.clone(),
             inputs,
-            outputs: part.outputs.clone(),
+            outputs: pass.outputs.clone(),
             params: bytemuck::bytes_of(&params).to_vec(),
             workgroups: [count, heads, slices],
             flops: flops * count as u64,

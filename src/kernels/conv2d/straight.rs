@@ -212,14 +212,14 @@ impl Lines {
 
 /// Rows of a matrix, and of a number of matrices after it.
 #[derive(Clone, Copy)]
-struct Part {
+struct RowRange {
     matrix: u32,
     matrices: u32,
     row: u32,
     rows: u32,
 }
 
-impl Part {
+impl RowRange {
     /// First and last vec4 that the part covers, where rows have `width` vec4s, a matrix has `all` rows, and the first one begins at row
     /// `from`.
     fn span(self, from: u32, all: u32, width: u32) -> (u64, u64) {
@@ -282,8 +282,8 @@ impl Job<'_> {
         for matrix in (0..self.matrices).step_by(matrices as usize) {
             for row in (0..self.rows).step_by(rows as usize) {
                 let matrices = matrices.min(self.matrices - matrix);
-                let part = Part { matrix, matrices, row, rows: rows.min(self.rows - row) };
-                self.record_part(r, chosen, part, &scratch, &mut done);
+                let part = RowRange { matrix, matrices, row, rows: rows.min(self.rows - row) };
+                self.record_range(r, chosen, part, &scratch, &mut done);
                 if r.has_failed() {
                     return;
                 }
@@ -292,7 +292,7 @@ impl Job<'_> {
     }
 
     /// Records all steps of a part. `done`: multiply-adds of the previous parts.
-    fn record_part(&self, r: &mut Recorder, chosen: &Candidate, part: Part, scratch: &[Tensor], done: &mut u64) {
+    fn record_range(&self, r: &mut Recorder, chosen: &Candidate, part: RowRange, scratch: &[Tensor], done: &mut u64) {
         let [lanes, rows] = ["LANES", "ROWS"].map(|name| chosen.form.constant(name));
         let (steps, channel_steps) = (self.steps(chosen), self.channel_steps(chosen));
         let all = self.work(self.matrices as u64 * self.rows as u64, steps * chosen.step);

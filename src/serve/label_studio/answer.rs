@@ -1,4 +1,4 @@
-//! Predictions as Label Studio reads them.
+//! Predictions in Label Studio's format.
 
 use super::super::answer::Wanted;
 use super::super::app::App;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// Smaller parts are left out, as a part of the picture's pixels: people would have to delete them one by one.
+/// Smallest part to keep, as a fraction of the picture: users would have to delete smaller ones by hand.
 const LEAST: f64 = 1e-4;
 
 /// The regions of a picture.
@@ -20,7 +20,7 @@ pub struct Regions<'a> {
     scores: Vec<f32>,
 }
 
-/// A region as Label Studio has it.
+/// A region in Label Studio's format.
 #[derive(Serialize)]
 struct Region {
     id: String,
@@ -39,12 +39,12 @@ struct Region {
 struct Drawn {
     #[serde(flatten)]
     shape: Shape,
-    /// Under the name of their kind.
+    /// Labels under the name of their kind.
     #[serde(flatten)]
     labels: BTreeMap<&'static str, [String; 1]>,
 }
 
-/// Numbers are percent of the picture's sides.
+/// Coordinates in percent of the picture's sides.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Shape {
@@ -56,7 +56,7 @@ enum Shape {
 #[derive(Serialize)]
 struct Prediction<'a> {
     result: &'a [Region],
-    /// The mean of its regions'.
+    /// Mean score of its regions.
     score: f32,
     model_version: &'a str,
 }
@@ -70,10 +70,10 @@ impl<'a> Regions<'a> {
         Regions { config, all: Vec::new(), scores: Vec::new() }
     }
 
-    /// What users have marked, as one region.
+    /// The mask of a user's marks, as one region.
     pub fn of_mask(mut self, mask: &Mask, label: &str) -> Result<Regions<'a>, Problem> {
         if self.config.kind == Kind::Brush {
-            // Things that are covered in part have several parts, and are one.
+            // A partly covered thing has several parts but is one region.
             let shape = brushed(&image_io::Region::of(mask))?;
             self.push(shape, mask.size(), label, None);
         } else {
@@ -83,7 +83,7 @@ impl<'a> Regions<'a> {
         Ok(self)
     }
 
-    /// What maps of classes show, one for each label. A pixel is of one class at most.
+    /// Regions from the maps of classes, one map for each label. A pixel has at most one class.
     pub fn of_maps(
         mut self,
         app: &App,
@@ -93,7 +93,7 @@ impl<'a> Regions<'a> {
     ) -> Result<Regions<'a>, Problem> {
         let least = (LEAST * f64::from(size.0) * f64::from(size.1)).ceil() as u64;
         let options = ObjectOptions { min_area: least, ..ObjectOptions::default() };
-        // Maps stay as small as the network makes them: one of the picture's size is there at a time.
+        // Keep maps at the network's size, and enlarge only one at a time.
         let maps: Vec<DecodedMap> = maps.into_iter().map(|map| app.framing.map(map, size)).collect();
         let mut labelling = Labelling::new(size);
         for map in &maps {
@@ -152,7 +152,7 @@ impl<'a> Regions<'a> {
         });
     }
 
-    /// The prediction, written.
+    /// The prediction as JSON.
     pub fn prediction(self, version: &str) -> Result<Box<RawValue>, Problem> {
         let score = self.scores.iter().sum::<f32>() / self.scores.len().max(1) as f32;
         super::raw(&Prediction { result: &self.all, score, model_version: version })

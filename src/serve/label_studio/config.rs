@@ -1,14 +1,14 @@
-//! A project's labeling configuration: which tag answers are made for, and its labels.
+//! A project's labeling configuration: the tag to answer for, and its labels.
 
 use super::super::problem::Problem;
 use crate::shown;
 
-/// More labels are refused: each is a pass over the query.
+/// Most labels: each is a pass over the query.
 const MOST_LABELS: usize = 64;
-/// Bytes of a configuration.
+/// Largest configuration, in bytes.
 const MOST_BYTES: usize = 1 << 20;
 
-/// How a tag wants regions.
+/// The kind of a tag's regions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Brush,
@@ -17,11 +17,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// In order of what says most.
+    /// The most expressive first.
     const ALL: [(&'static str, Kind); 3] =
         [("BrushLabels", Kind::Brush), ("PolygonLabels", Kind::Polygon), ("RectangleLabels", Kind::Rectangle)];
 
-    /// The type of a region, which is also where its labels lie.
+    /// The type of a region, which is also the key of its labels.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Brush => "brushlabels",
@@ -31,7 +31,7 @@ impl Kind {
     }
 }
 
-/// What answers are made for.
+/// The tags to answer for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     pub kind: Kind,
@@ -45,14 +45,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Of the XML that projects have.
+    /// Parses a project's XML.
     pub fn new(text: &str) -> Result<Config, Problem> {
         let bad = |reason: String| Problem::bad(format!("the labeling configuration {reason}"));
         if text.len() > MOST_BYTES {
             return Err(bad(format!("has more than {MOST_BYTES} bytes")));
         }
         let document = roxmltree::Document::parse(text)
-            .map_err(|error| bad(format!("is no XML: {}", shown::text(&error.to_string()))))?;
+            .map_err(|error| bad(format!("is not XML: {}", shown::text(&error.to_string()))))?;
         let tags = || document.descendants().filter(|node| node.is_element());
         let control = Kind::ALL.iter().find_map(|(tag, kind)| {
             let node = tags().find(|node| node.has_tag_name(*tag))?;
@@ -78,7 +78,7 @@ impl Config {
             .filter_map(|tag| tag.attribute("value").map(str::to_owned))
             .collect();
         if labels.is_empty() || labels.len() > MOST_LABELS {
-            return Err(bad(format!("has {} labels, and must have 1 to {MOST_LABELS}", labels.len())));
+            return Err(bad(format!("has {} labels; it must have 1 to {MOST_LABELS}", labels.len())));
         }
         Ok(Config { kind, from_name, to_name, field: field.to_owned(), labels })
     }

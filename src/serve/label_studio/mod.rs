@@ -1,8 +1,8 @@
 //! The protocol of Label Studio's machine learning backends: a project's own annotations are the examples
 //! ([labelstud.io/guide/ml_create](https://labelstud.io/guide/ml_create)).
 //!
-//! Annotations come by the webhook that Label Studio makes with the connection, or are read of its API where `--label-studio` says where
-//! that is. They are kept as they come: pictures are fetched, and banks made, when predictions are asked for.
+//! Annotations arrive by the webhook that Label Studio creates with the connection, or are read from its API at the address of
+//! `--label-studio`. They are kept as received: pictures are fetched and banks made when predictions are requested.
 
 mod answer;
 mod config;
@@ -36,18 +36,18 @@ use std::time::Duration;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-/// Projects that are remembered; those that were not used for the longest time go.
+/// Most projects to keep; the least recently used go.
 const MOST_PROJECTS: usize = 16;
-/// Tasks of one request.
+/// Most tasks in a request.
 const MOST_TASKS: usize = 1000;
 
-/// Label Studio waits 3 s for the answer of `/setup`.
+/// Longest answer of `/setup`: Label Studio waits 3 s.
 const SETUP: Duration = Duration::from_secs(2);
 
-/// What is known of projects.
+/// The known projects.
 pub struct Projects {
     source: Source,
-    /// By their numbers, the last used at the end.
+    /// By number, the most recently used last.
     all: Mutex<Vec<(String, Project)>>,
 }
 
@@ -56,7 +56,7 @@ impl Projects {
         Projects { source: Source::new(options, most), all: Mutex::default() }
     }
 
-    /// Drops banks of projects that were not used for the longest time, where all have more than so many examples.
+    /// Drops banks of the least recently used projects until all hold at most `most` examples.
     fn trim(&self, most: usize) {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let mut shots: usize = all.iter().map(|(_, project)| project.shots()).sum();
@@ -69,7 +69,7 @@ impl Projects {
         }
     }
 
-    /// Does something with a project, which is made where it is not known.
+    /// Runs `act` on a project, which is created if needed.
     fn with<T>(&self, id: &str, act: impl FnOnce(&mut Project) -> T) -> T {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.iter().position(|(own, _)| own == id).map(|at| all.remove(at));
@@ -89,18 +89,18 @@ pub struct Setup {
     project: Value,
     /// The labeling configuration, XML.
     schema: String,
-    /// For its pictures and annotations.
+    /// Token for its pictures and annotations.
     access_token: Option<String>,
 }
 
-/// What is known of a project.
+/// The version of a project's model.
 #[derive(Serialize, ToSchema)]
 pub struct Version {
     /// Changes with the annotations.
     model_version: String,
 }
 
-/// A task whose picture is searched. What else it has counts for nothing.
+/// A task to predict. Other fields are ignored.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = StudioTask)]
 pub struct Searched {
@@ -108,7 +108,7 @@ pub struct Searched {
     data: Value,
 }
 
-/// What predictions are asked for.
+/// A request for predictions.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = StudioTasks)]
 pub struct Asked {
@@ -116,7 +116,7 @@ pub struct Asked {
     tasks: Vec<Searched>,
     /// Its number: 7, "7" or "7.1700000000".
     project: Value,
-    /// XML.
+    /// The labeling configuration, XML.
     label_config: String,
     params: Option<Params>,
 }
@@ -126,7 +126,7 @@ pub struct Params {
     context: Option<Context>,
 }
 
-/// What a user has drawn with a smart tool.
+/// A user's marks, drawn with a smart tool.
 #[derive(Deserialize, ToSchema)]
 pub struct Context {
     /// Regions.
@@ -137,17 +137,17 @@ pub struct Context {
 /// Predictions.
 #[derive(Serialize, ToSchema)]
 pub struct Predictions {
-    /// One for each task; an empty list where its picture could not be had.
+    /// One for each task; an empty list if its picture could not be fetched.
     #[schema(value_type = Vec<Value>)]
     results: Vec<Box<RawValue>>,
     model_version: String,
 }
 
-/// What happened.
+/// A webhook's event.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = StudioEvent)]
 pub struct Event {
-    /// `ANNOTATION_CREATED`, say.
+    /// For example `ANNOTATION_CREATED`.
     action: String,
     /// Its number, or an object with `id`.
     #[serde(default)]
@@ -160,14 +160,14 @@ pub struct Event {
     task: Option<Task>,
 }
 
-/// That it was heard.
+/// The answer to an event.
 #[derive(Serialize, ToSchema)]
 pub struct Heard {
     /// `ok`
     result: &'static str,
 }
 
-/// The number of a project, which comes as 7, "7", "7.1700000000", or in an object: digits alone.
+/// The digits of a project's number, which comes as 7, "7", "7.1700000000", or in an object.
 fn number(project: &Value) -> Result<String, Problem> {
     let text = match project.get("id").unwrap_or(project) {
         Value::Number(number) => number.to_string(),
@@ -181,9 +181,9 @@ fn number(project: &Value) -> Result<String, Problem> {
     }
 }
 
-/// Whether a project's labels can be answered, and the version of what is known of it (Label Studio).
+/// Checks a project's labeling configuration and returns the model's version (Label Studio).
 #[utoipa::path(post, path = "/setup", request_body = Setup, responses(
-    (status = 200, description = "They can", body = Version), (status = "default", response = Refused)))]
+    (status = 200, description = "The configuration is supported", body = Version), (status = "default", response = Refused)))]
 pub async fn setup(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     let upload = body::read(&app, &headers, body).await?;
     let read = app.blocking(move || {
@@ -196,28 +196,28 @@ pub async fn setup(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) 
     if let Some(token) = token.filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic())) {
         app.projects.with(&id, |project| project.token = (!token.is_empty()).then_some(token));
     }
-    // Tasks with a prediction of this version are not asked for again: it must know of new annotations.
+    // Label Studio does not request tasks with a prediction of this version again, so the version must include new annotations.
     let _ = timeout(SETUP, reading::all(&app, &id)).await;
     let model_version = app.projects.with(&id, |project| project.version());
     Ok(json(StatusCode::OK, text(&Version { model_version })?))
 }
 
-/// What happened to a project's annotations (Label Studio).
+/// Receives changes of a project's annotations (Label Studio).
 #[utoipa::path(post, path = "/webhook", request_body = Event, responses(
-    (status = 201, description = "It was heard", body = Heard), (status = "default", response = Refused)))]
+    (status = 201, description = "The event was received", body = Heard), (status = "default", response = Refused)))]
 pub async fn webhook(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
     let upload = body::read(&app, &headers, body).await?;
     let hearing = app.clone();
     let heard = app.blocking(move || {
         let event: Event = parse(&upload.bytes)?;
-        hearing.projects.hear(&event)
+        hearing.projects.handle_event(&event)
     });
     heard.await?;
     Ok(json(StatusCode::CREATED, text(&Heard { result: "ok" })?))
 }
 
 impl Projects {
-    fn hear(&self, event: &Event) -> Result<(), Problem> {
+    fn handle_event(&self, event: &Event) -> Result<(), Problem> {
         let all = || event.annotation.iter().chain(&event.annotations);
         match event.action.as_str() {
             "ANNOTATION_CREATED" | "ANNOTATION_UPDATED" | "ANNOTATIONS_CREATED" => {
@@ -229,7 +229,7 @@ impl Projects {
                         let take = |project: &mut Project| made.into_iter().for_each(|(id, one)| project.take(id, one));
                         self.with(&id, take);
                     }
-                    // Of several tasks only their numbers come.
+                    // Events of several tasks hold only their numbers.
                     None => self.with(&id, Project::reset),
                 }
             }
@@ -237,14 +237,14 @@ impl Projects {
                 self.with(&number(&event.project)?, |project| all().for_each(|sent| project.remove(sent.id)));
             }
             "START_TRAINING" => self.with(&number(&event.project)?, Project::reset),
-            // Of tasks and projects nothing is kept.
+            // Events of tasks and projects are ignored.
             _ => {}
         }
         Ok(())
     }
 }
 
-/// What is found in tasks by their project's annotations; with a context, what its marks mean (Label Studio).
+/// Predicts tasks from their project's annotations; with a context, makes a mask from its marks (Label Studio).
 #[utoipa::path(post, path = "/predict", request_body = Asked, responses(
     (status = 200, description = "The predictions", body = Predictions),
     (status = 503, response = Busy), (status = "default", response = Refused)))]
@@ -254,7 +254,7 @@ pub async fn predict(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    // Counted among all uploads to the end.
+    // Counts toward all uploads until the end.
     let upload = body::read(&app, &headers, body).await?;
     let read = app.blocking(move || {
         let asked: Asked = parse(&upload.bytes)?;
@@ -264,7 +264,7 @@ pub async fn predict(
     });
     let (Asked { tasks, params, .. }, config, id, _upload) = read.await?;
     if tasks.is_empty() || tasks.len() > MOST_TASKS {
-        return Err(Problem::bad(format!("there are {} tasks, and must be 1 to {MOST_TASKS}", tasks.len())));
+        return Err(Problem::bad(format!("there are {} tasks; send 1 to {MOST_TASKS}", tasks.len())));
     }
     let run = Run::new(app.clone(), client, id, config);
     let marks = params.and_then(|params| params.context).map(|context| context.result);
@@ -276,7 +276,7 @@ pub async fn predict(
     Ok(json(StatusCode::OK, written.await?))
 }
 
-/// JSON that is written once.
+/// Serializes a value.
 fn raw(value: &impl Serialize) -> Result<Box<RawValue>, Problem> {
     serde_json::value::to_raw_value(value).map_err(|error| Problem::internal(error.to_string()))
 }

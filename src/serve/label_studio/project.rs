@@ -1,4 +1,4 @@
-//! What is known of projects: annotations, which are examples, and the banks that were made of them.
+//! Known projects: their annotations, which are examples, and the banks made from them.
 
 use super::super::problem::Problem;
 use crate::formats::read::label_studio::{Drawn, drawn};
@@ -11,20 +11,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use utoipa::ToSchema;
 
-/// Annotations of a project that are kept, the newest,
+/// Most annotations to keep of a project, the newest ones.
 pub const MOST_ANNOTATIONS: usize = 256;
-/// and their bytes together.
+/// Most bytes of a project's annotations.
 const MOST_BYTES: usize = 32 << 20;
-/// Longer fields of a task are not kept: the address of its picture is one of the short ones.
+/// Longest field of a task to keep: the address of its picture is short.
 const MOST_FIELD: usize = 8 << 10;
-/// Annotations that are known to be gone, for a reading that began before.
+/// Most deleted annotations to remember, for readings that began before.
 const MOST_GONE: usize = 1024;
-/// All annotations are asked for no sooner again,
+/// Shortest time between two readings of all annotations.
 const PAUSE: Duration = Duration::from_secs(10);
-/// and not before so many times what it took.
+/// The time between two readings is also at least this many times as long as a reading takes.
 const SHARE: u32 = 20;
 
-/// An annotation as Label Studio sends it. What else it has counts for nothing.
+/// An annotation as Label Studio sends it. Other fields are ignored.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = StudioAnnotation)]
 pub struct Sent {
@@ -61,13 +61,13 @@ pub fn fields(data: &Value) -> Arc<Fields> {
 pub struct Annotation {
     pub regions: Vec<Drawn>,
     pub fields: Arc<Fields>,
-    /// Of all this.
+    /// Digest of the fields above.
     digest: [u8; 32],
     bytes: usize,
 }
 
 impl Annotation {
-    /// None where it was cancelled or marks nothing.
+    /// `None` if it was cancelled or marks nothing.
     pub fn new(sent: &Sent, fields: &Arc<Fields>) -> Option<Annotation> {
         let regions = if sent.was_cancelled { Vec::new() } else { drawn(&sent.result) };
         if regions.is_empty() {
@@ -80,27 +80,27 @@ impl Annotation {
     }
 }
 
-/// An annotation, and when it came: revisions grow with each change of the project.
+/// An annotation and the project's revision when it arrived; revisions grow with each change.
 struct Kept {
     annotation: Arc<Annotation>,
     revision: u64,
 }
 
-/// Which example is of which annotation, label and state of it.
+/// Key of an example: annotation, label and revision.
 pub type Key = (i64, String, u64);
 
 /// A label and its annotations, the newest first.
 pub type Labelled = (String, Vec<(Key, Arc<Annotation>)>);
 
-/// What is known of a project at one moment.
+/// A project's state at one moment.
 pub struct Snapshot {
-    /// Changes with the annotations; Label Studio asks again for predictions of another version.
+    /// Changes with the annotations; Label Studio requests predictions again if it differs.
     pub version: String,
-    /// Of each label that was asked for.
+    /// Annotations of each requested label.
     pub labelled: Vec<Labelled>,
 }
 
-/// Where a reading of all annotations began.
+/// The start of a reading of all annotations.
 #[derive(Clone, Copy)]
 pub struct Began {
     revision: u64,
@@ -110,28 +110,28 @@ pub struct Began {
 
 #[derive(Default)]
 pub struct Project {
-    /// By their numbers, which grow with time.
+    /// By number; numbers grow with time.
     annotations: BTreeMap<i64, Kept>,
-    /// When those that are gone went.
+    /// Deleted annotations, with the revision of the deletion.
     gone: BTreeMap<i64, u64>,
     revision: u64,
-    /// How often it was said that all is to be read again.
+    /// How often a reset was requested.
     resets: u64,
-    /// What Label Studio said at last, for its own pictures.
+    /// The last token from Label Studio, for its own pictures.
     pub token: Option<String>,
-    /// When all annotations were asked for at last, and how long that took.
+    /// When all annotations were last read, and how long that took.
     asked: Option<(Instant, Duration)>,
     is_being_read: bool,
     /// Why the last reading failed.
     failed: Option<Problem>,
-    /// Examples as the network sees them; None where an annotation makes none.
+    /// Examples at the network's size; `None` if an annotation gives no example.
     pub examples: BTreeMap<Key, Option<Arc<Example>>>,
-    /// Of each label: which examples, and their bank.
+    /// For each label, the keys of its examples and their bank.
     pub banks: BTreeMap<String, (Vec<Key>, Arc<SupportBank>)>,
 }
 
 impl Project {
-    /// Takes an annotation in, or takes it out where there is none any more.
+    /// Adds or replaces an annotation; `None` removes it.
     pub fn take(&mut self, id: i64, annotation: Option<Annotation>) {
         let Some(annotation) = annotation else { return self.remove(id) };
         if self.annotations.get(&id).is_some_and(|own| own.annotation.digest == annotation.digest) {
@@ -156,14 +156,14 @@ impl Project {
         }
     }
 
-    /// All annotations are to be read again.
+    /// Requests that all annotations are read again.
     pub fn reset(&mut self) {
         self.resets += 1;
         self.asked = None;
     }
 
-    /// Begins a reading of all annotations, where that is due and nobody reads them: webhooks may not reach this server, and tell nothing of
-    /// what was before.
+    /// Begins a reading of all annotations if it is due and none is running: webhooks may not reach this server, and do not report
+    /// earlier annotations.
     pub fn begin(&mut self) -> Option<Began> {
         let is_due = self.asked.is_none_or(|(when, took)| when.elapsed() > PAUSE.max(SHARE * took));
         if !is_due || self.is_being_read {
@@ -177,16 +177,16 @@ impl Project {
         self.is_being_read
     }
 
-    /// Ends a reading that has brought nothing, not even a problem.
+    /// Ends a reading without a result.
     pub fn give_up(&mut self) {
         self.is_being_read = false;
     }
 
-    /// Ends a reading, with all annotations that there were; with nothing where it failed. What has changed since it began is newer, and stays.
+    /// Ends a reading with all annotations, or with its problem. Changes since it began are newer and stay.
     pub fn end(&mut self, began: Began, all: Result<Vec<(i64, Annotation)>, Problem>) {
         self.is_being_read = false;
         if self.resets == began.resets {
-            // What failed may do soon.
+            // A failed reading may be tried again soon.
             let took = if all.is_ok() { began.when.elapsed() } else { Duration::ZERO };
             self.asked = Some((Instant::now(), took));
         }
@@ -208,7 +208,7 @@ impl Project {
         old.into_iter().for_each(|id| self.remove(id));
     }
 
-    /// Fails where nothing is known because it could not be read: all would be empty predictions, which stay.
+    /// Fails if there are no annotations because the reading failed: Label Studio would keep empty predictions.
     pub fn check(&self) -> Result<(), Problem> {
         match &self.failed {
             Some(problem) if self.annotations.is_empty() => Err(problem.clone()),
@@ -216,7 +216,7 @@ impl Project {
         }
     }
 
-    /// What is known of these labels.
+    /// The annotations of these labels.
     pub fn snapshot(&self, labels: &[String]) -> Snapshot {
         let of = |label: &String| {
             let has = |own: &&Kept| own.annotation.regions.iter().any(|region| region.labels.contains(label));
@@ -227,13 +227,13 @@ impl Project {
         Snapshot { version: self.version(), labelled: labels.iter().map(of).collect() }
     }
 
-    /// Drops examples and banks but those of these keys.
+    /// Drops all examples and banks except those of these keys.
     pub fn keep(&mut self, keys: &[Vec<Key>]) {
         self.examples.retain(|key, _| keys.iter().any(|all| all.contains(key)));
         self.banks.retain(|_, (own, _)| keys.contains(own));
     }
 
-    /// Examples in its banks.
+    /// Number of examples in its banks.
     pub fn shots(&self) -> usize {
         self.banks.values().map(|(keys, _)| keys.len()).sum()
     }
@@ -278,7 +278,7 @@ mod tests {
         take(&mut project, 4, "dog");
         assert_eq!((ids(&project, "cat"), ids(&project, "dog")), (vec![3, 2, 1], vec![4]));
         let version = project.version();
-        // The same again changes nothing.
+        // Sending the same again changes nothing.
         take(&mut project, 2, "cat");
         assert!(project.version() == version && version != empty);
         take(&mut project, 2, "dog");
@@ -306,12 +306,12 @@ mod tests {
         assert!(project.begin().is_none());
         project.reset();
         let began = project.begin().unwrap();
-        // Said again meanwhile: this reading is not the last.
+        // A reset during the reading: another one must follow.
         project.reset();
         project.end(began, Err(Problem::bad("x")));
         assert!(project.check().is_ok());
         assert!(project.begin().is_some() && ids(&project, "cat") == [6, 4]);
-        // Who gives up leaves it to the next.
+        // After giving up, the next call may begin.
         assert!(project.begin().is_none());
         project.give_up();
         assert!(project.begin().is_some());

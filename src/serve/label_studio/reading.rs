@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Between two looks whether another one has read them.
+/// Interval between checks whether another reading has ended.
 const STEP: Duration = Duration::from_millis(100);
 
-/// A reading that has begun. Others wait for it, so that it ends in any case: by a panic, too, and where its client leaves before a thread
-/// takes it up.
+/// A running reading. Others wait for it, so dropping it ends it in any case: after a panic, or if the client leaves before a thread
+/// starts it.
 struct Reading {
     app: Arc<App>,
     id: String,
@@ -40,7 +40,7 @@ impl Drop for Reading {
     }
 }
 
-/// Reads all annotations of a project where that is due. It goes on where nobody waits any more; who comes meanwhile waits for it.
+/// Reads all annotations of a project if due. A reading continues even if its client leaves; later requests wait for it.
 pub async fn all(app: &Arc<App>, id: &str) -> Result<(), Problem> {
     if !app.projects.source.is_known() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! One request for predictions: annotations to examples, examples to banks, pictures to predictions.
+//! A request for predictions: annotations to examples, examples to banks, pictures to predictions.
 
 use super::super::answer::Query;
 use super::super::app::App;
@@ -23,16 +23,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// Examples of each label: the newest annotations.
+/// Most examples of a label: the newest annotations.
 const MOST_SHOTS: usize = 8;
-/// Bytes of all predictions of a request.
+/// Most bytes of all predictions of a request.
 const MOST_ANSWER: usize = 256 << 20;
-/// So long it is waited for a place in the queue: what was fetched before would be lost.
+/// Longest wait for a place in the queue; refusing at once would waste what was fetched.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks.
+/// Interval between two attempts.
 const STEP: Duration = Duration::from_millis(100);
 
-/// One request for predictions.
+/// A request for predictions.
 pub struct Run {
     app: Arc<App>,
     client: Client,
@@ -49,7 +49,7 @@ impl Run {
         self.app.projects.with(&self.id, |project| project.version())
     }
 
-    /// A place in the queue. None is held while pictures are fetched.
+    /// Waits for a place in the queue. It is not held while pictures are fetched.
     async fn ticket(&self) -> Result<Ticket<Work>, Problem> {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -60,7 +60,7 @@ impl Run {
         }
     }
 
-    /// A mask of what was drawn in the task's picture.
+    /// A mask from marks in the task's picture.
     pub async fn marked(&self, task: &Searched, marks: Value) -> Result<Box<RawValue>, Problem> {
         let picture = self.picture(self.address(&task.data)?).await?;
         let (config, version) = (self.config.clone(), self.version());
@@ -68,14 +68,14 @@ impl Run {
             let regions = drawn(&marks);
             let mask = mask(&regions, &picture).map_err(Problem::bad)?;
             let label = regions.iter().flat_map(|region| &region.labels).find(|label| config.labels.contains(label));
-            // Where nothing is labelled, the only label, or the first one, is meant.
+            // Without a label, the first one is used.
             let label = label.or(config.labels.first()).cloned().unwrap_or_default();
             Regions::new(&config).of_mask(&mask, &label)?.prediction(&version)
         });
         made.await
     }
 
-    /// Predictions of all tasks, and their version. A task whose picture cannot be had gets none; where that is so of all, it is a problem.
+    /// Predictions of all tasks, and their version. A task whose picture cannot be fetched gets none; if that holds for all, it is a problem.
     pub async fn found(&self, tasks: &[Searched]) -> Result<(Vec<Box<RawValue>>, String), Problem> {
         reading::all(&self.app, &self.id).await?;
         let Snapshot { version, labelled } = self.app.projects.with(&self.id, |p| p.snapshot(&self.config.labels));
@@ -88,7 +88,7 @@ impl Run {
                     done += 1;
                     prediction
                 }
-                // No fault of this task.
+                // Not a fault of this task.
                 Err(other) if other.status.is_server_error() && other.status != StatusCode::BAD_GATEWAY => {
                     return Err(other);
                 }
@@ -138,7 +138,7 @@ impl Run {
                 }
             }
             match failed {
-                // The label would be missing in predictions of this version, which stay.
+                // Label Studio would keep predictions of this version without the label.
                 Some(problem) if examples.is_empty() => return Err(problem),
                 _ => {}
             }
@@ -154,10 +154,10 @@ impl Run {
         Ok(all)
     }
 
-    /// The example that an annotation makes for a label, as it was made before or anew. None where it makes none, which is told once.
+    /// The example of an annotation for a label, kept or new. `None` if the annotation gives none, which is logged once.
     ///
     /// # Errors
-    /// A picture that cannot be had now.
+    /// A picture that cannot be fetched now.
     async fn example(&self, key: &Key, annotation: &Arc<Annotation>) -> Result<Option<Arc<Example>>, Problem> {
         let known = self.app.projects.with(&self.id, |project| project.examples.get(key).cloned());
         if let Some(example) = known {
@@ -166,7 +166,7 @@ impl Run {
         let example = match self.make(&key.1, annotation).await {
             Ok(example) => Some(Arc::new(example)),
             Err(problem) => {
-                log::warn!("annotation {} of project {} is no example: {}", key.0, self.id, problem.detail);
+                log::warn!("annotation {} of project {} gives no example: {}", key.0, self.id, problem.detail);
                 if problem.status != StatusCode::BAD_REQUEST {
                     return Err(problem);
                 }
@@ -184,7 +184,7 @@ impl Run {
         let made = self.app.blocking(move || {
             let regions = annotation.regions.iter().filter(|region| region.labels.contains(&label));
             let mask = mask(regions, &picture).map_err(Problem::bad)?;
-            // As the network sees it: many are kept.
+            // Keep it at the network's size: there are many.
             let small = Example::new(app.framing.picture(&picture, app.size), app.framing.mask(&mask, app.size));
             small.map_err(|error| Problem::from(&error))
         });
@@ -240,7 +240,7 @@ impl Run {
     }
 
     fn no_picture(&self) -> Problem {
-        Problem::bad(format!("the task has no address of a picture in its field {}", shown::text(&self.config.field)))
+        Problem::bad(format!("the task's field {} holds no address of a picture", shown::text(&self.config.field)))
     }
 
     /// A task's picture, upright.

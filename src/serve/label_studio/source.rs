@@ -1,4 +1,4 @@
-//! What is fetched of Label Studio: pictures of tasks, and a project's annotations. Nothing else is: no request names a server.
+//! Fetches pictures of tasks and annotations of projects from Label Studio, and nothing else: no request names a server.
 
 use super::super::LabelStudio;
 use super::super::pictures;
@@ -12,13 +12,13 @@ use ureq::Agent;
 use ureq::http::Uri;
 use ureq::http::header::LOCATION;
 
-/// For a whole answer.
+/// Timeout for a whole answer.
 const WHOLE: Duration = Duration::from_secs(30);
 const MOST_REDIRECTS: u32 = 5;
-/// A project's annotations, of bytes as large as so many pictures.
+/// Largest export of annotations, in multiples of the largest picture.
 const EXPORTS: usize = 8;
 
-/// Asks Label Studio, with its key.
+/// A client of Label Studio, with its key.
 pub struct Source {
     agent: Agent,
     options: Option<LabelStudio>,
@@ -26,11 +26,11 @@ pub struct Source {
 }
 
 impl Source {
-    /// `most` bytes of a picture are read.
+    /// `most` is the largest picture in bytes.
     pub fn new(options: Option<LabelStudio>, most: usize) -> Source {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            // They are followed here, to servers that were allowed alone.
+            // Redirects are followed here, to allowed servers only.
             .max_redirects(0)
             .timeout_global(Some(WHOLE))
             .user_agent(concat!("diffews-wgpu/", env!("CARGO_PKG_VERSION")))
@@ -38,13 +38,13 @@ impl Source {
         Source { agent: config.into(), options, most }
     }
 
-    /// Whether it is known where Label Studio is.
+    /// Whether the address of Label Studio is known.
     pub fn is_known(&self) -> bool {
         self.options.is_some()
     }
 
-    /// The bytes of a picture that a task names: a data URL, a path of Label Studio, or an address whose server was allowed.
-    /// `token` is what Label Studio itself said; a key of ours goes before.
+    /// The bytes of a picture that a task names: a data URL, a path of Label Studio, or an address on an allowed server.
+    /// `token` comes from Label Studio; our own key takes precedence.
     pub fn picture(&self, address: &str, token: Option<&str>) -> Result<Vec<u8>, Problem> {
         if address.starts_with("data:") {
             return pictures::bytes("the task's picture", address);
@@ -54,41 +54,44 @@ impl Source {
             Err(Problem::new(StatusCode::FORBIDDEN, format!("the task's picture {name} is not fetched: {reason}")))
         };
         let Some(options) = &self.options else {
-            return refused("this server was not told where Label Studio is");
+            return refused("this server does not know the address of Label Studio; start it with --label-studio URL");
         };
         if address.starts_with('/') && !address.starts_with("//") {
             return self.get(&format!("{}{address}", options.url), token, self.most);
         }
         match address.parse::<Uri>().ok().as_ref().and_then(origin) {
             Some(of) if self.allows(&of) => self.get(address, token, self.most),
-            Some(of) => refused(&format!("pictures of {} were not allowed when this server began", shown::text(&of))),
-            None => refused("it is no address of http or https; buckets and folders are fetched through Label Studio"),
+            Some(of) => {
+                refused(&format!("this server was not started with permission to fetch from {}", shown::text(&of)))
+            }
+            None => refused("it is not an http or https address; let Label Studio serve buckets and folders"),
         }
     }
 
-    /// Whether anything is fetched of a server.
+    /// Whether fetching from a server is allowed.
     fn allows(&self, of: &str) -> bool {
         let options = self.options.as_ref();
         options
             .is_some_and(|options| own(options).as_deref() == Some(of) || options.pictures_from.iter().any(|o| o == of))
     }
 
-    /// A project's tasks with annotations, as Label Studio exports them.
+    /// A project's tasks with annotations, in Label Studio's export format.
     pub fn annotations(&self, project: &str, token: Option<&str>) -> Result<Vec<u8>, Problem> {
-        let options = self.options.as_ref().ok_or_else(|| Problem::internal("nobody said where Label Studio is"))?;
-        // Digits alone: see `Project`.
+        let options =
+            self.options.as_ref().ok_or_else(|| Problem::internal("the address of Label Studio is not set"))?;
+        // `project` has digits only: see `number`.
         let address = format!("{}/api/projects/{project}/export?exportType=JSON", options.url);
         self.get(&address, token, self.most.saturating_mul(EXPORTS))
     }
 
-    /// What Label Studio knows us by; no other server gets it.
+    /// The key for Label Studio; it is sent to no other server.
     fn key<'a>(&'a self, address: &str, token: Option<&'a str>) -> Option<&'a str> {
         let options = self.options.as_ref()?;
         let is_own = address.strip_prefix(&options.url).is_some_and(|rest| rest.starts_with('/'));
         options.key.as_deref().or(token).filter(|_| is_own)
     }
 
-    /// The bytes of an address; redirects are followed to servers that are allowed.
+    /// Fetches an address; follows redirects to allowed servers.
     fn get(&self, address: &str, token: Option<&str>, most: usize) -> Result<Vec<u8>, Problem> {
         let failed = |reason: String| {
             let address = shown::text(address);
@@ -106,9 +109,11 @@ impl Source {
                 200 => break answer,
                 301..=303 | 307 | 308 if redirects < MOST_REDIRECTS => {
                     let to = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok());
-                    at = to.and_then(|to| led(&at, to)).ok_or_else(|| failed("its server sends elsewhere".into()))?;
+                    at = to
+                        .and_then(|to| redirect_target(&at, to))
+                        .ok_or_else(|| failed("its server redirects to an invalid address".into()))?;
                     let of = at.parse::<Uri>().ok().as_ref().and_then(origin).filter(|of| self.allows(of));
-                    of.ok_or_else(|| failed("its server sends to another one, which was not allowed".into()))?;
+                    of.ok_or_else(|| failed("its server redirects to a server that is not allowed".into()))?;
                     redirects += 1;
                 }
                 status => return Err(failed(format!("the server answers with {status}"))),
@@ -123,7 +128,7 @@ impl Source {
         }
     }
 
-    /// A legacy token is sent as it is. A personal one, which has three parts, is exchanged for one that lives for minutes.
+    /// A legacy token is sent as it is. A personal token, which has three parts, is exchanged for a short-lived one.
     fn authorization(&self, key: &str) -> Result<String, Problem> {
         #[derive(Deserialize)]
         struct Access {
@@ -134,7 +139,7 @@ impl Source {
             _ => return Ok(format!("Token {key}")),
         };
         let failed = |reason: String| {
-            Problem::new(StatusCode::BAD_GATEWAY, format!("Label Studio does not take the personal token: {reason}"))
+            Problem::new(StatusCode::BAD_GATEWAY, format!("Label Studio does not accept the personal token: {reason}"))
         };
         let body = serde_json::json!({"refresh": key}).to_string();
         let answer = self.agent.post(&url).header("Content-Type", "application/json").send(body);
@@ -149,8 +154,8 @@ impl Source {
     }
 }
 
-/// Where `to` leads from `from`: a whole address of http, or a path of the same server.
-fn led(from: &str, to: &str) -> Option<String> {
+/// Resolves a redirect from `from` to `to`: a full http address, or a path on the same server.
+fn redirect_target(from: &str, to: &str) -> Option<String> {
     if to.starts_with("http://") || to.starts_with("https://") {
         return Some(to.to_owned());
     }
@@ -158,11 +163,11 @@ fn led(from: &str, to: &str) -> Option<String> {
     (to.starts_with('/') && !to.starts_with("//")).then(|| format!("{of}{to}"))
 }
 
-/// Scheme, name and port of an address of http.
+/// Scheme, host and port of an http address.
 pub fn origin(address: &Uri) -> Option<String> {
     let scheme = address.scheme_str().filter(|scheme| ["http", "https"].contains(scheme))?;
     let authority = address.authority()?;
-    // Names and passwords before an @ make one server look like another.
+    // Credentials before an @ can make one server look like another.
     (!authority.as_str().contains('@')).then(|| format!("{scheme}://{authority}").to_ascii_lowercase())
 }
 
@@ -180,20 +185,20 @@ mod tests {
             let problem = Source::new(options, 100).picture(address, None).unwrap_err();
             assert!(problem.status == 403 && problem.detail.contains(part), "{address}: {}", problem.detail);
         };
-        // Nobody listens there: what would be fetched is no refusal.
+        // Nothing listens there: an attempt to fetch fails with another error than a refusal.
         let known = || {
             let pictures_from = vec!["http://127.0.0.1:3".into()];
             Some(LabelStudio { url: "http://127.0.0.1:1/ls".into(), key: None, pictures_from })
         };
-        refused("/data/upload/1/a.png", None, "not told where");
+        refused("/data/upload/1/a.png", None, "does not know the address");
         for (address, part) in [
-            ("http://127.0.0.1:2/a.png", "pictures of http://127.0.0.1:2 were not allowed"),
-            ("http://127.0.0.1:1@evil.example/a.png", "no address"),
-            ("//evil.example/a.png", "no address"),
-            ("file:///etc/passwd", "no address"),
-            ("s3://bucket/a.png", "through Label Studio"),
-            ("ftp://127.0.0.1:1/a", "no address"),
-            ("a.png", "no address"),
+            ("http://127.0.0.1:2/a.png", "permission to fetch from http://127.0.0.1:2"),
+            ("http://127.0.0.1:1@evil.example/a.png", "not an http or https address"),
+            ("//evil.example/a.png", "not an http or https address"),
+            ("file:///etc/passwd", "not an http or https address"),
+            ("s3://bucket/a.png", "let Label Studio serve"),
+            ("ftp://127.0.0.1:1/a", "not an http or https address"),
+            ("a.png", "not an http or https address"),
         ] {
             refused(address, known(), part);
         }
@@ -211,8 +216,11 @@ mod tests {
         ] {
             assert_eq!(source.key(other, Some("t")), None, "{other}");
         }
-        assert_eq!(led("http://a:1/x/y", "/z").as_deref(), Some("http://a:1/z"));
-        assert!(led("http://a:1/x", "//evil.example/").is_none() && led("http://a/x", "file:///etc").is_none());
+        assert_eq!(redirect_target("http://a:1/x/y", "/z").as_deref(), Some("http://a:1/z"));
+        assert!(
+            redirect_target("http://a:1/x", "//evil.example/").is_none()
+                && redirect_target("http://a/x", "file:///etc").is_none()
+        );
         assert_eq!(Source::new(None, 100).picture("data:image/png;base64,aGk=", None).unwrap(), b"hi");
     }
 }

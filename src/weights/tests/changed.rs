@@ -1,4 +1,4 @@
-//! Files that another process writes to while they are read: an error, never a signal, never other values.
+//! Files that another process changes while they are read: an error, never a signal or wrong values.
 
 use super::*;
 use std::fs::OpenOptions;
@@ -15,7 +15,7 @@ fn opened() -> (tempfile::TempDir, std::path::PathBuf, Weights) {
     let bytes = file_of(&[("a", Dtype::F32, &[LEN], &f32s(&values)), ("b", Dtype::F32, &[1], &f32s(&[2.0]))]);
     write(dir.path(), "unet/diffusion_pytorch_model.safetensors", bytes);
     let weights = Weights::open_component(dir.path(), "unet").unwrap();
-    // What is written from now on has another time.
+    // Later writes get another time.
     std::thread::sleep(Duration::from_millis(30));
     (dir, std::path::PathBuf::from(weights.name()), weights)
 }
@@ -62,14 +62,14 @@ fn a_file_that_was_rewritten_in_place_is_not_used() {
     file.seek(std::io::SeekFrom::End(-1)).unwrap();
     file.write_all(&[0]).unwrap();
     drop(file);
-    // The tensor that was not touched neither: the model as a whole would be none that anyone saved.
+    // Neither can the untouched tensor be read: the model as a whole would be a mixture.
     for name in ["a", "b"] {
-        assert!(message(read(&weights, name)).contains("was changed while it was read"));
+        assert!(message(read(&weights, name)).contains("changed while it was being read"));
     }
-    // Longer is changed, too.
+    // A longer file has changed, too.
     let (_dir, path, weights) = opened();
     OpenOptions::new().append(true).open(&path).unwrap().write_all(&[0]).unwrap();
-    assert!(message(read(&weights, "b")).contains("was changed while it was read"));
+    assert!(message(read(&weights, "b")).contains("changed while it was being read"));
 }
 
 #[cfg(unix)]

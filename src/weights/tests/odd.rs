@@ -1,4 +1,4 @@
-//! Names and causes: prefixes that are left out, and many problems that come from one thing.
+//! Names and causes: ignored prefixes, and common causes of many problems.
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn a_prefix_of_all_names_is_left_out_and_told() {
         assert_eq!(values.unwrap(), [0.0]);
     }
     assert_eq!(open(&WANTED).note(), None);
-    // Where the component's own names lie at the root nothing is left out, whatever all begin with.
+    // If the component's names lie at the root, no prefix is ignored.
     let weights = open(&["conv_in.weight", "conv_in.bias"]);
     assert!(weights.note().is_none() && weights.has("conv_in.weight"));
     // Other letters in common, or names that are not the component's, are no prefix.
@@ -66,10 +66,10 @@ fn many_problems_of_one_cause_are_told_once() {
         (message(finish(&open(&["input_blocks.0.0.weight", "out.2.bias"]), &WANTED)), "from_single_file"),
         (message(finish(&open(&["model.diffusion_model.out.2.bias", "betas"]), &WANTED)), "original layout"),
         (message(finish(&open(&["lora_unet_down_blocks_0.alpha"]), &WANTED)), "LoRA"),
-        (message(finish(&open(&["encoder.conv_in.weight", "decoder.conv_in.weight"]), &WANTED)), "another component's"),
+        (message(finish(&open(&["encoder.conv_in.weight", "decoder.conv_in.weight"]), &WANTED)), "another component"),
         (
             message(finish(&open(&["conv_in.weight", "x"]), &WANTED)),
-            "asks for 4 tensors, the file has 1 of them among its 2",
+            "needs 4 tensors, and the file has 1 of them among its 2",
         ),
         (quantised(Dtype::F8_E4M3), "F8_E4M3: a quantised checkpoint"),
         (quantised(Dtype::I8), "I8: a quantised checkpoint"),
@@ -79,8 +79,8 @@ fn many_problems_of_one_cause_are_told_once() {
     }
     let weights = open(&WANTED);
     WANTED.iter().for_each(|name| drop(weights.root().tensor(name, &[2])));
-    assert!(message(weights.finish()).contains("config.json is that of another model"));
-    // One tensor alone is told as it is.
+    assert!(message(weights.finish()).contains("config.json belongs to another model"));
+    // A single problem is reported as it is.
     let text = message(finish(&open(&WANTED[1..]), &WANTED));
     assert!(text.ends_with("config.json: 1 tensor(s)\n  missing: `conv_in.weight` [1]"), "{text}");
 }
@@ -118,7 +118,7 @@ fn deep_and_huge_json_is_refused() {
     assert!(message(open(&format!(r#"{{"weight_map":{{"a":{}}}}}"#, deep(200_000)))).contains("index"));
     // What is not asked for is skipped, however deep it is.
     assert!(message(open(&format!(r#"{{"metadata":{},"weight_map":{{}}}}"#, deep(100_000)))).contains("index"));
-    assert!(message(open(&" ".repeat((16 << 20) + 1))).contains("more than the 16777216 bytes"));
+    assert!(message(open(&" ".repeat((16 << 20) + 1))).contains("more than 16777216 bytes"));
     assert!(message(open("version https://git-lfs.github.com/spec/v1\n")).contains("git lfs pull"));
     let parse = |text: &str| read_diffews(&ConfigText { file: "diffews.json".to_owned(), text: text.to_owned() });
     assert!(message(parse(&format!(r#"{{"size":{}}}"#, deep(100_000)))).len() < 300);

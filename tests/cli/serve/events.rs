@@ -78,5 +78,5 @@ fn marks_make_masks() {
     let by_mask = segment(json!({"image": base64("support.png"), "mask": made["mask"]}));
     assert_eq!(by_mask, segment(json!({"image": base64("support.png"), "boxes": [[60, 120, 230, 250]]})));
     mask(json!({"image": base64("support.png")})).refused(400, "");
-    mask(json!({"image": base64("support.png"), "mask": base64("support_mask.png")})).refused(400, "mask already");
+    mask(json!({"image": base64("support.png"), "mask": base64("support_mask.png")})).refused(400, "has a mask");
 }

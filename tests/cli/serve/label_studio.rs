@@ -204,8 +204,10 @@ fn what_label_studio_would_not_send_is_refused() {
     }
     server.post("/predict", &predict(json!([]), Value::Null)).refused(400, "0 tasks");
     let task = |image: &str| predict(json!([{"data": {"image": image}}]), Value::Null);
-    server.post("/predict", &task("/data/upload/7/a.png")).refused(403, "not told where Label Studio is");
-    server.post("/predict", &task("http://127.0.0.1:9/a.png")).refused(403, "not told where Label Studio is");
+    server.post("/predict", &task("/data/upload/7/a.png")).refused(403, "does not know the address of Label Studio");
+    server
+        .post("/predict", &task("http://127.0.0.1:9/a.png"))
+        .refused(403, "does not know the address of Label Studio");
     server.post("/predict", &predict(json!([{"data": {}}]), Value::Null)).refused(400, "field image");
     server.post("/predict", &task("data:image/png;base64,aGk=")).refused(400, "picture");
     assert_eq!(server.post("/webhook", &json!({"action": "PROJECT_UPDATED"})).status, 201);
@@ -226,7 +228,7 @@ fn what_label_studio_would_not_send_is_refused() {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!((&answer.json()["results"][0]["result"], &answer.json()["results"][1]), (&json!([]), &json!([])));
     server.says("a task gets no prediction");
-    server.says("annotation 2 of project 7 is no example");
+    server.says("annotation 2 of project 7 gives no example");
     let answer = read(server.send("GET", "/predict", "", b""));
     answer.refused(405, "other methods");
 }

@@ -136,7 +136,7 @@ fn what_makes_no_sense_is_refused() {
     segment(json!({"image": base64("query.png")})).refused(400, "no example");
     let bank = |shown: Value| server.post("/v1/banks", &json!({"examples": [shown]}));
     bank(json!({"image": base64("support.png")})).refused(400, "example 0");
-    bank(json!({"image": base64("support.png"), "boxes": [[5, 5, 1, 1]]})).refused(400, "a box is");
+    bank(json!({"image": base64("support.png"), "boxes": [[5, 5, 1, 1]]})).refused(400, "a box must be");
     bank(json!({"image": base64("support.png"), "boxes": [[5, 5, 4_000_000_000_u32, 9]]})).refused(400, "example 0");
     for point in ["[1e39, 1]", "[-1e38, 1e38]", "[1, 1], [1e30, 1e30]"] {
         let strokes = format!("[{{\"points\": [{point}], \"width\": 1e38}}]");
@@ -225,7 +225,7 @@ fn a_key_is_needed_beyond_this_machine() {
     server.get("/metrics").refused(401, "API key");
     assert!(!server.err.lock().unwrap().contains("s3cret"));
     // The port is taken.
-    place.run(&["serve", "--listen", &server.address]).expect(2, &["cannot be listened on"]);
+    place.run(&["serve", "--listen", &server.address]).expect(2, &["cannot listen there"]);
 }
 
 /// Large enough to keep a CPU driver busy for some time.

@@ -1,14 +1,14 @@
-"""What goes wrong, in classes that Python's users look for: each is a `DiffewsError`, too."""
+"""Errors, which also derive from Python's own exception classes: each is a `DiffewsError`, too."""
 
 from __future__ import annotations
 
 
 class DiffewsError(Exception):
-    """Every error of this package but a `TypeError`. Its message says what happened, to which file, and what to do."""
+    """Every error of this package except `TypeError`. The message says what happened, to which file, and what to do."""
 
 
 class InputError(DiffewsError, ValueError):
-    """An image, a mask, a bank, a model or a number that will not do."""
+    """An invalid image, mask, bank, model or number."""
 
 
 class FileError(DiffewsError, OSError):
@@ -16,20 +16,20 @@ class FileError(DiffewsError, OSError):
 
 
 class NotFoundError(DiffewsError, FileNotFoundError):
-    """A file or a directory that is not there."""
+    """A missing file or directory."""
 
 
 class ExistsError(DiffewsError, FileExistsError):
-    """A file that is there and was not to be overwritten."""
+    """An existing file that must not be overwritten."""
 
 
 class OutOfMemoryError(DiffewsError, MemoryError):
-    """More than the device has."""
+    """The device has too little memory."""
 
 
 class DeviceError(DiffewsError, RuntimeError):
-    """No device, one that fails, or one that does not compute right."""
+    """No device, a failing device, or one that computes wrong results."""
 
 
 class DiffewsWarning(UserWarning):
-    """A picture or a mask that is perhaps not what was meant, or work that was done in another way than asked for."""
+    """A picture or mask that may be wrong, or work that was done in another way than requested."""

@@ -1,4 +1,4 @@
-"""Images and masks of all kinds, as the library takes them."""
+"""Conversion of images and masks of all kinds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._errors import InputError
 
 
 def whole(name: str, value: Optional[int], most: int) -> Optional[int]:
-    """A whole number that the native module can take."""
+    """Checks an integer for the native module."""
     if value is None:
         return None
     number = operator.index(value)
@@ -27,7 +27,7 @@ def whole(name: str, value: Optional[int], most: int) -> Optional[int]:
 
 
 class PillowImage(Protocol):
-    """A picture of Pillow."""
+    """A Pillow image."""
 
     @property
     def mode(self) -> str: ...
@@ -38,16 +38,16 @@ class PillowImage(Protocol):
 
 
 class HasArray(Protocol):
-    """What NumPy makes an array of, such as a tensor of PyTorch on the CPU."""
+    """An object that NumPy converts to an array, such as a PyTorch tensor on the CPU."""
 
     def __array__(self) -> Any: ...
 
 
 ImageLike = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, NDArray[Any], PillowImage, HasArray]
-"""An image: a file's path; what a file holds, in bytes; an array `[H, W]`, `[H, W, 3]` or `[H, W, 4]` of uint8; or a picture of Pillow.
+"""An image: a path; a file's content as bytes; an array `[H, W]`, `[H, W, 3]` or `[H, W, 4]` of uint8; or a Pillow image.
 
-Files are read as they are displayed: upright by EXIF, in the colours of their profile, on white where they are transparent. Pixels of
-arrays and of Pillow are taken as they are, and alpha is left out: of Pillow `numpy.asarray(image.convert("RGB"))`."""
+Files are read as displayed: upright by EXIF, in the colours of their profile, on white where they are transparent. Pixels of
+arrays and Pillow images are used unchanged without alpha: for Pillow `numpy.asarray(image.convert("RGB"))`."""
 
 Point = Tuple[float, float]
 Stroke = Sequence[Point]
@@ -74,10 +74,10 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Marks:
-    """Marks in the place of a mask: where in the picture the thing is, and where it is not.
+    """Marks instead of a mask: where in the picture the thing is, and where it is not.
 
-    `boxes` are corners `(left, top, right, bottom)` in pixels, or a `Box` that was found. Each of `inside` and `outside` is a point
-    `(x, y)` or a stroke, a list of points. Strokes are `width` pixels wide, else 3 % of the picture's longer side.
+    `boxes` are corners `(left, top, right, bottom)` in pixels, or a `Box` of a result. Each of `inside` and `outside` is a point
+    `(x, y)` or a stroke, a list of points. Strokes are `width` pixels wide, by default 3 % of the picture's longer side.
 
     >>> marks = Marks(boxes=[(154, 12, 242, 78)], outside=[(5, 5)])
     >>> int(marks.mask("examples/lemons/lemon_1.png").sum())
@@ -90,7 +90,7 @@ class Marks:
     width: Optional[float] = None
 
     def mask(self, image: ImageLike) -> NDArray[np.bool_]:
-        """The mask that is meant in `image`, to be looked at: a bool array `[H, W]`. Needs no device."""
+        """The mask that the marks give in `image`, as a preview: a bool array `[H, W]`. Needs no device."""
         width, height, made, _ = _native.read_mask(picture(image), self._native())
         return np.frombuffer(made, dtype=np.bool_).reshape(height, width)
 
@@ -100,7 +100,7 @@ class Marks:
 
 
 def corners(box: Sequence[int]) -> Tuple[int, int, int, int]:
-    """A box as the native module takes it."""
+    """Converts a box for the native module."""
     given = box.corners if isinstance(box, Box) else tuple(box)
     try:
         left, top, right, bottom = (operator.index(corner) for corner in given)
@@ -112,19 +112,19 @@ def corners(box: Sequence[int]) -> Tuple[int, int, int, int]:
 
 
 def points(drawn: Union[Point, Stroke]) -> List[Point]:
-    """A point is a stroke of one."""
+    """Converts a point or a stroke to a list of points."""
     first = drawn[0] if len(drawn) else ()
     stroke = [drawn] if isinstance(first, (int, float, np.number)) else drawn
     return [(float(x), float(y)) for x, y in cast(Stroke, stroke)]
 
 
 MaskLike = Union[ImageLike, Marks]
-"""A mask: an array `[H, W]` of bool, or of numbers where it has one value beside 0; a path, bytes or a picture of Pillow, which are read as
-the command reads them (white, the one label, or the one colour on black); or `Marks`."""
+"""A mask: an array `[H, W]` of bool, or of numbers with a single value besides 0; a path, bytes or a Pillow image, which are read like
+the command does (white, the single label, or the single colour on black); or `Marks`."""
 
 
 def is_one(value: object) -> bool:
-    """Whether it is one image or mask, and no list of them."""
+    """Whether the value is a single image or mask, not a list."""
     return isinstance(value, (str, os.PathLike, bytes, bytearray, memoryview, Marks)) or hasattr(value, "__array__") or is_pillow(value)
 
 
@@ -133,7 +133,7 @@ def is_pillow(value: object) -> bool:
 
 
 def several(values: Any, what: str) -> List[Any]:
-    """All of them; one is a list of one."""
+    """The values as a list."""
     if is_one(values):
         return [values]
     if not isinstance(values, Iterable):
@@ -142,7 +142,7 @@ def several(values: Any, what: str) -> List[Any]:
 
 
 def picture(image: Any) -> _native._Picture:
-    """An image as the native module takes it."""
+    """Converts an image for the native module."""
     file = of_file(image)
     if file is not None:
         return file
@@ -165,14 +165,14 @@ def picture(image: Any) -> _native._Picture:
 
 
 def mask(given: Any) -> _native._Shape:
-    """A mask as the native module takes it."""
+    """Converts a mask for the native module."""
     file = of_file(given)
     if file is not None:
         return file
     if isinstance(given, Marks):
         return given._native()
     if is_pillow(given):
-        # The library tells labels, colours and levels apart as it does in a file.
+        # Write a PNG, so that the library distinguishes labels, colours and levels as in a file.
         written = io.BytesIO()
         try:
             given.save(written, "PNG", compress_level=1, exif=b"")
@@ -196,7 +196,7 @@ def mask(given: Any) -> _native._Shape:
 
 
 def of_file(value: Any) -> Union[str, bytes, None]:
-    """What is a path, or what a file holds."""
+    """The path or bytes of a file, or None."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, (str, os.PathLike)):

@@ -1,4 +1,4 @@
-"""The compiled part, for use by this package alone."""
+"""The compiled module, private to this package."""
 
 from os import PathLike
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union, final
@@ -9,7 +9,7 @@ _Shape = Union[_Picture, _Marks]
 _Progress = Optional[Callable[[str, float], object]]
 _Corner = Tuple[int, int, int, int]
 
-__all__ = ["Bank", "Found", "Part", "Segmenter", "__version__", "cache_dir", "devices", "read_mask"]
+__all__ = ["Bank", "Prediction", "MaskObject", "Segmenter", "__version__", "cache_dir", "devices", "read_mask"]
 __version__: str
 
 def devices(backend: Optional[str]) -> str: ...
@@ -41,7 +41,7 @@ class Segmenter:
         min_score: Optional[float],
         tiles: Optional[Tuple[int, int]],
         progress: _Progress,
-    ) -> List[Found]: ...
+    ) -> List[Prediction]: ...
 
 @final
 class Bank:
@@ -54,7 +54,7 @@ class Bank:
     def save(self, path: str, f32: bool, name: Optional[str], overwrite: bool) -> None: ...
 
 @final
-class Found:
+class Prediction:
     @property
     def size(self) -> Tuple[int, int]: ...
     @property
@@ -70,12 +70,12 @@ class Found:
     def probability(self) -> bytearray: ...
     def score(self) -> float: ...
     def bounding_box(self) -> Optional[_Corner]: ...
-    def objects(self, min_area: int, fill_holes: bool, largest: bool) -> List[Part]: ...
-    def at(self, threshold: Optional[float], absolute: Optional[float], min_score: Optional[float]) -> Found: ...
+    def objects(self, min_area: int, fill_holes: bool, largest: bool) -> List[MaskObject]: ...
+    def at(self, threshold: Optional[float], absolute: Optional[float], min_score: Optional[float]) -> Prediction: ...
     def save(self, path: str, overwrite: bool) -> None: ...
 
 @final
-class Part:
+class MaskObject:
     @property
     def area(self) -> int: ...
     @property

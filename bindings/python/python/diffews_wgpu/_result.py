@@ -1,4 +1,4 @@
-"""What was found in an image."""
+"""The result for an image."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ._inputs import Box, whole
 
 
 class Object:
-    """A connected part of a mask."""
+    """A connected component of a mask."""
 
-    def __init__(self, native: _native.Part, shape: Tuple[int, int]) -> None:
+    def __init__(self, native: _native.MaskObject, shape: Tuple[int, int]) -> None:
         self._native = native
         self._shape = shape
         self.area = native.area
-        """In pixels."""
+        """Number of pixels."""
         self.box = Box(*native.bounding_box)
         self.score = native.score or 0.0
         """The mean of the probability inside, from 0 to 1."""
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
-        """Of the picture's size."""
+        """`[H, W]`, of the image's size."""
         return np.frombuffer(self._native.mask(), dtype=np.bool_).reshape(self._shape)
 
     def __repr__(self) -> str:
@@ -35,68 +35,68 @@ class Object:
 
 
 class Result:
-    """What was found in one image. Arrays are made when they are asked for, and kept."""
+    """The result for one image. Arrays are created on first access and cached."""
 
-    def __init__(self, native: _native.Found) -> None:
+    def __init__(self, native: _native.Prediction) -> None:
         self._native = native
         width, height = native.size
         self.shape: Tuple[int, int] = (height, width)
         """Height and width of the image."""
         self.seconds: Dict[str, float] = dict(native.seconds)
-        """What each stage took."""
+        """Seconds of each stage."""
         self.precision = native.precision
-        """What computed it: f32, f16 or q8."""
+        """The precision of the computation: f32, f16 or q8."""
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
-        """`[H, W]`, of the image's own size: where the thing is."""
+        """`[H, W]`, of the image's size: True for foreground."""
         return np.frombuffer(self._native.mask(), dtype=np.bool_).reshape(self.shape)
 
     @cached_property
     def probability(self) -> NDArray[np.float32]:
-        """`[H, W]`, from 0 to 1: the network's map, enlarged smoothly to the image's own size."""
+        """`[H, W]`, from 0 to 1: the network's map, enlarged bilinearly to the image's size."""
         return np.frombuffer(self._native.probability(), dtype=np.float32).reshape(self.shape)
 
     @cached_property
     def map(self) -> NDArray[np.float32]:
-        """The map of the network's own size, `[S, S]` from 0 to 1, before it is enlarged: what `infer --probability map.npy` writes."""
+        """The network's map before enlargement, `[S, S]` from 0 to 1, as `infer --probability map.npy` writes it."""
         width, height = self._native.map_size
         return np.frombuffer(self._native.map(), dtype=np.float32).reshape(height, width)
 
     @cached_property
     def score(self) -> float:
-        """How sure the network is that the thing is there at all, from 0 to 1: the mean of the map where it exceeds the threshold."""
+        """The network's confidence that the thing is there, from 0 to 1: the mean of the map above the threshold."""
         return self._native.score()
 
     @cached_property
     def box(self) -> Optional[Box]:
-        """The smallest rectangle around the mask, or None where nothing was found."""
+        """The bounding box of the mask, or None if it is empty."""
         found = self._native.bounding_box()
         return None if found is None else Box(*found)
 
     @property
     def found(self) -> bool:
-        """Whether the mask shows anything."""
+        """Whether the mask is not empty."""
         return self.box is not None
 
     @cached_property
     def objects(self) -> List[Object]:
-        """The connected parts of the mask, the largest first."""
+        """The connected components of the mask, the largest first."""
         return self.find_objects()
 
     def find_objects(self, *, min_area: int = 0, fill_holes: bool = False, largest: bool = False) -> List[Object]:
-        """Those of at least `min_area` pixels, with holes filled first, or only the largest."""
+        """The components of at least `min_area` pixels, optionally with filled holes, or only the largest."""
         least = whole("min_area", min_area, 2**64 - 1) or 0
         return [Object(part, self.shape) for part in self._native.objects(least, fill_holes, largest)]
 
     def at(
         self, threshold: Optional[float] = None, *, absolute_threshold: Optional[float] = None, min_score: Optional[float] = None
     ) -> Result:
-        """The same map by another threshold or least score. Nothing is computed on the device."""
+        """The same map with another threshold or minimum score. Computes nothing on the device."""
         return Result(self._native.at(threshold, absolute_threshold, min_score))
 
     def save(self, path: Union[str, os.PathLike[str]], *, overwrite: bool = False) -> None:
-        """Writes the mask as a PNG, white on black, whole or not at all."""
+        """Writes the mask atomically as a PNG, white on black."""
         self._native.save(os.fsdecode(path), overwrite)
 
     def __repr__(self) -> str:

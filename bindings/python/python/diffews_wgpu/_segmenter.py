@@ -1,4 +1,4 @@
-"""A model on a device, and what it makes of examples."""
+"""A model on a device, and its banks of examples."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ._result import Result
 
 Path = Union[str, "os.PathLike[str]"]
 Progress = Callable[[str, float], object]
-"""Called with a stage and the part of it that is done, 0 to 1. What it raises stops the work and comes out of the call."""
+"""Called with a stage and its progress from 0 to 1. An exception stops the work and is raised from the call."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """An adapter, as `diffews-wgpu devices` shows it."""
+    """An adapter, as in `diffews-wgpu devices`."""
 
     index: Optional[int]
-    """Its place in `devices()`, by which `Segmenter(adapter=...)` takes it."""
+    """Its index in `devices()`, for `Segmenter(adapter=...)`."""
     name: str
     backend: str
     device_type: str
@@ -64,7 +64,7 @@ def _tiles(side: Optional[int], overlap: Optional[int]) -> Optional[Tuple[int, i
 
 
 def _seconds(tune: Union[bool, float]) -> Optional[float]:
-    """How long to tune at most, where that is said."""
+    """Most seconds to tune, if given."""
     if isinstance(tune, bool):
         return None
     seconds = float(tune)
@@ -74,13 +74,13 @@ def _seconds(tune: Union[bool, float]) -> Optional[float]:
 
 
 def _warn(told: Iterable[str]) -> None:
-    # Of the line that called the method which calls this.
+    # The warning points to the caller of the public method.
     for line in told:
         warnings.warn(line, DiffewsWarning, stacklevel=3)
 
 
 class Bank:
-    """Examples, encoded: it lies on the device of the segmenter that made it, and serves any number of queries."""
+    """Encoded examples, on the device of the segmenter that made them, for any number of queries."""
 
     def __init__(self, native: _native.Bank, segmenter: Segmenter) -> None:
         self._native = native
@@ -92,9 +92,9 @@ class Bank:
         return self._native.shots
 
     def save(self, path: Path, *, f32: bool = False, name: Optional[str] = None, overwrite: bool = False) -> None:
-        """Writes it to a file, whole or not at all; any adapter can load it with the same model and size.
+        """Writes it to a file atomically; any adapter can load it with the same model and size.
 
-        With `f32` results are the same to the last bit as with this bank, else numbers have 16 bits and the file is half as large.
+        With `f32`, results equal this bank's to the last bit; otherwise numbers have 16 bits and the file is half as large.
         """
         self._native.save(os.fsdecode(path), f32, name, overwrite)
 
@@ -144,20 +144,20 @@ class Segmenter:
         """Opens a device and loads a model to it.
 
         weights, unet: directories in the diffusers layout; without them the small demonstration model inside this package.
-        size: side of the square that images are scaled to, else what the model says.
-        precision: how values are stored; auto is f32, or half precision where f32 has no room.
-        adapter, backend: a number or a part of a name of `devices()`; else the best.
-        fit: what becomes of images that are not square: squash as the paper does, pad, or crop to the middle.
-        threshold: foreground exceeds this part of the map's maximum; absolute_threshold: this value; else what the model says.
+        size: side of the square that images are scaled to; by default the model's own.
+        precision: how values are stored; auto is f32, or half precision if f32 does not fit.
+        adapter, backend: an index or a part of a name from `devices()`; by default the best.
+        fit: how images are made square: squash as in the paper, pad, or crop to the middle.
+        threshold: as a part of the map's maximum; absolute_threshold: as a fixed value; by default the model's own.
         min_score: masks of results with a lower score are empty.
-        guided_filter: the radius, or radius and epsilon, by which outlines follow colours; 0 is off; else what the model says.
-        shots: examples of the largest bank, for the plan of memory.
-        kv_sample, kv_seed: of many examples as many keys are kept as so many have, drawn by the seed.
-        max_memory: bytes to take of the device at most.
-        self_check: the device must prove that it computes right.
-        cache: where that, compiled pipelines and what was tuned are remembered: True is the command's own place, False is nowhere.
-        tune: measure which forms of kernels are the fastest, for this many seconds at most where it is a number. Without it results
-            are the same to the last bit each time.
+        guided_filter: radius, or radius and epsilon, of the filter that refines outlines by colours; 0 is off; by default the model's own.
+        shots: examples of the largest bank, for the memory plan.
+        kv_sample, kv_seed: keep a random sample of the keys, as many as this number of examples has, drawn by the seed.
+        max_memory: most bytes to use on the device.
+        self_check: whether the device must pass a self-check.
+        cache: directory for results of self-checks, compiled pipelines and measured forms: True is the command's own, False is none.
+        tune: measure the fastest kernel forms, for at most this many seconds if it is a number. Without it, results are equal to
+        the last bit each time.
         """
         if guided_filter is not None:
             radius, epsilon = guided_filter if isinstance(guided_filter, tuple) else (guided_filter, 1e-5)
@@ -199,12 +199,12 @@ class Segmenter:
 
     @property
     def model(self) -> str:
-        """What the model is called."""
+        """Name of the model."""
         return self._native.model
 
     @property
     def adapter(self) -> Device:
-        """The device that computes."""
+        """The device in use."""
         return _device(json.loads(self._native.adapter))
 
     def encode(
@@ -214,7 +214,7 @@ class Segmenter:
         *,
         progress: Optional[Progress] = None,
     ) -> Bank:
-        """The bank of one example, an image and its mask, or of several, a list of each."""
+        """Encodes one example, an image and its mask, or several, a list of each, to a bank."""
         all_images, all_masks = several(images, "images"), several(masks, "masks")
         if len(all_images) != len(all_masks):
             raise InputError(f"{len(all_images)} image(s) and {len(all_masks)} mask(s); give one mask for each image, in order")
@@ -224,7 +224,7 @@ class Segmenter:
         return Bank(bank, self)
 
     def load_bank(self, paths: Union[Path, Iterable[Path]], *, progress: Optional[Progress] = None) -> Bank:
-        """The bank of a file, or of several, one behind the other: of `Bank.save` or of `diffews-wgpu bank encode`."""
+        """Loads one or several files of `Bank.save` or `diffews-wgpu bank encode` as one bank."""
         files = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         bank = self._native.load_bank([os.fsdecode(file) for file in files], progress)
         _warn(bank.warnings)
@@ -270,11 +270,11 @@ class Segmenter:
         overlap: Optional[int] = None,
         progress: Optional[Progress] = None,
     ) -> Union[Result, List[Result]]:
-        """Finds in an image what the bank's examples show: a result; of a list of images a list of them.
+        """Segments an image by the bank's examples. Returns a result, or a list of results for a list of images.
 
-        threshold, absolute_threshold, min_score: in the place of those of the segmenter.
-        tile, overlap: cut images into squares of so many pixels, each segmented by itself: for small things in large images. They
-            overlap by a quarter where it is not said.
+        threshold, absolute_threshold, min_score: replace the segmenter's.
+        tile, overlap: cut images into square tiles of this size and segment each by itself: for small things in large images. The
+        overlap is a quarter by default.
         """
         native, tiles = _native_bank(bank), _tiles(tile, overlap)
         results: List[Result] = []
@@ -296,9 +296,9 @@ class Segmenter:
         overlap: Optional[int] = None,
         progress: Optional[Progress] = None,
     ) -> Dict[str, Result]:
-        """Finds several classes in an image, which is encoded once: a result for each name. Options are those of `segment`."""
+        """Segments an image by several classes and returns a result for each name. The image is encoded once. Options as in `segment`."""
         if not banks:
-            raise InputError("there is no class to be found; give at least one bank")
+            raise InputError("there is no class; give at least one bank")
         natives = [_native_bank(bank) for bank in banks.values()]
         tiles = _tiles(tile, overlap)
         found = self._native.segment(natives, picture(image), threshold, absolute_threshold, min_score, tiles, progress)

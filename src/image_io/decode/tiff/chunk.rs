@@ -1,4 +1,4 @@
-//! Strips and tiles to plain samples: decompression and prediction.
+//! From strips and tiles to plain samples: decompression and prediction.
 
 use std::io::Read;
 
@@ -7,9 +7,9 @@ use super::layout::{JPEG, Kind, Layout, Photometric};
 use crate::image_io::ImageError;
 use crate::image_io::decode::{Samples, Source, jpeg};
 
-/// The first `rows` rows of chunk `index` of `layout`, in the file's byte order; `None` where the file leaves it out.
+/// The first `rows` rows of chunk `index` of `layout`, in the file's byte order; `None` if the file lacks it.
 ///
-/// What is decoded is bounded by what is asked for, whatever the chunk claims to hold.
+/// Decodes no more than requested, whatever the chunk claims to hold.
 pub fn read(source: &Source, layout: &Layout, file: File, index: usize, rows: u32) -> Result<Option<Vec<u8>>, String> {
     let Some(raw) = layout.raw(file, index)? else { return Ok(None) };
     let reversed: Vec<u8>;
@@ -36,19 +36,19 @@ pub fn read(source: &Source, layout: &Layout, file: File, index: usize, rows: u3
     Ok(Some(bytes))
 }
 
-/// Most bytes that a byte of deflate stands for: two bits copy 258.
+/// Most output bytes per byte of deflate: two bits copy 258 bytes.
 const DEFLATE_MOST: usize = 1032;
-/// Most bytes that a byte of LZW stands for: nine bits are one of 4,096 entries, each at most a byte longer than another.
+/// Most output bytes per byte of LZW: nine bits are one of 4,096 entries, each at most a byte longer than another.
 const LZW_MOST: usize = 4096;
 
-/// At most `want` bytes; fewer where the chunk ends early. Takes no memory for more than `raw` can stand for.
+/// Decompresses at most `want` bytes, fewer if the chunk ends early. Allocates no more than `raw` can expand to.
 fn decompress(layout: &Layout, raw: &[u8], want: usize) -> Result<Vec<u8>, String> {
     match layout.compression {
         1 => Ok(raw[..raw.len().min(want)].to_vec()),
         5 => lzw(raw, want),
         8 | 32946 => {
             let mut bytes = Vec::with_capacity(want.min(raw.len().saturating_mul(DEFLATE_MOST)));
-            // What was decoded before an error counts: the end mark may be missing.
+            // Use the bytes before an error: the end mark may be missing.
             let result = flate2::read::ZlibDecoder::new(raw).take(want as u64).read_to_end(&mut bytes);
             if bytes.len() < want { result.map(|_| bytes).map_err(|e| e.to_string()) } else { Ok(bytes) }
         }
@@ -56,24 +56,24 @@ fn decompress(layout: &Layout, raw: &[u8], want: usize) -> Result<Vec<u8>, Strin
         4 => fax(layout, raw, want),
         other => {
             let name = match other {
-                2 | 3 => "CCITT fax of group 3",
-                6 => "JPEG of the old kind",
+                2 | 3 => "CCITT group 3 fax",
+                6 => "old-style JPEG",
                 34712 | 33003 | 33005 => "JPEG 2000",
                 34887 => "LERC",
                 34925 => "LZMA",
                 50000 => "Zstandard",
                 50001 => "WebP",
                 50002 | 52546 => "JPEG XL",
-                _ => return Err(format!("its samples are compressed in the unknown way {other}")),
+                _ => return Err(format!("its samples have the unknown compression {other}")),
             };
-            Err(format!("its samples are compressed with {name}, which is not read"))
+            Err(format!("its samples are compressed with {name}, which is not supported"))
         }
     }
 }
 
 fn lzw(raw: &[u8], want: usize) -> Result<Vec<u8>, String> {
     if raw.len() > 1 && raw[0] == 0 && raw[1] & 1 == 1 {
-        return Err("its samples are compressed with LZW of the old kind, which is not read".into());
+        return Err("its samples are compressed with old-style LZW, which is not supported".into());
     }
     let mut decoder = weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8);
     let mut bytes = vec![0; want.min(raw.len().saturating_mul(LZW_MOST))];
@@ -93,7 +93,7 @@ fn lzw(raw: &[u8], want: usize) -> Result<Vec<u8>, String> {
 }
 
 fn packbits(mut raw: &[u8], want: usize) -> Vec<u8> {
-    // Two bytes stand for at most 128.
+    // Two bytes expand to at most 128.
     let mut bytes = Vec::with_capacity(want.min(raw.len().saturating_mul(64)));
     while let Some((&head, rest)) = raw.split_first().filter(|_| bytes.len() < want) {
         raw = rest;
@@ -115,8 +115,8 @@ fn packbits(mut raw: &[u8], want: usize) -> Vec<u8> {
     bytes
 }
 
-/// A chunk that is a JPEG. What all have in common is kept once for all, and the colours are told by the TIFF: what a JPEG
-/// without a mark of its own has is for its reader to guess.
+/// Decodes a chunk that is a JPEG. Common tables are stored once for all chunks. The TIFF gives the colour space, because a JPEG
+/// without a marker does not.
 fn picture(source: &Source, layout: &Layout, raw: &[u8]) -> Result<Vec<u8>, String> {
     let mut bytes = b"\xff\xd8".to_vec();
     if layout.together() >= 3 {
@@ -130,21 +130,23 @@ fn picture(source: &Source, layout: &Layout, raw: &[u8]) -> Result<Vec<u8>, Stri
     bytes.extend(inside(raw));
     let decoded = jpeg::decode(&Source { bytes: &bytes, ..*source }).map_err(|error| match error {
         ImageError::Decode { reason, .. } => reason,
-        ImageError::Truncated { .. } => "a JPEG in it ends before its picture does".into(),
+        ImageError::Truncated { .. } => "a JPEG in it is cut off".into(),
         other => other.to_string(),
     })?;
     if decoded.width != layout.chunk.0 || decoded.channels != layout.together() {
         let (width, channels) = (decoded.width, decoded.channels);
-        return Err(format!("it holds a JPEG of {width} pixels a row and {channels} samples a pixel"));
+        return Err(format!(
+            "it holds a JPEG with {width} pixels per row and {channels} samples per pixel, unlike the TIFF"
+        ));
     }
     match decoded.samples {
         Samples::Eight(samples) => Ok(samples),
-        Samples::Inks(_) => Err("it holds a JPEG of inks, which is not read".into()),
+        Samples::Inks(_) => Err("it holds a CMYK JPEG, which is not supported".into()),
         _ => Err("it holds a JPEG with more than 8 bits".into()),
     }
 }
 
-/// CCITT group 4: a bit for each pixel, 1 in the runs that the code calls black. What that means is for the photometric tag.
+/// CCITT group 4: a bit for each pixel, 1 in black runs. The photometric tag defines their colour.
 fn fax(layout: &Layout, raw: &[u8], want: usize) -> Result<Vec<u8>, String> {
     let width = u16::try_from(layout.chunk.0).map_err(|_| "it has fax rows of more than 65,535 pixels")?;
     if layout.bits != 1 || layout.together() != 1 {
@@ -169,7 +171,7 @@ fn fax(layout: &Layout, raw: &[u8], want: usize) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Sums up what is stored as differences, in one row.
+/// Undoes the prediction in a row, which stores differences.
 fn unpredict(layout: &Layout, big_endian: bool, row: &mut [u8]) -> Result<(), String> {
     let step = layout.together();
     match (layout.predictor, layout.bits) {
@@ -186,7 +188,7 @@ fn unpredict(layout: &Layout, big_endian: bool, row: &mut [u8]) -> Result<(), St
             for i in step..row.len() {
                 row[i] = row[i].wrapping_add(row[i - step]);
             }
-            // The high bytes of all samples come first, then the next ones.
+            // The high bytes of all samples come first, then the next bytes.
             let size = bits as usize / 8;
             let count = row.len() / size;
             let planes = row.to_vec();
@@ -197,7 +199,7 @@ fn unpredict(layout: &Layout, big_endian: bool, row: &mut [u8]) -> Result<(), St
                 }
             }
         }
-        (predictor, bits) => return Err(format!("the predictor {predictor} is used on samples of {bits} bits")),
+        (predictor, bits) => return Err(format!("it uses predictor {predictor} on samples of {bits} bits")),
     }
     Ok(())
 }
@@ -229,7 +231,7 @@ mod tests {
 
     #[test]
     fn packed_runs_end_where_they_must() {
-        // 3 plain bytes, nothing, 4 times 9.
+        // 3 literal bytes, a no-op, 4 times 9.
         assert_eq!(packbits(&[2, 1, 2, 3, 128, 253, 9], 100), [1, 2, 3, 9, 9, 9, 9]);
         assert_eq!(packbits(&[2, 1, 2, 3, 128, 253, 9], 5), [1, 2, 3, 9, 9]);
         assert_eq!(packbits(&[5, 1], 9), [1]);

@@ -1,27 +1,27 @@
-//! A TIFF's directories and the values of their tags. EXIF is a TIFF without a picture, so it is read here, too.
+//! A TIFF's directories and the values of their tags. EXIF is a TIFF without a picture and is read here, too.
 
-/// Directories that are followed: a chain may be long (a stack of pages), or a loop.
+/// Most directories of a chain, which may be long (a stack of pages) or a loop.
 const MOST_DIRECTORIES: usize = 4096;
-/// Tags of all directories of a chain together: in a hostile file they overlap, and each has as many as the file has room for.
+/// Most tags of all directories of a chain: in a hostile file they overlap, each as large as the file allows.
 const MOST_TAGS: usize = 1 << 18;
 
-/// The bytes of a TIFF, and how its numbers are written.
+/// The bytes of a TIFF, and its number formats.
 #[derive(Clone, Copy)]
 pub struct File<'a> {
     pub bytes: &'a [u8],
     pub big_endian: bool,
-    /// Offsets and counts of 8 bytes (BigTIFF).
+    /// Whether offsets and counts have 8 bytes (BigTIFF).
     big: bool,
 }
 
-/// One directory: tag, type, count, and where the values lie.
+/// A directory: tag, type, count and value position of each entry.
 pub struct Directory<'a> {
     file: File<'a>,
     entries: Vec<(u16, u16, &'a [u8])>,
 }
 
 impl<'a> File<'a> {
-    /// `None` where the bytes do not begin as a TIFF does.
+    /// `None` if the bytes do not begin like a TIFF.
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
         let big_endian = match bytes.get(..2)? {
             b"II" => false,
@@ -47,13 +47,13 @@ impl<'a> File<'a> {
         Some(self.unsigned(self.slice(at, size)?))
     }
 
-    /// `length` bytes from `at` on, as far as the file holds all of them.
+    /// `length` bytes from `at` on; `None` if the file does not hold all of them.
     pub fn slice(self, at: u64, length: u64) -> Option<&'a [u8]> {
         let (begin, end) = (usize::try_from(at).ok()?, usize::try_from(at.checked_add(length)?).ok()?);
         self.bytes.get(begin..end)
     }
 
-    /// The chain of directories that begins in the file's header. What cannot be read ends it.
+    /// The chain of directories from the file's header. An unreadable one ends it.
     pub fn directories(self) -> Vec<Directory<'a>> {
         let first = if self.big { self.number(8, 8) } else { self.number(4, 4) };
         let mut seen = Vec::new();
@@ -73,7 +73,7 @@ impl<'a> File<'a> {
         found
     }
 
-    /// The directory at `at`, and where the next one lies. Entries whose values lie outside of the file are left out.
+    /// The directory at `at`, and the position of the next one. Skips entries whose values lie outside the file.
     pub fn directory(self, at: u64) -> Option<(Directory<'a>, Option<u64>)> {
         let (head, entry, word) = if self.big { (8, 20, 8) } else { (2, 12, 4) };
         let count = self.number(at, head)?;
@@ -94,7 +94,7 @@ impl<'a> File<'a> {
     }
 }
 
-/// Bytes of one value of a type.
+/// Bytes of a value of a type.
 fn size_of_kind(kind: u16) -> Option<u64> {
     Some(match kind {
         1 | 2 | 6 | 7 => 1,
@@ -106,12 +106,12 @@ fn size_of_kind(kind: u16) -> Option<u64> {
 }
 
 impl<'a> Directory<'a> {
-    /// A tag's values as they lie in the file.
+    /// A tag's raw bytes.
     pub fn bytes(&self, tag: u16) -> Option<&'a [u8]> {
         self.entries.iter().find(|entry| entry.0 == tag).map(|entry| entry.2)
     }
 
-    /// A tag's values where they are whole numbers, whatever their size.
+    /// A tag's values, if they are integers of any size.
     pub fn numbers(&self, tag: u16) -> Option<impl ExactSizeIterator<Item = u64> + 'a> {
         let &(_, kind, bytes) = self.entries.iter().find(|entry| entry.0 == tag)?;
         let file = self.file;
@@ -120,7 +120,7 @@ impl<'a> Directory<'a> {
         Some(bytes.chunks_exact(size as usize).map(move |bytes| file.unsigned(bytes)))
     }
 
-    /// A tag's values where they are floating-point numbers of 8 bytes.
+    /// A tag's values, if they are 8-byte floating-point numbers.
     pub fn doubles(&self, tag: u16) -> Option<impl ExactSizeIterator<Item = f64> + 'a> {
         let &(_, kind, bytes) = self.entries.iter().find(|entry| entry.0 == tag)?;
         let file = self.file;
@@ -149,11 +149,11 @@ mod tests {
 
     #[test]
     fn directories_that_overlap_do_not_fill_the_memory() {
-        // Each begins 12 bytes behind the one before, and has 20,000 tags; where the next one lies is told behind them.
+        // Each begins 12 bytes after the previous one and has 20,000 tags, followed by the position of the next one.
         let (tags, count) = (20_000_u32, 1000);
         let mut bytes = b"II*\0\x08\0\0\0".to_vec();
         for i in 0..=tags + count {
-            // The number of tags, and most of a tag: number and type (BYTE) or the next place, one value.
+            // The number of tags, and most of a tag: number and type (BYTE) or the next position, one value.
             let place = if i < tags { 0x1_0100 } else { 8 + 12 * (i - tags + 1) };
             bytes.extend((tags as u16).to_le_bytes());
             bytes.extend(place.to_le_bytes());

@@ -1,4 +1,4 @@
-//! How a TIFF's picture lies in its file.
+//! The layout of a TIFF's picture in its file.
 
 use super::directory::{Directory, File};
 use crate::image_io::Bands;
@@ -12,7 +12,7 @@ pub enum Kind {
     Float,
 }
 
-/// What the samples mean.
+/// The meaning of the samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Photometric {
     WhiteIsZero,
@@ -20,21 +20,21 @@ pub enum Photometric {
     Rgb,
     Palette,
     Cmyk,
-    /// Only within JPEG.
+    /// In JPEG only.
     YCbCr,
 }
 
-/// What the first sample behind the colours is.
+/// The first sample after the colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extra {
     None,
-    /// Colours are multiplied by it.
+    /// Alpha that the colours are multiplied by.
     Associated,
     Alpha,
     Other,
 }
 
-/// A picture's layout, checked: sizes are not 0 and the chunks cover the picture.
+/// A checked layout: sizes are not 0 and the chunks cover the picture.
 pub struct Layout {
     pub width: u32,
     pub height: u32,
@@ -43,46 +43,46 @@ pub struct Layout {
     pub kind: Kind,
     /// Samples of each pixel.
     pub bands: usize,
-    /// Each band lies in chunks of its own.
+    /// Whether each band has its own chunks.
     pub separate: bool,
     pub photometric: Photometric,
     pub extra: Extra,
-    /// The bands that the user takes for grey or for RGB, from 0.
+    /// The bands that the user chose as grey or RGB, from 0.
     pub chosen: Option<Vec<usize>>,
     pub compression: u64,
     pub predictor: u64,
-    /// The bits of each byte lie the other way round.
+    /// Whether the bits of each byte are reversed.
     pub reversed: bool,
-    /// Strips and tiles are chunks: this many pixels wide and high. The last strip may be lower.
+    /// Width and height of a chunk (strip or tile) in pixels. The last strip may be lower.
     pub chunk: (u32, u32),
     pub tiled: bool,
-    /// Chunks side by side, and one above the other.
+    /// Chunks horizontally and vertically.
     pub grid: (u32, u32),
-    /// What the JPEGs of all chunks have in common.
+    /// Common JPEG tables of all chunks.
     pub jpeg_tables: Vec<u8>,
-    /// Where each chunk lies, and how many bytes it has; plane by plane.
+    /// Position and length of each chunk, plane by plane.
     pub chunks: Vec<(u64, Option<u64>)>,
 }
 
-/// The number of JPEG among the compressions, of the kind that is used today.
+/// TIFF's number of new-style JPEG.
 pub const JPEG: u64 = 7;
-/// Most samples of a pixel. Pictures from above have up to some 300 bands.
+/// Most samples of a pixel. Aerial and satellite pictures have up to some 300 bands.
 const MOST_BANDS: u64 = 1024;
 
 impl Layout {
     /// Width and height as stored.
     pub fn size(directory: &Directory) -> Result<(u32, u32), String> {
         let side = |tag: u16| directory.number(tag).and_then(|n| u32::try_from(n).ok()).filter(|&n| n > 0);
-        side(256).zip(side(257)).ok_or_else(|| "it does not tell its width and height".into())
+        side(256).zip(side(257)).ok_or_else(|| "its width or height is missing".into())
     }
 
-    /// What `directory` tells, or why that cannot be read. Bands that were `chosen` are taken as they are.
+    /// Reads the layout from `directory`, or says why it is not supported. `chosen` bands are used as they are.
     pub fn new(directory: &Directory, chosen: Option<Bands>) -> Result<Self, String> {
         let or = |tag: u16, default: u64| directory.number(tag).unwrap_or(default);
         let (width, height) = Self::size(directory)?;
         let bands = or(277, 1);
         if !(1..=MOST_BANDS).contains(&bands) {
-            return Err(format!("it has {bands} samples a pixel"));
+            return Err(format!("it has {bands} samples per pixel"));
         }
         let bands = bands as usize;
         let same = |tag: u16, default: u64, what: &str| {
@@ -116,14 +116,14 @@ impl Layout {
             }
         };
         if photometric == Photometric::Palette && (bits > 8 || kind != Kind::Unsigned) {
-            return Err(format!("it has a palette for samples of {bits} bits"));
+            return Err(format!("it has a palette with samples of {bits} bits"));
         }
         if photometric == Photometric::Cmyk && (!matches!(bits, 8 | 16) || kind != Kind::Unsigned) {
             return Err(format!("its CMYK samples have {bits} bits each"));
         }
         let compression = or(259, 1);
         if compression != JPEG && photometric == Photometric::YCbCr {
-            return Err("its colours are YCbCr and not compressed as JPEG, which is not read".into());
+            return Err("its colours are YCbCr without JPEG compression, which is not supported".into());
         }
         if compression == JPEG && (bits != 8 || kind != Kind::Unsigned) {
             return Err(format!("its samples are compressed as JPEG and have {bits} bits each"));
@@ -131,7 +131,7 @@ impl Layout {
         let separate = match or(284, 1) {
             1 => false,
             2 => bands > 1,
-            other => return Err(format!("its planes are of the unknown configuration {other}")),
+            other => return Err(format!("it has the unknown planar configuration {other}")),
         };
 
         let tiled = directory.number(322).is_some();
@@ -141,13 +141,13 @@ impl Layout {
             false => (width, side(or(278, u64::MAX), height)),
         };
         if chunk.0 == 0 || chunk.1 == 0 {
-            return Err("its strips or tiles have no size".into());
+            return Err("its strips or tiles have size 0".into());
         }
         let grid = (width.div_ceil(chunk.0), height.div_ceil(chunk.1));
         let planes = if separate { bands } else { 1 };
         let wanted = u64::from(grid.0) * u64::from(grid.1) * planes as u64;
         let (offsets, counts) = if tiled { (324, 325) } else { (273, 279) };
-        // Some writers put the one where the other belongs.
+        // Some writers swap the tags of strips and tiles.
         let offsets = directory.numbers(offsets).or_else(|| directory.numbers(273)).ok_or("it has no samples")?;
         let counts = directory.numbers(counts).or_else(|| directory.numbers(279));
         if (offsets.len() as u64) < wanted {
@@ -167,7 +167,7 @@ impl Layout {
             chosen: chosen.map(|bands| bands.indices().collect()),
             compression,
             predictor: or(317, 1),
-            // A JPEG's bits have but one order.
+            // JPEG has only one bit order.
             reversed: or(266, 1) == 2 && compression != JPEG,
             chunk,
             tiled,
@@ -177,7 +177,7 @@ impl Layout {
         })
     }
 
-    /// The layout of the chunks alone that have any of `rows`, as if they were a picture, and its first row.
+    /// The layout of the chunks that cover `rows`, as if they were a picture, and its first row.
     pub fn rows(self, rows: Range<u32>) -> (u32, Layout) {
         let high = self.chunk.1;
         let (begin, end) = (rows.start / high, rows.end.div_ceil(high).min(self.grid.1));
@@ -192,7 +192,7 @@ impl Layout {
         (first, Layout { height: last - first, grid: (self.grid.0, end - begin), chunks, ..self })
     }
 
-    /// Samples of a colour.
+    /// Number of samples of a colour.
     pub fn colors(&self) -> usize {
         match self.photometric {
             Photometric::WhiteIsZero | Photometric::BlackIsZero | Photometric::Palette => 1,
@@ -201,24 +201,24 @@ impl Layout {
         }
     }
 
-    /// Samples that lie together for each pixel of a chunk.
+    /// Number of interleaved samples per pixel of a chunk.
     pub fn together(&self) -> usize {
         if self.separate { 1 } else { self.bands }
     }
 
-    /// Bytes of one row of a chunk. Rows begin on a byte.
+    /// Bytes of a row of a chunk. Rows begin on a byte.
     pub fn row_bytes(&self) -> u64 {
         (u64::from(self.chunk.0) * self.together() as u64 * u64::from(self.bits)).div_ceil(8)
     }
 
-    /// Bytes of chunk `index` as `file` has them; `None` for one that is left out.
+    /// Compressed bytes of chunk `index`; `None` if the file lacks it.
     pub fn raw<'a>(&self, file: File<'a>, index: usize) -> Result<Option<&'a [u8]>, String> {
         match self.chunks.get(index) {
             None | Some((0, _) | (_, Some(0))) => Ok(None),
             Some(&(offset, count)) => {
                 let rest = (file.bytes.len() as u64).saturating_sub(offset);
                 let bytes = file.slice(offset, count.unwrap_or(rest));
-                bytes.map(Some).ok_or_else(|| format!("{} lies outside of the file", self.named(index)))
+                bytes.map(Some).ok_or_else(|| format!("{} lies outside the file", self.named(index)))
             }
         }
     }
@@ -240,13 +240,13 @@ fn photometric(directory: &Directory, bands: usize) -> Result<Photometric, Strin
         Some(6) => (Photometric::YCbCr, 3),
         Some(4) => return Err("it is a transparency mask of another picture".into()),
         Some(8..=10) => return Err("its colours are CIE L*a*b*".into()),
-        Some(32803 | 34892) => return Err("it is a raw picture of a camera".into()),
+        Some(32803 | 34892) => return Err("it is a camera's raw picture".into()),
         Some(32844 | 32845) => return Err("its colours are LogLuv".into()),
-        Some(other) => return Err(format!("its colours are of the unknown kind {other}")),
-        None => return Err("it does not tell what its samples mean".into()),
+        Some(other) => return Err(format!("it has the unknown photometric interpretation {other}")),
+        None => return Err("its photometric interpretation is missing".into()),
     };
     if bands < needed {
-        return Err(format!("it has {bands} of {needed} samples a pixel"));
+        return Err(format!("it has {bands} of {needed} samples per pixel"));
     }
     Ok(found)
 }
@@ -259,12 +259,12 @@ fn extra(directory: &Directory, photometric: Photometric, bands: usize) -> Resul
         Photometric::WhiteIsZero | Photometric::BlackIsZero => (1, true),
     };
     if grey && bands > 2 {
-        return Err(format!("it has {bands} bands and does not tell which are red, green and blue"));
+        return Err(format!("it has {bands} bands and does not say which are red, green and blue"));
     }
     Ok(match (bands - colors, directory.number(338)) {
         (0, _) => Extra::None,
         (_, Some(1)) => Extra::Associated,
-        // 999 is Corel's; without the tag, what is one sample behind RGB is alpha for everyone.
+        // 999 is Corel's; without the tag, all programs treat one sample after RGB as alpha.
         (_, Some(2 | 999)) => Extra::Alpha,
         (1, None) if photometric == Photometric::Rgb => Extra::Alpha,
         _ => Extra::Other,

@@ -1,13 +1,13 @@
-//! TIFF, of every layout that photographs and pictures from above come in.
+//! TIFF, in all layouts of photographs and aerial pictures.
 //!
-//! The `tiff` crate reads some of them wrong without a word (bands behind the colours together with a predictor, chunks
-//! side by side, turned bits), so the container is read here and other crates decompress.
+//! The `tiff` crate reads some of them wrongly without an error (bands after the colours together with a predictor, chunks
+//! side by side, reversed bits), so the container is read here and other crates decompress.
 //!
 //! ```text
 //! bytes --directory--> tags --layout--> where the chunks lie --chunk--> packed samples --samples--> Pixels
 //! ```
 //!
-//! A file may hold several pictures. The first full one is taken: not a thumbnail, nor a mask of another.
+//! A file may hold several pictures. The first full picture is used, not a thumbnail or a mask.
 
 mod chunk;
 pub(super) mod directory;
@@ -25,10 +25,10 @@ use std::ops::Range;
 const XMP: u16 = 700;
 /// The tag of a colour profile.
 const ICC: u16 = 34675;
-/// The tag of directories below one.
+/// The tag of subdirectories.
 const SUB: u16 = 330;
 
-/// Size and orientation, of which nothing is decoded.
+/// Size and orientation, without decoding.
 pub(super) fn header(source: &Source) -> Result<Header, ImageError> {
     let (_, directory, _) = open(source)?;
     let (width, height) = Layout::size(&directory).map_err(|e| source.failed(e))?;
@@ -49,14 +49,14 @@ pub(super) fn decode(source: &Source, bands: Option<Bands>) -> Result<Pixels, Im
     Ok(pixels)
 }
 
-/// Size and orientation, whatever the size, and where it lies on a map.
+/// Size and orientation without limits on the size, and the georeference.
 pub(super) fn about(source: &Source) -> Result<(Header, Option<GeoTags>), ImageError> {
     let (_, directory, _) = open(source)?;
     let (width, height) = Layout::size(&directory).map_err(|e| source.failed(e))?;
     Ok((Header { width, height, orientation: upright(&directory) }, place(&directory)))
 }
 
-/// The rows of all chunks that have any of `rows`: the first one, how many, and their samples where the file has any.
+/// Decodes all chunks that cover `rows`: their first row, number of rows, and samples if the file has any.
 pub(super) fn decode_rows(
     source: &Source,
     bands: Option<Bands>,
@@ -73,7 +73,7 @@ pub(super) fn decode_rows(
     Ok((first, layout.height, Some(pixels)))
 }
 
-/// The directory of the first full picture, and how many such there are.
+/// The directory of the first full picture, and the number of full pictures.
 fn open<'a>(source: &Source<'a>) -> Result<(File<'a>, Directory<'a>, usize), ImageError> {
     let file = File::new(source.bytes).ok_or_else(|| source.failed("its header is damaged"))?;
     let mut chain = file.directories();
@@ -81,25 +81,25 @@ fn open<'a>(source: &Source<'a>) -> Result<(File<'a>, Directory<'a>, usize), Ima
     if let Some(&first) = full.first() {
         return Ok((file, chain.swap_remove(first), full.len()));
     }
-    // Some cameras put the picture below its thumbnail.
+    // Some cameras put the picture in a subdirectory of its thumbnail.
     let below = chain.iter().flat_map(|directory| directory.numbers(SUB)).flatten().take(64);
     if let Some(directory) = below.filter_map(|at| file.directory(at)).map(|(found, _)| found).find(is_full) {
         return Ok((file, directory, 1));
     }
     match chain.into_iter().next() {
         Some(only) => Ok((file, only, 1)),
-        None => Err(source.failed("it has no directory, or one that lies outside of the file")),
+        None => Err(source.failed("it has no directory within the file")),
     }
 }
 
-/// Whether a directory is of a picture, and not a smaller version (bit 0) or a mask (bit 2) of one.
+/// Whether a directory holds a full picture, not a smaller version (bit 0) or a mask (bit 2).
 fn is_full(directory: &Directory) -> bool {
     let kind = directory.number(254).unwrap_or(0);
-    // The older tag: 2 is a smaller version.
+    // The older tag: 2 means a smaller version.
     kind & 0b101 == 0 && directory.number(255) != Some(2) && Layout::size(directory).is_ok()
 }
 
-/// The tags of GeoTIFF, if there are any. Other numbers than the standard's types are left out.
+/// GeoTIFF tags, if there are any, with values of the standard's types.
 fn place(directory: &Directory) -> Option<GeoTags> {
     let shorts = |tag| Some((tag, GeoValues::Shorts(directory.numbers(tag)?.map(|v| v as u16).collect())));
     let doubles = |tag| Some((tag, GeoValues::Doubles(directory.doubles(tag)?.collect())));
@@ -117,5 +117,5 @@ fn place(directory: &Directory) -> Option<GeoTags> {
 }
 
 fn upright(directory: &Directory) -> Orientation {
-    orientation::told(Some(directory), directory.bytes(XMP))
+    orientation::from_tags(Some(directory), directory.bytes(XMP))
 }

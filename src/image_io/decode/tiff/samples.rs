@@ -1,4 +1,4 @@
-//! Chunks to a picture: samples are unpacked, put in their places and given their meaning.
+//! From chunks to a picture: unpacks samples, puts them in place and interprets them.
 
 use half::f16;
 use image::metadata::Orientation;
@@ -13,22 +13,22 @@ use crate::image_io::decode::{MAX_PIXELS, Note, Pixels, Samples, Source};
 const PALETTE: u16 = 320;
 /// Largest strip or tile, in bytes of decompressed samples (1 GiB).
 const MOST_CHUNK_BYTES: u64 = 1 << 30;
-/// Bytes that a strip or tile may have beyond those of its picture: tiles of small pictures are filled up.
+/// Most bytes by which a strip or tile may exceed its picture: tiles of small pictures are padded.
 const MOST_PADDING: u64 = 24 << 20;
-/// Most bytes that are decompressed for one picture, all its bands together (16 GiB).
+/// Most bytes to decompress for a picture, all bands together (16 GiB).
 const MOST_BYTES: u64 = 1 << 34;
-/// Of these, what any file may ask for (2 GiB), and what each of its bytes adds: a small file may not ask for minutes of work.
+/// The limit for any file (2 GiB); each byte of the file raises it, so that a small file cannot cause minutes of work.
 const ANY_BYTES: u64 = 1 << 31;
 const BYTES_PER_BYTE: u64 = 128;
-/// Most that chunks may hold together where they lie in one another, in times of the file's length: writers share equal tiles.
+/// Most bytes of overlapping chunks, as a multiple of the file's length: writers share equal tiles.
 const MOST_SHARED: u64 = 16;
 
-/// Reads the picture that `layout` tells of. Orientation and profile are left to the caller.
+/// Reads the picture of `layout`. Orientation and profile are left to the caller.
 pub fn read(source: &Source, layout: &Layout, file: File, directory: &Directory) -> Result<Pixels, ImageError> {
     let failed = |reason: String| source.failed(reason);
     let bands = bands(layout);
     let size = if layout.kind != Kind::Unsigned || layout.bits > 16 { 4 } else { layout.bits.div_ceil(8) as usize };
-    // A palette gives three samples for one.
+    // A palette expands one sample to three.
     let widest = bands.len().max(if layout.photometric == Photometric::Palette { 3 } else { 1 });
     source.check_size(layout.width, layout.height, (size * widest) as u8)?;
     let stored: u64 = layout
@@ -38,9 +38,7 @@ pub fn read(source: &Source, layout: &Layout, file: File, directory: &Directory)
         .fold(0, u64::saturating_add);
     if stored > MOST_SHARED * file.bytes.len() as u64 {
         let length = file.bytes.len();
-        return Err(failed(format!(
-            "its strips or tiles claim {stored} bytes of a file of {length}: they lie in one another"
-        )));
+        return Err(failed(format!("its strips or tiles overlap: they claim {stored} bytes of a file of {length}")));
     }
     if are_too_large(layout, file.bytes.len() as u64) {
         let (width, height) = layout.chunk;
@@ -52,7 +50,7 @@ pub fn read(source: &Source, layout: &Layout, file: File, directory: &Directory)
     let mut missing = 0;
     let planes = if layout.separate { layout.bands } else { 1 };
     for plane in 0..planes {
-        // Which samples of a chunk's pixels are wanted, and where they go.
+        // Needed samples of a chunk's pixels, and their channels.
         let picks: Vec<(usize, usize)> = bands.iter().enumerate().map(|(channel, &band)| (band, channel)).collect();
         let picks: Vec<(usize, usize)> = match layout.separate {
             false => picks,
@@ -74,7 +72,7 @@ pub fn read(source: &Source, layout: &Layout, file: File, directory: &Directory)
     }
     let mut pixels = picture.finish(layout, directory).map_err(failed)?;
     if missing == layout.chunks.len() {
-        return Err(failed("it holds no samples at all".into()));
+        return Err(failed("it holds no samples".into()));
     }
     if missing > 0 {
         pixels.notes.push(Note::Sparse { missing, chunks: layout.chunks.len() });
@@ -82,7 +80,7 @@ pub fn read(source: &Source, layout: &Layout, file: File, directory: &Directory)
     Ok(pixels)
 }
 
-/// Whether the chunks are much more than the picture, or what is decoded for nothing is.
+/// Whether the chunks, or the bytes to decompress, far exceed the picture.
 fn are_too_large(layout: &Layout, length: u64) -> bool {
     let most = MOST_BYTES.min(ANY_BYTES + BYTES_PER_BYTE * length);
     let all_bits = layout.bands as u64 * u64::from(layout.bits);
@@ -94,7 +92,7 @@ fn are_too_large(layout: &Layout, length: u64) -> bool {
     padded > 2 * MAX_PIXELS || chunk > MOST_CHUNK_BYTES.min(picture + MOST_PADDING) || decoded > most
 }
 
-/// The bands to take: what was chosen, else the colours, and alpha where there is one.
+/// The bands to read: the chosen ones, else the colours and alpha if there is one.
 fn bands(layout: &Layout) -> Vec<usize> {
     if let Some(chosen) = &layout.chosen {
         return chosen.clone();
@@ -104,7 +102,7 @@ fn bands(layout: &Layout) -> Vec<usize> {
     (0..colors + usize::from(alpha)).collect()
 }
 
-/// A picture that is being put together, its samples as the file has them.
+/// A picture being assembled, with the file's samples.
 struct Picture {
     channels: usize,
     samples: Samples,
@@ -156,7 +154,7 @@ impl Picture {
         }
     }
 
-    /// Looks up palettes, turns white and black, scales to full depth.
+    /// Resolves palettes, inverts white and black, scales to full depth.
     fn finish(mut self, layout: &Layout, directory: &Directory) -> Result<Pixels, String> {
         let top = (1_u32 << layout.bits.min(16)) - 1;
         let mut channels = self.channels;
@@ -167,7 +165,7 @@ impl Picture {
                     samples.iter_mut().step_by(channels).for_each(|s| *s = top as u8 - *s);
                 }
                 Samples::Sixteen(samples) => samples.iter_mut().step_by(channels).for_each(|s| *s = top as u16 - *s),
-                Samples::Float(_) => return Err("its white is 0 in samples whose black is not known".into()),
+                Samples::Float(_) => return Err("its white is 0, and its samples have no known black".into()),
             }
         }
         let samples = match (layout.photometric, self.samples) {
@@ -188,7 +186,7 @@ impl Picture {
                 Samples::Eight(samples)
             }
             (_, Samples::Sixteen(mut samples)) if layout.bits < 16 => {
-                // The high bits are repeated below, so that white is white.
+                // Repeat the high bits below, so that white stays white.
                 let (up, down) = (16 - layout.bits, 2 * layout.bits - 16);
                 samples.iter_mut().for_each(|s| *s = *s << up | *s >> down);
                 Samples::Sixteen(samples)
@@ -201,7 +199,7 @@ impl Picture {
     }
 }
 
-/// Takes `picks` (band, channel) of each pixel's `step` bands to `channels` of `out`.
+/// Copies `picks` (band, channel) of each pixel's `step` bands to `channels` of `out`.
 fn spread<T>(out: &mut [T], channels: usize, step: usize, picks: &[(usize, usize)], get: impl Fn(usize) -> T) {
     for (i, pixel) in out.chunks_exact_mut(channels).enumerate() {
         for &(band, channel) in picks {
@@ -210,7 +208,7 @@ fn spread<T>(out: &mut [T], channels: usize, step: usize, picks: &[(usize, usize
     }
 }
 
-/// Sample `i` of a row that is packed from the high bits down, `bits` of at most 16 each.
+/// Sample `i` of a row packed from the high bits down, with `bits` of at most 16 each.
 fn packed(row: &[u8], i: usize, bits: usize) -> u16 {
     let begin = i * bits;
     let byte = |at: usize| u32::from(row.get(begin / 8 + at).copied().unwrap_or(0));
@@ -222,7 +220,7 @@ fn bytes_at<const N: usize>(row: &[u8], i: usize) -> [u8; N] {
     std::array::from_fn(|k| row[i * N + k])
 }
 
-/// A sample that has more than 16 bits, or a sign.
+/// A sample with more than 16 bits or a sign.
 fn float(layout: &Layout, file: File, bytes: &[u8]) -> f32 {
     let value = file.unsigned(bytes);
     match (layout.kind, layout.bits) {
@@ -236,7 +234,7 @@ fn float(layout: &Layout, file: File, bytes: &[u8]) -> f32 {
     }
 }
 
-/// Colours at 8 bits.
+/// The palette's 8-bit colours.
 struct Palette(Vec<[u8; 3]>);
 
 impl Palette {
@@ -246,12 +244,12 @@ impl Palette {
         if levels.len() < 3 * count {
             return Err(format!("its palette has {} of {} numbers", levels.len(), 3 * count));
         }
-        // Some writers put 8-bit numbers where 16-bit ones belong.
+        // Some writers store 8-bit numbers instead of 16-bit ones.
         let shift = if levels.iter().any(|&level| level > 255) { 8 } else { 0 };
         Ok(Self((0..count).map(|i| [0, 1, 2].map(|c| (levels[c * count + i] >> shift) as u8)).collect()))
     }
 
-    /// `[n, channels]` of an index, and perhaps alpha, to `[n, channels + 2]`.
+    /// Converts `[n, channels]`, an index and maybe alpha, to `[n, channels + 2]`.
     fn look_up(&self, samples: &[u8], channels: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(samples.len() / channels * (channels + 2));
         for pixel in samples.chunks_exact(channels) {
@@ -267,11 +265,11 @@ fn high_bytes(samples: Samples) -> Result<Vec<u8>, String> {
     match samples {
         Samples::Eight(samples) | Samples::Inks(samples) => Ok(samples),
         Samples::Sixteen(samples) => Ok(samples.iter().map(|s| (s >> 8) as u8).collect()),
-        Samples::Float(_) => Err("its colours are multiplied by an alpha whose range is not known".into()),
+        Samples::Float(_) => Err("its colours are premultiplied by an alpha of unknown range".into()),
     }
 }
 
-/// Undoes a multiplication by alpha, as PIL does it: rounded down, at most 255, 0 where alpha is.
+/// Undoes premultiplied alpha like PIL: rounds down, at most 255, 0 where alpha is 0.
 fn divide_by_alpha(samples: &mut [u8], channels: usize) {
     for pixel in samples.chunks_exact_mut(channels) {
         let Some((&mut alpha, colors)) = pixel.split_last_mut() else { return };
@@ -309,7 +307,7 @@ mod tests {
         assert!(!are_too_large(&of((256, 256)), 100) && !are_too_large(&of((2048, 2048)), 100));
         // 500 MB for a picture of 10 kB.
         assert!(are_too_large(&of((4_000_000, 32)), 100));
-        // 300 bands of 10 million pixels: as much as a file of 20 MB may hold, and not one of 1 kB.
+        // 300 bands of 10 million pixels: allowed for a file of 20 MB, but not for one of 1 kB.
         let bands = Layout { bands: 300, width: 10_000, height: 1000, grid: (1, 1000), ..of((10_000, 1)) };
         assert!(are_too_large(&bands, 1000) && !are_too_large(&bands, 20_000_000));
     }

@@ -1,4 +1,4 @@
-//! What was found in a picture.
+//! The result for a picture.
 
 use crate::errors;
 use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Mask, Object, ObjectOptions, find_objects, write_mask};
@@ -15,11 +15,11 @@ fn corner(b: BoundingBox) -> Corner {
     (b.x, b.y, b.width, b.height)
 }
 
-/// A map, and the rule by which it becomes a mask.
+/// A map, and the rule that makes it a mask.
 #[pyclass(frozen, module = "diffews_wgpu._native")]
-pub struct Found {
+pub struct Prediction {
     map: Arc<DecodedMap>,
-    /// Of the picture: width and height.
+    /// Width and height of the picture.
     size: (u32, u32),
     rule: MaskRule,
     mask: OnceLock<Mask>,
@@ -31,7 +31,7 @@ pub struct Found {
     pub warnings: Vec<String>,
 }
 
-/// What a rule is where less than all of it is given.
+/// Completes a partial rule with defaults.
 pub fn rule(
     of: MaskRule,
     threshold: Option<f64>,
@@ -50,12 +50,12 @@ fn bytes_of(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_ne_bytes()).collect()
 }
 
-impl Found {
-    pub fn new(found: Segmentation, size: (u32, u32), rule: MaskRule) -> Found {
+impl Prediction {
+    pub fn new(found: Segmentation, size: (u32, u32), rule: MaskRule) -> Prediction {
         let seconds = found.times().iter().map(|(stage, seconds)| (stage.to_string(), *seconds)).collect();
         let warnings = found.overflow().map(|why| format!("{why}; computed again in f32")).into_iter().collect();
         let precision = found.precision().name();
-        Found { map: Arc::new(found.into_map()), size, rule, mask: OnceLock::new(), seconds, precision, warnings }
+        Prediction { map: Arc::new(found.into_map()), size, rule, mask: OnceLock::new(), seconds, precision, warnings }
     }
 
     fn made_mask(&self) -> &Mask {
@@ -65,21 +65,21 @@ impl Found {
     fn array<'py>(
         &self,
         py: Python<'py>,
-        of: impl FnOnce(&Found) -> Vec<u8> + Send,
+        of: impl FnOnce(&Prediction) -> Vec<u8> + Send,
     ) -> PyResult<Bound<'py, PyByteArray>> {
         errors::caught(|| Ok(PyByteArray::new(py, &py.detach(|| of(self)))))
     }
 }
 
 #[pymethods]
-impl Found {
+impl Prediction {
     /// Width and height of the picture.
     #[getter]
     fn size(&self) -> (u32, u32) {
         self.size
     }
 
-    /// Side of the network's map, where that is square.
+    /// Side of the network's map, if it is square.
     #[getter]
     fn map_size(&self) -> (u32, u32) {
         (self.map.width(), self.map.height())
@@ -105,21 +105,25 @@ impl Found {
         errors::caught(|| Ok(py.detach(|| self.made_mask().bounding_box().map(corner))))
     }
 
-    fn objects(&self, py: Python<'_>, min_area: u64, fill_holes: bool, largest: bool) -> PyResult<Vec<Part>> {
+    fn objects(&self, py: Python<'_>, min_area: u64, fill_holes: bool, largest: bool) -> PyResult<Vec<MaskObject>> {
         errors::caught(|| {
             let options = ObjectOptions { min_area, fill_holes, largest };
             let found = py.detach(|| {
                 let map = self.map.map_at(self.size.0, self.size.1);
                 find_objects(self.made_mask(), Some(&map), &options)
             });
-            Ok(found.map_err(|error| errors::of(&error.into()))?.into_iter().map(|object| Part { object }).collect())
+            Ok(found
+                .map_err(|error| errors::of(&error.into()))?
+                .into_iter()
+                .map(|object| MaskObject { object })
+                .collect())
         })
     }
 
-    /// The same map by another rule.
-    fn at(&self, threshold: Option<f64>, absolute: Option<f64>, min_score: Option<f64>) -> PyResult<Found> {
+    /// The same map with another rule.
+    fn at(&self, threshold: Option<f64>, absolute: Option<f64>, min_score: Option<f64>) -> PyResult<Prediction> {
         let rule = rule(self.rule, threshold, absolute, min_score).map_err(|error| errors::of(&error))?;
-        Ok(Found {
+        Ok(Prediction {
             map: self.map.clone(),
             size: self.size,
             rule,
@@ -138,14 +142,14 @@ impl Found {
     }
 }
 
-/// A connected part of a mask.
+/// A connected component of a mask.
 #[pyclass(frozen, module = "diffews_wgpu._native")]
-pub struct Part {
+pub struct MaskObject {
     object: Object,
 }
 
 #[pymethods]
-impl Part {
+impl MaskObject {
     #[getter]
     fn area(&self) -> u64 {
         self.object.area
@@ -161,7 +165,7 @@ impl Part {
         self.object.score
     }
 
-    /// Of the picture's size.
+    /// Its mask, of the picture's size.
     fn mask<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
         errors::caught(|| {
             let bytes = py.detach(|| {

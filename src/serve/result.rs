@@ -1,4 +1,4 @@
-//! What was found in a picture, as `/v1/segment` tells it.
+//! The answer of `/v1/segment`.
 
 use super::answer::{self, Wanted};
 use super::app::App;
@@ -10,8 +10,8 @@ use crate::settings::{self, MaskRule};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What a client wants to be told.
-pub struct Told {
+/// What a client wants in the answer.
+pub struct ResultOptions {
     pub wanted: Wanted,
     pub rule: MaskRule,
     pub map: bool,
@@ -19,49 +19,49 @@ pub struct Told {
     pub warnings: Vec<String>,
 }
 
-/// What was found.
+/// The result for a picture.
 #[derive(Serialize, ToSchema)]
-pub struct Found {
+pub struct SegmentResult {
     width: u32,
     height: u32,
-    /// Whether the mask has a pixel.
+    /// Whether the mask is not empty.
     found: bool,
-    /// How sure the network is that the thing is in the picture at all, from 0 to 1.
+    /// The network's confidence that the thing is in the picture, from 0 to 1.
     score: f32,
-    /// Left, top, right and bottom of all that was found.
+    /// Bounding box of the mask: left, top, right and bottom.
     r#box: Option<[u32; 4]>,
     foreground_fraction: f64,
-    objects: Vec<FoundObject>,
-    /// PNG in base64, 255 where the thing is.
+    objects: Vec<SegmentObject>,
+    /// PNG in base64, 255 for foreground.
     mask: String,
     /// PNG in base64 of the map before the threshold, 255 for 1.
     map: Option<String>,
-    /// The map's maximum, of which the threshold is a part.
+    /// The map's maximum; relative thresholds are parts of it.
     peak: f32,
     threshold: Threshold,
     min_score: f64,
     precision: &'static str,
-    /// On the device.
+    /// Seconds on the device.
     seconds: f64,
-    /// What the masks of the request's examples should be looked at for.
+    /// Warnings about the masks of the request's examples.
     warnings: Vec<String>,
 }
 
-/// A connected part of the mask.
+/// A connected component of the mask.
 #[derive(Serialize, ToSchema)]
-pub struct FoundObject {
-    /// In pixels.
+pub struct SegmentObject {
+    /// Number of pixels.
     area: u64,
-    /// Left, top, right and bottom.
+    /// Bounding box: left, top, right and bottom.
     r#box: [u32; 4],
-    /// The map's mean inside.
+    /// The map's mean inside the object.
     score: Option<f32>,
-    /// Lines around it, and its holes.
+    /// Its outlines, joined with its holes.
     #[serde(skip_serializing_if = "Option::is_none")]
     polygons: Option<Vec<Vec<[u32; 2]>>>,
 }
 
-/// By which the map became a mask.
+/// The threshold that made the mask.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Threshold {
@@ -74,18 +74,18 @@ fn corners(b: BoundingBox) -> [u32; 4] {
     [b.x, b.y, b.x + b.width, b.y + b.height]
 }
 
-impl Told {
-    /// What was found in a query of `size`, as JSON.
-    pub fn told(self, app: &App, found: Segmentation, size: (u32, u32)) -> Result<String, Problem> {
+impl ResultOptions {
+    /// The result for a query of `size`, as JSON.
+    pub fn json(self, app: &App, found: Segmentation, size: (u32, u32)) -> Result<String, Problem> {
         let seconds: f64 = found.times().iter().map(|(_, seconds)| seconds).sum();
         let precision = found.precision().name();
-        let found = self.wanted.found(app, found.into_map(), size, self.rule)?;
-        let mut objects: Vec<FoundObject> = found
+        let found = self.wanted.predict(app, found.into_map(), size, self.rule)?;
+        let mut objects: Vec<SegmentObject> = found
             .objects
             .iter()
             .map(|object| {
                 let polygons = self.polygons.then(Vec::new);
-                FoundObject { area: object.area, r#box: corners(object.bounding_box), score: object.score, polygons }
+                SegmentObject { area: object.area, r#box: corners(object.bounding_box), score: object.score, polygons }
             })
             .collect();
         if self.polygons {
@@ -104,7 +104,7 @@ impl Told {
             settings::Threshold::Relative(value) => Threshold::Relative(value),
             settings::Threshold::Absolute(value) => Threshold::Absolute(value),
         };
-        answer::text(&Found {
+        answer::text(&SegmentResult {
             width: size.0,
             height: size.1,
             found: found.mask.bounding_box().is_some(),
