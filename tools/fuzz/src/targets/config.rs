@@ -111,7 +111,8 @@ fn record(model: &Model, size: u32, storage: Policy) -> bool {
     let mut r = recorder();
     let input = r.input("query", side, side, latent.clone());
     let mut two = |t: &Tensor| r.input(&t.name, 2 * t.height, t.width, t.channels.clone());
-    let banked: Vec<KeyValue> = bank.chunks_exact(2).map(|kv| KeyValue { k: two(&kv[0]), v: two(&kv[1]) }).collect();
+    let banked: Vec<Vec<KeyValue>> =
+        bank.chunks_exact(2).map(|kv| vec![KeyValue { k: two(&kv[0]), v: two(&kv[1]) }]).collect();
     let out = model.unet.query(&mut r, &input, &banked);
     let queried = finish(r, &[out]);
 
