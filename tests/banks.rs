@@ -5,10 +5,12 @@ mod common;
 
 use common::{Fixture, golden, gpu, rewritten};
 use diffews_wgpu::formats::geotiff;
-use diffews_wgpu::image_io::{PictureOptions, PictureStrips, RgbImage, Tiles};
-use diffews_wgpu::segment::{BankOptions, BankStorage, KvSample};
+use diffews_wgpu::image_io::{DecodedMap, ObjectOptions, PictureOptions, PictureStrips, Prediction, RgbImage, Tiles};
+use diffews_wgpu::segment::{BankOptions, BankStorage, KvSample, StripPrediction, StripsFound};
 use diffews_wgpu::weights::{ModelFiles, Weights};
-use diffews_wgpu::{BankFile, Error, Example, MaskRule, Precision, Segmenter, SupportBank, open_image};
+use diffews_wgpu::{
+    BankFile, Error, Example, MaskRule, Precision, Segmentation, Segmenter, SupportBank, Threshold, open_image,
+};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -26,7 +28,7 @@ fn query() -> RgbImage {
 fn examples() -> [Example; 2] {
     let first = Example::open(fixture("support_0.png"), fixture("support_0_mask.png")).unwrap();
     let turned = image::imageops::flip_vertical(first.image());
-    let second = Example::new(turned, first.mask().clone()).unwrap().named("turned");
+    let second = Example::new(turned, first.mask().into_owned()).unwrap().named("turned");
     [first, second]
 }
 
@@ -315,29 +317,70 @@ fn tiles_of_a_texture_are_one_map() {
     }
 }
 
-/// A picture read by rows gives the same map and mask as one read at once.
+/// A picture read by rows gives the same maps, masks, label maps, objects and overlays as one read at once, to the last bit.
 #[test]
-fn rows_in_turn_give_the_same_map() {
+fn rows_in_turn_give_the_same() {
     let (dir, segmenter, tiles) = (tempfile::tempdir().unwrap(), odd(), Tiles::new(32, 8).unwrap());
-    let bank = segmenter.encode(&examples()).unwrap();
-    let path = dir.path().join("a.tif");
+    let banks = examples().map(|example| segmenter.encode(&[example]).unwrap());
+    let banks: Vec<&SupportBank> = banks.iter().collect();
+    let (path, size) = (dir.path().join("a.tif"), (70, 101));
     let grey: Vec<u8> = (0..70_u32 * 101).map(|i| (i % 70 * 3 + i / 70 % 13 * 9) as u8).collect();
-    geotiff::save(&path, &grey, (70, 101), None, false).unwrap();
-    let whole =
-        segmenter.segment_tiled(&[&bank], &open_image(&path).unwrap(), tiles, &mut |_, _| ControlFlow::Continue(()));
-    let whole = whole.unwrap().remove(0);
-    let mut strips = PictureStrips::open(&path, &PictureOptions::default()).unwrap();
-    let map = segmenter.segment_strips(&bank, &mut strips, tiles, &mut |_, _| ControlFlow::Continue(())).unwrap();
-    let mut next = map.rows().unwrap();
-    let rows: Vec<f32> = (0..101).flat_map(|_| next().unwrap()).collect();
-    assert_eq!(rows, whole.map().values());
-    drop(next);
-    for rule in [segmenter.mask_rule(), MaskRule { min_score: 1.0, ..segmenter.mask_rule() }] {
-        let found = map.found(rule).unwrap();
-        let mut next = map.mask_rows(rule, &found).unwrap();
-        let mask: Vec<bool> = (0..101).flat_map(|_| next().unwrap()).map(|v| v == 255).collect();
-        let want = whole.map().mask(rule);
-        assert_eq!((mask.as_slice(), found.bounding_box), (want.foreground(), want.bounding_box()));
-        assert!((found.score - whole.score()).abs() < 1e-6);
+    geotiff::save(&path, &grey, size, None, false).unwrap();
+    let picture = open_image(&path).unwrap();
+    let on = &mut |_, _| ControlFlow::Continue(());
+    let whole = segmenter.segment_tiled(&banks, &picture, tiles, on).unwrap();
+    let maps: Vec<DecodedMap> = whole.into_iter().map(Segmentation::into_map).collect();
+    let mut strips = || {
+        let mut strips = PictureStrips::open(&path, &PictureOptions::default()).unwrap();
+        segmenter.segment_strips(&banks, &mut strips, tiles, on).unwrap()
+    };
+    for (map, want) in strips().iter().zip(&maps) {
+        let mut next = map.rows().unwrap();
+        let rows: Vec<f32> = (0..101).flat_map(|_| next().unwrap()).collect();
+        assert_eq!(rows, want.values());
+    }
+    let own = segmenter.mask_rule();
+    // Thresholds that leave many parts with holes.
+    let middle = |map: &DecodedMap| map.map().iter().sum::<f32>() / map.map().len() as f32;
+    let busy = MaskRule { threshold: Threshold::Absolute(f64::from(middle(&maps[0]))), ..own };
+    let options = ObjectOptions { min_area: 3, fill_holes: true, largest: false };
+    for (rule, margin, negatives) in [
+        (own, None, false),
+        (MaskRule { min_score: 1.0, ..own }, None, false),
+        (busy, None, false),
+        (busy, None, true),
+        (busy, Some(0.0), false),
+        (busy, Some(0.01), false),
+    ] {
+        let first = if margin.is_none() && !negatives { 1 } else { 2 };
+        let mut want = Prediction::new(maps[..first].to_vec(), size, rule, margin, negatives).unwrap();
+        let taken = strips().into_iter().take(first).collect();
+        let mut found = StripPrediction::new(taken, rule, margin, negatives).unwrap();
+        for objects in [None, Some(ObjectOptions::default()), Some(options)] {
+            let wanted = objects.map(|options| want.keep_objects(&options).unwrap());
+            objects.iter().for_each(|options| found.keep_objects(options).unwrap());
+            let mut next = found.rows().unwrap();
+            let rows: Vec<u8> = (0..101).flat_map(|_| next().unwrap()).collect();
+            drop(next);
+            match &want {
+                Prediction::Mask { mask, .. } => {
+                    assert_eq!(rows.iter().map(|v| *v == 255).collect::<Vec<_>>(), mask.foreground());
+                }
+                Prediction::Labels { labels, .. } => assert_eq!(rows, labels.labels()),
+            }
+            let mut picture_rows = PictureStrips::open(&path, &PictureOptions::default()).unwrap();
+            let mut next = found.painted_rows(&mut picture_rows).unwrap();
+            let painted: Vec<u8> = (0..101).flat_map(|_| next().unwrap()).collect();
+            drop(next);
+            assert_eq!(&painted, want.painted(&picture).unwrap().as_raw());
+            let (mask, all) = (want.foreground(), StripsFound::of_all(&found.found().unwrap()));
+            let count = mask.foreground().iter().filter(|f| **f).count() as u64;
+            assert_eq!((all.foreground, all.bounding_box), (count, mask.bounding_box()));
+            if let Some(wanted) = wanted {
+                assert_eq!(found.regions().unwrap(), wanted, "{rule:?} {margin:?} {negatives}");
+            }
+        }
+        let scores: Vec<f32> = want.maps().iter().map(|map| map.score(rule.threshold)).collect();
+        assert_eq!(found.scores().collect::<Vec<_>>(), scores);
     }
 }

@@ -94,7 +94,7 @@ fn a_bank_lies_in_several_buffers() {
         picture
             .enumerate_pixels_mut()
             .for_each(|(at, y, pixel)| *pixel = *first.image().get_pixel((at + x) % width, y));
-        Example::new(picture, first.mask().clone()).unwrap()
+        Example::new(picture, first.mask().into_owned()).unwrap()
     };
     let examples: Vec<Example> = (0..60).map(moved).collect();
     let limits =

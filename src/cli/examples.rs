@@ -253,10 +253,13 @@ impl ExampleArgs {
         let read = |(Planned { kind, image, source }, place): (Planned, usize)| {
             let (picture, rgb) = &pictures[place];
             let size = rgb.dimensions();
+            let mut named = None;
             let (path, mask) = match source {
                 Source::File(path, reading) => {
                     let loaded = image_io::load_mask_for(&path, (size, picture.orientation), reading)?;
-                    print_mask_warnings(&path, &loaded.warnings, quiet);
+                    let told = with_value(&path, reading, self.given.labels.all_values);
+                    print_mask_warnings(&told, &loaded.warnings, quiet);
+                    named = Some(told);
                     (Some(path), loaded.mask)
                 }
                 Source::Labelme(path) => {
@@ -281,9 +284,18 @@ impl ExampleArgs {
                 Some(name) => data.named(name.to_string_lossy()),
                 None => data,
             };
-            Ok((kind, Support { image, mask: path, data }))
+            let named = named.unwrap_or_else(|| path.as_ref().unwrap_or(&image).display().to_string());
+            Ok((kind, Support { image, mask: path, named, data }))
         };
         planned.into_iter().zip(of_image).map(read).collect()
+    }
+}
+
+/// A mask's file in warnings, and which of its values was read where each is a class.
+fn with_value(path: &Path, reading: MaskReading, all_values: bool) -> String {
+    match reading.source {
+        MaskSource::Value(number) if all_values => format!("{}, value {number}", path.display()),
+        _ => path.display().to_string(),
     }
 }
 
@@ -301,9 +313,8 @@ fn named(given: &Path) -> (Option<String>, &Path) {
 pub fn warn_of_small_masks<'a>(supports: impl IntoIterator<Item = &'a Support>, size: u32, framing: Framing) {
     for support in supports {
         let mask = support.data.mask();
-        if let Some(warning) = MaskWarning::between(mask, &framing.mask(mask, size)) {
-            let name = support.mask.as_ref().unwrap_or(&support.image);
-            tell(&format!("warning: {}: {warning}", name.display()));
+        if let Some(warning) = MaskWarning::between(&mask, &framing.mask(&mask, size)) {
+            tell(&format!("warning: {}: {warning}", support.named));
         }
     }
 }

@@ -16,7 +16,7 @@ use super::classes::ClassArgs;
 use super::engine::{self, Engine, Setup, Watch as _};
 use super::errors::{CliError, usage};
 use super::examples::{self, ExampleArgs, Planned};
-use super::format::{self, FormatArgs};
+use super::format::FormatArgs;
 use super::job::{Existing, Job};
 use super::list::Input;
 use super::notes::Notes;
@@ -162,7 +162,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "--skip-existing: all queries share one file in this format, so none can be skipped by its own file",
         ));
     }
-    let categories = format::categories(args.format.format, &names)?;
+    let categories = args.format.format.categories(&names).map_err(|error| usage(error.to_string()))?;
     let search = args.queries.search(args.results())?;
     let Queries { known, several, more, mut input, notes: mut told } = args.queries.find(&search)?;
     let more = match more {
@@ -177,7 +177,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         output::refuse_input_as_output(made, read.iter().copied().chain(queries).chain(args.trace.as_deref()))?;
     }
     let folder = args.output.as_deref().filter(|path| path.is_dir());
-    if let Some((path, _)) = folder.map(|folder| args.format.names_file(folder, &categories)).transpose()?.flatten() {
+    if let Some((path, _)) =
+        folder.map(|folder| args.format.output().names_file(folder, &categories)).transpose()?.flatten()
+    {
         output::refuse_input_as_output(
             &path,
             read.iter().copied().chain(known.iter().map(|query| query.path.as_path())),
@@ -248,13 +250,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         engine.segmenter.framing(),
     );
     let told = report::examples(&classes);
-    if let (Some(strips), Some(job)) = (strips, source.known().next()) {
-        return strips::run(args, job, strips, (&setup, &engine, &told), &mut bar);
-    }
     if let Some(folder) = args.output.as_deref().filter(|path| path.is_dir()) {
         args.format.write_names(folder, args.force, &categories)?;
     }
-    let run_file = run_file.map(|path| args.format.begin(&path, args.force, &categories)).transpose()?;
+    if let (Some(strips), Some(job)) = (strips, source.known().next()) {
+        let shared = strips::Shared { categories: &categories, run_file: run_file.as_deref() };
+        return strips::run(args, job, strips, (&setup, &engine, &told), &shared, &mut bar);
+    }
+    let run_file = run_file.map(|path| args.format.output().begin(&path, args.force, &categories)).transpose()?;
     Batch { args, examples: told, categories, alone: !several, pictures, tiles: setup.tiles, input }.run(
         &setup,
         engine,
@@ -269,8 +272,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 const MOST_THREADS: usize = 4;
 /// Memory for queries in flight; one query is always allowed.
 const ROOM_BYTES: u64 = 1 << 30;
-/// For each pixel of a query in flight: the picture, its enlarged map, mask and painted copy.
+/// Of a query on its way, for each pixel: the picture, an enlarged map, mask and painted copy;
 const BYTES_PER_PIXEL: u64 = 12;
+/// where several classes contend for it, their best two values and its label;
+const BYTES_PER_LABEL: u64 = 9;
+/// and where tiles are cut, the map of each class.
+const BYTES_PER_MAP: u64 = 4;
+
+/// Of a query on its way, for each pixel, where so many classes contend for it.
+fn bytes_per_pixel(classes: usize, tiled: bool) -> u64 {
+    let labels = if classes > 1 { BYTES_PER_LABEL } else { 0 };
+    BYTES_PER_PIXEL + labels + if tiled { classes as u64 * BYTES_PER_MAP } else { 0 }
+}
 
 /// The queries of a run.
 struct Batch<'a> {
@@ -356,4 +369,17 @@ fn compute(
     };
     let maps = results.into_iter().map(whole).collect();
     Ok(Computed { loaded, maps, machine, times })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes_per_pixel;
+
+    #[test]
+    fn tiles_hold_a_map_of_each_class() {
+        assert_eq!(
+            [(1, false), (1, true), (3, false), (3, true)].map(|(n, t)| bytes_per_pixel(n, t)),
+            [12, 16, 21, 33]
+        );
+    }
 }

@@ -1,9 +1,8 @@
-//! A query, its prediction and its files.
+//! A query and its files.
 
 use super::progress;
 use diffews_wgpu::formats::FormatError;
-use diffews_wgpu::image_io::{self, DecodedMap, ImageError, LabelMap, Mask, RgbImage};
-use std::borrow::Cow;
+use diffews_wgpu::image_io::{self, DecodedMap, ImageError, Prediction, RgbImage};
 use std::path::{Path, PathBuf};
 
 /// One query and its files.
@@ -29,47 +28,7 @@ pub struct ClassFiles {
     pub probability: Option<PathBuf>,
 }
 
-/// The result for a query.
-pub enum Prediction {
-    Mask {
-        mask: Mask,
-        map: DecodedMap,
-    },
-    /// Maps in the order of the classes.
-    Labels {
-        labels: LabelMap,
-        maps: Vec<DecodedMap>,
-    },
-}
-
-impl Prediction {
-    pub fn maps(&self) -> &[DecodedMap] {
-        match self {
-            Prediction::Mask { map, .. } => std::slice::from_ref(map),
-            Prediction::Labels { maps, .. } => maps,
-        }
-    }
-
-    /// The foreground of all classes.
-    pub fn foreground(&self) -> Cow<'_, Mask> {
-        match self {
-            Prediction::Mask { mask, .. } => Cow::Borrowed(mask),
-            Prediction::Labels { labels, .. } => Cow::Owned(labels.foreground()),
-        }
-    }
-
-    /// The picture with the prediction painted on it.
-    pub fn painted(&self, rgb: &RgbImage) -> Result<RgbImage, ImageError> {
-        match self {
-            Prediction::Mask { mask, .. } => image_io::paint_overlay(rgb, mask),
-            Prediction::Labels { labels, maps } => (1..=maps.len() as u8).try_fold(rgb.clone(), |painted, label| {
-                image_io::paint_overlay_in(&painted, &labels.mask(label), image_io::voc_colour(label))
-            }),
-        }
-    }
-}
-
-/// What to do with existing files.
+/// What may happen to files that exist.
 #[derive(Clone, Copy)]
 pub struct Existing {
     /// Replace them.
@@ -149,6 +108,10 @@ impl Job {
                 }
             }
             Prediction::Labels { labels, maps } => {
+                // A label map of one class without a name.
+                if let (Some(path), Some(map)) = (&self.probability, maps.first()) {
+                    settle(write_probability(path, map, size, force).map_err(Into::into))?;
+                }
                 for (label, (class, map)) in (1..=255).zip(self.classes.iter().zip(maps)) {
                     if let Some(path) = &class.mask {
                         settle(image_io::write_mask(path, &labels.mask(label), force).map_err(Into::into))?;

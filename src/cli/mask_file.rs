@@ -4,7 +4,6 @@ use super::advice::of_mask;
 use super::tell;
 use clap::Args;
 use diffews_wgpu::image_io::{MaskReading, MaskSource, MaskWarning};
-use std::path::Path;
 
 #[derive(Args)]
 #[command(next_help_heading = "Masks")]
@@ -41,12 +40,12 @@ impl MaskFileArgs {
 }
 
 /// Prints a mask's warnings, and unless `quiet` its notes.
-pub fn print_mask_warnings(mask: &Path, warnings: &[MaskWarning], quiet: bool) {
+pub fn print_mask_warnings(mask: &str, warnings: &[MaskWarning], quiet: bool) {
     for said in warnings {
         match said.is_note() {
             true if quiet => {}
-            true => tell(&format!("note: {}: {said}{}", mask.display(), of_mask(said))),
-            false => tell(&format!("warning: {}: {said}{}", mask.display(), of_mask(said))),
+            true => tell(&format!("note: {mask}: {said}{}", of_mask(said))),
+            false => tell(&format!("warning: {mask}: {said}{}", of_mask(said))),
         }
     }
 }

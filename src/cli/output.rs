@@ -6,9 +6,9 @@ mod naming;
 mod places;
 
 use super::errors::usage;
-use super::format::{Format, RunFile};
 use super::job::Job;
 use super::queries::Query;
+use diffews_wgpu::formats::Format;
 use diffews_wgpu::image_io::{self, ImageError, is_standard};
 pub use later::Later;
 use naming::Naming;
@@ -62,7 +62,7 @@ pub struct Plan {
 /// Two queries with the same file; files that exist or cannot be written.
 pub fn plan(wanted: Wanted) -> anyhow::Result<Plan> {
     let Wanted { format, force, skip_existing, .. } = wanted;
-    let run_file = format.is_of_run().then(|| wanted.output.map_or_else(RunFile::default_path, Path::to_owned));
+    let run_file = format.is_of_run().then(|| wanted.output.map_or_else(default_path, Path::to_owned));
     if let Some(path) = &run_file {
         if path.is_dir() {
             return Err(usage(format!(
@@ -140,4 +140,9 @@ fn refuse_inputs_as_outputs(jobs: &[Job], others: &[&Path], places: &mut Places)
         }
     }
     Ok(())
+}
+
+/// Where the one file of a run is written if nobody says.
+fn default_path() -> PathBuf {
+    "annotations.json".into()
 }

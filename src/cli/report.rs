@@ -2,10 +2,11 @@
 
 use super::advice::describe;
 use super::classes::Class;
-use super::job::{ClassFiles, Job, Prediction, is_picture};
+use super::job::{ClassFiles, Job, is_picture};
 use super::{json_line, one_line};
-use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Object, Tiles};
+use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Object, Prediction, Tiles};
 use diffews_wgpu::names::percent_encoded;
+use diffews_wgpu::segment::{StripPrediction, StripsFound};
 use diffews_wgpu::settings::{MaskRule, Threshold};
 use diffews_wgpu::tune::Tally;
 use diffews_wgpu::{BankFile, Example, GuidedFilter, Precision, Segmenter, Stage};
@@ -19,6 +20,8 @@ pub struct Support {
     pub image: PathBuf,
     /// `None` if it was made from marks and not written.
     pub mask: Option<PathBuf>,
+    /// What warnings of the mask name.
+    pub named: String,
     pub data: Example,
 }
 
@@ -109,13 +112,13 @@ pub struct Report {
     seconds: Map<String, Value>,
 }
 
-/// A prediction in numbers.
-pub struct Summary {
-    pub size: (u32, u32),
-    pub foreground_fraction: f64,
-    pub bounding_box: Option<BoundingBox>,
-    /// Score of a mask.
-    pub score: Option<f32>,
+/// What is said of what was found.
+struct Summary {
+    size: (u32, u32),
+    foreground_fraction: f64,
+    bounding_box: Option<BoundingBox>,
+    /// Of a mask.
+    score: Option<f32>,
 }
 
 impl Report {
@@ -141,14 +144,52 @@ impl Report {
             },
         };
         Report {
-            objects: objects.filter(|_| !examples.are_named()).map(|all| all.iter().flatten().map(object).collect()),
-            classes: examples.of(job, found, objects, rule.threshold),
+            objects: objects
+                .filter(|_| !examples.are_named())
+                .map(|all| all.iter().flatten().map(told_object).collect()),
+            classes: examples.are_named().then(|| examples.of(job, class_summaries(found, objects, rule.threshold))),
             ..Report::of(machine, examples, job, summary, rule, times)
         }
     }
 
-    /// The summary without objects and classes.
-    pub fn of(
+    /// Of a picture that was read by rows.
+    pub fn of_strips(
+        machine: Machine,
+        examples: &Examples,
+        job: &Job,
+        (found, classes): (&StripPrediction, &[StripsFound]),
+        rule: MaskRule,
+        times: &[(Stage, f64)],
+    ) -> Report {
+        let all = StripsFound::of_all(classes);
+        let pixels = f64::from(found.size().0) * f64::from(found.size().1);
+        let part = |foreground: u64| foreground as f64 / pixels.max(1.0);
+        let summary = Summary {
+            size: found.size(),
+            foreground_fraction: part(all.foreground),
+            bounding_box: all.bounding_box,
+            score: found.scores().next().filter(|_| !examples.are_named()),
+        };
+        let objects = found.objects();
+        let said = |place: usize| -> Vec<Value> {
+            let own = objects.as_ref().and_then(|all| all.get(place)).into_iter().copied().flatten();
+            own.map(|o| object(o.area, o.bounding_box, Some(o.score))).collect()
+        };
+        let each = classes.iter().zip(found.scores()).enumerate().map(|(place, (own, score))| ClassSummary {
+            foreground_fraction: part(own.foreground),
+            bounding_box: own.bounding_box,
+            score,
+            objects: said(place),
+        });
+        Report {
+            objects: objects.as_ref().filter(|_| !examples.are_named()).map(|_| said(0)),
+            classes: examples.are_named().then(|| examples.of(job, each.collect())),
+            ..Report::of(machine, examples, job, summary, rule, times)
+        }
+    }
+
+    /// Without objects and classes.
+    fn of(
         machine: Machine,
         examples: &Examples,
         job: &Job,
@@ -245,32 +286,49 @@ impl Examples {
         self.negatives.is_some()
     }
 
-    /// The report of each class in a query; `None` without named classes.
-    fn of(
-        &self,
-        job: &Job,
-        found: &Prediction,
-        objects: Option<&[Vec<Object>]>,
-        threshold: Threshold,
-    ) -> Option<Vec<Value>> {
-        let (Prediction::Labels { labels, maps }, true) = (found, self.are_named()) else { return None };
-        let of = |label: u8| objects.and_then(|all| all.get(usize::from(label) - 1)).into_iter().flatten().map(object);
-        let class = |(label, (((name, examples), files), map)): (u8, ((&Told, &ClassFiles), &DecodedMap))| {
-            let mask = labels.mask(label);
+    /// What is said of each class in a query.
+    fn of(&self, job: &Job, classes: Vec<ClassSummary>) -> Vec<Value> {
+        let class = |(label, ((own, files), (name, examples))): (u8, ((ClassSummary, &ClassFiles), &Told))| {
             json!({
                 "name": name, "value": label, "supports": examples,
                 "mask": files.mask.as_deref().map(text), "probability": files.probability.as_deref().map(text),
-                "foreground_fraction": mask.foreground_fraction(), "bounding_box": mask.bounding_box().map(corners),
-                "found": mask.foreground().contains(&true), "score": map.score(threshold),
-                "objects": of(label).collect::<Vec<Value>>(),
+                "foreground_fraction": own.foreground_fraction, "bounding_box": own.bounding_box.map(corners),
+                "found": own.bounding_box.is_some(), "score": own.score, "objects": own.objects,
             })
         };
-        Some((1..=255).zip(self.classes.iter().zip(&job.classes).zip(maps)).map(class).collect())
+        (1..=255).zip(classes.into_iter().zip(&job.classes).zip(&self.classes)).map(class).collect()
     }
 }
 
-fn object(object: &Object) -> Value {
-    json!({"area": object.area, "bounding_box": corners(object.bounding_box), "score": object.score})
+/// What is said of a class's pixels.
+struct ClassSummary {
+    foreground_fraction: f64,
+    bounding_box: Option<BoundingBox>,
+    score: f32,
+    objects: Vec<Value>,
+}
+
+fn class_summaries(found: &Prediction, objects: Option<&[Vec<Object>]>, threshold: Threshold) -> Vec<ClassSummary> {
+    let Prediction::Labels { labels, maps } = found else { return Vec::new() };
+    let of = |label: u8| objects.and_then(|all| all.get(usize::from(label) - 1)).into_iter().flatten();
+    let class = |(label, map): (u8, &DecodedMap)| {
+        let mask = labels.mask(label);
+        ClassSummary {
+            foreground_fraction: mask.foreground_fraction(),
+            bounding_box: mask.bounding_box(),
+            score: map.score(threshold),
+            objects: of(label).map(told_object).collect(),
+        }
+    };
+    (1..=255).zip(maps).map(class).collect()
+}
+
+fn told_object(own: &Object) -> Value {
+    object(own.area, own.bounding_box, own.score)
+}
+
+fn object(area: u64, bounding_box: BoundingBox, score: Option<f32>) -> Value {
+    json!({"area": area, "bounding_box": corners(bounding_box), "score": score})
 }
 
 fn corners(b: BoundingBox) -> Value {

@@ -38,7 +38,7 @@ pub fn contact_sheet(pictures: &Pictures) -> Result<RgbImage, ImageError> {
     let true_mask = Mask::new(width, height, truth.iter().map(|&t| t == FOREGROUND).collect())?;
     let mut tiles = Vec::new();
     for support in supports.iter().take(MOST_SUPPORTS) {
-        tiles.push(paint_overlay(support.image(), support.mask())?);
+        tiles.push(paint_overlay(support.image(), &support.mask())?);
     }
     tiles.push(query.clone());
     tiles.push(paint_overlay(query, &true_mask)?);

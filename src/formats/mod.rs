@@ -12,6 +12,8 @@
 //! | [`npz::write`] | the maps of several classes, a file for each picture | values |
 //! | [`geojson::feature_collection`] | GeoJSON, a file for each picture | polygons with holes |
 //!
+//! [`Format`] chooses one of them by its name, [`Output`] writes it.
+//!
 //! [`read`] is the reverse: annotations of such tools as masks of examples.
 //!
 //! Points of polygons are corners of pixels, in pixels from the picture's top left corner ([`outlines`]). Formats whose polygons have no
@@ -26,16 +28,18 @@ pub mod label_map;
 pub mod label_studio;
 pub mod labelme;
 pub mod npz;
+mod output;
 pub mod read;
 mod rings;
 pub mod rle;
 mod run_file;
 pub mod yolo;
 
-use crate::image_io::{ImageError, Region};
+use crate::image_io::{ImageError, Object, Region};
 use crate::shown;
 
 pub use contour::{Point, Polygon, Ring, Tolerance, outlines};
+pub use output::{Format, Output, SharedFile};
 pub use rings::joined;
 
 /// A class of instances.
@@ -82,6 +86,28 @@ impl Picture {
         }
         let instances = instances.into_iter().filter(|i| !i.region.runs().is_empty()).collect();
         Ok(Picture { id, file_name: file_name.to_owned(), size, instances })
+    }
+
+    /// A picture with the objects of each class. `number` counts pictures from 0: COCO's `image_id` is one more.
+    ///
+    /// # Errors
+    /// As [`Picture::new`].
+    pub fn of_objects(
+        number: usize,
+        file_name: &str,
+        size: (u32, u32),
+        (classes, objects): (&[Category], &[Vec<Object>]),
+    ) -> Result<Picture, FormatError> {
+        let instance = |category: &Category, object: &Object| Instance {
+            category: category.clone(),
+            region: object.region.clone(),
+            score: object.score.unwrap_or(1.0),
+        };
+        let of_class = |(category, objects): (&Category, &Vec<Object>)| -> Vec<Instance> {
+            objects.iter().map(|object| instance(category, object)).collect()
+        };
+        let instances = classes.iter().zip(objects).flat_map(of_class).collect();
+        Picture::new(number as u64 + 1, file_name, size, instances)
     }
 
     pub fn id(&self) -> u64 {

@@ -21,8 +21,10 @@ mod mask;
 mod npy;
 mod objects;
 mod overlay;
+mod prediction;
 mod region;
 mod resize;
+mod row_objects;
 mod tiles;
 mod write;
 mod write_rows;
@@ -48,18 +50,21 @@ pub use mask::{
 };
 pub(crate) use npy::npy_header;
 pub use objects::{Object, ObjectOptions, find_objects, mask_of_objects};
+pub(crate) use overlay::{line_of, paint_part};
 pub use overlay::{paint_overlay, paint_overlay_in};
+pub use prediction::Prediction;
 pub use region::{Region, Run};
 pub use resize::{
     mask_to_model_input, resize_bilinear_rgb, resize_bilinear_rgb_rows_first, resize_map, resize_nearest_mask,
     to_model_input,
 };
+pub use row_objects::{Replay, RowObject, RowObjects, RowSource, Rows};
 pub use tiles::{Band, Mosaic, Tiles};
 pub use write::{
     check_output, check_place, write_by, write_mask, write_overlay, write_probability_npy, write_probability_png,
     write_rgb, write_whole,
 };
-pub use write_rows::{GreyBits, write_grey_rows};
+pub use write_rows::{RowSamples, write_png_rows};
 
 /// The path of standard input for reading and of standard output for writing; a file with
 /// this name is `./-`.
@@ -212,6 +217,11 @@ pub enum ImageError {
 
     #[error("more than {most} classes do not fit a label map")]
     Classes { most: usize },
+
+    #[error(
+        "the mask has more than {most} {what}, as noise has; raise the threshold, or segment a part of the picture"
+    )]
+    Parts { what: &'static str, most: usize },
 
     #[error("{path}: cannot be encoded: {reason}", path = .path.display())]
     Encode { path: PathBuf, reason: String },

@@ -25,14 +25,31 @@ pub fn paint_overlay(rgb: &RgbImage, mask: &Mask) -> Result<RgbImage, ImageError
 /// # Errors
 /// As there.
 pub fn paint_overlay_in(rgb: &RgbImage, mask: &Mask, fill: [u8; 3]) -> Result<RgbImage, ImageError> {
-    let (width, height) = rgb.dimensions();
+    paint_part(rgb, mask, Some(fill), line_of(rgb.dimensions()))
+}
+
+/// Width of the line around what is painted over a picture of (width, height): a pixel for each 300 of the shorter side, so that it can be
+/// seen in a scaled-down view.
+pub(crate) fn line_of((width, height): (u32, u32)) -> u32 {
+    (width.min(height) / 300).max(1)
+}
+
+/// [`paint_overlay_in`] of some rows of a picture whose line is given: they are as they are in the whole but for as many at each end.
+///
+/// # Errors
+/// As there.
+pub(crate) fn paint_part(
+    rgb: &RgbImage,
+    mask: &Mask,
+    fill: Option<[u8; 3]>,
+    line: u32,
+) -> Result<RgbImage, ImageError> {
+    let ((width, height), fill, radius) = (rgb.dimensions(), fill.unwrap_or(FILL), line as usize);
     check_length("the mask to paint", mask.foreground().len(), (width, height), 1)?;
     let mut painted = rgb.clone();
     if painted.is_empty() {
         return Ok(painted);
     }
-    // One pixel of line per 300 of the shorter side, so that it is visible when scaled down.
-    let radius = (width.min(height) as usize / 300).max(1);
     let background: Vec<bool> = mask.foreground().iter().map(|f| !f).collect();
     let near_background = spread(&background, width as usize, radius);
     let near_foreground = spread(mask.foreground(), width as usize, radius);

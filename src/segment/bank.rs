@@ -4,7 +4,10 @@ use super::bank_file::{self, About};
 use super::loaded::Keys;
 use super::{BankFile, Precision, Span, Stage};
 use crate::Error;
-use crate::image_io::{self, Framing, LoadedMask, Mask, MaskReading, MaskWarning, Note, PictureOptions, RgbImage};
+use crate::image_io::{
+    self, Framing, LoadedMask, Mask, MaskReading, MaskWarning, Note, PictureOptions, Region, RgbImage,
+};
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,10 +15,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Clone, Debug)]
 pub struct Example {
     image: Arc<RgbImage>,
-    mask: Mask,
+    mask: Held,
     name: Option<String>,
     notes: Vec<Note>,
     warnings: Vec<MaskWarning>,
+}
+
+/// A mask as it takes the least memory: one label map may make hundreds of examples, whose runs are no more than its pixels all together.
+#[derive(Clone, Debug)]
+enum Held {
+    Pixels(Mask),
+    Runs(Region),
+}
+
+impl Held {
+    fn of(mask: Mask) -> Held {
+        let region = Region::of(&mask);
+        match size_of_val(region.runs()) < mask.foreground().len() {
+            true => Held::Runs(region),
+            false => Held::Pixels(mask),
+        }
+    }
 }
 
 impl Example {
@@ -39,7 +59,7 @@ impl Example {
                 of_mask.0, of_mask.1, of_image.0, of_image.1
             )));
         }
-        Ok(Example { image, mask, name: None, notes: Vec::new(), warnings: Vec::new() })
+        Ok(Example { image, mask: Held::of(mask), name: None, notes: Vec::new(), warnings: Vec::new() })
     }
 
     /// Sets the example's name in bank files.
@@ -64,8 +84,12 @@ impl Example {
         &self.image
     }
 
-    pub fn mask(&self) -> &Mask {
-        &self.mask
+    /// Of the picture's size.
+    pub fn mask(&self) -> Cow<'_, Mask> {
+        match &self.mask {
+            Held::Pixels(mask) => Cow::Borrowed(mask),
+            Held::Runs(region) => Cow::Owned(region.mask()),
+        }
     }
 
     /// How the picture was read.
@@ -80,8 +104,8 @@ impl Example {
 
     /// The example at the network's `size`.
     pub(super) fn at(&self, size: u32, framing: Framing) -> Source {
-        let (image, mask) = (framing.picture(&self.image, size), framing.mask(&self.mask, size));
-        // Small copies of squashed pictures get their shape back; padded or cropped ones have kept it.
+        let (image, mask) = (framing.picture(&self.image, size), framing.mask(&self.mask(), size));
+        // A small copy of what was squashed gets its shape back; what was padded or cropped has kept it.
         let shape = if framing == Framing::Squash { self.image.dimensions() } else { (size, size) };
         Source::Example { image, mask, name: self.name.clone(), shape }
     }
@@ -182,3 +206,37 @@ impl SupportBank {
 
 /// A small copy of an example and its mask, if there is one.
 pub(super) type Small = Option<(RgbImage, Mask)>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A label map of 253 classes, whose masks would be 253 bytes a pixel.
+    #[test]
+    fn masks_of_many_classes_take_little_memory() {
+        let (side, image) = (400_u32, Arc::new(RgbImage::new(400, 400)));
+        let label = |i: u32| (i % side / 25 + i / side / 25 * 16) % 253;
+        let bytes = |label_of: &dyn Fn(u32) -> u32| -> usize {
+            let mut bytes = 0;
+            for class in 0..253 {
+                let mask = Mask::new(side, side, (0..side * side).map(|i| label_of(i) == class).collect()).unwrap();
+                let example = Example::shared(image.clone(), mask.clone()).unwrap();
+                assert_eq!(*example.mask(), mask);
+                bytes += match &example.mask {
+                    Held::Pixels(mask) => mask.foreground().len(),
+                    Held::Runs(region) => size_of_val(region.runs()),
+                };
+            }
+            bytes
+        };
+        let pixels = (side * side) as usize;
+        assert!(bytes(&label) < pixels, "areas");
+        // Noise: each pixel is a run of 12 bytes.
+        let mut rng = fastrand::Rng::with_seed(30);
+        let noise: Vec<u32> = (0..pixels).map(|_| rng.u32(0..253)).collect();
+        assert!(bytes(&|i| noise[i as usize]) <= 12 * pixels, "noise");
+        // One mask of noise is kept as it is.
+        let mask = Mask::new(side, side, (0..pixels).map(|_| rng.bool()).collect()).unwrap();
+        assert!(matches!(Held::of(mask), Held::Pixels(_)));
+    }
+}

@@ -3,7 +3,7 @@
 use super::segmentation::add_times;
 use super::{Precision, Progress, Segmenter, Stage, SupportBank};
 use crate::Error;
-use crate::image_io::{Band, BoundingBox, ImageError, Mosaic, PictureStrips, Tiles};
+use crate::image_io::{Band, ImageError, Mosaic, PictureStrips, Tiles};
 use crate::settings::MaskRule;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -19,34 +19,22 @@ pub struct StripMap {
     precision: Precision,
 }
 
-/// Score and size of such a map's mask.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StripsFound {
-    /// The mean of the map over the foreground.
-    pub score: f32,
-    /// Pixels of the foreground.
-    pub foreground: u64,
-    pub bounding_box: Option<BoundingBox>,
-}
-
 impl Segmenter {
-    /// [`Segmenter::segment_tiled`] for a picture that is read row by row: memory grows with its width and the tiles' height, not with its
-    /// height. The map is a temporary file of 4 bytes per pixel.
+    /// As [`Segmenter::segment_tiled`] of a picture that is read row by row: memory grows with its width and the tiles' height, and not with its
+    /// height. The map of each bank lies on the disk, where temporary files do, with 4 bytes a pixel.
     ///
     /// # Errors
-    /// As [`Segmenter::segment`], and errors of reading the picture and of the map's file.
+    /// As [`Segmenter::segment_classes`], and those of reading the picture and of writing the maps.
     pub fn segment_strips(
         &self,
-        bank: &SupportBank,
+        banks: &[&SupportBank],
         picture: &mut PictureStrips,
         tiles: Tiles,
         progress: Progress,
-    ) -> Result<StripMap, Error> {
+    ) -> Result<Vec<StripMap>, Error> {
         let size = picture.size();
         let tiles = tiles.within(size);
-        let file = tempfile::tempfile().map_err(on_disk)?;
-        let (mut writer, mut peak) = (BufWriter::new(&file), 0.0_f32);
-        let mut mosaic = Mosaic::band(tiles, size);
+        let mut maps = banks.iter().map(|_| Growing::new(tiles, size)).collect::<Result<Vec<_>, Error>>()?;
         let bands = tiles.bands(size);
         let count = bands.iter().map(|band| band.corners.len()).sum::<usize>() as f64;
         let (mut done, mut times, mut precision) = (0.0, Vec::new(), self.precision());
@@ -55,25 +43,51 @@ impl Segmenter {
             for &(left, top) in corners {
                 let tile = tiles.cut(&strip, (left, 0));
                 let found =
-                    self.segment_with(bank, &tile, &mut |stage, part| progress(stage, (done + part) / count))?;
-                add_times(&mut times, found.times());
-                if found.overflow().is_some() {
-                    precision = found.precision();
+                    self.segment_classes(banks, &tile, &mut |stage, part| progress(stage, (done + part) / count))?;
+                if let Some(first) = found.first() {
+                    add_times(&mut times, first.times());
                 }
-                mosaic.add((left, top), found.map());
+                for (map, found) in maps.iter_mut().zip(found) {
+                    if found.overflow().is_some() {
+                        precision = found.precision();
+                    }
+                    map.mosaic.add((left, top), found.map());
+                }
                 done += 1.0;
             }
             // Rows that no later tile covers are complete.
             let next = bands.get(at + 1).map_or(size.1, |band| band.rows.start);
-            for row in mosaic.finish_rows(next).chunks_exact(size.0.max(1) as usize) {
-                peak = row.iter().copied().fold(peak, f32::max);
-                writer.write_all(bytemuck::cast_slice(row)).map_err(on_disk)?;
-            }
+            maps.iter_mut().try_for_each(|map| map.finish_rows(next, size.0))?;
         }
         picture.check_depth()?;
-        writer.flush().map_err(on_disk)?;
-        drop(writer);
-        Ok(StripMap { size, file, peak, times, precision })
+        maps.into_iter().map(|map| map.finish(size, times.clone(), precision)).collect()
+    }
+}
+
+/// A map of which the upper rows are on the disk.
+struct Growing {
+    mosaic: Mosaic,
+    writer: BufWriter<File>,
+    peak: f32,
+}
+
+impl Growing {
+    fn new(tiles: Tiles, size: (u32, u32)) -> Result<Growing, Error> {
+        let file = tempfile::tempfile().map_err(on_disk)?;
+        Ok(Growing { mosaic: Mosaic::band(tiles, size), writer: BufWriter::new(file), peak: 0.0 })
+    }
+
+    fn finish_rows(&mut self, end: u32, width: u32) -> Result<(), Error> {
+        for row in self.mosaic.finish_rows(end).chunks_exact(width.max(1) as usize) {
+            self.peak = row.iter().copied().fold(self.peak, f32::max);
+            self.writer.write_all(bytemuck::cast_slice(row)).map_err(on_disk)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self, size: (u32, u32), times: Vec<(Stage, f64)>, precision: Precision) -> Result<StripMap, Error> {
+        let file = self.writer.into_inner().map_err(|error| on_disk(error.into_error()))?;
+        Ok(StripMap { size, file, peak: self.peak, times, precision })
     }
 }
 
@@ -113,45 +127,24 @@ impl StripMap {
         })
     }
 
-    /// Whether a value is foreground, as in [`DecodedMap::mask`](crate::image_io::DecodedMap::mask) for a map of its own size, in bytes.
-    fn holds(&self, rule: MaskRule) -> impl Fn(f32) -> bool {
+    /// Whether a value is foreground: as [`DecodedMap::mask`](crate::image_io::DecodedMap::mask) has it for a map of its own size, in bytes.
+    pub(super) fn holds(&self, rule: MaskRule) -> impl Fn(f32) -> bool {
         let byte = |value: f32| (value * 255.0) as u8;
         let level = rule.threshold.level(f64::from(byte(self.peak)), 255.0);
         move |value| f64::from(byte(value)) > level
     }
 
-    /// The mask's score and size by `rule`; the mask is empty if the score is below the rule's.
-    ///
-    /// # Errors
-    /// As [`StripMap::rows`].
-    pub fn found(&self, rule: MaskRule) -> Result<StripsFound, ImageError> {
+    /// How sure it is that the thing is there, as [`DecodedMap::score`](crate::image_io::DecodedMap::score), and whether that is as much as
+    /// `rule` asks for.
+    pub(super) fn score(&self, rule: MaskRule) -> Result<(f32, bool), ImageError> {
         let (holds, mut next) = (self.holds(rule), self.rows()?);
         let (mut sum, mut count) = (0.0_f64, 0_u64);
-        let (mut left, mut right, mut top, mut bottom) = (u32::MAX, 0, u32::MAX, 0);
-        for y in 0..self.size.1 {
-            for (x, value) in (0_u32..).zip(next()?).filter(|(_, value)| holds(*value)) {
+        for _ in 0..self.size.1 {
+            for value in next()?.into_iter().filter(|value| holds(*value)) {
                 (sum, count) = (sum + f64::from(value), count + 1);
-                (left, right, top, bottom) = (left.min(x), right.max(x), top.min(y), y);
             }
         }
         let score = (sum / count.max(1) as f64) as f32;
-        if f64::from(score) < rule.min_score || count == 0 {
-            return Ok(StripsFound { score, foreground: 0, bounding_box: None });
-        }
-        let bounding_box = BoundingBox { x: left, y: top, width: right - left + 1, height: bottom - top + 1 };
-        Ok(StripsFound { score, foreground: count, bounding_box: Some(bounding_box) })
-    }
-
-    /// Reads the mask's rows one by one, 255 for foreground.
-    ///
-    /// # Errors
-    /// As [`StripMap::rows`].
-    pub fn mask_rows(
-        &self,
-        rule: MaskRule,
-        found: &StripsFound,
-    ) -> Result<impl FnMut() -> Result<Vec<u8>, ImageError> + '_, ImageError> {
-        let (holds, mut next, any) = (self.holds(rule), self.rows()?, found.foreground > 0);
-        Ok(move || Ok(next()?.into_iter().map(|value| if any && holds(value) { 255 } else { 0 }).collect()))
+        Ok((score, f64::from(score) >= rule.min_score))
     }
 }

@@ -221,7 +221,7 @@ fn read_examples(app: &App, examples: &[Shown], gone: &AtomicBool) -> Result<(Ve
         let (example, told) = shown.example(number)?;
         // Scale them down now, so that no pictures of full size wait in the queue.
         let small =
-            Example::new(app.framing.picture(example.image(), app.size), app.framing.mask(example.mask(), app.size));
+            Example::new(app.framing.picture(example.image(), app.size), app.framing.mask(&example.mask(), app.size));
         all.push(small.map_err(|error| Problem::from(&error))?);
         warnings.extend(told);
     }

@@ -143,6 +143,22 @@ fn each_value_of_a_label_map_is_a_class() {
         .small(&["--support", "s.png", "--mask", "s.png", "--all-values", "--query", "q.png", "--output", "n.png"])
         .expect(1, &["s.png", "colours, not label numbers"]);
     assert!(!place.path("n.png").exists());
+    // Warnings say of which value they are.
+    picture(200, 200).save(place.path("large.png")).unwrap();
+    let large = image::GrayImage::from_fn(200, 200, |x, y| Luma([if x + y == 0 { 9 } else { u8::from(x > 100) }]));
+    large.save(place.path("large_labels.png")).unwrap();
+    let args = [
+        "--support",
+        "large.png",
+        "--mask",
+        "large_labels.png",
+        "--all-values",
+        "--query",
+        "q.png",
+        "--output",
+        "w.png",
+    ];
+    place.small(&args).expect(0, &["large_labels.png, value 9: "]);
 }
 
 #[test]

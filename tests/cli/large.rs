@@ -125,9 +125,9 @@ fn what_no_memory_holds_is_read_by_rows() {
         let args = ["infer", "--query", "tall.tif", "--absolute-threshold", "0", "--format", "tiff", "--json"];
         place.run(&[&args[..], &SUPPORT, &SMALL, more].concat())
     };
-    run(&["--tile", "4100", "--overlay", "o.png"]).expect(2, &["tall.tif", "4100 x 65600", "--overlay"]);
+    run(&["--tile", "4100", "--probability", "o.npy"]).expect(2, &["tall.tif", "4100 x 65600", "--probability"]);
     run(&[]).expect(1, &["tall.tif", "65600"]);
-    let said = lines(&run(&["--tile", "4100", "--overlap", "0"]).expect(0, &[]).out).remove(0);
+    let said = lines(&run(&["--tile", "4100", "--overlap", "0", "--min-area", "20"]).expect(0, &[]).out).remove(0);
     assert_eq!((said["height"].as_u64(), said["mask"].as_str()), (Some(65_600), Some("tall_mask.tif")));
     let mut mask = PictureStrips::open(&place.path("tall_mask.tif"), &PictureOptions::default()).unwrap();
     assert_eq!((mask.size(), mask.place()), ((width, height), Some(&there)));
@@ -135,6 +135,20 @@ fn what_no_memory_holds_is_read_by_rows() {
     let count: f64 = (0..16).map(|i| white(&mask.rows(i * 4100..(i + 1) * 4100).unwrap())).sum();
     let part = count / (f64::from(width) * f64::from(height));
     assert!((said["foreground_fraction"].as_f64().unwrap() - part).abs() < 1e-9 && part > 0.0);
+    let areas = |objects: &serde_json::Value| -> Vec<f64> {
+        objects.as_array().unwrap().iter().map(|object| object["area"].as_f64().unwrap()).collect()
+    };
+    let found = areas(&said["objects"]);
+    assert!(!found.is_empty() && found.is_sorted_by(|a, b| a >= b) && found.iter().all(|area| *area >= 20.0));
+    assert_eq!(found.iter().sum::<f64>(), count);
+    // A class, and a format that has outlines.
+    let more = ["--tile", "4100", "--overlap", "0", "--largest", "--json", "--format", "coco", "--output", "tall.json"];
+    let things = ["--support", "thing:s.png", "--mask", "s_mask.png"];
+    let args = [&["infer", "--query", "tall.tif", "--absolute-threshold", "0"][..], &more, &things, &SMALL].concat();
+    let said = lines(&place.run(&args).expect(0, &[]).out).remove(0);
+    let found = areas(&said["classes"][0]["objects"]);
+    let coco: serde_json::Value = serde_json::from_slice(&std::fs::read(place.path("tall.json")).unwrap()).unwrap();
+    assert_eq!((coco["images"][0]["height"].as_u64(), areas(&coco["annotations"])), (Some(65_600), found));
 }
 
 #[test]

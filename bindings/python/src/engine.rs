@@ -3,7 +3,7 @@
 use crate::errors;
 use crate::owned::Owned;
 use crate::picture::{self, Examples, Picture, Shape};
-use crate::prediction::{self, Prediction};
+use crate::prediction::{self, Image, Prediction};
 use crate::watch;
 use diffews_wgpu::gpu::{AdapterChoice, check_backend};
 use diffews_wgpu::image_io::{Framing, LoadedPicture, PictureOptions, Tiles};
@@ -39,7 +39,7 @@ struct Asked {
     tune_seconds: Option<f64>,
 }
 
-fn unknown(what: &str, given: &str, known: &[&str]) -> Error {
+pub fn unknown(what: &str, given: &str, known: &[&str]) -> Error {
     Error::Usage(format!("{what} is {given:?}; it must be one of {}", known.join(", ")))
 }
 
@@ -207,7 +207,7 @@ impl Engine {
         })
     }
 
-    /// Encodes the picture once and returns a result for each bank.
+    /// Encodes the picture once, and gives a result for each bank but the `negative` one.
     #[expect(clippy::too_many_arguments, reason = "Python gives each by itself")]
     fn segment(
         &self,
@@ -218,9 +218,12 @@ impl Engine {
         absolute: Option<f64>,
         min_score: Option<f64>,
         tiles: Option<(u32, u32)>,
+        negative: Option<Py<Bank>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Vec<Prediction>> {
-        let (segmenter, banks) = (&self.open, banks.iter().map(Py::get).collect::<Vec<&Bank>>());
+        let segmenter = &self.open;
+        // What is not meant comes last, as another class.
+        let banks: Vec<&Bank> = banks.iter().chain(&negative).map(Py::get).collect();
         watch::watched(py, enter(&self.open)?, progress.as_ref(), |progress| {
             let rule = prediction::rule(segmenter.mask_rule(), threshold, absolute, min_score)?;
             let tiles = tiles.map(|(side, overlap)| Tiles::new(side, overlap)).transpose().map_err(Error::Usage)?;
@@ -231,8 +234,12 @@ impl Engine {
                 Some(tiles) => segmenter.segment_tiled(&banks, &loaded.rgb, tiles, progress)?,
                 None => segmenter.segment_classes(&banks, &loaded.rgb, progress)?,
             };
+            let image = Image::new(&picture, loaded);
             let mut found: Vec<Prediction> =
-                found.into_iter().map(|found| Prediction::new(found, loaded.rgb.dimensions(), rule)).collect();
+                found.into_iter().map(|found| Prediction::new(found, image.clone(), rule)).collect();
+            if negative.is_some() {
+                prediction::keep_negative(&mut found);
+            }
             if let Some(first) = found.first_mut() {
                 // The banks share the picture: report its notes once.
                 first.warnings.splice(..0, odd);

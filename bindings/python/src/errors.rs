@@ -1,6 +1,7 @@
 //! Maps errors and panics of the library to Python's exceptions.
 
 use diffews_wgpu::Error;
+use diffews_wgpu::formats::FormatError;
 use diffews_wgpu::gpu::GpuError;
 use diffews_wgpu::image_io::ImageError;
 use diffews_wgpu::plan::Less;
@@ -61,7 +62,7 @@ pub fn other(message: impl Into<String>) -> PyErr {
 
 fn class(error: &Error) -> Class {
     match error {
-        Error::Image(error) => image(error),
+        Error::Image(error) | Error::Format(FormatError::Image(error)) => image(error),
         Error::Weights(error) => weights(error),
         Error::Bank(BankError::File(error)) => weights(error),
         Error::Bank(_) | Error::Config(_) | Error::Format(_) | Error::ForeignBank { .. } | Error::Usage(_) => {

@@ -7,6 +7,7 @@ mod owned;
 mod picture;
 mod prediction;
 mod watch;
+mod write;
 
 #[pyo3::pymodule]
 mod _native {
@@ -15,7 +16,7 @@ mod _native {
     use super::picture::{Picture, Shape};
     #[pymodule_export]
     use super::prediction::{MaskObject, Prediction};
-    use super::{engine, errors, watch};
+    use super::{engine, errors, watch, write};
     use diffews_wgpu::gpu::list;
     use diffews_wgpu::image_io::PictureOptions;
     use pyo3::prelude::*;
@@ -40,7 +41,20 @@ mod _native {
         named.or_else(|| dirs::cache_dir().map(|dir| dir.join("diffews-wgpu")))
     }
 
-    /// The mask of a picture: width, height, bytes, and warnings.
+    /// Writes results as `_write.py` says.
+    #[pyfunction]
+    #[pyo3(name = "write")]
+    fn write_results(
+        py: Python<'_>,
+        path: PathBuf,
+        asked: write::Asked,
+        names: Option<Vec<String>>,
+        items: Vec<write::Item>,
+    ) -> PyResult<()> {
+        watch::watched(py, None, None, |_| write::write(&path, &asked, names.as_deref(), &items))
+    }
+
+    /// The mask that is meant in a picture: width, height, bytes, and what is odd about it.
     #[pyfunction]
     fn read_mask<'py>(
         py: Python<'py>,

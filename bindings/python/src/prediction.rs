@@ -1,7 +1,10 @@
 //! The result for a picture.
 
 use crate::errors;
-use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Mask, Object, ObjectOptions, find_objects, write_mask};
+use crate::picture::Picture;
+use diffews_wgpu::image_io::{
+    self, BoundingBox, DecodedMap, GeoTags, LoadedPicture, Mask, Object, ObjectOptions, find_objects, write_mask,
+};
 use diffews_wgpu::{Error, MaskRule, Segmentation, Threshold};
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
@@ -15,12 +18,32 @@ fn corner(b: BoundingBox) -> Corner {
     (b.x, b.y, b.width, b.height)
 }
 
-/// A map, and the rule that makes it a mask.
+/// The picture in which something was found.
+#[derive(Clone)]
+pub struct Image {
+    /// Width and height.
+    size: (u32, u32),
+    file: Option<String>,
+    place: Option<Arc<GeoTags>>,
+}
+
+impl Image {
+    pub fn new(picture: &Picture, loaded: LoadedPicture) -> Image {
+        let file = match picture {
+            Picture::Path(path) => Some(path.to_string_lossy().into_owned()),
+            _ => None,
+        };
+        Image { size: loaded.rgb.dimensions(), file, place: loaded.place.map(Arc::new) }
+    }
+}
+
+/// A map, and the rule by which it becomes a mask.
 #[pyclass(frozen, module = "diffews_wgpu._native")]
 pub struct Prediction {
     map: Arc<DecodedMap>,
-    /// Width and height of the picture.
-    size: (u32, u32),
+    /// Of what is not meant.
+    negative: Option<Arc<DecodedMap>>,
+    image: Image,
     rule: MaskRule,
     mask: OnceLock<Mask>,
     #[pyo3(get)]
@@ -50,16 +73,54 @@ fn bytes_of(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_ne_bytes()).collect()
 }
 
+/// Takes the last, which is of what is not meant, and tells the others of it.
+pub fn keep_negative(found: &mut Vec<Prediction>) {
+    let Some(last) = found.pop() else { return };
+    found.iter_mut().for_each(|own| own.negative = Some(last.map.clone()));
+    if let Some(first) = found.first_mut() {
+        first.warnings.extend(last.warnings);
+    }
+}
+
+/// What the results of a picture's classes are together: as [`image_io::Prediction::new`].
+///
+/// # Errors
+/// Results that are not of one picture and one rule.
+pub fn prediction(all: &[&Prediction], margin: Option<f32>) -> Result<image_io::Prediction, Error> {
+    let Some(first) = all.first() else { return Err(Error::Usage("there is no class; give a result for each".into())) };
+    let negative = |found: &Prediction| found.negative.as_ref().map(Arc::as_ptr);
+    if all.iter().any(|own| own.image.size != first.image.size || negative(own) != negative(first)) {
+        return Err(Error::Usage("classes are of one image: give the results of one call".into()));
+    }
+    if all.iter().any(|own| own.rule != first.rule) {
+        return Err(Error::Usage("classes have one threshold and one least score: give all results the same".into()));
+    }
+    let maps = all.iter().map(|own| &own.map).chain(&first.negative).map(|map| DecodedMap::clone(map)).collect();
+    Ok(image_io::Prediction::new(maps, first.image.size, first.rule, margin, first.negative.is_some())?)
+}
+
 impl Prediction {
-    pub fn new(found: Segmentation, size: (u32, u32), rule: MaskRule) -> Prediction {
+    pub fn new(found: Segmentation, image: Image, rule: MaskRule) -> Prediction {
         let seconds = found.times().iter().map(|(stage, seconds)| (stage.to_string(), *seconds)).collect();
         let warnings = found.overflow().map(|why| format!("{why}; computed again in f32")).into_iter().collect();
         let precision = found.precision().name();
-        Prediction { map: Arc::new(found.into_map()), size, rule, mask: OnceLock::new(), seconds, precision, warnings }
+        let map = Arc::new(found.into_map());
+        Prediction { map, negative: None, image, rule, mask: OnceLock::new(), seconds, precision, warnings }
+    }
+
+    /// The picture's place on the map.
+    pub fn place(&self) -> Option<&GeoTags> {
+        self.image.place.as_deref()
     }
 
     fn made_mask(&self) -> &Mask {
-        self.mask.get_or_init(|| self.map.mask_at(self.size.0, self.size.1, self.rule))
+        let (width, height) = self.image.size;
+        let alone = || self.map.mask_at(width, height, self.rule);
+        self.mask.get_or_init(|| match self.negative.as_ref().map(|_| prediction(&[self], None)) {
+            Some(Ok(image_io::Prediction::Mask { mask, .. })) => mask,
+            // Two maps are always enough, and never too many.
+            _ => alone(),
+        })
     }
 
     fn array<'py>(
@@ -76,7 +137,13 @@ impl Prediction {
     /// Width and height of the picture.
     #[getter]
     fn size(&self) -> (u32, u32) {
-        self.size
+        self.image.size
+    }
+
+    /// The picture's path as it was given.
+    #[getter]
+    fn file(&self) -> Option<&str> {
+        self.image.file.as_deref()
     }
 
     /// Side of the network's map, if it is square.
@@ -94,7 +161,7 @@ impl Prediction {
     }
 
     fn probability<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
-        self.array(py, |found| bytes_of(&found.map.map_at(found.size.0, found.size.1)))
+        self.array(py, |found| bytes_of(&found.map.map_at(found.image.size.0, found.image.size.1)))
     }
 
     fn score(&self, py: Python<'_>) -> PyResult<f32> {
@@ -109,7 +176,7 @@ impl Prediction {
         errors::caught(|| {
             let options = ObjectOptions { min_area, fill_holes, largest };
             let found = py.detach(|| {
-                let map = self.map.map_at(self.size.0, self.size.1);
+                let map = self.map.map_at(self.image.size.0, self.image.size.1);
                 find_objects(self.made_mask(), Some(&map), &options)
             });
             Ok(found
@@ -125,7 +192,8 @@ impl Prediction {
         let rule = rule(self.rule, threshold, absolute, min_score).map_err(|error| errors::of(&error))?;
         Ok(Prediction {
             map: self.map.clone(),
-            size: self.size,
+            negative: self.negative.clone(),
+            image: self.image.clone(),
             rule,
             mask: OnceLock::new(),
             seconds: self.seconds.clone(),

@@ -22,6 +22,9 @@ mask: NDArray[np.bool_] = one.mask
 probability: NDArray[np.float32] = one.probability
 box: Optional[Box] = one.box
 areas: List[Tuple[int, float]] = [(found.area, found.score) for found in one.objects]
+diffews_wgpu.write("found.json", [one, also_one], "coco", tolerance=1)
+diffews_wgpu.write(Path("labels.png"), named, format="labelmap", margin=0.1)
+without: Result = segmenter.segment(bank, "a.png", negative=more)
 shots: int = len(bank) + segmenter.load_bank("cat.bank").shots
 name: str = segmenter.adapter.name + diffews_wgpu.devices()[0].driver + diffews_wgpu.__version__
 

@@ -3,7 +3,6 @@
 use super::super::advice::describe;
 use super::super::engine::{Engine, Watch};
 use super::super::errors::{CliError, is_of_query};
-use super::super::format::RunFile;
 use super::super::interrupt;
 use super::super::job::Job;
 use super::super::notes::Notes;
@@ -14,6 +13,7 @@ use super::finish::{Computed, Finished, Message};
 use super::source::Task;
 use super::trace::Trace;
 use super::{Args, standard};
+use diffews_wgpu::formats::SharedFile;
 use diffews_wgpu::{Segmentation, Stage};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -27,8 +27,8 @@ pub struct Desk<'a, 'env> {
     pub bar: Bar,
     pub notes: Notes,
     trace: Trace,
-    /// The file that all queries share.
-    run_file: Option<RunFile>,
+    /// What all queries share.
+    run_file: Option<SharedFile>,
     args: &'a Args,
     /// A single query, named on the command line: its failure fails the run.
     alone: bool,
@@ -54,7 +54,7 @@ impl<'a, 'env> Desk<'a, 'env> {
     pub fn new(
         bar: Bar,
         notes: Notes,
-        (trace, run_file): (Trace, Option<RunFile>),
+        (trace, run_file): (Trace, Option<SharedFile>),
         (args, alone, total): (&'a Args, bool, Option<usize>),
         writers: Crew<'env, Item, Done>,
     ) -> Self {
@@ -233,7 +233,7 @@ impl<'a, 'env> Desk<'a, 'env> {
         let status = self.status();
         // Also after a failure: the file holds the earlier results.
         let writing = progress::writing();
-        let shared = self.run_file.take().map_or(Ok(()), RunFile::finish);
+        let shared = self.run_file.take().map_or(Ok(()), SharedFile::finish);
         drop(writing);
         let traced = shared.map_err(Into::into).and(self.trace.write());
         let total = self.total.unwrap_or(self.begun);

@@ -1,16 +1,13 @@
 //! From a query's map to its files and its report, on a worker thread.
 
-use super::super::format::{Format, picture};
-use super::super::job::{Existing, Job, Prediction};
+use super::super::job::{Existing, Job};
 use super::super::report::{Examples, Machine, Report};
 use super::super::{json_line, show};
 use super::Args;
 use super::load::Loaded;
 use diffews_wgpu::Stage;
-use diffews_wgpu::formats::{Category, Picture};
-use diffews_wgpu::image_io::{
-    self, DecodedMap, ImageError, Mask, Object, ObjectOptions, find_objects, mask_of_objects,
-};
+use diffews_wgpu::formats::{Category, Format, Picture};
+use diffews_wgpu::image_io::{DecodedMap, ObjectOptions, Prediction};
 use diffews_wgpu::settings::MaskRule;
 use std::path::Path;
 
@@ -57,21 +54,23 @@ impl Written<'_> {
         let (format, options) = (&args.format, args.format.objects());
         let Computed { loaded, maps, machine, times } = computed;
         let size = loaded.size;
-        let labelled = examples.are_named() || format.format == Format::Labelmap;
+        let labelled = examples.are_named() || format.format == Format::LabelMap;
         let margin = labelled.then_some(args.margin as f32);
-        let mut found = found(maps, size, rule, margin, examples.have_negatives())?;
+        let mut found = Prediction::new(maps, size, rule, margin, examples.have_negatives())?;
         let changed = options != ObjectOptions::default();
         let objects = match args.json || changed || !format.format.is_picture() {
-            true => Some(objects(&mut found, size, &options)?),
+            true => Some(found.keep_objects(&options)?),
             false => None,
         };
         let picture = match (&objects, format.format.is_picture()) {
-            (Some(objects), false) => Some(picture(number, &job.query, size, (categories, objects))?),
+            (Some(objects), false) => {
+                Some(Picture::of_objects(number, &job.query.to_string_lossy(), size, (categories, objects))?)
+            }
             _ => None,
         };
         let place = loaded.place.as_ref();
         let result = |path: &Path, force: bool| match &picture {
-            Some(picture) => format.write(path, picture, (categories, &found), place, force),
+            Some(picture) => format.output().write(path, picture, (categories, Some(&found)), place, force),
             None => format.format.write_picture(path, &found, place, force),
         };
         if !job.write(loaded.whole.as_ref(), &found, size, existing, &result)? && job.result.is_some() {
@@ -87,54 +86,5 @@ impl Written<'_> {
             }
         };
         Ok(Finished { said, picture: picture.filter(|_| job.result.is_none()) })
-    }
-}
-
-/// A mask, or with named classes a label map, where the best two maps differ by at least `margin`. The last map may be the negative
-/// class, which keeps its pixels and gets no label.
-fn found(
-    mut maps: Vec<DecodedMap>,
-    size: (u32, u32),
-    rule: MaskRule,
-    margin: Option<f32>,
-    negatives: bool,
-) -> Result<Prediction, ImageError> {
-    if let (None, false) = (margin, negatives) {
-        let map = maps.swap_remove(0);
-        return Ok(Prediction::Mask { mask: map.mask_at(size.0, size.1, rule), map });
-    }
-    let mut labels = image_io::label_maps(&maps, size, rule, margin.unwrap_or(0.0))?;
-    if negatives {
-        let number = maps.len() as u8;
-        maps.pop();
-        labels.remove(number);
-    }
-    Ok(match margin {
-        Some(_) => Prediction::Labels { labels, maps },
-        None => Prediction::Mask { mask: labels.mask(1), map: maps.swap_remove(0) },
-    })
-}
-
-/// The objects of each class; pixels outside them are removed from the prediction.
-fn objects(
-    found: &mut Prediction,
-    (width, height): (u32, u32),
-    options: &ObjectOptions,
-) -> Result<Vec<Vec<Object>>, ImageError> {
-    let of = |mask: &Mask, map: &DecodedMap| find_objects(mask, Some(&map.map_at(width, height)), options);
-    match found {
-        Prediction::Mask { mask, map } => {
-            let objects = of(mask, map)?;
-            *mask = mask_of_objects(&objects, (width, height))?;
-            Ok(vec![objects])
-        }
-        Prediction::Labels { labels, maps } => (1..=255)
-            .zip(maps)
-            .map(|(label, map)| {
-                let objects = of(&labels.mask(label), map)?;
-                labels.keep(label, &mask_of_objects(&objects, (width, height))?)?;
-                Ok(objects)
-            })
-            .collect(),
     }
 }

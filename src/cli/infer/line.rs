@@ -2,7 +2,6 @@
 
 use super::super::engine::{Engine, Setup, Watch as _};
 use super::super::errors::is_of_query;
-use super::super::format::RunFile;
 use super::super::notes::Notes;
 use super::super::progress::{self, Bar};
 use super::crew::Crew;
@@ -10,8 +9,9 @@ use super::desk::{Desk, Item};
 use super::load::Ready;
 use super::source::{Source, Task};
 use super::trace::Trace;
-use super::{BYTES_PER_PIXEL, Batch, MOST_THREADS, ROOM_BYTES, compute};
+use super::{Batch, MOST_THREADS, ROOM_BYTES, bytes_per_pixel, compute};
 use diffews_wgpu::Error;
+use diffews_wgpu::formats::SharedFile;
 use diffews_wgpu::image_io::LoadedPicture;
 use std::collections::VecDeque;
 use std::thread::available_parallelism;
@@ -43,7 +43,7 @@ impl Batch<'_> {
         (mut source, first): (Source, Option<LoadedPicture>),
         bar: Bar,
         notes: Notes,
-        (trace, run_file): (Trace, Option<RunFile>),
+        (trace, run_file): (Trace, Option<SharedFile>),
     ) -> anyhow::Result<()> {
         let side = engine.segmenter.size();
         let rule = engine.segmenter.mask_rule();
@@ -160,7 +160,9 @@ impl<'env> Line<'_, 'env> {
         let computed = match ready {
             Ok(Ready::Picture(loaded)) => {
                 desk.notes.tell(&task.job.query, &loaded.notes, || desk.bar.clear());
-                self.largest = self.largest.max(Some(loaded.pixels() * BYTES_PER_PIXEL));
+                let classes = self.setup.classes.len();
+                let bytes = loaded.pixels() * bytes_per_pixel(classes, self.setup.tiles.is_some());
+                self.largest = self.largest.max(Some(bytes));
                 if self.batch.is_there(&task.job) {
                     return desk.found();
                 }

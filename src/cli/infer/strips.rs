@@ -2,16 +2,18 @@
 
 use super::super::engine::{Engine, Setup, Watch};
 use super::super::errors::usage;
-use super::super::format::Format;
 use super::super::job::{Job, is_npy};
-use super::super::report::{Examples, Machine, Report, Summary};
+use super::super::report::{Examples, Machine, Report};
 use super::super::{json_line, print, progress};
 use super::Args;
-use diffews_wgpu::formats::geotiff;
+use diffews_wgpu::SupportBank;
+use diffews_wgpu::formats::{Category, Format, Picture, geotiff};
 use diffews_wgpu::image_io::{
-    self, GreyBits, ImageError, MAX_PIXELS, ObjectOptions, PictureOptions, PictureStrips, is_standard, write_grey_rows,
+    self, GeoTags, ImageError, MAX_PIXELS, ObjectOptions, PictureOptions, PictureStrips, RowSamples, is_standard,
+    write_png_rows,
 };
-use diffews_wgpu::segment::StripMap;
+use diffews_wgpu::segment::{StripMap, StripPrediction};
+use std::path::Path;
 
 /// Opens the query if tiles are cut and it is too large to read at once.
 ///
@@ -38,15 +40,12 @@ pub fn open(args: &Args, job: &Job, options: &PictureOptions) -> anyhow::Result<
     if u64::from(width) * u64::from(height) <= MAX_PIXELS {
         return Ok(None);
     }
-    let changed = args.format.objects() != ObjectOptions::default();
+    let npy = job.probabilities().any(|path| is_npy(path));
     let asked = [
-        ("--overlay", args.overlay.is_some()),
         ("--show", args.show),
         ("--trace", args.trace.is_some()),
-        ("--min-area, --fill-holes and --largest", changed),
-        ("--format, but png and tiff,", !matches!(args.format.format, Format::Png | Format::Tiff)),
-        ("--probability, but as .png,", job.probability.as_deref().is_some_and(is_npy)),
-        ("several classes and --negative", !job.classes.is_empty() || args.examples.has_negatives()),
+        ("--format npz", args.format.format == Format::Npz),
+        ("--probability, but as .png,", npy),
         ("- for a result", job.outputs().any(is_standard)),
     ];
     match asked.iter().find(|(_, given)| *given) {
@@ -60,39 +59,71 @@ pub fn open(args: &Args, job: &Job, options: &PictureOptions) -> anyhow::Result<
     }
 }
 
-/// Segments the query and writes the results.
+/// What is written of it beside its own files.
+pub struct Shared<'a> {
+    /// The classes as formats have them.
+    pub categories: &'a [Category],
+    /// The file of the run.
+    pub run_file: Option<&'a Path>,
+}
+
+/// Segments it and writes the results.
 pub fn run(
     args: &Args,
     job: &Job,
     mut strips: PictureStrips,
     (setup, engine, examples): (&Setup, &Engine, &Examples),
+    shared: &Shared,
     watch: &mut dyn Watch,
 ) -> anyhow::Result<()> {
-    let Some((tiles, bank)) = setup.tiles.zip(engine.banks.first()) else { return Err(usage("there is no example")) };
+    let Some(tiles) = setup.tiles else { return Err(usage("a picture that is read in parts is cut into tiles")) };
     let (segmenter, rule) = (&engine.segmenter, engine.segmenter.mask_rule());
-    let map = segmenter.segment_strips(bank, &mut strips, tiles, &mut |stage, done| watch.step(stage, done))?;
+    let (format, force) = (args.format.format, args.force);
+    let banks: Vec<&SupportBank> = engine.banks.iter().collect();
+    let maps = segmenter.segment_strips(&banks, &mut strips, tiles, &mut |stage, done| watch.step(stage, done))?;
     watch.clear();
-    let found = map.found(rule)?;
+    let machine = |map: &StripMap| Machine::of(segmenter, Some(tiles), map.precision());
+    let Some((machine, times)) = maps.first().map(|map| (machine(map), engine.times(map.times()))) else {
+        return Err(usage("there is no example"));
+    };
+    let margin = (examples.are_named() || format == Format::LabelMap).then_some(args.margin as f32);
+    let mut found = StripPrediction::new(maps, rule, margin, examples.have_negatives())?;
+    let options = args.format.objects();
+    if args.json || options != ObjectOptions::default() || !format.is_picture() {
+        found.keep_objects(&options)?;
+    }
     let _writing = progress::writing();
-    let (size, force) = (map.size(), args.force);
-    if let Some(path) = &job.result {
-        let mut next = map.mask_rows(rule, &found)?;
-        match args.format.format {
-            Format::Tiff => geotiff::save_rows(path, size, strips.place(), force, &mut next)?,
-            _ => write_grey_rows(path, size, GreyBits::Eight, force, &mut |_| next())?,
+    if format.is_picture() {
+        if let Some(path) = &job.result {
+            write_picture(path, &found, (format, margin.is_some()), strips.place(), force)?;
+        }
+    } else {
+        let (name, regions) = (job.query.to_string_lossy(), found.regions()?);
+        let picture = Picture::of_objects(0, &name, found.size(), (shared.categories, &regions))?;
+        drop(regions);
+        let output = args.format.output();
+        if let Some(path) = &job.result {
+            output.write(path, &picture, (shared.categories, None), strips.place(), force)?;
+        } else if let Some(path) = shared.run_file {
+            let mut file = output.begin(path, force, shared.categories)?;
+            file.add(&picture)?;
+            file.finish()?;
         }
     }
-    if let Some(path) = &job.probability {
-        write_grey_rows(path, size, GreyBits::Sixteen, force, &mut probability(&map)?)?;
+    for (path, map) in job.probabilities().zip(found.maps()) {
+        write_png_rows(path, map.size(), RowSamples::GreySixteen, force, &mut probability(map)?)?;
     }
-    let machine = Machine::of(segmenter, Some(tiles), map.precision());
-    let summary = Summary {
-        size,
-        foreground_fraction: found.foreground as f64 / (f64::from(size.0) * f64::from(size.1)),
-        bounding_box: found.bounding_box,
-        score: Some(found.score),
-    };
-    let report = Report::of(machine, examples, job, summary, rule, &engine.times(map.times()));
+    if let Some(path) = &job.overlay {
+        let mut next = found.painted_rows(&mut strips)?;
+        write_png_rows(path, found.size(), RowSamples::Rgb, force, &mut |_| next())?;
+    }
+    for (label, class) in (1..=255).zip(&job.classes) {
+        if let Some(path) = &class.mask {
+            let mut next = found.class_rows(label)?;
+            write_png_rows(path, found.size(), RowSamples::Grey, force, &mut |_| next())?;
+        }
+    }
+    let report = Report::of_strips(machine, examples, job, (&found, &found.found()?), rule, &times);
     match args.json {
         true => print(&json_line(&report)?)?,
         false if args.quiet => {}
@@ -101,7 +132,24 @@ pub fn run(
     Ok(())
 }
 
-/// The rows of a 16-bit picture.
+/// Writes a mask or a label map.
+fn write_picture(
+    path: &Path,
+    found: &StripPrediction,
+    (format, labelled): (Format, bool),
+    place: Option<&GeoTags>,
+    force: bool,
+) -> anyhow::Result<()> {
+    let mut next = found.rows()?;
+    let samples = if labelled { RowSamples::Label } else { RowSamples::Grey };
+    match format {
+        Format::Tiff => geotiff::save_rows(path, found.size(), place, force, &mut next)?,
+        _ => write_png_rows(path, found.size(), samples, force, &mut |_| next())?,
+    }
+    Ok(())
+}
+
+/// The rows of a picture of 16 bits.
 fn probability(map: &StripMap) -> Result<impl FnMut(u32) -> Result<Vec<u8>, ImageError> + '_, ImageError> {
     let mut next = map.rows()?;
     Ok(move |_| Ok(next()?.iter().flat_map(|v| ((v.clamp(0.0, 1.0) * 65535.0 + 0.5) as u16).to_be_bytes()).collect()))

@@ -1,8 +1,8 @@
 //! Checks that results can be written.
 
-use super::super::format::Format;
 use super::super::job::{Job, is_npy};
 use super::HIDDEN;
+use diffews_wgpu::formats::Format;
 use diffews_wgpu::image_io::{self, ImageError, is_standard};
 use std::collections::HashSet;
 use std::fs;

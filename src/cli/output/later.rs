@@ -1,12 +1,12 @@
 //! Queries that arrive during the run, planned one by one.
 
 use super::super::errors::CliError;
-use super::super::format::Format;
 use super::super::job::Job;
 use super::super::queries::Query;
 use super::check::Probed;
 use super::naming::Naming;
 use super::places::Places;
+use diffews_wgpu::formats::Format;
 use diffews_wgpu::image_io::{ImageError, is_standard};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};

@@ -1,10 +1,10 @@
 //! Names of the results.
 
 use super::super::errors::usage;
-use super::super::format::Format;
 use super::super::job::{ClassFiles, Job, is_npy, is_png};
 use super::super::queries::Query;
 use super::Wanted;
+use diffews_wgpu::formats::Format;
 use diffews_wgpu::image_io::{ImageError, is_standard};
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -83,7 +83,7 @@ impl Naming {
         let named = |what: &str| ending(&format!("_{what}.png"));
         let (format, labelled) = (self.format, !self.classes.is_empty());
         let own = match format.is_picture() {
-            true if labelled || format == Format::Labelmap => ending(&format!("_labels.{}", format.extension())),
+            true if labelled || format == Format::LabelMap => ending(&format!("_labels.{}", format.extension())),
             true => ending(&format!("_mask.{}", format.extension())),
             false => ending(&format!(".{}", format.extension())),
         };

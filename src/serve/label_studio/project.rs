@@ -322,10 +322,13 @@ mod tests {
         let mut project = Project::default();
         (0..MOST_ANNOTATIONS as i64 + 5).for_each(|id| take(&mut project, id, "cat"));
         assert_eq!((project.annotations.len(), project.annotations.keys().next()), (MOST_ANNOTATIONS, Some(&5)));
-        let large = |id| {
-            let rle = json!([{"type": "brush", "value": {"rle": vec![id as u8; MOST_BYTES / 3]}}]);
-            Annotation::new(&Sent { id, result: rle, was_cancelled: false }, &fields(&json!({})))
+        // Its bytes are counted from its regions; a long one would take the test long.
+        let brush = |length: usize| {
+            let rle = json!([{"type": "brush", "value": {"rle": vec![7; length]}}]);
+            Annotation::new(&Sent { id: 0, result: rle, was_cancelled: false }, &fields(&json!({}))).unwrap()
         };
+        assert_eq!(brush(3000).bytes - brush(1000).bytes, 2000);
+        let large = |_| Some(Annotation { bytes: MOST_BYTES / 3 + 1, ..brush(9) });
         (1000..1004).for_each(|id| project.take(id, large(id)));
         assert_eq!(project.annotations.keys().copied().collect::<Vec<_>>(), [1002, 1003]);
     }

@@ -22,6 +22,7 @@ from ._inputs import Box, ImageLike, Marks, MaskLike
 from ._native import __version__
 from ._result import Object, Result
 from ._segmenter import Bank, Device, Segmenter, devices
+from ._write import ResultLike, write
 
 __all__ = [
     "Bank",
@@ -40,7 +41,9 @@ __all__ = [
     "Object",
     "OutOfMemoryError",
     "Result",
+    "ResultLike",
     "Segmenter",
     "__version__",
     "devices",
+    "write",
 ]

@@ -9,12 +9,13 @@ _Shape = Union[_Picture, _Marks]
 _Progress = Optional[Callable[[str, float], object]]
 _Corner = Tuple[int, int, int, int]
 
-__all__ = ["Bank", "Prediction", "MaskObject", "Segmenter", "__version__", "cache_dir", "devices", "read_mask"]
+__all__ = ["Bank", "Prediction", "MaskObject", "Segmenter", "__version__", "cache_dir", "devices", "read_mask", "write"]
 __version__: str
 
 def devices(backend: Optional[str]) -> str: ...
 def cache_dir() -> Optional[PathLike[str]]: ...
 def read_mask(picture: _Picture, shape: _Shape) -> Tuple[int, int, bytearray, List[str]]: ...
+def write(path: str, asked: Dict[str, Any], names: Optional[Sequence[str]], items: Sequence[Tuple[str, Sequence[Prediction]]]) -> None: ...
 @final
 class Segmenter:
     def __new__(cls, asked: Dict[str, Any], progress: _Progress) -> Segmenter: ...
@@ -40,6 +41,7 @@ class Segmenter:
         absolute: Optional[float],
         min_score: Optional[float],
         tiles: Optional[Tuple[int, int]],
+        negative: Optional[Bank],
         progress: _Progress,
     ) -> List[Prediction]: ...
 
@@ -57,6 +59,8 @@ class Bank:
 class Prediction:
     @property
     def size(self) -> Tuple[int, int]: ...
+    @property
+    def file(self) -> Optional[str]: ...
     @property
     def map_size(self) -> Tuple[int, int]: ...
     @property

@@ -42,6 +42,8 @@ class Result:
         width, height = native.size
         self.shape: Tuple[int, int] = (height, width)
         """Height and width of the image."""
+        self.file: Optional[str] = native.file
+        """The path of the image, as it was given; None where it was no path."""
         self.seconds: Dict[str, float] = dict(native.seconds)
         """Seconds of each stage."""
         self.precision = native.precision
@@ -96,7 +98,7 @@ class Result:
         return Result(self._native.at(threshold, absolute_threshold, min_score))
 
     def save(self, path: Union[str, os.PathLike[str]], *, overwrite: bool = False) -> None:
-        """Writes the mask atomically as a PNG, white on black."""
+        """Writes the mask as a PNG, white on black, whole or not at all. `diffews_wgpu.write` writes other formats."""
         self._native.save(os.fsdecode(path), overwrite)
 
     def __repr__(self) -> str:

@@ -54,6 +54,10 @@ def _native_bank(bank: Bank) -> _native.Bank:
     return bank._native
 
 
+def _native_negative(negative: Optional[Bank]) -> Optional[_native.Bank]:
+    return None if negative is None else _native_bank(negative)
+
+
 def _tiles(side: Optional[int], overlap: Optional[int]) -> Optional[Tuple[int, int]]:
     side, overlap = whole("tile", side, 2**32 - 1), whole("overlap", overlap, 2**32 - 1)
     if side is None:
@@ -241,6 +245,7 @@ class Segmenter:
         min_score: Optional[float] = None,
         tile: Optional[int] = None,
         overlap: Optional[int] = None,
+        negative: Optional[Bank] = None,
         progress: Optional[Progress] = None,
     ) -> Result: ...
 
@@ -255,6 +260,7 @@ class Segmenter:
         min_score: Optional[float] = None,
         tile: Optional[int] = None,
         overlap: Optional[int] = None,
+        negative: Optional[Bank] = None,
         progress: Optional[Progress] = None,
     ) -> List[Result]: ...
 
@@ -268,18 +274,20 @@ class Segmenter:
         min_score: Optional[float] = None,
         tile: Optional[int] = None,
         overlap: Optional[int] = None,
+        negative: Optional[Bank] = None,
         progress: Optional[Progress] = None,
     ) -> Union[Result, List[Result]]:
         """Segments an image by the bank's examples. Returns a result, or a list of results for a list of images.
 
-        threshold, absolute_threshold, min_score: replace the segmenter's.
-        tile, overlap: cut images into square tiles of this size and segment each by itself: for small things in large images. The
-        overlap is a quarter by default.
+        threshold, absolute_threshold, min_score: in the place of those of the segmenter.
+        tile, overlap: cut images into squares of so many pixels, each segmented by itself: for small things in large images. They
+            overlap by a quarter where it is not said.
+        negative: examples of what looks alike but is not meant: it keeps its pixels.
         """
-        native, tiles = _native_bank(bank), _tiles(tile, overlap)
+        native, tiles, other = _native_bank(bank), _tiles(tile, overlap), _native_negative(negative)
         results: List[Result] = []
         for image in several(images, "images"):
-            (found,) = self._native.segment([native], picture(image), threshold, absolute_threshold, min_score, tiles, progress)
+            (found,) = self._native.segment([native], picture(image), threshold, absolute_threshold, min_score, tiles, other, progress)
             _warn(found.warnings)
             results.append(Result(found))
         return results[0] if is_one(images) else results
@@ -294,14 +302,15 @@ class Segmenter:
         min_score: Optional[float] = None,
         tile: Optional[int] = None,
         overlap: Optional[int] = None,
+        negative: Optional[Bank] = None,
         progress: Optional[Progress] = None,
     ) -> Dict[str, Result]:
         """Segments an image by several classes and returns a result for each name. The image is encoded once. Options as in `segment`."""
         if not banks:
             raise InputError("there is no class; give at least one bank")
         natives = [_native_bank(bank) for bank in banks.values()]
-        tiles = _tiles(tile, overlap)
-        found = self._native.segment(natives, picture(image), threshold, absolute_threshold, min_score, tiles, progress)
+        tiles, other = _tiles(tile, overlap), _native_negative(negative)
+        found = self._native.segment(natives, picture(image), threshold, absolute_threshold, min_score, tiles, other, progress)
         for result in found:
             _warn(result.warnings)
         return dict(zip(banks, map(Result, found)))
