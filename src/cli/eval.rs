@@ -224,7 +224,7 @@ fn open_model(args: &Args, shots: usize) -> anyhow::Result<(Segmenter, String)> 
     let planned = open::plan(wanted, told, &mut progress::Bar::new(args.quiet))?;
     let segmenter = planned.allocate_with(&mut |_, _| progress::go_on())?;
     if let Some(overflow) = segmenter.overflow() {
-        tell(&format!("warning: {overflow}; tried again with everything in f32"));
+        tell(&format!("warning: {overflow}; ran again with everything in f32"));
     }
     Ok((segmenter, name))
 }

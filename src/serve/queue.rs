@@ -51,7 +51,8 @@ impl<T> Queue<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for `client`. If the queue is full, a client with at least two places and more than `client` loses its latest one.
+    /// A place for `client`. If the queue is full, the client with the most waiting work loses the latest, if it has at least two more
+    /// than `client` has places.
     pub fn enter(self: &Arc<Queue<T>>, client: IpAddr) -> Result<Ticket<T>, Full> {
         let mut state = self.lock();
         if state.closed {

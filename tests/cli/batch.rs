@@ -23,7 +23,7 @@ fn a_folder_holds_more_than_pictures() {
     for name in pictures.iter().chain(&results).chain(&like_results).chain(&["notes.txt", ".hidden.png"]) {
         fs::copy(place.path("q.png"), place.path("in").join(name)).unwrap();
     }
-    let left = "in: left out 5 masks and other results beside their pictures, 2 files that are not named like \
+    let left = "in: skipped 5 masks and other results beside their pictures, 2 files that are not named like \
                 pictures, 1 folder";
     let args = ["--query", "in", "--output", "out", "--skip-existing"];
     place.run_with(&NO_DRIVER, &infer(&args)).expect(4, &[left]);

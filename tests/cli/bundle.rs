@@ -137,8 +137,8 @@ fn strange_files_are_refused() {
         ("/dispatches/0/workgroups", json!([0, 1, 1]), "workgroups"),
         ("/dispatches/0/params", json!([]), "0 parameters"),
         ("/dispatches/0/outputs", json!([]), "bindings"),
-        ("/dispatches/0/shader", json!("../../etc/passwd"), "there is no shaders/"),
-        ("/row/id", json!("a b"), "no id"),
+        ("/dispatches/0/shader", json!("../../etc/passwd"), "it lacks shaders/"),
+        ("/row/id", json!("a b"), "not a case id"),
         ("/row", json!(3), "case.json"),
     ] {
         refused(&changed(path, value), said);
@@ -161,7 +161,7 @@ fn strange_files_are_refused() {
         refused(&with(elements, text.as_bytes()), "elements/");
     }
     refused(&with("shaders/0-affine.wgsl", b"#for i 4000000000\nx\n#endfor"), "begin with #");
-    refused(&with("shaders/0-affine.wgsl", &[0xff]), "no text");
+    refused(&with("shaders/0-affine.wgsl", &[0xff]), "not UTF-8 text");
     // A shader that the translator rejects fails the case, as in any other case.
     let sums = format!("@compute @workgroup_size(1) fn main() {{ var x = 1{}; }}", "+1".repeat(130_000));
     for text in ["fn main() {}", "nonsense", &"(".repeat(100_000), &sums] {

@@ -158,7 +158,7 @@ fn strange_reports_are_refused_or_shown() {
     place.write("two.json", text.replace(adapter, &format!("{adapter}, {adapter}")).as_bytes());
     refused("two.json", &["two.json", "names A (D) twice"]);
     place.write("id.json", text.replace("\"case\": \"a\"", "\"id\": \"a,b\", \"case\": \"a\"").as_bytes());
-    refused("id.json", &["id.json", "a,b is no id"]);
+    refused("id.json", &["id.json", "a,b is not a case id"]);
     // The compilers' figures are also data from a file.
     place.write("none.json", b"{\"columns\": [], \"devices\": {}}");
     let beside = |name| ["conformance", "--from", "ok.json", "--compiled", name, "--html", "h.html"];

@@ -27,14 +27,14 @@ fn lists_and_parts_select_cases() {
     place.write("unknown", b"language.numbers.plain.f32.exp\nno.such.case\n");
     refused(&["--caselist", "unknown"], &["unknown: no case is called no.such.case", "--list"]);
     place.write("odd", b"\n# note\nkernels/conv2d, a title\n");
-    refused(&["--caselist", "odd"], &["odd, line 3: kernels/conv2d, a title is no id"]);
+    refused(&["--caselist", "odd"], &["odd, line 3: kernels/conv2d, a title is not a case id"]);
     refused(&["--fraction", "3", "--fraction-start", "4"], &["--fraction-start 4", "1 to 3"]);
     refused(&["--fraction", "0"], &["--fraction"]);
     refused(&["--timeout=-1"], &["--timeout"]);
     refused(&["--timeout", "nan"], &["number of seconds"]);
     for (name, text, said) in [
         ("status", "language.numbers.plain.f32.exp,Broken\n", "status, line 1: Broken is not a status"),
-        ("title", "language/numbers/exp,Fail\n", "title, line 1: language/numbers/exp is no id"),
+        ("title", "language/numbers/exp,Fail\n", "title, line 1: language/numbers/exp is not a case id"),
         ("twice", "a.b,Fail\na.b,Crash\n", "twice, line 2: a.b is listed twice"),
         ("alone", "a.b\n", "alone, line 1"),
     ] {

@@ -118,6 +118,10 @@ fn patterns_choose_among_the_pictures() {
     };
     refused(2, &["--query", "in", "--glob", "a[b"], &["--glob", "a[b", "unclosed"]);
     refused(2, &["--query", "q.png", "--glob", "*"], &["--glob", "a --query that is a directory"]);
-    refused(1, &["--query", "in", "--glob", "*_IR.gif"], &["in: of 2 pictures in this directory none matches --glob"]);
+    refused(
+        1,
+        &["--query", "in", "--glob", "*_IR.gif"],
+        &["in: --glob matches none of the 2 pictures in this directory"],
+    );
     refused(4, &["--query", "in", "--glob", "*_ir.png"], &["skipped 1 picture that does not match --glob"]);
 }
