@@ -110,7 +110,7 @@ fn instead(base: &Path, component: &str) -> Option<String> {
     }
     let own = ["diffusion_pytorch_model", "model"].iter().any(|stem| choose(&names, stem).is_some());
     if has("config.json") && own {
-        let way = if component == "unet" { "; name a single UNet with --unet" } else { "" };
+        let way = if component == "unet" { "; a UNet alone is named beside it" } else { "" };
         return Some(format!("it is one component; name the directory that holds unet/, vae/ and so on{way}"));
     }
     let single = names.iter().find(|n| SINGLE.iter().any(|e| n.ends_with(e)) && !n.starts_with("empty_prompt"));

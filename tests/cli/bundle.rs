@@ -148,8 +148,8 @@ fn strange_files_are_refused() {
         files.remove(name).unwrap();
         files
     };
-    refused(&without("case.json"), "no case.json");
-    refused(&without("shaders/0-affine.wgsl"), "no shaders/0-affine.wgsl");
+    refused(&without("case.json"), "lacks case.json");
+    refused(&without("shaders/0-affine.wgsl"), "lacks shaders/0-affine.wgsl");
     let elements = files.keys().find(|name| name.starts_with("elements/")).unwrap();
     let with = |name: &str, bytes: &[u8]| {
         let mut files = files.clone();

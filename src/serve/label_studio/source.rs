@@ -54,7 +54,7 @@ impl Source {
             Err(Problem::new(StatusCode::FORBIDDEN, format!("the task's picture {name} is not fetched: {reason}")))
         };
         let Some(options) = &self.options else {
-            return refused("this server does not know the address of Label Studio; start it with --label-studio URL");
+            return refused("this server does not know the address of Label Studio");
         };
         if address.starts_with('/') && !address.starts_with("//") {
             return self.get(&format!("{}{address}", options.url), token, self.most);
