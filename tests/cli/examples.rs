@@ -145,7 +145,8 @@ fn each_value_of_a_label_map_is_a_class() {
     assert!(!place.path("n.png").exists());
     // Warnings say of which value they are.
     picture(200, 200).save(place.path("large.png")).unwrap();
-    let large = image::GrayImage::from_fn(200, 200, |x, y| Luma([if x + y == 0 { 9 } else { u8::from(x > 100) }]));
+    let large =
+        image::GrayImage::from_fn(200, 200, |x, y| Luma([if (x, y) == (2, 2) { 9 } else { u8::from(x > 100) }]));
     large.save(place.path("large_labels.png")).unwrap();
     let args = [
         "--support",
