@@ -241,7 +241,10 @@ mod tests {
         let unfit = Needs { unfit: &[(Maker::Nvidia, "it takes long")], ..Needs::NOTHING };
         assert_eq!(unfit.lacks(&Facts { maker: Maker::Amd, ..Facts::LEAST }), None);
         assert!(
-            unfit.lacks(&Facts { maker: Maker::Nvidia, ..Facts::LEAST }).unwrap().contains("Nvidia: it takes long")
+            unfit
+                .lacks(&Facts { maker: Maker::Nvidia, ..Facts::LEAST })
+                .unwrap()
+                .contains("Nvidia GPUs: it takes long")
         );
         assert!(Needs { f16: true, ..Needs::NOTHING }.lacks(&Facts::LEAST).unwrap().contains("shader-f16"));
         let matrices = Needs { matrices: 16, most_lanes: 32, workgroup_bytes: 20_000, ..Needs::NOTHING };
@@ -252,7 +255,7 @@ mod tests {
         let unchecked = Facts { range_checks: false, ..Facts::LEAST };
         let ranges = |ranges| Needs { ranges, ..Needs::NOTHING };
         assert!(ranges(Ranges::Unchecked).lacks(&Facts::LEAST).unwrap().contains("checks ranges"));
-        assert!(ranges(Ranges::Checked).lacks(&unchecked).unwrap().contains("no ranges"));
+        assert!(ranges(Ranges::Checked).lacks(&unchecked).unwrap().contains("does not check ranges"));
         assert_eq!(ranges(Ranges::Unchecked).lacks(&unchecked), None);
         assert_eq!(ranges(Ranges::Checked).lacks(&Facts::LEAST), None);
     }

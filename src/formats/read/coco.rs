@@ -233,8 +233,8 @@ mod tests {
             (FILE.into(), "cow", 1, "there are cat, dog"),
             (FILE.into(), "cat", 3, "2 pictures show enough"),
             (FILE.into(), "dog", 1, "odd number"),
-            (FILE.replace("\"33\"", "\"3\""), "cat", 2, "runs"),
-            (FILE.replace("[0, 1, 23]", "[0, 1, 24]"), "cat", 2, "runs"),
+            (FILE.replace("\"33\"", "\"3\""), "cat", 2, "the RLE has"),
+            (FILE.replace("[0, 1, 23]", "[0, 1, 24]"), "cat", 2, "the RLE has"),
             (FILE.replace("[4, 6]", "[6, 4]"), "cat", 2, "4 x 6"),
             (
                 FILE.replace("[[1, 1, 3, 1, 3, 3, 1, 3]]", "[[9, 9, 9, 8, 8, 8]]").replace("[0, 1, 23]", "[24]"),

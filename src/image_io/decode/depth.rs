@@ -139,7 +139,7 @@ mod tests {
     fn few_bits_are_refused_alone_and_scaled_by_the_runs_power_of_two() {
         let ten = || Samples::Sixteen(vec![0, 512, 1023]);
         let told = bytes(ten(), 1, Depth::Full).unwrap_err().to_string();
-        assert!(told.contains("use 10 of them") && told.lines().count() == 1, "{told}");
+        assert!(told.contains("use only 10 bits") && told.lines().count() == 1, "{told}");
         let (scaled, notes) = bytes(ten(), 1, Depth::Bits(10)).unwrap();
         assert_eq!((scaled, notes), (vec![0, 128, 255], vec![Note::Bits { bits: 10 }]));
         assert_eq!(bytes(ten(), 1, Depth::Bits(12)).unwrap().0, [0, 32, 63]);

@@ -101,13 +101,13 @@ mod tests {
     #[test]
     fn what_cannot_be_answered_is_told() {
         let cases = [
-            ("", "no XML"),
-            ("<View>", "no XML"),
+            ("", "not XML"),
+            ("<View>", "not XML"),
             ("<View/>", "no BrushLabels"),
             ("<View><BrushLabels name='b'/></View>", "without toName"),
             ("<View><BrushLabels name='b' toName='x'><Label value='a'/></BrushLabels></View>", "no Image called x"),
             ("<View><Image name='x' value='$i'/><BrushLabels name='b' toName='x'/></View>", "0 labels"),
-            ("<!DOCTYPE a [<!ENTITY b 'c'>]><View/>", "no XML"),
+            ("<!DOCTYPE a [<!ENTITY b 'c'>]><View/>", "not XML"),
         ];
         for (text, part) in cases {
             let problem = Config::new(text).unwrap_err();
