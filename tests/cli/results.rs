@@ -79,7 +79,7 @@ fn forms_are_taken_as_asked_or_refused() {
     );
     for size in [&[][..], &["--size", "64"]] {
         let misfit = [&["--query", "q.png", "--force", "--form", "conv2d=rows-4"], size].concat();
-        place.infer(&misfit).expect(2, &["--form", "rows-4 of conv2d", "not for"]);
+        place.infer(&misfit).expect(2, &["--form", "rows-4 of conv2d", "does not take"]);
     }
     let several = ["--query", "q.png", "--json", "--force", "--size", "64"];
     let several = [&several[..], &["--form", "conv2d=winograd-tiled-32", "--form", "conv2d=tiled-64"]].concat();
