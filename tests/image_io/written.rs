@@ -84,11 +84,11 @@ fn places_that_cannot_be_written_are_refused_and_left_alone() {
     let file = directory.path().join("file");
     fs::write(&file, "x").unwrap();
     refuse(&file.join("mask.png"), "is not a directory");
-    refuse(&directory.path().join("mask.jpg"), "end in .png");
-    refuse(&directory.path().join("mask"), "end in .png");
+    refuse(&directory.path().join("mask.jpg"), "ends in .png");
+    refuse(&directory.path().join("mask"), "ends in .png");
     let map = directory.path().join("map.png");
-    assert!(message(check_output(&map, "npy", true), &map).contains("end in .npy"));
-    assert!(message(write_probability_npy(&map, &[0.5], (1, 1), true), &map).contains("end in .npy"));
+    assert!(message(check_output(&map, "npy", true), &map).contains("ends in .npy"));
+    assert!(message(write_probability_npy(&map, &[0.5], (1, 1), true), &map).contains("ends in .npy"));
     assert_eq!(names(directory.path()), ["file", "folder.png"]);
     assert!(names(&folder).is_empty());
 }
