@@ -143,7 +143,7 @@ def test_a_lost_device_is_opened_again(root, monkeypatch):
 def test_layers_of_napari(root, monkeypatch):
     module = panel(root, monkeypatch)
     stack = layer(np.ones((3, 4, 4), np.uint8))
-    with pytest.raises(ValueError, match=r"3 plane\(s\) and layer 1"):
+    with pytest.raises(ValueError, match=r"3 plane\(s\) and layer has 1"):
         module.find_by_example(stack, layer(np.ones((4, 4), int)), stack)
     (constant,) = module.planes(layer(np.full((4, 4), 7.0), contrast_limits=(7.0, 7.0)))
     assert constant.dtype == np.uint8 and not constant.any()
