@@ -68,6 +68,9 @@ DEVIATIONS = [
     (XE, "conv2d", None, None, "lanes", 8, "sums and what is staged take 75 to 128 of a thread's 128 registers at 8 lanes, twice as many at 16"),
     (XE, "attention", None, None, "lanes", 8, "sums of a head's channels take 69 to 112 of a thread's 128 registers at 8 lanes, twice as many at 16"),
     (XE, "winograd_output", None, "RESIDUAL", "lanes", 8, "a tile's products and sums take 67 registers at 8 lanes"),
+    (("anv@skl",), "winograd_output", "plain", "", "lanes", 8, "a tile's products and sums take 66 registers at 8 lanes"),
+    (("turnip@630",), "winograd_input", "plain", None, "spills", 14,
+     "a tile of 36 vec4s in f32 leaves 12 of 48 registers; in half precision, which suits this GPU, nothing spills"),
 ]
 
 

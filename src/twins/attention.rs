@@ -103,6 +103,8 @@ pub fn cases() -> Vec<Case> {
     ] {
         cases.push(case(shape).with_binding_limit(bytes));
     }
+    // A part's keys begin between two aligned offsets.
+    cases.push(case((31, 145, 300, 2, 80, 2.0)).with_binding_limit(42 * 1024).with_alignment(8192));
     // More queries than a dispatch may have workgroups: with one slice, with several, and in parts.
     cases.push(case((70, 0, 37, 3, 10, 2.0)).with_workgroup_limit(3));
     cases.push(case((135, 9, 21, 2, 80, 2.0)).with_workgroup_limit(3));
