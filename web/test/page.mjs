@@ -307,7 +307,7 @@ try {
   await page.unroute("**/v1/banks");
   await page.unroute("**/v1/segment");
   await page.setInputFiles("#query", join(root, "README.md"));
-  await says("README.md is no picture");
+  await says("README.md is not a picture");
   holds(await page.$eval("#status", (status) => status.classList.contains("bad")), "what is no picture is said");
   await page.emulateMedia({ colorScheme: "dark" });
   await page.setViewportSize({ width: 390, height: 800 });
