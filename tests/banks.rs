@@ -6,7 +6,7 @@ mod common;
 use common::{Fixture, golden, gpu, rewritten};
 use diffews_wgpu::formats::geotiff;
 use diffews_wgpu::image_io::{DecodedMap, ObjectOptions, PictureOptions, PictureStrips, Prediction, RgbImage, Tiles};
-use diffews_wgpu::segment::{BankOptions, BankStorage, KvSample, StripPrediction, StripsFound};
+use diffews_wgpu::segment::{BankOptions, BankStorage, ClassExtent, KvSample, StripPrediction};
 use diffews_wgpu::weights::{ModelFiles, Weights};
 use diffews_wgpu::{
     BankFile, Error, Example, MaskRule, Precision, Segmentation, Segmenter, SupportBank, Threshold, open_image,
@@ -373,7 +373,7 @@ fn rows_in_turn_give_the_same() {
             let painted: Vec<u8> = (0..101).flat_map(|_| next().unwrap()).collect();
             drop(next);
             assert_eq!(&painted, want.painted(&picture).unwrap().as_raw());
-            let (mask, all) = (want.foreground(), StripsFound::of_all(&found.found().unwrap()));
+            let (mask, all) = (want.foreground(), ClassExtent::of_all(&found.class_extents().unwrap()));
             let count = mask.foreground().iter().filter(|f| **f).count() as u64;
             assert_eq!((all.foreground, all.bounding_box), (count, mask.bounding_box()));
             if let Some(wanted) = wanted {

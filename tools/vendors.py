@@ -70,7 +70,7 @@ DEVIATIONS = [
     (XE, "winograd_output", None, "RESIDUAL", "lanes", 8, "a tile's products and sums take 67 registers at 8 lanes"),
     (("anv@skl",), "winograd_output", "plain", "", "lanes", 8, "a tile's products and sums take 66 registers at 8 lanes"),
     (("turnip@630",), "winograd_input", "plain", None, "spills", 14,
-     "a tile of 36 vec4s in f32 leaves 12 of 48 registers; in half precision, which suits this GPU, nothing spills"),
+     "a tile of 36 vec4s in f32 leaves 12 of 48 registers; in half precision nothing spills"),
 ]
 
 

@@ -6,7 +6,7 @@ use super::job::{ClassFiles, Job, is_picture};
 use super::{json_line, one_line};
 use diffews_wgpu::image_io::{BoundingBox, DecodedMap, Object, Prediction, Tiles};
 use diffews_wgpu::names::percent_encoded;
-use diffews_wgpu::segment::{StripPrediction, StripsFound};
+use diffews_wgpu::segment::{ClassExtent, StripPrediction};
 use diffews_wgpu::settings::{MaskRule, Threshold};
 use diffews_wgpu::tune::Tally;
 use diffews_wgpu::{BankFile, Example, GuidedFilter, Precision, Segmenter, Stage};
@@ -157,11 +157,11 @@ impl Report {
         machine: Machine,
         examples: &Examples,
         job: &Job,
-        (found, classes): (&StripPrediction, &[StripsFound]),
+        (found, classes): (&StripPrediction, &[ClassExtent]),
         rule: MaskRule,
         times: &[(Stage, f64)],
     ) -> Report {
-        let all = StripsFound::of_all(classes);
+        let all = ClassExtent::of_all(classes);
         let pixels = f64::from(found.size().0) * f64::from(found.size().1);
         let part = |foreground: u64| foreground as f64 / pixels.max(1.0);
         let summary = Summary {

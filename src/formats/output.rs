@@ -1,4 +1,4 @@
-//! A run's results in a format that is chosen by its name.
+//! Writes results in a format chosen by name.
 
 use super::coco::{CocoFile, CocoResultsFile};
 use super::geojson::Georeference;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub enum Format {
     /// A mask for each picture; with classes a label map.
     Png,
-    /// The same as TIFF, with the picture's place on the map.
+    /// The same as TIFF, with the picture's georeference.
     Tiff,
     /// COCO instances: one file for all pictures.
     Coco,
@@ -47,7 +47,7 @@ impl Format {
         Format::Geojson,
     ];
 
-    /// By which it is asked for.
+    /// Its name in commands.
     pub fn name(self) -> &'static str {
         match self {
             Format::Png => "png",
@@ -73,12 +73,12 @@ impl Format {
         matches!(self, Format::Coco | Format::CocoResults | Format::LabelStudio)
     }
 
-    /// Whether a result is a picture, a mask or a label map.
+    /// Whether a result is an image: a mask or a label map.
     pub fn is_picture(self) -> bool {
         matches!(self, Format::Png | Format::LabelMap | Format::Tiff)
     }
 
-    /// How the names of results end, without the dot.
+    /// The extension of results, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Format::Png | Format::LabelMap => "png",
@@ -90,7 +90,7 @@ impl Format {
         }
     }
 
-    /// Classes as files have them: numbers from 1, in their order. Without names there is one, the "object".
+    /// Numbers the classes from 1, in order. Without names there is one class, "object".
     ///
     /// # Errors
     /// A name that the format cannot hold.
@@ -131,7 +131,7 @@ impl Format {
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     pub format: Format,
-    /// Polygons leave the outlines by at most so much; without it COCO has runs, and other formats each corner.
+    /// Largest distance of polygons from outlines. Without it COCO gets runs, and other formats get every corner.
     pub tolerance: Option<Tolerance>,
 }
 
@@ -140,10 +140,10 @@ impl Output {
         self.tolerance.unwrap_or(Tolerance::EXACT)
     }
 
-    /// The one file of a run, begun: for formats that have one.
+    /// Creates the shared file of a run, for formats that have one.
     ///
     /// # Errors
-    /// A place where no file can be.
+    /// A path where no file can be written.
     pub fn begin(&self, path: &Path, force: bool, classes: &[Category]) -> Result<SharedFile, FormatError> {
         Ok(match self.format {
             Format::CocoResults => SharedFile::Results(CocoResultsFile::create(path, force)?),
@@ -152,8 +152,8 @@ impl Output {
         })
     }
 
-    /// Where the names of classes go in a folder of results, and their text, for a format whose files have numbers alone; none where that
-    /// file is there already.
+    /// The path and text of the file with the names of classes, for formats whose results hold only numbers. None if the same file exists
+    /// already.
     ///
     /// # Errors
     /// A name that the format cannot hold.
@@ -166,11 +166,11 @@ impl Output {
         Ok((!same).then_some((path, text)))
     }
 
-    /// Writes what was found in a picture to its own file, in a format that is no picture and no file of a run. Only npz needs the maps that
-    /// `found` has.
+    /// Writes a picture's objects to their own file, in a format that is neither an image nor shared by a run. Only npz needs `found`, for
+    /// its maps.
     ///
     /// # Errors
-    /// Whatever the format cannot hold, or the system says.
+    /// Values that the format cannot hold, and I/O errors.
     pub fn write(
         &self,
         path: &Path,
@@ -202,14 +202,14 @@ impl Output {
     }
 }
 
-/// Where a picture lies, as far as one transformation says it.
+/// The georeference, if one affine transformation gives it.
 fn georeference(place: Option<&GeoTags>) -> Result<Option<Georeference>, FormatError> {
     let Some((place, affine)) = place.and_then(|place| Some((place, place.affine()?))) else { return Ok(None) };
     let crs = place.epsg().map(|number| format!("urn:ogc:def:crs:EPSG::{number}"));
     Georeference::new(affine, crs.as_deref()).map(Some)
 }
 
-/// The one file of a run.
+/// The shared file of a run.
 pub enum SharedFile {
     Coco(CocoFile),
     Results(CocoResultsFile),
@@ -220,7 +220,7 @@ impl SharedFile {
     /// Adds a picture.
     ///
     /// # Errors
-    /// Whatever the format cannot hold, or the system says.
+    /// Values that the format cannot hold, and I/O errors.
     pub fn add(&mut self, picture: &Picture) -> Result<(), FormatError> {
         match self {
             SharedFile::Coco(file) => file.add(picture),
@@ -229,10 +229,10 @@ impl SharedFile {
         }
     }
 
-    /// Writes the whole file for the last time.
+    /// Completes the file.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// I/O errors.
     pub fn finish(self) -> Result<(), FormatError> {
         match self {
             SharedFile::Coco(file) => file.finish(),

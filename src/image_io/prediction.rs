@@ -1,4 +1,4 @@
-//! What was found in a picture: a mask, or of several classes a label map.
+//! The result for a picture: a mask, or a label map of several classes.
 
 use super::{
     DecodedMap, ImageError, LabelMap, Mask, Object, ObjectOptions, RgbImage, find_objects, label_maps, mask_of_objects,
@@ -7,13 +7,13 @@ use super::{
 use crate::settings::MaskRule;
 use std::borrow::Cow;
 
-/// Which pixels are foreground or of which class, and the maps that say so.
+/// A mask or label map, and the maps that it was made from.
 pub enum Prediction {
     Mask {
         mask: Mask,
         map: DecodedMap,
     },
-    /// Of classes in their order.
+    /// One map for each class, in order.
     Labels {
         labels: LabelMap,
         maps: Vec<DecodedMap>,
@@ -21,9 +21,9 @@ pub enum Prediction {
 }
 
 impl Prediction {
-    /// Of a picture of (width, height) and the map of each class: a label map where there is a `margin`, in which the best two classes of a
-    /// pixel are at least so far apart; else a mask, of the first map. With `negatives` the last map is of what is not meant: it keeps its
-    /// pixels, and is not in the result.
+    /// Makes a result of (width, height) from the map of each class. With a `margin` it is a label map, in which a pixel is void if its two best
+    /// classes are closer than that; without, it is the mask of the first map. With `negatives` the last map is of the negative
+    /// examples: it takes its pixels from the others and is left out of the result.
     ///
     /// # Errors
     /// No map, or more than [`MOST_CLASSES`](super::MOST_CLASSES).
@@ -54,7 +54,7 @@ impl Prediction {
         })
     }
 
-    /// Of each class.
+    /// The map of each class.
     pub fn maps(&self) -> &[DecodedMap] {
         match self {
             Prediction::Mask { map, .. } => std::slice::from_ref(map),
@@ -70,7 +70,7 @@ impl Prediction {
         }
     }
 
-    /// Pixels of anything that was to be found.
+    /// Pixels of any class.
     pub fn foreground(&self) -> Cow<'_, Mask> {
         match self {
             Prediction::Mask { mask, .. } => Cow::Borrowed(mask),
@@ -78,7 +78,7 @@ impl Prediction {
         }
     }
 
-    /// The objects of each class, and no other pixel is left.
+    /// Finds the objects of each class, and removes all other pixels.
     ///
     /// # Errors
     /// As [`find_objects`].
@@ -102,7 +102,7 @@ impl Prediction {
         }
     }
 
-    /// The picture with it painted over.
+    /// The picture with the result painted over.
     ///
     /// # Errors
     /// A picture of another size.

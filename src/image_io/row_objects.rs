@@ -1,21 +1,20 @@
-//! The objects of masks that no memory holds: rows come in turn, as often as they are asked for.
+//! Objects of masks larger than memory. A source reads the rows from the top, once for each pass.
 //!
-//! What is kept is a number for each part that begins anywhere, and nothing for a pixel: runs of a row get the number of the part that they
-//! touch in the row above, or a new one, and where two parts meet they are one from there on. The same rows give the same numbers, so that
-//! a later reading finds each run's part again.
+//! A union-find over runs keeps a number for each part and nothing for a pixel. A run takes the number of the part that it touches in the row
+//! above, or a new number; parts that meet are joined. The same rows give the same numbers, so a later pass finds each run's part again.
 
 use super::{BoundingBox, ImageError, Object, ObjectOptions, Region, Run};
 use std::cmp::Reverse;
 
-/// Most parts that begin in a mask: of 44 bytes each.
+/// Limit of numbered parts in a mask; each takes 44 bytes.
 const MOST_PARTS: usize = 1 << 23;
-/// Most runs of objects that are taken as regions: of 12 bytes each.
+/// Limit of runs in all regions; each takes 12 bytes.
 const MOST_RUNS: usize = 1 << 25;
 
-/// Rows of a map from the top, with whether each pixel is foreground.
+/// Reads the next row: the map's values, and whether each pixel is foreground.
 pub type Rows<'a> = Box<dyn FnMut() -> Result<(Vec<f32>, Vec<bool>), ImageError> + 'a>;
 
-/// The source of rows: it begins anew each time.
+/// Starts a pass over the rows from the top.
 pub type RowSource<'a> = &'a dyn Fn() -> Result<Rows<'a>, ImageError>;
 
 /// A connected part, without its pixels.
@@ -29,23 +28,23 @@ pub struct RowObject {
     pub score: f32,
 }
 
-/// The objects of a mask that is read by rows: those of [`find_objects`](super::find_objects), and in its order.
+/// Objects of a mask that is read by rows: the same as [`find_objects`](super::find_objects) finds, in the same order.
 pub struct RowObjects {
     size: (u32, u32),
-    /// Of each part of the background, by its number, whether it reaches the border; where holes are filled.
+    /// Whether each numbered part of the background reaches the border; only if holes are filled.
     open: Option<Vec<bool>>,
-    /// Of each part that began, by its number: which object it is of.
+    /// The object that each numbered part belongs to.
     object: Vec<Option<u32>>,
     objects: Vec<RowObject>,
 }
 
-/// Numbers the runs of rows.
+/// Numbers the runs of successive rows by connected part.
 struct Numbers {
-    /// 1 where corners connect.
+    /// 1 if corners connect, else 0.
     reach: u32,
     /// A forest in which no parent is larger than its child.
     parents: Vec<u32>,
-    /// Of the last row.
+    /// The previous row.
     above: Vec<(Run, u32)>,
 }
 
@@ -98,7 +97,7 @@ impl Numbers {
         Ok(&self.above)
     }
 
-    /// Of each number the part's first one.
+    /// The first number of each number's part.
     fn roots(mut self) -> Vec<u32> {
         for number in 0..self.parents.len() {
             self.parents[number] = self.parents[self.parents[number] as usize];
@@ -107,7 +106,7 @@ impl Numbers {
     }
 }
 
-/// The runs of a row where it is `wanted`.
+/// The runs of a row that equal `wanted`.
 fn runs(row: &[bool], y: u32, wanted: bool) -> impl Iterator<Item = Run> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -117,7 +116,7 @@ fn runs(row: &[bool], y: u32, wanted: bool) -> impl Iterator<Item = Run> + '_ {
     })
 }
 
-/// What is known of a part while its rows come.
+/// The extent of a part so far.
 #[derive(Clone, Copy)]
 struct Extent {
     area: u64,
@@ -144,10 +143,10 @@ impl Extent {
 }
 
 impl RowObjects {
-    /// Reads all rows of a picture of (width, height) twice, and once more where holes are filled.
+    /// Reads all rows of a picture of (width, height) twice, and a third time to fill holes.
     ///
     /// # Errors
-    /// Those of the rows; [`ImageError::Parts`] for a mask of very many parts.
+    /// Errors of the rows; [`ImageError::Parts`] if the mask has too many parts.
     pub fn find(size: (u32, u32), options: &ObjectOptions, source: RowSource) -> Result<RowObjects, ImageError> {
         let open = if options.fill_holes { Some(open_parts(size, source)?) } else { None };
         let mut found = RowObjects { size, open, object: Vec::new(), objects: Vec::new() };
@@ -171,7 +170,7 @@ impl RowObjects {
         let largest = (0..roots.len()).filter(first).map(|number| extents[number].area).max().unwrap_or(0);
         let least = options.min_area.max(if options.largest { largest } else { 1 });
         let mut kept: Vec<usize> = (0..roots.len()).filter(first).filter(|&n| extents[n].area >= least).collect();
-        // A stable sort, as of the whole mask: what is equal stays in the order of first pixels.
+        // The sort is stable, as in find_objects: equal parts stay in the order of their first pixels.
         kept.sort_by_key(|&number| (Reverse(extents[number].area), extents[number].top, extents[number].left));
         if options.largest {
             kept.truncate(1);
@@ -181,7 +180,7 @@ impl RowObjects {
         found.object = roots.iter().map(|&root| of_root[root as usize]).collect();
         found.objects = kept.iter().map(|&number| RowObject::of(extents[number])).collect();
         drop((extents, of_root, roots));
-        // In the order of pixels, as sums of the whole mask are: the same to the last bit.
+        // Sums in the order of pixels, as find_objects adds, give the same bits.
         let mut sums = vec![0.0_f64; found.objects.len()];
         let (mut next, mut replay) = (source()?, found.replay());
         for _ in 0..size.1 {
@@ -198,12 +197,12 @@ impl RowObjects {
         Ok(found)
     }
 
-    /// The largest first; those of one area from the top, then from the left of their boxes.
+    /// Sorted by area, largest first, then by the top and the left of their boxes.
     pub fn objects(&self) -> &[RowObject] {
         &self.objects
     }
 
-    /// The runs of objects, as rows of the same mask come again.
+    /// Finds the objects' runs in a further pass over the same rows.
     pub fn replay(&self) -> Replay<'_> {
         Replay { found: self, filler: self.filler(), numbers: Numbers::new(true), y: 0 }
     }
@@ -212,10 +211,10 @@ impl RowObjects {
         Filler { open: self.open.as_deref(), numbers: Numbers::new(false) }
     }
 
-    /// The same with their pixels, for which all rows are read again.
+    /// The objects with their pixels. Reads all rows again.
     ///
     /// # Errors
-    /// Those of the rows; [`ImageError::Parts`] where the objects have very many runs.
+    /// Errors of the rows; [`ImageError::Parts`] if the objects have too many runs.
     pub fn with_regions(&self, source: RowSource) -> Result<Vec<Object>, ImageError> {
         let (mut next, mut replay, mut count) = (source()?, self.replay(), 0);
         let mut all: Vec<Vec<Run>> = vec![Vec::new(); self.objects.len()];
@@ -246,7 +245,7 @@ impl RowObject {
     }
 }
 
-/// Of each part of the background, by its number, whether it reaches the border.
+/// Whether each numbered part of the background reaches the border.
 fn open_parts((width, height): (u32, u32), source: RowSource) -> Result<Vec<bool>, ImageError> {
     let (mut next, mut numbers, mut open) = (source()?, Numbers::new(false), Vec::new());
     for y in 0..height {

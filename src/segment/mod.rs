@@ -36,6 +36,6 @@ pub use remembered::Standing;
 pub use sampling::KvSample;
 pub use segmentation::{Segmentation, Span};
 pub use segmenter::Segmenter;
-pub use strip_prediction::{StripPrediction, StripsFound};
+pub use strip_prediction::{ClassExtent, StripPrediction};
 pub use strips::StripMap;
 pub use tuning::measured_on;

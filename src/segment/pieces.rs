@@ -48,12 +48,11 @@ impl Split {
 #[derive(Clone)]
 pub(super) struct Pieces<T> {
     pub all: Vec<T>,
-    /// Rows, or supports, of each piece but the last.
     pub split: Split,
 }
 
 impl<T> Pieces<T> {
-    /// The same of other things, one for each.
+    /// Replaces each piece, a tensor by its port.
     pub fn bind<U>(&self, port: &dyn Fn(&T) -> Result<U, GpuError>) -> Result<Pieces<U>, GpuError> {
         Ok(Pieces { all: self.all.iter().map(port).collect::<Result<_, _>>()?, split: self.split })
     }
@@ -63,15 +62,17 @@ impl<T> Pieces<T> {
         Some((self.all.get(support / self.split.each)?, support % self.split.each))
     }
 
-    /// Cuts `count` rows from `first` on at the ends of pieces, a support being `rows` of them: the piece, its first row of these,
-    /// and which of them it takes.
+    /// Cuts `count` rows from `first` on at the ends of pieces; a support has `rows` of them. Gives each piece, its row where they begin,
+    /// and which of them it takes. Rows beyond the last piece fall to it, so that writing them fails.
     pub fn cut(&self, first: usize, count: usize, rows: usize) -> Vec<(&T, usize, std::ops::Range<usize>)> {
         let each = (self.split.each * rows).max(1);
         let mut cuts = Vec::new();
-        let mut from = first;
-        while let Some(piece) = self.all.get(from / each).filter(|_| from < first + count) {
-            let to = (first + count).min((from / each + 1) * each);
-            cuts.push((piece, from % each, from - first..to - first));
+        let (mut from, end) = (first, first + count);
+        while from < end {
+            let at = (from / each).min(self.all.len().saturating_sub(1));
+            let Some(piece) = self.all.get(at) else { break };
+            let to = if at + 1 == self.all.len() { end } else { end.min((at + 1) * each) };
+            cuts.push((piece, from - at * each, from - first..to - first));
             from = to;
         }
         cuts
@@ -101,6 +102,7 @@ mod tests {
         assert_eq!(pieces.of(9), None);
         assert_eq!(pieces.cut(28, 35, 10), [(&'a', 28, 0..2), (&'b', 0, 2..32), (&'c', 0, 32..35)]);
         assert_eq!(pieces.cut(30, 0, 10), []);
+        assert_eq!(pieces.cut(65, 20, 10), [(&'c', 5, 0..20)], "beyond its 10 rows");
         assert_eq!(Split::new(&one(10), 7, 1 << 20).unwrap().pieces().collect::<Vec<_>>(), [7]);
     }
 

@@ -1,4 +1,4 @@
-//! What was found in a picture that no memory holds: the rows of its mask, or of several classes of its label map.
+//! The mask or label map of a picture larger than memory, by rows.
 
 use super::StripMap;
 use crate::image_io::{
@@ -8,42 +8,42 @@ use crate::image_io::{
 use crate::settings::MaskRule;
 use std::collections::VecDeque;
 
-/// Rows that are painted at once.
+/// Rows painted at once.
 const BAND: u32 = 64;
 
-/// As [`Prediction`](crate::image_io::Prediction), of maps that lie on the disk: each reading goes over all of them.
+/// A [`Prediction`](crate::image_io::Prediction) whose maps lie on disk. Each pass reads all of them.
 pub struct StripPrediction {
     size: (u32, u32),
     maps: Vec<StripMap>,
     rule: MaskRule,
     margin: Option<f32>,
-    /// The last map is of what is not meant.
+    /// Whether the last map is of the negative examples.
     negatives: bool,
-    /// Of each map: its score, and whether it is high enough.
+    /// Each map's score, and whether it reaches the minimum.
     scores: Vec<(f32, bool)>,
-    /// Of each class, where other pixels are left out.
+    /// Each class's objects, if other pixels are removed.
     objects: Option<Vec<RowObjects>>,
 }
 
-/// What is known of a class, or of all of them.
+/// The foreground of one class, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct StripsFound {
+pub struct ClassExtent {
     /// In pixels.
     pub foreground: u64,
     pub bounding_box: Option<BoundingBox>,
 }
 
-/// The values of each map in a row, and its label numbers.
+/// A row: the values of each map, and the labels.
 type Contended = (Vec<Vec<f32>>, LabelMap);
 
-/// The next row of label numbers.
+/// Reads the next row of labels.
 type LabelRows<'a> = Box<dyn FnMut() -> Result<LabelMap, ImageError> + 'a>;
 
 impl StripPrediction {
-    /// Of the map of each class: as [`Prediction::new`](crate::image_io::Prediction::new).
+    /// Takes the map of each class, as [`Prediction::new`](crate::image_io::Prediction::new) does.
     ///
     /// # Errors
-    /// No map, too many, maps of different sizes, and those of reading them.
+    /// No map, too many maps, maps of different sizes, and I/O errors.
     pub fn new(
         mut maps: Vec<StripMap>,
         rule: MaskRule,
@@ -74,24 +74,24 @@ impl StripPrediction {
         self.size
     }
 
-    /// Of each class.
+    /// The map of each class.
     pub fn maps(&self) -> &[StripMap] {
         &self.maps[..self.maps.len() - usize::from(self.negatives)]
     }
 
-    /// Of each class: the mean of its map where that exceeds the threshold.
+    /// Each class's score: the mean of its map above the threshold.
     pub fn scores(&self) -> impl Iterator<Item = f32> {
         self.maps().iter().zip(&self.scores).map(|(_, (score, _))| *score)
     }
 
-    /// The values of each map and the label numbers of each row, whatever objects there are.
+    /// Reads rows before objects are filtered: the values of each map, and the labels.
     fn contended(&self) -> Result<impl FnMut() -> Result<Contended, ImageError> + '_, ImageError> {
         let mut readers = self.maps.iter().map(StripMap::rows).collect::<Result<Vec<_>, _>>()?;
         let size = (self.size.0, 1);
         Ok(move || {
             let rows = readers.iter_mut().map(|next| next()).collect::<Result<Vec<_>, _>>()?;
             if let ([row], [map], [(_, any)]) = (rows.as_slice(), self.maps.as_slice(), self.scores.as_slice()) {
-                // Nothing contends with it.
+                // A single map has no rival.
                 let holds = map.holds(self.rule);
                 let labels = row.iter().map(|&value| u8::from(*any && holds(value))).collect();
                 return Ok((rows, LabelMap::new(size, labels)?));
@@ -110,7 +110,7 @@ impl StripPrediction {
         })
     }
 
-    /// One class's rows, for its objects.
+    /// The rows of one class, to find its objects.
     fn class(&self, label: u8) -> Result<Rows<'_>, ImageError> {
         let mut next = self.contended()?;
         let place = usize::from(label) - 1;
@@ -124,7 +124,7 @@ impl StripPrediction {
         1..=self.maps().len() as u8
     }
 
-    /// Finds the objects of each class, and leaves no other pixel.
+    /// Finds the objects of each class, and removes all other pixels.
     ///
     /// # Errors
     /// As [`RowObjects::find`].
@@ -135,12 +135,12 @@ impl StripPrediction {
         Ok(())
     }
 
-    /// Of each class, where they were looked for.
+    /// The objects of each class, after [`Self::keep_objects`].
     pub fn objects(&self) -> Option<Vec<&[RowObject]>> {
         Some(self.objects.as_ref()?.iter().map(RowObjects::objects).collect())
     }
 
-    /// Of each class the objects with their pixels.
+    /// The objects of each class with their pixels.
     ///
     /// # Errors
     /// As [`RowObjects::with_regions`].
@@ -166,10 +166,10 @@ impl StripPrediction {
         }))
     }
 
-    /// Rows from the top: numbers of a label map, or of a mask 255 for foreground.
+    /// Rows from the top: labels, or in a mask 255 for foreground.
     ///
     /// # Errors
-    /// What the system says of the maps.
+    /// I/O errors of the maps.
     pub fn rows(&self) -> Result<impl FnMut() -> Result<Vec<u8>, ImageError> + '_, ImageError> {
         let mut next = self.label_rows()?;
         let is_mask = self.margin.is_none();
@@ -186,10 +186,10 @@ impl StripPrediction {
         Ok(move || Ok(next()?.labels().iter().map(|own| if *own == label { 255 } else { 0 }).collect()))
     }
 
-    /// The rows of the picture in RGB with it painted over, as [`Prediction::painted`](crate::image_io::Prediction::painted).
+    /// The picture's rows in RGB with the result painted over, as [`Prediction::painted`](crate::image_io::Prediction::painted).
     ///
     /// # Errors
-    /// As [`Self::rows`], those of reading the picture, and one of another size.
+    /// As [`Self::rows`]; errors of reading the picture; a picture of another size.
     pub fn painted_rows<'a>(
         &'a self,
         picture: &'a mut PictureStrips,
@@ -199,7 +199,7 @@ impl StripPrediction {
             return Err(ImageError::Length { what: "a row to paint over", got, want });
         }
         let ((width, height), line, mut next) = (self.size, line_of(self.size), self.label_rows()?);
-        // Label rows from `first` on, and painted bytes that are still to be given.
+        // Label rows from `first` on, and painted bytes not yet returned.
         let (mut labels, mut first, mut done, mut given) = (Vec::new(), 0, VecDeque::new(), 0);
         let row = 3 * width as usize;
         Ok(move || {
@@ -229,13 +229,13 @@ impl StripPrediction {
         }
     }
 
-    /// What there is of each class.
+    /// The foreground of each class.
     ///
     /// # Errors
     /// As [`Self::rows`].
-    pub fn found(&self) -> Result<Vec<StripsFound>, ImageError> {
+    pub fn class_extents(&self) -> Result<Vec<ClassExtent>, ImageError> {
         let mut next = self.label_rows()?;
-        let mut all = vec![StripsFound::default(); self.maps().len()];
+        let mut all = vec![ClassExtent::default(); self.maps().len()];
         for y in 0..self.size.1 {
             let row = next()?;
             let mut x = 0;
@@ -251,7 +251,7 @@ impl StripPrediction {
     }
 }
 
-impl StripsFound {
+impl ClassExtent {
     fn add(&mut self, more: BoundingBox, pixels: u64) {
         self.foreground += pixels;
         let old = self.bounding_box.unwrap_or(more);
@@ -261,9 +261,9 @@ impl StripsFound {
         self.bounding_box = Some(BoundingBox { x, y, width: right - x, height: bottom - y });
     }
 
-    /// All of them together.
-    pub fn of_all(classes: &[StripsFound]) -> StripsFound {
-        let mut all = StripsFound::default();
+    /// The foreground of all classes.
+    pub fn of_all(classes: &[ClassExtent]) -> ClassExtent {
+        let mut all = ClassExtent::default();
         for class in classes {
             if let Some(own) = class.bounding_box {
                 all.add(own, class.foreground);

@@ -59,11 +59,11 @@ pub fn open(args: &Args, job: &Job, options: &PictureOptions) -> anyhow::Result<
     }
 }
 
-/// What is written of it beside its own files.
+/// The outputs that it shares with other queries.
 pub struct Shared<'a> {
     /// The classes as formats have them.
     pub categories: &'a [Category],
-    /// The file of the run.
+    /// The one file of the run, in formats that have one.
     pub run_file: Option<&'a Path>,
 }
 
@@ -123,7 +123,7 @@ pub fn run(
             write_png_rows(path, found.size(), RowSamples::Grey, force, &mut |_| next())?;
         }
     }
-    let report = Report::of_strips(machine, examples, job, (&found, &found.found()?), rule, &times);
+    let report = Report::of_strips(machine, examples, job, (&found, &found.class_extents()?), rule, &times);
     match args.json {
         true => print(&json_line(&report)?)?,
         false if args.quiet => {}
@@ -149,7 +149,7 @@ fn write_picture(
     Ok(())
 }
 
-/// The rows of a picture of 16 bits.
+/// The rows of a map as 16-bit samples.
 fn probability(map: &StripMap) -> Result<impl FnMut(u32) -> Result<Vec<u8>, ImageError> + '_, ImageError> {
     let mut next = map.rows()?;
     Ok(move |_| Ok(next()?.iter().flat_map(|v| ((v.clamp(0.0, 1.0) * 65535.0 + 0.5) as u16).to_be_bytes()).collect()))
