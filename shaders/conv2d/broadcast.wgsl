@@ -1,12 +1,33 @@
 // For CPU drivers. They turn every load inside a loop into a loop over lanes, so loads are the cost, not multiplications. Lanes map to
 // output columns, and lane j of 8 loads the input of row j: one load serves eight rows, and each row is then broadcast from its lane's
 // register. No barrier, no workgroup memory. Needs subgroups of at least 8 lanes. A workgroup computes 32 rows x WG vec4 columns (GEGLU: 16
-// rows x WG hidden and WG gate columns); WG is the form's constant.
+// rows x WG hidden and WG gate columns); WG is the form's constant. EIGHTS: loads of 64-bit numbers, half as many.
 #import "conv2d/common"
 alias Rows8 = array<vec4<f32>, 8>;
 
+// Vec4s of channels per step: EIGHTS loads two at once.
+#ifdef EIGHTS
+const VEC4S = 2u;
+alias Inputs = array<vec4<f32>, 2>;
+alias Weights = array<mat4x4<f32>, 2>;
+fn load_input(i: u32, live: bool) -> Inputs {
+    let x = load4(i);
+    return Inputs(select(vec4<f32>(), x[0], live), select(vec4<f32>(), x[1], live));
+}
+fn multiply(acc: ptr<function, Rows8>, x: Inputs, w: Weights) {
+    multiply4(acc, x[0], w[0]);
+    multiply4(acc, x[1], w[1]);
+}
+#else
+const VEC4S = 1u;
+alias Inputs = vec4<f32>;
+alias Weights = mat4x4<f32>;
+fn load_input(i: u32, live: bool) -> Inputs { return select(vec4<f32>(), load4(i), live); }
+fn multiply(acc: ptr<function, Rows8>, x: Inputs, w: Weights) { multiply4(acc, x, w); }
+#endif
+
 // acc[r] += x of lane r, as a row of four channels, times the 4x4 weights.
-fn multiply(acc: ptr<function, Rows8>, x: vec4<f32>, w: mat4x4<f32>) {
+fn multiply4(acc: ptr<function, Rows8>, x: vec4<f32>, w: mat4x4<f32>) {
     let x0 = subgroupBroadcast(x, 0u);
     let x1 = subgroupBroadcast(x, 1u);
     let x2 = subgroupBroadcast(x, 2u);
@@ -26,8 +47,6 @@ fn multiply(acc: ptr<function, Rows8>, x: vec4<f32>, w: mat4x4<f32>) {
 }
 
 fn fill(v: vec4<f32>) -> Rows8 { return Rows8(v, v, v, v, v, v, v, v); }
-
-fn load_input(i: u32, live: bool) -> vec4<f32> { return select(vec4<f32>(), load4(i), live); }
 
 fn put_below(p: u32, n: u32, v: vec4<f32>, last: u32) {
     if p <= last { put(p, n, v); }
@@ -77,7 +96,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
             let v2 = inside(c2 + tap); let s2 = source(c2 + tap);
             let v3 = inside(c3 + tap); let s3 = source(c3 + tap);
 #endif
-            for (var c = 0u; c < q.in_c4; c++) {
+            for (var c = 0u; c < q.in_c4; c += VEC4S) {
                 let w = weights4(k, place, width);
 #ifdef GEGLU
                 let g = weights4(k, place + gate, width);
@@ -93,7 +112,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
                 multiply(&a2, load_input(s2 + c, v2), w);
                 multiply(&a3, load_input(s3 + c, v3), w);
 #endif
-                k += 4u;
+                k += 4u * VEC4S;
             }
             k += select(0u, (panels - 1u) * rows, IN_PANELS);
         }

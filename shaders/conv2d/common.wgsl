@@ -9,26 +9,38 @@
 #import "conv2d/params"
 
 #ifdef MATRICES
+#ifdef EIGHTS
+#import "conv2d/weights_eights"
+alias Input = vec4<u64>;
+fn unpack_input(v: Input) -> Two4 { return eight_floats(v); }
+#else
 #import "conv2d/weights"
-@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;         // [in_h * in_w, C]
-@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;  // [positions, N]
-
 alias Input = vec4<f32>;
 fn unpack_input(v: Input) -> vec4<f32> { return v; }
+#endif
+@group(0) @binding(0) var<storage, read> input: array<Input>;             // [in_h * in_w, C]
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;  // [positions, N]
+
 fn bias4(n: u32) -> vec4<f32> { return vec4<f32>(); }
 // The first row of the weights for position `p`.
 fn first_row(p: u32) -> u32 { return p / q.out_w * q.in_c4 * 4u; }
+#else
+#ifdef EIGHTS
+#import "conv2d/weights_eights"
+alias Input = Stored8;
+fn unpack_input(v: Input) -> Two4 { return unpack8(v); }
 #else
 #ifdef Q8_WEIGHTS
 #import "conv2d/weights_q8"
 #else
 #import "conv2d/weights"
 #endif
-@group(0) @binding(0) var<storage, read> input: array<Stored>;            // [in_h * in_w, C]
-@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;          // [N]
-
 alias Input = Stored;
 fn unpack_input(v: Input) -> vec4<f32> { return unpack4(v); }
+#endif
+@group(0) @binding(0) var<storage, read> input: array<Input>;             // [in_h * in_w, C]
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;          // [N]
+
 fn bias4(n: u32) -> vec4<f32> { return bias[n]; }
 fn first_row(p: u32) -> u32 { return 0u; }
 #ifdef RESIDUAL
@@ -40,7 +52,12 @@ fn first_row(p: u32) -> u32 { return 0u; }
 #endif
 @group(1) @binding(0) var<uniform> q: Params;
 
+// Adjacent channels of the input, from vec4 `i` on. EIGHTS: two vec4s at once, the first of them even.
+#ifdef EIGHTS
+fn load4(i: u32) -> Two4 { return unpack_input(input[i / 2u]); }
+#else
 fn load4(i: u32) -> vec4<f32> { return unpack_input(input[i]); }
+#endif
 
 // Top left corner of a position's window in (upsampled) input coordinates. Left of or above the image it wraps to a huge number, so that
 // one unsigned comparison tests both sides.

@@ -50,6 +50,8 @@ pub struct AdapterFacts {
     /// PCI vendor and device numbers, such as `1002:744c`; zeros where the backend does not report them.
     pub device_id: String,
     pub shader_f16: bool,
+    /// Shaders may use whole numbers of 64 bits.
+    pub shader_int64: bool,
     /// Sizes of the square cooperative matrices that the device supports with f16 factors and f32 sums.
     pub matrices: Vec<u32>,
     pub subgroup_sizes: Option<(u32, u32)>,
@@ -90,6 +92,7 @@ impl AdapterFacts {
             matrices: self.matrices.iter().sum(),
             workgroup_bytes: self.workgroup_memory_bytes,
             f16: self.shader_f16,
+            int64: self.shader_int64,
             range_checks: self.range_checks,
             maker,
         }
@@ -108,6 +111,7 @@ impl AdapterFacts {
             driver: driver.into(),
             device_id: "0001:0002".into(),
             shader_f16: false,
+            shader_int64: false,
             matrices: Vec::new(),
             subgroup_sizes: None,
             max_binding_bytes: 0,
@@ -216,6 +220,7 @@ pub(super) fn facts(
         },
         device_id: format!("{:04x}:{:04x}", info.vendor, info.device),
         shader_f16: features.contains(Features::SHADER_F16),
+        shader_int64: features.contains(Features::SHADER_INT64),
         matrices: if features.contains(matrix_features(adapter)) { sides(adapter) } else { Vec::new() },
         subgroup_sizes: subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
         max_binding_bytes: limits.max_storage_buffer_binding_size,

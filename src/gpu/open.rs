@@ -42,7 +42,10 @@ impl Gpu {
         let name = info.name.clone();
         let limits = adapter.limits();
         check(&name, &limits)?;
-        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE;
+        let wanted = wgpu::Features::SHADER_F16
+            | wgpu::Features::SHADER_INT64
+            | wgpu::Features::SUBGROUP
+            | wgpu::Features::PIPELINE_CACHE;
         let mut features = adapter.features() & wanted;
         features.set(wgpu::Features::PASSTHROUGH_SHADERS, translator.is_some());
         let matrices = matrix_features(&adapter);

@@ -37,6 +37,8 @@ pub enum Packing {
 pub enum Read {
     /// Four columns at once.
     Vec4s,
+    /// Four columns of two rows at once, `[rows / 2, columns / 4, 2, 4]`.
+    Eights,
     /// One column per lane, in f32; stored as f16, they become [`Read::Pairs`].
     Numbers,
     /// One word per lane: a column and the one half a panel further on, so that a load gives two vectors of adjacent columns.
@@ -202,6 +204,20 @@ mod tests {
         for (matrix, (k, n)) in (0..36).flat_map(|m| (0..12).flat_map(move |k| (0..8).map(move |n| (m, (k, n))))) {
             let expected = if k < 8 && n < 5 { rows[(matrix * 8 + k) * 5 + n] } else { 0.0 };
             assert_eq!(panels[((matrix * 2 + n / 4) * 12 + k) * 4 + n % 4], expected, "{matrix} {k} {n}");
+        }
+    }
+
+    #[test]
+    fn eights_are_two_rows_of_four_columns() {
+        let (inputs, outputs) = (Channels::one(12), Channels::one(10));
+        let param = Param { id: 0, name: "w".into(), taps: 9, inputs, outputs };
+        let w: Vec<f32> = (0..10 * 12 * 9).map(|i| (i * i % 1013) as f32 + 1.0).collect();
+        for of in [Panels::Taps, Panels::Winograd] {
+            let packed = |read| Packing::Panels { of, columns: 8, step: 8, read }.pack(&param, &w);
+            let (eights, rows) = (packed(Read::Eights), packed(Read::Vec4s));
+            for (both, lines) in eights.chunks_exact(16).zip(rows.chunks_exact(16)) {
+                assert_eq!(both, [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15].map(|i: usize| lines[i]));
+            }
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Pieces<'a> {
     turned: bool,
     gated: bool,
     pairs: bool,
+    /// Rows lie two by two ([`Read::Eights`]).
+    eights: bool,
     pub panels: usize,
     rows: usize,
     columns: usize,
@@ -33,6 +35,7 @@ impl<'a> Pieces<'a> {
             turned: packing == Packing::Winograd,
             gated: false,
             pairs: false,
+            eights: false,
             panels: 1,
             rows: padded as usize,
             columns: param.outputs.logical() as usize,
@@ -41,6 +44,7 @@ impl<'a> Pieces<'a> {
             Packing::Taps | Packing::Winograd => all,
             Packing::Panels { of, columns, step, read } => Pieces {
                 pairs: read == Read::Pairs,
+                eights: read == Read::Eights,
                 turned: of == Panels::Winograd,
                 gated: of == Panels::Gated,
                 panels: width.div_ceil(columns) as usize,
@@ -107,7 +111,7 @@ impl<'a> Pieces<'a> {
         let columns: Vec<&[f32]> = self.outputs(panel).into_iter().map(&mut of_column).collect();
         let mut channels = vec![None; self.rows];
         self.param.inputs.places().iter().enumerate().for_each(|(i, &place)| channels[place as usize] = Some(i));
-        let step = (PIECE / (matrices * self.columns).max(1)).clamp(1, self.rows.max(1));
+        let step = (PIECE / (matrices * self.columns).max(1)).clamp(1, self.rows.max(1)).next_multiple_of(2);
         for (number, channels) in channels.chunks(step).enumerate() {
             let matrix = channels.len() * self.columns;
             room.resize(matrices * matrix, 0.0);
@@ -134,6 +138,9 @@ impl<'a> Pieces<'a> {
                     }
                 }
             }
+            if self.eights {
+                room.chunks_exact_mut(2 * self.columns).for_each(interleave);
+            }
             let first = panel * self.rows + number * step;
             for (m, rows) in room.chunks_exact(matrix.max(1)).enumerate() {
                 put((m * self.panels * self.rows + first) * self.columns, rows)?;
@@ -141,6 +148,14 @@ impl<'a> Pieces<'a> {
         }
         Ok(())
     }
+}
+
+/// Two rows -> their groups of four columns, in turn.
+fn interleave(rows: &mut [f32]) {
+    let (upper, lower) = rows.split_at(rows.len() / 2);
+    let both = upper.chunks_exact(4).zip(lower.chunks_exact(4));
+    let together: Vec<f32> = both.flat_map(|(a, b)| a.iter().chain(b)).copied().collect();
+    rows.copy_from_slice(&together);
 }
 
 /// The first taps of each column's window.

@@ -67,6 +67,7 @@ impl Policy {
         let half = |element| matches!(element, Element::Packed | Element::F16);
         match form.stored {
             Stored::Any => true,
+            Stored::Floats => self.weights != Element::Q8,
             Stored::F32Values => self.values == Element::F32,
             Stored::Halves => half(self.values) && half(self.weights),
         }

@@ -28,6 +28,8 @@ pub struct Form {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
     Any,
+    /// Values and weights in f32 or f16.
+    Floats,
     /// Values in f32 only, whatever the weights are.
     F32Values,
     /// Values and weights in f16, which it multiplies directly.
@@ -106,6 +108,8 @@ pub struct Needs {
     pub workgroup_bytes: u32,
     /// Native f16.
     pub f16: bool,
+    /// Whole numbers of 64 bits.
+    pub int64: bool,
     /// Whether the driver's range checks must be on or off.
     pub ranges: Ranges,
     /// Makers whose GPUs it is excluded on, with the reason: their compilers generate unusable code for it.
@@ -113,8 +117,16 @@ pub struct Needs {
 }
 
 impl Needs {
-    pub const NOTHING: Needs =
-        Needs { lanes: 0, most_lanes: 0, matrices: 0, workgroup_bytes: 0, f16: false, ranges: Ranges::Any, unfit: &[] };
+    pub const NOTHING: Needs = Needs {
+        lanes: 0,
+        most_lanes: 0,
+        matrices: 0,
+        workgroup_bytes: 0,
+        f16: false,
+        int64: false,
+        ranges: Ranges::Any,
+        unfit: &[],
+    };
 
     /// The first requirement that an adapter with these facts lacks, if any.
     pub fn lacks(&self, facts: &Facts) -> Option<String> {
@@ -129,6 +141,9 @@ impl Needs {
         }
         if self.f16 && !facts.f16 {
             return Some("the adapter lacks shader-f16".into());
+        }
+        if self.int64 && !facts.int64 {
+            return Some("the adapter lacks whole numbers of 64 bits".into());
         }
         if self.matrices & facts.matrices != self.matrices {
             return Some(format!(
@@ -176,6 +191,8 @@ pub struct Facts {
     pub workgroup_bytes: u32,
     /// Native f16.
     pub f16: bool,
+    /// Whole numbers of 64 bits.
+    pub int64: bool,
     /// The driver checks that indices lie within their bindings.
     pub range_checks: bool,
     pub maker: Maker,
@@ -211,6 +228,7 @@ impl Facts {
         matrices: 0,
         workgroup_bytes: 16 * 1024,
         f16: false,
+        int64: false,
         range_checks: true,
         maker: Maker::Other,
     };
@@ -222,6 +240,7 @@ impl Facts {
         matrices: 8 + 16,
         workgroup_bytes: u32::MAX,
         f16: true,
+        int64: true,
         range_checks: false,
         ..Facts::LEAST
     };

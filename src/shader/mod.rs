@@ -46,7 +46,7 @@ impl std::fmt::Debug for Kernel {
 }
 
 /// What forms import: `shaders/lib/*.wgsl` and the files that the forms of a kernel share, by their name in `#import`.
-pub static LIBRARY: [(&str, &str); 16] = [
+pub static LIBRARY: [(&str, &str); 18] = [
     ("attention/common", include_str!("../../shaders/attention/common.wgsl")),
     ("attention/params", include_str!("../../shaders/attention/params.wgsl")),
     ("conv2d/common", include_str!("../../shaders/conv2d/common.wgsl")),
@@ -55,7 +55,9 @@ pub static LIBRARY: [(&str, &str); 16] = [
     ("conv2d/panels_packed", include_str!("../../shaders/conv2d/panels_packed.wgsl")),
     ("conv2d/params", include_str!("../../shaders/conv2d/params.wgsl")),
     ("conv2d/weights", include_str!("../../shaders/conv2d/weights.wgsl")),
+    ("conv2d/weights_eights", include_str!("../../shaders/conv2d/weights_eights.wgsl")),
     ("conv2d/weights_q8", include_str!("../../shaders/conv2d/weights_q8.wgsl")),
+    ("lib/eights", include_str!("../../shaders/lib/eights.wgsl")),
     ("lib/gelu", include_str!("../../shaders/lib/gelu.wgsl")),
     ("lib/neighbours", include_str!("../../shaders/lib/neighbours.wgsl")),
     ("lib/silu", include_str!("../../shaders/lib/silu.wgsl")),

@@ -1,5 +1,6 @@
 //! The shader preprocessor: `#import "lib/x"`, `#ifdef NAME`, `#else`, `#endif`, `#for i N`, `#endfor`, and nothing else. The constants of
 //! a form are `const`s at the head of the text, after the `enable` lines, each of which appears once; all other numbers are parameters.
+//! `#ifdef` knows the constants' names, too.
 //!
 //! `#for i N` writes its lines N times, with the word `i` replaced by 0u, 1u, ...; N is a number, a `const` of the preceding text, or an
 //! exact quotient of two of these. Such a loop takes no turns at run time (see `plan::Dispatch::turns`), and every compiler sees the
@@ -14,7 +15,8 @@ pub fn preprocess(source: &str, consts: &[(&str, u32)], defines: &[&str]) -> Res
     for (name, value) in consts {
         text.push_str(&format!("const {name} = {value}u;\n"));
     }
-    expand(source, defines, &mut HashSet::new(), &mut text)?;
+    let names: Vec<&str> = defines.iter().copied().chain(consts.iter().map(|c| c.0)).collect();
+    expand(source, &names, &mut HashSet::new(), &mut text)?;
     let halves = ["F16", "F16_WEIGHTS"].iter().any(|halves| defines.contains(halves));
     let mut enabled: BTreeSet<&str> = halves.then_some("enable f16;").into_iter().collect();
     enabled.extend(text.lines().filter(|line| line.starts_with("enable ")));
@@ -133,6 +135,7 @@ mod tests {
         assert!(preprocess(source, &[], &[]).is_err());
         assert!(preprocess("#ifdef A", &[], &[]).is_err());
         assert!(preprocess("#bad", &[], &[]).is_err());
+        assert_eq!(preprocess("#ifdef N\nn\n#endif", &[("N", 1)], &[]).unwrap(), "const N = 1u;\nn\n");
         let twice = preprocess("#import \"lib/silu\"\n#import \"lib/silu\"", &[], &[]).unwrap();
         assert_eq!(twice.matches("fn silu").count(), 1);
     }

@@ -47,6 +47,7 @@ pub fn parse(shader: &Shader) -> (Module, ModuleInfo) {
     let mut capabilities =
         Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP;
     capabilities.set(Capabilities::COOPERATIVE_MATRIX, shader.form.needs.matrices > 0);
+    capabilities.set(Capabilities::SHADER_INT64, shader.form.needs.int64);
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&shader.wgsl)));

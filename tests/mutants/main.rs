@@ -10,7 +10,7 @@ use diffews_wgpu::check::{Case, Tested, run_case};
 use diffews_wgpu::conformance::LANGUAGE;
 use diffews_wgpu::gpu::Gpu;
 use diffews_wgpu::plan::Policy;
-use diffews_wgpu::shader::{Form, Kernel, LIBRARY};
+use diffews_wgpu::shader::{Form, Kernel, LIBRARY, preprocess};
 use diffews_wgpu::twins;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
@@ -68,7 +68,7 @@ fn plant(number: usize, mutant: &Mutant) -> Vec<Planted> {
         for form in tested.kernel.forms {
             let whole = inlined(form.source);
             let source = whole.replace(&part, &changed);
-            if source != whole {
+            if source != whole && is_other_text(tested.kernel, form, &whole, &source) {
                 reached.push(form.name);
             }
             forms.push(Form { source: source.leak(), ..*form });
@@ -81,6 +81,15 @@ fn plant(number: usize, mutant: &Mutant) -> Vec<Planted> {
     }
     assert!(!planted.is_empty(), "{}: no kernel holds it", mutant.file);
     planted
+}
+
+/// Whether the fault lies in a branch that some text of the form takes.
+fn is_other_text(kernel: &Kernel, form: &Form, sound: &str, faulty: &str) -> bool {
+    let variants = form.variants.unwrap_or(kernel.variants);
+    variants.iter().flat_map(|variant| STORAGES.map(|storage| (variant, storage))).any(|(variant, storage)| {
+        let defines: Vec<_> = variant.iter().copied().chain(storage.defines()).collect();
+        preprocess(sound, form.consts, &defines) != preprocess(faulty, form.consts, &defines)
+    })
 }
 
 /// A kernel with a fault in some of its forms.

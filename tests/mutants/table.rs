@@ -6,6 +6,8 @@ mod attention;
 mod beside;
 #[path = "coop.rs"]
 mod coop;
+#[path = "eights.rs"]
+mod eights;
 #[path = "overflow.rs"]
 mod overflow;
 #[path = "q8.rs"]
@@ -37,8 +39,14 @@ pub const fn fault(file: &'static str, why: &'static str, from: &'static str, to
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
     let own = [straight::MUTANTS, attention::MUTANTS, beside::MUTANTS, winograd::MUTANTS];
-    let others =
-        own.into_iter().chain([unreached::MUTANTS, overflow::MUTANTS, reg::MUTANTS, coop::MUTANTS, q8::MUTANTS]);
+    let others = own.into_iter().chain([
+        unreached::MUTANTS,
+        overflow::MUTANTS,
+        reg::MUTANTS,
+        coop::MUTANTS,
+        q8::MUTANTS,
+        eights::MUTANTS,
+    ]);
     MUTANTS.iter().chain(others.flatten())
 }
 

@@ -5,7 +5,7 @@ use super::lane::Lane;
 use super::memory::{Kind, Memory};
 use super::shader::literal;
 use super::value::{Part, Pointer, Root, Value, part, pointee_words, words_of};
-use naga::{Expression, Handle, MathFunction, RelationalFunction, ScalarKind, TypeInner};
+use naga::{BinaryOperator, Expression, Handle, MathFunction, RelationalFunction, ScalarKind, TypeInner};
 
 impl<'a> Lane<'a> {
     fn ty(&self, expression: Handle<Expression>) -> &'a TypeInner {
@@ -16,6 +16,11 @@ impl<'a> Lane<'a> {
         let ty = self.ty(expression);
         let number = matches!(ty, TypeInner::Scalar(_) | TypeInner::Vector { .. });
         ty.scalar_kind().filter(|_| number).unwrap_or_else(|| panic!("not interpreted: an operation on {ty:?}"))
+    }
+
+    /// Whether it has numbers of 64 bits.
+    fn is_wide(&self, expression: Handle<Expression>) -> bool {
+        self.ty(expression).scalar_width() == Some(8)
     }
 
     /// Its value, which an `Emit` has stored, or which needs none.
@@ -71,6 +76,11 @@ impl<'a> Lane<'a> {
                 self.kind(right);
                 let (a, b) = (self.get(left, memory), self.get(right, memory));
                 let (a, b) = (a.words(), b.words());
+                if self.is_wide(left) {
+                    let upper = op == BinaryOperator::ShiftRight && b == [32];
+                    assert!(upper, "not interpreted: {op:?} of 64 bits, except the upper half");
+                    return Value::made(a.len(), |i| if i % 2 == 0 { a[i + 1] } else { 0 });
+                }
                 // A scalar combines with each component.
                 Value::made(a.len().max(b.len()), |i| arithmetic::binary(op, kind, at(a, i), at(b, i)))
             }
@@ -94,6 +104,10 @@ impl<'a> Lane<'a> {
                 let value = self.get(expr, memory);
                 match convert {
                     None => value,
+                    Some(4) if self.is_wide(expr) => {
+                        assert_eq!(kind, ScalarKind::Uint, "not interpreted: a conversion of 64 bits");
+                        Value::made(value.words().len() / 2, |i| value.words()[2 * i])
+                    }
                     Some(4 | 1) => {
                         let from = self.kind(expr);
                         Value::made(value.words().len(), |i| arithmetic::converted(from, kind, value.words()[i]))

@@ -34,6 +34,7 @@ impl Shader {
         let flags = ValidationFlags::all() - ValidationFlags::CONTROL_FLOW_UNIFORMITY;
         let able = Capabilities::SHADER_FLOAT16
             | Capabilities::SHADER_FLOAT16_IN_FLOAT32
+            | Capabilities::SHADER_INT64
             | Capabilities::SUBGROUP
             | Capabilities::COOPERATIVE_MATRIX;
         let mut validator = Validator::new(flags, able);

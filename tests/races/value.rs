@@ -1,6 +1,7 @@
-//! Numbers as 32-bit words of any type (an f16 as the f32 of its value), and the memory layout of types: without gaps, as in all of ours.
+//! Numbers as 32-bit words of any type (an f16 as the f32 of its value, 64 bits as two words, the lower one first), and the memory layout
+//! of types: without gaps, as in all of ours.
 
-use naga::{ArraySize, Handle, Module, Type, TypeInner};
+use naga::{ArraySize, Handle, Module, Scalar, Type, TypeInner};
 
 #[derive(Clone, Debug)]
 pub enum Value {
@@ -76,11 +77,15 @@ impl Value {
     }
 }
 
+fn words_of_scalar(scalar: Scalar) -> u32 {
+    if scalar.width == 8 { 2 } else { 1 }
+}
+
 /// Words of a value of the type.
 pub fn words(module: &Module, ty: &TypeInner) -> u32 {
     match *ty {
-        TypeInner::Scalar(_) => 1,
-        TypeInner::Vector { size, .. } => size as u32,
+        TypeInner::Scalar(scalar) => words_of_scalar(scalar),
+        TypeInner::Vector { size, scalar } => size as u32 * words_of_scalar(scalar),
         TypeInner::Matrix { columns, rows, .. } => columns as u32 * rows as u32,
         // Every lane has room for all of it, and the first of a subgroup holds it.
         TypeInner::CooperativeMatrix { columns, rows, .. } => columns as u32 * rows as u32,
@@ -98,7 +103,7 @@ pub fn words_of(module: &Module, ty: Handle<Type>) -> u32 {
 pub fn pointee_words(module: &Module, pointer: &TypeInner) -> u32 {
     match *pointer {
         TypeInner::Pointer { base, .. } => words_of(module, base),
-        TypeInner::ValuePointer { size, .. } => size.map_or(1, |size| size as u32),
+        TypeInner::ValuePointer { size, scalar, .. } => size.map_or(1, |size| size as u32) * words_of_scalar(scalar),
         ref other => panic!("{other:?} is no pointer"),
     }
 }
@@ -116,7 +121,9 @@ pub fn part(module: &Module, ty: &TypeInner, index: u32) -> Part {
     let each = |words: u32, n: u32| Part { offset: index.saturating_mul(words), words, exists: index < n };
     match *ty {
         TypeInner::Pointer { base, .. } => part(module, &module.types[base].inner, index),
-        TypeInner::ValuePointer { size: Some(size), .. } | TypeInner::Vector { size, .. } => each(1, size as u32),
+        TypeInner::ValuePointer { size: Some(size), scalar, .. } | TypeInner::Vector { size, scalar } => {
+            each(words_of_scalar(scalar), size as u32)
+        }
         TypeInner::Matrix { columns, rows, .. } => each(rows as u32, columns as u32),
         TypeInner::Array { base, size: ArraySize::Constant(n), .. } => each(words_of(module, base), n.get()),
         // It ends with its binding.
@@ -132,8 +139,7 @@ pub fn part(module: &Module, ty: &TypeInner, index: u32) -> Part {
 /// Whether a type shared with the host has the layout that [`words`] assumes.
 pub fn has_no_gaps(module: &Module, ty: &TypeInner) -> bool {
     match *ty {
-        TypeInner::Scalar(scalar) => scalar.width == 4,
-        TypeInner::Vector { scalar, .. } => scalar.width == 4,
+        TypeInner::Scalar(scalar) | TypeInner::Vector { scalar, .. } => [4, 8].contains(&scalar.width),
         TypeInner::Array { base, stride, .. } => {
             stride == 4 * words_of(module, base) && has_no_gaps(module, &module.types[base].inner)
         }

@@ -85,7 +85,7 @@ fn variant(kernel: &str, form: &str, defines: &[&str], storage: Policy) -> Strin
 
 /// Excludes forms for a single driver on devices that wgpu makes, and WGSL that other implementations lack.
 fn is_portable(form: &Form) -> bool {
-    form.needs.ranges != Ranges::Unchecked && form.needs.matrices == 0
+    form.needs.ranges != Ranges::Unchecked && form.needs.matrices == 0 && !form.needs.int64
 }
 
 /// `None` for a case that is too large. Adds its shaders to `variants`, whatever its size.

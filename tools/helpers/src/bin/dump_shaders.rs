@@ -1,5 +1,5 @@
-//! Writes every shader that the engine can pass to a driver, for compilers outside Rust (except those with cooperative matrices, which
-//! standard WGSL lacks), and naga's HLSL of each, unless it is for a single driver: `cargo run --release -p diffews-helpers --bin
+//! Writes every shader that the engine can pass to a driver, for compilers outside Rust (except those with cooperative matrices; in
+//! WGSL also without those with numbers of 64 bits, which the standard lacks), and naga's HLSL of each, unless it is for a single driver: `cargo run --release -p diffews-helpers --bin
 //! dump_shaders -- DIR` writes `DIR/<kernel>-<form>-<symbols>-<storage>.{wgsl,hlsl}`.
 
 #[path = "../../../../tests/common/shaders.rs"]
@@ -14,7 +14,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let all: Vec<_> = shaders::of_hlsl().collect();
     for shader in &all {
         let (module, info) = shaders::parse(shader);
-        std::fs::write(dir.join(format!("{}.wgsl", shader.name)), &shader.wgsl)?;
+        if !shader.form.needs.int64 {
+            std::fs::write(dir.join(format!("{}.wgsl", shader.name)), &shader.wgsl)?;
+        }
         if shader.form.needs.ranges == Ranges::Unchecked {
             continue;
         }
