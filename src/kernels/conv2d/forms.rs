@@ -5,7 +5,7 @@
 //! the same shaders, in sums of as many terms as there are channels; the twin has a bound of its own for the result.
 
 use super::coop::{self, coop};
-use super::{Problem, direct, straight, winograd};
+use super::{Problem, direct, eights, straight, winograd};
 use crate::plan::{Element, Limits, Offer, Packing, Panels, Read, Recorder, Tensor, turns};
 use crate::shader::{Form, Maker, Needs, Pace, Ranges, Stored, Sums};
 
@@ -52,18 +52,6 @@ const fn broadcast(name: &'static str, consts: &'static [(&'static str, u32)]) -
     Form { name, consts, needs, pace: Pace { cpu: 1.0, gpu: 0.05 }, ..Form::plain(source) }
 }
 
-/// The same with loads of 64-bit numbers, of eight channels and of two rows of weights.
-const fn eights(name: &'static str, consts: &'static [(&'static str, u32)]) -> Form {
-    let form = broadcast(name, consts);
-    let needs = Needs { most_lanes: 8, int64: true, ..form.needs };
-    Form { needs, stored: Stored::Floats, pace: Pace { cpu: 1.3, gpu: 0.05 }, ..form }
-}
-
-/// Its weights are transformed, so none has 8 bits.
-const fn eights_winograd(name: &'static str, form: Form) -> Form {
-    of_winograd(name, Form { stored: Stored::Any, ..form })
-}
-
 const fn rows(name: &'static str, consts: &'static [(&'static str, u32)]) -> Form {
     let source = include_str!("../../../shaders/conv2d/rows.wgsl");
     Form { name, consts, pace: Pace { cpu: 0.55, gpu: 0.05 }, ..Form::plain(source) }
@@ -93,6 +81,8 @@ const fn of_winograd(name: &'static str, form: Form) -> Form {
 const TILED_64: &[(&str, u32)] = &[("TX", 16), ("TY", 16), ("TM", 4), ("A_LOADS", 1), ("B_LOADS", 1)];
 const TILED_32: &[(&str, u32)] = &[("TX", 8), ("TY", 16), ("TM", 4), ("A_LOADS", 2), ("B_LOADS", 1)];
 const TILED_16: &[(&str, u32)] = &[("TX", 4), ("TY", 16), ("TM", 4), ("A_LOADS", 4), ("B_LOADS", 1)];
+
+const EIGHTS_64: &[(&str, u32)] = &[("WG", 16), ("PANEL", 8), ("EIGHTS", 1)];
 
 const REG_128: &[(&str, u32)] = &[("SIDE", 16), ("STEP", 8), ("LOADS", 1)];
 const REG_64: &[(&str, u32)] = &[("SIDE", 8), ("STEP", 8), ("LOADS", 2)];
@@ -155,10 +145,8 @@ pub(super) static FORMS: &[Form] = &[
     coop("coop16", coop::TEXT_16, 16, &[("LANES", 128), ("LOADS", 4), ("SHARE", 2)]),
     coop("coop16-wide", coop::TEXT_16, 16, &[("LANES", 256), ("LOADS", 2), ("SHARE", 1)]),
     coop("coop8", coop::TEXT_8, 8, &[("LANES", 128), ("LOADS", 1), ("SHARE", 1)]),
-    eights("broadcast-64-u64", &[("WG", 16), ("PANEL", 8), ("EIGHTS", 1)]),
-    eights("broadcast-32-u64", &[("WG", 8), ("PANEL", 8), ("EIGHTS", 1)]),
-    eights_winograd("winograd-broadcast-64-u64", eights("", &[("WG", 16), ("PANEL", 8), ("EIGHTS", 1)])),
-    eights_winograd("winograd-broadcast-32-u64", eights("", &[("WG", 8), ("PANEL", 8), ("EIGHTS", 1)])),
+    eights::form("broadcast-64-u64", broadcast("", EIGHTS_64), Stored::Floats),
+    eights::form("winograd-broadcast-64-u64", of_winograd("", broadcast("", EIGHTS_64)), Stored::Any),
 ];
 
 // The numbers of straight forms are lanes and channels per step. Long steps are faster, but take longer to compile, in proportion as long
@@ -207,27 +195,6 @@ const BROADCAST: Candidate = Candidate {
     turns: |_, problem, steps| taps(problem, turns(steps, 0)) + turns(8, 0),
     record: direct::record,
 };
-
-const EIGHTS: Candidate = Candidate {
-    packing: Packing::Panels { of: Panels::Taps, columns: 4 * FORMS[5].consts[1].1, step: 8, read: Read::Eights },
-    refuses: refuses_eights,
-    step: 2,
-    ..BROADCAST
-};
-
-/// 8-bit weights lie in rows.
-fn refuses_eights(_: &Candidate, problem: &Problem, r: &Recorder) -> Option<String> {
-    if r.storage.weights == Element::Q8 {
-        return Some("it does not read 8-bit weights".into());
-    }
-    odd(problem)
-}
-
-/// The reason why it does not take a problem, if there is one.
-fn odd(problem: &Problem) -> Option<String> {
-    let filled = 4 * problem.in_c4;
-    (problem.in_c4 % 2 > 0).then(|| format!("it reads 8 channels at once, of which {filled} is no multiple"))
-}
 
 /// Loops over its rows before the taps, in each tap, and at the end.
 const ROWS: Candidate = Candidate {
@@ -308,15 +275,9 @@ pub(super) static CANDIDATES: &[Candidate] = &[
     coop::candidate(&FORMS[39], TILED),
     coop::candidate(&FORMS[40], TILED),
     coop::candidate(&FORMS[41], TILED),
-    Candidate { form: &FORMS[42], ..EIGHTS },
-    Candidate { form: &FORMS[43], ..EIGHTS },
-    Candidate { refuses: refuses_odd_matrices, ..of_matrices(&FORMS[44], EIGHTS) },
-    Candidate { refuses: refuses_odd_matrices, ..of_matrices(&FORMS[45], EIGHTS) },
+    eights::candidate(&FORMS[42], BROADCAST),
+    eights::matrices(of_matrices(&FORMS[43], eights::candidate(&FORMS[43], BROADCAST))),
 ];
-
-fn refuses_odd_matrices(chosen: &Candidate, problem: &Problem, r: &Recorder) -> Option<String> {
-    winograd::refuses(chosen, problem, r).or_else(|| odd(problem))
-}
 
 const fn of_matrices(form: &'static Form, direct: Candidate) -> Candidate {
     let (refuses, is_dear, computes) = (winograd::refuses, winograd::is_dear, winograd::work);

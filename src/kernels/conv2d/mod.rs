@@ -3,6 +3,7 @@
 
 mod coop;
 mod direct;
+mod eights;
 mod forms;
 mod straight;
 mod winograd;
