@@ -33,5 +33,5 @@ pub(super) const fn matrices(of: Candidate) -> Candidate {
 /// The reason why they do not take a problem, if there is one.
 fn odd(problem: &Problem) -> Option<String> {
     let filled = 4 * problem.in_c4;
-    (problem.in_c4 % 2 > 0).then(|| format!("it reads 8 channels at once, of which {filled} is no multiple"))
+    (!problem.in_c4.is_multiple_of(2)).then(|| format!("it reads 8 channels at once, of which {filled} is no multiple"))
 }
