@@ -39,7 +39,7 @@ part() {
     [ -z "$whole" ] || return 0
     if [ -n "$brief" ]; then
         # One form per text.
-        echo '^(language/|kernels/.*/(f32|packed)/(plain|(winograd-)?(tiled|broadcast|rows)-64)$|blocks/.*/f32/rule)'
+        echo '^(language/|kernels/.*/(f32|packed)/(plain|(winograd-)?(tiled|broadcast|rows)-64(-u64)?)$|blocks/.*/f32/rule)'
         return
     fi
     case $1 in
