@@ -8,11 +8,11 @@ alias Rows8 = array<vec4<f32>, 8>;
 // Vec4s of channels per step: EIGHTS loads two at once.
 #ifdef EIGHTS
 const VEC4S = 2u;
-alias Inputs = array<vec4<f32>, 2>;
-alias Weights = array<mat4x4<f32>, 2>;
+alias Inputs = Two4;
+alias Weights = Two4x4;
 fn load_input(i: u32, live: bool) -> Inputs {
     let x = load4(i);
-    return Inputs(select(vec4<f32>(), x[0], live), select(vec4<f32>(), x[1], live));
+    return Two4(select(vec4<f32>(), x[0], live), select(vec4<f32>(), x[1], live));
 }
 fn multiply(acc: ptr<function, Rows8>, x: Inputs, w: Weights) {
     multiply4(acc, x[0], w[0]);
