@@ -111,7 +111,9 @@ impl<'a> Pieces<'a> {
         let columns: Vec<&[f32]> = self.outputs(panel).into_iter().map(&mut of_column).collect();
         let mut channels = vec![None; self.rows];
         self.param.inputs.places().iter().enumerate().for_each(|(i, &place)| channels[place as usize] = Some(i));
+        // Even, so that no piece divides two rows that lie together.
         let step = (PIECE / (matrices * self.columns).max(1)).clamp(1, self.rows.max(1)).next_multiple_of(2);
+        let mut both = Vec::new();
         for (number, channels) in channels.chunks(step).enumerate() {
             let matrix = channels.len() * self.columns;
             room.resize(matrices * matrix, 0.0);
@@ -139,7 +141,7 @@ impl<'a> Pieces<'a> {
                 }
             }
             if self.eights {
-                room.chunks_exact_mut(2 * self.columns).for_each(interleave);
+                room.chunks_exact_mut(2 * self.columns).for_each(|rows| interleave(rows, &mut both));
             }
             let first = panel * self.rows + number * step;
             for (m, rows) in room.chunks_exact(matrix.max(1)).enumerate() {
@@ -150,12 +152,15 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// Two rows -> their groups of four columns, in turn.
-fn interleave(rows: &mut [f32]) {
-    let (upper, lower) = rows.split_at(rows.len() / 2);
-    let both = upper.chunks_exact(4).zip(lower.chunks_exact(4));
-    let together: Vec<f32> = both.flat_map(|(a, b)| a.iter().chain(b)).copied().collect();
-    rows.copy_from_slice(&together);
+/// Two rows -> their groups of four columns, in turn. `both` is scratch memory for reuse.
+fn interleave(rows: &mut [f32], both: &mut Vec<f32>) {
+    both.clear();
+    both.extend_from_slice(rows);
+    let (upper, lower) = both.split_at(both.len() / 2);
+    for (eight, (a, b)) in rows.chunks_exact_mut(8).zip(upper.chunks_exact(4).zip(lower.chunks_exact(4))) {
+        eight[..4].copy_from_slice(a);
+        eight[4..].copy_from_slice(b);
+    }
 }
 
 /// The first taps of each column's window.

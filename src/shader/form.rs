@@ -266,6 +266,8 @@ mod tests {
                 .contains("Nvidia GPUs: it takes long")
         );
         assert!(Needs { f16: true, ..Needs::NOTHING }.lacks(&Facts::LEAST).unwrap().contains("shader-f16"));
+        let int64 = Needs { int64: true, ..Needs::NOTHING };
+        assert!(int64.lacks(&Facts::LEAST).unwrap().contains("64 bits") && int64.lacks(&Facts::MOST).is_none());
         let matrices = Needs { matrices: 16, most_lanes: 32, workgroup_bytes: 20_000, ..Needs::NOTHING };
         assert_eq!(matrices.lacks(&Facts::MOST), None);
         assert!(matrices.lacks(&Facts { matrices: 8, ..Facts::MOST }).unwrap().contains("16 x 16"));
